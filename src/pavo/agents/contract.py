@@ -1,0 +1,155 @@
+"""The agent's contract: Pavo's main public interface. Everything an agent author needs is in this module."""
+
+import asyncio
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+JSON: TypeAlias = Any
+"""Anything that `json.dumps` takes: None, bool, int, float, str, lists and string-keyed dicts of these."""
+
+MAX_CHECKPOINT_BYTES = 1_000_000
+"""A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One numbered step of a plan, as people read and comment on it."""
+
+    title: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDraft:
+    """What an agent proposes to do. Steps are numbered from 1 in the order given."""
+
+    summary: str
+    steps: Sequence[PlanStep]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan as it stands: the accepted one in `execute`, the reviewed one in `revise`."""
+
+    version: int
+    hash: str
+    summary: str
+    steps: Sequence[PlanStep]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackItem:
+    """One comment of a reviewer; `step` is the plan step's number, or None for the whole plan."""
+
+    id: str
+    body: str
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A new version of the plan and, for every feedback item by its id, what was done about it."""
+
+    plan: PlanDraft
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of the agent's own for the task's timeline; `type` must not be one of Pavo's own types."""
+
+    type: str
+    data: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One recorded unit of progress.
+
+    Pavo records checkpoint and events in one transaction, exactly once, before it asks for the next step.
+    """
+
+    checkpoint: JSON
+    """The agent's whole state after this step: JSON of at most 1 MB. `execute` gets it back after a stop or a crash."""
+    events: Sequence[Event] = ()
+    progress: int | None = None
+    """The number shown as progress; default: how many steps are recorded."""
+    total: int | None = None
+    """How large `progress` will get, where the agent knows; for progress bars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document of the organisation's corpus that matches a search; `rank` grows with relevance."""
+
+    title: str
+    excerpt: str
+    rank: float
+
+
+class Corpus(Protocol):
+    """The organisation's documents."""
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        """The best matching documents, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentContext:
+    """What an agent knows about the task that it works for."""
+
+    task_id: uuid.UUID
+    organisation_id: uuid.UUID
+    title: str
+    prompt: str
+    options: Mapping[str, JSON]
+    corpus: Corpus
+    context: Sequence[Hit] = ()
+    """What was gathered before planning, for agents with `wants_context`."""
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody stops the task: a step that sees it may end early with what it has."""
+    steps: int = 0
+    """How many steps are recorded."""
+
+
+Isolation: TypeAlias = Literal["worker", "process"]
+
+
+class Agent(ABC):
+    """What performs a task. One instance serves one call; state lives in checkpoints, not in the instance."""
+
+    name: ClassVar[str]
+    """The agent_type under which tasks choose it; the entry point's name."""
+    description: ClassVar[str] = ""
+    options_schema: ClassVar[Mapping[str, JSON]] = {"type": "object", "additionalProperties": False}
+    """JSON Schema (draft 2020-12) of `agent_options`."""
+    stop_grace: ClassVar[float] = 5.0
+    """Seconds that a step in flight gets to end by itself after a stop; then it is cut and repeated on resume."""
+    isolation: ClassVar[Isolation] = "process"
+    """process: a child process with a memory limit. worker: inside the worker, for trusted code that never blocks."""
+    wants_context: ClassVar[bool] = False
+    """Whether Pavo searches the organisation's corpus before planning."""
+
+    @abstractmethod
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        """Propose what to do. May be repeated after a crash."""
+
+    @abstractmethod
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        """Answer every feedback item with a new version of the plan. May be repeated after a crash."""
+
+    @abstractmethod
+    def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
+        """Work off the accepted plan from `checkpoint` (None at the start), one `yield` for each step.
+
+        The work between two yields may run again after a crash; what was yielded and recorded never does.
+        Raise `pavo.errors.AgentRefused` where trying again is useless; any other exception is tried again.
+        """
+
+    @abstractmethod
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
+        """The report, in Markdown, once `execute` has ended. May be repeated after a crash."""

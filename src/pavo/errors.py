@@ -1,0 +1,146 @@
+"""Every error that Pavo raises on purpose.
+
+    PavoError
+    ├── ConfigurationError        a setting or an option of the command line is wrong
+    ├── InvalidInput              a value in a request is wrong
+    │   └── TooLarge              … because it is larger than allowed
+    ├── NotAuthenticated          nobody proved who they are
+    ├── Forbidden                 known, but not allowed
+    ├── NotFound                  no such thing, or not yours: the two answer alike
+    ├── Conflict                  right in itself, but not now
+    │   ├── WrongStage            the task is in a stage that does not take this command
+    │   ├── WrongPlanHash         another version of the plan is the current one
+    │   ├── UnaddressedFeedback   the plan has feedback that no revision has answered
+    │   ├── Stopping              the run is just ending; repeat the command
+    │   └── IdempotencyMismatch   the key was used for another request
+    ├── Unavailable               a dependency is away or overloaded; repeat later
+    │   └── OutcomeUnknown        the command may or may not have happened; repeat it, it happens once
+    ├── LeaseLost                 a newer attempt took the task over; this one may write nothing
+    ├── AgentError                the agent's own code failed; the step is tried again
+    │   └── AgentRefused          … and said that trying again is useless
+    └── AgentDied                 the agent's process ended without an answer
+
+HTTP statuses are mapped once, in `api.py`; exit codes once, in `cli/main.py`.
+"""
+
+from typing import Any
+
+
+class PavoError(Exception):
+    """Base of the tree: what happened, the field at fault if there is one, and the remedy."""
+
+    title = "Pavo could not do this"
+
+    def __init__(self, detail: str, *, field: str | None = None, remedy: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.remedy = remedy
+        self.extra = extra
+        """Members that a program may want, shown beside `detail` in problem details."""
+
+    @property
+    def code(self) -> str:
+        """The stable name of the error: the class's name."""
+        return type(self).__name__
+
+
+class ConfigurationError(PavoError):
+    """A setting is missing or wrong. Remedy: set the variable that `field` names."""
+
+    title = "The configuration is wrong"
+
+
+class InvalidInput(PavoError):
+    """A value in the request is wrong. Remedy: correct the field that is named."""
+
+    title = "The request is not valid"
+
+
+class TooLarge(InvalidInput):
+    """A value is larger than allowed. Remedy: send less."""
+
+    title = "The request is too large"
+
+
+class NotAuthenticated(PavoError):
+    """Nobody proved who they are. Remedy: send a token, a session cookie or (dev mode) an identity header."""
+
+    title = "Who are you?"
+
+
+class Forbidden(PavoError):
+    """The caller is known, or is a foreign web page, and may not do this."""
+
+    title = "Not allowed"
+
+
+class NotFound(PavoError):
+    """No such thing, or it belongs to somebody else: the two cannot be told apart."""
+
+    title = "Not found"
+
+
+class Conflict(PavoError):
+    """The command is right in itself, but not in the present state."""
+
+    title = "Not possible now"
+
+
+class WrongStage(Conflict):
+    """The task's stage does not take this command. Remedy: look at `stage` and act on that."""
+
+
+class WrongPlanHash(Conflict):
+    """Another version of the plan is current. Remedy: read it and accept its hash (`current_hash`)."""
+
+
+class UnaddressedFeedback(Conflict):
+    """The plan has feedback that no revision has answered. Remedy: finish the review, then accept the new version."""
+
+
+class Stopping(Conflict):
+    """The run that took the command is just ending. Remedy: repeat it; the service does so by itself."""
+
+
+class IdempotencyMismatch(Conflict):
+    """The Idempotency-Key was used for a different request. Remedy: use a new key for a new request."""
+
+
+class Unavailable(PavoError):
+    """A dependency is away or overloaded. Remedy: repeat after `retry_after` seconds."""
+
+    title = "Not available at the moment"
+
+    def __init__(self, detail: str, *, dependency: str, retry_after: int = 1, **extra: Any) -> None:
+        super().__init__(detail, dependency=dependency, remedy=f"Try again in {retry_after} s.", **extra)
+        self.dependency = dependency
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    """The command was sent but not confirmed in time. Remedy: repeat it; it takes effect once."""
+
+    title = "The outcome is not known yet"
+
+
+class LeaseLost(PavoError):
+    """A newer attempt took the task over (its epoch is higher); this one may write nothing and must end."""
+
+    title = "The lease is lost"
+
+
+class AgentError(PavoError):
+    """The agent's own code failed. Pavo tries the step again, up to five times."""
+
+    title = "The agent failed"
+
+
+class AgentRefused(AgentError):
+    """Raised by an agent that knows that trying again is useless. Pavo fails the task at once."""
+
+
+class AgentDied(PavoError):
+    """The agent's process ended or hung without an answer. Three times at one step quarantine the task."""
+
+    title = "The agent's process died"

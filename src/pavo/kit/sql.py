@@ -1,0 +1,133 @@
+"""The SQL base: the declarative model, the engine, and transactions whose driver errors are translated once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from pavo.errors import Unavailable
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """The declarative base of every table of Pavo."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+def driver_url(url: str) -> str:
+    """Accept the usual spellings of a PostgreSQL URL and name the driver that Pavo uses."""
+    for prefix in ("postgresql+psycopg://", "postgresql+asyncpg://", "postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+class Database:
+    """One engine and its transactions. Belongs to the event loop that first uses it.
+
+    Args:
+        url: a PostgreSQL URL.
+        pool_size: connections at most; a caller that finds none free within `pool_timeout` seconds gets Unavailable.
+        lock_timeout_ms, statement_timeout_ms: PostgreSQL's own limits for each statement; beyond them Unavailable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout: float = 3.0,
+        lock_timeout_ms: int = 3_000,
+        statement_timeout_ms: int = 15_000,
+    ) -> None:
+        options = f"-c lock_timeout={lock_timeout_ms} -c statement_timeout={statement_timeout_ms}"
+        self.engine = create_async_engine(
+            driver_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout,
+            connect_args={
+                "options": options,
+                "connect_timeout": 3,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+                "application_name": "pavo",
+            },
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(self._autocommit, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are committed at the end of the block, or none of them.
+
+        Raises:
+            Unavailable: PostgreSQL is away, full, locked or overloaded.
+        """
+        with translated():
+            async with self._sessions() as session, session.begin():
+                yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session for reads: each statement by itself, no transaction to open and close."""
+        with translated():
+            async with self._readers() as session:
+                yield session
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection on which each statement is its own transaction."""
+        with translated():
+            async with self._autocommit.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+_AWAY_STATES = ("08", "53", "57", "55P03", "40001", "40P01", "58", "XX")
+"""SQLSTATE classes that mean "later": connection, resources (disk, connections), operator intervention (shutdown,
+cancelled by time-out), lock not available, serialisation and deadlock, system error."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a driver's error into `Unavailable` where repeating may help; others pass."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("All database connections are in use.", dependency="postgres") from error
+    except DBAPIError as error:
+        if is_away(error):
+            raise Unavailable("PostgreSQL does not answer as it should.", dependency="postgres") from error
+        raise
+    except (psycopg.OperationalError, OSError) as error:
+        raise Unavailable("PostgreSQL cannot be reached.", dependency="postgres") from error
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether this database error is about the server's state and not about the statement."""
+    state: Any = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError | InterfaceError)
+    return str(state).startswith(_AWAY_STATES)
