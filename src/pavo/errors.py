@@ -3,7 +3,8 @@
     PavoError
     ├── ConfigurationError        a setting or an option of the command line is wrong
     ├── InvalidInput              a value in a request is wrong
-    │   └── TooLarge              … because it is larger than allowed
+    │   ├── TooLarge              … because it is larger than allowed
+    │   └── BadRequest            … and the existing frontends expect status 400 for it
     ├── NotAuthenticated          nobody proved who they are
     ├── Forbidden                 known, but not allowed
     ├── NotFound                  no such thing, or not yours: the two answer alike
@@ -61,6 +62,10 @@ class TooLarge(InvalidInput):
     """A value is larger than allowed. Remedy: send less."""
 
     title = "The request is too large"
+
+
+class BadRequest(InvalidInput):
+    """A value is wrong on a route whose contract answers 400. Remedy: correct the field that is named."""
 
 
 class NotAuthenticated(PavoError):

@@ -1,0 +1,204 @@
+"""The API process: assembles the application and maps errors to HTTP, once."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import text
+from starlette.exceptions import HTTPException
+
+from pavo import __version__, bootstrap, errors
+from pavo.accounts.endpoints import router as accounts_router
+from pavo.accounts.security import BrowserGuard, check_listener
+from pavo.agents.endpoints import router as agents_router
+from pavo.config import Settings
+from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
+from pavo.kit.problem import problem
+from pavo.kit.ready import announce_ready
+from pavo.kit.requests import BodyLimit
+from pavo.logging import configure_logging
+from pavo.tasks.endpoints import router as tasks_router
+from pavo.tasks.legacy_endpoints import router as legacy_router
+from pavo.temporal.failures import translated as temporal_errors
+from pavo.ui.endpoints import router as ui_router
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[type[PavoError], int] = {
+    errors.BadRequest: 400,
+    errors.TooLarge: 413,
+    errors.InvalidInput: 422,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+}
+"""The nearest class in an error's tree decides."""
+
+DRAIN_SECONDS = 5
+"""For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
+
+
+def status_of(error: PavoError) -> int:
+    """The HTTP status of an error."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it opens its clients when it starts."""
+    check_listener(settings.http)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with bootstrap.api_parts(settings) as parts:
+            app.state.parts, app.state.tasks = parts, parts.tasks
+            app.state.accounts, app.state.registry = parts.accounts, parts.registry
+            app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
+            yield
+            app.state.reconciled.cancel()
+            await asyncio.gather(app.state.reconciled, return_exceptions=True)
+
+    app = FastAPI(
+        title="Pavo",
+        version=__version__,
+        summary="Long AI-agent tasks that survive anything.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router):
+        app.include_router(router)
+    _add_health(app)
+    _add_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(BrowserGuard, settings=settings.http)
+    return app
+
+
+async def _reconcile_once(parts: bootstrap.ApiParts) -> None:
+    """Before the first `/readyz`: a stack that lost data in a power cut says so instead of showing ghosts."""
+    while True:
+        try:
+            await parts.reconciler.reconcile_tasks()
+        except Unavailable as error:
+            logger.warning("Cannot reconcile yet: %s", error)
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, bool]:  # pyright: ignore[reportUnusedFunction]
+        """The process answers."""
+        return {"ok": True}
+
+    @app.get("/readyz", tags=["health"], responses={503: {"description": "A dependency is away."}})
+    async def readyz(request: Request, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Whether each dependency answers. Redis may be away: streams then read PostgreSQL."""
+        parts: bootstrap.ApiParts = request.app.state.parts
+        checks = {"postgres": _ask_postgres(parts), "redis": _ask_redis(parts), "temporal": _ask_temporal(parts)}
+        answers = await asyncio.gather(*checks.values())
+        found: dict[str, str] = dict(zip(checks, answers, strict=True))
+        found["reconciled"] = "ok" if request.app.state.reconciled.done() else "under way"
+        ready = all(found[name] == "ok" for name in ("postgres", "temporal", "reconciled"))
+        if not ready:
+            response.status_code = 503
+            response.headers["Retry-After"] = "1"
+        return {"ready": ready, **found}
+
+
+async def _ask_postgres(parts: bootstrap.ApiParts) -> str:
+    async def ask() -> None:
+        async with parts.database.autocommit() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    return await _answer(ask())
+
+
+async def _ask_redis(parts: bootstrap.ApiParts) -> str:
+    async def ask() -> None:
+        await parts.redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+
+    return await _answer(ask())
+
+
+async def _ask_temporal(parts: bootstrap.ApiParts) -> str:
+    async def ask() -> None:
+        with temporal_errors():
+            await parts.temporal.service_client.check_health()
+
+    return await _answer(ask())
+
+
+async def _answer(question: Any) -> str:
+    try:
+        await asyncio.wait_for(question, 2.0)
+    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
+        return f"away: {type(error).__name__}: {error}"
+    return "ok"
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(PavoError)
+    async def on_pavo_error(request: Request, error: PavoError) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return problem(status_of(error), error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return _invalid(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
+        kind = NotFound if error.status_code == 404 else InvalidInput
+        return problem(error.status_code, kind(str(error.detail)), headers=error.headers)
+
+
+def _invalid(error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        detail = f"The body is no valid JSON: {first.get('ctx', {}).get('error', first['msg'])}."
+        return problem(422, InvalidInput(detail, field="body", remedy="Send a JSON object in UTF-8."))
+    place = [str(part) for part in first["loc"]]
+    field = ".".join(place[1:]) or place[0]
+    found = InvalidInput(f"{field}: {first['msg']}", field=field, remedy=f"Correct {field} in the {place[0]}.")
+    return problem(413 if first["type"] == "string_too_long" else 422, found)
+
+
+def serve(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM or SIGINT."""
+    configure_logging(settings.logging)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.http.host,
+        port=settings.http.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        limit_concurrency=4_000,
+        backlog=1024,
+    )
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            announce_ready()
+
+

@@ -1,0 +1,181 @@
+"""The composition root: the only place that builds clients and wires classes."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from temporalio.client import Client
+
+from pavo.accounts.service import AccountsService
+from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.host import HostLimits
+from pavo.agents.registry import AgentRegistry
+from pavo.config import Settings
+from pavo.corpus.service import CorpusService
+from pavo.kit.ids import new_id
+from pavo.kit.sql import Database
+from pavo.tasks.activities import AgentWork
+from pavo.tasks.attempt import Attempts
+from pavo.tasks.commander import Commander
+from pavo.tasks.execution import BatchExecutor, BatchLimits
+from pavo.tasks.hints import listen_for_hints
+from pavo.tasks.hosting import Hosting
+from pavo.tasks.planning import Planner
+from pavo.tasks.projection import Projection
+from pavo.tasks.reconcile import Reconciler
+from pavo.tasks.recorder import StepRecorder
+from pavo.tasks.review import ReviewService
+from pavo.tasks.service import TaskService
+from pavo.tasks.services import Services
+from pavo.tasks.watching import WatchService
+from pavo.temporal.client import connect
+from pavo.timeline.follow import Follower
+from pavo.timeline.publish import Publisher
+
+
+def build_database(settings: Settings) -> Database:
+    """A pool of PostgreSQL connections for the running event loop."""
+    return Database(settings.database.url, pool_size=settings.database.pool_size)
+
+
+def build_redis(settings: Settings) -> Redis:
+    """A Redis client that gives up early: whatever it carries, PostgreSQL has too."""
+    return Redis.from_url(
+        settings.redis.url,
+        socket_connect_timeout=1.0,
+        socket_keepalive=True,
+        health_check_interval=10,
+        max_connections=50,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API process holds."""
+
+    database: Database
+    redis: Redis
+    temporal: Client
+    follower: Follower
+    accounts: AccountsService
+    corpus: CorpusService
+    registry: AgentRegistry
+    tasks: Services
+    reconciler: Reconciler
+
+
+@asynccontextmanager
+async def api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
+    """Everything that serves HTTP, opened and closed in order."""
+    database, redis = build_database(settings), build_redis(settings)
+    temporal = await connect(settings.temporal)
+    publisher, follower = Publisher(redis), Follower(database, redis)
+    publisher.start()
+    await follower.start()
+    registry = AgentRegistry.load()
+    commander = Commander(temporal, settings.temporal.task_queue)
+    tasks = TaskService(database, redis, publisher, registry, commander)
+    services = Services(
+        tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
+    )
+    try:
+        yield ApiParts(
+            database,
+            redis,
+            temporal,
+            follower,
+            AccountsService(database, settings.http),
+            CorpusService(database),
+            registry,
+            services,
+            Reconciler(database, publisher, temporal),
+        )
+    finally:
+        await follower.close()
+        await publisher.close()
+        await redis.aclose()
+        await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What the worker process registers with Temporal."""
+
+    temporal: Client
+    agent_work: AgentWork
+    projection: Projection
+    reconciler: Reconciler
+
+
+@asynccontextmanager
+async def worker_parts(settings: Settings) -> AsyncIterator[WorkerParts]:
+    """Everything that executes tasks.
+
+    Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.
+    """
+    temporal = await connect(settings.temporal)
+    database, redis = build_database(settings), build_redis(settings)
+    publisher = Publisher(redis)
+    publisher.start()
+    loop = AgentLoop()
+    loop.start()
+    agents = await loop.run(lambda: _open_agents(settings))
+    try:
+        yield WorkerParts(
+            temporal,
+            AgentWork(loop, agents.planner, agents.executor),
+            Projection(database, publisher),
+            Reconciler(database, publisher, temporal),
+        )
+    finally:
+        await loop.run(agents.close)
+        await asyncio.to_thread(loop.stop)
+        await publisher.close()
+        await redis.aclose()
+        await database.close()
+
+
+class _Agents:
+    """What lives on the agents' loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._database, self._redis = build_database(settings), build_redis(settings)
+        self._publisher = Publisher(self._redis)
+        self._recorder = StepRecorder(self._database, self._publisher)
+        attempts = Attempts()
+        limits = HostLimits(
+            memory_mb=settings.execution.agent_memory_mb, silence_seconds=settings.execution.agent_silence_seconds
+        )
+        hosting = Hosting(
+            self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits
+        )
+        self.planner = Planner(hosting, attempts)
+        self.executor = BatchExecutor(
+            hosting,
+            self._recorder,
+            attempts,
+            BatchLimits(settings.execution.batch_steps, settings.execution.batch_seconds),
+            holder=f"{socket.gethostname()}:{os.getpid()}:{new_id()}",
+        )
+        self._publisher.start()
+        self._recorder.start()
+        self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
+
+    async def close(self) -> None:
+        """Close in order: first what writes, then what it writes to."""
+        self._hints.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._hints
+        await self._recorder.close()
+        await self._publisher.close()
+        await self._redis.aclose()
+        await self._database.close()
+
+
+async def _open_agents(settings: Settings) -> _Agents:
+    return _Agents(settings)

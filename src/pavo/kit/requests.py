@@ -1,0 +1,50 @@
+"""Limits on what a request may carry."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pavo.errors import InvalidInput, TooLarge
+from pavo.kit.problem import problem
+
+MAX_BODY_BYTES = 2_000_000
+
+
+class _TooMuch(Exception):
+    pass
+
+
+class BodyLimit:
+    """Refuses bodies over 2 MB (413) before they are read, and addresses with NUL characters (422)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if b"%00" in scope.get("query_string", b"") or "\x00" in scope["path"]:
+            error = InvalidInput("The address has a NUL character.", field="url", remedy="Leave it out.")
+            await problem(422, error)(scope, receive, send)
+            return
+        too_large = TooLarge(
+            f"The body has more than {MAX_BODY_BYTES} bytes.", field="body", remedy="Send less at once."
+        )
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > MAX_BODY_BYTES:
+            await problem(413, too_large)(scope, receive, send)
+            return
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                raise _TooMuch
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        except _TooMuch:
+            await problem(413, too_large)(scope, receive, send)

@@ -1,0 +1,12 @@
+"""All tables of Pavo, for migrations."""
+
+from pavo.accounts import models as accounts
+from pavo.corpus import models as corpus
+from pavo.kit.sql import Base
+from pavo.tasks import models as tasks
+from pavo.timeline import models as timeline
+
+metadata = Base.metadata
+"""Complete once the slices' models are imported, which this module does."""
+
+__all__ = ["accounts", "corpus", "metadata", "tasks", "timeline"]

@@ -1,0 +1,318 @@
+"""What the task's workflow and its activities say to each other: ids and numbers, never documents."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
+
+from pavo.tasks.domain import Fence, Receipt
+
+_INFRASTRUCTURE: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=50), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
+)
+"""Without limit: time-outs count as attempts, and a healthy task must not fail because workers died often."""
+
+AGENT_WORK: Final = workflow.ActivityConfig(
+    heartbeat_timeout=timedelta(seconds=1.0),
+    schedule_to_close_timeout=timedelta(days=3650),
+    retry_policy=_INFRASTRUCTURE,
+    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""Planning, revising and batches of steps. No limit but the heartbeat: a long step is no dead one."""
+
+HEARTBEAT_SECONDS: Final = 0.4
+"""Shorter ones cost more than a core with 100 running batches; two may be lost before the time-out above."""
+
+DATABASE_WRITE: Final = workflow.LocalActivityConfig(
+    schedule_to_close_timeout=timedelta(days=3650),
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=_INFRASTRUCTURE,
+    local_retry_threshold=timedelta(seconds=10),
+)
+"""One short, fenced transaction: repeating it changes nothing, so it may run inside the workflow task."""
+
+RECONCILE: Final = workflow.ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=5),
+    retry_policy=RetryPolicy(maximum_attempts=3),
+)
+"""The next round of the schedule repeats whatever this one did not finish."""
+
+TASK_TIMEOUT: Final = timedelta(seconds=2)
+"""Of a workflow task: how soon another worker takes over one that its worker took to the grave."""
+
+UPDATE_ACCEPT_PLAN: Final = "accept_plan"
+UPDATE_DONE_REVIEWING: Final = "done_reviewing"
+UPDATE_STOP: Final = "stop"
+UPDATE_RESUME: Final = "resume"
+WORKFLOW_TYPE: Final = "AgentTask"
+RECONCILE_TYPE: Final = "ReconcileTasks"
+
+# The types of the errors that updates fail with; `service` turns them into the error tree.
+REFUSED_WRONG_STAGE: Final = "WrongStage"
+REFUSED_WRONG_HASH: Final = "WrongPlanHash"
+REFUSED_FEEDBACK: Final = "UnaddressedFeedback"
+REFUSED_STOPPING: Final = "Stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """Starts a run, or continues one as new."""
+
+    task_id: str
+    generation: int
+    auto_accept: bool = False
+    resume: bool = False
+    """Whether to ask the database where to go on; a first start knows."""
+    carry: "Carry | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """What a run hands to its successor when it continues as new."""
+
+    transition: int
+    phase: str
+    plan_hash: str | None
+    failures: int
+    failed_step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRun:
+    """A resumed run asks where it stands."""
+
+    task_id: str
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a resumed run goes on."""
+
+    phase: str
+    """`over`: nothing to do, the task is done or deleted."""
+    plan_hash: str | None
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlan:
+    """Plan from scratch, or revise the plan that was just reviewed."""
+
+    task_id: str
+    fence: Fence
+    """Of the write that shows PLANNING; the write that stores a plan accepted by policy takes the next number."""
+    auto_accept: bool = False
+    failures: int = 0
+    """How often the agent itself failed at this already."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailure:
+    """An error of the agent's own, as people see it."""
+
+    cause: str
+    remedy: str
+    type: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """A plan is stored as a draft (or accepted by policy), or the agent failed to make one."""
+
+    plan_hash: str | None = None
+    accepted: bool = False
+    failure: AgentFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReview:
+    """Show the draft and take answers on it."""
+
+    task_id: str
+    fence: Fence
+    plan_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAnswer:
+    """Record that the plan is accepted, or that its review is done."""
+
+    task_id: str
+    fence: Fence
+    plan_hash: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of it: accepted, revising, or refused and why."""
+
+    outcome: str
+    """accepted | revising | refused."""
+    refusal: str | None = None
+    detail: str = ""
+    current_hash: str | None = None
+
+
+ACCEPTED: Final = "accepted"
+REVISING: Final = "revising"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteBatch:
+    """Execute steps from the last recorded one."""
+
+    task_id: str
+    fence: Fence
+    plan_hash: str
+    failures: int = 0
+    """How often the agent itself failed at the step after `failed_step`."""
+    failed_step: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """How a batch ended."""
+
+    outcome: str
+    """more | done | stopped | error | failed."""
+    steps: int
+    """How many steps are recorded now."""
+    step_cut: bool = False
+    report_id: str | None = None
+    failure: AgentFailure | None = None
+    failures: int = 0
+    """How often the agent itself failed at the step after `steps`, this time included."""
+
+
+MORE: Final = "more"
+FINISHED: Final = "done"
+INTERRUPTED: Final = "stopped"
+ERROR: Final = "error"
+FATAL: Final = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStop:
+    """Show STOPPED and fence whatever may still be running."""
+
+    task_id: str
+    fence: Fence
+    step_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """Show FAILED with its cause and remedy."""
+
+    task_id: str
+    fence: Fence
+    failure: AgentFailure
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDone:
+    """Show the report and DONE, and close the timeline."""
+
+    task_id: str
+    fence: Fence
+    report_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPlan:
+    """Argument of the update `accept_plan`; without a hash the current plan is meant."""
+
+    plan_hash: str | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Answer of the update `resume`."""
+
+    generation: int
+    run_id: str
+    already_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """Answer of the query `query_status`."""
+
+    task_id: str
+    phase: str
+    plan_hash: str | None
+    steps: int
+    stopping: bool
+    generation: int
+
+
+class AgentActivities(ABC):
+    """Runs the agent's code. Long; heartbeats; never local."""
+
+    @activity.defn(name="make_plan")
+    @abstractmethod
+    async def make_plan(self, request: MakePlan) -> PlanMade:
+        """Gather context if the agent wants it, let it plan or revise, and store the draft."""
+
+    @activity.defn(name="execute_batch")
+    @abstractmethod
+    async def execute_batch(self, request: ExecuteBatch) -> BatchDone:
+        """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
+
+
+class RecordActivities(ABC):
+    """Writes the projection that people read: short fenced transactions."""
+
+    @activity.defn(name="begin_run")
+    @abstractmethod
+    async def begin_run(self, request: BeginRun) -> Standing:
+        """Show the stage that a resumed run returns to, and answer where it goes on."""
+
+    @activity.defn(name="open_review")
+    @abstractmethod
+    async def open_review(self, request: OpenReview) -> None:
+        """Publish the draft: status REVIEW, event `plan`, stage WAIT_RFC, in one transaction."""
+
+    @activity.defn(name="record_acceptance")
+    @abstractmethod
+    async def record_acceptance(self, request: RecordAnswer) -> Answer:
+        """Accept the plan if its hash is current and all feedback is addressed."""
+
+    @activity.defn(name="record_review")
+    @abstractmethod
+    async def record_review(self, request: RecordAnswer) -> Answer:
+        """End the review: lock the plan for revision if there is feedback, else accept it."""
+
+    @activity.defn(name="record_stop")
+    @abstractmethod
+    async def record_stop(self, request: RecordStop) -> Receipt:
+        """Show STOPPED, raise the epoch, and write the receipt."""
+
+    @activity.defn(name="record_failure")
+    @abstractmethod
+    async def record_failure(self, request: RecordFailure) -> None:
+        """Show FAILED."""
+
+    @activity.defn(name="record_done")
+    @abstractmethod
+    async def record_done(self, request: RecordDone) -> None:
+        """Show DONE and close the timeline."""
+
+
+class ReconcileActivities(ABC):
+    """The second line: rows and workflows that disagree."""
+
+    @activity.defn(name="reconcile_tasks")
+    @abstractmethod
+    async def reconcile_tasks(self) -> int:
+        """Repair or explain every disagreement; answers how many there were."""

@@ -1,0 +1,121 @@
+"""The pure rules of a task: stages, phases, hashes, receipts."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+INIT: Final = "INIT"
+PLANNING: Final = "PLANNING"
+WAIT_RFC: Final = "WAIT_RFC"
+EXECUTING: Final = "EXECUTING"
+DONE: Final = "DONE"
+STOPPED: Final = "STOPPED"
+FAILED: Final = "FAILED"
+STAGES: Final = (INIT, PLANNING, WAIT_RFC, EXECUTING, DONE, STOPPED, FAILED)
+
+STATUS_OF: Final = {
+    INIT: "PENDING",
+    PLANNING: "RUNNING",
+    WAIT_RFC: "PAUSED",
+    EXECUTING: "RUNNING",
+    DONE: "COMPLETED",
+    STOPPED: "PAUSED",
+    FAILED: "ERROR",
+}
+"""Each stage's status as people see it; EXECUTING adds its progress: RUNNING:{n}."""
+
+ACTIVE: Final = (PLANNING, WAIT_RFC, EXECUTING)
+"""Stages in which a workflow is open."""
+RESUMABLE: Final = (STOPPED, FAILED)
+
+PHASE_PLANNING: Final = "planning"
+PHASE_REVISING: Final = "revising"
+PHASE_REVIEW: Final = "review"
+PHASE_EXECUTING: Final = "executing"
+PHASE_OVER: Final = "over"
+
+STAGE_OF_PHASE: Final = {
+    PHASE_PLANNING: PLANNING,
+    PHASE_REVISING: PLANNING,
+    PHASE_REVIEW: WAIT_RFC,
+    PHASE_EXECUTING: EXECUTING,
+}
+
+MAX_STEP_ATTEMPTS: Final = 5
+"""How often an agent's own error at one step is tried, the first time included."""
+MAX_DEATHS: Final = 3
+"""How many processes may die at one step before it is quarantined."""
+FIRST_RETRY_SECONDS: Final = 1.0
+MAX_RETRY_SECONDS: Final = 30.0
+
+BY_POLICY: Final = "policy:auto_accept"
+"""Who accepted the plan of a task that was created with auto_accept."""
+
+
+def retry_delay(attempt: int) -> float:
+    """Seconds to wait after the attempt with this number (from 1) failed: 1, 2, 4, … at most 30."""
+    return min(FIRST_RETRY_SECONDS * 2.0 ** (attempt - 1), MAX_RETRY_SECONDS)
+
+
+def workflow_id(user_id: uuid.UUID, task_id: uuid.UUID, agent_type: str) -> str:
+    """The id under which exactly one workflow of a task can be open."""
+    return f"u:{user_id}|t:{task_id}|a:{agent_type}"
+
+
+def content_hash(kind: str, version: int, content: dict[str, Any]) -> str:
+    """SHA-256, in hex, of the document's kind, version and content as canonical JSON.
+
+    The version is part of it, so that an acceptance names one version even if two read the same.
+    """
+    canonical = json.dumps([kind, version, content], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The number of one write of one run: a write happens only while no higher one has happened."""
+
+    run_id: str
+    generation: int
+    transition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a stop answers."""
+
+    stage: str
+    """The stage in which the task was stopped (or already was)."""
+    last_step: int
+    """Number of the last recorded step; 0 when there is none."""
+    step_cut: bool
+    """Whether a step in flight was cut: it will be repeated as a whole."""
+    resume: str
+    """What resuming will do, for people."""
+
+
+def resume_outlook(stage: str, last_step: int, *, step_cut: bool) -> str:
+    """What resuming a task will do that was stopped in this stage."""
+    if stage == PLANNING:
+        return "Resuming makes the plan again."
+    if stage == WAIT_RFC:
+        return "Resuming returns to the review of the plan."
+    if stage == EXECUTING:
+        again = "; the step that was cut is repeated as a whole" if step_cut else ""
+        return f"Resuming goes on with step {last_step + 1}{again}."
+    if stage == INIT:
+        return "Nothing was running; start the task when you like."
+    if stage == DONE:
+        return "The task is done; there is nothing to resume."
+    return "Nothing was running; resume goes on where the task was."
+
+
+def plan_markdown(title: str, version: int, summary: str, steps: Sequence[tuple[str, str]]) -> str:
+    """A plan as people read it, steps numbered from 1."""
+    lines = [f"# Plan v{version}: {title}", "", summary.strip(), ""]
+    for number, (name, detail) in enumerate(steps, 1):
+        lines.append(f"{number}. **{name}**" + (f" — {detail}" if detail else ""))
+    return "\n".join(lines) + "\n"

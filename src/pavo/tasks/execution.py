@@ -1,0 +1,255 @@
+"""A batch of steps under one lease: open, drive the agent step by step, record each, close."""
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from pavo.agents.contract import Plan, PlanStep, Step
+from pavo.agents.host import AgentHost
+from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
+from pavo.kit.ids import new_id
+from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
+from pavo.tasks import events, lease, repository
+from pavo.tasks.attempt import (
+    HINT,
+    SHUTDOWN,
+    Attempts,
+    Cut,
+    Interruption,
+    Superseded,
+    failure_of,
+    quarantine,
+    until_interrupted,
+)
+from pavo.tasks.hosting import Hosting
+from pavo.tasks.models import DocumentRow, TaskRow
+from pavo.tasks.recorder import StepRecorder
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch ends and the workflow takes stock."""
+
+    steps: int
+    seconds: float
+
+
+class BatchExecutor:
+    """Executes batches; any number at once on one event loop.
+
+    Args:
+        holder: names this process in leases, so that a successor can tell a death from an error.
+    """
+
+    def __init__(
+        self,
+        hosting: Hosting,
+        recorder: StepRecorder,
+        attempts: Attempts,
+        limits: BatchLimits,
+        holder: str,
+    ) -> None:
+        self._hosting = hosting
+        self._database = hosting.database
+        self._publisher = hosting.publisher
+        self._recorder = recorder
+        self._attempts = attempts
+        self._limits = limits
+        self._holder = holder
+
+    async def run(self, request: c.ExecuteBatch, interruption: Interruption) -> c.BatchDone:
+        """Record steps until the batch is full, the agent is done or fails, or the attempt is interrupted.
+
+        Raises:
+            Superseded: the task is not executing in this generation any more.
+            LeaseLost: a newer attempt took over in the middle.
+            Unavailable: PostgreSQL went away; a new attempt goes on from what was recorded.
+        """
+        task_id = uuid.UUID(request.task_id)
+        self._attempts.begin(task_id, interruption)
+        try:
+            held, task, plan_row = await self._open(task_id, request)
+            if held.deaths >= d.MAX_DEATHS:
+                return await self._close_fatal(held, "its worker was lost")
+            return await _Batch(self, held, task, plan_row, request, interruption).run()
+        finally:
+            self._attempts.end(task_id, interruption)
+
+    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch) -> tuple[lease.Lease, TaskRow, DocumentRow]:
+        new: list[NewEvent] = []
+        async with self._database.transaction() as session:
+            held = await lease.open_lease(session, task_id, request.fence, self._holder)
+            task = await repository.find_tombstone(session, task_id)
+            plan_row = await repository.plan_by_hash(session, task_id, request.plan_hash)
+            if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:
+                raise Superseded(f"Task {task_id} is not executing plan {request.plan_hash} in this run.")
+            if held.took_over:
+                new = [events.recovered(held.step, "the worker that executed it was lost")]
+            recorded = await timeline.append(session, task_id, new)
+        self._publisher.publish(recorded)
+        return held, task, plan_row
+
+    async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
+        async with self._database.transaction() as session:
+            await lease.close_lease(session, held)
+        return c.BatchDone(c.FATAL, held.step, failure=quarantine(held.step + 1, held.deaths, cause))
+
+    async def close(
+        self, held: lease.Lease, new: list[NewEvent], *, report: dict[str, Any] | None = None, died: bool = False
+    ) -> int:
+        """End the attempt in order, with its last events and the report, in one transaction; answers the deaths."""
+        async with self._database.transaction() as session:
+            deaths = await lease.close_lease(session, held, died=died)
+            if deaths is None:
+                raise LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")
+            if report is not None:
+                await repository.add_document(session, report)
+            recorded = await timeline.append(session, held.task_id, new)
+        self._publisher.publish(recorded)
+        return deaths
+
+    @property
+    def hosting(self) -> Hosting:
+        """Where agents run."""
+        return self._hosting
+
+    @property
+    def recorder(self) -> StepRecorder:
+        """Where steps are recorded."""
+        return self._recorder
+
+    @property
+    def limits(self) -> BatchLimits:
+        """When a batch ends."""
+        return self._limits
+
+
+class _Batch:
+    """The state of one batch in flight."""
+
+    def __init__(
+        self,
+        executor: BatchExecutor,
+        held: lease.Lease,
+        task: TaskRow,
+        plan_row: DocumentRow,
+        request: c.ExecuteBatch,
+        interruption: Interruption,
+    ) -> None:
+        self._executor = executor
+        self._lease = held
+        self._task = task
+        self._plan = plan_of(plan_row)
+        self._request = request
+        self._interruption = interruption
+        self._step = held.step
+        self._checkpoint = held.checkpoint
+        self._cut = False
+
+    async def run(self) -> c.BatchDone:
+        """Drive the agent and say how it ended."""
+        cancelled = asyncio.Event()
+        host = await self._executor.hosting.open(self._task, cancelled=cancelled, steps=self._step)
+        try:
+            finished = await self._drive(host, cancelled)
+            if not finished:
+                return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
+            return await self._finish(host)
+        except AgentDied as death:
+            return await self._died(death)
+        except AgentError as error:
+            return await self._failed(error)
+        finally:
+            await host.close(force=self._cut)
+
+    def _interrupted_by_people(self) -> bool:
+        return self._interruption.wanted and self._interruption.reason != SHUTDOWN
+
+    async def _drive(self, host: AgentHost, cancelled: asyncio.Event) -> bool:
+        """Record steps; True when the agent has no more."""
+        limits = self._executor.limits
+        last = self._step + limits.steps
+        until = time.monotonic() + limits.seconds
+        await host.open(self._plan, self._checkpoint)
+        grace = self._executor.hosting.grace(self._task.agent_type)
+        while self._step < last and time.monotonic() < until and not self._interruption.wanted:
+            step = await until_interrupted(
+                host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled
+            )
+            if isinstance(step, Cut):
+                self._cut = True
+                return False
+            if step is None:
+                return True
+            await self._record(step)
+        return False
+
+    async def _record(self, step: Step) -> None:
+        number = self._step + 1
+        progress = step.progress if step.progress is not None else number
+        new = [NewEvent(event.type, event.data) for event in step.events]
+        new.append(events.tick(progress, number, step.total))
+        record = lease.StepRecord(
+            task_id=self._lease.task_id,
+            epoch=self._lease.epoch,
+            step=number,
+            progress=progress,
+            total=step.total,
+            checkpoint=lease.checkpoint_text(step.checkpoint),
+            events=new,
+        )
+        # Shielded: a commit under way is never cut, it would leave nobody to know its outcome.
+        recorded = await asyncio.shield(self._executor.recorder.record(record))
+        self._step, self._checkpoint = number, step.checkpoint
+        if recorded.stop_hint:
+            self._interruption.interrupt(HINT)
+
+    async def _close(self, outcome: str) -> c.BatchDone:
+        await self._executor.close(self._lease, [events.progress(self._step)])
+        return c.BatchDone(outcome, self._step, step_cut=self._cut)
+
+    async def _finish(self, host: AgentHost) -> c.BatchDone:
+        body = await host.report(self._plan, self._checkpoint)
+        content = {"body": body}
+        row = {
+            "id": new_id(),
+            "task_id": self._task.id,
+            "kind": repository.REPORT,
+            "version": self._lease.epoch,
+            "status": repository.DRAFT,
+            "hash": d.content_hash(repository.REPORT, self._lease.epoch, content),
+            "content": content,
+            "body": body,
+        }
+        await self._executor.close(self._lease, [events.progress(self._step)], report=row)
+        return c.BatchDone(c.FINISHED, self._step, report_id=str(row["id"]))
+
+    async def _failed(self, error: AgentError) -> c.BatchDone:
+        before = self._request.failures if self._step == self._request.failed_step else 0
+        failures = before + 1
+        failure = failure_of(error)
+        last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
+        new = [events.progress(self._step)]
+        if not last:
+            new.append(events.retry(self._step + 1, failure.cause, failures))
+        await self._executor.close(self._lease, new)
+        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure, failures=failures)
+
+    async def _died(self, death: AgentDied) -> c.BatchDone:
+        new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
+        deaths = await self._executor.close(self._lease, new, died=True)
+        if deaths >= d.MAX_DEATHS:
+            failure = quarantine(self._step + 1, deaths, death.detail)
+            return c.BatchDone(c.FATAL, self._step, failure=failure, failures=deaths)
+        return c.BatchDone(c.MORE, self._step)
+
+
+def plan_of(row: DocumentRow) -> Plan:
+    """A stored plan as agents see it."""
+    steps = [PlanStep(step["title"], step["detail"]) for step in row.content["steps"]]
+    return Plan(row.version, row.hash, row.content["summary"], steps)

@@ -1,0 +1,153 @@
+"""The lease of one attempt and the recording of steps under it: one statement for many tasks' steps."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from pavo.tasks.domain import EXECUTING, Fence
+from pavo.tasks.models import ExecutionRow, TaskRow
+from pavo.timeline.domain import NewEvent, payload
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to record steps, and where to go on."""
+
+    task_id: uuid.UUID
+    epoch: int
+    step: int
+    """How many steps are recorded."""
+    checkpoint: Any
+    deaths: int
+    """How often a process died in the step to come."""
+    took_over: bool
+    """Whether the holder before died without ending its attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step on its way into the database."""
+
+    task_id: uuid.UUID
+    epoch: int
+    step: int
+    progress: int
+    total: int | None
+    checkpoint: str
+    """JSON text."""
+    events: Sequence[NewEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the database answered for one step."""
+
+    first_seq: int
+    at: datetime
+    stop_hint: bool
+
+
+async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str) -> Lease | None:
+    """Raise the epoch; from here on no older attempt can record anything.
+
+    None when the task is not executing in this generation any more: the attempt itself is a late one.
+    """
+    task = (await session.scalars(select(TaskRow).where(TaskRow.id == task_id).with_for_update(read=True))).one_or_none()
+    if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
+        return None
+    row = (
+        await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())
+    ).one()
+    died = row.holder is not None and row.holder != holder
+    deaths = row.deaths + (1 if died else 0)
+    await session.execute(
+        update(ExecutionRow)
+        .where(ExecutionRow.task_id == task_id)
+        .values(epoch=row.epoch + 1, holder=holder, deaths=deaths, stop_hint=False)
+    )
+    return Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died)
+
+
+async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False) -> int | None:
+    """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
+    result = await session.execute(
+        update(ExecutionRow)
+        .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
+        .values(holder=None, deaths=ExecutionRow.deaths + (1 if died else 0))
+        .returning(ExecutionRow.deaths)
+    )
+    return result.scalar_one_or_none()
+
+
+async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
+    """Fence every attempt that may still be running; answers how many steps are recorded."""
+    result = await session.execute(
+        update(ExecutionRow)
+        .where(ExecutionRow.task_id == task_id)
+        .values(epoch=ExecutionRow.epoch + 1, holder=None, stop_hint=False, **values)
+        .returning(ExecutionRow.step)
+    )
+    return result.scalar_one()
+
+
+async def holds(session: AsyncSession, lease: Lease) -> bool:
+    """Whether the lease is still held; locks it until the transaction ends."""
+    query = select(func.count()).select_from(
+        select(ExecutionRow.task_id)
+        .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
+        .with_for_update()
+        .subquery()
+    )
+    return (await session.scalars(query)).one() == 1
+
+
+async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:
+    """Tell the attempt in flight, by its next commit, that somebody wants to stop."""
+    await session.execute(update(ExecutionRow).where(ExecutionRow.task_id == task_id).values(stop_hint=True))
+
+
+_RECORD = text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:task_ids AS uuid[]), CAST(:epochs AS bigint[]), CAST(:steps AS int[]), CAST(:progress AS int[]),
+        CAST(:totals AS int[]), CAST(:checkpoints AS text[]), CAST(:events AS text[])
+    ) AS g(task_id, epoch, step, progress, total, checkpoint, events)
+), recorded AS (
+    UPDATE executions e
+    SET step = g.step, progress = g.progress, total = g.total, checkpoint = CAST(g.checkpoint AS jsonb), deaths = 0
+    FROM given g
+    WHERE e.task_id = g.task_id AND e.epoch = g.epoch AND e.step = g.step - 1
+    RETURNING e.task_id, e.epoch, e.stop_hint, g.events
+)
+SELECT r.task_id, r.epoch, r.stop_hint, a.first_seq, a.at
+FROM recorded r, LATERAL timeline_append(r.task_id, CAST(r.events AS jsonb)) a
+""")
+
+
+async def record_steps(connection: AsyncConnection, records: Sequence[StepRecord]) -> dict[tuple[uuid.UUID, int], Recorded]:
+    """Record steps of different tasks, each under its own lease, in one statement that is its own transaction.
+
+    Keyed by (task, epoch). What is missing from the answer its lease; nothing of its step was written.
+    """
+    values = {
+        "task_ids": [r.task_id for r in records],
+        "epochs": [r.epoch for r in records],
+        "steps": [r.step for r in records],
+        "progress": [r.progress for r in records],
+        "totals": [r.total for r in records],
+        "checkpoints": [r.checkpoint for r in records],
+        "events": [payload(r.events) for r in records],
+    }
+    rows = await connection.execute(_RECORD, values)
+    return {(row.task_id, row.epoch): Recorded(row.first_seq, row.at, row.stop_hint) for row in rows}
+
+
+def checkpoint_text(checkpoint: Any) -> str:
+    """A checkpoint as JSON text."""
+    return orjson.dumps(checkpoint).decode()

@@ -1,0 +1,203 @@
+"""Making a plan: gather context, let the agent plan or revise, store the draft."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.agents.contract import FeedbackItem, PlanDraft, Revision
+from pavo.agents.host import AgentHost
+from pavo.errors import AgentDied, AgentError, AgentRefused
+from pavo.kit.clock import now
+from pavo.kit.ids import new_id
+from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
+from pavo.tasks import events, repository
+from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded, failure_of, until_interrupted
+from pavo.tasks.execution import plan_of
+from pavo.tasks.hosting import Hosting
+from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be planned: from scratch, or the revision of `reviewed`."""
+
+    task: TaskRow
+    reviewed: DocumentRow | None
+    feedback: Sequence[FeedbackRow]
+    version: int
+    draft: DocumentRow | None
+    """Left by an attempt that died after storing it."""
+
+
+class Planner:
+    """Makes plans; any number at once on one event loop."""
+
+    def __init__(self, hosting: Hosting, attempts: Attempts) -> None:
+        self._hosting = hosting
+        self._database = hosting.database
+        self._publisher = hosting.publisher
+        self._attempts = attempts
+
+    async def run(self, request: c.MakePlan, interruption: Interruption) -> c.PlanMade | Cut:
+        """Plan or revise; Cut when a stop or shutdown ended it.
+
+        Raises:
+            Superseded: a newer run has the task.
+        """
+        task_id = uuid.UUID(request.task_id)
+        self._attempts.begin(task_id, interruption)
+        cancelled = asyncio.Event()
+        try:
+            job = await self._begin(task_id, request)
+            if job.draft is not None:
+                return c.PlanMade(job.draft.hash)
+            work = self._work(job, request, cancelled)
+            grace = self._hosting.grace(job.task.agent_type)
+            return await until_interrupted(work, interruption, grace=grace, on_interrupt=cancelled)
+        finally:
+            self._attempts.end(task_id, interruption)
+
+    async def _begin(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
+        """Show PLANNING, and read what there is to plan."""
+        fresh: list[Event] = []
+        async with self._database.transaction() as session:
+            task = await _locked(session, task_id, request.fence)
+            if repository.is_new(task, request.fence):
+                shown = task.stage == d.PLANNING
+                await repository.advance(
+                    session, task, request.fence, stage=d.PLANNING, status=d.STATUS_OF[d.PLANNING],
+                    phase=_phase(await repository.plans(session, task_id)), error=None,
+                )
+                new: list[NewEvent] = [] if shown else [events.stage(d.PLANNING)]
+                fresh = await timeline.append(session, task_id, new)
+            plans = await repository.plans(session, task_id)
+            draft = plans[0] if plans and plans[0].status == repository.DRAFT else None
+            visible = [plan for plan in plans if plan.status != repository.DRAFT]
+            reviewed = visible[0] if visible else None
+            feedback = await repository.feedback(session, reviewed.id) if reviewed else []
+        self._publisher.publish(fresh)
+        return _Job(task, reviewed, feedback, (reviewed.version if reviewed else 0) + 1, draft)
+
+    async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> c.PlanMade:
+        gathered = await self._gather(job)
+        host = await self._hosting.open(job.task, cancelled=cancelled, context=gathered)
+        try:
+            if job.reviewed is None:
+                draft = await host.plan()
+                return await self._store(job, request, draft, {})
+            revision = await _revise(host, job)
+            return await self._store(job, request, revision.plan, revision.answers)
+        except (AgentError, AgentDied) as error:
+            return await self._failed(job, request, error)
+        finally:
+            await host.close(force=cancelled.is_set())
+
+    async def _gather(self, job: _Job) -> Sequence[Any]:
+        if job.reviewed is not None or not self._hosting.wants_context(job.task.agent_type):
+            return ()
+        hits = await self._hosting.gather(job.task)
+        await self._append(job.task.id, [events.context([hit.title for hit in hits])])
+        return hits
+
+    async def _append(self, task_id: uuid.UUID, new: list[NewEvent]) -> None:
+        async with self._database.transaction() as session:
+            recorded = await timeline.append(session, task_id, new)
+        self._publisher.publish(recorded)
+
+    async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> c.PlanMade:
+        failure = failure_of(error)
+        failures = request.failures + 1
+        if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
+            failure = replace(failure, retryable=False)
+        else:
+            await self._append(job.task.id, [events.retry(0, failure.cause, failures)])
+        return c.PlanMade(failure=failure)
+
+    async def _store(
+        self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any
+    ) -> c.PlanMade:
+        """Store the draft and the answers to the feedback; with auto_accept accept it in the same transaction."""
+        content: dict[str, Any] = {"summary": draft.summary, "steps": [asdict(step) for step in draft.steps]}
+        row = {
+            "id": new_id(),
+            "task_id": job.task.id,
+            "kind": repository.PLAN,
+            "version": job.version,
+            "status": repository.DRAFT,
+            "hash": d.content_hash(repository.PLAN, job.version, content),
+            "content": content,
+            "body": d.plan_markdown(
+                job.task.title, job.version, draft.summary, [(s.title, s.detail) for s in draft.steps]
+            ),
+        }
+        by_policy = request.auto_accept and job.reviewed is None
+        recorded: list[Event] = []
+        async with self._database.transaction() as session:
+            task = await _locked(session, job.task.id, request.fence)
+            if by_policy and not repository.is_latest(task, request.fence):
+                # The attempt before stored and accepted it, and died before it could say so.
+                plans = await repository.plans(session, task.id)
+                return c.PlanMade(plans[0].hash, accepted=True)
+            await repository.add_document(session, row)
+            plans = await repository.plans(session, task.id)
+            stored = plans[0]
+            for item in job.feedback:
+                await repository.answer_feedback(session, item.id, answers[str(item.id)], stored.id)
+            if by_policy:
+                recorded = await self._accept(session, task, request.fence, stored)
+        self._publisher.publish(recorded)
+        return c.PlanMade(stored.hash, accepted=by_policy)
+
+    async def _accept(
+        self, session: AsyncSession, task: TaskRow, fence: d.Fence, plan: DocumentRow
+    ) -> list[Event]:
+        await repository.set_document(
+            session, plan.id, status=repository.ACCEPTED, accepted_by=d.BY_POLICY, accepted_at=now()
+        )
+        following = replace(fence, transition=fence.transition + 1)
+        await repository.advance(
+            session, task, following, stage=d.EXECUTING, status=d.STATUS_OF[d.EXECUTING], phase=d.PHASE_EXECUTING
+        )
+        new = [
+            events.plan(plan.id, plan.version, plan.hash),
+            events.accepted(plan.id, plan.hash, d.BY_POLICY),
+            events.stage(d.EXECUTING),
+        ]
+        return await timeline.append(session, task.id, new)
+
+
+async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> TaskRow:
+    """The task's row, locked, if this planning is still wanted (or has just been accepted by policy)."""
+    task = await repository.lock_task(session, task_id)
+    if task is None or not (
+        repository.is_new(task, fence)
+        or repository.is_latest(task, fence)
+        or repository.is_latest(task, replace(fence, transition=fence.transition + 1))
+        and task.stage == d.EXECUTING
+    ):
+        raise Superseded(f"Task {task_id} is not being planned by this run any more.")
+    return task
+
+
+async def _revise(host: AgentHost, job: _Job) -> Revision:
+    assert job.reviewed is not None
+    items = [FeedbackItem(str(item.id), item.body, item.step) for item in job.feedback]
+    revision = await host.revise(plan_of(job.reviewed), items)
+    missing = [item.id for item in items if item.id not in revision.answers]
+    if missing:
+        raise AgentRefused(
+            f"The revision answers {len(items) - len(missing)} of {len(items)} feedback items.",
+            remedy="Let revise() return an answer for the id of every item.",
+        )
+    return revision
+
+
+def _phase(plans: Sequence[DocumentRow]) -> str:
+    return d.PHASE_REVISING if any(plan.status != repository.DRAFT for plan in plans) else d.PHASE_PLANNING

@@ -1,0 +1,75 @@
+"""From rows to the wire."""
+
+from pavo.tasks.domain import EXECUTING
+from pavo.tasks.models import FeedbackRow
+from pavo.tasks.repository import TaskView
+from pavo.tasks.review import DocumentView
+from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, PlanRef, TaskOut
+
+
+def stage_status(view: TaskView) -> str:
+    """The status as people see it: EXECUTING carries its progress."""
+    running = view.task.stage == EXECUTING and view.task.status == "RUNNING"
+    return f"RUNNING:{view.progress}" if running else view.task.status
+
+
+def task_out(view: TaskView) -> TaskOut:
+    """A task."""
+    task, plan = view.task, view.plan
+    return TaskOut.model_construct(
+        id=task.id,
+        title=task.title,
+        prompt=task.prompt,
+        agent_type=task.agent_type,
+        agent_options=task.agent_options,
+        stage=task.stage,
+        stage_status=stage_status(view),
+        progress=view.progress,
+        steps=view.step,
+        total=view.total,
+        workflow_id=task.workflow_id,
+        run_id=task.run_id,
+        plan=PlanRef.model_construct(
+            document_id=plan.document_id, version=plan.version, hash=plan.hash, status=plan.status
+        )
+        if plan
+        else None,
+        auto_accept=task.auto_accept,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        error=Failure(**task.error) if task.error else None,
+    )
+
+
+def document_out(view: DocumentView) -> DocumentOut:
+    """A document with its feedback."""
+    row = view.document
+    return DocumentOut(
+        id=row.id,
+        task_id=row.task_id,
+        kind=row.kind,
+        version=row.version if row.kind == "PLAN" else 1,
+        status=row.status,
+        hash=row.hash,
+        body=row.body,
+        content=row.content,
+        accepted_by=row.accepted_by,
+        accepted_at=row.accepted_at,
+        created_at=row.created_at,
+        feedback=[feedback_out(item) for item in view.feedback],
+    )
+
+
+def feedback_out(row: FeedbackRow) -> FeedbackOut:
+    """A comment."""
+    return FeedbackOut(
+        id=row.id,
+        document_id=row.document_id,
+        author_id=row.author_id,
+        step=row.step,
+        body=row.body,
+        answer=row.answer,
+        answered_in=row.answered_in,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,213 @@
+"""Use cases of the plan's review: documents, feedback, accepting."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import func, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.accounts.domain import Identity
+from pavo.errors import InvalidInput, NotFound, UnaddressedFeedback, WrongPlanHash, WrongStage
+from pavo.kit.ids import new_id
+from pavo.kit.sql import Database
+from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
+from pavo.tasks import events, repository
+from pavo.tasks.commander import Commander
+from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
+from pavo.tasks.repository import TaskView
+from pavo.tasks.service import TaskService, target_of
+from pavo.temporal.failures import NoSuchRun
+from pavo.timeline import service as timeline
+from pavo.timeline.publish import Publisher
+
+MAX_FEEDBACK_ITEMS = 500
+"""Of one version of a plan: more than anybody reads, less than an agent chokes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A document and what was said about it."""
+
+    document: DocumentRow
+    feedback: list[FeedbackRow]
+
+
+class ReviewService:
+    """What people do with a task's documents."""
+
+    def __init__(
+        self, database: Database, publisher: Publisher, commander: Commander, tasks: TaskService
+    ) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._commander = commander
+        self._tasks = tasks
+
+    async def documents(self, who: Identity, task_id: uuid.UUID) -> list[DocumentView]:
+        """All versions of the plan and the report, oldest first."""
+        await self._tasks.get(who, task_id)
+        async with self._database.reading() as session:
+            rows = await repository.documents(session, task_id)
+            return [DocumentView(row, await repository.feedback(session, row.id)) for row in rows]
+
+    async def document(self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
+        """One of them."""
+        await self._tasks.get(who, task_id)
+        async with self._database.reading() as session:
+            row = _found(await repository.document(session, task_id, document_id), document_id)
+            return DocumentView(row, await repository.feedback(session, row.id))
+
+    async def add_feedback(
+        self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID, body: str, step: int | None = None
+    ) -> FeedbackRow:
+        """Comment on the plan, or on one of its steps.
+
+        Raises:
+            WrongStage: the plan is not under review (any more): nothing was added.
+            InvalidInput: the plan has no such step.
+        """
+        await self._tasks.get(who, task_id)
+        async with self._database.transaction() as session:
+            document = await self._under_review(session, task_id, document_id)
+            steps = len(document.content["steps"])
+            if step is not None and step > steps:
+                raise InvalidInput(f"The plan has {steps} steps.", field="step", remedy=f"Name a step from 1 to {steps}.")
+            if len(await repository.feedback(session, document_id)) >= MAX_FEEDBACK_ITEMS:
+                raise InvalidInput(
+                    f"The plan has {MAX_FEEDBACK_ITEMS} feedback items already.",
+                    field="body",
+                    remedy="Finish this review, or edit the items that are there.",
+                )
+            row = FeedbackRow(
+                id=new_id(), task_id=task_id, document_id=document_id, author_id=who.user_id, body=body, step=step
+            )
+            session.add(row)
+            await session.flush()
+            await session.refresh(row)
+            recorded = await timeline.append(session, task_id, [events.feedback(document_id, row.id)])
+        self._publisher.publish(recorded)
+        return row
+
+    async def edit_feedback(
+        self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
+    ) -> FeedbackRow:
+        """Change a comment while the plan is under review."""
+        await self._tasks.get(who, task_id)
+        async with self._database.transaction() as session:
+            await self._under_review(session, task_id, document_id)
+            row = await session.get(FeedbackRow, feedback_id)
+            if row is None or row.document_id != document_id:
+                raise NotFound(f"There is no feedback {feedback_id}.", field="feedback_id")
+            await session.execute(
+                update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(body=body, updated_at=func.now())
+            )
+            await session.refresh(row)
+            recorded = await timeline.append(
+                session, task_id, [events.feedback(document_id, feedback_id, edited=True)]
+            )
+        self._publisher.publish(recorded)
+        return row
+
+    async def accept(self, who: Identity, task_id: uuid.UUID, plan_hash: str) -> c.Answer:
+        """Accept the plan with this hash; accepting it once more changes nothing.
+
+        Raises:
+            WrongPlanHash, UnaddressedFeedback, WrongStage: refused, nothing changed.
+        """
+        view = await self._tasks.get(who, task_id)
+        self._check_hash(view, plan_hash)
+        if view.plan is not None and view.plan.status == repository.ACCEPTED:
+            return c.Answer(c.ACCEPTED, current_hash=plan_hash)
+        await self._check_feedback(view)
+        answer = c.AcceptPlan(plan_hash, who.email)
+        try:
+            return await self._commander.accept(target_of(view.task), answer)
+        except NoSuchRun as error:
+            raise _not_waiting(view.task) from error
+
+    async def accept_latest(self, who: Identity, task_id: uuid.UUID) -> c.Answer:
+        """Accept whatever version is current."""
+        view = await self._tasks.get(who, task_id)
+        if view.plan is None:
+            raise _not_waiting(view.task)
+        return await self.accept(who, task_id, view.plan.hash)
+
+    async def done_reviewing(
+        self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID | None = None
+    ) -> c.Answer:
+        """End the review: with unaddressed feedback the agent revises, without it is the acceptance.
+
+        Args:
+            document_id: the version that was reviewed; another one being current is refused.
+        """
+        view = await self._tasks.get(who, task_id)
+        if view.plan is None:
+            raise _not_waiting(view.task)
+        if document_id is not None and view.plan.document_id != document_id:
+            async with self._database.reading() as session:
+                _found(await repository.document(session, task_id, document_id), document_id)
+            raise _superseded(view)
+        if view.plan.status == repository.ACCEPTED:
+            return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
+        try:
+            return await self._commander.done_reviewing(
+                target_of(view.task), c.AcceptPlan(view.plan.hash, who.email)
+            )
+        except NoSuchRun as error:
+            raise _not_waiting(view.task) from error
+
+    @staticmethod
+    def _check_hash(view: TaskView, plan_hash: str) -> None:
+        if view.plan is None:
+            raise _not_waiting(view.task)
+        if view.plan.hash != plan_hash:
+            raise _superseded(view)
+
+    async def _check_feedback(self, view: TaskView) -> None:
+        """Answered from the row, so that the refusal does not need a worker; the workflow checks again."""
+        assert view.plan is not None
+        async with self._database.reading() as session:
+            open_items = await repository.count_unaddressed(session, view.plan.document_id)
+        if open_items:
+            raise UnaddressedFeedback(
+                f"The plan has {open_items} feedback item(s) that no revision has answered.",
+                remedy="Finish the review (done-reviewing) and accept the new version.",
+            )
+
+    async def _under_review(
+        self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID
+    ) -> DocumentRow:
+        task = await repository.lock_task(session, task_id)
+        document = _found(await repository.document(session, task_id, document_id), document_id)
+        if task is None or task.stage != d.WAIT_RFC or document.status != repository.REVIEW:
+            raise WrongStage(
+                f"This document takes no feedback now: it is {document.status}.",
+                field="stage",
+                remedy="Comment on the version that is under review.",
+            )
+        return document
+
+
+def _found(row: DocumentRow | None, document_id: uuid.UUID) -> DocumentRow:
+    if row is None:
+        raise NotFound(f"There is no document {document_id}.", field="document_id")
+    return row
+
+
+def _superseded(view: TaskView) -> WrongPlanHash:
+    assert view.plan is not None
+    return WrongPlanHash(
+        f"Version {view.plan.version} of the plan is current.",
+        field="hash",
+        remedy="Read the current plan and accept its hash.",
+        current_hash=view.plan.hash,
+    )
+
+
+def _not_waiting(task: TaskRow) -> WrongStage:
+    return WrongStage(
+        f"No plan is waiting for an answer: the task is {task.stage}.",
+        field="stage",
+        remedy="Wait until the stage is WAIT_RFC; resume the task if it is stopped.",
+    )

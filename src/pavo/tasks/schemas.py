@@ -1,0 +1,209 @@
+"""The wire: what the HTTP API takes and gives."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_TITLE = 300
+MAX_PROMPT = 200_000
+MAX_FEEDBACK = 20_000
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must be valid Unicode (it has a lone surrogate)") from error
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _storable_tree(value: Any) -> Any:
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+            _storable_tree(key)
+            _storable_tree(item)
+    elif isinstance(value, list):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            _storable_tree(item)
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+FilledText = Annotated[Text, AfterValidator(_not_blank)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TaskCreate(_In):
+    """A new task."""
+
+    title: FilledText = Field(min_length=1, max_length=MAX_TITLE)
+    prompt: Text = Field("", max_length=MAX_PROMPT)
+    agent_type: Text = Field("intern", max_length=100)
+    agent_options: Annotated[dict[str, Any], AfterValidator(_storable_tree)] = Field(default_factory=dict)
+    auto_accept: bool = False
+    """The first plan is accepted by policy."""
+
+
+class PlanRef(BaseModel):
+    """The newest plan."""
+
+    document_id: uuid.UUID
+    version: int
+    hash: str
+    status: str
+
+
+class Failure(BaseModel):
+    """Why a task failed."""
+
+    type: str
+    cause: str
+    remedy: str
+    step: int | None = None
+
+
+class TaskOut(BaseModel):
+    """A task."""
+
+    id: uuid.UUID
+    title: str
+    prompt: str
+    agent_type: str
+    agent_options: dict[str, Any]
+    stage: str
+    stage_status: str
+    progress: int
+    steps: int
+    """Recorded steps."""
+    total: int | None
+    workflow_id: str
+    run_id: str | None
+    plan: PlanRef | None
+    auto_accept: bool
+    created_at: datetime
+    updated_at: datetime
+    error: Failure | None
+
+
+class TaskPage(BaseModel):
+    """A page of tasks, newest first."""
+
+    items: list[TaskOut]
+    next_cursor: str | None
+
+
+class StartOut(BaseModel):
+    """A task was started."""
+
+    workflow_id: str
+    run_id: str | None
+    already_running: bool
+
+
+class ReceiptOut(BaseModel):
+    """What a stop answers."""
+
+    stage: str
+    last_step: int
+    step_cut: bool
+    resume: str
+
+
+class AcceptIn(_In):
+    """Which version is accepted."""
+
+    hash: Text = Field(min_length=1, max_length=128)
+
+
+class AnswerOut(BaseModel):
+    """What became of the plan."""
+
+    outcome: str
+    """accepted | revising"""
+    hash: str | None
+
+
+class FeedbackIn(_In):
+    """A comment on a plan."""
+
+    body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
+    step: int | None = Field(None, ge=1, le=1_000_000)
+
+
+class FeedbackEdit(_In):
+    """A changed comment."""
+
+    body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
+
+
+class FeedbackOut(BaseModel):
+    """A comment, and what the agent did about it."""
+
+    id: uuid.UUID
+    document_id: uuid.UUID
+    author_id: uuid.UUID
+    step: int | None
+    body: str
+    answer: str | None
+    answered_in: uuid.UUID | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class DocumentOut(BaseModel):
+    """A version of the plan, or the report."""
+
+    id: uuid.UUID
+    task_id: uuid.UUID
+    kind: str
+    version: int
+    status: str
+    hash: str
+    body: str
+    """Markdown."""
+    content: dict[str, Any]
+    accepted_by: str | None
+    accepted_at: datetime | None
+    created_at: datetime
+    feedback: list[FeedbackOut] = Field(default_factory=list[FeedbackOut])
+
+
+class DocumentList(BaseModel):
+    """A task's documents, oldest first."""
+
+    items: list[DocumentOut]
+
+
+class EventOut(BaseModel):
+    """An event of the timeline; more members by type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seq: int
+    type: str
+    at: datetime
+
+
+class EventPage(BaseModel):
+    """Events, oldest first."""
+
+    items: list[EventOut]
+    last_seq: int
+    """The timeline's newest number."""
+    closed: bool
+    """Nothing will follow."""

@@ -1,0 +1,297 @@
+"""Use cases of a task's life: create, read, start, stop, resume, delete."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import func
+
+from pavo.accounts.domain import Identity
+from pavo.agents.registry import AgentRegistry
+from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, TooLarge, Unavailable, WrongStage
+from pavo.kit.ids import new_id
+from pavo.kit.pagination import Cursor, Page
+from pavo.kit.sql import Database
+from pavo.tasks import domain as d
+from pavo.tasks import events, lease, repository
+from pavo.tasks.commander import Commander, Target
+from pavo.tasks.hints import STOP_CHANNEL
+from pavo.tasks.models import ExecutionRow, TaskRow
+from pavo.tasks.repository import TaskView
+from pavo.tasks.schemas import TaskCreate
+from pavo.temporal.failures import NoSuchRun
+from pavo.timeline import service as timeline
+from pavo.timeline.publish import Publisher
+
+logger = logging.getLogger(__name__)
+
+MAX_OPTIONS_BYTES = 64_000
+RESUME_TRIES = 40
+"""A closing run refuses a resume; closing takes two short transactions."""
+RESUME_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a start or resume answers."""
+
+    workflow_id: str
+    run_id: str | None
+    already_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What a stop answers: the receipt, or None when it was only signalled (no worker is there)."""
+
+    receipt: d.Receipt | None
+
+
+class TaskService:
+    """What people and programs do with tasks."""
+
+    def __init__(
+        self,
+        database: Database,
+        redis: Redis,
+        publisher: Publisher,
+        registry: AgentRegistry,
+        commander: Commander,
+    ) -> None:
+        self._database = database
+        self._redis = redis
+        self._publisher = publisher
+        self._registry = registry
+        self._commander = commander
+
+    async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
+        """Store a task; (task, whether it is new). With a key the same request creates once.
+
+        Raises:
+            InvalidInput: unknown agent, or options that its schema does not take.
+            IdempotencyMismatch: the key belongs to another request.
+        """
+        options = self._registry.validate_options(new.agent_type, new.agent_options)
+        if len(json.dumps(options)) > MAX_OPTIONS_BYTES:
+            raise TooLarge(
+                f"agent_options have more than {MAX_OPTIONS_BYTES} bytes.", field="agent_options", remedy="Send less."
+            )
+        task_id = new_id()
+        async with self._database.transaction() as session:
+            session.add(_row(task_id, who, new, options))
+            await session.flush()
+            if idempotency_key is not None:
+                claim = {
+                    "organisation_id": who.organisation_id, "user_id": who.user_id, "key": _key(idempotency_key),
+                    "request_hash": _request_hash(new), "task_id": task_id,
+                }
+                taken = await repository.claim_key(session, claim)
+                if taken is not None:
+                    await session.rollback()
+                    return await self._repeated(who, taken.task_id, taken.request_hash, new), False
+            session.add(ExecutionRow(task_id=task_id))
+            await timeline.create(session, task_id)
+            recorded = await timeline.append(session, task_id, [events.stage(d.INIT)])
+            row = await repository.find_task(session, task_id)
+        self._publisher.publish(recorded)
+        assert row is not None
+        return row, True
+
+    async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
+        if request_hash != _request_hash(new):
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used for another request.",
+                field="Idempotency-Key",
+                remedy="Use a new key for a new request.",
+            )
+        return await self.get(who, task_id)
+
+    async def get(self, who: Identity, task_id: uuid.UUID) -> TaskView:
+        """One task.
+
+        Raises:
+            NotFound: unknown, deleted, or not theirs.
+        """
+        async with self._database.reading() as session:
+            view = await repository.find_task(session, task_id)
+        if view is None or view.task.organisation_id not in who.organisation_ids:
+            raise _unknown(task_id)
+        return view
+
+    async def list(
+        self, who: Identity, *, stage: str | None = None, limit: int = 50, cursor: str | None = None, mine: bool = False
+    ) -> Page[TaskView]:
+        """The organisation's tasks, newest first."""
+        if stage is not None and stage not in d.STAGES:
+            raise InvalidInput(
+                f"There is no stage {stage!r}.", field="stage", remedy=f"Use one of {', '.join(d.STAGES)}."
+            )
+        after = Cursor.decode(cursor) if cursor else None
+        async with self._database.reading() as session:
+            found = await repository.list_tasks(
+                session, who.organisation_ids, stage=stage, limit=limit + 1, cursor=after,
+                created_by=who.user_id if mine else None,
+            )
+        page = found[:limit]
+        last = page[-1].task if len(found) > limit else None
+        return Page(page, Cursor(last.created_at, last.id).encode() if last else None)
+
+    async def start(self, who: Identity, task_id: uuid.UUID) -> Started:
+        """Start the workflow, once however often it is asked for.
+
+        Raises:
+            WrongStage: the task is stopped, failed or done.
+        """
+        view = await self.get(who, task_id)
+        task = view.task
+        if task.stage in (d.DONE, *d.RESUMABLE):
+            raise WrongStage(
+                f"The task is {task.stage}, it was started before.",
+                field="stage",
+                remedy="Resume it." if task.stage in d.RESUMABLE else "Create a new task.",
+            )
+        if task.stage in d.ACTIVE:
+            return Started(task.workflow_id, task.run_id, True)
+        run_id = await self._commander.start(target_of(task))
+        if run_id is None:
+            return Started(task.workflow_id, (await self.get(who, task_id)).task.run_id, True)
+        async with self._database.transaction() as session:
+            await repository.set_run(session, task_id, run_id)
+        return Started(task.workflow_id, run_id, False)
+
+    async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:
+        """Go on where the task was stopped or failed; on a running task nothing happens.
+
+        Raises:
+            WrongStage: never started, or done.
+        """
+        for attempt in range(RESUME_TRIES):
+            view = await self.get(who, task_id)
+            task = view.task
+            if task.stage in (d.INIT, d.DONE):
+                remedy = "Start it." if task.stage == d.INIT else "Create a new task."
+                raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
+            if task.stage in d.ACTIVE and await self._commander.is_open(target_of(task)):
+                return Started(task.workflow_id, task.run_id, True)
+            try:
+                resumed = await self._commander.resume(target_of(task))
+                return Started(task.workflow_id, resumed.run_id, resumed.already_running)
+            except Stopping:
+                if attempt == RESUME_TRIES - 1:
+                    raise
+                await asyncio.sleep(RESUME_PAUSE_SECONDS)
+        raise Stopping("The run is still ending.", remedy="Repeat the command.")
+
+    async def stop(self, who: Identity, task_id: uuid.UUID) -> Stopped:
+        """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
+        view = await self.get(who, task_id)
+        return await self._stop(view)
+
+    async def _stop(self, view: TaskView) -> Stopped:
+        task = view.task
+        if task.stage in (d.DONE, *d.RESUMABLE):
+            return Stopped(_standing_receipt(view))
+        await self._hint(task.id)
+        try:
+            return Stopped(await self._commander.stop(target_of(task)))
+        except NoSuchRun:
+            return Stopped(await self._receipt_of_closed(task.id))
+        except Unavailable as error:
+            if error.dependency != "worker":
+                raise
+            try:
+                await self._commander.signal_stop(target_of(task))
+            except NoSuchRun:
+                return Stopped(await self._receipt_of_closed(task.id))
+            return Stopped(None)
+
+    async def _receipt_of_closed(self, task_id: uuid.UUID) -> d.Receipt:
+        async with self._database.reading() as session:
+            view = await repository.find_task(session, task_id)
+        if view is None:
+            raise _unknown(task_id)
+        return _standing_receipt(view)
+
+    async def _hint(self, task_id: uuid.UUID) -> None:
+        """Make a stop quick; it works without."""
+        try:
+            async with self._database.transaction() as session:
+                await lease.hint_stop(session, task_id)
+            await self._redis.publish(STOP_CHANNEL, str(task_id))
+        except (Unavailable, RedisError, OSError) as error:
+            logger.info("The stop of task %s goes without its hint: %s", task_id, error)
+
+    async def delete(self, who: Identity, task_id: uuid.UUID) -> None:
+        """Stop the task and remove it; its streams end."""
+        view = await self.get(who, task_id)
+        if view.task.stage not in (d.DONE, *d.RESUMABLE):
+            stopped = await self._stop(view)
+            if stopped.receipt is None:
+                raise Unavailable(
+                    "The task is being stopped, but no worker is there to finish that.", dependency="worker",
+                    retry_after=2,
+                )
+        async with self._database.transaction() as session:
+            task = await repository.lock_task(session, task_id)
+            if task is None:
+                return
+            if task.stage in d.ACTIVE:
+                raise Unavailable("The task was just resumed by somebody else.", dependency="worker")
+            recorded = await timeline.append(session, task_id, [events.deleted()], close=True)
+            await repository.bury(session, task_id)
+        self._publisher.publish(recorded)
+
+
+def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
+    return TaskRow(
+        id=task_id,
+        organisation_id=who.organisation_id,
+        created_by=who.user_id,
+        title=new.title,
+        prompt=new.prompt,
+        agent_type=new.agent_type,
+        agent_options=options,
+        auto_accept=new.auto_accept,
+        stage=d.INIT,
+        status=d.STATUS_OF[d.INIT],
+        phase=d.PHASE_PLANNING,
+        workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
+        created_at=func.clock_timestamp(),
+    )
+
+
+def target_of(task: TaskRow) -> Target:
+    """The run that a command to this task means."""
+    return Target(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
+
+
+def _standing_receipt(view: TaskView) -> d.Receipt:
+    task = view.task
+    if task.receipt and task.stage == d.STOPPED:
+        return d.Receipt(**task.receipt)
+    return d.Receipt(task.stage, view.step, False, d.resume_outlook(task.stage, view.step, step_cut=False))
+
+
+def _unknown(task_id: uuid.UUID) -> NotFound:
+    return NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of your tasks.")
+
+
+def _key(text: str) -> str:
+    if not 1 <= len(text) <= 255 or not text.isprintable():
+        raise InvalidInput(
+            "An Idempotency-Key has 1 to 255 printable characters.",
+            field="Idempotency-Key",
+            remedy="Use a UUID.",
+        )
+    return text
+
+
+def _request_hash(new: TaskCreate) -> str:
+    return hashlib.sha256(new.model_dump_json().encode()).hexdigest()
+
+

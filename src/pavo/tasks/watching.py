@@ -1,0 +1,53 @@
+"""Use cases of watching: read a timeline, follow it live."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+from pavo.accounts.domain import Identity
+from pavo.errors import NotFound
+from pavo.kit.sql import Database
+from pavo.tasks import repository
+from pavo.tasks.service import TaskService
+from pavo.timeline import service as timeline
+from pavo.timeline.follow import Follower
+
+
+class WatchService:
+    """What people see of a task while it goes on."""
+
+    def __init__(self, database: Database, follower: Follower, tasks: TaskService) -> None:
+        self._database = database
+        self._follower = follower
+        self._tasks = tasks
+
+    async def events(
+        self, who: Identity, task_id: uuid.UUID, after: int, limit: int
+    ) -> tuple[list[timeline.Event], timeline.Head]:
+        """The events behind `after`, and where the timeline stands."""
+        await self._tasks.get(who, task_id)
+        async with self._database.reading() as session:
+            found = await timeline.read_after(session, task_id, after, limit)
+            head = await timeline.head(session, task_id)
+        assert head is not None
+        return found, head
+
+    async def stream(
+        self, who: Identity | None, task_id: uuid.UUID, after: int
+    ) -> AsyncIterator[tuple[int, bytes]] | None:
+        """Follow the task; None when nothing will come behind `after` (done and all seen, or deleted).
+
+        Args:
+            who: None where the task's id is the capability (dev mode).
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            task = await repository.find_tombstone(session, task_id)
+            head = await timeline.head(session, task_id)
+        foreign = task is not None and who is not None and task.organisation_id not in who.organisation_ids
+        if task is None or head is None or foreign:
+            raise NotFound(f"There is no task {task_id}.", field="task_id")
+        if task.deleted_at is not None or (head.closed and after >= head.last_seq):
+            return None
+        return self._follower.follow(task_id, after)

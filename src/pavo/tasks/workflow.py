@@ -1,0 +1,314 @@
+"""The durable story of a task: plan, review, execute, report; stop at any point, go on where it was.
+
+The workflow decides; its activities write what people read. It holds ids and numbers only.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pavo.tasks import contracts as c
+    from pavo.tasks import domain as d
+
+MAX_HISTORY_EVENTS = 1_500
+"""Continue as new beyond this: well under the promised 2,000 with a batch and some commands to come."""
+
+
+@workflow.defn(name=c.WORKFLOW_TYPE)
+class AgentTask:
+    """One run of a task; a stopped task is resumed by a new run with the next generation."""
+
+    @workflow.init
+    def __init__(self, request: c.TaskInput) -> None:
+        carry = request.carry
+        self._task_id = request.task_id
+        self._generation = request.generation
+        self._auto_accept = request.auto_accept
+        self._phase = carry.phase if carry else d.PHASE_PLANNING
+        self._plan_hash = carry.plan_hash if carry else None
+        self._transition = carry.transition if carry else 0
+        self._failures = carry.failures if carry else 0
+        self._failed_step = carry.failed_step if carry else -1
+        self._steps = carry.steps if carry else 0
+        self._standing_known = not request.resume or carry is not None
+        self._review_open = carry is not None
+        self._stop = False
+        self._over = False
+        self._receipt: d.Receipt | None = None
+        self._failure: c.AgentFailure | None = None
+        self._answering = asyncio.Lock()
+        self._working: workflow.ActivityHandle[Any] | None = None
+
+    @workflow.run
+    async def run(self, request: c.TaskInput) -> str:
+        """Returns the stage in which the run ended."""
+        if not self._standing_known:
+            await self._begin()
+        while not self._over:
+            if self._stop:
+                await self._record_stop(step_cut=False)
+            elif self._history_is_full():
+                await self._continue_as_new()
+            elif self._phase in (d.PHASE_PLANNING, d.PHASE_REVISING):
+                await self._plan()
+            elif self._phase == d.PHASE_REVIEW:
+                await self._await_review()
+            else:
+                await self._execute()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._failure:
+            raise ApplicationError(self._failure.cause, type=self._failure.type, non_retryable=True)
+        return self._receipt.stage if self._receipt else d.DONE
+
+    # The stages
+
+    async def _begin(self) -> None:
+        request = c.BeginRun(self._task_id, self._fence())
+        standing = await workflow.execute_local_activity_method(
+            c.RecordActivities.begin_run, request, **c.DATABASE_WRITE
+        )
+        self._phase, self._plan_hash, self._steps = standing.phase, standing.plan_hash, standing.steps
+        self._over = standing.phase == d.PHASE_OVER
+        self._review_open = standing.phase == d.PHASE_REVIEW
+        self._standing_known = True
+
+    async def _plan(self) -> None:
+        request = c.MakePlan(self._task_id, self._fence(), self._auto_accept, self._failures)
+        self._transition += 1  # the plan's own write, when it is accepted by policy
+        made = await self._work(
+            workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
+        )
+        if made is None:
+            return
+        if made.failure:
+            await self._fail_or_wait(made.failure)
+            return
+        self._failures, self._plan_hash = 0, made.plan_hash
+        if made.accepted:
+            self._phase = d.PHASE_EXECUTING
+            return
+        assert made.plan_hash is not None
+        self._phase, self._review_open = d.PHASE_REVIEW, False
+        # Handlers can take the answer from here on, so the plan may be shown.
+        await workflow.execute_local_activity_method(
+            c.RecordActivities.open_review,
+            c.OpenReview(self._task_id, self._fence(), made.plan_hash),
+            **c.DATABASE_WRITE,
+        )
+        self._review_open = True
+
+    async def _await_review(self) -> None:
+        await workflow.wait_condition(
+            lambda: self._stop or self._phase != d.PHASE_REVIEW or self._history_is_full()
+        )
+
+    async def _execute(self) -> None:
+        assert self._plan_hash is not None
+        request = c.ExecuteBatch(
+            self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step
+        )
+        batch = await self._work(
+            workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
+        )
+        if batch is None:
+            return
+        if batch.steps != self._steps:
+            self._failures = 0
+        self._steps = batch.steps
+        if batch.outcome == c.FINISHED:
+            await self._record_done(batch)
+        elif batch.outcome in (c.ERROR, c.FATAL):
+            assert batch.failure is not None
+            self._failures, self._failed_step = batch.failures - 1, batch.steps
+            await self._fail_or_wait(batch.failure)
+        elif self._stop:
+            await self._record_stop(step_cut=batch.step_cut)
+
+    async def _work(self, handle: workflow.ActivityHandle[Any]) -> Any:
+        """Wait for the agent's work. None when a stop ended it without an answer: then the stop is recorded."""
+        self._working = handle
+        try:
+            return await handle
+        except ActivityError:
+            if not self._stop:
+                raise
+            await self._record_stop(step_cut=True)
+            return None
+        finally:
+            self._working = None
+
+    async def _fail_or_wait(self, failure: c.AgentFailure) -> None:
+        self._failures += 1
+        if failure.retryable and self._failures < d.MAX_STEP_ATTEMPTS:
+            delay = timedelta(seconds=d.retry_delay(self._failures))
+            try:
+                await workflow.wait_condition(lambda: self._stop, timeout=delay)
+            except asyncio.TimeoutError:
+                return
+            return
+        if self._stop:
+            return
+        request = c.RecordFailure(self._task_id, self._fence(), failure, self._steps)
+        await workflow.execute_local_activity_method(
+            c.RecordActivities.record_failure, request, **c.DATABASE_WRITE
+        )
+        self._failure = failure
+        self._over = True
+
+    async def _record_done(self, batch: c.BatchDone) -> None:
+        assert batch.report_id is not None
+        request = c.RecordDone(self._task_id, self._fence(), batch.report_id)
+        await workflow.execute_local_activity_method(c.RecordActivities.record_done, request, **c.DATABASE_WRITE)
+        self._phase, self._over = d.PHASE_OVER, True
+
+    async def _record_stop(self, *, step_cut: bool) -> None:
+        async with self._answering:  # an answer that is being recorded counts before the stop
+            request = c.RecordStop(self._task_id, self._fence(), step_cut)
+            self._receipt = await workflow.execute_local_activity_method(
+                c.RecordActivities.record_stop, request, **c.DATABASE_WRITE
+            )
+            self._over = True
+
+    # Histories stay small
+
+    def _history_is_full(self) -> bool:
+        info = workflow.info()
+        return info.is_continue_as_new_suggested() or info.get_current_history_length() > MAX_HISTORY_EVENTS
+
+    async def _continue_as_new(self) -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._stop or self._over:
+            return
+        carry = c.Carry(
+            self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps
+        )
+        workflow.continue_as_new(
+            c.TaskInput(self._task_id, self._generation, self._auto_accept, resume=True, carry=carry)
+        )
+
+    def _fence(self) -> d.Fence:
+        self._transition += 1
+        return d.Fence(workflow.info().run_id, self._generation, self._transition)
+
+    # What people say
+
+    @workflow.update(name=c.UPDATE_ACCEPT_PLAN)
+    async def accept_plan(self, answer: c.AcceptPlan) -> c.Answer:
+        """Accept the plan that is under review. Answers once the acceptance is recorded."""
+        return await self._answer(answer, c.RecordActivities.record_acceptance)
+
+    @accept_plan.validator
+    def check_accept_plan(self, answer: c.AcceptPlan) -> None:
+        """Refuse what can be seen to be wrong before anything is written."""
+        self._check_answer(answer)
+
+    @workflow.update(name=c.UPDATE_DONE_REVIEWING)
+    async def done_reviewing(self, answer: c.AcceptPlan) -> c.Answer:
+        """The review is over: revise if there is feedback, else accept."""
+        return await self._answer(answer, c.RecordActivities.record_review)
+
+    @done_reviewing.validator
+    def check_done_reviewing(self, answer: c.AcceptPlan) -> None:
+        """Refuse what can be seen to be wrong before anything is written."""
+        self._check_answer(answer)
+
+    def _check_answer(self, answer: c.AcceptPlan) -> None:
+        known = answer.plan_hash is None or answer.plan_hash == self._plan_hash
+        if self._standing_known and self._phase == d.PHASE_EXECUTING and known and not self._stop:
+            return  # the same answer once more
+        if self._standing_known and (self._phase != d.PHASE_REVIEW or self._stop or self._over):
+            raise ApplicationError(
+                "No plan is waiting for an answer.", type=c.REFUSED_WRONG_STAGE, non_retryable=True
+            )
+        if self._standing_known and not known:
+            raise ApplicationError(
+                "Another version of the plan is current.",
+                self._plan_hash,
+                type=c.REFUSED_WRONG_HASH,
+                non_retryable=True,
+            )
+
+    async def _answer(self, answer: c.AcceptPlan, record: Any) -> c.Answer:
+        await workflow.wait_condition(
+            lambda: (self._standing_known and self._review_open) or self._stop or self._over
+        )
+        async with self._answering:
+            self._check_answer(answer)
+            assert self._plan_hash is not None
+            if self._phase == d.PHASE_EXECUTING:
+                return c.Answer(c.ACCEPTED, current_hash=self._plan_hash)
+            request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or self._plan_hash, answer.by)
+            done: c.Answer = await workflow.execute_local_activity_method(record, request, **c.DATABASE_WRITE)
+            if done.outcome == c.REFUSED:
+                raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)
+            self._phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
+            self._review_open = False
+            return done
+
+    @workflow.update(name=c.UPDATE_STOP)
+    async def stop(self) -> d.Receipt:
+        """Stop whatever runs. Answers with the receipt once STOPPED is recorded."""
+        self._request_stop()
+        await workflow.wait_condition(lambda: self._over)
+        if self._receipt:
+            return self._receipt
+        stage = d.FAILED if self._failure else d.DONE
+        return d.Receipt(stage, self._steps, False, d.resume_outlook(stage, self._steps, step_cut=False))
+
+    @workflow.update(name=c.UPDATE_RESUME)
+    async def resume(self) -> c.Resumed:
+        """Sent together with the start of a run: answers once the run knows where it goes on."""
+        already = self._standing_known
+        await workflow.wait_condition(lambda: self._standing_known)
+        if self._over and not self._receipt:
+            raise ApplicationError(
+                "There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True
+            )
+        return c.Resumed(self._generation, workflow.info().run_id, already)
+
+    @resume.validator
+    def check_resume(self) -> None:
+        """A run that is ending cannot be resumed: the next one can."""
+        if self._stop or self._over:
+            raise ApplicationError("The run is just ending.", type=c.REFUSED_STOPPING, non_retryable=True)
+
+    def _request_stop(self) -> None:
+        self._stop = True
+        if self._working:
+            self._working.cancel()
+
+    # For operators with Temporal's own tools
+
+    @workflow.signal(name="signal_stop")
+    async def signal_stop(self) -> None:
+        """Stop, without an answer."""
+        self._request_stop()
+
+    @workflow.signal(name="signal_resume")
+    async def signal_resume(self) -> None:
+        """The review is done."""
+        await self._by_signal(self._answer(c.AcceptPlan(None, "signal"), c.RecordActivities.record_review))
+
+    @workflow.signal(name="signal_accept_rfc")
+    async def signal_accept_rfc(self) -> None:
+        """Accept the current plan."""
+        await self._by_signal(self._answer(c.AcceptPlan(None, "signal"), c.RecordActivities.record_acceptance))
+
+    async def _by_signal(self, answer: Coroutine[Any, Any, c.Answer]) -> None:
+        try:
+            await answer
+        except ApplicationError as refusal:
+            # A signal has no caller to tell, and a refused one must not fail the task.
+            workflow.logger.warning("Signal refused: %s", refusal.message)
+
+    @workflow.query(name="query_status")
+    def query_status(self) -> c.TaskStatus:
+        """Where the run stands."""
+        return c.TaskStatus(
+            self._task_id, self._phase, self._plan_hash, self._steps, self._stop, self._generation
+        )

@@ -1,0 +1,75 @@
+"""Connecting to Temporal from Pavo's settings and, beneath them, Temporal's own environment configuration."""
+
+import base64
+import dataclasses
+from pathlib import Path
+
+from temporalio.client import Client, TLSConfig
+from temporalio.converter import DataConverter
+from temporalio.envconfig import ClientConfig
+
+from pavo.config import TemporalSettings
+from pavo.errors import ConfigurationError, Unavailable
+from pavo.temporal.codec import EncryptingCodec
+
+
+async def connect(settings: TemporalSettings) -> Client:
+    """A client of the configured namespace.
+
+    Raises:
+        ConfigurationError: a certificate or key cannot be read.
+        Unavailable: nobody answers at the address.
+    """
+    config = ClientConfig.load_client_connect_config()
+    address = settings.address or config.get("target_host") or "localhost:7233"
+    namespace = settings.namespace or config.get("namespace") or "default"
+    api_key = settings.api_key.get_secret_value() if settings.api_key else config.get("api_key")
+    tls = _tls(settings)
+    try:
+        return await Client.connect(
+            address,
+            namespace=namespace,
+            api_key=api_key,
+            tls=tls if tls is not None else config.get("tls", bool(api_key)),
+            rpc_metadata=config.get("rpc_metadata", {}),
+            data_converter=data_converter(settings),
+        )
+    except RuntimeError as error:
+        raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error
+
+
+def data_converter(settings: TemporalSettings) -> DataConverter:
+    """JSON payloads, encrypted where a key is configured."""
+    if settings.codec_key is None:
+        return DataConverter.default
+    try:
+        key = base64.b64decode(settings.codec_key.get_secret_value(), validate=True)
+        codec = EncryptingCodec(key)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"PAVO_TEMPORAL_CODEC_KEY is no key: {error}.",
+            field="PAVO_TEMPORAL_CODEC_KEY",
+            remedy="Set it to the Base64 of 32 random bytes: openssl rand -base64 32",
+        ) from error
+    return dataclasses.replace(DataConverter.default, payload_codec=codec)
+
+
+def _tls(settings: TemporalSettings) -> TLSConfig | bool | None:
+    if settings.tls_ca or settings.tls_cert or settings.tls_key:
+        return TLSConfig(
+            server_root_ca_cert=_read(settings.tls_ca, "TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
+            client_cert=_read(settings.tls_cert, "TEMPORAL_TLS_CLIENT_CERT_PATH"),
+            client_private_key=_read(settings.tls_key, "TEMPORAL_TLS_CLIENT_KEY_PATH"),
+        )
+    return settings.tls
+
+
+def _read(path: Path | None, variable: str) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{variable}: {error}.", field=variable, remedy="Point it to a PEM file that this user can read."
+        ) from error

@@ -1,0 +1,48 @@
+"""Events as values."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from pavo.kit.clock import iso
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event before it has a number; `data` are its members beside seq, type and at."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A recorded event."""
+
+    timeline_id: uuid.UUID
+    seq: int
+    type: str
+    at: datetime
+    data: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The one JSON shape that streams, `/events` and Redis share."""
+        return {"seq": self.seq, "type": self.type, "at": iso(self.at), **self.data}
+
+    def as_json(self) -> bytes:
+        """`as_dict` as JSON text in UTF-8, without line breaks."""
+        return orjson.dumps(self.as_dict())
+
+
+def numbered(timeline_id: uuid.UUID, first_seq: int, at: datetime, events: Sequence[NewEvent]) -> list[Event]:
+    """Give events the numbers that the database assigned to them."""
+    return [Event(timeline_id, first_seq + i, event.type, at, event.data) for i, event in enumerate(events)]
+
+
+def payload(events: Sequence[NewEvent]) -> str:
+    """Events as the JSON array that the database function `timeline_append` takes."""
+    return orjson.dumps([{**event.data, "type": event.type} for event in events]).decode()

@@ -1,0 +1,229 @@
+"""Following timelines: PostgreSQL after a number, then live, each event exactly once and in order.
+
+One Redis subscription connection serves all viewers of a process. Redis is a hint only: a gap in the numbers, a lost
+connection or silence makes the viewer read PostgreSQL.
+"""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from pavo.errors import Unavailable
+from pavo.kit.sql import Database
+from pavo.timeline import repository
+from pavo.timeline.publish import channel
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+"""Events of one read while a viewer catches up."""
+MAX_QUEUED = 1_000
+"""Live events that wait for one slow viewer at most; then it reads from PostgreSQL again instead."""
+POLL_SECONDS = 1.0
+"""How often PostgreSQL is asked beside a healthy Redis: it catches what died between commit and publish."""
+POLL_SECONDS_AWAY = 0.2
+"""The same while Redis is away."""
+
+
+@dataclass(eq=False, slots=True)
+class Viewer:
+    """One follower's inbox."""
+
+    timeline_id: uuid.UUID
+    last: int
+    """The newest number that was handed out."""
+    queue: deque[tuple[int, bytes]] = field(default_factory=deque[tuple[int, bytes]])
+    behind: bool = True
+    """Whether PostgreSQL must be read before the queue is of use."""
+    closed: bool = False
+    """Whether the head says that nothing will follow."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, seq: int, data: bytes) -> None:
+        """Take a live event from Redis."""
+        if seq <= self.last:
+            return
+        if len(self.queue) >= MAX_QUEUED:
+            self.queue.clear()
+            self.behind = True
+        else:
+            self.queue.append((seq, data))
+        self.wake.set()
+
+    def learn(self, head: repository.Head | None) -> None:
+        """Take the head's position from PostgreSQL; None means that the timeline is gone."""
+        if head is None or head.closed:
+            self.closed = True
+        if head is not None and head.last_seq > self.last:
+            self.behind = True
+        if self.closed or self.behind:
+            self.wake.set()
+
+
+class Follower:
+    """Hands the events of timelines to any number of viewers. Call `start` on the loop that serves them."""
+
+    def __init__(self, database: Database, redis: Redis) -> None:
+        self._database = database
+        self._redis = redis
+        self._pubsub = redis.pubsub()
+        self._viewers: dict[uuid.UUID, set[Viewer]] = {}
+        self._subscribed: dict[uuid.UUID, asyncio.Event] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connected = False
+
+    @property
+    def viewers(self) -> int:
+        """How many viewers there are now."""
+        return sum(len(group) for group in self._viewers.values())
+
+    async def start(self) -> None:
+        """Begin listening and polling."""
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="timeline-listen"),
+            asyncio.create_task(self._poll(), name="timeline-poll"),
+        ]
+
+    async def close(self) -> None:
+        """End listening; viewers are woken and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(RedisError, OSError):
+            await self._pubsub.aclose()
+
+    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield (seq, JSON) of every event behind `after`, each once, in order; ends when the timeline is closed.
+
+        PostgreSQL being away delays events, it does not end the stream.
+        """
+        viewer = Viewer(timeline_id, after)
+        self._viewers.setdefault(timeline_id, set()).add(viewer)
+        try:
+            await self._subscribe(timeline_id)
+            while True:
+                async for item in self._catch_up(viewer):
+                    yield item
+                while viewer.queue and not viewer.behind:
+                    seq, data = viewer.queue.popleft()
+                    if seq == viewer.last + 1:
+                        viewer.last = seq
+                        yield seq, data
+                    elif seq > viewer.last:
+                        viewer.behind = True
+                if viewer.behind:
+                    continue
+                if viewer.closed:
+                    return
+                await viewer.wake.wait()
+                viewer.wake.clear()
+        finally:
+            await self._leave(viewer)
+
+    async def _catch_up(self, viewer: Viewer) -> AsyncIterator[tuple[int, bytes]]:
+        while viewer.behind:
+            # Before reading: what commits from here on wakes the viewer again.
+            viewer.behind = False
+            try:
+                async with self._database.reading() as session:
+                    events = await repository.read_after(session, viewer.timeline_id, viewer.last, PAGE)
+                    heads = await repository.heads(session, [viewer.timeline_id])
+            except Unavailable:
+                viewer.behind = True
+                await asyncio.sleep(POLL_SECONDS_AWAY)
+                continue
+            for event in events:
+                viewer.last = event.seq
+                yield event.seq, event.as_json()
+            viewer.learn(heads.get(viewer.timeline_id))
+
+    async def _subscribe(self, timeline_id: uuid.UUID) -> None:
+        """Wait until Redis confirmed the subscription, or is known to be away."""
+        confirmed = self._subscribed.get(timeline_id)
+        if confirmed is None:
+            confirmed = self._subscribed[timeline_id] = asyncio.Event()
+            try:
+                await self._pubsub.subscribe(channel(timeline_id))
+            except (RedisError, OSError):
+                return
+        if not self._connected:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(confirmed.wait(), 1.0)
+
+    async def _leave(self, viewer: Viewer) -> None:
+        group = self._viewers[viewer.timeline_id]
+        group.discard(viewer)
+        if group:
+            return
+        del self._viewers[viewer.timeline_id]
+        self._subscribed.pop(viewer.timeline_id, None)
+        with contextlib.suppress(RedisError, OSError):
+            await self._pubsub.unsubscribe(channel(viewer.timeline_id))
+
+    async def _listen(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                # A channel that is always there keeps the connection open while nobody watches.
+                await self._pubsub.subscribe("pavo:keep")
+                self._connected, pause = True, 0.05
+                self._everyone_is_behind()
+                async for message in self._pubsub.listen():
+                    self._take(message)
+            except (RedisError, OSError) as error:
+                if self._connected:
+                    logger.warning("Redis is away, following PostgreSQL by polling: %s", error)
+                self._connected = False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def _take(self, message: dict[str, object]) -> None:
+        name = message["channel"]
+        text = name.decode() if isinstance(name, bytes) else str(name)
+        if not text.startswith("sse:"):
+            return
+        timeline_id = uuid.UUID(text[4:])
+        if message["type"] == "subscribe":
+            confirmed = self._subscribed.get(timeline_id)
+            if confirmed is not None:
+                confirmed.set()
+        elif message["type"] == "message":
+            data = message["data"]
+            if isinstance(data, bytes):
+                self._fan_out(timeline_id, data)
+
+    def _fan_out(self, timeline_id: uuid.UUID, data: bytes) -> None:
+        seq = orjson.loads(data)["seq"]
+        for viewer in self._viewers.get(timeline_id, ()):
+            viewer.offer(seq, data)
+
+    def _everyone_is_behind(self) -> None:
+        for group in self._viewers.values():
+            for viewer in group:
+                viewer.behind = True
+                viewer.wake.set()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS if self._connected else POLL_SECONDS_AWAY)
+            watched = list(self._viewers)
+            if not watched:
+                continue
+            try:
+                async with self._database.reading() as session:
+                    heads = await repository.heads(session, watched)
+            except Unavailable as error:
+                logger.warning("Cannot poll timelines: %s", error)
+                continue
+            for timeline_id in watched:
+                for viewer in self._viewers.get(timeline_id, ()):
+                    viewer.learn(heads.get(timeline_id))

@@ -1,0 +1,33 @@
+"""What other slices call: append in their transaction, read, and where a timeline stands."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.timeline import repository
+from pavo.timeline.domain import Event, NewEvent
+from pavo.timeline.repository import Head
+
+__all__ = ["Event", "Head", "NewEvent", "append", "create", "head", "read_after"]
+
+create = repository.create
+
+
+async def append(
+    session: AsyncSession, timeline_id: uuid.UUID, events: Sequence[NewEvent], *, close: bool = False
+) -> list[Event]:
+    """Append in the caller's transaction; publish the answer after commit. Nothing to append: nothing done."""
+    if not events:
+        return []
+    return await repository.append(session, timeline_id, events, close=close)
+
+
+async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
+    """The events behind `after`, oldest first, at most `limit`."""
+    return await repository.read_after(session, timeline_id, after, limit)
+
+
+async def head(session: AsyncSession, timeline_id: uuid.UUID) -> Head | None:
+    """Where the timeline stands; None when it does not exist."""
+    return (await repository.heads(session, [timeline_id])).get(timeline_id)
