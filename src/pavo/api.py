@@ -15,13 +15,13 @@ from starlette.exceptions import HTTPException
 
 from pavo import __version__, bootstrap, errors
 from pavo.accounts.endpoints import router as accounts_router
-from pavo.accounts.security import BrowserGuard, check_listener
+from pavo.accounts.origin import check_listener
+from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.config import Settings
 from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
-from pavo.kit.problem import problem
 from pavo.kit.ready import announce_ready
-from pavo.kit.requests import BodyLimit
+from pavo.kit.requests import BodyLimit, problem_response
 from pavo.logging import configure_logging
 from pavo.tasks.endpoints import router as tasks_router
 from pavo.tasks.legacy_endpoints import router as legacy_router
@@ -150,7 +150,7 @@ async def _answer(question: Any) -> str:
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(PavoError)
     async def on_pavo_error(request: Request, error: PavoError) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return problem(status_of(error), error)
+        return problem_response(status_of(error), error)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -159,18 +159,18 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
         kind = NotFound if error.status_code == 404 else InvalidInput
-        return problem(error.status_code, kind(str(error.detail)), headers=error.headers)
+        return problem_response(error.status_code, kind(str(error.detail)), error.headers)
 
 
 def _invalid(error: RequestValidationError) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         detail = f"The body is no valid JSON: {first.get('ctx', {}).get('error', first['msg'])}."
-        return problem(422, InvalidInput(detail, field="body", remedy="Send a JSON object in UTF-8."))
+        return problem_response(422, InvalidInput(detail, field="body", remedy="Send a JSON object in UTF-8."))
     place = [str(part) for part in first["loc"]]
     field = ".".join(place[1:]) or place[0]
     found = InvalidInput(f"{field}: {first['msg']}", field=field, remedy=f"Correct {field} in the {place[0]}.")
-    return problem(413 if first["type"] == "string_too_long" else 422, found)
+    return problem_response(413 if first["type"] == "string_too_long" else 422, found)
 
 
 def serve(settings: Settings) -> None:
@@ -200,5 +200,3 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             announce_ready()
-
-

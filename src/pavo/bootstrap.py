@@ -151,9 +151,7 @@ class _Agents:
         limits = HostLimits(
             memory_mb=settings.execution.agent_memory_mb, silence_seconds=settings.execution.agent_silence_seconds
         )
-        hosting = Hosting(
-            self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits
-        )
+        hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
         self.planner = Planner(hosting, attempts)
         self.executor = BatchExecutor(
             hosting,

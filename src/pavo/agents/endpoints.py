@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from pavo.accounts.security import CurrentIdentity
+from pavo.accounts.security import Caller
 from pavo.agents.registry import AgentRegistry
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
@@ -23,7 +23,7 @@ class AgentOut(BaseModel):
 
 
 @router.get("")
-async def list_agents(request: Request, who: CurrentIdentity) -> list[AgentOut]:
+async def list_agents(request: Request, who: Caller) -> list[AgentOut]:
     """All installed agents."""
     registry: AgentRegistry = request.app.state.registry
     return [

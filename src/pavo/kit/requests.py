@@ -1,11 +1,20 @@
 """Limits on what a request may carry."""
 
+from collections.abc import Mapping
+
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pavo.errors import InvalidInput, TooLarge
-from pavo.kit.problem import problem
+from pavo.errors import InvalidInput, PavoError, TooLarge, Unavailable
+from pavo.kit.problem import PROBLEM_JSON, problem_bytes
 
 MAX_BODY_BYTES = 2_000_000
+
+
+def problem_response(status: int, error: PavoError, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as problem details; with Retry-After where repeating later helps."""
+    later = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
+    return Response(problem_bytes(status, error), status, headers={**later, **(headers or {})}, media_type=PROBLEM_JSON)
 
 
 class _TooMuch(Exception):
@@ -25,14 +34,14 @@ class BodyLimit:
             return
         if b"%00" in scope.get("query_string", b"") or "\x00" in scope["path"]:
             error = InvalidInput("The address has a NUL character.", field="url", remedy="Leave it out.")
-            await problem(422, error)(scope, receive, send)
+            await problem_response(422, error)(scope, receive, send)
             return
         too_large = TooLarge(
             f"The body has more than {MAX_BODY_BYTES} bytes.", field="body", remedy="Send less at once."
         )
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            await problem(413, too_large)(scope, receive, send)
+            await problem_response(413, too_large)(scope, receive, send)
             return
         seen = 0
 
@@ -47,4 +56,4 @@ class BodyLimit:
         try:
             await self._app(scope, limited, send)
         except _TooMuch:
-            await problem(413, too_large)(scope, receive, send)
+            await problem_response(413, too_large)(scope, receive, send)

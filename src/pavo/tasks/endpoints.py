@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from pavo.accounts.security import CurrentIdentity, StreamIdentity
+from pavo.accounts.security import Caller, StreamCaller
 from pavo.errors import InvalidInput
 from pavo.tasks.presenters import document_out, feedback_out, task_out
 from pavo.tasks.schemas import (
@@ -38,7 +38,7 @@ MAX_SEQ = 2**62
 async def create_task(
     request: Request,
     response: Response,
-    who: CurrentIdentity,
+    who: Caller,
     new: TaskCreate,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> TaskOut:
@@ -53,7 +53,7 @@ async def create_task(
 @router.get("")
 async def list_tasks(
     request: Request,
-    who: CurrentIdentity,
+    who: Caller,
     stage: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
@@ -64,31 +64,31 @@ async def list_tasks(
 
 
 @router.get("/{task_id}")
-async def get_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> TaskOut:
+async def get_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskOut:
     """One task."""
     return task_out(await services_of(request).tasks.get(who, task_id))
 
 
 @router.post("/{task_id}/start")
-async def start_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> StartOut:
+async def start_task(request: Request, who: Caller, task_id: uuid.UUID) -> StartOut:
     """Start the task; twice at once starts it once."""
     started = await services_of(request).tasks.start(who, task_id)
-    return StartOut(
-        workflow_id=started.workflow_id, run_id=started.run_id, already_running=started.already_running
-    )
+    return StartOut(workflow_id=started.workflow_id, run_id=started.run_id, already_running=started.already_running)
 
 
 @router.post("/{task_id}/resume")
-async def resume_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> StartOut:
+async def resume_task(request: Request, who: Caller, task_id: uuid.UUID) -> StartOut:
     """Go on where the task was stopped or failed."""
     started = await services_of(request).tasks.resume(who, task_id)
-    return StartOut(
-        workflow_id=started.workflow_id, run_id=started.run_id, already_running=started.already_running
-    )
+    return StartOut(workflow_id=started.workflow_id, run_id=started.run_id, already_running=started.already_running)
 
 
-@router.post("/{task_id}/stop", response_model=ReceiptOut, responses={202: {"description": "No worker is there; the stop is durable and happens as soon as one is."}})
-async def stop_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> Response | ReceiptOut:
+@router.post(
+    "/{task_id}/stop",
+    response_model=ReceiptOut,
+    responses={202: {"description": "No worker is there; the stop is durable and happens as soon as one is."}},
+)
+async def stop_task(request: Request, who: Caller, task_id: uuid.UUID) -> Response | ReceiptOut:
     """Stop the task. Once this has answered 200, no further step starts."""
     stopped = await services_of(request).tasks.stop(who, task_id)
     if stopped.receipt is None:
@@ -100,29 +100,27 @@ async def stop_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) 
 
 
 @router.delete("/{task_id}", status_code=204)
-async def delete_task(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> None:
+async def delete_task(request: Request, who: Caller, task_id: uuid.UUID) -> None:
     """Stop the task and remove it; its streams end."""
     await services_of(request).tasks.delete(who, task_id)
 
 
 @router.get("/{task_id}/documents")
-async def list_documents(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> DocumentList:
+async def list_documents(request: Request, who: Caller, task_id: uuid.UUID) -> DocumentList:
     """All versions of the plan, and the report."""
     found = await services_of(request).review.documents(who, task_id)
     return DocumentList(items=[document_out(view) for view in found])
 
 
 @router.get("/{task_id}/documents/{document_id}")
-async def get_document(
-    request: Request, who: CurrentIdentity, task_id: uuid.UUID, document_id: uuid.UUID
-) -> DocumentOut:
+async def get_document(request: Request, who: Caller, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentOut:
     """One document."""
     return document_out(await services_of(request).review.document(who, task_id, document_id))
 
 
 @router.post("/{task_id}/documents/{document_id}/feedback", status_code=201)
 async def add_feedback(
-    request: Request, who: CurrentIdentity, task_id: uuid.UUID, document_id: uuid.UUID, new: FeedbackIn
+    request: Request, who: Caller, task_id: uuid.UUID, document_id: uuid.UUID, new: FeedbackIn
 ) -> FeedbackOut:
     """Comment on the plan under review, or on one of its steps."""
     review = services_of(request).review
@@ -132,7 +130,7 @@ async def add_feedback(
 @router.patch("/{task_id}/documents/{document_id}/feedback/{feedback_id}")
 async def edit_feedback(
     request: Request,
-    who: CurrentIdentity,
+    who: Caller,
     task_id: uuid.UUID,
     document_id: uuid.UUID,
     feedback_id: uuid.UUID,
@@ -144,14 +142,14 @@ async def edit_feedback(
 
 
 @router.post("/{task_id}/plan/done-reviewing")
-async def done_reviewing(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> AnswerOut:
+async def done_reviewing(request: Request, who: Caller, task_id: uuid.UUID) -> AnswerOut:
     """End the review: with feedback the agent revises the plan, without it is accepted."""
     answer = await services_of(request).review.done_reviewing(who, task_id)
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 
 @router.post("/{task_id}/plan/accept")
-async def accept_plan(request: Request, who: CurrentIdentity, task_id: uuid.UUID, accept: AcceptIn) -> AnswerOut:
+async def accept_plan(request: Request, who: Caller, task_id: uuid.UUID, accept: AcceptIn) -> AnswerOut:
     """Accept the plan with this hash, and only that."""
     answer = await services_of(request).review.accept(who, task_id, accept.hash)
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
@@ -160,7 +158,7 @@ async def accept_plan(request: Request, who: CurrentIdentity, task_id: uuid.UUID
 @router.get("/{task_id}/events")
 async def list_events(
     request: Request,
-    who: CurrentIdentity,
+    who: Caller,
     task_id: uuid.UUID,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -174,7 +172,7 @@ async def list_events(
 @router.get("/{task_id}/stream", response_class=EventSourceResponse)
 async def stream_task(
     request: Request,
-    who: StreamIdentity,
+    who: StreamCaller,
     task_id: uuid.UUID,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
@@ -185,8 +183,11 @@ async def stream_task(
     if found is None:
         return Response(status_code=204)
     return EventSourceResponse(
-        _sse(found), ping=KEEP_ALIVE_SECONDS, ping_message_factory=lambda: ServerSentEvent(comment="keep-alive"),
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, sep="\n",
+        _sse(found),
+        ping=KEEP_ALIVE_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive"),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        sep="\n",
     )
 
 

@@ -178,9 +178,7 @@ class _Batch:
         await host.open(self._plan, self._checkpoint)
         grace = self._executor.hosting.grace(self._task.agent_type)
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:
-            step = await until_interrupted(
-                host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled
-            )
+            step = await until_interrupted(host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled)
             if isinstance(step, Cut):
                 self._cut = True
                 return False

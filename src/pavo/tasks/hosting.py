@@ -69,4 +69,4 @@ class Hosting:
             cancelled=cancelled,
             steps=steps,
         )
-        return open_host(self._registry.agent(task.agent_type), context_object, self._limits)
+        return open_host(self._registry.card(task.agent_type), context_object, self._limits)

@@ -58,20 +58,21 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
 
     None when the task is not executing in this generation any more: the attempt itself is a late one.
     """
-    task = (await session.scalars(select(TaskRow).where(TaskRow.id == task_id).with_for_update(read=True))).one_or_none()
+    task = (
+        await session.scalars(select(TaskRow).where(TaskRow.id == task_id).with_for_update(read=True))
+    ).one_or_none()
     if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
         return None
-    row = (
-        await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())
-    ).one()
+    row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     died = row.holder is not None and row.holder != holder
     deaths = row.deaths + (1 if died else 0)
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died)
     await session.execute(
         update(ExecutionRow)
         .where(ExecutionRow.task_id == task_id)
-        .values(epoch=row.epoch + 1, holder=holder, deaths=deaths, stop_hint=False)
+        .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
     )
-    return Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died)
+    return lease
 
 
 async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False) -> int | None:
@@ -130,7 +131,9 @@ FROM recorded r, LATERAL timeline_append(r.task_id, CAST(r.events AS jsonb)) a
 """)
 
 
-async def record_steps(connection: AsyncConnection, records: Sequence[StepRecord]) -> dict[tuple[uuid.UUID, int], Recorded]:
+async def record_steps(
+    connection: AsyncConnection, records: Sequence[StepRecord]
+) -> dict[tuple[uuid.UUID, int], Recorded]:
     """Record steps of different tasks, each under its own lease, in one statement that is its own transaction.
 
     Keyed by (task, epoch). What is missing from the answer its lease; nothing of its step was written.

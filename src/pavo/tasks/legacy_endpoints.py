@@ -1,14 +1,15 @@
 """The contract of the frontends that exist: thin routes over the same services, so that their pages work unchanged."""
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 
-from pavo.accounts.security import CurrentIdentity, KnownIdentity, MaybeIdentity
-from pavo.errors import BadRequest, WrongStage
+from pavo.accounts.domain import Identity
+from pavo.accounts.security import Caller, maybe_identity
+from pavo.errors import BadRequest, InvalidInput, NotAuthenticated, WrongStage
 from pavo.tasks import domain as d
 from pavo.tasks.endpoints import stream_task
 from pavo.tasks.presenters import stage_status
@@ -17,6 +18,29 @@ from pavo.tasks.services import services_of
 
 router = APIRouter(tags=["existing frontends"])
 NEWEST = 50
+
+
+async def _visitor(request: Request) -> Identity | None:
+    """Whoever the headers name, or nobody; these routes answer 400 where a header is malformed."""
+    try:
+        return await maybe_identity(request)
+    except InvalidInput as error:
+        raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
+
+
+async def _named(request: Request) -> Identity:
+    """Whoever the headers name: these routes answer 400 to nobody (401 where tokens are needed)."""
+    who = await _visitor(request)
+    if who is not None:
+        return who
+    remedy = "Send X-User-Id or X-User-Email."
+    if request.app.state.accounts.mode == "token":
+        raise NotAuthenticated("Nobody proved who they are.", remedy="Open a session with POST /api/session.")
+    raise BadRequest("The request says nothing about who sends it.", field="X-User-Id", remedy=remedy)
+
+
+Visitor = Annotated[Identity | None, Depends(_visitor)]
+Named = Annotated[Identity, Depends(_named)]
 
 
 class LegacyCreate(BaseModel):
@@ -45,7 +69,7 @@ class LegacyAction(BaseModel):
 
 
 @router.get("/me_v2")
-async def me(request: Request, who: MaybeIdentity) -> dict[str, Any]:
+async def me(request: Request, who: Visitor) -> dict[str, Any]:
     """Who I am, and my newest tasks."""
     if who is None:
         return {"user_id": None, "email": None, "tasks": []}
@@ -64,16 +88,14 @@ async def me(request: Request, who: MaybeIdentity) -> dict[str, Any]:
 
 
 @router.post("/create_task_id")
-async def create(request: Request, who: KnownIdentity, new: LegacyCreate) -> dict[str, Any]:
+async def create(request: Request, who: Named, new: LegacyCreate) -> dict[str, Any]:
     """Create a task; it starts with its first message."""
-    view, _ = await services_of(request).tasks.create(
-        who, TaskCreate(title=new.title, agent_type=new.agent_type)
-    )
+    view, _ = await services_of(request).tasks.create(who, TaskCreate(title=new.title, agent_type=new.agent_type))
     return {"task_id": str(view.task.id), "workflow_id": view.task.workflow_id}
 
 
 @router.post("/tasks/{task_id}/message")
-async def message(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> dict[str, Any]:
+async def message(request: Request, who: Caller, task_id: uuid.UUID) -> dict[str, Any]:
     """Start the task, or resume it."""
     tasks = services_of(request).tasks
     view = await tasks.get(who, task_id)
@@ -90,7 +112,7 @@ async def message(request: Request, who: CurrentIdentity, task_id: uuid.UUID) ->
 
 
 @router.post("/tasks/{task_id}/accept_rfc")
-async def accept_rfc(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> dict[str, bool]:
+async def accept_rfc(request: Request, who: Caller, task_id: uuid.UUID) -> dict[str, bool]:
     """Accept the latest plan."""
     await services_of(request).review.accept_latest(who, task_id)
     return {"ok": True}
@@ -98,7 +120,7 @@ async def accept_rfc(request: Request, who: CurrentIdentity, task_id: uuid.UUID)
 
 @router.post("/tasks/{task_id}/document/{document_id}/feedback/add")
 async def add_feedback(
-    request: Request, who: CurrentIdentity, task_id: uuid.UUID, document_id: uuid.UUID, new: LegacyBody
+    request: Request, who: Caller, task_id: uuid.UUID, document_id: uuid.UUID, new: LegacyBody
 ) -> dict[str, str]:
     """Comment on the plan."""
     row = await services_of(request).review.add_feedback(who, task_id, document_id, new.body)
@@ -108,7 +130,7 @@ async def add_feedback(
 @router.post("/tasks/{task_id}/document/{document_id}/feedback/{feedback_id}/update")
 async def update_feedback(
     request: Request,
-    who: CurrentIdentity,
+    who: Caller,
     task_id: uuid.UUID,
     document_id: uuid.UUID,
     feedback_id: uuid.UUID,
@@ -121,7 +143,7 @@ async def update_feedback(
 
 @router.post("/tasks/{task_id}/document/{document_id}/status")
 async def document_status(
-    request: Request, who: CurrentIdentity, task_id: uuid.UUID, document_id: uuid.UUID, change: LegacyAction
+    request: Request, who: Caller, task_id: uuid.UUID, document_id: uuid.UUID, change: LegacyAction
 ) -> dict[str, bool]:
     """Say that the review is done."""
     if change.action != "done_reviewing":
@@ -133,14 +155,14 @@ async def document_status(
 
 
 @router.post("/tasks/{task_id}/force-stop")
-async def force_stop(request: Request, who: CurrentIdentity, task_id: uuid.UUID) -> dict[str, bool]:
+async def force_stop(request: Request, who: Caller, task_id: uuid.UUID) -> dict[str, bool]:
     """Stop the task."""
     await services_of(request).tasks.stop(who, task_id)
     return {"ok": True}
 
 
 @router.get("/agent_status")
-async def agent_status(request: Request, who: CurrentIdentity, task_id: uuid.UUID | None = None) -> dict[str, Any]:
+async def agent_status(request: Request, who: Caller, task_id: uuid.UUID | None = None) -> dict[str, Any]:
     """Where a task stands; without one, that the server is there."""
     if task_id is None:
         return {"ok": True}

@@ -72,8 +72,13 @@ class Planner:
             if repository.is_new(task, request.fence):
                 shown = task.stage == d.PLANNING
                 await repository.advance(
-                    session, task, request.fence, stage=d.PLANNING, status=d.STATUS_OF[d.PLANNING],
-                    phase=_phase(await repository.plans(session, task_id)), error=None,
+                    session,
+                    task,
+                    request.fence,
+                    stage=d.PLANNING,
+                    status=d.STATUS_OF[d.PLANNING],
+                    phase=_phase(await repository.plans(session, task_id)),
+                    error=None,
                 )
                 new: list[NewEvent] = [] if shown else [events.stage(d.PLANNING)]
                 fresh = await timeline.append(session, task_id, new)
@@ -120,9 +125,7 @@ class Planner:
             await self._append(job.task.id, [events.retry(0, failure.cause, failures)])
         return c.PlanMade(failure=failure)
 
-    async def _store(
-        self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any
-    ) -> c.PlanMade:
+    async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> c.PlanMade:
         """Store the draft and the answers to the feedback; with auto_accept accept it in the same transaction."""
         content: dict[str, Any] = {"summary": draft.summary, "steps": [asdict(step) for step in draft.steps]}
         row = {
@@ -155,9 +158,7 @@ class Planner:
         self._publisher.publish(recorded)
         return c.PlanMade(stored.hash, accepted=by_policy)
 
-    async def _accept(
-        self, session: AsyncSession, task: TaskRow, fence: d.Fence, plan: DocumentRow
-    ) -> list[Event]:
+    async def _accept(self, session: AsyncSession, task: TaskRow, fence: d.Fence, plan: DocumentRow) -> list[Event]:
         await repository.set_document(
             session, plan.id, status=repository.ACCEPTED, accepted_by=d.BY_POLICY, accepted_at=now()
         )

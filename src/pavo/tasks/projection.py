@@ -44,13 +44,17 @@ class Projection(c.RecordActivities):
             if repository.is_new(task, request.fence):
                 stage = d.STAGE_OF_PHASE[task.phase]
                 await repository.advance(
-                    session, task, request.fence, stage=stage, status=d.STATUS_OF[stage], phase=task.phase,
-                    error=None, receipt=None,
+                    session,
+                    task,
+                    request.fence,
+                    stage=stage,
+                    status=d.STATUS_OF[stage],
+                    phase=task.phase,
+                    error=None,
+                    receipt=None,
                 )
                 await lease.raise_epoch(session, task_id, deaths=0)
-                event = (
-                    events.stage_executing(execution.progress) if stage == d.EXECUTING else events.stage(stage)
-                )
+                event = events.stage_executing(execution.progress) if stage == d.EXECUTING else events.stage(stage)
                 recorded = await timeline.append(session, task_id, [event])
         self._publisher.publish(recorded)
         return c.Standing(task.phase, plans[0].hash if plans else None, execution.step)
@@ -162,12 +166,8 @@ class Projection(c.RecordActivities):
         return applied, task
 
 
-async def _show(
-    session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Any
-) -> None:
-    await repository.advance(
-        session, task, fence, stage=stage, status=d.STATUS_OF[stage], phase=phase, **values
-    )
+async def _show(session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Any) -> None:
+    await repository.advance(session, task, fence, stage=stage, status=d.STATUS_OF[stage], phase=phase, **values)
 
 
 def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:
@@ -184,9 +184,7 @@ def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: 
     return c.Answer(c.REFUSED, c.REFUSED_FEEDBACK, detail, current.hash)
 
 
-async def _accept(
-    session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow
-) -> list[NewEvent]:
+async def _accept(session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow) -> list[NewEvent]:
     await repository.set_document(
         session, plan.id, status=repository.ACCEPTED, accepted_by=request.by, accepted_at=now()
     )

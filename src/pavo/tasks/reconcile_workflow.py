@@ -1,6 +1,5 @@
 """The reconciler's workflow, run by a schedule."""
 
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():

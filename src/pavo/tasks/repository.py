@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, delete, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -57,13 +57,13 @@ def _views() -> Select[Any]:
             ExecutionRow.step,
             ExecutionRow.progress,
             ExecutionRow.total,
-            newest_plan.c.id,
+            newest_plan.c.id.label("plan_id"),
             newest_plan.c.version,
             newest_plan.c.hash,
             newest_plan.c.status.label("plan_status"),
         )
         .join(ExecutionRow, ExecutionRow.task_id == TaskRow.id)
-        .outerjoin(newest_plan, func.true())
+        .outerjoin(newest_plan, true())
     )
 
 
@@ -72,7 +72,7 @@ _ALL_VIEWS = _views()
 
 
 def _view(row: Row[Any]) -> TaskView:
-    plan = PlanHead(row.id, row.version, row.hash, row.plan_status) if row.id else None
+    plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
     return TaskView(row[0], row.step, row.progress, row.total, plan)
 
 
@@ -139,9 +139,7 @@ async def advance(
 
 async def set_run(session: AsyncSession, task_id: uuid.UUID, run_id: str) -> None:
     """Note the run that was just started, unless it has already written itself."""
-    await session.execute(
-        update(TaskRow).where(TaskRow.id == task_id, TaskRow.transition == 0).values(run_id=run_id)
-    )
+    await session.execute(update(TaskRow).where(TaskRow.id == task_id, TaskRow.transition == 0).values(run_id=run_id))
 
 
 async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
@@ -217,14 +215,10 @@ async def count_unaddressed(session: AsyncSession, document_id: uuid.UUID) -> in
     return (await session.scalars(query)).one()
 
 
-async def answer_feedback(
-    session: AsyncSession, feedback_id: uuid.UUID, answer: str, document_id: uuid.UUID
-) -> None:
+async def answer_feedback(session: AsyncSession, feedback_id: uuid.UUID, answer: str, document_id: uuid.UUID) -> None:
     """Note what a revision did about a comment."""
     await session.execute(
-        update(FeedbackRow)
-        .where(FeedbackRow.id == feedback_id)
-        .values(answer=answer, answered_in=document_id)
+        update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(answer=answer, answered_in=document_id)
     )
 
 

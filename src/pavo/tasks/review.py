@@ -36,9 +36,7 @@ class DocumentView:
 class ReviewService:
     """What people do with a task's documents."""
 
-    def __init__(
-        self, database: Database, publisher: Publisher, commander: Commander, tasks: TaskService
-    ) -> None:
+    def __init__(self, database: Database, publisher: Publisher, commander: Commander, tasks: TaskService) -> None:
         self._database = database
         self._publisher = publisher
         self._commander = commander
@@ -72,7 +70,9 @@ class ReviewService:
             document = await self._under_review(session, task_id, document_id)
             steps = len(document.content["steps"])
             if step is not None and step > steps:
-                raise InvalidInput(f"The plan has {steps} steps.", field="step", remedy=f"Name a step from 1 to {steps}.")
+                raise InvalidInput(
+                    f"The plan has {steps} steps.", field="step", remedy=f"Name a step from 1 to {steps}."
+                )
             if len(await repository.feedback(session, document_id)) >= MAX_FEEDBACK_ITEMS:
                 raise InvalidInput(
                     f"The plan has {MAX_FEEDBACK_ITEMS} feedback items already.",
@@ -103,9 +103,7 @@ class ReviewService:
                 update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(body=body, updated_at=func.now())
             )
             await session.refresh(row)
-            recorded = await timeline.append(
-                session, task_id, [events.feedback(document_id, feedback_id, edited=True)]
-            )
+            recorded = await timeline.append(session, task_id, [events.feedback(document_id, feedback_id, edited=True)])
         self._publisher.publish(recorded)
         return row
 
@@ -133,9 +131,7 @@ class ReviewService:
             raise _not_waiting(view.task)
         return await self.accept(who, task_id, view.plan.hash)
 
-    async def done_reviewing(
-        self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID | None = None
-    ) -> c.Answer:
+    async def done_reviewing(self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID | None = None) -> c.Answer:
         """End the review: with unaddressed feedback the agent revises, without it is the acceptance.
 
         Args:
@@ -151,9 +147,7 @@ class ReviewService:
         if view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
         try:
-            return await self._commander.done_reviewing(
-                target_of(view.task), c.AcceptPlan(view.plan.hash, who.email)
-            )
+            return await self._commander.done_reviewing(target_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 
@@ -175,9 +169,7 @@ class ReviewService:
                 remedy="Finish the review (done-reviewing) and accept the new version.",
             )
 
-    async def _under_review(
-        self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID
-    ) -> DocumentRow:
+    async def _under_review(self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentRow:
         task = await repository.lock_task(session, task_id)
         document = _found(await repository.document(session, task_id, document_id), document_id)
         if task is None or task.stage != d.WAIT_RFC or document.status != repository.REVIEW:

@@ -87,8 +87,11 @@ class TaskService:
             await session.flush()
             if idempotency_key is not None:
                 claim = {
-                    "organisation_id": who.organisation_id, "user_id": who.user_id, "key": _key(idempotency_key),
-                    "request_hash": _request_hash(new), "task_id": task_id,
+                    "organisation_id": who.organisation_id,
+                    "user_id": who.user_id,
+                    "key": _key(idempotency_key),
+                    "request_hash": _request_hash(new),
+                    "task_id": task_id,
                 }
                 taken = await repository.claim_key(session, claim)
                 if taken is not None:
@@ -134,7 +137,11 @@ class TaskService:
         after = Cursor.decode(cursor) if cursor else None
         async with self._database.reading() as session:
             found = await repository.list_tasks(
-                session, who.organisation_ids, stage=stage, limit=limit + 1, cursor=after,
+                session,
+                who.organisation_ids,
+                stage=stage,
+                limit=limit + 1,
+                cursor=after,
                 created_by=who.user_id if mine else None,
             )
         page = found[:limit]
@@ -233,7 +240,8 @@ class TaskService:
             stopped = await self._stop(view)
             if stopped.receipt is None:
                 raise Unavailable(
-                    "The task is being stopped, but no worker is there to finish that.", dependency="worker",
+                    "The task is being stopped, but no worker is there to finish that.",
+                    dependency="worker",
                     retry_after=2,
                 )
         async with self._database.transaction() as session:
@@ -293,5 +301,3 @@ def _key(text: str) -> str:
 
 def _request_hash(new: TaskCreate) -> str:
     return hashlib.sha256(new.model_dump_json().encode()).hexdigest()
-
-

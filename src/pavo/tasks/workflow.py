@@ -80,9 +80,7 @@ class AgentTask:
     async def _plan(self) -> None:
         request = c.MakePlan(self._task_id, self._fence(), self._auto_accept, self._failures)
         self._transition += 1  # the plan's own write, when it is accepted by policy
-        made = await self._work(
-            workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
-        )
+        made = await self._work(workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK))
         if made is None:
             return
         if made.failure:
@@ -103,15 +101,11 @@ class AgentTask:
         self._review_open = True
 
     async def _await_review(self) -> None:
-        await workflow.wait_condition(
-            lambda: self._stop or self._phase != d.PHASE_REVIEW or self._history_is_full()
-        )
+        await workflow.wait_condition(lambda: self._stop or self._phase != d.PHASE_REVIEW or self._history_is_full())
 
     async def _execute(self) -> None:
         assert self._plan_hash is not None
-        request = c.ExecuteBatch(
-            self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step
-        )
+        request = c.ExecuteBatch(self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step)
         batch = await self._work(
             workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
         )
@@ -154,9 +148,7 @@ class AgentTask:
         if self._stop:
             return
         request = c.RecordFailure(self._task_id, self._fence(), failure, self._steps)
-        await workflow.execute_local_activity_method(
-            c.RecordActivities.record_failure, request, **c.DATABASE_WRITE
-        )
+        await workflow.execute_local_activity_method(c.RecordActivities.record_failure, request, **c.DATABASE_WRITE)
         self._failure = failure
         self._over = True
 
@@ -184,9 +176,7 @@ class AgentTask:
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._stop or self._over:
             return
-        carry = c.Carry(
-            self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps
-        )
+        carry = c.Carry(self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps)
         workflow.continue_as_new(
             c.TaskInput(self._task_id, self._generation, self._auto_accept, resume=True, carry=carry)
         )
@@ -222,9 +212,7 @@ class AgentTask:
         if self._standing_known and self._phase == d.PHASE_EXECUTING and known and not self._stop:
             return  # the same answer once more
         if self._standing_known and (self._phase != d.PHASE_REVIEW or self._stop or self._over):
-            raise ApplicationError(
-                "No plan is waiting for an answer.", type=c.REFUSED_WRONG_STAGE, non_retryable=True
-            )
+            raise ApplicationError("No plan is waiting for an answer.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
         if self._standing_known and not known:
             raise ApplicationError(
                 "Another version of the plan is current.",
@@ -234,9 +222,7 @@ class AgentTask:
             )
 
     async def _answer(self, answer: c.AcceptPlan, record: Any) -> c.Answer:
-        await workflow.wait_condition(
-            lambda: (self._standing_known and self._review_open) or self._stop or self._over
-        )
+        await workflow.wait_condition(lambda: (self._standing_known and self._review_open) or self._stop or self._over)
         async with self._answering:
             self._check_answer(answer)
             assert self._plan_hash is not None
@@ -266,9 +252,7 @@ class AgentTask:
         already = self._standing_known
         await workflow.wait_condition(lambda: self._standing_known)
         if self._over and not self._receipt:
-            raise ApplicationError(
-                "There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True
-            )
+            raise ApplicationError("There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
         return c.Resumed(self._generation, workflow.info().run_id, already)
 
     @resume.validator
@@ -309,6 +293,4 @@ class AgentTask:
     @workflow.query(name="query_status")
     def query_status(self) -> c.TaskStatus:
         """Where the run stands."""
-        return c.TaskStatus(
-            self._task_id, self._phase, self._plan_hash, self._steps, self._stop, self._generation
-        )
+        return c.TaskStatus(self._task_id, self._phase, self._plan_hash, self._steps, self._stop, self._generation)

@@ -8,8 +8,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from pavo.errors import Unavailable
 
 
-
-
 class NoSuchRun(Exception):
     """No run of this workflow is open (or it is unknown): the caller knows what that means."""
 

@@ -31,7 +31,7 @@ class Event:
 
     def as_dict(self) -> dict[str, Any]:
         """The one JSON shape that streams, `/events` and Redis share."""
-        return {"seq": self.seq, "type": self.type, "at": iso(self.at), **self.data}
+        return {"seq": self.seq, "type": self.type, "at": iso(self.at), **dict(sorted(self.data.items()))}
 
     def as_json(self) -> bytes:
         """`as_dict` as JSON text in UTF-8, without line breaks."""
