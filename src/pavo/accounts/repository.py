@@ -1,0 +1,253 @@
+"""SQL of the accounts slice. Every function works in its caller's session and commits nothing."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, String, and_, cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.accounts.domain import Identity, OrganisationInfo, Role, TokenInfo
+from pavo.accounts.models import ApiTokenRow, InvitationRow, MembershipRow, OrganisationRow, UserRow
+from pavo.kit.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """A token that opens something now, and whom it stands for."""
+
+    identity: Identity
+    token_id: uuid.UUID
+    expires_at: datetime | None
+    used_lately: bool
+    """Whether `last_used_at` is less than a minute old, so that it need not be written again."""
+
+
+_ORGANISATIONS = (
+    select(func.array_agg(aggregate_order_by(MembershipRow.organisation_id, MembershipRow.created_at)))
+    .where(MembershipRow.user_id == UserRow.id)
+    .correlate(UserRow)
+    .scalar_subquery()
+)
+_IDENTITY = select(UserRow.id, UserRow.email, UserRow.organisation_id, _ORGANISATIONS)
+
+
+def _identity(row: Sequence[Any]) -> Identity:
+    return Identity(row[0], row[1], row[2], tuple(row[3] or ()))
+
+
+async def user_by_id(session: AsyncSession, user_id: uuid.UUID) -> Identity | None:
+    """Who has this id?"""
+    row = (await session.execute(_IDENTITY.where(UserRow.id == user_id))).one_or_none()
+    return None if row is None else _identity(row)
+
+
+async def user_by_email(session: AsyncSession, email: str) -> Identity | None:
+    """Who has this address (in its normal spelling)?"""
+    row = (await session.execute(_IDENTITY.where(UserRow.email == email))).one_or_none()
+    return None if row is None else _identity(row)
+
+
+_USED_LATELY = func.coalesce(ApiTokenRow.last_used_at > func.now() - text("interval '1 minute'"), False)
+_LIVE = and_(
+    ApiTokenRow.revoked_at.is_(None),
+    or_(ApiTokenRow.expires_at.is_(None), ApiTokenRow.expires_at > func.now()),
+)
+_TOKEN_IDENTITY = (
+    _IDENTITY.add_columns(
+        ApiTokenRow.id,
+        ApiTokenRow.expires_at,
+        _USED_LATELY,
+    )
+    .join(ApiTokenRow, ApiTokenRow.user_id == UserRow.id)
+    .where(_LIVE)
+)
+
+
+async def live_token(
+    session: AsyncSession, *, hash_: str | None = None, id_: uuid.UUID | None = None
+) -> LiveToken | None:
+    """The token with this hash or this id, unless it is revoked or has expired."""
+    chosen = ApiTokenRow.hash == hash_ if hash_ is not None else ApiTokenRow.id == id_
+    row = (await session.execute(_TOKEN_IDENTITY.where(chosen))).one_or_none()
+    return None if row is None else LiveToken(_identity(row), row[4], row[5], bool(row[6]))
+
+
+async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:
+    """Write down that the token was used now, unless somebody just did."""
+    due = and_(ApiTokenRow.id == token_id, ~_USED_LATELY)
+    await session.execute(update(ApiTokenRow).where(due).values(last_used_at=func.now()))
+
+
+async def lock_email(session: AsyncSession, email: str) -> None:
+    """Let only one transaction at a time decide about this address.
+
+    Without it an invitation that races the first sight misses: neither sees the other's uncommitted row.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"pavo:email:{email}", 0))))
+
+
+async def pending_invitation(session: AsyncSession, email: str) -> uuid.UUID | None:
+    """The organisation that invited this address last and has not been joined yet."""
+    statement = (
+        select(InvitationRow.organisation_id)
+        .where(InvitationRow.email == email, InvitationRow.accepted_at.is_(None))
+        .order_by(InvitationRow.created_at.desc())
+        .limit(1)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def accept_invitations(session: AsyncSession, email: str, user_id: uuid.UUID) -> None:
+    """Make the user a member of every organisation that invited this address."""
+    statement = (
+        update(InvitationRow)
+        .where(InvitationRow.email == email, InvitationRow.accepted_at.is_(None))
+        .values(accepted_at=func.now())
+        .returning(InvitationRow.organisation_id)
+    )
+    for organisation_id in (await session.execute(statement)).scalars().all():
+        await add_member(session, organisation_id, user_id, "member")
+
+
+async def add_organisation(session: AsyncSession, name: str) -> uuid.UUID:
+    """A new organisation."""
+    organisation_id = new_id()
+    await session.execute(insert(OrganisationRow).values(id=organisation_id, name=name))
+    return organisation_id
+
+
+async def add_user(session: AsyncSession, user_id: uuid.UUID, email: str, organisation_id: uuid.UUID) -> bool:
+    """Insert the user; False if the id or the address is there already."""
+    statement = (
+        insert(UserRow)
+        .values(id=user_id, email=email, organisation_id=organisation_id)
+        .on_conflict_do_nothing()
+        .returning(UserRow.id)
+    )
+    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def add_member(session: AsyncSession, organisation_id: uuid.UUID, user_id: uuid.UUID, role: Role) -> None:
+    """Make the user a member; one who is keeps their role."""
+    values = {"organisation_id": organisation_id, "user_id": user_id, "role": role}
+    await session.execute(insert(MembershipRow).values(values).on_conflict_do_nothing())
+
+
+async def move_home(session: AsyncSession, user_id: uuid.UUID, organisation_id: uuid.UUID) -> None:
+    """What the user creates from now on belongs to this organisation."""
+    await session.execute(update(UserRow).where(UserRow.id == user_id).values(organisation_id=organisation_id))
+
+
+async def add_invitation(
+    session: AsyncSession, organisation_id: uuid.UUID, email: str, invited_by: uuid.UUID | None
+) -> None:
+    """Invite the address; an invitation that is there is renewed."""
+    statement = insert(InvitationRow).values(
+        id=new_id(), organisation_id=organisation_id, email=email, invited_by=invited_by
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organisation_id", "email"],
+            set_={"accepted_at": None, "created_at": func.now(), "invited_by": invited_by},
+        )
+    )
+
+
+async def organisations_named(session: AsyncSession, reference: str) -> Sequence[uuid.UUID]:
+    """Organisations with this id or name, or whose home this address is; at most two, to tell one from several."""
+    home = select(UserRow.organisation_id).where(UserRow.email == reference.lower())
+    statement = select(OrganisationRow.id).where(
+        or_(
+            OrganisationRow.name == reference,
+            cast(OrganisationRow.id, String) == reference.lower(),
+            OrganisationRow.id.in_(home),
+        )
+    )
+    return (await session.execute(statement.limit(2))).scalars().all()
+
+
+async def organisations(session: AsyncSession) -> Sequence[OrganisationInfo]:
+    """Every organisation with its members and open invitations, oldest first."""
+    members = (
+        select(func.array_agg(aggregate_order_by(UserRow.email, MembershipRow.created_at)))
+        .join(MembershipRow, MembershipRow.user_id == UserRow.id)
+        .where(MembershipRow.organisation_id == OrganisationRow.id)
+        .correlate(OrganisationRow)
+        .scalar_subquery()
+    )
+    invited = (
+        select(func.array_agg(aggregate_order_by(InvitationRow.email, InvitationRow.created_at)))
+        .where(InvitationRow.organisation_id == OrganisationRow.id, InvitationRow.accepted_at.is_(None))
+        .correlate(OrganisationRow)
+        .scalar_subquery()
+    )
+    nobody = cast([], ARRAY(String))
+    statement = select(
+        OrganisationRow.id,
+        OrganisationRow.name,
+        func.coalesce(members, nobody),
+        func.coalesce(invited, nobody),
+        OrganisationRow.created_at,
+    ).order_by(OrganisationRow.created_at, OrganisationRow.id)
+    rows = (await session.execute(statement)).all()
+    return [OrganisationInfo(row[0], row[1], tuple(row[2]), tuple(row[3]), row[4]) for row in rows]
+
+
+async def add_token(
+    session: AsyncSession, user_id: uuid.UUID, name: str, prefix: str, hash_: str, expires_at: datetime | None
+) -> uuid.UUID:
+    """A new token of the user."""
+    token_id = new_id()
+    await session.execute(
+        insert(ApiTokenRow).values(
+            id=token_id, user_id=user_id, name=name, prefix=prefix, hash=hash_, expires_at=expires_at
+        )
+    )
+    return token_id
+
+
+def _token_columns() -> Select[Any]:
+    return select(
+        ApiTokenRow.id,
+        UserRow.email,
+        ApiTokenRow.name,
+        ApiTokenRow.prefix,
+        ApiTokenRow.created_at,
+        ApiTokenRow.last_used_at,
+        ApiTokenRow.expires_at,
+        ApiTokenRow.revoked_at,
+    ).join(UserRow, UserRow.id == ApiTokenRow.user_id)
+
+
+async def token(session: AsyncSession, token_id: uuid.UUID) -> TokenInfo:
+    """The token with this id."""
+    row = (await session.execute(_token_columns().where(ApiTokenRow.id == token_id))).one()
+    return TokenInfo(*row)
+
+
+async def tokens(session: AsyncSession, email: str | None) -> Sequence[TokenInfo]:
+    """Every token, or those of one address, newest first."""
+    statement = _token_columns().order_by(ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc())
+    if email is not None:
+        statement = statement.where(UserRow.email == email)
+    return [TokenInfo(*row) for row in (await session.execute(statement)).all()]
+
+
+async def tokens_named(session: AsyncSession, reference: str) -> Sequence[uuid.UUID]:
+    """Tokens with this id or shown prefix; at most two, to tell one from several."""
+    named = or_(cast(ApiTokenRow.id, String) == reference.lower(), ApiTokenRow.prefix == reference)
+    return (await session.execute(select(ApiTokenRow.id).where(named).limit(2))).scalars().all()
+
+
+async def revoke_token(session: AsyncSession, token_id: uuid.UUID) -> None:
+    """End the token; one that is revoked keeps its time."""
+    statement = (
+        update(ApiTokenRow)
+        .where(ApiTokenRow.id == token_id, ApiTokenRow.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+    await session.execute(statement)

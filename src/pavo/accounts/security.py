@@ -1,0 +1,216 @@
+"""The gate in front of the API (`BrowserGuard`, ASGI) and the dependencies that tell endpoints who is asking.
+
+The composition root puts the `AccountsService` at `app.state.accounts` and adds `BrowserGuard` with the settings.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pavo.accounts.domain import Identity
+from pavo.accounts.origin import SESSION_COOKIE, BrowserRules, Call, Verdict, check_listener
+from pavo.accounts.service import AccountsService
+from pavo.config import HttpSettings
+from pavo.errors import Forbidden, InvalidInput, NotAuthenticated
+from pavo.kit.problem import PROBLEM_JSON, problem_bytes
+
+__all__ = [
+    "BrowserGuard",
+    "Caller",
+    "MaybeCaller",
+    "StreamCaller",
+    "check_listener",
+    "current_identity",
+    "maybe_identity",
+    "stream_identity",
+]
+
+CORS_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-User-Email, X-User-Id"
+"""Request headers that other pages may send."""
+CORS_METHODS: Final = b"GET, POST, PATCH, PUT, DELETE"
+PREFLIGHT_SECONDS: Final = b"600"
+"""How long browsers may remember a preflight's answer."""
+
+_READ: Final = {
+    b"host": "host",
+    b"origin": "origin",
+    b"sec-fetch-site": "fetch_site",
+    b"sec-fetch-mode": "fetch_mode",
+    b"sec-fetch-dest": "fetch_dest",
+}
+
+
+class BrowserGuard:
+    """Refuses what a foreign web page could make a browser send, before anything else sees it; answers preflights.
+
+    The rules are `origin.BrowserRules`; refusals are problem details with status 403.
+    """
+
+    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+        self._app = app
+        self._rules = BrowserRules(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            verdict = self._rules.judge(_call(scope))
+        except Forbidden as error:
+            await _refuse(scope, send, error)
+            return
+        if verdict.cors_origin is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await _answer_preflight(scope, send, verdict)
+        else:
+            await self._app(scope, receive, _with_headers(send, _cors(verdict)))
+
+
+def _call(scope: Scope) -> Call:
+    """Read the headers that the rules need. A header that must be single but comes twice counts as malformed."""
+    found: dict[str, str] = {}
+    bearer = session = False
+    for name, value in scope["headers"]:
+        field = _READ.get(name)
+        if field is not None:
+            found[field] = "\0" if field in found else value.decode("latin-1")
+        elif name == b"authorization":
+            bearer = bearer or value[:7].lower() == b"bearer "
+        elif name == b"cookie":
+            session = session or SESSION_COOKIE.encode() in value
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    method = scope.get("method", "GET")
+    return Call(method=method, path=scope["path"], scheme=scheme, bearer=bearer, session=session, **_known(found))
+
+
+def _known(found: dict[str, str]) -> dict[str, str | None]:
+    return {"host": None, "origin": None, **found}
+
+
+Headers = list[tuple[bytes, bytes]]
+
+
+async def _refuse(scope: Scope, send: Send, error: Forbidden) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": error.title})
+        return
+    body = problem_bytes(403, error)
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _answer_preflight(scope: Scope, send: Send, verdict: Verdict) -> None:
+    headers = _cors(verdict)
+    headers += [
+        (b"access-control-allow-methods", CORS_METHODS),
+        (b"access-control-allow-headers", CORS_HEADERS),
+        (b"access-control-max-age", PREFLIGHT_SECONDS),
+    ]
+    if any(name == b"access-control-request-private-network" for name, _ in scope["headers"]):
+        headers.append((b"access-control-allow-private-network", b"true"))
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _cors(verdict: Verdict) -> Headers:
+    headers = [
+        (b"access-control-allow-origin", (verdict.cors_origin or "").encode("latin-1")),
+        (b"access-control-expose-headers", b"Location, Retry-After"),
+        (b"vary", b"Origin"),
+    ]
+    if verdict.credentials:
+        headers.append((b"access-control-allow-credentials", b"true"))
+    return headers
+
+
+def _with_headers(send: Send, added: Iterable[tuple[bytes, bytes]]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return sending
+
+
+async def maybe_identity(request: Request) -> Identity | None:
+    """Who is asking, or None if the request says nothing about it.
+
+    A bearer token decides where there is one; then (dev mode) the identity headers; then the session cookie.
+
+    Raises:
+        NotAuthenticated: there is a bearer token, but it opens nothing.
+        InvalidInput: an identity header is malformed (dev mode).
+    """
+    accounts: AccountsService = request.app.state.accounts
+    secret = _bearer(request)
+    if secret is not None:
+        identity = await accounts.identify_token(secret)
+        if identity is None:
+            raise NotAuthenticated(
+                "This API token is unknown, revoked or expired.",
+                field="Authorization",
+                remedy="Make a new one with: pavo token create EMAIL",
+            )
+        return identity
+    if accounts.mode == "dev":
+        identity = await accounts.identify_header(_header(request, "X-User-Id"), _header(request, "X-User-Email"))
+        if identity is not None:
+            return identity
+    cookie = request.cookies.get(SESSION_COOKIE)
+    return None if cookie is None else await accounts.identify_session(cookie)
+
+
+async def current_identity(request: Request) -> Identity:
+    """Who is asking. In dev mode a request that does not say is the user `domain.DEV_EMAIL`.
+
+    Raises:
+        NotAuthenticated: token mode, and nobody proved who they are.
+        InvalidInput: an identity header is malformed (dev mode).
+    """
+    identity = await maybe_identity(request)
+    if identity is not None:
+        return identity
+    accounts: AccountsService = request.app.state.accounts
+    if accounts.mode == "dev":
+        return await accounts.default_identity()
+    raise NotAuthenticated(
+        "Nobody proved who they are.",
+        remedy="Send Authorization: Bearer with an API token, or open a session with POST /api/session.",
+        auth=accounts.mode,
+    )
+
+
+async def stream_identity(request: Request) -> Identity | None:
+    """Who may watch by a bare URL (an EventSource sends no headers).
+
+    None means that the task's id is the capability: dev mode, which listens on loopback only.
+
+    Raises:
+        NotAuthenticated: token mode, and nobody proved who they are.
+    """
+    accounts: AccountsService = request.app.state.accounts
+    return None if accounts.mode == "dev" else await current_identity(request)
+
+
+Caller = Annotated[Identity, Depends(current_identity)]
+MaybeCaller = Annotated[Identity | None, Depends(maybe_identity)]
+StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
+
+
+def _bearer(request: Request) -> str | None:
+    value = request.headers.get("Authorization", "")
+    return value[7:].strip() if value[:7].lower() == "bearer " else None
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    try:
+        return value.encode("latin-1").decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("This header is not UTF-8.", field=name, remedy="Send it in UTF-8.") from error
