@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     check_listener(settings.http)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with bootstrap.api_parts(settings) as parts:
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry

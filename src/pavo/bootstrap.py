@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ class ApiParts:
 
 
 @asynccontextmanager
-async def api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
+async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     """Everything that serves HTTP, opened and closed in order."""
     database, redis = build_database(settings), build_redis(settings)
     temporal = await connect(settings.temporal)
@@ -113,7 +113,7 @@ class WorkerParts:
 
 
 @asynccontextmanager
-async def worker_parts(settings: Settings) -> AsyncIterator[WorkerParts]:
+async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
     """Everything that executes tasks.
 
     Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.

@@ -19,84 +19,84 @@ class _Section(BaseSettings):
 class DatabaseSettings(_Section):
     """PostgreSQL 14 or later."""
 
-    url: str = Field("postgresql://localhost:5432/pavo", validation_alias="DATABASE_URL")
+    url: str = Field(default="postgresql://localhost:5432/pavo", validation_alias="DATABASE_URL")
     """PostgreSQL URL of Pavo's own database."""
-    pool_size: int = Field(10, ge=2, le=500, validation_alias="PAVO_DATABASE_POOL")
+    pool_size: int = Field(default=10, ge=2, le=500, validation_alias="PAVO_DATABASE_POOL")
     """Connections that one process opens at most."""
 
 
 class RedisSettings(_Section):
     """Redis 6 or Valkey 7 and later."""
 
-    url: str = Field("redis://localhost:6379/0", validation_alias="REDIS_URL")
+    url: str = Field(default="redis://localhost:6379/0", validation_alias="REDIS_URL")
     """URL of the server that carries the live stream."""
 
 
 class TemporalSettings(_Section):
     """The Temporal service; unset values come from Temporal's own environment configuration (envconfig)."""
 
-    address: str | None = Field(None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"))
+    address: str | None = Field(default=None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"))
     """host:port of the frontend; TEMPORAL_TARGET is an alias."""
-    namespace: str | None = Field(None, validation_alias="TEMPORAL_NAMESPACE")
+    namespace: str | None = Field(default=None, validation_alias="TEMPORAL_NAMESPACE")
     """Namespace of the workflows."""
-    task_queue: str = Field("orchestrator", validation_alias="TEMPORAL_TASK_QUEUE")
+    task_queue: str = Field(default="orchestrator", validation_alias="TEMPORAL_TASK_QUEUE")
     """Task queue that workers poll."""
-    api_key: SecretStr | None = Field(None, validation_alias="TEMPORAL_API_KEY")
+    api_key: SecretStr | None = Field(default=None, validation_alias="TEMPORAL_API_KEY")
     """API key of Temporal Cloud; switches TLS on."""
-    tls: bool | None = Field(None, validation_alias="TEMPORAL_TLS")
+    tls: bool | None = Field(default=None, validation_alias="TEMPORAL_TLS")
     """Whether to use TLS; default: only with an API key or a certificate."""
-    tls_ca: Path | None = Field(None, validation_alias="TEMPORAL_TLS_SERVER_CA_CERT_PATH")
+    tls_ca: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_SERVER_CA_CERT_PATH")
     """PEM file of the authority that signed the server's certificate."""
-    tls_cert: Path | None = Field(None, validation_alias="TEMPORAL_TLS_CLIENT_CERT_PATH")
+    tls_cert: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_CLIENT_CERT_PATH")
     """PEM file of the client's certificate (mutual TLS)."""
-    tls_key: Path | None = Field(None, validation_alias="TEMPORAL_TLS_CLIENT_KEY_PATH")
+    tls_key: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_CLIENT_KEY_PATH")
     """PEM file of the client certificate's key."""
-    codec_key: SecretStr | None = Field(None, validation_alias="PAVO_TEMPORAL_CODEC_KEY")
+    codec_key: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_KEY")
     """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM)."""
 
 
 class HttpSettings(_Section):
     """The API's listener and who may use it."""
 
-    host: str = Field("127.0.0.1", validation_alias="PAVO_HOST")
+    host: str = Field(default="127.0.0.1", validation_alias="PAVO_HOST")
     """Address to listen on; PAVO_AUTH=dev allows loopback only."""
-    port: int = Field(8000, ge=0, le=65535, validation_alias="PAVO_PORT")
+    port: int = Field(default=8000, ge=0, le=65535, validation_alias="PAVO_PORT")
     """Port to listen on; 0 takes a free one."""
-    auth: Literal["dev", "token"] = Field("dev", validation_alias="PAVO_AUTH")
+    auth: Literal["dev", "token"] = Field(default="dev", validation_alias="PAVO_AUTH")
     """dev: identity headers, loopback only. token: API tokens and session cookies."""
-    secret_key: SecretStr | None = Field(None, validation_alias="PAVO_SECRET_KEY")
+    secret_key: SecretStr | None = Field(default=None, validation_alias="PAVO_SECRET_KEY")
     """Signs session cookies, at least 32 characters; needed in token mode."""
-    allow_file_origin: bool = Field(False, validation_alias="PAVO_ALLOW_FILE_ORIGIN")
+    allow_file_origin: bool = Field(default=False, validation_alias="PAVO_ALLOW_FILE_ORIGIN")
     """Dev mode: also serve pages opened from disk (Origin: null)."""
-    cors_origins: str = Field("", validation_alias="PAVO_CORS_ORIGINS")
+    cors_origins: str = Field(default="", validation_alias="PAVO_CORS_ORIGINS")
     """Token mode: origins of other web pages that may call the API, separated by commas."""
-    public_hosts: str = Field("", validation_alias="PAVO_PUBLIC_HOSTS")
+    public_hosts: str = Field(default="", validation_alias="PAVO_PUBLIC_HOSTS")
     """Token mode: Host names that are served, separated by commas; empty serves any."""
-    temporal_ui: str | None = Field(None, validation_alias="PAVO_TEMPORAL_UI_URL")
+    temporal_ui: str | None = Field(default=None, validation_alias="PAVO_TEMPORAL_UI_URL")
     """URL of Temporal's own UI, linked from the pages."""
 
 
 class ExecutionSettings(_Section):
     """How a worker executes steps."""
 
-    batch_steps: int = Field(50, ge=1, le=10_000, validation_alias="PAVO_BATCH_STEPS")
+    batch_steps: int = Field(default=50, ge=1, le=10_000, validation_alias="PAVO_BATCH_STEPS")
     """Steps of one activity at most."""
-    batch_seconds: float = Field(30.0, gt=0, le=3600, validation_alias="PAVO_BATCH_SECONDS")
+    batch_seconds: float = Field(default=30.0, gt=0, le=3600, validation_alias="PAVO_BATCH_SECONDS")
     """Seconds after which an activity starts no further step."""
-    max_tasks: int = Field(100, ge=1, le=10_000, validation_alias="PAVO_WORKER_TASKS")
+    max_tasks: int = Field(default=100, ge=1, le=10_000, validation_alias="PAVO_WORKER_TASKS")
     """Tasks that one worker executes at once."""
-    agent_memory_mb: int = Field(2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")
+    agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")
     """Memory of an isolated agent's process, in MiB."""
-    agent_silence_seconds: float = Field(10.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
+    agent_silence_seconds: float = Field(default=10.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
     """An agent that does not yield to its event loop for so long counts as dead."""
 
 
 class LoggingSettings(_Section):
     """Log lines on standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="PAVO_LOG_LEVEL")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="PAVO_LOG_LEVEL")
     """Least severity that is written."""
-    format: Literal["text", "json"] = Field("text", validation_alias="PAVO_LOG_FORMAT")
+    format: Literal["text", "json"] = Field(default="text", validation_alias="PAVO_LOG_FORMAT")
     """text for people, json for machines."""
 
 

@@ -1,8 +1,7 @@
 """The SQL base: the declarative model, the engine, and transactions whose driver errors are translated once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -76,7 +75,7 @@ class Database:
         self._readers = async_sessionmaker(self._autocommit, expire_on_commit=False)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
         """A session whose changes are committed at the end of the block, or none of them.
 
         Raises:
@@ -87,14 +86,14 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
+    async def reading(self) -> AsyncGenerator[AsyncSession]:
         """A session for reads: each statement by itself, no transaction to open and close."""
         with translated():
             async with self._readers() as session:
                 yield session
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+    async def autocommit(self) -> AsyncGenerator[AsyncConnection]:
         """A bare connection on which each statement is its own transaction."""
         with translated():
             async with self._autocommit.connect() as connection:
@@ -111,7 +110,7 @@ cancelled by time-out), lock not available, serialisation and deadlock, system e
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None, None, None]:
     """Turn a driver's error into `Unavailable` where repeating may help; others pass."""
     try:
         yield

@@ -27,7 +27,7 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
-from pavo.tasks.services import Services, services_of
+from pavo.tasks.services import services_of
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"])
 KEEP_ALIVE_SECONDS = 10

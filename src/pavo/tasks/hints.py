@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import uuid
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -24,7 +25,8 @@ async def listen_for_hints(redis: Redis, attempts: Attempts) -> None:
             async with redis.pubsub() as pubsub:
                 await pubsub.subscribe(STOP_CHANNEL)
                 pause = 0.05
-                async for message in pubsub.listen():
+                messages: AsyncIterator[dict[str, Any]] = pubsub.listen()
+                async for message in messages:
                     if message["type"] == "message":
                         attempts.hint(uuid.UUID(bytes(message["data"]).decode()))
         except (RedisError, OSError, ValueError) as error:

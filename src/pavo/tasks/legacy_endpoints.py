@@ -49,7 +49,7 @@ class LegacyCreate(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     title: FilledText = Field(min_length=1, max_length=MAX_TITLE)
-    agent_type: Text = Field("intern", max_length=100)
+    agent_type: Text = Field(default="intern", max_length=100)
 
 
 class LegacyBody(BaseModel):

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -180,8 +180,7 @@ async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> 
     if task is None or not (
         repository.is_new(task, fence)
         or repository.is_latest(task, fence)
-        or repository.is_latest(task, replace(fence, transition=fence.transition + 1))
-        and task.stage == d.EXECUTING
+        or (repository.is_latest(task, replace(fence, transition=fence.transition + 1)) and task.stage == d.EXECUTING)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task

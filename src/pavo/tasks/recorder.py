@@ -81,15 +81,17 @@ class StepRecorder:
             self._fail(group, error)
             return
         for record, future in group:
-            answer = recorded.get((record.task_id, record.epoch))
-            if answer is not None:
-                self._publisher.publish(numbered(record.task_id, answer.first_seq, answer.at, record.events))
-            if future.done():
-                continue
-            if answer is None:
-                future.set_exception(LeaseLost(f"Epoch {record.epoch} of task {record.task_id} is over."))
-            else:
-                future.set_result(answer)
+            self._answer(record, future, recorded.get((record.task_id, record.epoch)))
+
+    def _answer(self, record: StepRecord, future: "asyncio.Future[Recorded]", answer: Recorded | None) -> None:
+        if answer is not None:
+            self._publisher.publish(numbered(record.task_id, answer.first_seq, answer.at, record.events))
+        if future.done():
+            return
+        if answer is None:
+            future.set_exception(LeaseLost(f"Epoch {record.epoch} of task {record.task_id} is over."))
+        else:
+            future.set_result(answer)
 
     @staticmethod
     def _fail(group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]], error: PavoError) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, select, true, tuple_, update
+from sqlalchemy import Row, delete, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -43,7 +43,7 @@ class PlanHead:
     status: str
 
 
-def _views() -> Select[Any]:
+def _views() -> Any:
     newest_plan = (
         select(DocumentRow.id, DocumentRow.version, DocumentRow.hash, DocumentRow.status)
         .where(DocumentRow.task_id == TaskRow.id, DocumentRow.kind == PLAN, DocumentRow.status != DRAFT)
@@ -67,7 +67,7 @@ def _views() -> Select[Any]:
     )
 
 
-_ALL_VIEWS = _views()
+_ALL_VIEWS: Any = _views()
 """Built once: building a query costs more than running it."""
 
 

@@ -52,8 +52,8 @@ class TaskCreate(_In):
     """A new task."""
 
     title: FilledText = Field(min_length=1, max_length=MAX_TITLE)
-    prompt: Text = Field("", max_length=MAX_PROMPT)
-    agent_type: Text = Field("intern", max_length=100)
+    prompt: Text = Field(default="", max_length=MAX_PROMPT)
+    agent_type: Text = Field(default="intern", max_length=100)
     agent_options: Annotated[dict[str, Any], AfterValidator(_storable_tree)] = Field(default_factory=dict)
     auto_accept: bool = False
     """The first plan is accepted by policy."""
@@ -142,7 +142,7 @@ class FeedbackIn(_In):
     """A comment on a plan."""
 
     body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
-    step: int | None = Field(None, ge=1, le=1_000_000)
+    step: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class FeedbackEdit(_In):

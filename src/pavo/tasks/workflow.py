@@ -29,12 +29,12 @@ class AgentTask:
         self._task_id = request.task_id
         self._generation = request.generation
         self._auto_accept = request.auto_accept
-        self._phase = carry.phase if carry else d.PHASE_PLANNING
-        self._plan_hash = carry.plan_hash if carry else None
+        self._phase: str = carry.phase if carry else d.PHASE_PLANNING
+        self._plan_hash: str | None = carry.plan_hash if carry else None
         self._transition = carry.transition if carry else 0
-        self._failures = carry.failures if carry else 0
+        self._failures: int = carry.failures if carry else 0
         self._failed_step = carry.failed_step if carry else -1
-        self._steps = carry.steps if carry else 0
+        self._steps: int = carry.steps if carry else 0
         self._standing_known = not request.resume or carry is not None
         self._review_open = carry is not None
         self._stop = False
@@ -69,7 +69,7 @@ class AgentTask:
 
     async def _begin(self) -> None:
         request = c.BeginRun(self._task_id, self._fence())
-        standing = await workflow.execute_local_activity_method(
+        standing: c.Standing = await workflow.execute_local_activity_method(
             c.RecordActivities.begin_run, request, **c.DATABASE_WRITE
         )
         self._phase, self._plan_hash, self._steps = standing.phase, standing.plan_hash, standing.steps
@@ -80,7 +80,8 @@ class AgentTask:
     async def _plan(self) -> None:
         request = c.MakePlan(self._task_id, self._fence(), self._auto_accept, self._failures)
         self._transition += 1  # the plan's own write, when it is accepted by policy
-        made = await self._work(workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK))
+        work = workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
+        made: c.PlanMade | None = await self._work(work)
         if made is None:
             return
         if made.failure:
@@ -106,9 +107,8 @@ class AgentTask:
     async def _execute(self) -> None:
         assert self._plan_hash is not None
         request = c.ExecuteBatch(self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step)
-        batch = await self._work(
-            workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
-        )
+        work = workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
+        batch: c.BatchDone | None = await self._work(work)
         if batch is None:
             return
         if batch.steps != self._steps:
@@ -142,7 +142,7 @@ class AgentTask:
             delay = timedelta(seconds=d.retry_delay(self._failures))
             try:
                 await workflow.wait_condition(lambda: self._stop, timeout=delay)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return
             return
         if self._stop:

@@ -1,6 +1,6 @@
 """Translating Temporal's errors once."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -13,7 +13,7 @@ class NoSuchRun(Exception):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None, None, None]:
     """RPC errors become `NoSuchRun` or `Unavailable`; failures of workflows and updates pass."""
     try:
         yield

@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -177,7 +178,8 @@ class Follower:
                 await self._pubsub.subscribe("pavo:keep")
                 self._connected, pause = True, 0.05
                 self._everyone_is_behind()
-                async for message in self._pubsub.listen():
+                messages: AsyncIterator[dict[str, Any]] = self._pubsub.listen()
+                async for message in messages:
                     self._take(message)
             except (RedisError, OSError) as error:
                 if self._connected:
@@ -186,7 +188,7 @@ class Follower:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
 
-    def _take(self, message: dict[str, object]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         name = message["channel"]
         text = name.decode() if isinstance(name, bytes) else str(name)
         if not text.startswith("sse:"):
@@ -197,9 +199,7 @@ class Follower:
             if confirmed is not None:
                 confirmed.set()
         elif message["type"] == "message":
-            data = message["data"]
-            if isinstance(data, bytes):
-                self._fan_out(timeline_id, data)
+            self._fan_out(timeline_id, message["data"])
 
     def _fan_out(self, timeline_id: uuid.UUID, data: bytes) -> None:
         seq = orjson.loads(data)["seq"]
