@@ -154,8 +154,9 @@ class _Batch:
     async def run(self) -> c.BatchDone:
         """Drive the agent and say how it ended."""
         cancelled = asyncio.Event()
-        host = await self._executor.hosting.open(self._task, cancelled=cancelled, steps=self._step)
+        host: AgentHost | None = None
         try:
+            host = await self._executor.hosting.open(self._task, cancelled=cancelled, steps=self._step)
             finished = await self._drive(host, cancelled)
             if not finished:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
@@ -165,7 +166,8 @@ class _Batch:
         except AgentError as error:
             return await self._failed(error)
         finally:
-            await host.close(force=self._cut)
+            if host is not None:
+                await host.close(force=self._cut)
 
     def _interrupted_by_people(self) -> bool:
         return self._interruption.wanted and self._interruption.reason != SHUTDOWN

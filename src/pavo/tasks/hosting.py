@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from pavo.agents.contract import AgentContext, Hit
 from pavo.agents.host import AgentHost, HostLimits, open_host
-from pavo.agents.registry import AgentRegistry
+from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.corpus.service import CorpusService
+from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.models import TaskRow
 from pavo.timeline.publish import Publisher
@@ -44,11 +45,21 @@ class Hosting:
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
-        return self._registry.card(agent_type).stop_grace
+        return self._card(agent_type).stop_grace
 
     def wants_context(self, agent_type: str) -> bool:
         """Whether the corpus is searched before planning."""
-        return self._registry.card(agent_type).wants_context
+        return self._card(agent_type).wants_context
+
+    def _card(self, agent_type: str) -> AgentCard:
+        """The agent's description; a worker that lacks the agent fails the task with that cause."""
+        try:
+            return self._registry.card(agent_type)
+        except InvalidInput as error:
+            raise AgentRefused(
+                f"This worker cannot run the task: {error.detail}",
+                remedy="Install the agent's package on every worker, then resume the task.",
+            ) from error
 
     async def gather(self, task: TaskRow) -> Sequence[Hit]:
         """What the organisation's corpus has for the task's title and prompt, best first."""
@@ -69,4 +80,4 @@ class Hosting:
             cancelled=cancelled,
             steps=steps,
         )
-        return open_host(self._registry.card(task.agent_type), context_object, self._limits)
+        return open_host(self._card(task.agent_type), context_object, self._limits)

@@ -58,8 +58,11 @@ class Planner:
             job = await self._begin(task_id, request)
             if job.draft is not None:
                 return c.PlanMade(job.draft.hash)
+            try:
+                grace = self._hosting.grace(job.task.agent_type)
+            except AgentRefused as refusal:
+                return await self._failed(job, request, refusal)
             work = self._work(job, request, cancelled)
-            grace = self._hosting.grace(job.task.agent_type)
             return await until_interrupted(work, interruption, grace=grace, on_interrupt=cancelled)
         finally:
             self._attempts.end(task_id, interruption)

@@ -173,8 +173,9 @@ class AgentTask:
         return info.is_continue_as_new_suggested() or info.get_current_history_length() > MAX_HISTORY_EVENTS
 
     async def _continue_as_new(self) -> None:
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        if self._stop or self._over:
+        # A stop's handler waits for the stop, which this loop records: so a stop ends the wait as well.
+        await workflow.wait_condition(lambda: self._stop or workflow.all_handlers_finished())
+        if self._stop:
             return
         carry = c.Carry(self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps)
         workflow.continue_as_new(
