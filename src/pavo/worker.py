@@ -30,6 +30,10 @@ from pavo.temporal.activities import implementations
 logger = logging.getLogger(__name__)
 
 WORKFLOWS = [AgentTask, ReconcileTasks]
+WORKFLOW_TASKS = 8
+"""At once in this process. Each is a thread that wants the interpreter: with a hundred, heartbeats came late."""
+STICKY_TIMEOUT = timedelta(seconds=2)
+"""How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RECONCILE_SCHEDULE = "pavo-reconcile"
@@ -67,10 +71,10 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
             *implementations(parts.reconciler),
         ],
         max_concurrent_activities=settings.execution.max_tasks,
-        max_concurrent_workflow_tasks=100,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=0.5),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
     )
 

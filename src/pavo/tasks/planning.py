@@ -32,8 +32,8 @@ class _Job:
     reviewed: DocumentRow | None
     feedback: Sequence[FeedbackRow]
     version: int
-    draft: DocumentRow | None
-    """Left by an attempt that died after storing it."""
+    made: c.PlanMade | None
+    """What an attempt before stored, which died before it could say so."""
 
 
 class Planner:
@@ -56,8 +56,8 @@ class Planner:
         cancelled = asyncio.Event()
         try:
             job = await self._begin(task_id, request)
-            if job.draft is not None:
-                return c.PlanMade(job.draft.hash)
+            if job.made is not None:
+                return job.made
             try:
                 grace = self._hosting.grace(job.task.agent_type)
             except AgentRefused as refusal:
@@ -86,12 +86,12 @@ class Planner:
                 new: list[NewEvent] = [] if shown else [events.stage(d.PLANNING)]
                 fresh = await timeline.append(session, task_id, new)
             plans = await repository.plans(session, task_id)
-            draft = plans[0] if plans and plans[0].status == repository.DRAFT else None
+            made = _made(task, plans)
             visible = [plan for plan in plans if plan.status != repository.DRAFT]
             reviewed = visible[0] if visible else None
             feedback = await repository.feedback(session, reviewed.id) if reviewed else []
         self._publisher.publish(fresh)
-        return _Job(task, reviewed, feedback, (reviewed.version if reviewed else 0) + 1, draft)
+        return _Job(task, reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
 
     async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> c.PlanMade:
         gathered = await self._gather(job)
@@ -147,10 +147,8 @@ class Planner:
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, job.task.id, request.fence)
-            if by_policy and not repository.is_latest(task, request.fence):
-                # The attempt before stored and accepted it, and died before it could say so.
-                plans = await repository.plans(session, task.id)
-                return c.PlanMade(plans[0].hash, accepted=True)
+            if made := _made(task, await repository.plans(session, task.id)):
+                return made  # another attempt was quicker
             await repository.add_document(session, row)
             plans = await repository.plans(session, task.id)
             stored = plans[0]
@@ -187,6 +185,14 @@ async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> 
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task
+
+
+def _made(task: TaskRow, plans: Sequence[DocumentRow]) -> c.PlanMade | None:
+    if not plans:
+        return None
+    if plans[0].status == repository.ACCEPTED and task.stage == d.EXECUTING:
+        return c.PlanMade(plans[0].hash, accepted=True)
+    return c.PlanMade(plans[0].hash) if plans[0].status == repository.DRAFT else None
 
 
 async def _revise(host: AgentHost, job: _Job) -> Revision:

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pavo.tasks import contracts as c
+    import pavo.tasks.contracts as c
 
 
 @workflow.defn(name=c.RECONCILE_TYPE)

@@ -28,6 +28,8 @@ class Event:
     type: str
     at: datetime
     data: Mapping[str, Any]
+    closes: bool = False
+    """Whether it is the timeline's last."""
 
     def as_dict(self) -> dict[str, Any]:
         """The one JSON shape that streams, `/events` and Redis share."""
@@ -38,9 +40,15 @@ class Event:
         return orjson.dumps(self.as_dict())
 
 
-def numbered(timeline_id: uuid.UUID, first_seq: int, at: datetime, events: Sequence[NewEvent]) -> list[Event]:
+def numbered(
+    timeline_id: uuid.UUID, first_seq: int, at: datetime, events: Sequence[NewEvent], *, close: bool = False
+) -> list[Event]:
     """Give events the numbers that the database assigned to them."""
-    return [Event(timeline_id, first_seq + i, event.type, at, event.data) for i, event in enumerate(events)]
+    last = len(events) - 1
+    return [
+        Event(timeline_id, first_seq + i, event.type, at, event.data, closes=close and i == last)
+        for i, event in enumerate(events)
+    ]
 
 
 def payload(events: Sequence[NewEvent]) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from pavo.errors import Unavailable
 from pavo.kit.sql import Database
 from pavo.timeline import repository
-from pavo.timeline.publish import channel
+from pavo.timeline.publish import CLOSED_CHANNEL, channel
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +174,10 @@ class Follower:
         pause = 0.05
         while True:
             try:
-                # A channel that is always there keeps the connection open while nobody watches.
-                await self._pubsub.subscribe("pavo:keep")
+                # This channel also keeps the connection open while nobody watches.
+                await self._pubsub.subscribe(CLOSED_CHANNEL)
                 self._connected, pause = True, 0.05
-                self._everyone_is_behind()
+                self._are_behind(viewer for group in self._viewers.values() for viewer in group)
                 messages: AsyncIterator[dict[str, Any]] = self._pubsub.listen()
                 async for message in messages:
                     self._take(message)
@@ -191,7 +191,9 @@ class Follower:
     def _take(self, message: dict[str, Any]) -> None:
         name = message["channel"]
         text = name.decode() if isinstance(name, bytes) else str(name)
-        if not text.startswith("sse:"):
+        if text == CLOSED_CHANNEL:
+            if message["type"] == "message":
+                self._are_behind(self._viewers.get(uuid.UUID(message["data"].decode()), ()))
             return
         timeline_id = uuid.UUID(text[4:])
         if message["type"] == "subscribe":
@@ -206,11 +208,12 @@ class Follower:
         for viewer in self._viewers.get(timeline_id, ()):
             viewer.offer(seq, data)
 
-    def _everyone_is_behind(self) -> None:
-        for group in self._viewers.values():
-            for viewer in group:
-                viewer.behind = True
-                viewer.wake.set()
+    @staticmethod
+    def _are_behind(group: Iterable[Viewer]) -> None:
+        """Make viewers read PostgreSQL, which also tells them whether the timeline is closed."""
+        for viewer in group:
+            viewer.behind = True
+            viewer.wake.set()
 
     async def _poll(self) -> None:
         while True:

@@ -15,6 +15,10 @@ MAX_WAITING = 20_000
 """Events waiting for Redis at most; beyond it the oldest are dropped, for viewers fetch what they miss."""
 
 
+CLOSED_CHANNEL = "pavo:closed"
+"""Tells followers that a timeline has ended, so that its streams end at once."""
+
+
 def channel(timeline_id: object) -> str:
     """The Redis channel of a task's events."""
     return f"sse:{timeline_id}"
@@ -71,6 +75,8 @@ class Publisher:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for event in events:
                     pipe.publish(channel(event.timeline_id), event.as_json())
+                    if event.closes:
+                        pipe.publish(CLOSED_CHANNEL, str(event.timeline_id))
                 await pipe.execute()
             self._away = False
         except (RedisError, OSError) as error:

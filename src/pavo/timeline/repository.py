@@ -32,7 +32,7 @@ async def append(
     """Number and store events in the caller's transaction; they exist when that commits."""
     values = {"timeline": timeline_id, "events": payload(events), "close": close}
     row = (await session.execute(_APPEND, values)).one()
-    return numbered(timeline_id, row.first_seq, row.at, events)
+    return numbered(timeline_id, row.first_seq, row.at, events, close=close)
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
