@@ -12,6 +12,37 @@ JSON: TypeAlias = Any
 
 MAX_CHECKPOINT_BYTES = 1_000_000
 """A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""
+MAX_EVENT_BYTES = 64_000
+"""An event is copied to every viewer; what is larger belongs into the report."""
+MAX_STEP_EVENTS = 1000
+"""Events of one step: they are written in one transaction, which should stay short."""
+MAX_STEP_EVENT_BYTES = 4_000_000
+"""All events of one step together, for the same reason."""
+MAX_DOCUMENT_BYTES = 1_000_000
+"""A plan or a report: people are to read it."""
+MAX_PROGRESS = 2**31 - 1
+"""`progress` and `total` are PostgreSQL integers."""
+
+PAVO_EVENT_TYPES = frozenset(
+    (
+        "stage",
+        "context",
+        "plan",
+        "feedback",
+        "accepted",
+        "tick",
+        "progress",
+        "recovered",
+        "retry",
+        "stopped",
+        "report",
+        "failed",
+        "deleted",
+    )
+)
+"""Event types that Pavo itself writes: an agent's own must differ."""
+RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
+"""Members that Pavo adds to every event beside the agent's data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,231 @@
+"""What an agent hands to Pavo, checked before anything is recorded; a breach of its contract is refused with a remedy.
+
+The limits and reserved words are in `contract.py`. Trying again would help against none of these: hence AgentRefused.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeGuard, cast
+
+from pavo.agents.contract import (
+    JSON,
+    MAX_CHECKPOINT_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_PROGRESS,
+    MAX_STEP_EVENT_BYTES,
+    MAX_STEP_EVENTS,
+    PAVO_EVENT_TYPES,
+    RESERVED_EVENT_KEYS,
+    Event,
+    FeedbackItem,
+    PlanDraft,
+    PlanStep,
+    Revision,
+    Step,
+)
+from pavo.errors import AgentRefused
+
+EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
+"""How the type of an agent's own event is spelled: it becomes a column and a filter."""
+
+
+def json_size(value: JSON, what: str) -> int:
+    """The bytes of `value` as JSON.
+
+    Raises:
+        AgentRefused: it is no JSON, or PostgreSQL's jsonb cannot store it (NUL characters, lone surrogates).
+    """
+    try:
+        data = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        _refuse_surrogate(what, error)
+    except (TypeError, ValueError, RecursionError) as error:
+        _refuse(
+            f"{what} is not JSON: {error}.",
+            "Use only None, bool, int, finite float, str, lists, and dicts with string keys.",
+            error,
+        )
+    _check_containers(value, what, look_for_nul=b"\\u0000" in data)
+    return len(data)
+
+
+def _check_containers(value: JSON, what: str, *, look_for_nul: bool) -> None:
+    """Find keys that JSON would silently turn into text, and NUL characters where the encoded text hints at one."""
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            members = cast(dict[Any, Any], item)
+            _check_keys(members, what)
+            pending.extend(members.values())
+            if look_for_nul:
+                pending.extend(members)
+        elif isinstance(item, list | tuple):
+            pending.extend(cast(Sequence[Any], item))
+        elif look_for_nul and isinstance(item, str):
+            _check_nul(item, what)
+
+
+def _check_keys(members: dict[Any, Any], what: str) -> None:
+    for key in members:
+        if not isinstance(key, str):
+            _refuse(f"{what} has the key {key!r}, which is no string.", "JSON would turn it into one: use string keys.")
+
+
+def checked_plan(draft: object, what: str = "plan()") -> PlanDraft:
+    """The plan with its steps in a tuple."""
+    if not isinstance(draft, PlanDraft):
+        _wrong_type(what, "a PlanDraft", draft)
+    _check_text(draft.summary, "The plan's summary")
+    given: object = draft.steps
+    if not _is_list(given):
+        _wrong_type("PlanDraft.steps", "a sequence of PlanStep", given, verb="is")
+    if not given:
+        _refuse("The plan has no steps.", "Propose at least one PlanStep, so that people have something to review.")
+    steps = tuple(_checked_plan_step(step, number) for number, step in enumerate(given, 1))
+    size = len(draft.summary.encode()) + sum(len(s.title.encode()) + len(s.detail.encode()) for s in steps)
+    _check_size(size, MAX_DOCUMENT_BYTES, "The plan", "Shorten it: people are to read it.")
+    return PlanDraft(draft.summary, steps)
+
+
+def _checked_plan_step(step: object, number: int) -> PlanStep:
+    if not isinstance(step, PlanStep):
+        _wrong_type(f"Step {number} of the plan", "a PlanStep", step, verb="is")
+    _check_text(step.title, f"The title of step {number} of the plan")
+    _check_text(step.detail, f"The detail of step {number} of the plan")
+    if not step.title.strip():
+        _refuse(f"Step {number} of the plan has no title.", "Give each PlanStep a title.")
+    return step
+
+
+def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revision:
+    """The revision: a sound plan, and exactly one answer for each feedback item."""
+    if not isinstance(revision, Revision):
+        _wrong_type("revise()", "a Revision", revision)
+    plan = checked_plan(revision.plan, "Revision.plan")
+    answers = revision.answers
+    if not _is_mapping(answers):
+        _wrong_type("Revision.answers", "a mapping from feedback id to text", answers, verb="is")
+    known = {item.id for item in feedback}
+    if missing := known - answers.keys():
+        _refuse(f"revise() left feedback unanswered: {_listed(missing)}.", "Revision.answers needs each feedback id.")
+    if unknown := answers.keys() - known:
+        _refuse(f"revise() answered what nobody asked: {_listed(unknown)}.", "Use the ids of the feedback items given.")
+    for identifier, answer in answers.items():
+        _check_text(answer, f"The answer to feedback {identifier}")
+    size = sum(len(answer.encode()) for answer in answers.values())
+    _check_size(size, MAX_DOCUMENT_BYTES, "The answers to the feedback", "Shorten them.")
+    return Revision(plan, dict(answers))
+
+
+def checked_step(step: object) -> Step:
+    """The step with its events in a tuple."""
+    if not isinstance(step, Step):
+        _wrong_type("execute()", "a Step", step, verb="yielded")
+    size = json_size(step.checkpoint, "The checkpoint")
+    _check_size(size, MAX_CHECKPOINT_BYTES, "The checkpoint", "Keep large data elsewhere and its place here.")
+    for name, number in (("progress", step.progress), ("total", step.total)):
+        _check_number(number, name)
+    if isinstance(step.events, tuple) and not step.events:
+        return step
+    return Step(step.checkpoint, _checked_events(step.events), step.progress, step.total)
+
+
+def _check_number(number: object, name: str) -> None:
+    if number is None or (type(number) is int and 0 <= number <= MAX_PROGRESS):
+        return
+    _refuse(f"Step.{name} is {number!r}.", f"It is a whole number from 0 to {MAX_PROGRESS}, or None.")
+
+
+def _checked_events(events: object) -> tuple[Event, ...]:
+    if not _is_list(events):
+        _wrong_type("Step.events", "a sequence of Event", events, verb="is")
+    if len(events) > MAX_STEP_EVENTS:
+        _refuse(f"The step has {len(events)} events.", f"One step takes {MAX_STEP_EVENTS}: yield more often.")
+    total = 0
+    checked: list[Event] = []
+    for event in events:
+        event, size = _checked_event(event)
+        checked.append(event)
+        total += size
+    _check_size(total, MAX_STEP_EVENT_BYTES, "All events of the step together", "Yield more often, or write less.")
+    return tuple(checked)
+
+
+def _checked_event(event: object) -> tuple[Event, int]:
+    if not isinstance(event, Event):
+        _wrong_type("An item of Step.events", "an Event", event, verb="is")
+    kind = event.type
+    if not isinstance(cast(object, kind), str) or not EVENT_TYPE.fullmatch(kind):
+        _refuse(f"{str(kind)[:100]!r} is no event type.", "Use a letter, then up to 63 letters, digits, and _ . : -")
+    if kind in PAVO_EVENT_TYPES:
+        _refuse(f"The event type {kind!r} is Pavo's own.", f"Choose another name, for example 'my_{kind}'.")
+    if not _is_mapping(event.data):
+        _wrong_type(f"The data of the event {kind!r}", "a mapping", event.data, verb="is")
+    data = dict(event.data)
+    if taken := RESERVED_EVENT_KEYS & data.keys():
+        _refuse(f"The event {kind!r} has data called {_listed(taken)}.", "Pavo sets these members: rename yours.")
+    size = json_size(data, f"The data of the event {kind!r}")
+    _check_size(size, MAX_EVENT_BYTES, f"The event {kind!r}", "Put what is large into the report.")
+    return Event(kind, data), size
+
+
+def checked_report(report: object) -> str:
+    """The report's Markdown."""
+    if not isinstance(report, str):
+        _wrong_type("report()", "a str", report)
+    _check_text(report, "The report")
+    _check_size(len(report.encode()), MAX_DOCUMENT_BYTES, "The report", "Shorten it: people are to read it.")
+    return report
+
+
+def storable(text: str, limit: int = 2000) -> str:
+    """`text` as PostgreSQL can store it, at most `limit` characters: for messages, which are not worth a refusal."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def _check_text(text: object, what: str) -> None:
+    if not isinstance(text, str):
+        _wrong_type(what, "a str", text, verb="is")
+    _check_nul(text, what)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        _refuse_surrogate(what, error)
+
+
+def _check_nul(text: str, what: str) -> None:
+    if "\0" in text:
+        _refuse(f"{what} holds a NUL character, which PostgreSQL cannot store.", "Remove it: text.replace('\\0', '').")
+
+
+def _check_size(size: int, limit: int, what: str, remedy: str) -> None:
+    if size > limit:
+        _refuse(f"{what} has {size:,} bytes, more than {limit:,}.", remedy)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(str(name)[:100] for name in list(names)[:10]))
+
+
+def _wrong_type(what: str, expected: str, got: object, verb: str = "returned") -> NoReturn:
+    _refuse(f"{what} {verb} {type(got).__name__}, not {expected}.", f"It must be {expected} of pavo.agents.contract.")
+
+
+def _refuse_surrogate(what: str, error: UnicodeEncodeError) -> NoReturn:
+    _refuse(f"{what} holds a lone surrogate, which is no Unicode text.", "Decode bytes with errors='replace'.", error)
+
+
+def _refuse(detail: str, remedy: str, cause: BaseException | None = None) -> NoReturn:
+    raise AgentRefused(storable(f"{detail} {remedy}"), remedy=remedy) from cause

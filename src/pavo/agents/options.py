@@ -1,0 +1,96 @@
+"""Options of an agent, checked against its JSON Schema, defaults filled in."""
+
+import copy
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
+from jsonschema.validators import Draft202012Validator
+from referencing import Registry
+
+from pavo.agents.checks import json_size
+from pavo.agents.contract import JSON
+from pavo.errors import AgentRefused, InvalidInput, TooLarge
+
+FIELD = "agent_options"
+MAX_OPTIONS_BYTES = 64_000
+"""Options are settings; what an agent is to work on belongs into the prompt or the corpus."""
+_MESSAGE_CHARACTERS = 300
+
+
+def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The options with defaults filled in, nested objects that are given included.
+
+    Raises:
+        InvalidInput: they do not fit the schema; `field` names the option.
+        TooLarge: they have more than MAX_OPTIONS_BYTES.
+    """
+    _check_json(options)
+    filled = cast(dict[str, JSON], _with_defaults(schema, copy.deepcopy(dict(options))))
+    # The library's types are incomplete. An empty registry: a schema must not make Pavo fetch others from the network.
+    validator: Any = cast(Any, Draft202012Validator)(schema, registry=cast(Any, Registry)())
+    error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+    if error is not None:
+        raise _invalid(agent_type, error)
+    return filled
+
+
+def _check_json(options: object) -> None:
+    if not isinstance(options, Mapping):
+        raise InvalidInput("The agent's options are no object.", field=FIELD, remedy='Send {"name": value, …}.')
+    try:
+        size = json_size(dict(cast(Mapping[str, JSON], options)), "The value")
+    except AgentRefused as error:
+        raise InvalidInput(error.detail, field=FIELD, remedy=error.remedy) from error
+    if size > MAX_OPTIONS_BYTES:
+        raise TooLarge(
+            f"The agent's options have {size:,} bytes, more than {MAX_OPTIONS_BYTES:,}.",
+            field=FIELD,
+            remedy="Put what the agent is to work on into the prompt or the corpus.",
+        )
+
+
+def _with_defaults(schema: JSON, value: JSON) -> JSON:
+    if not isinstance(schema, Mapping) or not isinstance(value, dict):
+        return value
+    members = cast(dict[str, JSON], value)
+    properties = cast(Mapping[str, Any], cast(Mapping[str, Any], schema).get("properties", {}))
+    for name, described in properties.items():
+        if name in members:
+            members[name] = _with_defaults(described, members[name])
+        elif isinstance(described, Mapping) and "default" in described:
+            members[name] = copy.deepcopy(cast(Mapping[str, JSON], described)["default"])
+    return members
+
+
+def _invalid(agent_type: str, error: ValidationError) -> InvalidInput:
+    path = [str(part) for part in error.absolute_path]
+    look = f"`pavo agents show {agent_type}` lists the options."
+    if error.validator == "additionalProperties":
+        known, given = _known_and_given(error)
+        unknown = next((name for name in given if name not in known), "")
+        near = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        detail = f"The agent {agent_type!r} has no option {unknown[:100]!r}."
+        return InvalidInput(detail, field=_field([*path, unknown]), remedy=hint + look)
+    if error.validator == "required":
+        _, given = _known_and_given(error)
+        required = cast(Sequence[str], error.validator_value)
+        missing = next((name for name in required if name not in given), "")
+        detail = f"The agent {agent_type!r} needs the option {missing!r}."
+        return InvalidInput(detail, field=_field([*path, missing]), remedy=look)
+    message = error.message
+    if len(message) > _MESSAGE_CHARACTERS:
+        message = message[: _MESSAGE_CHARACTERS - 1] + "…"
+    return InvalidInput(f"{message}.", field=_field(path), remedy=look)
+
+
+def _known_and_given(error: ValidationError) -> tuple[Sequence[str], Sequence[str]]:
+    """The options that the schema names at the place of the error, and those that were given there."""
+    schema = cast(Mapping[str, Any], error.schema)
+    return list(schema.get("properties", {})), list(cast(Mapping[str, Any], error.instance))
+
+
+def _field(path: Sequence[str]) -> str:
+    return ".".join([FIELD, *path])

@@ -1,0 +1,184 @@
+"""The agents that are installed: found by the entry point group `pavo.agents`, imported when first asked for.
+
+Describing an agent imports its module, also for isolation `process`: its options and limits are attributes of the
+class. A plug-in should therefore import what is large inside its methods.
+"""
+
+import difflib
+import inspect
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast, get_args
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator
+
+from pavo.agents.contract import JSON, Agent, Isolation
+from pavo.agents.host import load_target
+from pavo.agents.options import checked_options
+from pavo.errors import InvalidInput
+
+logger = logging.getLogger(__name__)
+
+GROUP = "pavo.agents"
+_OWN_DISTRIBUTION = "pavo"
+_MAX_GRACE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCard:
+    """An installed agent, as its class describes it."""
+
+    name: str
+    description: str
+    options_schema: Mapping[str, JSON]
+    """JSON Schema (draft 2020-12) of `agent_options`."""
+    stop_grace: float
+    """Seconds that a step in flight gets to end by itself after a stop."""
+    isolation: Isolation
+    wants_context: bool
+    distribution: str
+    """The package that brought it, with its version."""
+    target: str
+    """`module:Class`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenAgent:
+    """An installed agent that cannot be used, and why."""
+
+    name: str
+    distribution: str
+    error: str
+
+
+class AgentRegistry:
+    """The agents by name. Build it with `load`; it is cheap until an agent is asked for."""
+
+    def __init__(self, points: Mapping[str, Sequence[EntryPoint]]) -> None:
+        self._points = points
+        self._described: dict[str, AgentCard | BrokenAgent] = {}
+
+    @classmethod
+    def load(cls) -> "AgentRegistry":
+        """Read which agents are installed, without importing them."""
+        points: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=GROUP):
+            known = points.setdefault(point.name, [])
+            # One package may be on the path twice, for example as source and installed.
+            if all(_distribution(other) != _distribution(point) for other in known):
+                known.append(point)
+        return cls(points)
+
+    def names(self) -> Sequence[str]:
+        """The names of all agents, also of broken ones, sorted."""
+        return sorted(self._points)
+
+    def cards(self) -> Sequence[AgentCard]:
+        """All agents that can be used, by name; imports them."""
+        return [card for card in self._all() if isinstance(card, AgentCard)]
+
+    def broken(self) -> Sequence[BrokenAgent]:
+        """All agents that cannot be used, by name; imports them."""
+        return [card for card in self._all() if isinstance(card, BrokenAgent)]
+
+    def card(self, agent_type: str) -> AgentCard:
+        """One agent.
+
+        Raises:
+            InvalidInput: there is none of this name, or it is broken; `field` is agent_type.
+        """
+        if agent_type not in self._points:
+            raise InvalidInput(
+                f"There is no agent {agent_type[:100]!r}.", field="agent_type", remedy=self._did_you_mean(agent_type)
+            )
+        found = self._describe(agent_type)
+        if isinstance(found, BrokenAgent):
+            raise InvalidInput(
+                f"The agent {agent_type!r} of {found.distribution} cannot be loaded: {found.error}",
+                field="agent_type",
+                remedy="Repair or remove that package, then restart Pavo.",
+            )
+        return found
+
+    def agent_class(self, agent_type: str) -> type[Agent]:
+        """The class of an agent; raises as `card` does."""
+        return load_target(self.card(agent_type).target)
+
+    def validate_options(self, agent_type: str, options: Mapping[str, JSON] | None) -> dict[str, JSON]:
+        """The options with defaults filled in.
+
+        Raises:
+            InvalidInput: no such agent, or the options do not fit its schema; `field` is for example
+                "agent_options.steps".
+        """
+        card = self.card(agent_type)
+        return checked_options(agent_type, card.options_schema, options or {})
+
+    def _all(self) -> Iterator[AgentCard | BrokenAgent]:
+        return (self._describe(name) for name in self.names())
+
+    def _describe(self, name: str) -> AgentCard | BrokenAgent:
+        if name not in self._described:
+            self._described[name] = _described(name, self._points[name])
+        return self._described[name]
+
+    def _did_you_mean(self, agent_type: str) -> str:
+        near = difflib.get_close_matches(agent_type, self.names(), n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        return f"{hint}Known agents: {', '.join(self.names())}."
+
+
+def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAgent:
+    own = [point for point in points if _distribution(point).split()[0] == _OWN_DISTRIBUTION]
+    chosen = own or points
+    if len(chosen) > 1:
+        sources = ", ".join(_distribution(point) for point in chosen)
+        logger.error("The agent %r is declared by several packages: %s", name, sources)
+        return BrokenAgent(name, sources, "several packages declare an agent of this name.")
+    if len(points) > 1:
+        logger.warning("The agent %r of another package is ignored: Pavo has one of this name.", name)
+    point = chosen[0]
+    try:
+        return _card(name, point)
+    except (Exception, SystemExit) as error:
+        logger.exception("The agent %r of %s cannot be loaded.", name, _distribution(point))
+        return BrokenAgent(name, _distribution(point), f"{type(error).__name__}: {error}"[:2000])
+
+
+def _card(name: str, point: EntryPoint) -> AgentCard:
+    agent = load_target(point.value)
+    _check_class(name, agent)
+    return AgentCard(
+        name=name,
+        description=agent.description,
+        options_schema=agent.options_schema,
+        stop_grace=float(agent.stop_grace),
+        isolation=agent.isolation,
+        wants_context=agent.wants_context,
+        distribution=_distribution(point),
+        target=point.value,
+    )
+
+
+def _check_class(name: str, agent: type[Agent]) -> None:
+    """Raise TypeError or ValueError, saying what to change, where the class does not describe a usable agent."""
+    if inspect.isabstract(agent):
+        missing = ", ".join(sorted(cast(Any, agent).__abstractmethods__))
+        raise TypeError(f"{agent.__qualname__} lacks {missing}")
+    if getattr(agent, "name", None) != name:
+        raise ValueError(f"{agent.__qualname__}.name must be {name!r}, like the entry point")
+    if agent.isolation not in get_args(Isolation):
+        raise ValueError(f"{agent.__qualname__}.isolation is {agent.isolation!r}: use 'worker' or 'process'")
+    if not 0 <= agent.stop_grace <= _MAX_GRACE_SECONDS:
+        raise ValueError(f"{agent.__qualname__}.stop_grace is {agent.stop_grace!r}: use seconds from 0 to 3600")
+    try:
+        Draft202012Validator.check_schema(agent.options_schema)
+    except SchemaError as error:
+        raise ValueError(f"{agent.__qualname__}.options_schema is no JSON Schema: {error.message}") from error
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"

@@ -1,0 +1,168 @@
+"""How a worker and an agent's process talk: JSON lines over a socket pair, and the contract's values in them.
+
+The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, hits | error}, `close`;
+the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit}.
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from pavo.agents.contract import (
+    AgentContext,
+    Corpus,
+    Event,
+    FeedbackItem,
+    Hit,
+    Plan,
+    PlanDraft,
+    PlanStep,
+    Revision,
+    Step,
+)
+from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
+
+Message: TypeAlias = dict[str, Any]
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a line. The largest that the contract allows is a report of control characters, six bytes each."""
+EXIT_OUT_OF_MEMORY = 113
+"""Exit code of a child that ran out of memory; not otherwise used by shells or Python."""
+
+
+def encode(message: Message) -> bytes:
+    """One line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+async def receive(reader: asyncio.StreamReader) -> Message | None:
+    """The next message, or None when the other side has gone.
+
+    Raises:
+        ValueError: the line is no message, or longer than LINE_LIMIT.
+    """
+    try:
+        line = await reader.readline()
+    except ConnectionError:
+        return None
+    if not line.endswith(b"\n"):
+        return None
+    message: object = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message  # pyright: ignore[reportUnknownVariableType]
+
+
+def dump_context(ctx: AgentContext) -> Message:
+    """The context without its corpus, which stays with the worker."""
+    return {
+        "task_id": str(ctx.task_id),
+        "organisation_id": str(ctx.organisation_id),
+        "title": ctx.title,
+        "prompt": ctx.prompt,
+        "options": dict(ctx.options),
+        "context": dump_hits(ctx.context),
+        "cancelled": ctx.cancelled.is_set(),
+        "steps": ctx.steps,
+    }
+
+
+def load_context(data: Message, corpus: Corpus) -> AgentContext:
+    """What `dump_context` wrote, with the corpus as the child reaches it."""
+    ctx = AgentContext(
+        task_id=uuid.UUID(data["task_id"]),
+        organisation_id=uuid.UUID(data["organisation_id"]),
+        title=data["title"],
+        prompt=data["prompt"],
+        options=data["options"],
+        corpus=corpus,
+        context=load_hits(data["context"]),
+        steps=data["steps"],
+    )
+    if data["cancelled"]:
+        ctx.cancelled.set()
+    return ctx
+
+
+def dump_hits(hits: Sequence[Hit]) -> list[Any]:
+    return [[hit.title, hit.excerpt, hit.rank] for hit in hits]
+
+
+def load_hits(data: list[Any]) -> tuple[Hit, ...]:
+    return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
+
+
+def dump_draft(draft: PlanDraft) -> Message:
+    return {"summary": draft.summary, "steps": _dump_plan_steps(draft.steps)}
+
+
+def load_draft(data: Message) -> PlanDraft:
+    return PlanDraft(data["summary"], _load_plan_steps(data["steps"]))
+
+
+def dump_plan(plan: Plan) -> Message:
+    return {
+        "version": plan.version,
+        "hash": plan.hash,
+        "summary": plan.summary,
+        "steps": _dump_plan_steps(plan.steps),
+    }
+
+
+def load_plan(data: Message) -> Plan:
+    return Plan(data["version"], data["hash"], data["summary"], _load_plan_steps(data["steps"]))
+
+
+def _dump_plan_steps(steps: Sequence[PlanStep]) -> list[Any]:
+    return [[step.title, step.detail] for step in steps]
+
+
+def _load_plan_steps(data: list[Any]) -> tuple[PlanStep, ...]:
+    return tuple(PlanStep(title, detail) for title, detail in data)
+
+
+def dump_feedback(feedback: Sequence[FeedbackItem]) -> list[Any]:
+    return [[item.id, item.body, item.step] for item in feedback]
+
+
+def load_feedback(data: list[Any]) -> tuple[FeedbackItem, ...]:
+    return tuple(FeedbackItem(identifier, body, step) for identifier, body, step in data)
+
+
+def dump_revision(revision: Revision) -> Message:
+    return {"plan": dump_draft(revision.plan), "answers": dict(revision.answers)}
+
+
+def load_revision(data: Message) -> Revision:
+    return Revision(load_draft(data["plan"]), data["answers"])
+
+
+def dump_step(step: Step | None) -> list[Any] | None:
+    if step is None:
+        return None
+    return [step.checkpoint, [[event.type, event.data] for event in step.events], step.progress, step.total]
+
+
+def load_step(data: list[Any] | None) -> Step | None:
+    if data is None:
+        return None
+    checkpoint, events, progress, total = data
+    return Step(checkpoint, tuple(Event(kind, members) for kind, members in events), progress, total)
+
+
+def dump_error(error: PavoError) -> Message:
+    """An error that either side may raise to the other."""
+    message: Message = {"kind": error.code, "detail": error.detail, "field": error.field, "remedy": error.remedy}
+    if isinstance(error, Unavailable):
+        message |= {"dependency": error.dependency, "retry_after": error.retry_after}
+    return message
+
+
+def load_error(data: Message) -> PavoError:
+    """The error; types that do not cross are told apart by their text alone."""
+    if data["kind"] == "Unavailable":
+        return Unavailable(data["detail"], dependency=data["dependency"], retry_after=data["retry_after"])
+    kind = AgentRefused if data["kind"] == "AgentRefused" else AgentError
+    return kind(data["detail"], field=data["field"], remedy=data["remedy"])

@@ -1,0 +1,94 @@
+import asyncio
+import contextlib
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
+from pavo.agents.host import AgentHost, HostLimits, agent_target
+from pavo.agents.process_host import ProcessHost
+from pavo.agents.worker_host import WorkerHost
+from pavo.errors import InvalidInput, Unavailable
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+PLAN = Plan(1, "h1", "A plan", (PlanStep("one"), PlanStep("two", "detail")))
+LIMITS = HostLimits(memory_mb=256, silence_seconds=1.0, start_seconds=30, close_seconds=1.0)
+
+
+class FakeCorpus:
+    """Finds one hit whose title is the query."""
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        match query:
+            case "away":
+                raise Unavailable("PostgreSQL cannot be reached.", dependency="postgres", retry_after=7)
+            case "invalid":
+                raise InvalidInput("Not a query.", field="query")
+            case "bug":
+                raise ZeroDivisionError
+            case _:
+                return [Hit(f"{query}/{limit}", "…", 0.5)]
+
+
+def context(**options: Any) -> AgentContext:
+    return AgentContext(
+        task_id=uuid.uuid4(),
+        organisation_id=uuid.uuid4(),
+        title="Analyze",
+        prompt="Do it",
+        options=options,
+        corpus=FakeCorpus(),
+        context=(Hit("Memo", "about it", 1.0),),
+    )
+
+
+def make_host(kind: str, agent: type[Agent], ctx: AgentContext, limits: HostLimits = LIMITS) -> AgentHost:
+    return WorkerHost(agent, ctx, limits) if kind == "worker" else ProcessHost(agent_target(agent), ctx, limits)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    kind: str, agent: type[Agent], limits: HostLimits = LIMITS, **options: Any
+) -> AsyncIterator[AgentHost]:
+    host = make_host(kind, agent, context(**options), limits)
+    try:
+        yield host
+    finally:
+        await host.close()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    """No test leaves a process, a zombie or a descriptor behind."""
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    descriptors = set(os.listdir("/proc/self/fd"))
+    yield
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= children
+    left = {number: _target(number) for number in set(os.listdir("/proc/self/fd")) - descriptors}
+    assert not {number: target for number, target in left.items() if target}
+
+
+def _target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except FileNotFoundError:
+        return ""
