@@ -141,7 +141,7 @@ class NoGenerator(Sample):
 class Raising(Sample):
     name = "raising"
 
-    async def plan(self, ctx: AgentContext) -> PlanDraft:
+    async def plan(self, ctx: AgentContext) -> PlanDraft:  # noqa: C901
         await asyncio.sleep(0)
         match ctx.options["what"]:
             case "value":
@@ -219,7 +219,7 @@ class Faulty(Sample):
 
     name = "faulty"
 
-    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:  # noqa: C901
         yield Step({"pid": os.getpid()})
         match ctx.options["what"]:
             case "exit":
