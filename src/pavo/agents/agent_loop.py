@@ -81,6 +81,11 @@ class AgentLoop:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(job.cancel)
 
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` on the agents' loop, from any thread; nothing happens when the loop has ended."""
+        with suppress(RuntimeError):
+            self._running().call_soon_threadsafe(callback, *args)
+
     def stop(self) -> None:
         """Cancel what runs, wait for its end (at most 10 s) and end the threads. Blocks: not from the loop itself."""
         if self._loop is None or self._stopping.is_set():

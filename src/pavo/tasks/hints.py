@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -25,7 +25,7 @@ async def listen_for_hints(redis: Redis, attempts: Attempts) -> None:
             async with redis.pubsub() as pubsub:
                 await pubsub.subscribe(STOP_CHANNEL)
                 pause = 0.05
-                messages: AsyncIterator[dict[str, Any]] = pubsub.listen()
+                messages = cast("AsyncIterator[dict[str, Any]]", pubsub.listen())
                 async for message in messages:
                     if message["type"] == "message":
                         attempts.hint(uuid.UUID(bytes(message["data"]).decode()))

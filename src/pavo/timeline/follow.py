@@ -11,7 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -178,7 +178,7 @@ class Follower:
                 await self._pubsub.subscribe(CLOSED_CHANNEL)
                 self._connected, pause = True, 0.05
                 self._are_behind(viewer for group in self._viewers.values() for viewer in group)
-                messages: AsyncIterator[dict[str, Any]] = self._pubsub.listen()
+                messages = cast("AsyncIterator[dict[str, Any]]", self._pubsub.listen())
                 async for message in messages:
                     self._take(message)
             except (RedisError, OSError) as error:
