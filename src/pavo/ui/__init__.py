@@ -1,0 +1,1 @@
+"""The web page: static package data and its two routes."""
