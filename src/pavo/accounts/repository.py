@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, String, and_, cast, func, or_, select, text, update
+from sqlalchemy import String, and_, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -210,28 +210,27 @@ async def add_token(
     return token_id
 
 
-def _token_columns() -> Select[Any]:
-    return select(
-        ApiTokenRow.id,
-        UserRow.email,
-        ApiTokenRow.name,
-        ApiTokenRow.prefix,
-        ApiTokenRow.created_at,
-        ApiTokenRow.last_used_at,
-        ApiTokenRow.expires_at,
-        ApiTokenRow.revoked_at,
-    ).join(UserRow, UserRow.id == ApiTokenRow.user_id)
+_TOKEN = select(
+    ApiTokenRow.id,
+    UserRow.email,
+    ApiTokenRow.name,
+    ApiTokenRow.prefix,
+    ApiTokenRow.created_at,
+    ApiTokenRow.last_used_at,
+    ApiTokenRow.expires_at,
+    ApiTokenRow.revoked_at,
+).join(UserRow, UserRow.id == ApiTokenRow.user_id)
 
 
 async def token(session: AsyncSession, token_id: uuid.UUID) -> TokenInfo:
     """The token with this id."""
-    row = (await session.execute(_token_columns().where(ApiTokenRow.id == token_id))).one()
+    row = (await session.execute(_TOKEN.where(ApiTokenRow.id == token_id))).one()
     return TokenInfo(*row)
 
 
 async def tokens(session: AsyncSession, email: str | None) -> Sequence[TokenInfo]:
     """Every token, or those of one address, newest first."""
-    statement = _token_columns().order_by(ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc())
+    statement = _TOKEN.order_by(ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc())
     if email is not None:
         statement = statement.where(UserRow.email == email)
     return [TokenInfo(*row) for row in (await session.execute(statement)).all()]

@@ -81,13 +81,20 @@ def _call(scope: Scope) -> Call:
             bearer = bearer or value[:7].lower() == b"bearer "
         elif name == b"cookie":
             session = session or SESSION_COOKIE.encode() in value
-    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    method = scope.get("method", "GET")
-    return Call(method=method, path=scope["path"], scheme=scheme, bearer=bearer, session=session, **_known(found))
-
-
-def _known(found: dict[str, str]) -> dict[str, str | None]:
-    return {"host": None, "origin": None, **found}
+    scheme: str = scope["scheme"].replace("ws", "http")
+    method: str = scope.get("method", "GET")
+    return Call(
+        method=method,
+        path=scope["path"],
+        scheme=scheme,
+        host=found.get("host"),
+        origin=found.get("origin"),
+        fetch_site=found.get("fetch_site"),
+        fetch_mode=found.get("fetch_mode"),
+        fetch_dest=found.get("fetch_dest"),
+        bearer=bearer,
+        session=session,
+    )
 
 
 Headers = list[tuple[bytes, bytes]]
