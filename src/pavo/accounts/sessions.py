@@ -55,7 +55,7 @@ class SessionSigner:
             claims = jwt.decode(cookie, self._key, algorithms=["HS256"]).claims
             self._claims.validate(claims)
             token_id = claims.get("tid")
-            session = Session(uuid.UUID(claims["sub"]), None if token_id is None else uuid.UUID(token_id))
+            session = Session(uuid.UUID(str(claims["sub"])), None if token_id is None else uuid.UUID(str(token_id)))
         except (JoseError, ValueError):
             return None
         return None if session.token_id is None and self._mode == "token" else session
