@@ -31,7 +31,7 @@ class AgentHost(Protocol):
     Every call but `cancel` and `close` raises:
         AgentError: the agent's code raised, as "TypeName: message"; the traceback is in the log.
         AgentRefused: the agent said that trying again is useless, or broke its contract.
-        AgentDied: the agent's process ended or hung; `extra["cause"]` says how.
+        AgentDied: the agent's process ended or hung; `detail` says how, for example "exit code 3".
         Unavailable: the corpus could not be searched; it is not the agent's fault.
 
     Cancelling the task that awaits a call cuts the agent there; after that only `close` is of use.
@@ -58,7 +58,7 @@ class AgentHost(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Set `ctx.cancelled`, so that the step in flight may end early by itself."""
+        """Set `ctx.cancelled`, so that the step in flight may end early by itself. Setting the event does the same."""
         ...
 
     async def close(self, *, force: bool = False) -> None:

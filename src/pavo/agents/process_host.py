@@ -68,9 +68,7 @@ class ProcessHost:
         return await self._call("report", {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
 
     def cancel(self) -> None:
-        self._ctx.cancelled.set()
-        if self._link is not None:
-            self._link.send({"op": "cancel"})
+        self._ctx.cancelled.set()  # the link tells the child
 
     async def close(self, *, force: bool = False) -> None:
         if self._link is None:
@@ -167,13 +165,14 @@ class _Link:
         """Everything between the child's start and its reaping, in one place, so that nothing outlives it."""
         reading = asyncio.create_task(self._read())
         pinging = asyncio.create_task(self._ping())
+        cancelling = asyncio.create_task(self._pass_cancellation())
         try:
             await asyncio.wait({self.child.ended})
             await asyncio.wait({reading}, timeout=_LAST_WORDS_SECONDS)
         finally:
             self.child.kill()
             self._fail()
-            tasks = {reading, pinging, *self._searches}
+            tasks = {reading, pinging, cancelling, *self._searches}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -183,7 +182,7 @@ class _Link:
 
     def _fail(self) -> None:
         self._cause = self._cause or self._exit_cause()
-        self._died = AgentDied(f"The agent's process died: {self._cause}.", cause=self._cause)
+        self._died = AgentDied(self._cause)
         for future in (self._ready, self._call):
             if future is not None and not future.done():
                 future.set_exception(self._died)
@@ -269,6 +268,12 @@ class _Link:
             await asyncio.sleep(interval)
             silence = 0.0 if self._answered else silence + interval
         await self._end_hung(f"did not yield for {self._limits.silence_seconds:g} s")
+
+    async def _pass_cancellation(self) -> None:
+        """Tell the child when somebody stops the task, be it by `cancel` or by setting the context's event."""
+        await asyncio.wait({self._ready})
+        await self._ctx.cancelled.wait()
+        self.send({"op": "cancel"})
 
     async def _started(self) -> bool:
         await asyncio.wait({self._ready}, timeout=self._limits.start_seconds)
