@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import uvloop
 
 from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
 from pavo.agents.host import AgentHost, HostLimits, agent_target
@@ -17,6 +18,7 @@ from pavo.agents.process_host import ProcessHost
 from pavo.agents.worker_host import WorkerHost
 from pavo.errors import InvalidInput, Unavailable
 
+uvloop.new_event_loop().close()  # libuv keeps a pipe for the whole process from its first loop on
 sys.path.insert(0, str(Path(__file__).parent))
 
 PLAN = Plan(1, "h1", "A plan", (PlanStep("one"), PlanStep("two", "detail")))

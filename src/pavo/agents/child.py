@@ -20,7 +20,7 @@ from pavo.agents.checks import storable
 from pavo.agents.contract import Hit
 from pavo.agents.host import HostLimits, load_target
 from pavo.agents.wire import Message
-from pavo.agents.worker_host import WorkerHost
+from pavo.agents.worker_host import WorkerHost, innermost
 from pavo.errors import AgentError, PavoError
 
 _PR_SET_PDEATHSIG = 1
@@ -85,7 +85,7 @@ class Child:
             answer["value"] = await _run(host, message)
             self._send(answer)
         except PavoError as error:
-            if isinstance(error.__cause__, MemoryError):
+            if error.__cause__ is not None and isinstance(innermost(error.__cause__), MemoryError):
                 _out_of_memory()
             self._send(answer, error)
         except MemoryError:

@@ -191,7 +191,7 @@ class _Link:
         code = self.child.returncode
         memory = f"out of memory limit ({self._limits.memory_mb} MiB)"
         if code is None:
-            return "its connection was lost"
+            return "it was given up"
         if code == wire.EXIT_OUT_OF_MEMORY:
             return memory
         if code >= 0:
@@ -212,9 +212,10 @@ class _Link:
             logger.exception("The agent's process sent something that is no message.")
             self._cause = "it sent something unreadable"
             self.child.kill()
-        # The child may close its end and live on: its group must not.
         await asyncio.wait({self.child.ended}, timeout=_LAST_WORDS_SECONDS)
-        self.child.kill()
+        if not self.child.ended.done():
+            self._cause = self._cause or "its connection was lost"
+            self.child.kill()
 
     def _take(self, message: Message) -> None:
         match message["op"]:

@@ -190,10 +190,16 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def innermost(error: BaseException) -> BaseException:
+    """The error itself, where a task group wrapped a single one."""
+    inner = cast(Sequence[object], getattr(error, "exceptions", ()))
+    if isinstance(error, BaseExceptionGroup) and len(inner) == 1 and isinstance(inner[0], BaseException):
+        return innermost(inner[0])
+    return cast(BaseException, error)
+
+
 def _translated(error: BaseException) -> PavoError:
-    inner = cast(Sequence[BaseException], getattr(error, "exceptions", ()))
-    if len(inner) == 1 and isinstance(inner[0], BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return _translated(inner[0])  # what a task group made of one error
+    error = innermost(error)
     if isinstance(error, AgentRefused):
         return AgentRefused(storable(error.detail), field=error.field, remedy=error.remedy)
     if isinstance(error, Unavailable):

@@ -1,0 +1,164 @@
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pavo.agents.registry import GROUP, AgentRegistry
+from pavo.errors import InvalidInput, TooLarge
+
+PACKAGE = """
+from pavo.agents.contract import Agent
+from sample_agents import Sample
+
+class Good(Sample):
+    name = "good"
+    options_schema = {
+        "type": "object", "required": ["path"], "additionalProperties": False,
+        "properties": {
+            "path": {"type": "string"},
+            "deep": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"n": {"type": "integer", "default": 4}},
+            },
+            "list": {"type": "array", "default": []},
+        },
+    }
+class Abstract(Agent):
+    name = "abstract"
+class OtherName(Sample):
+    name = "another"
+class Schema(Sample):
+    name = "schema"
+    options_schema = {"type": "nonsense"}
+class Isolation(Sample):
+    name = "isolation"
+    isolation = "container"
+class Grace(Sample):
+    name = "grace"
+    stop_grace = -1
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentRegistry:
+    """A registry that also finds a plug-in package with one good agent and many broken ones."""
+    (tmp_path / "plugged.py").write_text(PACKAGE)
+    (tmp_path / "exits.py").write_text("import sys; sys.exit(4)")
+    points = {
+        "good": "plugged:Good",
+        "abstract": "plugged:Abstract",
+        "renamed": "plugged:OtherName",
+        "schema": "plugged:Schema",
+        "isolation": "plugged:Isolation",
+        "grace": "plugged:Grace",
+        "missing": "no_such_module:X",
+        "exits": "exits:X",
+        "dict": "builtins:dict",
+    }
+    info = tmp_path / "plugged-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 2.0\n")
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}intern = plugged:Good\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "plugged", raising=False)
+    return AgentRegistry.load()
+
+
+def test_the_built_in_agents() -> None:
+    cards = {card.name: card for card in AgentRegistry.load().cards()}
+    assert cards["intern"].isolation == "worker"
+    assert cards["tribal_search"].wants_context
+    assert cards["intern"].distribution.startswith("pavo ")
+    assert AgentRegistry.load().agent_class("intern").name == "intern"
+
+
+def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    assert {"good", "intern", "tribal_search"} <= {card.name for card in installed.cards()}
+    broken = {agent.name: agent.error for agent in installed.broken()}
+    assert "lacks execute, plan, report, revise" in broken["abstract"]
+    assert "must be 'renamed'" in broken["renamed"]
+    assert "no JSON Schema" in broken["schema"]
+    assert "'container'" in broken["isolation"]
+    assert "stop_grace is -1" in broken["grace"]
+    assert broken["missing"].startswith("ModuleNotFoundError")
+    assert broken["exits"] == "SystemExit: 4"
+    assert "no subclass" in broken["dict"]
+    assert "'missing' of plugged 2.0 cannot be loaded" in caplog.text
+    with pytest.raises(InvalidInput, match="cannot be loaded") as caught:
+        installed.card("missing")
+    assert caught.value.field == "agent_type"
+
+
+def test_pavos_own_agents_win_over_others_of_their_name(installed: AgentRegistry) -> None:
+    assert installed.card("intern").target == "pavo.agents.intern:InternAgent"
+
+
+def test_two_packages_that_declare_the_same_name() -> None:
+    class Point(EntryPoint):
+        pass
+
+    points = [Point("twice", f"json{n}:x", GROUP) for n in range(2)]
+    [broken] = AgentRegistry({"twice": points}).broken()
+    assert "several packages" in broken.error
+
+
+def test_nothing_is_imported_before_it_is_asked_for(installed: AgentRegistry) -> None:
+    assert "good" in installed.names()
+    assert "plugged" not in sys.modules
+
+
+def test_an_unknown_agent_type() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AgentRegistry.load().card("inter")
+    assert caught.value.field == "agent_type"
+    assert caught.value.remedy == "Did you mean 'intern'? Known agents: intern, tribal_search."
+
+
+def test_defaults_are_filled_in(installed: AgentRegistry) -> None:
+    defaults = {"steps": 200, "step_seconds": 0.1, "fail_at": None, "plan_seconds": 0}
+    assert installed.validate_options("intern", None) == defaults
+    given: dict[str, Any] = {"path": "x", "deep": {}}
+    filled = installed.validate_options("good", given)
+    assert filled == {"path": "x", "deep": {"n": 4}, "list": []}
+    assert given == {"path": "x", "deep": {}}
+    assert installed.validate_options("good", given)["list"] is not filled["list"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "options", "field", "says"),
+    [
+        ("intern", {"steps": 0}, "agent_options.steps", "0 is less than the minimum of 1."),
+        ("intern", {"steps": True}, "agent_options.steps", "not of type 'integer'"),
+        ("intern", {"step_seconds": "x" * 5000}, "agent_options.step_seconds", "…"),
+        ("intern", {"stepz": 1}, "agent_options.stepz", "no option 'stepz'"),
+        ("intern", ["steps"], "agent_options", "no object"),
+        ("intern", {"steps": float("nan")}, "agent_options", "not JSON"),
+        ("intern", {"steps": "\0"}, "agent_options", "NUL"),
+        ("good", {}, "agent_options.path", "needs the option 'path'"),
+        ("good", {"path": "x", "deep": {"n": "1"}}, "agent_options.deep.n", "not of type"),
+        ("good", {"path": "x", "deep": {"m": 1}}, "agent_options.deep.m", "no option"),
+    ],
+)
+def test_wrong_options_name_their_field(
+    installed: AgentRegistry, agent: str, options: Any, field: str, says: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        installed.validate_options(agent, options)
+    assert caught.value.field == field
+    assert says in caught.value.detail and len(caught.value.detail) < 400
+    assert caught.value.remedy
+
+
+def test_a_misspelt_option_gets_a_hint() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AgentRegistry.load().validate_options("intern", {"stepz": 1})
+    assert caught.value.remedy == "Did you mean 'steps'? `pavo agents show intern` lists the options."
+
+
+def test_too_large_options() -> None:
+    with pytest.raises(TooLarge):
+        AgentRegistry.load().validate_options("intern", {"x": "y" * 70_000})
