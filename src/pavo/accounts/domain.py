@@ -135,4 +135,4 @@ def new_secret() -> str:
 
 def hash_secret(secret: str) -> str:
     """What is stored of a token: SHA-256 in hex. Its 256 random bits need no slow hash, and every request pays it."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
