@@ -98,7 +98,7 @@ async def _exited(process: subprocess.Popen[bytes]) -> None:
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):
-        while process.poll() is None:  # noqa: ASYNC110 - nothing to wait on
+        while process.poll() is None:
             await asyncio.sleep(0.05)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

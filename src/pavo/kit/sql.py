@@ -50,7 +50,7 @@ class Database:
         url: str,
         *,
         pool_size: int = 10,
-        pool_timeout: float = 3.0,
+        pool_timeout: float = 5.0,
         lock_timeout_ms: int = 3_000,
         statement_timeout_ms: int = 15_000,
     ) -> None:

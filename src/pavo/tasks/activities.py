@@ -73,5 +73,5 @@ def _reason() -> str:
 
 async def _heartbeat() -> None:
     while True:
-        activity.heartbeat()
         await asyncio.sleep(c.HEARTBEAT_SECONDS)
+        activity.heartbeat()

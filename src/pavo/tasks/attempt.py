@@ -79,6 +79,9 @@ async def until_interrupted(
         on_interrupt: set as soon as the interruption comes, so that the work may end early by itself.
     """
     task = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    if task.done():  # most steps of a quick agent: nothing to wait for
+        return task.result()
     waiter = asyncio.ensure_future(interruption.wait())
     try:
         await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)

@@ -191,11 +191,11 @@ async def stream_task(
     )
 
 
-async def _sse(found: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[bytes]:
+async def _sse(found: AsyncIterator[list[tuple[int, bytes]]]) -> AsyncIterator[bytes]:
     # An early comment, so that a viewer of a quiet task knows at once that it is connected.
     yield b": connected\n\n"
-    async for seq, data in found:
-        yield b"id: %d\ndata: %s\n\n" % (seq, data)
+    async for events in found:
+        yield b"".join(b"id: %d\ndata: %s\n\n" % event for event in events)
 
 
 def _position(after: int | None, last_event_id: str | None) -> int:

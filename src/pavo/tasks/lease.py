@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Table, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from pavo.tasks.domain import EXECUTING, Fence
 from pavo.tasks.models import ExecutionRow, TaskRow
 from pavo.timeline.domain import NewEvent, payload
+
+_EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
     deaths = row.deaths + (1 if died else 0)
     lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died)
     await session.execute(
-        update(ExecutionRow)
-        .where(ExecutionRow.task_id == task_id)
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
         .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
     )
     return lease
@@ -78,10 +80,10 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
 async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False) -> int | None:
     """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
     result = await session.execute(
-        update(ExecutionRow)
-        .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
-        .values(holder=None, deaths=ExecutionRow.deaths + (1 if died else 0))
-        .returning(ExecutionRow.deaths)
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == lease.task_id, _EXECUTIONS.c.epoch == lease.epoch)
+        .values(holder=None, deaths=_EXECUTIONS.c.deaths + (1 if died else 0))
+        .returning(_EXECUTIONS.c.deaths)
     )
     return result.scalar_one_or_none()
 
@@ -89,10 +91,10 @@ async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
     """Fence every attempt that may still be running; answers how many steps are recorded."""
     result = await session.execute(
-        update(ExecutionRow)
-        .where(ExecutionRow.task_id == task_id)
-        .values(epoch=ExecutionRow.epoch + 1, holder=None, stop_hint=False, **values)
-        .returning(ExecutionRow.step)
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
+        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, **values)
+        .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
 
@@ -110,7 +112,7 @@ async def holds(session: AsyncSession, lease: Lease) -> bool:
 
 async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:
     """Tell the attempt in flight, by its next commit, that somebody wants to stop."""
-    await session.execute(update(ExecutionRow).where(ExecutionRow.task_id == task_id).values(stop_hint=True))
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(stop_hint=True))
 
 
 _RECORD = text("""

@@ -72,6 +72,7 @@ class Planner:
         fresh: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, request.fence)
+            plans = await repository.plans(session, task_id)
             if repository.is_new(task, request.fence):
                 shown = task.stage == d.PLANNING
                 await repository.advance(
@@ -80,12 +81,11 @@ class Planner:
                     request.fence,
                     stage=d.PLANNING,
                     status=d.STATUS_OF[d.PLANNING],
-                    phase=_phase(await repository.plans(session, task_id)),
+                    phase=_phase(plans),
                     error=None,
                 )
                 new: list[NewEvent] = [] if shown else [events.stage(d.PLANNING)]
                 fresh = await timeline.append(session, task_id, new)
-            plans = await repository.plans(session, task_id)
             made = _made(task, plans)
             visible = [plan for plan in plans if plan.status != repository.DRAFT]
             reviewed = visible[0] if visible else None
@@ -130,49 +130,48 @@ class Planner:
 
     async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> c.PlanMade:
         """Store the draft and the answers to the feedback; with auto_accept accept it in the same transaction."""
-        content: dict[str, Any] = {"summary": draft.summary, "steps": [asdict(step) for step in draft.steps]}
-        row = {
-            "id": new_id(),
-            "task_id": job.task.id,
-            "kind": repository.PLAN,
-            "version": job.version,
-            "status": repository.DRAFT,
-            "hash": d.content_hash(repository.PLAN, job.version, content),
-            "content": content,
-            "body": d.plan_markdown(
-                job.task.title, job.version, draft.summary, [(s.title, s.detail) for s in draft.steps]
-            ),
-        }
         by_policy = request.auto_accept and job.reviewed is None
+        row = _plan_row(job, draft, by_policy=by_policy)
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, job.task.id, request.fence)
             if made := _made(task, await repository.plans(session, task.id)):
                 return made  # another attempt was quicker
             await repository.add_document(session, row)
-            plans = await repository.plans(session, task.id)
-            stored = plans[0]
             for item in job.feedback:
-                await repository.answer_feedback(session, item.id, answers[str(item.id)], stored.id)
+                await repository.answer_feedback(session, item.id, answers[str(item.id)], row["id"])
             if by_policy:
-                recorded = await self._accept(session, task, request.fence, stored)
+                recorded = await self._accept(session, task, request.fence, row)
         self._publisher.publish(recorded)
-        return c.PlanMade(stored.hash, accepted=by_policy)
+        return c.PlanMade(row["hash"], accepted=by_policy)
 
-    async def _accept(self, session: AsyncSession, task: TaskRow, fence: d.Fence, plan: DocumentRow) -> list[Event]:
-        await repository.set_document(
-            session, plan.id, status=repository.ACCEPTED, accepted_by=d.BY_POLICY, accepted_at=now()
-        )
+    async def _accept(self, session: AsyncSession, task: TaskRow, fence: d.Fence, row: dict[str, Any]) -> list[Event]:
         following = replace(fence, transition=fence.transition + 1)
         await repository.advance(
             session, task, following, stage=d.EXECUTING, status=d.STATUS_OF[d.EXECUTING], phase=d.PHASE_EXECUTING
         )
         new = [
-            events.plan(plan.id, plan.version, plan.hash),
-            events.accepted(plan.id, plan.hash, d.BY_POLICY),
+            events.plan(row["id"], row["version"], row["hash"]),
+            events.accepted(row["id"], row["hash"], d.BY_POLICY),
             events.stage(d.EXECUTING),
         ]
         return await timeline.append(session, task.id, new)
+
+
+def _plan_row(job: _Job, draft: PlanDraft, *, by_policy: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {"summary": draft.summary, "steps": [asdict(step) for step in draft.steps]}
+    steps = [(step.title, step.detail) for step in draft.steps]
+    accepted = {"status": repository.ACCEPTED, "accepted_by": d.BY_POLICY, "accepted_at": now()}
+    return {
+        "id": new_id(),
+        "task_id": job.task.id,
+        "kind": repository.PLAN,
+        "version": job.version,
+        "hash": d.content_hash(repository.PLAN, job.version, content),
+        "content": content,
+        "body": d.plan_markdown(job.task.title, job.version, draft.summary, steps),
+        **(accepted if by_policy else {"status": repository.DRAFT}),
+    }
 
 
 async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> TaskRow:

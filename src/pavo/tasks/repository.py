@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, true, tuple_, update
+from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,11 @@ REVIEW = "REVIEW"
 ACCEPTED = "ACCEPTED"
 LOCKED = "LOCKED"
 FINAL = "FINAL"
+
+
+# Writes go to the tables themselves: the rows in memory need not follow, and it costs half.
+_TASKS: Table = TaskRow.__table__  # pyright: ignore[reportAssignmentType]
+_DOCUMENTS: Table = DocumentRow.__table__  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +136,15 @@ async def advance(
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
     changes = {"stage": stage, "status": status, "phase": phase, "run_id": fence.run_id, **values}
     await session.execute(
-        update(TaskRow)
-        .where(TaskRow.id == task.id)
+        update(_TASKS)
+        .where(_TASKS.c.id == task.id)
         .values(generation=fence.generation, transition=fence.transition, updated_at=func.now(), **changes)
     )
 
 
 async def set_run(session: AsyncSession, task_id: uuid.UUID, run_id: str) -> None:
     """Note the run that was just started, unless it has already written itself."""
-    await session.execute(update(TaskRow).where(TaskRow.id == task_id, TaskRow.transition == 0).values(run_id=run_id))
+    await session.execute(update(_TASKS).where(_TASKS.c.id == task_id, _TASKS.c.transition == 0).values(run_id=run_id))
 
 
 async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
@@ -188,12 +193,12 @@ async def plan_by_hash(session: AsyncSession, task_id: uuid.UUID, plan_hash: str
 
 async def add_document(session: AsyncSession, row: dict[str, Any]) -> None:
     """Store a document unless this version is there already: the first of two attempts wins."""
-    await session.execute(insert(DocumentRow).values(**row).on_conflict_do_nothing())
+    await session.execute(insert(_DOCUMENTS).values(**row).on_conflict_do_nothing())
 
 
 async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Any) -> None:
     """Change a document's status or acceptance."""
-    await session.execute(update(DocumentRow).where(DocumentRow.id == document_id).values(**values))
+    await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
 
 
 # Feedback

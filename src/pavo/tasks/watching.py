@@ -33,7 +33,7 @@ class WatchService:
 
     async def stream(
         self, who: Identity | None, task_id: uuid.UUID, after: int
-    ) -> AsyncIterator[tuple[int, bytes]] | None:
+    ) -> AsyncIterator[list[tuple[int, bytes]]] | None:
         """Follow the task; None when nothing will come behind `after` (done and all seen, or deleted).
 
         Args:

@@ -59,6 +59,18 @@ class Viewer:
             self.queue.append((seq, data))
         self.wake.set()
 
+    def take(self) -> list[tuple[int, bytes]]:
+        """The live events that follow the last one without a gap; at a gap the viewer is behind."""
+        found: list[tuple[int, bytes]] = []
+        while self.queue and not self.behind:
+            seq, data = self.queue.popleft()
+            if seq == self.last + 1:
+                self.last = seq
+                found.append((seq, data))
+            elif seq > self.last:
+                self.behind = True
+        return found
+
     def learn(self, head: repository.Head | None) -> None:
         """Take the head's position from PostgreSQL; None means that the timeline is gone."""
         if head is None or head.closed:
@@ -101,8 +113,10 @@ class Follower:
         with contextlib.suppress(RedisError, OSError):
             await self._pubsub.aclose()
 
-    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncIterator[list[tuple[int, bytes]]]:
         """Yield (seq, JSON) of every event behind `after`, each once, in order; ends when the timeline is closed.
+
+        What is there at once comes as one list.
 
         PostgreSQL being away delays events, it does not end the stream.
         """
@@ -111,15 +125,11 @@ class Follower:
         try:
             await self._subscribe(timeline_id)
             while True:
-                async for item in self._catch_up(viewer):
-                    yield item
-                while viewer.queue and not viewer.behind:
-                    seq, data = viewer.queue.popleft()
-                    if seq == viewer.last + 1:
-                        viewer.last = seq
-                        yield seq, data
-                    elif seq > viewer.last:
-                        viewer.behind = True
+                while viewer.behind:
+                    if page := await self._read(viewer):
+                        yield page
+                if live := viewer.take():
+                    yield live
                 if viewer.behind:
                     continue
                 if viewer.closed:
@@ -129,22 +139,22 @@ class Follower:
         finally:
             await self._leave(viewer)
 
-    async def _catch_up(self, viewer: Viewer) -> AsyncIterator[tuple[int, bytes]]:
-        while viewer.behind:
-            # Before reading: what commits from here on wakes the viewer again.
-            viewer.behind = False
-            try:
-                async with self._database.reading() as session:
-                    events = await repository.read_after(session, viewer.timeline_id, viewer.last, PAGE)
-                    heads = await repository.heads(session, [viewer.timeline_id])
-            except Unavailable:
-                viewer.behind = True
-                await asyncio.sleep(POLL_SECONDS_AWAY)
-                continue
-            for event in events:
-                viewer.last = event.seq
-                yield event.seq, event.as_json()
-            viewer.learn(heads.get(viewer.timeline_id))
+    async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
+        """What PostgreSQL has behind the viewer's last event, one page."""
+        # Before reading: what commits from here on wakes the viewer again.
+        viewer.behind = False
+        try:
+            async with self._database.reading() as session:
+                events = await repository.read_after(session, viewer.timeline_id, viewer.last, PAGE)
+                heads = await repository.heads(session, [viewer.timeline_id])
+        except Unavailable:
+            viewer.behind = True
+            await asyncio.sleep(POLL_SECONDS_AWAY)
+            return []
+        if events:
+            viewer.last = events[-1].seq
+        viewer.learn(heads.get(viewer.timeline_id))
+        return [(event.seq, event.as_json()) for event in events]
 
     async def _subscribe(self, timeline_id: uuid.UUID) -> None:
         """Wait until Redis confirmed the subscription, or is known to be away."""

@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, text
+import orjson
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -21,9 +22,18 @@ class Head:
     closed: bool
 
 
-async def create(session: AsyncSession, timeline_id: uuid.UUID) -> None:
-    """Begin an empty timeline."""
-    await session.execute(insert(TimelineRow).values(id=timeline_id))
+_CREATE = text("""
+WITH head AS (INSERT INTO timelines (id, last_seq) VALUES (:timeline, 1) RETURNING id)
+INSERT INTO events (timeline_id, seq, type, at, data)
+SELECT id, 1, :type, clock_timestamp(), CAST(:data AS jsonb) FROM head RETURNING at
+""")
+
+
+async def create(session: AsyncSession, timeline_id: uuid.UUID, first: NewEvent) -> list[Event]:
+    """Begin a timeline with its first event, in the caller's transaction."""
+    values = {"timeline": timeline_id, "type": first.type, "data": orjson.dumps(dict(first.data)).decode()}
+    at = (await session.execute(_CREATE, values)).scalar_one()
+    return numbered(timeline_id, 1, at, [first])
 
 
 async def append(

@@ -1,0 +1,1 @@
+"""The stack: what its parts are, and how each target runs them."""

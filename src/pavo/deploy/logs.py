@@ -1,0 +1,61 @@
+"""The parts' log files: each line with the time at which it came."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+MAX_BYTES = 20_000_000
+"""A log larger than this is renamed to `.1`, which replaces an older one."""
+
+
+class LogFile:
+    """Appends lines with their time; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def __enter__(self) -> "LogFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, line: bytes) -> None:
+        """Append one line."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with self._lock:
+            if self._file.tell() > MAX_BYTES:
+                self._file.close()
+                self._path.replace(self._path.with_suffix(".log.1"))
+                self._file = self._path.open("ab", buffering=0)
+            self._file.write(f"{now} ".encode() + line.rstrip(b"\r\n") + b"\n")
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a log; none when there is no log yet."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 400 * max(lines, 1) - 4096))
+        return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def new_lines(path: Path, offset: int) -> tuple[Iterator[str], int]:
+    """What was appended since `offset`, and the new offset; a shorter file is read from its beginning."""
+    if not path.exists():
+        return iter(()), 0
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        start = offset if offset <= size else 0
+        file.seek(start)
+        data = file.read()
+    complete = data[: data.rfind(b"\n") + 1]
+    return iter(complete.decode(errors="replace").splitlines()), start + len(complete)

@@ -1,0 +1,75 @@
+"""What a part of the stack is, whatever runs it: embedded processes today, other targets later."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pavo.errors import ConfigurationError
+
+
+class Readiness(StrEnum):
+    """How one sees that a part is ready."""
+
+    POSTGRES_LOGIN = "postgres_login"
+    """A login with the part's own password succeeds."""
+    REDIS_PING = "redis_ping"
+    """PING is answered."""
+    TEMPORAL_HEALTH = "temporal_health"
+    """The frontend's health check says SERVING, and the namespace exists."""
+    ANNOUNCED = "announced"
+    """The process wrote READY (see `kit.ready`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of process of the stack."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Parts that must be ready before this one is started."""
+    readiness: Readiness
+    drain_seconds: float
+    """For a clean end after SIGTERM; then it is killed."""
+    replicated: bool = False
+    """Whether several run side by side, named `name-1`, `name-2`, …"""
+    reads: tuple[str, ...] = ()
+    """Environment variables that it takes its connections from."""
+
+
+STORES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_TASK_QUEUE")
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part("postgres", (), Readiness.POSTGRES_LOGIN, 10.0),
+        Part("redis", (), Readiness.REDIS_PING, 5.0),
+        Part("temporal", (), Readiness.TEMPORAL_HEALTH, 5.0),
+        Part("api", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 8.0, reads=STORES),
+        Part("worker", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 15.0, replicated=True, reads=STORES),
+    )
+}
+"""Every part by name, in the order in which people read them."""
+
+
+def kind_of(name: str) -> Part:
+    """The part behind a process's name: `worker-2` is a `worker`.
+
+    Raises:
+        ConfigurationError: there is no such part.
+    """
+    kind = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
+    if kind not in PARTS:
+        raise ConfigurationError(
+            f"There is no part {name!r}.", field="part", remedy=f"The parts are {', '.join(PARTS)}."
+        )
+    return PARTS[kind]
+
+
+def names_of(kinds: Iterable[str], workers: int) -> list[str]:
+    """The processes' names of a selection of parts, in reading order."""
+    wanted = {kind_of(kind).name for kind in kinds}
+    names: list[str] = []
+    for part in PARTS.values():
+        if part.name in wanted:
+            names += [f"{part.name}-{n + 1}" for n in range(workers)] if part.replicated else [part.name]
+    return names

@@ -1,0 +1,202 @@
+"""Child processes: their identity, their end when ours ends, and their output."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from pavo.deploy.logs import LogFile
+
+_PR_SET_PDEATHSIG = 1
+_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def start_time(pid: int) -> str | None:
+    """When the process began, in the kernel's words; None when it is gone. With the pid it names a process for good."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
+    except ProcessLookupError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that cannot be mistaken for a later one with the same pid."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> "Identity | None":
+        """The identity of a live process."""
+        started = start_time(pid)
+        return cls(pid, started) if started else None
+
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return start_time(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        """Send a signal if that very process still runs."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def wait_gone(self, seconds: float) -> bool:
+        """Wait for its end; False when it still runs after so long."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.alive():
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a child."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    directory: Path | None = None
+    uid: int | None = None
+    gid: int | None = None
+    orphan_signal: int = signal.SIGKILL
+    """What it gets when the supervisor dies without a word (Linux)."""
+    ready_line: bool = False
+    """Whether the child announces readiness on PAVO_READY_FD."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child: `exited` is set with its return code, `announced` when it wrote READY."""
+
+    process: "subprocess.Popen[bytes]"
+    identity: Identity | None
+    exited: "asyncio.Future[int]"
+    announced: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def pid(self) -> int:
+        """The child's pid."""
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def kill_group(self) -> None:
+        """SIGKILL the child and what it left in its process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+
+    async def end(self, number: int, seconds: float) -> int:
+        """Ask with a signal, wait so long, then kill. Returns the exit code."""
+        self.signal(number)
+        try:
+            await asyncio.wait_for(asyncio.shield(self.exited), seconds)
+        except TimeoutError:
+            self.kill_group()
+        return await asyncio.shield(self.exited)
+
+
+def spawn(launch: Launch) -> Child:
+    """Start a child in a session of its own: a Ctrl-C reaches the supervisor alone, which then drains the parts.
+
+    Raises:
+        OSError: the command cannot be run.
+    """
+    loop = asyncio.get_running_loop()
+    reader, writer = os.pipe()
+    environment = dict(launch.environment)
+    if launch.ready_line:
+        environment["PAVO_READY_FD"] = str(writer)
+    log = LogFile(launch.log)
+    try:
+        process = subprocess.Popen(
+            list(launch.command),
+            env=environment,
+            cwd=launch.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(writer,) if launch.ready_line else (),
+            start_new_session=True,
+            user=launch.uid,
+            group=launch.gid,
+            extra_groups=[] if launch.uid is not None else None,
+            preexec_fn=_dies_with_parent(launch.orphan_signal),
+        )
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    child = Child(process, Identity.of(process.pid), loop.create_future())
+    _watch(child, loop, log, reader)
+    return child
+
+
+def _dies_with_parent(number: int) -> Callable[[], None] | None:
+    if _libc is None:
+        return None
+    libc, parent = _libc, os.getpid()
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:  # it died between fork and prctl
+            os._exit(1)
+
+    return prepare
+
+
+def _watch(child: Child, loop: asyncio.AbstractEventLoop, log: LogFile, reader: int) -> None:
+    """Threads, because they work on every event loop: one waits for the end, one copies output, one waits for READY."""
+
+    def resolve(code: int) -> None:
+        if not child.exited.done():
+            child.exited.set_result(code)
+
+    def wait() -> None:
+        code = child.process.wait()
+        _tell(loop, lambda: resolve(code))
+
+    def copy(stream: IO[bytes]) -> None:
+        with log, stream:
+            for line in stream:
+                log.write(line)
+
+    def announced() -> None:
+        with os.fdopen(reader, "rb") as pipe:
+            if pipe.readline() == b"READY\n":
+                _tell(loop, child.announced.set)
+
+    assert child.process.stdout is not None
+    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=copy, args=(child.process.stdout,), daemon=True).start()
+    threading.Thread(target=announced, daemon=True).start()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(callback)

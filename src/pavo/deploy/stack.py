@@ -1,0 +1,156 @@
+"""One embedded stack: its data directory, its lock, and its supervisor. For `pavo up`, for tests and benches alike."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from pavo.deploy import state as state_file
+from pavo.deploy.embedded import Embedded, Options, Ports
+from pavo.deploy.layout import Layout
+from pavo.deploy.parts import PARTS, names_of
+from pavo.deploy.privileges import data_place, unprivileged
+from pavo.deploy.processes import Identity
+from pavo.deploy.supervisor import Supervisor
+from pavo.errors import Conflict
+
+STORES = ("postgres", "redis", "temporal")
+
+
+class EmbeddedStack:
+    """Runs PostgreSQL, Valkey, Temporal and Pavo's own processes on this machine.
+
+    `async with EmbeddedStack(folder, ephemeral=True) as stack:` starts everything and leaves nothing running.
+
+    Args:
+        data_dir: where everything is kept; one stack at a time.
+        ephemeral: throw-away data: quicker, and not safe against power loss.
+        parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
+        extra: environment for single parts, by name.
+
+    Raises:
+        Conflict: another stack runs on this data directory.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        ephemeral: bool = False,
+        parts: Sequence[str] = tuple(PARTS),
+        workers: int = 1,
+        port: int = 0,
+        allow_file_origin: bool = False,
+        extra: Mapping[str, Mapping[str, str]] | None = None,
+        on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
+        on_start: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.layout = Layout(data_dir.absolute())
+        self._options = Options(port, workers, ephemeral, allow_file_origin)
+        self._names = names_of(parts, workers)
+        self._extra = extra or {}
+        self._on_ready, self._on_start = on_ready, on_start
+        self._lock: IO[str] | None = None
+        self._target: Embedded | None = None
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def target(self) -> Embedded:
+        """Launches and addresses; there once the stack was started."""
+        assert self._target is not None
+        return self._target
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Who watches the parts; there once the stack was started."""
+        assert self._supervisor is not None
+        return self._supervisor
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """DATABASE_URL, REDIS_URL, TEMPORAL_ADDRESS and so on."""
+        return self.target.environment
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return self.target.urls.api
+
+    async def start(self) -> None:
+        """Start everything; when a part does not get ready, end what was started."""
+        self._take_lock()
+        try:
+            end_orphans(self.layout)
+            self._target = Embedded(self.layout, self._options, Ports.choose(self._options.port))
+            self._supervisor = Supervisor(
+                self.layout,
+                self._target,
+                self._names,
+                on_ready=self._on_ready,
+                on_start=self._on_start,
+                extra=self._extra,
+            )
+            await self._supervisor.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End everything in order."""
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def __aenter__(self) -> "EmbeddedStack":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a part a signal; answers its pid. The supervisor brings back what dies."""
+        pid = self.supervisor.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def _take_lock(self) -> None:
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        lock = self.layout.lock.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise Conflict(
+                f"A stack runs on {self.layout.root} already.",
+                field="--data-dir",
+                remedy="Look at it with pavo status, end it with pavo down, or choose another --data-dir.",
+            ) from error
+        os.set_inheritable(lock.fileno(), False)
+        self._lock = lock
+
+
+def end_orphans(layout: Layout) -> None:
+    """End what a supervisor that was killed may have left behind."""
+    state = state_file.read(layout.root)
+    for part in state.parts if state else ():
+        if part.pid is not None and part.started is not None:
+            Identity(part.pid, part.started).signal(signal.SIGKILL)
+
+
+def remove_data(data_dir: Path) -> None:
+    """Remove a stack's data directory, and what PostgreSQL keeps elsewhere for it."""
+    elsewhere = data_place(data_dir.absolute() / "postgres", unprivileged())
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(elsewhere)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(data_dir)
