@@ -1,1 +1,1 @@
-"""The command line: thin commands, each file one group."""
+"""The command line: thin commands over the services and the API."""

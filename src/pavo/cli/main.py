@@ -1,0 +1,84 @@
+"""The command `pavo`: every command is imported when it is used.
+
+Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 not found · 4 not possible now · 5 not available ·
+130 interrupted.
+"""
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from pavo import __version__, errors
+from pavo.cli.output import console
+from pavo.errors import PavoError
+
+EXIT_CODES: dict[type[PavoError], int] = {
+    errors.ConfigurationError: 2,
+    errors.InvalidInput: 2,
+    errors.NotFound: 3,
+    errors.Conflict: 4,
+    errors.Unavailable: 5,
+    PavoError: 1,
+}
+"""The nearest class in an error's tree decides."""
+INTERRUPTED = 130
+
+app = App(
+    name="pavo",
+    version=__version__,
+    help="Long AI-agent tasks that survive anything. Start with: pavo up",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
+)
+for path, name in (
+    ("pavo.cli.stack:up", "up"),
+    ("pavo.cli.stack:down", "down"),
+    ("pavo.cli.stack:status", "status"),
+    ("pavo.cli.stack:logs", "logs"),
+    ("pavo.cli.stack:reset", "reset"),
+    ("pavo.cli.doctor:doctor", "doctor"),
+    ("pavo.cli.parts:migrate", "migrate"),
+    ("pavo.cli.parts:api", "api"),
+    ("pavo.cli.parts:worker", "worker"),
+    ("pavo.cli.tasks:run", "run"),
+    ("pavo.cli.tasks:task_app", "task"),
+    ("pavo.cli.agents:agents_app", "agents"),
+    ("pavo.cli.admin:corpus_app", "corpus"),
+    ("pavo.cli.admin:token_app", "token"),
+    ("pavo.cli.admin:org_app", "org"),
+    ("pavo.cli.demo:demo", "demo"),
+):
+    app.command(path, name=name)
+app.register_install_completion_command()
+
+
+def exit_code(error: PavoError) -> int:
+    """The exit code of an error."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+def report(error: PavoError) -> int:
+    """Say what happened and what to do about it; answers the exit code."""
+    shown = console(stderr=True)
+    shown.print(f"[bold red]Error:[/] {error.title}. ", end="")
+    shown.print(error.detail, markup=False)
+    if error.remedy:
+        shown.print("  → ", end="")
+        shown.print(error.remedy, markup=False)
+    return exit_code(error)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        result = app(exit_on_error=False, print_error=True)
+    except CycloptsError:
+        sys.exit(2)
+    except PavoError as error:
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""`pavo api`, `pavo worker`, `pavo migrate`: one part against services from the environment."""
+
+from pathlib import Path
+
+from pavo import config
+from pavo.cli.output import console
+from pavo.errors import ConfigurationError
+
+
+def api() -> None:
+    """Serve the HTTP API against DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS."""
+    try:
+        from pavo.api import serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The web server is not installed: {error.name} is missing.",
+            remedy="Install it: pip install 'pavo[server]'.",
+        ) from error
+    serve(config.load())
+
+
+def worker() -> None:
+    """Execute tasks from the task queue of TEMPORAL_TASK_QUEUE."""
+    from pavo.worker import serve
+
+    serve(config.load())
+
+
+def migrate(*, data_dir: Path | None = None) -> None:
+    """Bring Pavo's schema up to date in DATABASE_URL, or in the running stack's database.
+
+    Args:
+        data_dir: the stack whose database is meant.
+    """
+    from pavo.deploy.state import database_url
+    from pavo.kit.migrate import pending, upgrade
+
+    url = database_url(data_dir)
+    missing = pending(url)
+    upgrade(url)
+    console().print(f"Applied {', '.join(missing)}." if missing else "The schema is up to date.")

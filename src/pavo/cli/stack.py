@@ -1,0 +1,284 @@
+"""`pavo up`, `down`, `status`, `logs`, `reset`: the embedded stack."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pavo.cli.output import Format, console, print_json, table
+from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.logs import new_lines, tail
+from pavo.deploy.stack import EmbeddedStack, remove_data
+from pavo.deploy.state import StackState, read, running
+from pavo.errors import ConfigurationError, InvalidInput, NotFound, Unavailable
+
+DOWN_SECONDS = 40.0
+START_SECONDS = 120.0
+FORCED = 130
+
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+
+
+def up(
+    *,
+    port: int = 8000,
+    data_dir: Path | None = None,
+    ephemeral: bool = False,
+    workers: int = 1,
+    allow_file_origin: bool = False,
+    detach: bool = False,
+    open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
+) -> int:
+    """Start the whole stack on this machine: PostgreSQL, Valkey, Temporal, API and workers.
+
+    Args:
+        port: of the API; a taken one is replaced by the next free one.
+        data_dir: where everything is kept.
+        ephemeral: throw-away data in a temporary folder.
+        workers: how many worker processes.
+        allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
+        detach: return as soon as the stack is ready.
+        open_browser: open the UI.
+    """
+    if workers < 1:
+        raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
+    throw_away = ephemeral and data_dir is None
+    folder = _temporary() if throw_away else (data_dir or default_data_dir()).absolute()
+    if detach:
+        return _detach(folder, ephemeral=ephemeral)
+    stack = EmbeddedStack(
+        folder,
+        ephemeral=ephemeral,
+        workers=workers,
+        port=port,
+        allow_file_origin=allow_file_origin,
+        on_ready=_say_ready,
+    )
+    try:
+        return asyncio.run(_up(stack, port, allow_file_origin=allow_file_origin, open_browser=open_browser))
+    finally:
+        if throw_away:
+            remove_data(folder)
+
+
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="pavo-"))
+    folder.chmod(0o711)  # PostgreSQL's own user walks through it
+    return folder
+
+
+def _say_ready(name: str, seconds: float) -> None:
+    console().print(f"[green]✓[/] {name:<10} {seconds:5.1f} s")
+
+
+async def _up(stack: EmbeddedStack, wanted: int, *, allow_file_origin: bool, open_browser: bool) -> int:
+    loop = asyncio.get_running_loop()
+    stopping, forced = asyncio.Event(), asyncio.Event()
+
+    def interrupted() -> None:
+        (forced if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+    shown = console()
+    with shown.status("Starting the stack …") if shown.is_terminal else contextlib.nullcontext():
+        starting = asyncio.create_task(stack.start())
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return FORCED
+    await starting
+    _say_where(stack, wanted, allow_file_origin=allow_file_origin)
+    if open_browser:
+        webbrowser.open(stack.target.urls.ui)
+    await stop
+    shown.print("Stopping: steps in flight are recorded first. Ctrl-C again forces.")
+    return await _drain(stack, forced)
+
+
+async def _drain(stack: EmbeddedStack, forced: asyncio.Event) -> int:
+    draining = asyncio.create_task(stack.stop())
+    force = asyncio.create_task(forced.wait())
+    await asyncio.wait({draining, force}, return_when=asyncio.FIRST_COMPLETED)
+    if draining.done():
+        force.cancel()
+        await draining
+        return 0
+    stack.supervisor.kill_all()
+    await draining
+    return FORCED
+
+
+def _say_where(stack: EmbeddedStack, wanted: int, *, allow_file_origin: bool) -> None:
+    urls, shown = stack.target.urls, console()
+    if wanted and not urls.api.endswith(f":{wanted}"):
+        shown.print(f"[yellow]Port {wanted} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
+    if allow_file_origin:
+        shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
+    rows = {
+        "API": urls.api,
+        "UI": urls.ui,
+        "API docs": urls.docs,
+        "Temporal UI": urls.temporal_ui,
+        "Data": str(stack.layout.root),
+        "Next": 'pavo run "Analyze churn drivers"',
+    }
+    shown.print()
+    for name, value in rows.items():
+        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+
+
+def _detach(folder: Path, *, ephemeral: bool) -> int:
+    """Start the same command without --detach in a session of its own, and wait until the stack is ready."""
+    layout = Layout(folder)
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    if running(folder):
+        raise ConfigurationError(
+            f"A stack runs on {folder} already.", field="--data-dir", remedy="Look at it with pavo status."
+        )
+    rest = [word for word in sys.argv[1:] if word != "--detach"]
+    if ephemeral and not any(word.startswith("--data-dir") for word in rest):
+        rest += ["--data-dir", str(folder)]
+    log = layout.log("supervisor")
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pavo.cli.main", *rest],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    state = _until_started(child, folder, log)
+    shown = console()
+    for name, value in {"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir}.items():
+        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+    shown.print(f"[bold]{'Stop':<12}[/]pavo down --data-dir {state.data_dir}", soft_wrap=True)
+    return 0
+
+
+def _until_started(child: "subprocess.Popen[bytes]", folder: Path, log: Path) -> StackState:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        state = read(folder)
+        if state is not None and state.ready and state.supervisor.pid == child.pid:
+            return state
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(0.05)
+            break
+    raise Unavailable(f"The stack did not start, its log is {log}:\n" + "\n".join(tail(log, 5)), dependency="stack")
+
+
+def down(*, data_dir: Path | None = None) -> int:
+    """Stop the stack; tasks in flight go on at the next `pavo up`.
+
+    Args:
+        data_dir: the stack's data directory.
+    """
+    state = running(data_dir)
+    if state is None:
+        console().print("No stack runs here.")
+        return 0
+    state.supervisor.signal(signal.SIGTERM)
+    if not asyncio.run(state.supervisor.wait_gone(DOWN_SECONDS)):
+        state.supervisor.signal(signal.SIGKILL)
+        raise Unavailable("The stack did not end in time and was killed.", dependency="stack")
+    console().print("Stopped.")
+    return 0
+
+
+def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
+    """Show the stack's parts; exit code 1 when it does not run.
+
+    Args:
+        data_dir: the stack's data directory.
+        output: text or json.
+    """
+    state = read(data_dir)
+    if state is None:
+        raise NotFound(
+            f"There is no stack in {data_dir or default_data_dir()}.", field="--data-dir", remedy="Start it: pavo up"
+        )
+    alive = state.supervisor.alive()
+    described = state.public()
+    if not alive:
+        for part in described["parts"]:
+            part.update(state="stopped", pid=None)
+    if output == "json":
+        print_json(described)
+    else:
+        columns = ("name", "state", "pid", "address", "restarts")
+        rows = [["" if part[column] is None else part[column] for column in columns] for part in described["parts"]]
+        table(columns, rows)
+        if alive:
+            console().print(f"\nUI  {state.urls.ui}")
+    return 0 if alive else 1
+
+
+def logs(
+    part: str | None = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    lines: int = 100,
+    data_dir: Path | None = None,
+) -> int:
+    """Show the parts' logs.
+
+    Args:
+        part: one part, for example worker-1; all without.
+        follow: go on until Ctrl-C.
+        lines: how many of the newest lines of each part.
+        data_dir: the stack's data directory.
+    """
+    layout = Layout((data_dir or default_data_dir()).absolute())
+    files = {file.stem: file for file in sorted(layout.logs.glob("*.log"))}
+    if part is not None and part not in files:
+        raise NotFound(f"There is no log of {part}.", field="part", remedy=f"Logs: {', '.join(files) or 'none yet'}.")
+    chosen = {name: file for name, file in files.items() if part in (None, name)}
+    offsets = {name: file.stat().st_size for name, file in chosen.items()}
+    for name, file in chosen.items():
+        _print_lines(name, tail(file, lines), named=part is None)
+    while follow:
+        for name, file in chosen.items():
+            fresh, offsets[name] = new_lines(file, offsets[name])
+            _print_lines(name, list(fresh), named=part is None)
+        time.sleep(0.2)
+    return 0
+
+
+def _print_lines(name: str, lines: list[str], *, named: bool) -> None:
+    for line in lines:
+        sys.stdout.write(f"{name:<10} {line}\n" if named else f"{line}\n")
+    sys.stdout.flush()
+
+
+def reset(*, data_dir: Path | None = None, yes: bool = False) -> int:
+    """Remove the stack's data for good.
+
+    Args:
+        data_dir: the stack's data directory.
+        yes: do not ask.
+    """
+    folder = (data_dir or default_data_dir()).absolute()
+    if running(folder):
+        raise ConfigurationError("The stack runs.", field="--data-dir", remedy="Stop it first: pavo down")
+    if not Layout(folder).lock.exists():
+        raise NotFound(f"There is no stack's data in {folder}.", field="--data-dir")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("Nobody can be asked here.", field="--yes", remedy="Pass --yes.")
+        if input(f"Remove all tasks and data in {folder}? Type yes: ").strip() != "yes":
+            return 1
+    remove_data(folder)
+    console().print(f"Removed {folder}.")
+    return 0
