@@ -1,0 +1,227 @@
+"""How tasks look in a terminal: calm, aligned, plain without one."""
+
+import json
+import os
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Heading, Markdown
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pavo.kit.clock import now
+from pavo.tasks.schemas import DocumentOut, EventOut, FeedbackOut, TaskOut
+
+Output = Literal["text", "json"]
+
+WIDTH: Final = 100
+"""Widest that text is set: longer lines are hard to read."""
+
+STAGE_STYLE: Final = {
+    "INIT": "dim",
+    "PLANNING": "cyan",
+    "WAIT_RFC": "yellow",
+    "EXECUTING": "cyan",
+    "DONE": "green",
+    "STOPPED": "magenta",
+    "FAILED": "red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on standard output (or error): no colours and no cutting of lines where no terminal is."""
+    terminal = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    asked = terminal.is_terminal or "COLUMNS" in os.environ
+    terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
+    return terminal
+
+
+def interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
+    """One JSON document on standard output, for programs."""
+    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def print_json_line(value: BaseModel) -> None:
+    """One JSON document in one line: a stream of them is JSON Lines."""
+    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+class _QuietHeading(Heading):
+    """Headings at the left and without a box; Rich centres them."""
+
+    def __rich_console__(self, console: Console, options: Any) -> Iterator[RenderableType]:
+        self.text.justify = "left"
+        if self.tag != "h1":
+            yield Text()
+        yield self.text
+
+
+class _QuietMarkdown(Markdown):
+    elements = {**Markdown.elements, "heading_open": _QuietHeading}  # noqa: RUF012 - as in the base class
+
+
+@contextmanager
+def waiting(out: Console, what: str) -> Generator[None]:
+    """A spinner while something is waited for; nothing without a terminal."""
+    if not out.is_terminal:
+        yield
+        return
+    with out.status(Text(what, "dim"), spinner="dots", spinner_style="cyan"):
+        yield
+
+
+def good(out: Console, text: str, note: str = "") -> None:
+    """A line that tells of something done."""
+    _line(out, "✓", "green", text, note)
+
+
+def bad(out: Console, text: str, note: str = "") -> None:
+    """A line that tells of something broken."""
+    _line(out, "✗", "red", text, note)
+
+
+def turn(out: Console, text: str, note: str = "") -> None:
+    """A line that tells of a turn that things took."""
+    _line(out, "↻", "yellow", text, note)
+
+
+def say(out: Console, text: str, note: str = "") -> None:
+    """A line that tells something."""
+    _line(out, "·", "dim", text, note)
+
+
+def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
+    row = Text.assemble((mark, style), " ", text)
+    if note:
+        row.append(f"  {note}", "dim")
+    out.print(row, soft_wrap=not out.is_terminal)
+
+
+def command(out: Console, purpose: str, line: str) -> None:
+    """A command that the reader may type next, never broken into two lines."""
+    out.print(Text.assemble("  ", (f"{purpose:<9}", "dim"), (line, "cyan")), soft_wrap=True)
+
+
+def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> RenderableType:
+    """A version of the plan: what it will do, step by step, and what became of the feedback before it."""
+    head = Text.assemble(
+        (f"Plan v{document.version}", "bold"), (f"  {document.status.lower()}  {document.hash[:12]}", "dim")
+    )
+    steps = Table.grid(padding=(0, 1))
+    steps.add_column(justify="right", style="cyan", no_wrap=True)
+    steps.add_column()
+    for number, step in enumerate(document.content.get("steps", ()), 1):
+        steps.add_row(str(number), Text(step["title"], "bold"))
+        if step.get("detail"):
+            steps.add_row("", Padding(_QuietMarkdown(step["detail"], style="dim"), (0, 0, 0, 0)))
+    parts: list[RenderableType] = [head, _QuietMarkdown(document.content.get("summary", "")), Text(), steps]
+    if answered:
+        parts += [Text(), _answers(answered)]
+    if document.feedback:
+        parts += [Text(), _answers(document.feedback)]
+    return Padding(Group(*parts), (1, 2, 1, 2))
+
+
+def _answers(items: Sequence[FeedbackOut]) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for item in items:
+        where = f"step {item.step}: " if item.step else ""
+        table.add_row(Text("“", "yellow"), Text.assemble((where, "dim"), item.body))
+        if item.answer:
+            table.add_row(Text("→", "green"), Text(item.answer, "dim"))
+    return table
+
+
+def report(document: DocumentOut) -> RenderableType:
+    """The report."""
+    return Padding(_QuietMarkdown(document.body), (1, 2, 1, 2))
+
+
+def task(view: TaskOut) -> RenderableType:
+    """One task, all that people want to know of it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("task", str(view.id))
+    table.add_row("stage", Text(f"{view.stage}  {view.stage_status}", STAGE_STYLE.get(view.stage, "")))
+    table.add_row("steps", f"{view.steps} recorded" + (f" of {view.total}" if view.total is not None else ""))
+    table.add_row("agent", view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items()))
+    if view.plan is not None:
+        table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
+    table.add_row("workflow", view.workflow_id)
+    table.add_row("created", ago(view.created_at))
+    table.add_row("updated", ago(view.updated_at))
+    parts: list[RenderableType] = [Text(view.title, "bold"), table]
+    if view.error is not None:
+        parts += [Text(), failure(view)]
+    return Group(*parts)
+
+
+def failure(view: TaskOut) -> RenderableType:
+    """Why the task failed, and what to do."""
+    found = view.error
+    if found is None:
+        return Text()
+    where = f" at step {found.step}" if found.step is not None else ""
+    remedy = f"\n  {found.remedy}" if found.remedy else ""
+    return Text.assemble(("✗", "red"), f" {found.type}{where}: {found.cause}", (remedy, "dim"))
+
+
+def tasks(views: Sequence[TaskOut]) -> RenderableType:
+    """A list of tasks."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("TASK", no_wrap=True)
+    table.add_column("STAGE", no_wrap=True)
+    table.add_column("STEPS", no_wrap=True, justify="right")
+    table.add_column("AGE", no_wrap=True, style="dim", justify="right")
+    table.add_column("TITLE", no_wrap=True, overflow="ellipsis")
+    for view in views:
+        steps = f"{view.steps}/{view.total}" if view.total is not None else str(view.steps)
+        stage = Text(view.stage, STAGE_STYLE.get(view.stage, ""))
+        table.add_row(str(view.id), stage, steps, ago(view.created_at).removesuffix(" ago"), view.title)
+    return table
+
+
+def event(found: EventOut) -> Text:
+    """One event of the timeline in one line."""
+    members = found.model_extra or {}
+    told = "  ".join(f"{key}={_short(value)}" for key, value in members.items())
+    at = found.at.astimezone().strftime("%H:%M:%S")
+    return Text.assemble((f"{found.seq:>5}  {at}  ", "dim"), (f"{found.type:<10}", "cyan"), told)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def ago(moment: datetime) -> str:
+    """How long ago, in the unit that people would say."""
+    seconds = max(0, int((now() - moment).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
