@@ -1,0 +1,80 @@
+// The HTTP API: JSON in and out; every failure is a Problem with detail and remedy.
+
+export class Problem extends Error {
+  constructor(members) {
+    super(members.detail ?? members.title);
+    this.title = members.title ?? "Something went wrong";
+    this.detail = members.detail ?? "";
+    this.remedy = members.remedy ?? "";
+    this.field = members.field ?? "";
+    this.code = members.code ?? "";
+    this.status = members.status ?? 0;
+  }
+
+  // The server is away or does not know the outcome: every command takes effect once, so repeating is safe.
+  get repeatable() {
+    return this.status === 0 || this.status >= 502;
+  }
+}
+
+let onLoggedOut = () => {};
+
+export function whenLoggedOut(listener) {
+  onLoggedOut = listener;
+}
+
+async function request(method, path, body, headers = {}) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+    });
+  } catch (cause) {
+    throw new Problem({
+      title: "Pavo cannot be reached",
+      detail: "The API did not answer.",
+      remedy: "Nothing is lost: a task goes on without this page. Check with “pavo status”, then try again.",
+    });
+  }
+  if (response.status === 204) return null;
+  const text = await response.text();
+  const content = text && response.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : null;
+  if (response.ok) return content;
+  const problem = new Problem({ title: response.statusText, ...content, status: response.status });
+  if (problem.status === 401 && !path.startsWith("/api/session")) onLoggedOut();
+  throw problem;
+}
+
+const get = (path) => request("GET", path);
+const post = (path, body, headers) => request("POST", path, body, headers);
+const task = (id, rest = "") => `/api/tasks/${encodeURIComponent(id)}${rest}`;
+
+export const session = {
+  get: () => get("/api/session"),
+  open: (credentials) => post("/api/session", credentials),
+  close: () => request("DELETE", "/api/session"),
+};
+
+export const agents = () => get("/api/agents");
+export const links = () => get("/ui/links.json");
+
+export const tasks = {
+  list: (cursor) => get(`/api/tasks?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`),
+  create: (body, key) => post("/api/tasks", body, { "Idempotency-Key": key }),
+  get: (id) => get(task(id)),
+  start: (id) => post(task(id, "/start")),
+  stop: (id) => post(task(id, "/stop")),
+  resume: (id) => post(task(id, "/resume")),
+  remove: (id) => request("DELETE", task(id)),
+  documents: async (id) => (await get(task(id, "/documents"))).items,
+  events: (id, after, limit) => get(task(id, `/events?after=${after}&limit=${limit}`)),
+  streamPath: (id, after) => task(id, `/stream?after=${after}`),
+  comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),
+  editComment: (id, document, feedback, body) =>
+    request("PATCH", task(id, `/documents/${document}/feedback/${feedback}`), { body }),
+  doneReviewing: (id) => post(task(id, "/plan/done-reviewing")),
+  accept: (id, hash) => post(task(id, "/plan/accept"), { hash }),
+};

@@ -1,0 +1,229 @@
+// One task: what it is, where it stands, what can be done to it, its plan and its timeline.
+
+import { links, Problem, tasks } from "./api.js";
+import { h, number, show, time } from "./dom.js";
+import { markdown } from "./markdown.js";
+import { ask, problemCard, run } from "./notice.js";
+import { PlanView } from "./plan.js";
+import { badge, isActive, percent, road } from "./stages.js";
+import { Stream } from "./stream.js";
+import { Timeline } from "./timeline.js";
+
+const READ_AT_ONCE = 2000;
+const TELLS_MORE = new Set(["stage", "plan", "feedback", "accepted", "report", "failed", "stopped", "deleted"]);
+
+export class TaskView {
+  #task = null;
+  #head = 0;
+  #receipt = null;
+  #reading = null;
+  #again = false;
+  #closed = false;
+
+  constructor(id, { me, onChange, onGone }) {
+    Object.assign(this, { id, onChange, onGone });
+    this.head = h("header", { class: "task-head" });
+    this.standing = h("div", { class: "standing" });
+    this.notice = h("div", { class: "notices" });
+    this.state = h("div", { class: "notices" });
+    this.actions = h("div", { class: "row actions" });
+    this.plan = new PlanView(this.#commands(), me);
+    this.timeline = new Timeline();
+    this.element = h(
+      "article",
+      { class: "task", "aria-busy": "true" },
+      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.plan.element),
+      this.timeline.element,
+    );
+  }
+
+  async open() {
+    try {
+      const [head] = await Promise.all([tasks.events(this.id, 0, 1), this.read()]);
+      if (this.#closed) return;
+      this.#head = head.last_seq;
+      this.#follow(Math.max(0, head.last_seq - READ_AT_ONCE));
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      show(this.element, h("div", { class: "main" }, problemCard(problem, { repeat: () => location.reload() })));
+    }
+    this.element.removeAttribute("aria-busy");
+  }
+
+  close() {
+    this.#closed = true;
+    this.stream?.close();
+  }
+
+  #follow(after) {
+    this.timeline.startsAt(after, () => {
+      this.stream.close();
+      const whole = new Timeline();
+      this.timeline.element.replaceWith(whole.element);
+      this.timeline = whole;
+      this.#follow(0);
+    });
+    this.stream = new Stream(this.id, after, {
+      onEvent: (event) => this.#take(event),
+      onState: (state) => this.timeline.state(state),
+    });
+  }
+
+  #take(event) {
+    this.timeline.add(event);
+    if (event.type === "stopped") this.#receipt = event.receipt;
+    if (event.type === "deleted") this.onGone();
+    if (event.seq <= this.#head) return event.type === "stopped" ? this.#drawState() : undefined;
+    this.#head = event.seq;
+    if (event.type === "tick" && this.#task) {
+      Object.assign(this.#task, { progress: event.progress, steps: event.step, total: event.total ?? this.#task.total });
+      this.#drawStanding();
+      this.onChange(this.#task);
+    } else if (TELLS_MORE.has(event.type) && event.type !== "deleted") this.refresh();
+    return undefined;
+  }
+
+  // One look-up at a time; whatever happens during one asks for exactly one more.
+  refresh() {
+    if (this.#reading) this.#again = true;
+    else {
+      this.#reading = this.read()
+        .catch((problem) => {
+          if (!(problem instanceof Problem)) throw problem;
+          if (problem.status === 404) this.onGone();
+          else setTimeout(() => this.refresh(), 1000);
+        })
+        .finally(() => {
+          this.#reading = null;
+          if (this.#again) this.refresh();
+        });
+      this.#again = false;
+    }
+    return this.#reading;
+  }
+
+  async read() {
+    const [task, documents] = await Promise.all([tasks.get(this.id), tasks.documents(this.id)]);
+    if (this.#closed) return;
+    this.#task = task;
+    this.plan.update(documents, task.stage);
+    this.#draw();
+    this.onChange(task);
+  }
+
+  #draw() {
+    const task = this.#task;
+    document.title = `${task.title} · Pavo`;
+    show(
+      this.head,
+      h("h1", { tabindex: "-1" }, task.title),
+      h("p", { class: "faint" }, `${task.agent_type} · created `, time(task.created_at), this.#temporal()),
+      task.prompt && h("details", {}, h("summary", {}, "Prompt"), h("div", { class: "prose" }, markdown(task.prompt))),
+    );
+    this.#drawStanding();
+    this.#drawState();
+    this.#drawActions();
+  }
+
+  #temporal() {
+    if (this.address === undefined) {
+      this.address = null;
+      links().then((found) => ((this.address = found.temporal_ui), this.#closed || this.#draw()), () => {});
+    }
+    if (!this.address) return null;
+    const workflow = `${this.address}/${encodeURIComponent(this.#task.workflow_id)}`;
+    return [" · ", h("a", { href: workflow, target: "_blank", rel: "noopener" }, "workflow")];
+  }
+
+  #drawStanding() {
+    const task = this.#task;
+    const part = percent(task);
+    const bar = h("div", {
+      class: "bar",
+      role: "progressbar",
+      "aria-label": "Progress",
+      "aria-valuenow": part,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+    });
+    const fill = h("span", {});
+    fill.style.width = `${part ?? 0}%`;
+    bar.append(fill);
+    const steps = task.total ? `${number(task.progress)} of ${number(task.total)}` : number(task.steps);
+    const moved = task.steps > 0 || task.stage === "EXECUTING";
+    show(
+      this.standing,
+      h("div", { class: "row between" }, badge(task), road(task)),
+      moved && h("div", { class: `progress ${task.stage.toLowerCase()}` }, bar, h("p", {}, `${steps} steps recorded`)),
+    );
+  }
+
+  #drawState() {
+    const task = this.#task;
+    const receipt = task?.stage === "STOPPED" && this.#receipt;
+    show(
+      this.state,
+      receipt &&
+        h(
+          "div",
+          { class: "notice receipt", role: "status" },
+          h("strong", {}, receipt.last_step ? `Stopped. Step ${number(receipt.last_step)} is the last one recorded.` : "Stopped."),
+          h("p", {}, receipt.step_cut ? "The step in flight was cut. " : "", receipt.resume),
+        ),
+      task?.error &&
+        task.stage === "FAILED" &&
+        h(
+          "div",
+          { class: "notice problem", role: "status" },
+          h("strong", {}, task.error.step ? `Failed at step ${number(task.error.step)}` : "Failed"),
+          h("p", {}, task.error.cause),
+          h("p", { class: "remedy" }, task.error.remedy),
+        ),
+    );
+  }
+
+  #drawActions() {
+    const { stage } = this.#task;
+    const open = this.plan.openFeedback;
+    const button = (id, text, kind, work) =>
+      h("button", { type: "button", id, class: kind, onclick: () => this.#do(work) }, text);
+    const review = stage === "WAIT_RFC";
+    show(
+      this.actions,
+      stage === "INIT" && button("start", "Start planning", "primary", () => tasks.start(this.id)),
+      review && open > 0 && button("done-reviewing", "Done reviewing", "primary", () => tasks.doneReviewing(this.id)),
+      review && open === 0 && button("accept", "Accept plan", "primary", () => tasks.accept(this.id, this.#task.plan.hash)),
+      ["STOPPED", "FAILED"].includes(stage) && button("resume", stage === "FAILED" ? "Try again" : "Resume", "primary", () => tasks.resume(this.id)),
+      isActive(stage) && button("stop", "Stop", "", () => this.#stop()),
+      h("button", { type: "button", id: "delete", class: "quiet", onclick: () => this.#remove() }, "Delete"),
+      review && h("p", { class: "hint" }, open ? "The agent revises the plan and answers each comment." : "Comment on a step, or accept the plan to run it."),
+    );
+  }
+
+  async #do(work) {
+    const buttons = [...this.actions.querySelectorAll("button")];
+    const done = await run(this.notice, async () => (await work(), true), { buttons });
+    await this.refresh();
+    return done === true;
+  }
+
+  async #stop() {
+    const answer = await tasks.stop(this.id);
+    // 202: no worker is there yet; the receipt comes with the event.
+    if (answer.resume) this.#receipt = answer;
+    else show(this.state, h("div", { class: "notice", role: "status" }, answer.detail));
+  }
+
+  async #remove() {
+    const sure = await ask("Delete this task?", "It is stopped first. Its plan, report and timeline go with it.", "Delete it");
+    if (sure && (await run(this.notice, async () => (await tasks.remove(this.id), true)))) this.onGone();
+  }
+
+  #commands() {
+    const saved = (work) => run(this.notice, async () => (await work(), true)).then(async (done) => (await this.refresh(), done === true));
+    return {
+      comment: (plan, step, body) => saved(() => tasks.comment(this.id, plan.id, step === null ? { body } : { body, step })),
+      edit: (plan, item, body) => saved(() => tasks.editComment(this.id, plan.id, item.id, body)),
+    };
+  }
+}

@@ -1,0 +1,103 @@
+// The live timeline: newest first; runs of steps fold into one line.
+
+import { h, number, plural, show, time } from "./dom.js";
+import { label } from "./stages.js";
+
+const SHOWN = 250;
+const OWN = new Set(["seq", "type", "at"]);
+
+const WORDS = {
+  stage: (e) => [`Stage: ${label(e.stage)}`, null],
+  context: (e) => [`Found ${plural(e.n, "document")} to plan with`, e.titles.join(" · ")],
+  plan: (e) => [`Plan v${e.version} is open for review`, e.hash.slice(0, 12)],
+  feedback: (e) => [e.edited ? "A comment was changed" : "A comment was added", null],
+  accepted: (e) => ["The plan was accepted", e.by.startsWith("policy:") ? "by policy, without a review" : e.hash.slice(0, 12)],
+  recovered: (e) => [`Went on after step ${number(e.step)}`, e.cause],
+  retry: (e) => [`Step ${number(e.step)} failed, try ${e.attempt}`, e.error],
+  stopped: (e) => [`Stopped after step ${number(e.receipt.last_step)}`, e.receipt.resume],
+  report: () => ["The report is there", null],
+  failed: (e) => ["The task failed", e.error?.cause ?? null],
+  deleted: () => ["The task was deleted", null],
+};
+
+function other(event) {
+  const rest = Object.fromEntries(Object.entries(event).filter(([name]) => !OWN.has(name)));
+  return [event.type, Object.keys(rest).length ? JSON.stringify(rest) : null];
+}
+
+function row(event) {
+  const [text, detail] = (WORDS[event.type] ?? other)(event);
+  const kind = event.type === "stage" ? `stage ${event.stage.toLowerCase()}` : event.type;
+  return h(
+    "li",
+    { class: kind, "data-seq": event.seq },
+    h("div", {}, h("span", { class: "what" }, text), detail && h("span", { class: "detail" }, detail)),
+    time(event.at, { short: true }),
+  );
+}
+
+function fold(ticks) {
+  const { first, last } = ticks;
+  const text = first.step === last.step ? `Step ${number(first.step)} recorded` : `Steps ${number(first.step)} – ${number(last.step)} recorded`;
+  return h(
+    "li",
+    { class: "tick", "data-seq": last.seq },
+    h("div", {}, h("span", { class: "what" }, text)),
+    time(last.at, { short: true }),
+  );
+}
+
+export class Timeline {
+  #entries = [];
+  #frame = 0;
+  #state = "connecting";
+
+  constructor() {
+    this.list = h("ol", { class: "events" });
+    this.pulse = h("span", { class: "pulse", role: "status" }, "Connecting");
+    this.more = h("p", { class: "faint" });
+    this.element = h(
+      "section",
+      { class: "timeline", "aria-labelledby": "timeline-title" },
+      h("header", {}, h("h2", { id: "timeline-title" }, "Timeline"), this.pulse),
+      this.list,
+      this.more,
+    );
+  }
+
+  // Told when only the newest part is read; `onAll` reads the rest.
+  startsAt(seq, onAll) {
+    show(
+      this.more,
+      seq > 0 && [
+        `Begins behind event ${number(seq)}. `,
+        h("button", { type: "button", class: "link", onclick: onAll }, "Show all of it"),
+      ],
+    );
+  }
+
+  state(name) {
+    this.#state = name;
+    const words = { live: "Live", reconnecting: "Reconnecting…", ended: "Complete", connecting: "Connecting" };
+    this.pulse.className = `pulse ${name}`;
+    show(this.pulse, words[name]);
+  }
+
+  add(event) {
+    const newest = this.#entries[0];
+    if (event.type === "tick") {
+      if (newest?.last) newest.last = event;
+      else this.#entries.unshift({ first: event, last: event });
+    } else if (event.type !== "progress") {
+      // The end of a batch is of no interest to a reader: the steps beside it say the same.
+      this.#entries.unshift({ event });
+    }
+    this.#entries.length = Math.min(this.#entries.length, SHOWN);
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #draw() {
+    this.#frame = 0;
+    show(this.list, this.#entries.map((entry) => (entry.event ? row(entry.event) : fold(entry))));
+  }
+}
