@@ -18,7 +18,8 @@ async def test_stop_before_start_changes_nothing(tasks: Tasks) -> None:
 
 
 async def test_stop_while_planning(tasks: Tasks) -> None:
-    task_id = await tasks.started({**QUICK, "plan_seconds": 1.0})
+    """Planning takes longer than the intern's stop_grace of 5 s: it is cut."""
+    task_id = await tasks.started({**QUICK, "plan_seconds": 6.0})
     await tasks.wait(task_id, "PLANNING")
     receipt = await tasks.post(f"{task_id}/stop")
     assert receipt["stage"] == "PLANNING" and "plan again" in receipt["resume"]
@@ -27,8 +28,17 @@ async def test_stop_while_planning(tasks: Tasks) -> None:
     await tasks.post(f"{task_id}/resume")
     task = await tasks.wait(task_id, "WAIT_RFC")
     assert task["plan"]["version"] == 1
+
+
+async def test_plan_made_within_the_grace_is_kept(tasks: Tasks) -> None:
+    task_id = await tasks.started({**QUICK, "plan_seconds": 0.8})
+    await tasks.wait(task_id, "PLANNING")
+    assert (await tasks.post(f"{task_id}/stop"))["stage"] == "WAIT_RFC"
+    await tasks.post(f"{task_id}/resume")
+    task = await tasks.wait(task_id, "WAIT_RFC")
     await tasks.accept(task)
     await tasks.wait(task_id, "DONE")
+    assert [plan["version"] for plan in await tasks.documents(task_id) if plan["kind"] == "PLAN"] == [1]
 
 
 async def test_stop_while_reviewing_returns_to_the_review(tasks: Tasks) -> None:
@@ -56,7 +66,7 @@ async def test_stop_while_revising_returns_to_the_revision(tasks: Tasks) -> None
     await tasks.post(f"{path}/documents/{task['plan']['document_id']}/feedback", 201, body="Shorter.")
     await tasks.post(f"{path}/plan/done-reviewing")
     await tasks.wait(path, "PLANNING")
-    assert (await tasks.post(f"{path}/stop"))["stage"] == "PLANNING"
+    assert (await tasks.post(f"{path}/stop"))["stage"] in ("PLANNING", "WAIT_RFC")
     await tasks.post(f"{path}/resume")
     again = await tasks.wait(path, "WAIT_RFC")
     assert again["plan"]["version"] == 2
