@@ -43,6 +43,9 @@ RECONCILE: Final = workflow.ActivityConfig(
 TASK_TIMEOUT: Final = timedelta(seconds=2)
 """Of a workflow task: how soon another worker takes over one that its worker took to the grave."""
 
+HINT_LEAD: Final = timedelta(seconds=1)
+"""How far a hint may be ahead of the stop that it announces; if none comes, execution goes on."""
+
 UPDATE_ACCEPT_PLAN: Final = "accept_plan"
 UPDATE_DONE_REVIEWING: Final = "done_reviewing"
 UPDATE_STOP: Final = "stop"

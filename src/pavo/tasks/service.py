@@ -17,11 +17,13 @@ from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
+from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, lease, repository
 from pavo.tasks.commander import Commander, Target
 from pavo.tasks.hints import STOP_CHANNEL
 from pavo.tasks.models import ExecutionRow, TaskRow
+from pavo.tasks.projection import Projection
 from pavo.tasks.repository import TaskView
 from pavo.tasks.schemas import TaskCreate
 from pavo.temporal.failures import NoSuchRun
@@ -68,6 +70,7 @@ class TaskService:
         self._publisher = publisher
         self._registry = registry
         self._commander = commander
+        self._projection = Projection(database, publisher)
 
     async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
         """Store a task; (task, whether it is new). With a key the same request creates once.
@@ -218,9 +221,17 @@ class TaskService:
     async def _receipt_of_closed(self, task_id: uuid.UUID) -> d.Receipt:
         async with self._database.reading() as session:
             view = await repository.find_task(session, task_id)
+            if view is not None and view.task.stage in d.ACTIVE:
+                await self._stop_lost(view.task)
+                view = await repository.find_task(session, task_id)
         if view is None:
             raise _unknown(task_id)
         return _standing_receipt(view)
+
+    async def _stop_lost(self, task: TaskRow) -> None:
+        """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""
+        fence = d.Fence(task.run_id or "", task.generation, task.transition + 1)
+        await self._projection.record_stop(c.RecordStop(str(task.id), fence, step_cut=task.stage != d.WAIT_RFC))
 
     async def _hint(self, task_id: uuid.UUID) -> None:
         """Make a stop quick; it works without."""

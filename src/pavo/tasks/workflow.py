@@ -4,12 +4,13 @@ The workflow decides; its activities write what people read. It holds ids and nu
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 # Not `from pavo.tasks import …`: that form goes round the sandbox's import and executes the modules for every run.
 with workflow.unsafe.imports_passed_through():
@@ -121,18 +122,25 @@ class AgentTask:
             assert batch.failure is not None
             self._failures, self._failed_step = batch.failures - 1, batch.steps
             await self._fail_or_wait(batch.failure)
-        elif self._stop:
+        elif self._stop or (batch.outcome == c.INTERRUPTED and await self._stop_follows()):
             await self._record_stop(step_cut=batch.step_cut)
+
+    async def _stop_follows(self) -> bool:
+        """A hint ended the batch before the stop itself got here: without waiting, one more step would start."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._stop, timeout=c.HINT_LEAD)
+        return self._stop
 
     async def _work(self, handle: workflow.ActivityHandle[Any]) -> Any:
         """Wait for the agent's work. None when a stop ended it without an answer: then the stop is recorded."""
         self._working = handle
         try:
             return await handle
-        except ActivityError:
+        except ActivityError as error:
             if not self._stop:
                 raise
-            await self._record_stop(step_cut=True)
+            # Cancelled before it began, or between two attempts: no step was in flight.
+            await self._record_stop(step_cut=not isinstance(error.cause, CancelledError))
             return None
         finally:
             self._working = None

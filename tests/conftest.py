@@ -1,0 +1,110 @@
+"""Real stores, one set a session; a database, a task queue, an API process and a worker process on top of them."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import httpx2
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+from pavo import config
+from pavo.config import Settings
+from pavo.kit.migrate import upgrade
+from pavo.kit.sql import Database
+from pavo.temporal.client import connect
+from tests.driving import Tasks
+from tests.parts import Parts, Stores, drop_database, free_port, new_database
+
+STORES = os.environ.get("PAVO_TEST_STORES")
+"""`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them."""
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stores]:
+    """PostgreSQL, Valkey and Temporal."""
+    assert STORES
+    yield Stores(*STORES.split())
+
+
+@pytest.fixture(scope="session")
+def environment(stores: Stores) -> Iterator[dict[str, str]]:
+    """The variables of one stack: its own database, task queue and port."""
+    url = new_database(stores)
+    upgrade(url)
+    yield {
+        "DATABASE_URL": url,
+        "REDIS_URL": stores.redis_url,
+        "TEMPORAL_ADDRESS": stores.temporal_address,
+        "TEMPORAL_TASK_QUEUE": f"test-{uuid.uuid4().hex[:8]}",
+        "PAVO_PORT": str(free_port()),
+    }
+    drop_database(stores, url)
+
+
+@pytest.fixture(scope="session")
+def settings(environment: dict[str, str]) -> Settings:
+    """What a process with this environment reads."""
+    with patch.dict(os.environ, environment):
+        return config.load()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def parts(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Parts]:
+    """Starts processes of this stack; they end with the session."""
+    found = Parts(environment, tmp_path_factory.mktemp("parts"))
+    yield found
+    found.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stack(parts: Parts, environment: dict[str, str]) -> str:
+    """One API and one worker; the URL."""
+    await parts.start("worker", PAVO_BATCH_STEPS="50")
+    await parts.start("api")
+    return f"http://127.0.0.1:{environment['PAVO_PORT']}"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def client(stack: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A user of that API."""
+    headers = {"X-User-Email": "ada@example.com"}
+    async with httpx2.AsyncClient(base_url=stack, headers=headers, timeout=30) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tasks(client: httpx2.AsyncClient) -> Tasks:
+    """The same user, driving tasks."""
+    return Tasks(client)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stranger(stack: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A user of another organisation."""
+    headers = {"X-User-Email": "mallory@example.org"}
+    async with httpx2.AsyncClient(base_url=stack, headers=headers, timeout=30) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="session")
+async def temporal(settings: Settings) -> Client:
+    """Temporal's own client."""
+    return await connect(settings.temporal)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The stack's database."""
+    found = Database(settings.database.url, pool_size=5)
+    yield found
+    await found.close()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).parent.parent

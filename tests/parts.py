@@ -1,0 +1,109 @@
+"""Pavo's own processes for tests: the API and workers, started as users start them, killed by their process id."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+READY_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where the three stores of a test session answer."""
+
+    database_url: str
+    """A database that exists, to make others from."""
+    redis_url: str
+    temporal_address: str
+
+
+@dataclass
+class Part:
+    """One process of Pavo and its log."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        """SIGTERM, and SIGKILL for whoever does not hear it within 20 s."""
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait(5)
+
+
+@dataclass
+class Parts:
+    """Starts parts with one environment and ends them all."""
+
+    environment: dict[str, str]
+    directory: Path
+    running: list[Part] = field(default_factory=list)
+
+    async def start(self, name: str, **more: str) -> Part:
+        """Start `api` or `worker` and wait until it says that it is ready."""
+        read, write = os.pipe()
+        log = self.directory / f"{name}-{len(self.running)}.log"
+        code = f"from pavo import config, {name}; {name}.serve(config.load())"
+        environment = {**os.environ, **self.environment, **more, "PAVO_READY_FD": str(write)}
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code], env=environment, pass_fds=[write], stdout=stderr, stderr=stderr
+            )
+        os.close(write)
+        part = Part(name, process, log)
+        self.running.append(part)
+        try:
+            said = await asyncio.wait_for(asyncio.to_thread(os.read, read, 16), READY_SECONDS)
+        finally:
+            os.close(read)
+        assert said == b"READY\n", f"{name} did not get ready:\n{log.read_text()[-4000:]}"
+        return part
+
+    def close(self) -> None:
+        for part in reversed(self.running):
+            part.end()
+
+
+def free_port() -> int:
+    """A port of the loopback address that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def new_database(stores: Stores) -> str:
+    """Make an empty database; its URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(stores.database_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')  # pyright: ignore[reportArgumentType]
+    return stores.database_url.rpartition("/")[0] + "/" + name
+
+
+def drop_database(stores: Stores, url: str) -> None:
+    """Remove what `new_database` made, whoever is still connected."""
+    name = url.rpartition("/")[2]
+    with psycopg.connect(stores.database_url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # pyright: ignore[reportArgumentType]
