@@ -10,6 +10,9 @@ from typing import Any
 USER = {"X-User-Email": "bench@example.com"}
 """The identity (dev mode) under which the bench works."""
 
+_IDLE_SECONDS = 3.0
+"""After so long a connection is not used again: uvicorn closes idle ones after five."""
+
 
 class HttpError(RuntimeError):
     """An answer outside 2xx."""
@@ -20,9 +23,13 @@ class Connection:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._used = 0.0
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.close()
+        self._used = time.monotonic()
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=2**22)
         return self._streams
