@@ -1,0 +1,1 @@
+"""Pavo and its peers on the same work: `python -m bench`."""
