@@ -54,6 +54,12 @@ def build_redis(settings: Settings) -> Redis:
     )
 
 
+def build_accounts(database: Database, settings: Settings) -> AccountsService:
+    """Who is asking. In dev mode a new organisation begins with the sample corpus; a real one is empty."""
+    sample = CorpusService(database).ensure_sample if settings.http.auth == "dev" else None
+    return AccountsService(database, settings.http, sample)
+
+
 @dataclass(frozen=True, slots=True)
 class ApiParts:
     """What the API process holds."""
@@ -89,7 +95,7 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
             redis,
             temporal,
             follower,
-            AccountsService(database, settings.http),
+            build_accounts(database, settings),
             CorpusService(database),
             registry,
             services,

@@ -82,9 +82,11 @@ async def test_inviting() -> None:
 
 
 @pytest.mark.usefixtures("url")
-async def test_the_corpus(tmp_path: Path) -> None:
+async def test_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "PAVO_AUTH", "token")
     owner, note = somebody(), tmp_path / "note.md"
     await run("token", "create", owner)
+    assert (await run_json("corpus", "list", "--org", owner))["documents"] == []
     note.write_text("# Quokkas\n\nA quokka smiles.")
     assert (await run_json("corpus", "add", str(note), "--org", owner))["files"] == {str(note): True}
     assert "was there already" in await run("corpus", "add", str(note), "--org", owner)
@@ -93,6 +95,18 @@ async def test_the_corpus(tmp_path: Path) -> None:
     assert hit["title"] == "Quokkas"
     assert "Nothing matches" in await run("corpus", "search", "wombat", "--org", owner)
     assert "Quokkas" in await run("corpus", "list", "--org", owner)
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    newcomer, customer = somebody(), somebody()
+    await run("token", "create", newcomer)
+    assert len((await run_json("corpus", "list", "--org", newcomer))["documents"]) >= 6
+    monkeypatch.setitem(os.environ, "PAVO_AUTH", "token")
+    await run("token", "create", customer)
+    assert (await run_json("corpus", "list", "--org", customer))["documents"] == []
+    assert (await run_json("corpus", "sample", "--org", customer))["added"] >= 6
+    assert "nothing was added" in await run("corpus", "sample", "--org", customer)
 
 
 @pytest.mark.usefixtures("url")

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -65,11 +65,18 @@ class AccountsService:
     Args:
         database: Pavo's database.
         settings: the mode of authentication and the key that signs session cookies.
+        on_new_organisation: called once an organisation is made, after the commit.
     """
 
-    def __init__(self, database: Database, settings: HttpSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: HttpSettings,
+        on_new_organisation: Callable[[uuid.UUID], Awaitable[object]] | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
+        self._on_new_organisation = on_new_organisation
         self._known = BriefCache[Identity](CACHE_SECONDS, CACHE_SIZE)
 
     @property
@@ -166,6 +173,8 @@ class AccountsService:
             await repository.accept_invitations(session, email, user_id)
             found = await repository.user_by_id(session, user_id)
         assert found is not None, "inserted in this very transaction"
+        if inviting is None and self._on_new_organisation is not None:
+            await self._on_new_organisation(home)
         return found
 
     async def identify_token(self, secret: str) -> Identity | None:

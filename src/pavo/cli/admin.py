@@ -68,7 +68,9 @@ async def _services(data_dir: Path | None) -> AsyncGenerator[_Services]:
     settings = config.load()
     database = Database(_database_url(settings.database.url, data_dir), pool_size=2)
     try:
-        yield _Services(AccountsService(database, settings.http), CorpusService(database))
+        corpus = CorpusService(database)
+        sample = corpus.ensure_sample if settings.http.auth == "dev" else None
+        yield _Services(AccountsService(database, settings.http, sample), corpus)
     finally:
         await database.close()
 
@@ -218,6 +220,18 @@ def _read(path: Path) -> bytes:
         raise InvalidInput(
             f"{path} cannot be read: {error.strerror}.", field="files", remedy="Name a text file that exists."
         ) from error
+
+
+@corpus_app.command(name="sample")
+async def add_sample(*, org: Organisation = None, output: Output = "text", data_dir: DataDir = None) -> None:
+    """Give an organisation without documents the sample ones (in dev mode every new one begins with them)."""
+    async with _services(data_dir) as services:
+        organisation_id = await services.organisation(org)
+        added = await services.corpus.ensure_sample(organisation_id)
+    if output == "json":
+        _print_json({"organisation_id": str(organisation_id), "added": added})
+        return
+    Console().print(Text(f"✓ {added} documents added" if added else "It has documents; nothing was added."))
 
 
 @corpus_app.command(name="list")
