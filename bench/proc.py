@@ -88,14 +88,24 @@ class Group:
         self._processes: list[tuple[subprocess.Popen[bytes], float]] = []
 
     def start(
-        self, command: Sequence[str], *, env: Mapping[str, str] | None = None, grace: float = 5.0, log: str | None = None
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        grace: float = 5.0,
+        log: str | None = None,
     ) -> int:
         """Start a process in a session of its own; its output goes to a file. Answers its pid."""
         name = log or Path(command[0]).name
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True,
+                command,
+                cwd=ROOT,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self._processes.append((process, grace))
         return process.pid
@@ -180,12 +190,19 @@ def listens(port: int) -> bool:
 def machine() -> dict[str, str]:
     """What the figures were taken on."""
     cpu = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.processor(),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
     )
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
     load = Path("/proc/loadavg").read_text().split()[0]
     return {
-        "cpu": f"{os.cpu_count()} × {cpu}", "memory": f"{memory:.0f} GiB", "system": platform.platform(),
-        "python": platform.python_version(), "load before": load,
+        "cpu": f"{os.cpu_count()} × {cpu}",
+        "memory": f"{memory:.0f} GiB",
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load before": load,
     }

@@ -29,8 +29,19 @@ class Celery(Arm):
     async def start(self) -> None:
         port = free_port()
         command = [
-            valkey_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(self.group.folder),
-            "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+            valkey_binary(),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            str(self.group.folder),
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
         ]
         self.group.start(command, log="valkey")
         await until(lambda: listens(port), seconds=10, what="Valkey's start", logs=self.group)
@@ -40,8 +51,20 @@ class Celery(Arm):
         celery_app.app.conf.broker_url = url
         self._task = celery_app.step
         worker = [
-            sys.executable, "-m", "celery", "-A", "bench.arms.celery_app", "worker", "-P", "prefork", "-c", "2",
-            "-l", "WARNING", "--without-gossip", "--without-mingle",
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "bench.arms.celery_app",
+            "worker",
+            "-P",
+            "prefork",
+            "-c",
+            "2",
+            "-l",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
         ]
         self.group.start(worker, env={"BENCH_REDIS": url}, log="celery")
         self._redis = Redis.from_url(url)

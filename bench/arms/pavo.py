@@ -33,7 +33,14 @@ class Pavo(Arm):
     async def start(self) -> None:
         data = str(self.group.folder / "data")
         command = [
-            script("pavo"), "up", "--port", str(free_port()), "--data-dir", data, "--workers", str(self.workers),
+            script("pavo"),
+            "up",
+            "--port",
+            str(free_port()),
+            "--data-dir",
+            data,
+            "--workers",
+            str(self.workers),
             "--no-browser",
         ]
         pid = self.group.start(command, log="pavo", grace=20)

@@ -40,8 +40,13 @@ async def main(address: str) -> None:
     """Work until killed. Without the workflow sandbox: the faster way to run this SDK."""
     client = await Client.connect(address)
     worker = Worker(
-        client, task_queue=QUEUE, workflows=[Steps], activities=[step], max_concurrent_activities=100,
-        max_concurrent_workflow_tasks=100, workflow_runner=UnsandboxedWorkflowRunner(),
+        client,
+        task_queue=QUEUE,
+        workflows=[Steps],
+        activities=[step],
+        max_concurrent_activities=100,
+        max_concurrent_workflow_tasks=100,
+        workflow_runner=UnsandboxedWorkflowRunner(),
     )
     await worker.run()
 

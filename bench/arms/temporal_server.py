@@ -3,9 +3,12 @@
 from bench.proc import Group, free_port, listens, script, until
 
 TUNED = (
-    "--sqlite-pragma", "journal_mode=wal",
-    "--dynamic-config-value", "history.transferProcessorMaxPollRPS=100000",
-    "--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"',
+    "--sqlite-pragma",
+    "journal_mode=wal",
+    "--dynamic-config-value",
+    "history.transferProcessorMaxPollRPS=100000",
+    "--dynamic-config-value",
+    'history.timerProcessorMaxTimeShift="10ms"',
 )
 
 
@@ -13,9 +16,22 @@ async def start_temporal(group: Group, *, synchronous: str = "normal") -> str:
     """Start the server; answers its host:port."""
     port, ui = free_port(), free_port()
     command = [
-        script("temporal"), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui),
-        "--db-filename", str(group.folder / "temporal.db"), "--log-level", "error", *TUNED,
-        "--sqlite-pragma", f"synchronous={synchronous}",
+        script("temporal"),
+        "server",
+        "start-dev",
+        "--ip",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--ui-port",
+        str(ui),
+        "--db-filename",
+        str(group.folder / "temporal.db"),
+        "--log-level",
+        "error",
+        *TUNED,
+        "--sqlite-pragma",
+        f"synchronous={synchronous}",
     ]
     group.start(command, log="temporal")
     await until(lambda: listens(port), seconds=20, what="The Temporal server's start", logs=group)

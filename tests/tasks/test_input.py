@@ -74,10 +74,20 @@ async def test_chunked_body_without_length_is_limited(client: httpx2.AsyncClient
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("?limit=0", 422), ("?limit=201", 422), ("?limit=99999999999999999999", 422), ("?cursor=%FF%FE", 422),
-        ("?cursor=x", 422), ("?cursor=MjAyNg==", 422), ("?stage=NOWHERE", 422), ("?stage=%00", 422),
-        ("/not-a-uuid", 422), ("/%00", 422), ("/{id}/events?after=-1", 422), ("/{id}/events?after=1e3", 422),
-        (f"/{{id}}/events?after={2**63}", 422), (f"/{{id}}/stream?after={2**63}", 422),
+        ("?limit=0", 422),
+        ("?limit=201", 422),
+        ("?limit=99999999999999999999", 422),
+        ("?cursor=%FF%FE", 422),
+        ("?cursor=x", 422),
+        ("?cursor=MjAyNg==", 422),
+        ("?stage=NOWHERE", 422),
+        ("?stage=%00", 422),
+        ("/not-a-uuid", 422),
+        ("/%00", 422),
+        ("/{id}/events?after=-1", 422),
+        ("/{id}/events?after=1e3", 422),
+        (f"/{{id}}/events?after={2**63}", 422),
+        (f"/{{id}}/stream?after={2**63}", 422),
     ],
 )
 async def test_bad_addresses(tasks: Tasks, path: str, status: int) -> None:
@@ -101,11 +111,17 @@ async def test_unknown_and_foreign_ids_answer_alike(tasks: Tasks, stranger: http
     document = theirs["plan"]["document_id"]
     comment = await tasks.post(f"{theirs['id']}/documents/{document}/feedback", 201, body="Mine.")
     for method, path, content in [
-        ("GET", "", None), ("POST", "/start", None), ("POST", "/stop", None), ("POST", "/resume", None),
-        ("DELETE", "", None), ("GET", "/documents", None), ("GET", f"/documents/{document}", None),
+        ("GET", "", None),
+        ("POST", "/start", None),
+        ("POST", "/stop", None),
+        ("POST", "/resume", None),
+        ("DELETE", "", None),
+        ("GET", "/documents", None),
+        ("GET", f"/documents/{document}", None),
         ("POST", f"/documents/{document}/feedback", {"body": "x"}),
         ("PATCH", f"/documents/{document}/feedback/{comment['id']}", {"body": "x"}),
-        ("POST", "/plan/done-reviewing", None), ("POST", "/plan/accept", {"hash": theirs["plan"]["hash"]}),
+        ("POST", "/plan/done-reviewing", None),
+        ("POST", "/plan/accept", {"hash": theirs["plan"]["hash"]}),
         ("GET", "/events", None),
     ]:
         answers = []
@@ -155,7 +171,9 @@ async def test_pages_hold_every_task_once_newest_first(stack: str) -> None:
         seen: list[str] = []
         cursor: str | None = None
         while True:
-            page = (await client.get("/api/tasks", params={"limit": 3, **({"cursor": cursor} if cursor else {})})).json()
+            page = (
+                await client.get("/api/tasks", params={"limit": 3, **({"cursor": cursor} if cursor else {})})
+            ).json()
             seen += [item["id"] for item in page["items"]]
             cursor = page["next_cursor"]
             if cursor is None:

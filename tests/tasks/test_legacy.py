@@ -18,7 +18,10 @@ async def test_me_v2(client: httpx2.AsyncClient, stack: str, tasks: Tasks) -> No
     mine = (await client.get("/me_v2")).json()
     assert mine["email"] == "ada@example.com" and uuid.UUID(mine["user_id"])
     assert mine["tasks"][0] == {
-        "id": task_id, "title": "Analyze churn drivers", "agent_type": "intern", "stage": "INIT",
+        "id": task_id,
+        "title": "Analyze churn drivers",
+        "agent_type": "intern",
+        "stage": "INIT",
         "stage_status": "PENDING",
     }
     assert len(mine["tasks"]) <= 50
@@ -42,7 +45,8 @@ async def test_the_walk(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     assert (await client.get("/agent_status")).json() == {"ok": True}
     assert (await client.post(f"{path}/message")).json() == {"workflow_id": workflow_id, "started": True}
     assert (await client.post(f"{path}/message", json={"text": "x"})).json() == {
-        "workflow_id": workflow_id, "already_running": True,
+        "workflow_id": workflow_id,
+        "already_running": True,
     }
     v1 = (await tasks.wait(task_id, "WAIT_RFC"))["plan"]
     document = f"{path}/document/{v1['document_id']}"
@@ -94,7 +98,9 @@ async def test_unknown_and_foreign_ids(client: httpx2.AsyncClient, stranger: htt
     document = task["plan"]["document_id"]
     for who, task_id in ((client, str(uuid.uuid4())), (stranger, task["id"])):
         for path, body in [
-            ("message", None), ("accept_rfc", None), ("force-stop", None),
+            ("message", None),
+            ("accept_rfc", None),
+            ("force-stop", None),
             (f"document/{document}/feedback/add", {"body": "x"}),
             (f"document/{document}/feedback/{uuid.uuid4()}/update", {"body": "x"}),
             (f"document/{document}/status", {"action": "done_reviewing"}),

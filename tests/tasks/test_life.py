@@ -29,9 +29,11 @@ async def test_whole_life(tasks: Tasks, client: httpx2.AsyncClient) -> None:
     await tasks.post(f"{task_id}/plan/accept", 409, hash=v1["plan"]["hash"])
 
     assert (await tasks.post(f"{task_id}/plan/done-reviewing"))["outcome"] == "revising"
+
     async def second() -> bool:
         plan = (await tasks.get(task_id))["plan"]
         return plan["version"] == 2 and plan["status"] == "REVIEW"
+
     await until(second)
     v2 = await tasks.get(task_id)
     plans = await tasks.documents(task_id)
@@ -46,6 +48,7 @@ async def test_whole_life(tasks: Tasks, client: httpx2.AsyncClient) -> None:
 
     async def ten() -> bool:
         return (await tasks.get(task_id))["steps"] >= 10
+
     await until(ten)
     assert (await tasks.get(task_id))["stage_status"].startswith("RUNNING:")
     receipt = await tasks.post(f"{task_id}/stop")
@@ -60,11 +63,26 @@ async def test_whole_life(tasks: Tasks, client: httpx2.AsyncClient) -> None:
 
     events = await tasks.events(task_id)
     assert stages(events) == [
-        "INIT", "PLANNING", "WAIT_RFC", "PLANNING", "WAIT_RFC", "EXECUTING", "STOPPED", "EXECUTING", "DONE",
+        "INIT",
+        "PLANNING",
+        "WAIT_RFC",
+        "PLANNING",
+        "WAIT_RFC",
+        "EXECUTING",
+        "STOPPED",
+        "EXECUTING",
+        "DONE",
     ]
     assert ticks(events) == list(range(1, 61))
     assert types(events, "plan", "feedback", "accepted", "stopped", "report") == [
-        "plan", "feedback", "feedback", "feedback", "plan", "accepted", "stopped", "report",
+        "plan",
+        "feedback",
+        "feedback",
+        "feedback",
+        "plan",
+        "accepted",
+        "stopped",
+        "report",
     ]
     accepted = next(event for event in events if event["type"] == "accepted")
     assert (accepted["by"], accepted["hash"]) == ("ada@example.com", v2["plan"]["hash"])

@@ -56,7 +56,13 @@ async def test_stop_while_reviewing_returns_to_the_review(tasks: Tasks) -> None:
     await tasks.accept(again)
     await tasks.wait(path, "DONE")
     assert stages(await tasks.events(path)) == [
-        "INIT", "PLANNING", "WAIT_RFC", "STOPPED", "WAIT_RFC", "EXECUTING", "DONE",
+        "INIT",
+        "PLANNING",
+        "WAIT_RFC",
+        "STOPPED",
+        "WAIT_RFC",
+        "EXECUTING",
+        "DONE",
     ]
 
 
@@ -124,8 +130,13 @@ async def test_delete_stops_and_ends_the_streams(tasks: Tasks, client: httpx2.As
     assert [event["seq"] for event in seen] == list(range(1, len(seen) + 1))
     assert seen[-1]["type"] == "deleted" and "STOPPED" in stages(seen)
     for method, where in [
-        ("GET", ""), ("POST", "/start"), ("POST", "/stop"), ("POST", "/resume"), ("GET", "/events"),
-        ("GET", "/documents"), ("DELETE", ""),
+        ("GET", ""),
+        ("POST", "/start"),
+        ("POST", "/stop"),
+        ("POST", "/resume"),
+        ("GET", "/events"),
+        ("GET", "/documents"),
+        ("DELETE", ""),
     ]:
         assert (await client.request(method, f"/api/tasks/{path}{where}")).status_code == 404, (method, where)
     assert (await client.get(f"/api/tasks/{path}/stream")).status_code == 204

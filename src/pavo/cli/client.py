@@ -272,9 +272,7 @@ def _identity(token: str | None, user: str | None) -> dict[bytes, bytes]:
 
 
 def _bad_url(url: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{url!r} is no address of an API.", field="url", remedy=f"Give one like {DEFAULT_URL}."
-    )
+    return ConfigurationError(f"{url!r} is no address of an API.", field="url", remedy=f"Give one like {DEFAULT_URL}.")
 
 
 def error_of(response: httpx2.Response) -> PavoError:
