@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import until
 
+from conftest import until
 from pavo.agents.agent_loop import EXIT_STALLED, AgentLoop
 
 marker: contextvars.ContextVar[str] = contextvars.ContextVar("marker")

@@ -2,8 +2,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import context
 
+from conftest import context
 from pavo.agents.checks import checked_plan, checked_report, checked_revision
 from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Hit, Plan, Step
 from pavo.agents.intern import InternAgent

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LIMITS, FakeCorpus, context
 
+from conftest import LIMITS, FakeCorpus, context
 from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanDraft
 from pavo.agents.host import open_host
 from pavo.agents.process_host import ProcessHost

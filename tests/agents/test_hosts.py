@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LIMITS, PLAN, context, opened, until
 from sample_agents import Breach, Descendants, NoGenerator, Raising, Sample, Slow, Stubborn
 
+from conftest import LIMITS, PLAN, context, opened, until
 from pavo.agents.contract import Event, FeedbackItem, PlanDraft, PlanStep, Step
 from pavo.agents.host import HostLimits, open_host
 from pavo.agents.intern import InternAgent

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import uvloop
-from conftest import LIMITS, PLAN, alive, context, opened, until
 from sample_agents import Descendants, Faulty, Sample, Talkative
 
+from conftest import LIMITS, PLAN, alive, context, opened, until
 from pavo.agents.contract import Step
 from pavo.agents.host import HostLimits
 from pavo.agents.process_host import ProcessHost
