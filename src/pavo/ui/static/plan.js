@@ -126,7 +126,7 @@ export class PlanView {
     return h(
       "li",
       {},
-      h("p", { class: "by" }, who, where, " · ", time(item.updated_at, { short: true }), item.updated_at !== item.created_at && " · edited"),
+      h("p", { class: "by" }, who, where, " · ", time(item.updated_at, { short: true }), !item.answer && item.updated_at !== item.created_at && " · edited"),
       h("p", { class: "said" }, item.body),
       item.answer && h("p", { class: "answer" }, h("strong", {}, "The agent: "), item.answer),
       editable && h("button", { type: "button", class: "link", id: `open-${key}`, onclick: () => this.#open(key, item.body) }, "Edit"),
