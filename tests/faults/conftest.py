@@ -1,0 +1,32 @@
+"""Stacks for the fault tests: one for the session, two where a second worker is needed."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults.stack import Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+async def shared_stack() -> AsyncIterator[Stack]:
+    async with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def stack(shared_stack: Stack) -> Stack:
+    """The session's stack, whole again."""
+    await shared_stack.ready()
+    return shared_stack
+
+
+@pytest.fixture(scope="session")
+async def shared_pair() -> AsyncIterator[Stack]:
+    async with running_stack(workers=2) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def two_workers(shared_pair: Stack) -> Stack:
+    await shared_pair.ready()
+    return shared_pair

@@ -1,0 +1,207 @@
+"""Commands at the wrong moment, twice, in any order, and right before everything dies."""
+
+import asyncio
+import itertools
+import random
+import signal
+
+import pytest
+
+from tests.faults.drive import Driver, check_timeline, seeded
+from tests.faults.stack import Stack, until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
+ROUNDS = 8
+DUPLICATED = 200
+
+
+def ok_or_conflict(answers: list, *, some_ok: bool = True) -> None:
+    codes = sorted({answer.status_code for answer in answers})
+    assert set(codes) <= {200, 201, 202, 204, 409, 503}, [(a.status_code, a.text[:200]) for a in answers]
+    if some_ok:
+        assert any(answer.is_success for answer in answers), codes
+
+
+async def stop_and_resume(stack: Stack, rng: random.Random, rounds: int) -> None:
+    async with Driver(stack) as driver:
+        steps = 20 * rounds
+        task = await driver.create(steps, 0.02)
+        await driver.start(task)
+        stopped = 0
+        for _ in range(rounds):
+            await asyncio.sleep(rng.uniform(0, 0.4))
+            answer = await driver.stop(task)
+            assert answer.status_code in (200, 202), answer.text
+            view = await driver.stage(task, "STOPPED", "DONE")
+            if view["stage"] == "DONE":
+                break
+            stopped += 1
+            if answer.status_code == 200:
+                assert answer.json()["last_step"] == view["steps"], (answer.text, view)
+            await driver.resume(task)
+        await driver.verify([task], steps)
+        stops = [event for event in await driver.events(task) if event["type"] == "stopped"]
+        print(f"stopped and resumed {stopped} of {rounds} times")
+        assert len(stops) == stopped
+        assert stopped == rounds
+
+
+async def test_stop_and_resume_leave_the_same_record(stack: Stack) -> None:
+    await stop_and_resume(stack, seeded("stop and resume"), ROUNDS)
+
+
+async def test_double_clicks(stack: Stack) -> None:
+    """Ten at once of everything, over a whole life with a revision."""
+    async with Driver(stack) as driver:
+        task = await driver.create(200, 0.02, auto_accept=False)
+        base = f"/api/tasks/{task}"
+
+        async def ten(method: str, path: str, **options: object) -> list:
+            return list(await asyncio.gather(*(driver.call(method, base + path, **options) for _ in range(10))))
+
+        ok_or_conflict(await ten("POST", "/start"))
+        view = await driver.stage(task, "WAIT_RFC")
+        document = view["plan"]["document_id"]
+        item = await driver.ok("POST", f"{base}/documents/{document}/feedback", json={"body": "more", "step": 1})
+        edits = await asyncio.gather(*(
+            driver.call("PATCH", f"{base}/documents/{document}/feedback/{item['id']}", json={"body": f"edit {n}"})
+            for n in range(10)
+        ))
+        ok_or_conflict(list(edits))
+        refused = await ten("POST", "/plan/accept", json={"hash": view["plan"]["hash"]})
+        assert {answer.status_code for answer in refused} == {409}
+        ok_or_conflict(await ten("POST", "/plan/done-reviewing"))
+        view = await driver.wait(task, lambda v: v["stage"] in ("WAIT_RFC", "EXECUTING") and v["plan"]["version"] == 2
+                                 , "v2")
+        if view["stage"] == "WAIT_RFC":
+            ok_or_conflict(await ten("POST", "/plan/accept", json={"hash": view["plan"]["hash"]}))
+        await driver.wait(task, lambda v: v["steps"] > 5, "steps")
+        ok_or_conflict(await ten("POST", "/stop"))
+        await driver.stage(task, "STOPPED")
+        ok_or_conflict(await ten("POST", "/resume"))
+        await driver.verify([task], 200)
+        types = [event["type"] for event in await driver.events(task)]
+        assert types.count("accepted") == 1
+        assert types.count("plan") == 2
+        assert types.count("stopped") == 1
+        ok_or_conflict(await ten("POST", "/stop"))
+        ok_or_conflict(await ten("POST", "/resume"), some_ok=False)
+
+
+async def storm(stack: Stack, rng: random.Random, commands: int) -> None:
+    """Commands in any order, duplicated: never 5xx besides 503; the task can be brought to its end."""
+    async with Driver(stack) as driver:
+        task = await driver.create(60, 0.02, auto_accept=False)
+        base = f"/api/tasks/{task}"
+        sent = 0
+
+        async def one() -> None:
+            nonlocal sent
+            view = await driver.get(task)
+            plan = view["plan"] or {"hash": "0" * 64, "document_id": task}
+            choice = rng.choice(("start", "stop", "resume", "accept", "done", "feedback", "wrong"))
+            path, body = {
+                "start": ("/start", None), "stop": ("/stop", None), "resume": ("/resume", None),
+                "accept": ("/plan/accept", {"hash": plan["hash"]}), "done": ("/plan/done-reviewing", None),
+                "feedback": (f"/documents/{plan['document_id']}/feedback", {"body": "again"}),
+                "wrong": ("/plan/accept", {"hash": "f" * 64}),
+            }[choice]
+            for _ in range(rng.choice((1, 1, 2))):
+                sent += 1
+                answer = await driver.once("POST", base + path, json=body)
+                assert answer.status_code in (200, 201, 202, 404, 409, 503), f"{choice}: {answer.text}"
+                assert not (choice == "wrong" and answer.is_success)
+
+        while sent < commands:
+            await asyncio.gather(*(one() for _ in range(6)))
+        await finish(driver, task)
+        await driver.verify([task], 60)
+        types = [event["type"] for event in await driver.events(task)]
+        assert types.count("accepted") == 1
+        print(f"{sent} commands, {driver.statuses}")
+
+
+async def finish(driver: Driver, task: str) -> None:
+    """Bring a task to DONE from wherever it is."""
+    for _ in range(40):
+        view = await driver.wait(task, lambda v: v["stage"] != "PLANNING", "planned")
+        if view["stage"] == "INIT":
+            await driver.start(task)
+        elif view["stage"] in ("STOPPED", "FAILED"):
+            await driver.call("POST", f"/api/tasks/{task}/resume")
+        elif view["stage"] == "WAIT_RFC":
+            await driver.call("POST", f"/api/tasks/{task}/plan/done-reviewing")
+        elif view["stage"] == "DONE":
+            return
+        await asyncio.sleep(0.3)
+
+
+async def test_duplicated_and_reordered_commands(stack: Stack) -> None:
+    await storm(stack, seeded("storm"), DUPLICATED)
+
+
+async def test_commands_without_a_worker(stack: Stack) -> None:
+    async with Driver(stack) as driver:
+        running, waiting, late = await asyncio.gather(
+            driver.create(500, 0.05), driver.create(10, 0.02, auto_accept=False), driver.create(10, 0.02)
+        )
+        await asyncio.gather(driver.start(running), driver.start(waiting))
+        await driver.wait(running, lambda view: view["steps"] > 3, "steps")
+        plan = (await driver.stage(waiting, "WAIT_RFC"))["plan"]
+        await stack.down("worker-1")
+        answer = await driver.stop(running)
+        assert answer.status_code == 202, answer.text
+        for _ in range(2):
+            answer = await driver.once("POST", f"/api/tasks/{waiting}/plan/accept", json={"hash": plan["hash"]})
+            assert answer.status_code == 503, answer.text
+            assert "retry-after" in answer.headers
+        await driver.start(late)
+        before = (await driver.get(running))["steps"]
+        # While the worker is just starting: commands come before it is ready.
+        starting = asyncio.create_task(stack.up("worker-1"))
+        accepts = await asyncio.gather(*(
+            driver.call("POST", f"/api/tasks/{waiting}/plan/accept", json={"hash": plan["hash"]}) for _ in range(5)
+        ))
+        await starting
+        ok_or_conflict(accepts)
+        view = await driver.stage(running, "STOPPED")
+        assert view["steps"] == before, "steps after a stop that had answered"
+        await driver.verify([waiting, late], 10)
+        assert [event["type"] for event in await driver.events(waiting)].count("accepted") == 1
+        assert not driver.wrong, driver.wrong
+
+
+@pytest.mark.parametrize("command", ["start", "accept", "stop"])
+async def test_everything_dies_right_after_the_answer(stack: Stack, command: str) -> None:
+    async with Driver(stack) as driver:
+        steps = 2000 if command == "stop" else 20
+        task = await driver.create(steps, 0.02, auto_accept=command != "accept")
+        if command == "start":
+            await driver.start(task)
+        elif command == "accept":
+            await driver.start(task)
+            await driver.accept(task)
+        else:
+            await driver.start(task)
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+            answer = await driver.stop(task)
+            assert answer.status_code in (200, 202), answer.text
+        names = [name for name, part in stack.parts.items() if part.wanted]
+        for name in names:
+            stack.parts[name].send(signal.SIGKILL)
+        await asyncio.gather(*(stack.parts[name].process.wait() for name in names))
+        await stack.ready()
+        if command == "stop":
+            view = await driver.stage(task, "STOPPED")
+            check_timeline(task, await driver.events(task), view["steps"])
+        else:
+            await driver.verify([task], steps)
+
+
+async def test_one_task_started_by_everybody_at_once(stack: Stack) -> None:
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(5, 0.01) for _ in range(3)))
+        answers = await asyncio.gather(*(driver.start(task) for task in itertools.chain(ids, ids, ids)))
+        assert len({answer["workflow_id"] for answer in answers}) == 3
+        await driver.verify(ids, 5)
+        await until(lambda: driver.get(ids[0]), 5, "API")

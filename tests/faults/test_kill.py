@@ -1,0 +1,150 @@
+"""SIGKILL, SIGSTOP and lost data while tasks run: each step once, each viewer sees each event once."""
+
+import asyncio
+import random
+import signal
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.faults.drive import Driver, Viewer, check_timeline, seeded
+from tests.faults.stack import Stack, until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
+PARTS = ("worker-1", "api", "temporal", "postgres", "redis")
+
+
+async def kill_while_running(
+    stack: Stack, rng: random.Random, victims: list[str], *, tasks: int, viewers: int, steps: int, seconds: float
+) -> None:
+    """Kill `victims` one after the other, spread over the run, then judge."""
+    before = dict(stack.kills)
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(steps, seconds) for _ in range(tasks)))
+        watching = [Viewer(driver, ids[n % tasks], rng) for n in range(viewers)]
+        try:
+            await asyncio.gather(*(driver.start(task) for task in ids))
+            for victim in victims:
+                before_kill = await progress(stack)
+                await until(lambda b=before_kill: moved(stack, b), 60, f"progress before {victim} dies")
+                await asyncio.sleep(rng.uniform(0, 0.3))
+                await stack.kill(victim)
+                await stack.ready()
+            await driver.verify(ids, steps, watching)
+            killed = sum(stack.kills.values()) - sum(before.values())
+            reconnects = sum(viewer.connects - 1 for viewer in watching)
+            print(f"killed {killed} of {len(victims)}, viewers reconnected {reconnects} times, {driver.statuses}")
+            assert killed == len(victims)
+            assert reconnects >= viewers
+        finally:
+            await asyncio.gather(*(viewer.cancel() for viewer in watching))
+
+
+async def progress(stack: Stack) -> int:
+    """How many steps are recorded in all."""
+    return int((await stack.sql("SELECT coalesce(sum(step), 0) FROM executions"))[0][0])
+
+
+async def moved(stack: Stack, before: int) -> bool:
+    return await progress(stack) > before
+
+
+@pytest.mark.parametrize("victim", PARTS)
+async def test_one_part_dies(stack: Stack, victim: str) -> None:
+    await kill_while_running(
+        stack, seeded(f"kill {victim}"), [victim], tasks=20, viewers=50, steps=40, seconds=0.08
+    )
+
+
+async def test_parts_die_at_random(stack: Stack) -> None:
+    rng = seeded("kill at random")
+    victims = [rng.choice(PARTS) for _ in range(5)]
+    await kill_while_running(stack, rng, victims, tasks=20, viewers=50, steps=100, seconds=0.1)
+
+
+async def test_redis_loses_everything_and_goes_away(stack: Stack) -> None:
+    rng = seeded("redis")
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(60, 0.05) for _ in range(5)))
+        watching = [Viewer(driver, ids[n % 5], rng) for n in range(10)]
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        redis = Redis(port=stack.redis_port)
+        for _ in range(3):
+            before = await progress(stack)
+            await redis.flushall()
+            await until(lambda b=before: moved(stack, b), 20, "progress after FLUSHALL")
+        await redis.aclose()
+        await stack.down("redis")
+        before = await progress(stack)
+        await until(lambda: moved(stack, before + 20), 20, "progress without redis")
+        seen = sum(len(viewer.seen) for viewer in watching)
+
+        async def more() -> bool:
+            return sum(len(viewer.seen) for viewer in watching) > seen
+
+        await until(more, 10, "viewers see events without redis")
+        await stack.up("redis")
+        await driver.verify(ids, 60, watching)
+
+
+async def test_a_zombie_writes_nothing(two_workers: Stack) -> None:
+    stack = two_workers
+    rng = seeded("zombie")
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(60, 0.05) for _ in range(10)))
+        watching = [Viewer(driver, task, rng) for task in ids]
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        paused = 0
+        for worker in stack.workers:
+            before = await progress(stack)
+            await until(lambda b=before: moved(stack, b + 20), 30, "progress")
+            held = {row[0]: row[1] for row in await stack.sql("SELECT task_id::text, epoch FROM executions")}
+            holders = {
+                row[0] for row in await stack.sql(
+                    "SELECT task_id::text FROM executions WHERE holder LIKE %s", f"%:{worker.pid}:%"
+                )
+            }
+            worker.send(signal.SIGSTOP)
+            paused += 1
+            mine = [task for task in ids if task in holders]
+            assert mine, "the paused worker held nothing"
+
+            async def taken_over(held: dict[str, int] = held, mine: list[str] = mine) -> bool:
+                rows = await stack.sql("SELECT task_id::text, epoch, step FROM executions")
+                return all(row[1] > held[row[0]] or row[2] == 60 for row in rows if row[0] in mine)
+
+            await until(taken_over, 30, "the other worker takes over")
+            worker.send(signal.SIGCONT)
+        await driver.verify(ids, 60, watching)
+        timelines = [await driver.events(task) for task in ids]
+        recovered = sum(event["type"] == "recovered" for events in timelines for event in events)
+        print(f"paused {paused} workers, {recovered} takeovers")
+        assert recovered >= 1
+
+
+async def test_no_step_after_a_stop_that_a_zombie_slept_through(two_workers: Stack) -> None:
+    stack = two_workers
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(2000, 0.02) for _ in range(4)))
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        for task in ids:
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        worker = stack.workers[0]
+        worker.send(signal.SIGSTOP)
+        answers = await asyncio.gather(*(driver.stop(task) for task in ids))
+        for task in ids:
+            await driver.stage(task, "STOPPED")
+        before = {task: await driver.events(task) for task in ids}
+        worker.send(signal.SIGCONT)
+        # The zombie works off what it slept through; its log tells when.
+        other = await driver.create(5, 0.05)
+        await driver.start(other)
+        await driver.verify([other], 5)
+        await asyncio.sleep(3)  # long enough for its step and its commit: silence is what is tested
+        for task, answer in zip(ids, answers, strict=True):
+            events = await driver.events(task)
+            assert events == before[task], "something was written after the stop"
+            steps = check_timeline(task, events, None)
+            if answer.status_code == 200:
+                assert answer.json()["last_step"] == len(steps)
+        print([answer.status_code for answer in answers])

@@ -1,0 +1,120 @@
+"""Locks, exhausted pools and full disks: 503 with Retry-After, never 500, and recovery when it ends."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.faults.drive import Driver
+from tests.faults.stack import Stack, running_stack, until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
+LOCK_SECONDS = 5.0
+DISK_MB = 160
+
+
+async def locked_table(stack: Stack, seconds: float) -> None:
+    """An exclusive lock on `tasks` for a while: requests are answered 503, then all goes on."""
+    async with Driver(stack) as driver:
+        task = await driver.create(200, 0.05)
+        await driver.start(task)
+        await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        connection = await psycopg.AsyncConnection.connect(stack.database_url)
+        async with connection:
+            await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+            until_time = time.monotonic() + seconds
+            codes = set()
+            while time.monotonic() < until_time:
+                answers = await asyncio.gather(
+                    driver.once("GET", f"/api/tasks/{task}"),
+                    driver.once("POST", "/api/tasks", json={"title": "x", "agent_type": "intern"}),
+                )
+                codes |= {answer.status_code for answer in answers}
+            assert 503 in codes
+        await driver.verify([task], 200)
+        print(f"answers during the lock: {codes}")
+
+
+async def test_a_locked_table(stack: Stack) -> None:
+    await locked_table(stack, LOCK_SECONDS)
+
+
+@pytest.fixture
+async def small_pool() -> AsyncIterator[Stack]:
+    async with running_stack(env={"PAVO_DATABASE_POOL": "2"}) as stack:
+        yield stack
+
+
+async def test_an_exhausted_pool(small_pool: Stack) -> None:
+    stack = small_pool
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(100, 0.05) for _ in range(3)))
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        connection = await psycopg.AsyncConnection.connect(stack.database_url)
+        async with connection:
+            await connection.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
+            answers = await asyncio.gather(*(driver.once("GET", f"/api/tasks/{ids[0]}") for _ in range(40)))
+            assert {answer.status_code for answer in answers} == {503}
+        answers = await asyncio.gather(*(driver.once("GET", f"/api/tasks/{ids[0]}") for _ in range(200)))
+        assert {answer.status_code for answer in answers} <= {200, 503}
+        await driver.verify(ids, 100)
+
+
+@pytest.fixture
+async def small_disk() -> AsyncIterator[Stack]:
+    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        pytest.skip("mounting a small tmpfs needs root on Linux")
+    mount = Path(tempfile.mkdtemp(prefix="pavo-disk-"))
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(mount)], capture_output=True, check=False
+    )
+    if made.returncode:
+        mount.rmdir()
+        pytest.skip(f"cannot mount a tmpfs: {made.stderr.decode().strip()}")
+    mount.chmod(0o755)
+    try:
+        async with running_stack(postgres_data=mount / "pgdata") as stack:
+            yield stack
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+        mount.rmdir()
+
+
+async def test_a_full_disk(small_disk: Stack) -> None:
+    stack = small_disk
+    mount = stack.parts["postgres"].cwd
+    assert mount is not None
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(100, 0.05) for _ in range(3)))
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        for task in ids:
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        ballast = mount.parent / "ballast"
+        with ballast.open("wb") as file:
+            try:
+                while True:
+                    file.write(b"\0" * 65_536)
+            except OSError as error:
+                print(f"disk full: {error}")
+        refused = 0
+        until_time = time.monotonic() + 20
+        body = {"title": "x", "agent_type": "intern", "prompt": "y" * 15_000}
+        while refused < 3:
+            assert time.monotonic() < until_time, "nothing was refused on a full disk"
+            try:
+                answer = await driver.once("POST", "/api/tasks", json=body)
+                refused += answer.status_code == 503
+            except OSError:
+                continue
+        print(f"refused {refused}, {driver.statuses}")
+        ballast.unlink()
+        await until(lambda: driver.get(ids[0]), 60, "recovered")
+        await driver.create(1)
+        await driver.verify(ids, 100)
