@@ -158,6 +158,10 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
+        if error.status_code == 400:  # the framework could not read the body: no UTF-8, or nested too deeply
+            return problem_response(
+                422, InvalidInput("The body cannot be read.", field="body", remedy="Send a JSON object in UTF-8.")
+            )
         kind = NotFound if error.status_code == 404 else InvalidInput
         return problem_response(error.status_code, kind(str(error.detail)), error.headers)
 

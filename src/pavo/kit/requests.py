@@ -43,6 +43,12 @@ class BodyLimit:
         if length.isdigit() and int(length) > MAX_BODY_BYTES:
             await problem_response(413, too_large)(scope, receive, send)
             return
+        if not await self._serve(scope, receive, send):
+            await problem_response(413, too_large)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether the body kept within the limit. If not, nothing was answered: what the application makes of the
+        broken body (it takes it for malformed) is held back."""
         seen = 0
 
         async def limited() -> Message:
@@ -53,7 +59,12 @@ class BodyLimit:
                 raise _TooMuch
             return message
 
+        async def unless_too_much(message: Message) -> None:
+            if seen <= MAX_BODY_BYTES:
+                await send(message)
+
         try:
-            await self._app(scope, limited, send)
+            await self._app(scope, limited, unless_too_much)
         except _TooMuch:
-            await problem_response(413, too_large)(scope, receive, send)
+            return False
+        return seen <= MAX_BODY_BYTES

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, TooLarge, Unavailable, WrongStage
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
@@ -22,7 +23,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events, lease, repository
 from pavo.tasks.commander import Commander, Target
 from pavo.tasks.hints import STOP_CHANNEL
-from pavo.tasks.models import ExecutionRow, TaskRow
+from pavo.tasks.models import ExecutionRow, IdempotencyRow, TaskRow
 from pavo.tasks.projection import Projection
 from pavo.tasks.repository import TaskView
 from pavo.tasks.schemas import TaskCreate
@@ -85,26 +86,21 @@ class TaskService:
                 f"agent_options have more than {MAX_OPTIONS_BYTES} bytes.", field="agent_options", remedy="Send less."
             )
         task_id = new_id()
-        async with self._database.transaction() as session:
-            task = _row(task_id, who, new, options)
-            session.add(task)
-            await session.flush()
-            if idempotency_key is not None:
-                claim = {
-                    "organisation_id": who.organisation_id,
-                    "user_id": who.user_id,
-                    "key": _key(idempotency_key),
-                    "request_hash": _request_hash(new),
-                    "task_id": task_id,
-                }
-                taken = await repository.claim_key(session, claim)
-                if taken is not None:
-                    await session.rollback()
-                    return await self._repeated(who, taken.task_id, taken.request_hash, new), False
-            session.add(ExecutionRow(task_id=task_id))
-            recorded = await timeline.create(session, task_id, events.stage(d.INIT))
+        try:
+            async with self._database.transaction() as session:
+                session.add(_row(task_id, who, new, options))
+                await session.flush()
+                if idempotency_key is not None:
+                    await _claim(session, who, _key(idempotency_key), task_id, new)
+                session.add(ExecutionRow(task_id=task_id))
+                await timeline.create(session, task_id)
+                recorded = await timeline.append(session, task_id, [events.stage(d.INIT)])
+                row = await repository.find_task(session, task_id)
+        except _Taken as taken:
+            return await self._repeated(who, taken.task_id, taken.request_hash, new), False
         self._publisher.publish(recorded)
-        return TaskView(task, 0, 0, None, None), True
+        assert row is not None
+        return row, True
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
         if request_hash != _request_hash(new):
@@ -168,7 +164,7 @@ class TaskService:
         run_id = await self._commander.start(target_of(task))
         if run_id is None:
             return Started(task.workflow_id, (await self.get(who, task_id)).task.run_id, True)
-        async with self._database.reading() as session:  # one statement, its own transaction
+        async with self._database.transaction() as session:
             await repository.set_run(session, task_id, run_id)
         return Started(task.workflow_id, run_id, False)
 
@@ -264,8 +260,29 @@ class TaskService:
         self._publisher.publish(recorded)
 
 
+class _Taken(Exception):
+    """The Idempotency-Key belongs to a task that exists: leave the transaction without a trace."""
+
+    def __init__(self, claim: IdempotencyRow) -> None:
+        super().__init__(claim.key)
+        # Values, not the row: the rollback that follows empties it.
+        self.task_id, self.request_hash = claim.task_id, claim.request_hash
+
+
+async def _claim(session: AsyncSession, who: Identity, key: str, task_id: uuid.UUID, new: TaskCreate) -> None:
+    row = {
+        "organisation_id": who.organisation_id,
+        "user_id": who.user_id,
+        "key": key,
+        "request_hash": _request_hash(new),
+        "task_id": task_id,
+    }
+    taken = await repository.claim_key(session, row)
+    if taken is not None:
+        raise _Taken(taken)
+
+
 def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
-    moment = now()
     return TaskRow(
         id=task_id,
         organisation_id=who.organisation_id,
@@ -279,8 +296,7 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
         status=d.STATUS_OF[d.INIT],
         phase=d.PHASE_PLANNING,
         workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
-        created_at=moment,
-        updated_at=moment,
+        created_at=func.clock_timestamp(),
     )
 
 
