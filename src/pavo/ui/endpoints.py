@@ -6,7 +6,10 @@ from functools import cache
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
+from pavo.accounts.security import Caller
+from pavo.config import Settings
 from pavo.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -40,6 +43,13 @@ HEADERS = {
 }
 
 
+class Links(BaseModel):
+    """Other pages that know about a task."""
+
+    workflows: str | None
+    """Temporal's own UI: the workflow's id follows behind a slash."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """One file of the page."""
@@ -71,6 +81,15 @@ async def index(request: Request) -> Response:
 async def favicon(request: Request) -> Response:
     """Browsers ask for it unasked, also when they show the API's JSON."""
     return _serve(request, "favicon.svg")
+
+
+@router.get("/ui/links.json")
+async def links(request: Request, who: Caller) -> Links:
+    """Where else to look; for those who are logged in."""
+    settings: Settings = request.app.state.settings
+    address = settings.http.temporal_ui
+    namespace = settings.temporal.namespace or "default"
+    return Links(workflows=f"{address.rstrip('/')}/namespaces/{namespace}/workflows" if address else None)
 
 
 @router.api_route("/ui/{name}", methods=["GET", "HEAD"])

@@ -128,7 +128,7 @@ export class TaskView {
   #temporal() {
     if (this.address === undefined) {
       this.address = null;
-      links().then((found) => ((this.address = found.temporal_ui), this.#closed || this.#draw()), () => {});
+      links().then((found) => ((this.address = found.workflows), this.#closed || this.#draw()), () => {});
     }
     if (!this.address) return null;
     const workflow = `${this.address}/${encodeURIComponent(this.#task.workflow_id)}`;
