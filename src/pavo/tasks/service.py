@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, TooLarge, Unavailable, WrongStage
+from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
@@ -88,19 +88,17 @@ class TaskService:
         task_id = new_id()
         try:
             async with self._database.transaction() as session:
-                session.add(_row(task_id, who, new, options))
+                task = _row(task_id, who, new, options)
+                session.add(task)
                 await session.flush()
                 if idempotency_key is not None:
                     await _claim(session, who, _key(idempotency_key), task_id, new)
                 session.add(ExecutionRow(task_id=task_id))
-                await timeline.create(session, task_id)
-                recorded = await timeline.append(session, task_id, [events.stage(d.INIT)])
-                row = await repository.find_task(session, task_id)
+                recorded = await timeline.create(session, task_id, events.stage(d.INIT))
         except _Taken as taken:
             return await self._repeated(who, taken.task_id, taken.request_hash, new), False
         self._publisher.publish(recorded)
-        assert row is not None
-        return row, True
+        return TaskView(task, 0, 0, None, None), True
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
         if request_hash != _request_hash(new):
@@ -164,7 +162,7 @@ class TaskService:
         run_id = await self._commander.start(target_of(task))
         if run_id is None:
             return Started(task.workflow_id, (await self.get(who, task_id)).task.run_id, True)
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:  # one statement, its own transaction
             await repository.set_run(session, task_id, run_id)
         return Started(task.workflow_id, run_id, False)
 
@@ -283,6 +281,7 @@ async def _claim(session: AsyncSession, who: Identity, key: str, task_id: uuid.U
 
 
 def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
+    moment = now()
     return TaskRow(
         id=task_id,
         organisation_id=who.organisation_id,
@@ -296,7 +295,8 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
         status=d.STATUS_OF[d.INIT],
         phase=d.PHASE_PLANNING,
         workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
-        created_at=func.clock_timestamp(),
+        created_at=moment,
+        updated_at=moment,
     )
 
 

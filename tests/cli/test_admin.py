@@ -1,0 +1,142 @@
+"""`pavo token`, `pavo org` and `pavo corpus`, run as users run them, against a real database."""
+
+import io
+import json
+import os
+import sys
+import uuid
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts import App
+
+from pavo.cli.admin import corpus_app, org_app, token_app
+from pavo.errors import InvalidInput, NotFound, TooLarge
+from pavo.kit.sql import Database
+
+
+@pytest.fixture
+def url(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The commands find the test's database where an operator's would be."""
+    found = database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setitem(os.environ, "DATABASE_URL", found)
+    monkeypatch.setitem(os.environ, "COLUMNS", "200")
+    return found
+
+
+async def run(*words: str) -> str:
+    """Run `pavo WORDS` and return its standard output."""
+    app = App(name="pavo", result_action="return_value")
+    for group in (token_app, org_app, corpus_app):
+        app.command(group)
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        await app.run_async(list(words), exit_on_error=False, print_error=False)
+    return out.getvalue()
+
+
+async def run_json(*words: str) -> Any:
+    return json.loads(await run(*words, "-o", "json"))
+
+
+def somebody() -> str:
+    return f"{uuid.uuid4().hex}@example.com"
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_life_of_a_token() -> None:
+    email = somebody()
+    created = await run_json("token", "create", email, "--name", "laptop", "--expires", "30d")
+    assert created["token"].startswith(created["prefix"])
+    assert created["state"] == "active"
+    (listed,) = (await run_json("token", "list", "--email", email))["tokens"]
+    assert created["token"] not in json.dumps(listed)
+    assert listed["expires_at"].endswith("Z")
+    table = await run("token", "list", "--email", email)
+    assert f"{created['prefix']}…" in table
+    assert "revoked" in await run("token", "revoke", f"{created['prefix']}…")
+    assert (await run_json("token", "list", "--email", email))["tokens"][0]["state"] == "revoked"
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_token_alone_goes_to_standard_output() -> None:
+    shown = await run("token", "create", somebody())
+    assert shown.startswith("pavo_")
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.usefixtures("url")
+async def test_inviting() -> None:
+    ada, bob = somebody(), somebody()
+    await run("token", "create", ada)
+    invited = await run_json("org", "invite", bob, "--org", ada)
+    assert invited["joined"] is False
+    await run("token", "create", bob)
+    found = {one["name"]: one for one in (await run_json("org", "list"))["organisations"]}
+    assert found[ada]["members"] == [ada, bob]
+    assert ada in await run("org", "list")
+    with pytest.raises(NotFound):
+        await run("org", "invite", bob, "--org", somebody())
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "PAVO_AUTH", "token")
+    owner, note = somebody(), tmp_path / "note.md"
+    await run("token", "create", owner)
+    assert (await run_json("corpus", "list", "--org", owner))["documents"] == []
+    note.write_text("# Quokkas\n\nA quokka smiles.")
+    assert (await run_json("corpus", "add", str(note), "--org", owner))["files"] == {str(note): True}
+    assert "was there already" in await run("corpus", "add", str(note), "--org", owner)
+    assert [entry["title"] for entry in (await run_json("corpus", "list", "--org", owner))["documents"]] == ["Quokkas"]
+    (hit,) = (await run_json("corpus", "search", "smiling quokkas", "--org", owner))["hits"]
+    assert hit["title"] == "Quokkas"
+    assert "Nothing matches" in await run("corpus", "search", "wombat", "--org", owner)
+    assert "Quokkas" in await run("corpus", "list", "--org", owner)
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    newcomer, customer = somebody(), somebody()
+    await run("token", "create", newcomer)
+    assert len((await run_json("corpus", "list", "--org", newcomer))["documents"]) >= 6
+    monkeypatch.setitem(os.environ, "PAVO_AUTH", "token")
+    await run("token", "create", customer)
+    assert (await run_json("corpus", "list", "--org", customer))["documents"] == []
+    assert (await run_json("corpus", "sample", "--org", customer))["added"] >= 6
+    assert "nothing was added" in await run("corpus", "sample", "--org", customer)
+
+
+@pytest.mark.usefixtures("url")
+async def test_files_that_are_no_documents(tmp_path: Path) -> None:
+    for name, content, kind in (("binary.pdf", b"%PDF\xff", InvalidInput), ("big.txt", b"x" * 1_000_001, TooLarge)):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(kind, match=name):
+            await run("corpus", "add", str(path))
+    for path in (tmp_path / "missing.md", tmp_path):
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            await run("corpus", "add", str(path))
+    with pytest.raises(InvalidInput, match="No file"):
+        await run("corpus", "add")
+
+
+@pytest.mark.usefixtures("url")
+async def test_token_mode_needs_the_organisation_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    await run("token", "create", somebody())
+    await run("token", "create", somebody())
+    monkeypatch.setitem(os.environ, "PAVO_AUTH", "token")
+    with pytest.raises(InvalidInput) as refused:
+        await run("corpus", "list")
+    assert refused.value.field == "--org"
+
+
+def test_the_command_line_needs_no_web_server() -> None:
+    assert "pavo.cli.admin" in sys.modules
+    import subprocess
+
+    code = "import sys, pavo.cli.admin; print(any(m in sys.modules for m in ('fastapi', 'joserfc', 'uvicorn')))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
