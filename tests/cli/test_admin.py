@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 import uuid
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,7 +14,7 @@ import pytest
 from cyclopts import App
 
 from pavo.cli.admin import corpus_app, org_app, token_app
-from pavo.errors import InvalidInput, NotFound, TooLarge
+from pavo.errors import ConfigurationError, InvalidInput, NotFound, TooLarge
 from pavo.kit.sql import Database
 
 
@@ -133,10 +134,14 @@ async def test_token_mode_needs_the_organisation_named(monkeypatch: pytest.Monke
     assert refused.value.field == "--org"
 
 
-def test_the_command_line_needs_no_web_server() -> None:
-    assert "pavo.cli.admin" in sys.modules
-    import subprocess
+@pytest.mark.usefixtures("url")
+async def test_a_stack_that_is_named_but_does_not_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No stack runs") as refused:
+        await run("org", "list", "--data-dir", str(tmp_path))
+    assert refused.value.field == "--data-dir"
 
+
+def test_the_command_line_needs_no_web_server() -> None:
     code = "import sys, pavo.cli.admin; print(any(m in sys.modules for m in ('fastapi', 'joserfc', 'uvicorn')))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -7,6 +7,7 @@ Sec-Fetch-* tells a foreign page from one's own. Sources: Fetch (origin header, 
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -52,6 +53,7 @@ class Verdict:
     """Whether that page's requests may carry cookies."""
 
 
+@lru_cache(maxsize=256)
 def authority(host: str | None, scheme: str) -> Authority | None:
     """Read a Host header; None if it is absent or malformed."""
     matched = _HOST.fullmatch((host or "").lower())
@@ -61,6 +63,7 @@ def authority(host: str | None, scheme: str) -> Authority | None:
     return matched["name"], port
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a name can mean only this machine: localhost, 127.0.0.0/8 or ::1 (also in brackets)."""
     if name == "localhost":
@@ -71,6 +74,7 @@ def is_loopback(name: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=256)
 def parse_origin(origin: str) -> tuple[str, Authority] | None:
     """An Origin header as scheme and authority; None for `null` and for anything malformed."""
     scheme, separator, rest = origin.lower().partition("://")

@@ -1,14 +1,11 @@
 """`pavo token`, `pavo org`, `pavo corpus`: an operator's commands, which work on the database itself."""
 
 import json
-import os
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +19,8 @@ from pavo.accounts.domain import TokenInfo
 from pavo.accounts.service import AccountsService
 from pavo.corpus.domain import MAX_DOCUMENT_BYTES
 from pavo.corpus.service import CorpusService
-from pavo.errors import InvalidInput
+from pavo.deploy import state
+from pavo.errors import ConfigurationError, InvalidInput
 from pavo.kit.clock import iso, now
 from pavo.kit.sql import Database
 
@@ -66,7 +64,7 @@ class _Services:
 @asynccontextmanager
 async def _services(data_dir: Path | None) -> AsyncGenerator[_Services]:
     settings = config.load()
-    database = Database(_database_url(settings.database.url, data_dir), pool_size=2)
+    database = Database(_database_url(data_dir), pool_size=2)
     try:
         corpus = CorpusService(database)
         sample = corpus.ensure_sample if settings.http.auth == "dev" else None
@@ -75,14 +73,16 @@ async def _services(data_dir: Path | None) -> AsyncGenerator[_Services]:
         await database.close()
 
 
-def _database_url(configured: str, data_dir: Path | None) -> str:
-    """DATABASE_URL where it is set (and no stack is named), else the embedded stack's."""
-    if data_dir is None and "DATABASE_URL" in os.environ:
-        return configured
-    if find_spec("pavo.deploy") is None:  # a slim installation: no stack of its own
-        return configured
-    found: str | None = import_module("pavo.deploy.state").database_url(data_dir)
-    return found or configured
+def _database_url(data_dir: Path | None) -> str:
+    """DATABASE_URL where it is set, else the running stack's; with a data directory named, always that stack's."""
+    if data_dir is None:
+        return state.database_url()
+    stack = state.running(data_dir)
+    if stack is None:
+        raise ConfigurationError(
+            f"No stack runs on {data_dir}.", field="--data-dir", remedy=f"Start it with: pavo up --data-dir {data_dir}"
+        )
+    return stack.environment["DATABASE_URL"]
 
 
 @token_app.command(name="create")
