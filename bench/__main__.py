@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,30 +82,41 @@ class Bench:
             shift = number % len(self.arms)
             for name in self.arms[shift:] + self.arms[:shift]:
                 _say(f"round {number + 1} of {self.sizes.rounds}: {name}")
-                with proc.group(name) as group:
-                    arm = ARMS[name](group)
-                    async with asyncio.timeout(self.sizes.arm_seconds):
-                        await arm.start()
-                        figures = await measure.throughput(arm, self.sizes.tasks, 20, self.sizes.singles)
-                        await arm.stop()
-                    self.results.add("a", name, figures)
+                async with self._part(f"{name}, round {number + 1}"), asyncio.timeout(self.sizes.arm_seconds):
+                    self.results.add("a", name, await self._round(name))
+
+    async def _round(self, name: str) -> measure.Figures:
+        with proc.group(name) as group:
+            arm = ARMS[name](group)
+            try:
+                await arm.start()
+                figures = await measure.throughput(arm, self.sizes.tasks, 20, self.sizes.singles)
+                await arm.stop()
+            except BaseException:
+                _say(group.logs())
+                raise
+        return figures
+
+    @contextlib.asynccontextmanager
+    async def _part(self, what: str) -> AsyncIterator[None]:
+        """One that fails must not cost the figures of the others; its aim then says "not measured"."""
+        try:
+            yield
+        except (RuntimeError, OSError, TimeoutError, EOFError) as error:
+            self.results.absent[what] = f"{type(error).__name__}: {error}".partition("\n")[0]
+            _say(f"{what} failed: {type(error).__name__}: {error}")
 
     async def _with_pavo(
         self, what: str, workers: int, work: Callable[[Pavo], Awaitable[None]], seconds: float
     ) -> None:
         _say(f"{what}: Pavo with {workers} worker(s)")
-        try:
+        async with self._part(what), asyncio.timeout(seconds):
             with proc.group("pavo") as group:
                 pavo = Pavo(group)
                 pavo.workers = workers
-                async with asyncio.timeout(seconds):
-                    await pavo.start()
-                    await work(pavo)
-                    await pavo.stop()
-        except (RuntimeError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            # One section that fails must not cost the figures of the others; its aim then says "not measured".
-            self.results.absent[what] = f"{type(error).__name__}: {error}"
-            _say(f"{what} failed: {type(error).__name__}: {error}")
+                await pavo.start()
+                await work(pavo)
+                await pavo.stop()
 
     async def _live(self, pavo: Pavo) -> None:
         sizes, add = self.sizes, self.results.add
@@ -165,7 +176,9 @@ def _about(arguments: list[str]) -> dict[str, object]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
     return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **proc.machine(), "versions": ", ".join(versions),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        **proc.machine(),
+        "versions": ", ".join(versions),
         "repeat": shlex.join(["python", "-m", "bench", *arguments]),
     }
 

@@ -29,8 +29,16 @@ def main(port: int, url: str) -> None:
     """Serve until killed."""
     app.state.database = Database(url, pool_size=DatabaseSettings.model_fields["pool_size"].default)
     uvicorn.run(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False,
-        limit_concurrency=4_000, backlog=1024,
+        app,
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        limit_concurrency=4_000,
+        backlog=1024,
     )
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.arms.base import Arm
 from bench.arms.pavo import Pavo, moment
@@ -35,9 +36,13 @@ async def throughput(arm: Arm, tasks: int, steps: int, singles: int) -> Figures:
     seconds, after = time.perf_counter() - start, arm.usage()
     lasting = [await arm.one(steps) * 1000 for _ in range(singles)]
     return {
-        "steps_per_s": tasks * steps / seconds, "seconds": seconds,
-        "cpu_s": after.cpu - before.cpu, "cpu_ms_per_task": (after.cpu - before.cpu) / tasks * 1000,
-        "memory_mb": after.memory_mb, "one_p50_ms": percentile(lasting, 0.5), "one_p95_ms": percentile(lasting, 0.95),
+        "steps_per_s": tasks * steps / seconds,
+        "seconds": seconds,
+        "cpu_s": after.cpu - before.cpu,
+        "cpu_ms_per_task": (after.cpu - before.cpu) / tasks * 1000,
+        "memory_mb": after.memory_mb,
+        "one_p50_ms": percentile(lasting, 0.5),
+        "one_p95_ms": percentile(lasting, 0.95),
     }
 
 
@@ -74,11 +79,14 @@ async def pubsub_latency(pavo: Pavo, viewers: int, events: int, every: float) ->
     """The floor: as many bare subscribers of the same Redis, the publisher's clock read just before publishing."""
     from redis.asyncio import Redis
 
-    host, _, port = pavo.part("redis")["address"].rpartition(":")
+    url = environment(pavo)["REDIS_URL"]
+    port, password = str(urlsplit(url).port), urlsplit(url).password or ""
     output = str(pavo.group.folder / f"pubsub-{time.time_ns()}")
-    pid = await _viewers(pavo.group, ["pubsub", port, f"bench:{time.time_ns()}", str(viewers)], output)
+    pid = await _viewers(
+        pavo.group, ["pubsub", port, f"bench:{time.time_ns()}", str(viewers), "--password", password], output
+    )
     channel = (pavo.group.folder / (output + ".ready")).read_text()
-    async with Redis(host=host.rpartition("/")[2] or "127.0.0.1", port=int(port)) as redis:
+    async with Redis.from_url(url) as redis:
         for _ in range(events):
             event = {"at": time.time(), "type": "tick", "progress": 1, "pad": "x" * 60}
             await redis.publish(channel, json.dumps(event))
@@ -153,6 +161,7 @@ async def recovery(pavo: Pavo, rounds: int, tasks: int, seconds: float, number: 
 
 async def _until_moved_on(pavo: Pavo, tasks: Sequence[str], since: float) -> None:
     """Until each task has recorded several steps after the signal."""
+
     async def moved(task: str) -> None:
         seen = 0
         async for event in pavo.watch(task):
@@ -181,7 +190,9 @@ async def reads(pavo: Pavo, seconds: float, connections: int) -> tuple[Figures, 
     task = await pavo.create(1, start=False)
     port = free_port()
     group = pavo.group
-    bare = group.start([sys.executable, "-m", "bench.bare_api", str(port), database_url(pavo)], log="bare-api")
+    bare = group.start(
+        [sys.executable, "-m", "bench.bare_api", str(port), environment(pavo)["DATABASE_URL"]], log="bare-api"
+    )
     try:
         await until(lambda: listens(port), seconds=20, what="The bare API's start", logs=group)
         path = f"/api/tasks/{task}"
@@ -192,12 +203,11 @@ async def reads(pavo: Pavo, seconds: float, connections: int) -> tuple[Figures, 
     return {"requests_per_s": ours}, {"requests_per_s": theirs}
 
 
-def database_url(pavo: Pavo) -> str:
-    """Where the API of the running stack finds its database: from its own environment."""
-    pid = pavo.part("api")["pid"]
-    items = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    variables = dict(item.split(b"=", 1) for item in items if b"=" in item)
-    return variables[b"DATABASE_URL"].decode()
+def environment(pavo: Pavo) -> dict[str, str]:
+    """How the API of the running stack finds its stores: from its own environment."""
+    items = Path(f"/proc/{pavo.part('api')['pid']}/environ").read_bytes().split(b"\0")
+    pairs = (item.decode().partition("=") for item in items if b"=" in item)
+    return {name: value for name, _, value in pairs}
 
 
 # (g) many waiting tasks, (h) a long one
@@ -226,4 +236,3 @@ async def long_task(pavo: Pavo, steps: int) -> Figures:
     first = statistics.median(at[start + 100] - at[start] for start in range(0, 500, 100))
     last = statistics.median(at[-1 - start] - at[-101 - start] for start in range(0, 500, 100))
     return {"first_100_ms": first * 1000, "last_100_ms": last * 1000, "ratio": last / first, "seconds": at[-1] - at[0]}
-

@@ -87,18 +87,26 @@ def aims(r: Results) -> list[Aim]:
 
 
 TITLES = {
-    "a": "(a) tasks of empty steps at once, (b) one alone", "f": "(f) GET /api/tasks/{id}", "h": "(h) one long task",
+    "a": "(a) tasks of empty steps at once, (b) one alone",
+    "f": "(f) GET /api/tasks/{id}",
+    "h": "(h) one long task",
 }
 ARMS = {
-    "pavo": "Pavo", "sdk": "Temporal SDK, bare", "celery": "Celery, prefork 2, Valkey", "restate": "Restate",
-    "pubsub": "bare Redis pub/sub", "bare": "bare FastAPI route",
+    "pavo": "Pavo",
+    "sdk": "Temporal SDK, bare",
+    "celery": "Celery, prefork 2, Valkey",
+    "restate": "Restate",
+    "pubsub": "bare Redis pub/sub",
+    "bare": "bare FastAPI route",
 }
 
 
 def _title(section: str) -> str:
     letter, _, rest = section.partition(" ")
     names = {
-        "c": f"(c) commit to viewer, {rest} viewers", "d": f"(d) stop, {rest}", "e": f"(e) {rest}: next step recorded",
+        "c": f"(c) commit to viewer, {rest} viewers",
+        "d": f"(d) stop, {rest}",
+        "e": f"(e) {rest}: next step recorded",
         "g": f"(g) 100 tasks beside {rest} that wait for review",
     }
     return TITLES.get(section) or names.get(letter, section)

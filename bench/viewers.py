@@ -4,9 +4,9 @@
 Writes FILE.ready once all are connected, and at the end a latency in milliseconds per line.
 """
 
+import argparse
 import asyncio
 import re
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -60,14 +60,15 @@ def _seconds(at: str) -> float:
     return float(at) if at.replace(".", "").isdigit() else datetime.fromisoformat(at).timestamp()
 
 
-async def main(kind: str, port: int, place: str, count: int, output: Path) -> None:
+async def main(kind: str, port: int, place: str, count: int, output: Path, password: str) -> None:
     """Connect all, say so, wait for the end, write."""
     if kind == "sse":
         head = "".join(f"{name}: {value}\r\n" for name, value in USER.items())
         hello = f"GET {place} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{head}\r\n".encode()
         ready, last = b": connected", b'"stage":"DONE"'
     else:
-        hello = f"*2\r\n$9\r\nSUBSCRIBE\r\n${len(place)}\r\n{place}\r\n".encode()
+        login = f"*2\r\n$4\r\nAUTH\r\n${len(password)}\r\n{password}\r\n" if password else ""
+        hello = f"{login}*2\r\n$9\r\nSUBSCRIBE\r\n${len(place)}\r\n{place}\r\n".encode()
         ready, last = b"subscribe", b"\r\nend\r\n"
     done = asyncio.Semaphore(0)
     loop = asyncio.get_running_loop()
@@ -83,4 +84,9 @@ async def main(kind: str, port: int, place: str, count: int, output: Path) -> No
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), Path(sys.argv[6])))
+    parser = argparse.ArgumentParser("python -m bench.viewers")
+    for name, kind in (("kind", str), ("port", int), ("place", str), ("count", int)):
+        parser.add_argument(name, type=kind)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--password", default="")
+    uvloop.run(main(**vars(parser.parse_args())))

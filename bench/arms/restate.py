@@ -47,11 +47,14 @@ class Restate(Arm):
     async def start(self) -> None:
         ingress, admin, node, service = (free_port() for _ in range(4))
         environment = {
-            "RESTATE_BASE_DIR": str(self.group.folder / "restate"), "RESTATE_LOG_FILTER": "error",
+            "RESTATE_BASE_DIR": str(self.group.folder / "restate"),
+            "RESTATE_LOG_FILTER": "error",
             "RESTATE_INGRESS__BIND_ADDRESS": f"127.0.0.1:{ingress}",
             "RESTATE_ADMIN__BIND_ADDRESS": f"127.0.0.1:{admin}",
-            "RESTATE_BIND_ADDRESS": f"127.0.0.1:{node}", "RESTATE_ADVERTISED_ADDRESS": f"http://127.0.0.1:{node}",
-            "RESTATE_ADMIN__QUERY_ENGINE__PGSQL_BIND_ADDRESS": "127.0.0.1:0", "DO_NOT_TRACK": "1",
+            "RESTATE_BIND_ADDRESS": f"127.0.0.1:{node}",
+            "RESTATE_ADVERTISED_ADDRESS": f"http://127.0.0.1:{node}",
+            "RESTATE_ADMIN__QUERY_ENGINE__PGSQL_BIND_ADDRESS": "127.0.0.1:0",
+            "DO_NOT_TRACK": "1",
             "RESTATE_LISTEN_MODE": "tcp",
         }
         self.group.start([str(restate_binary())], env=environment, log="restate")
