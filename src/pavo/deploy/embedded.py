@@ -258,7 +258,7 @@ class Embedded:
 
     def _own_process(self, name: str, extra: Mapping[str, str]) -> Launch:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             **self.environment,
             "PAVO_HOST": LOOPBACK,
             "PAVO_PORT": str(self._ports.api),
