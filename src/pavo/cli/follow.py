@@ -50,7 +50,7 @@ class Follower:
         view = self._client.get(self._id)
         if self._rests(view):
             return view
-        with _shown_progress(self._out, view) as progress:
+        with shown_progress(self._out, view) as progress:
             return self._until_resting(progress)
 
     def skip(self) -> TaskOut:
@@ -150,7 +150,8 @@ class _Steps(ProgressColumn):
 
 
 @contextmanager
-def _shown_progress(out: Console | None, view: TaskOut) -> Generator[_Shown]:
+def shown_progress(out: Console | None, view: TaskOut) -> Generator[_Shown]:
+    """Something to show each event to, and which shows how far the task is."""
     if out is None:
         yield _Nothing()
     elif not out.is_terminal:

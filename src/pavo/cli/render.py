@@ -120,6 +120,17 @@ def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
     out.print(row, soft_wrap=not out.is_terminal)
 
 
+def show(out: Console, what: RenderableType) -> None:
+    """Print; in pipes and files without the blanks that fill lines up."""
+    if out.is_terminal:
+        out.print(what)
+        return
+    with out.capture() as captured:
+        out.print(what)
+    for line in captured.get().splitlines():
+        out.print(line.rstrip(), soft_wrap=True)
+
+
 def command(out: Console, purpose: str, line: str) -> None:
     """A command that the reader may type next, never broken into two lines."""
     out.print(Text.assemble("  ", (f"{purpose:<9}", "dim"), (line, "cyan")), soft_wrap=True)

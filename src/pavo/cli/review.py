@@ -47,7 +47,7 @@ def review(
         plan = plan_under_review(view)
         if out is not None:
             answered = client.document(view.id, before.document_id).feedback if before else ()
-            out.print(render.plan(client.document(view.id, plan.document_id), answered))
+            render.show(out, render.plan(client.document(view.id, plan.document_id), answered))
         choice = ACCEPT if accept else _decide(client, view, plan, asking)
         if choice == ACCEPT:
             client.accept(view.id, plan.hash)

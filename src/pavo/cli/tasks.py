@@ -28,7 +28,7 @@ Url = Annotated[
 Format = Annotated[Output, Parameter(name=["--output", "-o"], help="text for people, json for programs.")]
 TaskRef = Annotated[str, Parameter(help="The task's id, the beginning or end of it, or: last.")]
 
-app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
+task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
 
 
 def run(
@@ -82,10 +82,10 @@ def _finish(client: Client, view: TaskOut, out: Console | None) -> int:
         render.print_json({"task": view, "plan": plan, "report": document})
         return TASK_FAILED if view.stage == FAILED else OK
     if document is not None:
-        out.print(render.report(document))
+        render.show(out, render.report(document))
         render.good(out, f"Done: {view.steps} steps recorded")
     elif view.stage == FAILED:
-        out.print(render.failure(view))
+        render.show(out, render.failure(view))
         render.command(out, "retry", f"pavo task resume {view.id}")
     elif view.stage == STOPPED:
         render.say(out, f"Stopped behind step {view.steps}")
@@ -110,7 +110,7 @@ def _detaching(out: Console | None, task_id: uuid.UUID) -> Generator[None]:
         render.command(notes, "stop", f"pavo task stop {task_id}")
 
 
-@app.command(name="list")
+@task_app.command(name="list")
 def list_(
     *,
     stage: Annotated[str | None, Parameter(help="Only tasks in this stage, such as WAIT_RFC.")] = None,
@@ -128,14 +128,14 @@ def list_(
         return OK
     out = render.console()
     if page.items:
-        out.print(render.tasks(page.items))
+        render.show(out, render.tasks(page.items))
     else:
         render.say(out, "No tasks yet" if stage is None else f"No tasks in stage {stage.upper()}")
         render.command(out, "begin", 'pavo run "Analyze churn drivers"')
     return OK
 
 
-@app.command
+@task_app.command
 def show(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     """One task: its stage, how far it is, what went wrong."""
     with Client.from_environment(url) as client:
@@ -143,11 +143,11 @@ def show(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     if output == "json":
         render.print_json(view)
     else:
-        render.console().print(render.task(view))
+        render.show(render.console(), render.task(view))
     return OK
 
 
-@app.command
+@task_app.command
 def plan(
     task: TaskRef,
     *,
@@ -166,11 +166,11 @@ def plan(
     if output == "json":
         render.print_json(wanted[-1])
     else:
-        render.console().print(render.plan(wanted[-1]))
+        render.show(render.console(), render.plan(wanted[-1]))
     return OK
 
 
-@app.command
+@task_app.command
 def report(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     """The task's report."""
     with Client.from_environment(url) as client:
@@ -187,7 +187,7 @@ def report(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     return OK
 
 
-@app.command
+@task_app.command
 def feedback(
     task: TaskRef,
     text: Annotated[str, Parameter(help="What you think of the plan.")],
@@ -214,7 +214,7 @@ def feedback(
     return OK
 
 
-@app.command
+@task_app.command
 def accept(
     task: TaskRef,
     *,
@@ -237,7 +237,7 @@ def accept(
     return OK
 
 
-@app.command
+@task_app.command
 def stop(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     """Stop the task; once this has answered, no further step starts."""
     with Client.from_environment(url) as client:
@@ -256,7 +256,7 @@ def stop(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     return OK
 
 
-@app.command
+@task_app.command
 def resume(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     """Go on where the task was stopped or failed."""
     with Client.from_environment(url) as client:
@@ -271,7 +271,7 @@ def resume(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     return OK
 
 
-@app.command
+@task_app.command
 def watch(
     task: TaskRef,
     *,
@@ -307,7 +307,7 @@ def _print_events(client: Client, task_id: uuid.UUID, after: int, out: Console |
     return OK
 
 
-@app.command
+@task_app.command
 def delete(
     task: TaskRef,
     *,
