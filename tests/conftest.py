@@ -1,6 +1,7 @@
 """Real stores, one set a session; a database, a task queue, an API process and a worker process on top of them."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from temporalio.client import Client
 
 from pavo import config
 from pavo.config import Settings
+from pavo.deploy.stack import STORES as STORE_PARTS
+from pavo.deploy.stack import EmbeddedStack, remove_data
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
 from pavo.temporal.client import connect
@@ -24,10 +27,17 @@ STORES = os.environ.get("PAVO_TEST_STORES")
 
 
 @pytest_asyncio.fixture(scope="session")
-async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stores]:
+async def stores() -> AsyncIterator[Stores]:
     """PostgreSQL, Valkey and Temporal."""
-    assert STORES
-    yield Stores(*STORES.split())
+    if STORES:
+        yield Stores(*STORES.split())
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pavo-tests-"))
+    folder.chmod(0o711)  # PostgreSQL's own user walks through it
+    async with EmbeddedStack(folder, ephemeral=True, parts=STORE_PARTS) as stack:
+        found = stack.environment
+        yield Stores(found["DATABASE_URL"], found["REDIS_URL"], found["TEMPORAL_ADDRESS"])
+    remove_data(folder)
 
 
 @pytest.fixture(scope="session")

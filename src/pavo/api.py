@@ -20,6 +20,7 @@ from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.config import Settings
 from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
+from pavo.kit.ending import end
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, problem_response
 from pavo.logging import configure_logging
@@ -62,8 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
             app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
             yield
-            app.state.reconciled.cancel()
-            await asyncio.gather(app.state.reconciled, return_exceptions=True)
+            await end(app.state.reconciled)
 
     app = FastAPI(
         title="Pavo",

@@ -1,7 +1,6 @@
 """The composition root: the only place that builds clients and wires classes."""
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator
@@ -17,6 +16,7 @@ from pavo.agents.host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
+from pavo.kit.ending import end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.tasks.activities import AgentWork
@@ -172,9 +172,7 @@ class _Agents:
 
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
-        self._hints.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._hints
+        await end(self._hints)
         await self._recorder.close()
         await self._publisher.close()
         await self._redis.aclose()

@@ -52,6 +52,7 @@ async def port_answers(address: str) -> bool:
     except OSError:
         return False
     writer.close()
+    await writer.wait_closed()
     return True
 
 

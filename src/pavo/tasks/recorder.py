@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import DBAPIError
 
 from pavo.errors import AgentRefused, LeaseLost, PavoError
+from pavo.kit.ending import end
 from pavo.kit.sql import Database
 from pavo.tasks.lease import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
@@ -38,8 +39,7 @@ class StepRecorder:
     async def close(self) -> None:
         """Stop; what still waits is cancelled and was not recorded."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         for _, future in self._waiting:
             future.cancel()
 

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from pavo.errors import Unavailable
+from pavo.kit.ending import end
 from pavo.kit.sql import Database
 from pavo.timeline import repository
 from pavo.timeline.publish import CLOSED_CHANNEL, channel
@@ -107,9 +108,7 @@ class Follower:
 
     async def close(self) -> None:
         """End listening; viewers are woken and end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         with contextlib.suppress(RedisError, OSError):
             await self._pubsub.aclose()
 

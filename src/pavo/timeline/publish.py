@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from pavo.kit.ending import end
 from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,7 @@ class Publisher:
         """Publish what waits, if Redis is there, and stop."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._task = None
         if not self._away:
             await self._send(self._take())
