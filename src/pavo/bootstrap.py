@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
@@ -48,6 +50,8 @@ def build_redis(settings: Settings) -> Redis:
     return Redis.from_url(
         settings.redis.url,
         socket_connect_timeout=1.0,
+        socket_timeout=1.0,
+        retry=Retry(NoBackoff(), 1),
         socket_keepalive=True,
         health_check_interval=10,
         max_connections=50,

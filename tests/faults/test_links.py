@@ -41,6 +41,7 @@ async def disturb(
                     took = await poke(driver, ids, extra)
                     slowest = max(slowest, took)
                 harmed[f"{name} {mode}"] = link.hits
+                print(f"{name} {mode}: {link.hits}")
                 await link.switch(Mode.PASS)
             assert slowest < MAX_ANSWER_SECONDS, f"a request took {slowest:.1f} s"
             await driver.verify(ids, steps, watching, seconds=150)

@@ -22,6 +22,10 @@ NAMING = {
 }
 
 
+SILENCE_SECONDS = 9.0
+"""Beyond PostgreSQL's own statement_timeout, so that a server that is only slow answers for itself."""
+
+
 class Base(DeclarativeBase):
     """The declarative base of every table of Pavo."""
 
@@ -34,6 +38,21 @@ def driver_url(url: str) -> str:
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
     return url
+
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """Gives up on a server from which nothing comes, not even the news that a statement took too long.
+
+    A peer that vanished without a word (a firewall that forgot the connection, a frozen proxy that still acknowledges)
+    is noticed by no server-side limit and, behind a proxy, by no TCP option either.
+    """
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return await super().wait(gen, interval, timeout or SILENCE_SECONDS)
+        except psycopg.errors._WaitTimeout as silence:  # pyright: ignore[reportPrivateUsage]
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"PostgreSQL was silent for {SILENCE_SECONDS} s") from silence
 
 
 class Database:
@@ -52,7 +71,7 @@ class Database:
         pool_size: int = 10,
         pool_timeout: float = 5.0,
         lock_timeout_ms: int = 3_000,
-        statement_timeout_ms: int = 15_000,
+        statement_timeout_ms: int = 8_000,
     ) -> None:
         options = f"-c lock_timeout={lock_timeout_ms} -c statement_timeout={statement_timeout_ms}"
         self.engine = create_async_engine(
@@ -61,6 +80,7 @@ class Database:
             max_overflow=0,
             pool_timeout=pool_timeout,
             connect_args={
+                "async_creator_fn": _Connection.connect,
                 "options": options,
                 "connect_timeout": 3,
                 "keepalives_idle": 5,

@@ -74,6 +74,9 @@ class BatchExecutor:
         self._attempts.begin(task_id, interruption)
         try:
             held, task, plan_row = await self._open(task_id, request)
+            if held.stop_hint:
+                # A stop that was only signalled has answered already: ask the workflow before a step starts.
+                interruption.interrupt(HINT)
             if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held, "its worker was lost")
             return await _Batch(self, held, task, plan_row, request, interruption).run()

@@ -30,6 +30,8 @@ class Lease:
     """How often a process died in the step to come."""
     took_over: bool
     """Whether the holder before died without ending its attempt."""
+    stop_hint: bool = False
+    """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     died = row.holder is not None and row.holder != holder
     deaths = row.deaths + (1 if died else 0)
-    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died)
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
     await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)

@@ -210,6 +210,8 @@ class TaskService:
                 await self._commander.signal_stop(target_of(task))
             except NoSuchRun:
                 return Stopped(await self._receipt_of_closed(task.id))
+            # Once more: a worker that came meanwhile took the first hint for a false alarm.
+            await self._hint(task.id)
             return Stopped(None)
 
     async def _receipt_of_closed(self, task_id: uuid.UUID) -> d.Receipt:
