@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from itertools import pairwise
 
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
@@ -32,7 +33,7 @@ def texts(section: type) -> dict[str, str]:
     """The text under each field of a settings class."""
     body = ast.parse(inspect.getsource(section)).body[0].body  # type: ignore[attr-defined]
     found = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             found[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[union-attr]
     return found
