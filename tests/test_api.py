@@ -1,0 +1,74 @@
+"""The API as a whole: its description, its health, and that no request makes it fail."""
+
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pavo import config, errors
+from pavo.api import STATUS, create_app, status_of
+
+DESCRIPTION: dict[str, Any] = create_app(config.Settings()).openapi()
+OPERATIONS = [
+    (method, path, operation) for path, item in DESCRIPTION["paths"].items() for method, operation in item.items()
+]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=lambda value: str(value)[:60])
+def test_every_operation_is_described(method: str, path: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"] and operation["operationId"] and operation["responses"]
+    assert operation.get("description"), f"{method} {path} has no docstring"
+
+
+def test_every_error_has_a_status() -> None:
+    assert status_of(errors.WrongPlanHash("x")) == 409 and status_of(errors.OutcomeUnknown("x", dependency="w")) == 503
+    assert status_of(errors.TooLarge("x")) == 413 and status_of(errors.BadRequest("x")) == 400
+    assert set(STATUS) <= {kind for kind in vars(errors).values() if isinstance(kind, type)}
+
+
+async def test_health(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"ok": True}
+    ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"ready": True, "postgres": "ok", "redis": "ok", "temporal": "ok", "reconciled": "ok"}
+
+
+async def test_unknown_pages_are_problems(client: httpx2.AsyncClient) -> None:
+    for method, path in (("GET", "/nowhere"), ("PUT", "/api/tasks")):
+        answer = await client.request(method, path)
+        assert answer.status_code in (404, 405)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
+TRIED = [
+    operation.ok()
+    for operation in SCHEMA.get_all_operations()
+    if operation.ok().path not in ("/api/tasks/{task_id}/stream", "/tasks/{task_id}/stream")
+]
+BOUNDED = settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("operation", TRIED, ids=lambda operation: f"{operation.method} {operation.path}")
+def test_no_request_makes_it_fail(stack: str, operation: Any) -> None:
+    """What schemathesis makes of the description, valid and not: never a 5xx."""
+
+    @BOUNDED
+    @given(data=st.data())
+    def run(data: Any) -> None:
+        mode = data.draw(st.sampled_from([schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]))
+        case = data.draw(operation.as_strategy(generation_mode=mode))
+        answer = case.call(base_url=stack, headers={"X-User-Email": "fuzz@example.com"}, timeout=30)
+        assert answer.status_code < 500, (answer.status_code, answer.text[:500])
+
+    run()

@@ -1,0 +1,65 @@
+"""The event log itself: gapless numbers under concurrency, nothing without its transaction."""
+
+import asyncio
+import uuid
+
+import pytest
+from sqlalchemy import text
+
+from pavo.kit.sql import Database
+from pavo.timeline import repository, service
+from pavo.timeline.domain import NewEvent
+
+
+async def new_timeline(database: Database) -> uuid.UUID:
+    timeline_id = uuid.uuid4()
+    async with database.transaction() as session:
+        await session.execute(text("INSERT INTO timelines (id) VALUES (:id)"), {"id": timeline_id})
+    return timeline_id
+
+
+async def test_concurrent_writers_leave_no_gap(database: Database) -> None:
+    timeline_id = await new_timeline(database)
+
+    async def write(number: int) -> None:
+        async with database.transaction() as session:
+            await service.append(session, timeline_id, [NewEvent("x", {"n": number}), NewEvent("y", {"n": number})])
+            if number % 5 == 0:
+                await session.rollback()
+
+    answers = await asyncio.gather(*(write(number) for number in range(20)), return_exceptions=True)
+    assert sum(isinstance(answer, Exception) for answer in answers) <= 4
+    async with database.reading() as session:
+        events = await service.read_after(session, timeline_id, 0, 100)
+        head = await service.head(session, timeline_id)
+    assert [event.seq for event in events] == list(range(1, 33))
+    assert head == repository.Head(32, closed=False)
+    for first, second in zip(events[::2], events[1::2], strict=True):
+        assert (first.type, second.type, first.data["n"]) == ("x", "y", second.data["n"])
+
+
+async def test_what_is_appended_is_what_is_read(database: Database) -> None:
+    timeline_id = await new_timeline(database)
+    async with database.transaction() as session:
+        written = await service.append(
+            session, timeline_id, [NewEvent("note", {"text": "é\u2028", "deep": [{"a": None}]})]
+        )
+    async with database.reading() as session:
+        read = await service.read_after(session, timeline_id, 0, 10)
+    assert [event.as_json() for event in read] == [event.as_json() for event in written]
+    assert b"\n" not in read[0].as_json()
+
+
+async def test_closing_is_told_by_the_head(database: Database) -> None:
+    timeline_id = await new_timeline(database)
+    async with database.transaction() as session:
+        await service.append(session, timeline_id, [NewEvent("end")], close=True)
+    async with database.reading() as session:
+        assert await service.head(session, timeline_id) == repository.Head(1, closed=True)
+        assert await service.head(session, uuid.uuid4()) is None
+
+
+async def test_unknown_timeline_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="does not exist"):
+        async with database.transaction() as session:
+            await service.append(session, uuid.uuid4(), [NewEvent("x")])
