@@ -39,7 +39,9 @@ export class TaskView {
 
   async open() {
     try {
-      const [head] = await Promise.all([tasks.events(this.id, 0, 1), this.read()]);
+      // The timeline's head first: whatever happens behind it is told again by the stream, and read again.
+      const head = await tasks.events(this.id, 0, 1);
+      await this.read();
       if (this.#closed) return;
       this.#head = head.last_seq;
       this.#follow(Math.max(0, head.last_seq - READ_AT_ONCE));
