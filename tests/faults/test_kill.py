@@ -51,7 +51,9 @@ async def moved(stack: Stack, before: int) -> bool:
 
 @pytest.mark.parametrize("victim", PARTS)
 async def test_one_part_dies(stack: Stack, victim: str) -> None:
-    await kill_while_running(stack, seeded(f"kill {victim}"), [victim], tasks=20, viewers=50, steps=40, seconds=0.08)
+    await kill_while_running(
+        stack, seeded(f"kill {victim}"), [victim], tasks=20, viewers=50, steps=40, seconds=0.08
+    )
 
 
 async def test_parts_die_at_random(stack: Stack) -> None:
@@ -98,8 +100,7 @@ async def test_a_zombie_writes_nothing(two_workers: Stack) -> None:
             await until(lambda b=before: moved(stack, b + 20), 30, "progress")
             held = {row[0]: row[1] for row in await stack.sql("SELECT task_id::text, epoch FROM executions")}
             holders = {
-                row[0]
-                for row in await stack.sql(
+                row[0] for row in await stack.sql(
                     "SELECT task_id::text FROM executions WHERE holder LIKE %s", f"%:{worker.pid}:%"
                 )
             }

@@ -24,8 +24,7 @@ async def test_rogues_are_quarantined_and_neighbours_finish(rogues: Stack) -> No
     async with Driver(stack) as driver:
         bad = {
             harm: await driver.create(0, agent="rogue", options={"harm": harm, "steps": STEPS})
-            for harm in HARMS
-            if harm != "good"
+            for harm in HARMS if harm != "good"
         }
         good = [await driver.create(0, agent="rogue", options={"harm": "good", "steps": STEPS}) for _ in range(2)]
         neighbours = [await driver.create(200, 0.05) for _ in range(3)]
