@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.faults.rogues import install
 from tests.faults.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
 async def shared_stack() -> AsyncIterator[Stack]:
-    async with running_stack() as stack:
+    async with running_stack(prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
         yield stack
 
 

