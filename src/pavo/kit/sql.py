@@ -1,8 +1,8 @@
 """The SQL base: the declarative model, the engine, and transactions whose driver errors are translated once."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import MetaData
@@ -119,9 +119,59 @@ class Database:
             async with self._autocommit.connect() as connection:
                 yield connection
 
+    async def connect_autocommit(self) -> AsyncConnection:
+        """As `autocommit`, for a caller who keeps the connection and closes it."""
+        return await self._autocommit.connect()
+
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+
+class KeptConnection:
+    """One pooled connection, kept while it works, for a statement that is run all the time.
+
+    It goes past SQLAlchemy's execution, which costs the client more than the statement costs the server. Each statement
+    is its own transaction. Belongs to one event loop and one caller at a time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held: AsyncConnection | None = None
+        self._driver: psycopg.AsyncConnection[Any] | None = None
+
+    async def rows(self, statement: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a statement with psycopg's named placeholders and answer its rows.
+
+        Raises:
+            Unavailable: PostgreSQL is away, full, locked or overloaded.
+            psycopg.Error: it refuses the statement or a value.
+        """
+        with translated():
+            try:
+                driver = self._driver or await self._open()
+                cursor = await driver.execute(statement, values, prepare=True)
+                return await cursor.fetchall()
+            except BaseException as error:
+                # After a refused value the connection is as good as before; after anything else nobody knows.
+                if not isinstance(error, psycopg.DataError):
+                    await self.close()
+                raise
+
+    async def _open(self) -> psycopg.AsyncConnection[Any]:
+        self._held = await self._database.connect_autocommit()
+        pooled = await self._held.get_raw_connection()
+        driver: psycopg.AsyncConnection[Any] | None = pooled.driver_connection
+        assert driver is not None
+        self._driver = driver
+        return driver
+
+    async def close(self) -> None:
+        """Give the connection up; the next statement takes another."""
+        held, self._held, self._driver = self._held, None, None
+        if held is not None:
+            await held.invalidate()
+            await held.close()
 
 
 _AWAY_STATES = ("08", "53", "57", "55P03", "40001", "40P01", "58", "XX")

@@ -4,12 +4,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import Table, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.kit.sql import KeptConnection
 from pavo.tasks.domain import EXECUTING, Fence
 from pavo.tasks.models import ExecutionRow, TaskRow
 from pavo.timeline.domain import NewEvent, payload
@@ -117,11 +118,12 @@ async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:
     await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(stop_hint=True))
 
 
-_RECORD = text("""
+_RECORD: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(
-        CAST(:task_ids AS uuid[]), CAST(:epochs AS bigint[]), CAST(:steps AS int[]), CAST(:progress AS int[]),
-        CAST(:totals AS int[]), CAST(:checkpoints AS text[]), CAST(:events AS text[])
+        CAST(%(task_ids)s AS uuid[]),
+        CAST(%(epochs)s AS bigint[]), CAST(%(steps)s AS int[]), CAST(%(progress)s AS int[]),
+        CAST(%(totals)s AS int[]), CAST(%(checkpoints)s AS text[]), CAST(%(events)s AS text[])
     ) AS g(task_id, epoch, step, progress, total, checkpoint, events)
 ), recorded AS (
     UPDATE executions e
@@ -132,15 +134,15 @@ WITH given AS MATERIALIZED (
 )
 SELECT r.task_id, r.epoch, r.stop_hint, a.first_seq, a.at
 FROM recorded r, LATERAL timeline_append(r.task_id, CAST(r.events AS jsonb)) a
-""")
+"""
 
 
 async def record_steps(
-    connection: AsyncConnection, records: Sequence[StepRecord]
+    connection: KeptConnection, records: Sequence[StepRecord]
 ) -> dict[tuple[uuid.UUID, int], Recorded]:
     """Record steps of different tasks, each under its own lease, in one statement that is its own transaction.
 
-    Keyed by (task, epoch). What is missing from the answer its lease; nothing of its step was written.
+    Keyed by (task, epoch). What is missing from the answer lost its lease; nothing of its step was written.
     """
     values = {
         "task_ids": [r.task_id for r in records],
@@ -151,8 +153,8 @@ async def record_steps(
         "checkpoints": [r.checkpoint for r in records],
         "events": [payload(r.events) for r in records],
     }
-    rows = await connection.execute(_RECORD, values)
-    return {(row.task_id, row.epoch): Recorded(row.first_seq, row.at, row.stop_hint) for row in rows}
+    rows = await connection.rows(_RECORD, values)
+    return {(task_id, epoch): Recorded(seq, at, hint) for task_id, epoch, hint, seq, at in rows}
 
 
 def checkpoint_text(checkpoint: Any) -> str:

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from sqlalchemy.exc import DBAPIError
+import psycopg
 
 from pavo.errors import AgentRefused, LeaseLost, PavoError
 from pavo.kit.ending import end
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, KeptConnection
 from pavo.tasks.lease import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
 from pavo.timeline.publish import Publisher
@@ -26,7 +26,7 @@ class StepRecorder:
     """
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
-        self._database = database
+        self._connection = KeptConnection(database)
         self._publisher = publisher
         self._waiting: list[tuple[StepRecord, asyncio.Future[Recorded]]] = []
         self._wake = asyncio.Event()
@@ -40,6 +40,7 @@ class StepRecorder:
         """Stop; what still waits is cancelled and was not recorded."""
         if self._task is not None:
             await end(self._task)
+        await self._connection.close()
         for _, future in self._waiting:
             future.cancel()
 
@@ -67,15 +68,14 @@ class StepRecorder:
 
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
         try:
-            async with self._database.autocommit() as connection:
-                recorded = await record_steps(connection, [record for record, _ in group])
-        except DBAPIError as error:
+            recorded = await record_steps(self._connection, [record for record, _ in group])
+        except psycopg.Error as error:
             if len(group) > 1:
                 # One step that PostgreSQL cannot store must not harm the others of its group.
                 for single in group:
                     await self._commit([single])
                 return
-            self._fail(group, AgentRefused(f"PostgreSQL cannot store this step: {error.orig}"))
+            self._fail(group, AgentRefused(f"PostgreSQL cannot store this step: {error}"))
             return
         except PavoError as error:
             self._fail(group, error)
