@@ -15,6 +15,7 @@ const TELLS_MORE = new Set(["stage", "plan", "feedback", "accepted", "report", "
 export class TaskView {
   #task = null;
   #head = 0;
+  #frame = 0;
   #receipt = null;
   #reading = null;
   #again = false;
@@ -79,10 +80,17 @@ export class TaskView {
     this.#head = event.seq;
     if (event.type === "tick" && this.#task) {
       Object.assign(this.#task, { progress: event.progress, steps: event.step, total: event.total ?? this.#task.total });
-      this.#drawStanding();
-      this.onChange(this.#task);
+      // Hundreds of steps a second are one picture a frame.
+      this.#frame ||= requestAnimationFrame(() => this.#drawProgress());
     } else if (TELLS_MORE.has(event.type) && event.type !== "deleted") this.refresh();
     return undefined;
+  }
+
+  #drawProgress() {
+    this.#frame = 0;
+    if (this.#closed) return;
+    this.#drawStanding();
+    this.onChange(this.#task);
   }
 
   // One look-up at a time; whatever happens during one asks for exactly one more.
