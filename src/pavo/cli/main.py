@@ -29,25 +29,25 @@ app = App(
     help="Long AI-agent tasks that survive anything. Start with: pavo up",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
 )
-for path, name in (
-    ("pavo.cli.stack:up", "up"),
-    ("pavo.cli.stack:down", "down"),
-    ("pavo.cli.stack:status", "status"),
-    ("pavo.cli.stack:logs", "logs"),
-    ("pavo.cli.stack:reset", "reset"),
-    ("pavo.cli.doctor:doctor", "doctor"),
-    ("pavo.cli.parts:migrate", "migrate"),
-    ("pavo.cli.parts:api", "api"),
-    ("pavo.cli.parts:worker", "worker"),
-    ("pavo.cli.tasks:run", "run"),
-    ("pavo.cli.tasks:task_app", "task"),
-    ("pavo.cli.agents:agents_app", "agents"),
-    ("pavo.cli.admin:corpus_app", "corpus"),
-    ("pavo.cli.admin:token_app", "token"),
-    ("pavo.cli.admin:org_app", "org"),
-    ("pavo.cli.demo:demo", "demo"),
+for path, name, summary in (
+    ("pavo.cli.stack:up", "up", "Start the whole stack on this machine."),
+    ("pavo.cli.stack:down", "down", "Stop the stack; tasks in flight go on at the next start."),
+    ("pavo.cli.stack:status", "status", "Show the stack's parts."),
+    ("pavo.cli.stack:logs", "logs", "Show the parts' logs."),
+    ("pavo.cli.stack:reset", "reset", "Remove the stack's data for good."),
+    ("pavo.cli.doctor:doctor", "doctor", "Check this machine for the embedded stack."),
+    ("pavo.cli.parts:migrate", "migrate", "Bring Pavo's schema up to date."),
+    ("pavo.cli.parts:api", "api", "Serve the HTTP API against outside services."),
+    ("pavo.cli.parts:worker", "worker", "Execute tasks from the task queue."),
+    ("pavo.cli.tasks:run", "run", "Create a task, review its plan, and watch it to its report."),
+    ("pavo.cli.tasks:task_app", "task", "List, show, review, stop, resume and watch tasks."),
+    ("pavo.cli.agents:agents_app", "agents", "Which agents are installed."),
+    ("pavo.cli.admin:corpus_app", "corpus", "An organisation's documents."),
+    ("pavo.cli.admin:token_app", "token", "API tokens."),
+    ("pavo.cli.admin:org_app", "org", "Organisations and invitations."),
+    ("pavo.cli.demo:demo", "demo", "Watch a task survive a killed worker."),
 ):
-    app.command(path, name=name)
+    app.command(path, name=name, help=summary)
 app.register_install_completion_command()
 
 
