@@ -14,6 +14,7 @@ from rich.markdown import Heading, Markdown
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from pavo.kit.clock import now
 from pavo.tasks.schemas import DocumentOut, EventOut, FeedbackOut, TaskOut
@@ -33,10 +34,24 @@ STAGE_STYLE: Final = {
     "FAILED": "red",
 }
 
+CALM: Final = Theme(
+    {
+        "markdown.h1": "bold",
+        "markdown.h2": "bold cyan",
+        "markdown.h3": "bold",
+        "markdown.item.number": "cyan",
+        "markdown.item.bullet": "cyan",
+        "markdown.strong": "default",
+        "progress.elapsed": "dim",
+        "repr.number": "default",
+    }
+)
+"""Rich's own styles underline headings and shine in magenta."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output (or error): no colours and no cutting of lines where no terminal is."""
-    terminal = Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+    terminal = Console(stderr=stderr, highlight=False, emoji=False, markup=False, theme=CALM)
     asked = terminal.is_terminal or "COLUMNS" in os.environ
     terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
     return terminal
@@ -74,13 +89,16 @@ class _QuietHeading(Heading):
 
     def __rich_console__(self, console: Console, options: Any) -> Iterator[RenderableType]:
         self.text.justify = "left"
-        if self.tag != "h1":
-            yield Text()
         yield self.text
 
 
 class _QuietMarkdown(Markdown):
     elements = {**Markdown.elements, "heading_open": _QuietHeading}  # noqa: RUF012 - as in the base class
+
+
+def _lines(text: str, style: str = "none") -> Markdown:
+    """Markdown that keeps its line breaks: agents and reviewers write lines, not paragraphs."""
+    return _QuietMarkdown(text.replace("\n", "  \n"), style=style)
 
 
 @contextmanager
@@ -147,8 +165,8 @@ def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> Rendera
     for number, step in enumerate(document.content.get("steps", ()), 1):
         steps.add_row(str(number), Text(step["title"], "bold"))
         if step.get("detail"):
-            steps.add_row("", Padding(_QuietMarkdown(step["detail"], style="dim"), (0, 0, 0, 0)))
-    parts: list[RenderableType] = [head, _QuietMarkdown(document.content.get("summary", "")), Text(), steps]
+            steps.add_row("", _lines(step["detail"], "dim"))
+    parts: list[RenderableType] = [head, _lines(document.content.get("summary", "")), Text(), steps]
     if answered:
         parts += [Text(), _answers(answered)]
     if document.feedback:
@@ -179,7 +197,9 @@ def task(view: TaskOut) -> RenderableType:
     table.add_row("task", str(view.id))
     table.add_row("stage", Text(f"{view.stage}  {view.stage_status}", STAGE_STYLE.get(view.stage, "")))
     table.add_row("steps", f"{view.steps} recorded" + (f" of {view.total}" if view.total is not None else ""))
-    table.add_row("agent", view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items()))
+    table.add_row(
+        "agent", view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
+    )
     if view.plan is not None:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
     table.add_row("workflow", view.workflow_id)
