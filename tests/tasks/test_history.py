@@ -9,8 +9,8 @@ from tests.driving import Tasks, ticks
 from tests.parts import Parts, free_port
 
 SECRET = "the-prompt-that-no-history-may-hold"
-STEPS = 3_000
-BATCH = 12
+STEPS = 1_080
+BATCH = 4
 
 
 async def histories(temporal: Client, workflow_id: str) -> list[WorkflowHistory]:
