@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from cyclopts import Parameter
 from pavo.cli.output import Format, console, print_json, table
 from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.logs import new_lines, tail
-from pavo.deploy.stack import EmbeddedStack, remove_data
+from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, end_orphans, remove_data
 from pavo.deploy.state import StackState, read, running
 from pavo.errors import ConfigurationError, InvalidInput, NotFound, Unavailable
 
@@ -50,8 +51,7 @@ def up(
     """
     if workers < 1:
         raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
-    throw_away = ephemeral and data_dir is None
-    folder = _temporary() if throw_away else (data_dir or default_data_dir()).absolute()
+    folder = _temporary() if ephemeral and data_dir is None else (data_dir or default_data_dir()).absolute()
     if detach:
         return _detach(folder, ephemeral=ephemeral)
     stack = EmbeddedStack(
@@ -65,13 +65,14 @@ def up(
     try:
         return asyncio.run(_up(stack, port, allow_file_origin=allow_file_origin, open_browser=open_browser))
     finally:
-        if throw_away:
+        if (folder / THROW_AWAY).exists():
             remove_data(folder)
 
 
 def _temporary() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="pavo-"))
     folder.chmod(0o711)  # PostgreSQL's own user walks through it
+    (folder / THROW_AWAY).touch()
     return folder
 
 
@@ -153,6 +154,7 @@ def _detach(folder: Path, *, ephemeral: bool) -> int:
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "pavo.cli.main", *rest],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -186,7 +188,8 @@ def down(*, data_dir: Path | None = None) -> int:
     """
     state = running(data_dir)
     if state is None:
-        console().print("No stack runs here.")
+        left = asyncio.run(end_orphans(Layout((data_dir or default_data_dir()).absolute())))
+        console().print(f"Ended {left} processes of a killed stack." if left else "No stack runs here.")
         return 0
     state.supervisor.signal(signal.SIGTERM)
     if not asyncio.run(state.supervisor.wait_gone(DOWN_SECONDS)):

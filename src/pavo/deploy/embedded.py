@@ -1,5 +1,9 @@
-"""The embedded target: how each part is started on this machine from the servers in the wheels."""
+"""The embedded target: how each part is started on this machine from the servers in the wheels.
 
+Clients of the stores are imported where they are used: it takes a second, in which the stores start.
+"""
+
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,19 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
-from pavo.deploy import probes
 from pavo.deploy.layout import Layout, load_secrets, write_private
 from pavo.deploy.parts import kind_of
 from pavo.deploy.ports import LOOPBACK, free_port, next_free
 from pavo.deploy.privileges import data_place, own, unprivileged
-from pavo.deploy.processes import Launch
+from pavo.deploy.processes import Identity, Launch
 from pavo.deploy.state import Urls
 from pavo.deploy.wheels import postgres_home, redis_server, temporal_server
 from pavo.errors import ConfigurationError
-from pavo.kit.migrate import upgrade
 
 RETENTION = timedelta(days=30)
 """For how long Temporal keeps closed workflows; its development server starts with 24 hours."""
@@ -31,11 +30,26 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": '"10ms"',
     "frontend.namespaceRPS": "100000",
     "frontend.rps": "100000",
-    "frontend.namespaceRPS.visibility": "1000",
+    "frontend.namespaceRPS.visibility": "10000",
+    "frontend.namespaceCount": "100000",
     "matching.rps": "100000",
     "history.rps": "100000",
+    "frontend.persistenceMaxQPS": "100000",
+    "history.persistenceMaxQPS": "100000",
+    "matching.persistenceMaxQPS": "100000",
+    "system.visibilityPersistenceMaxReadQPS": "100000",
+    "system.visibilityPersistenceMaxWriteQPS": "100000",
+    "history.maximumSignalsPerExecution": "100000",
+    "history.workflowIdReuseMinimalInterval": '"0s"',
+    "frontend.keepAliveMaxConnectionAge": '"24h"',
 }
-"""The development server's defaults delay every workflow task by 50 ms and timers by up to a second."""
+"""The development server's defaults delay every workflow task by 50 ms and timers by up to a second. Its quotas protect
+a shared cluster, and here is one tenant on its own machine; a stopped task is resumed under the same workflow id as
+soon as a person likes; connections would be cut every five minutes, which costs every client a reconnect."""
+
+FOREIGN = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHONDONTWRITEBYTECODE")
+"""Variables of a shell that is set up for other services (another database, Temporal Cloud): they stay outside. And parts
+may cache their bytecode, without which each start takes seconds longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,41 @@ class Ports:
             taken.add(free_port(taken))
         postgres, redis, temporal, temporal_ui = taken
         return cls(postgres, redis, temporal, temporal_ui, next_free(api) if api else free_port(taken))
+
+
+def inherited() -> dict[str, str]:
+    """Our environment without what it says of other services."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
+def clear_stale_pid(data: Path) -> None:
+    """Take away the pid file that a killed server left behind.
+
+    Its pid may be a zombie or by now another process, and a new server would refuse to start. A server that really
+    still runs on these data (its supervisor was killed) is ended first.
+    """
+    file = data / "postmaster.pid"
+    try:
+        old = Identity.of(int(file.read_text().split("\n", 1)[0]))
+    except (FileNotFoundError, ValueError):
+        return
+    if old is not None and _runs_in(old.pid, data):
+        old.signal(signal.SIGQUIT)
+        asyncio.run(old.wait_gone(5))
+        old.signal(signal.SIGKILL)
+        asyncio.run(old.wait_gone(5))
+    file.unlink(missing_ok=True)
+
+
+def _runs_in(pid: int, data: Path) -> bool:
+    """Whether this process works in the data directory, as a server does."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == data.resolve()
+    except PermissionError:
+        return False
+    except FileNotFoundError:  # no /proc
+        command = ["ps", "-o", "command=", "-p", str(pid)]
+        return str(data) in subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 class Embedded:
@@ -117,11 +166,18 @@ class Embedded:
         return builder() if builder else self._own_process(name, extra)
 
     def stop_signal(self, name: str) -> int:
-        """PostgreSQL's fast shutdown is SIGINT; everything else takes SIGTERM."""
+        """PostgreSQL's fast shutdown is SIGINT; everything else takes SIGTERM.
+
+        Temporal's own shutdown takes two seconds, which throw-away data are not worth.
+        """
+        if name == "temporal" and self.options.ephemeral:
+            return signal.SIGKILL
         return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
     def probe(self, name: str) -> Callable[[], Awaitable[bool]]:
-        """Whether a store answers."""
+        """Whether a store answers. Takes its time for imports when it is first called."""
+        from pavo.deploy import probes
+
         found: dict[str, Callable[[], Awaitable[bool]]] = {
             "postgres": lambda: probes.postgres_answers(self._database_url("postgres")),
             "redis": lambda: probes.redis_answers(self.environment["REDIS_URL"]),
@@ -130,20 +186,27 @@ class Embedded:
         return found[name]
 
     def prepare(self, name: str) -> None:
-        """Before a part's first start; on a thread. An interrupted one is begun again."""
+        """Before each start of a part; on a thread. An interrupted one is begun again."""
         if name == "postgres":
             self._init_postgres()
+            clear_stale_pid(self.postgres_data)
 
     async def settle(self, name: str) -> None:
         """When a store answers for the first time, before others use it."""
         if name == "temporal":
+            from pavo.deploy import probes
+
             await probes.raise_retention(self.address("temporal"), RETENTION)
 
     def settle_database(self) -> None:
         """Create and migrate Pavo's database; on a thread."""
+        import psycopg
+
+        from pavo.kit.migrate import upgrade
+
         with psycopg.connect(self._database_url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pavo'").fetchone():
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("pavo")))
+                connection.execute("CREATE DATABASE pavo")
         upgrade(self._database_url("pavo"))
 
     def _database_url(self, database: str) -> str:
@@ -215,14 +278,14 @@ class Embedded:
             directory=self.postgres_data,
             uid=self._runner.uid,
             gid=self._runner.gid,
-            orphan_signal=signal.SIGINT,
+            orphan_signal=signal.SIGQUIT,  # its own children go with it
         )
 
     # Redis and Temporal
 
     def _redis(self) -> Launch:
         folder = self._layout.root / "redis"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         lines = [
             f"bind {LOOPBACK}",
             f"port {self._ports.redis}",
@@ -234,11 +297,11 @@ class Embedded:
         ]
         config = folder / "redis.conf"
         write_private(config, "\n".join(lines) + "\n")
-        return Launch([str(redis_server()), str(config)], dict(os.environ), self._layout.log("redis"), directory=folder)
+        return Launch([str(redis_server()), str(config)], inherited(), self._layout.log("redis"), directory=folder)
 
     def _temporal(self) -> Launch:
         folder = self._layout.root / "temporal"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         synchronous = "normal" if self.options.ephemeral else "full"
         dynamic = [
             item for key, value in DYNAMIC_CONFIG.items() for item in ("--dynamic-config-value", f"{key}={value}")
@@ -246,20 +309,21 @@ class Embedded:
         command = [
             *(str(temporal_server()), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"),
             *("--port", str(self._ports.temporal), "--ui-port", str(self._ports.temporal_ui)),
-            *("--db-filename", str(folder / "temporal.db")),
+            *("--db-filename", str(folder / "temporal.db"), "--ui-disable-news-fetch"),
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", f"synchronous={synchronous}"),
             *dynamic,
         ]
         # Its command line tool keeps settings in the home folder; the stack's own folder keeps stacks apart.
-        environment = {**os.environ, "HOME": str(folder), "TEMPORAL_CONFIG_FILE": str(folder / "temporal.toml")}
+        environment = {**inherited(), "HOME": str(folder), "TEMPORAL_CONFIG_FILE": str(folder / "temporal.toml")}
         return Launch(command, environment, self._layout.log("temporal"), directory=folder)
 
     # Pavo's own processes
 
     def _own_process(self, name: str, extra: Mapping[str, str]) -> Launch:
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            **inherited(),
             **self.environment,
+            "TEMPORAL_CONFIG_FILE": os.devnull,
             "PAVO_HOST": LOOPBACK,
             "PAVO_PORT": str(self._ports.api),
             "PAVO_SECRET_KEY": self._secrets.session_key,

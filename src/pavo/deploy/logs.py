@@ -1,5 +1,6 @@
 """The parts' log files: each line with the time at which it came."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,7 +36,9 @@ class LogFile:
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".log.1"))
                 self._file = self._path.open("ab", buffering=0)
-            self._file.write(f"{now} ".encode() + line.rstrip(b"\r\n") + b"\n")
+            # On a full disk lines are lost: who cannot write must not keep the part from writing, it would stand still.
+            with contextlib.suppress(OSError):
+                self._file.write(f"{now} ".encode() + line.rstrip(b"\r\n") + b"\n")
 
 
 def tail(path: Path, lines: int) -> list[str]:

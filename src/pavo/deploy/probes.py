@@ -8,8 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
+
+RPC_TIMEOUT = timedelta(seconds=2)
 
 
 async def postgres_answers(url: str) -> bool:
@@ -38,10 +41,15 @@ async def temporal_answers(address: str) -> bool:
     if not await port_answers(address):
         return False
     try:
-        client = await Client.connect(address)
-        return await client.service_client.check_health()
-    except RuntimeError:
+        client = await asyncio.wait_for(Client.connect(address), 2)
+        if not await client.service_client.check_health(timeout=RPC_TIMEOUT):
+            return False
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace="default"), timeout=RPC_TIMEOUT
+        )
+    except (RuntimeError, RPCError, TimeoutError):
         return False
+    return True
 
 
 async def port_answers(address: str) -> bool:

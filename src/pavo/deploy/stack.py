@@ -17,9 +17,11 @@ from pavo.deploy.parts import PARTS, names_of
 from pavo.deploy.privileges import data_place, unprivileged
 from pavo.deploy.processes import Identity
 from pavo.deploy.supervisor import Supervisor
-from pavo.errors import Conflict
+from pavo.errors import ConfigurationError, Conflict
 
 STORES = ("postgres", "redis", "temporal")
+THROW_AWAY = ".throw-away"
+"""A file that marks a temporary data directory, which `pavo up` removes at its end."""
 
 
 class EmbeddedStack:
@@ -85,7 +87,7 @@ class EmbeddedStack:
         """Start everything; when a part does not get ready, end what was started."""
         self._take_lock()
         try:
-            end_orphans(self.layout)
+            await end_orphans(self.layout)
             self._target = Embedded(self.layout, self._options, Ports.choose(self._options.port))
             self._supervisor = Supervisor(
                 self.layout,
@@ -119,12 +121,24 @@ class EmbeddedStack:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a part a signal; answers its pid. The supervisor brings back what dies."""
-        pid = self.supervisor.pid(name)
-        os.kill(pid, number)
-        return pid
+        return self.supervisor.signal(name, number)
+
+    def _make_directory(self) -> None:
+        """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user."""
+        try:
+            if not self.layout.root.exists():
+                self.layout.root.mkdir(parents=True)
+                self.layout.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            self.layout.logs.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The data directory {self.layout.root} cannot be used: {error}.",
+                field="--data-dir",
+                remedy="Choose one that this user may write, with --data-dir or PAVO_DATA_DIR.",
+            ) from error
 
     def _take_lock(self) -> None:
-        self.layout.root.mkdir(parents=True, exist_ok=True)
+        self._make_directory()
         lock = self.layout.lock.open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,18 +153,27 @@ class EmbeddedStack:
         self._lock = lock
 
 
-def end_orphans(layout: Layout) -> None:
-    """End what a supervisor that was killed may have left behind."""
+async def end_orphans(layout: Layout) -> int:
+    """End what a supervisor that was killed may have left behind; answers how many processes that were."""
     state = state_file.read(layout.root)
-    for part in state.parts if state else ():
-        if part.pid is not None and part.started is not None:
-            Identity(part.pid, part.started).signal(signal.SIGKILL)
+    named = [Identity(part.pid, part.started) for part in state.parts if part.pid and part.started] if state else []
+    alive = [orphan for orphan in named if orphan.alive()]
+    for orphan in alive:
+        orphan.signal(signal.SIGKILL)
+    for orphan in alive:
+        await orphan.wait_gone(5)
+    return len(alive)
 
 
 def remove_data(data_dir: Path) -> None:
-    """Remove a stack's data directory, and what PostgreSQL keeps elsewhere for it."""
+    """Remove what a stack keeps in its data directory, and elsewhere for PostgreSQL; an empty directory goes too."""
     elsewhere = data_place(data_dir.absolute() / "postgres", unprivileged())
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(elsewhere)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(data_dir)
+    for name in ("postgres", "redis", "temporal", "logs"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(data_dir / name)
+    for name in ("state.json", "secrets.json", "lock", THROW_AWAY):
+        (data_dir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody keeps other files here
+        data_dir.rmdir()

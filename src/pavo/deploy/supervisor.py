@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pavo.deploy import state as state_file
 from pavo.deploy.embedded import Embedded
 from pavo.deploy.layout import Layout
+from pavo.deploy.logs import LogFile, tail
 from pavo.deploy.parts import Readiness, kind_of
 from pavo.deploy.processes import Child, Identity, spawn
 from pavo.deploy.state import PartState, StackState
@@ -102,17 +104,17 @@ class Supervisor:
 
     def _did_not_start(self, part: Running) -> Unavailable:
         log = self._layout.log(part.name)
-        return Unavailable(f"{part.name} did not get ready, its log is {log}.", dependency=part.name)
+        last = "\n".join(tail(log, 8))
+        return Unavailable(f"{part.name} did not get ready. The end of its log {log}:\n{last}", dependency=part.name)
 
     async def _keep(self, part: Running, begun: float) -> None:
         """The life of one part: start, wait for its death, start again."""
-        kind = kind_of(part.name)
-        await asyncio.to_thread(self._target.prepare, part.name)
-        for need in kind.needs:
+        for need in kind_of(part.name).needs:
             if need in self._parts:
                 await self._parts[need].ready.wait()
         while part.wanted:
-            self._spawn(part)
+            if not await self._begin(part):
+                continue
             assert part.child is not None
             if await self._get_ready(part):
                 await self._settle_once(part, begun)
@@ -122,6 +124,20 @@ class Supervisor:
             code = await asyncio.shield(part.child.exited)
             await self._before_restart(part, code, begun)
 
+    async def _begin(self, part: Running) -> bool:
+        """Start its process; False when the machine does not let us just now (a full disk), after a pause."""
+        try:
+            await asyncio.to_thread(self._target.prepare, part.name)
+            if part.wanted:
+                self._spawn(part)
+        except OSError as error:
+            if not part.ready.is_set():
+                raise
+            logger.warning("%s cannot be started: %s", part.name, error)
+            await asyncio.sleep(MAX_PAUSE_SECONDS)
+            return False
+        return part.wanted
+
     def _spawn(self, part: Running) -> None:
         part.state = "restarting" if part.restarts else "starting"
         self._on_start(part.name)
@@ -130,13 +146,15 @@ class Supervisor:
         self._save()
 
     async def _get_ready(self, part: Running) -> bool:
-        """Wait until the part is ready; False when it died instead."""
+        """Wait until the part is ready; False when it died instead, or hung and was killed."""
         assert part.child is not None
         announced = kind_of(part.name).readiness is Readiness.ANNOUNCED
         ready = part.child.announced.wait() if announced else self._probe(part.name)
         waiting = asyncio.create_task(ready)
         try:
-            await asyncio.wait({waiting, part.child.exited}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({waiting, part.child.exited}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                part.child.kill_group()
             return waiting.done() and not part.child.exited.done()
         finally:
             waiting.cancel()
@@ -144,7 +162,7 @@ class Supervisor:
                 await waiting
 
     async def _probe(self, name: str) -> None:
-        probe = self._target.probe(name)
+        probe = await asyncio.to_thread(self._target.probe, name)
         while not await probe():
             await asyncio.sleep(PROBE_SECONDS)
 
@@ -163,7 +181,10 @@ class Supervisor:
     async def _before_restart(self, part: Running, code: int, begun: float) -> None:
         if not part.ready.is_set() and part.restarts >= 3:
             raise self._did_not_start(part)
-        logger.warning("%s ended with code %s and is started again", part.name, code)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        logger.warning("%s %s and is started again", part.name, how)
+        with LogFile(self._layout.log(part.name)) as log:
+            log.write(f"[supervisor] {part.name} {how} and is started again".encode())
         part.state = "restarting"
         part.restarts += 1
         stable = time.monotonic() - part.started_at > STABLE_SECONDS
@@ -207,6 +228,19 @@ class Supervisor:
         part = self._parts[name]
         while part.state != "ready" or part.child is None or part.child.exited.done():
             await asyncio.sleep(PROBE_SECONDS)
+
+    def signal(self, name: str, number: int) -> int:
+        """Send a part a signal; answers its pid. From SIGKILL on it is not ready, until it is back.
+
+        Raises:
+            Unavailable: it does not run at the moment.
+        """
+        pid, part = self.pid(name), self._parts[name]
+        if number == signal.SIGKILL:
+            part.state = "restarting"
+        assert part.child is not None
+        part.child.signal(number)
+        return pid
 
     def kill_all(self) -> None:
         """SIGKILL everything at once."""
@@ -254,4 +288,7 @@ class Supervisor:
             self._target.urls,
             self._target.environment,
         )
-        state_file.write(self._layout, described)
+        try:
+            state_file.write(self._layout, described)
+        except OSError as error:  # a full disk must not end the supervision
+            logger.warning("The state file cannot be written: %s", error)
