@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from bench.arms.base import Arm
 from bench.arms.pavo import Pavo, moment
-from bench.http import load
+from bench.http import HttpError, load
 from bench.proc import Group, free_port, listens, until
 
 Figures = dict[str, float]
@@ -152,11 +152,25 @@ async def recovery(pavo: Pavo, rounds: int, tasks: int, seconds: float, number: 
         await _until_moved_on(pavo, running, signalled)
         for task in running:
             gaps += _gaps(await pavo.events(task), signalled, killed=number == signal.SIGKILL, step=seconds)
-            await pavo.call("DELETE", f"/api/tasks/{task}")
+            await _delete(pavo, task)
         await until(lambda: pavo.part("worker-1")["state"] == "ready", seconds=30, what="The worker's restart")
     if not gaps:
         raise RuntimeError("The signal hit no task.")
     return {"p50_ms": percentile(gaps, 0.5) * 1000, "p95_ms": percentile(gaps, 0.95) * 1000, "samples": len(gaps)}
+
+
+async def _delete(pavo: Pavo, task: str) -> None:
+    """Delete a task; right after a death the API may say that it is to be repeated."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            await pavo.call("DELETE", f"/api/tasks/{task}")
+        except HttpError as error:
+            if ": 503 " not in str(error) or time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
 
 
 async def _until_moved_on(pavo: Pavo, tasks: Sequence[str], since: float) -> None:
