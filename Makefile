@@ -24,7 +24,7 @@ check: $(STAMP)  ## style, types, imports, sizes
 	$(BIN)/python tools/check_size.py
 
 bench: $(STAMP)  ## Pavo and its peers on the same work
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ARGS)
 
 soak: $(STAMP)  ## the long fault tests
 	$(BIN)/python -m tests.faults.soak
