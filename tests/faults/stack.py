@@ -5,6 +5,7 @@ The processes are watched like the embedded stack's: one that dies is started ag
 
 import asyncio
 import contextlib
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -28,6 +29,7 @@ from temporalio.client import Client
 from pavo.kit import migrate
 from tests.faults.proxy import Link
 
+_LIBC = ctypes.CDLL(None)
 STORES = ("postgres", "redis", "temporal")
 ENTRY = "from pavo.config import load; from pavo.{0} import serve; serve(load())"
 RESTART_SECONDS = 0.2
@@ -105,6 +107,7 @@ class Part:
                 extra_groups=[] if self.user else None,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                preexec_fn=_die_with_the_tests if sys.platform.startswith("linux") else None,
             )
         for descriptor in pass_fds:
             os.close(descriptor)
@@ -401,6 +404,11 @@ class Stack:
     def log_text(self, name: str) -> str:
         """What a part wrote."""
         return self.parts[name].log.read_text(errors="replace")
+
+
+def _die_with_the_tests() -> None:
+    """Linux: a test run that is itself killed leaves no stack behind (PR_SET_PDEATHSIG)."""
+    _LIBC.prctl(1, signal.SIGKILL)
 
 
 async def _never() -> bool:

@@ -190,7 +190,7 @@ def translated() -> Generator[None, None, None]:
         if is_away(error):
             raise Unavailable("PostgreSQL does not answer as it should.", dependency="postgres") from error
         raise
-    except (psycopg.OperationalError, OSError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, OSError) as error:
         raise Unavailable("PostgreSQL cannot be reached.", dependency="postgres") from error
 
 

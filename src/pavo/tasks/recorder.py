@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from pavo.errors import AgentRefused, LeaseLost, PavoError
+from pavo.errors import AgentRefused, LeaseLost
 from pavo.kit.ending import end
 from pavo.kit.sql import Database, KeptConnection
 from pavo.tasks.lease import Recorded, StepRecord, record_steps
@@ -69,7 +69,7 @@ class StepRecorder:
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
         try:
             recorded = await record_steps(self._connection, [record for record, _ in group])
-        except psycopg.Error as error:
+        except psycopg.DataError as error:
             if len(group) > 1:
                 # One step that PostgreSQL cannot store must not harm the others of its group.
                 for single in group:
@@ -77,7 +77,7 @@ class StepRecorder:
                 return
             self._fail(group, AgentRefused(f"PostgreSQL cannot store this step: {error}"))
             return
-        except PavoError as error:
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for; the recorder itself goes on
             self._fail(group, error)
             return
         for record, future in group:
@@ -94,7 +94,7 @@ class StepRecorder:
             future.set_result(answer)
 
     @staticmethod
-    def _fail(group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]], error: PavoError) -> None:
+    def _fail(group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]], error: Exception) -> None:
         for _, future in group:
             if not future.done():
                 future.set_exception(error)
