@@ -1,5 +1,6 @@
 """The stores under supervision: killed ones come back with their data, stacks stay apart, root is dropped."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -40,6 +41,12 @@ async def count(stack: EmbeddedStack) -> int:
         row = await (await connection.execute("SELECT count(*) FROM kept")).fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def ping(stack: EmbeddedStack) -> None:
+    redis = Redis.from_url(stack.environment["REDIS_URL"])
+    assert await redis.ping()  # pyright: ignore[reportGeneralTypeIssues]
+    await redis.aclose()
 
 
 async def test_postgres_killed_comes_back_with_its_data_on_its_port(stores: EmbeddedStack) -> None:
@@ -97,7 +104,7 @@ async def test_a_part_can_be_held_down_and_started_again(stores: EmbeddedStack) 
     await stores.supervisor.stop_part("redis")
     assert [part.state for part in stores.supervisor.states() if part.name == "redis"] == ["stopped"]
     await stores.supervisor.start_part("redis")
-    await Redis.from_url(stores.environment["REDIS_URL"]).ping()
+    await ping(stores)
 
 
 async def test_one_stack_at_a_time_in_a_directory(stores: EmbeddedStack) -> None:
@@ -113,7 +120,7 @@ async def test_two_stacks_side_by_side_and_nothing_left(stores: EmbeddedStack, t
             stores.environment["DATABASE_URL"].split("@")
         )
         found = [Identity.of(other.supervisor.pid(name)) for name in STORES]
-        await Redis.from_url(other.environment["REDIS_URL"]).ping()
+        await ping(other)
     assert not any(identity is not None and identity.alive() for identity in found)
     assert await count(stores) == 1000
     remove_data(tmp_path / "other")
@@ -160,28 +167,31 @@ async def test_killing_the_supervisor_ends_every_part(tmp_path: Path) -> None:
     remove_data(folder)
 
 
-def python_for_others() -> str | None:
+def python_for_others(environment: dict[str, str]) -> str | None:
     """A Python that an unprivileged user may run, of this one's version."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
-        try:
-            done = subprocess.run([candidate, "-c", "pass"], user=65534, group=65534, extra_groups=[], check=False)
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return candidate
+        command = [candidate, "-c", "import redis.asyncio, psycopg, pavo.deploy.stack"]
+        with contextlib.suppress(OSError):
+            done = subprocess.run(
+                command, user=65534, group=65534, extra_groups=[], env=environment, cwd="/", check=False
+            )
+            if done.returncode == 0:
+                return candidate
     return None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as this user, who is not root, already")
 async def test_the_stores_run_without_root() -> None:
-    python = python_for_others()
-    if python is None:
-        pytest.skip(f"no Python {sys.version_info.major}.{sys.version_info.minor} that others than root may run")
-    packages = f"{ROOT / 'src'}:{sysconfig.get_path('purelib')}"
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": packages}
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, 65534, 65534)
+        # Before 3.11.3 the Redis client wants this package, which has become a part of Python.
+        (Path(folder) / "async_timeout.py").write_text("from asyncio import timeout as timeout\n")
+        packages = f"{ROOT / 'src'}:{sysconfig.get_path('purelib')}:{folder}"
+        environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": packages}
+        python = python_for_others(environment)
+        if python is None:
+            pytest.skip("no Python of this version that others than root may run")
         with subprocess.Popen(
             [python, "-c", PROGRAM, f"{folder}/data"],
             stdout=subprocess.PIPE,

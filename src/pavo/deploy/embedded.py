@@ -48,8 +48,8 @@ a shared cluster, and here is one tenant on its own machine; a stopped task is r
 soon as a person likes; connections would be cut every five minutes, which costs every client a reconnect."""
 
 FOREIGN = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHONDONTWRITEBYTECODE")
-"""Variables of a shell that is set up for other services (another database, Temporal Cloud): they stay outside. And
-parts may cache their bytecode, without which each start takes seconds longer."""
+"""Variables of a shell that is set up for other services (another database, Temporal Cloud) stay outside. And parts may
+cache their bytecode, without which each start takes seconds longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Whether a store answers."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import psycopg
@@ -60,7 +61,8 @@ async def port_answers(address: str) -> bool:
     except OSError:
         return False
     writer.close()
-    await writer.wait_closed()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
     return True
 
 

@@ -1,0 +1,135 @@
+"""`pavo up` and its companions, as people type them, with real parts."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from pavo.deploy.processes import Identity
+from pavo.deploy.state import find_api_url
+from tests.parts import free_port
+
+PAVO = [sys.executable, "-m", "pavo.cli.main"]
+START_SECONDS = 150
+
+
+def pavo(*words: str, data_dir: Path, expect: int = 0) -> str:
+    """Run a command; its output."""
+    environment = {**os.environ, "PAVO_DATA_DIR": str(data_dir), "NO_COLOR": "1", "DATABASE_URL": "postgresql://wrong"}
+    done = subprocess.run(
+        [*PAVO, *words], env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def status(data_dir: Path, expect: int = 0) -> dict[str, Any]:
+    return json.loads(pavo("status", "-o", "json", data_dir=data_dir, expect=expect))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A detached stack whose wanted port was taken."""
+    data_dir = tmp_path_factory.mktemp("up") / "data"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = pavo("up", "--detach", "--port", str(port), "--no-browser", data_dir=data_dir)
+    assert "API" in said and "pavo down" in said
+    assert f"Port {port} is taken" in (data_dir / "logs" / "supervisor.log").read_text()
+    yield data_dir
+    if find(data_dir):
+        pavo("down", data_dir=data_dir)
+    pavo("reset", "--yes", data_dir=data_dir)
+    assert not data_dir.exists()
+
+
+def find(data_dir: Path) -> bool:
+    return json.loads((data_dir / "state.json").read_text())["ready"]
+
+
+def test_status_has_the_documented_shape(stack: Path) -> None:
+    found = status(stack)
+    assert set(found) == {"parts", "urls", "data_dir"}
+    assert set(found["urls"]) == {"api", "ui", "docs", "temporal_ui"}
+    assert [part["name"] for part in found["parts"]] == ["postgres", "redis", "temporal", "api", "worker-1"]
+    for part in found["parts"]:
+        assert set(part) == {"name", "state", "pid", "address", "restarts", "log"}
+        assert part["state"] == "ready" and part["restarts"] == 0
+        assert Path(f"/proc/{part['pid']}").exists() or sys.platform != "linux"
+        assert Path(part["log"]).exists()
+    assert found["data_dir"] == str(stack)
+    assert find_api_url(stack) == found["urls"]["api"]
+    assert httpx2.get(found["urls"]["api"] + "/healthz").json() == {"ok": True}
+    assert httpx2.get(found["urls"]["docs"]).status_code == 200
+    assert httpx2.get(found["urls"]["temporal_ui"], follow_redirects=True).status_code == 200
+
+
+def test_a_second_up_is_refused_with_the_remedy(stack: Path) -> None:
+    said = pavo("up", data_dir=stack, expect=4)
+    assert "already" in said and "pavo down" in said and "Traceback" not in said
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("name", ["worker-1", "api"])
+def test_a_killed_part_is_back(stack: Path, name: str) -> None:
+    before = next(part for part in status(stack)["parts"] if part["name"] == name)
+    os.kill(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while True:
+        after = next(part for part in status(stack)["parts"] if part["name"] == name)
+        if after["state"] == "ready" and after["pid"] != before["pid"]:
+            break
+        assert time.monotonic() < deadline, after
+    assert after["restarts"] == before["restarts"] + 1
+    assert after["address"] == before["address"]
+    assert f"[supervisor] {name} was killed by signal 9" in pavo("logs", name, data_dir=stack)
+
+
+def test_logs_show_one_part_or_all(stack: Path) -> None:
+    assert "Worker ready" in pavo("logs", "worker-1", data_dir=stack)
+    every = pavo("logs", data_dir=stack)
+    assert "worker-1" in every and "supervisor" in every
+    assert "temporal" in pavo("logs", "nonsense", data_dir=stack, expect=3)
+
+
+def test_migrate_finds_nothing_to_do(stack: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    done = subprocess.run(
+        [*PAVO, "migrate", "--data-dir", str(stack)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "up to date" in done.stdout
+
+
+def test_down_leaves_no_process_and_reset_wants_a_yes(stack: Path) -> None:
+    running = [Identity.of(part["pid"]) for part in status(stack)["parts"]]
+    assert all(running)
+    pavo("reset", "--yes", data_dir=stack, expect=2)
+    pavo("down", data_dir=stack)
+    assert not any(identity is not None and identity.alive() for identity in running)
+    after = status(stack, expect=1)
+    assert {part["state"] for part in after["parts"]} == {"stopped"}
+    assert {part["pid"] for part in after["parts"]} == {None}
+    pavo("down", data_dir=stack)
+    assert "--yes" in pavo("reset", data_dir=stack, expect=2)
+
+
+def test_doctor_reports_each_check(stack: Path) -> None:
+    found = json.loads(pavo("doctor", "-o", "json", data_dir=stack))
+    assert {"Python", "PostgreSQL", "Valkey", "Temporal"} <= {check["name"] for check in found["checks"]}
+
+
+def test_wrong_words_exit_2_and_suggest(stack: Path) -> None:
+    assert "status" in pavo("statsu", data_dir=stack, expect=2)
+    assert "at least one" in pavo("up", "--workers", "0", data_dir=stack, expect=2)
+    assert "pavo up" in pavo("status", data_dir=stack / "nowhere", expect=3)
