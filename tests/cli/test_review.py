@@ -1,0 +1,104 @@
+"""What people type: options, comments, and what a timeline proves."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pavo.cli.demo import survival
+from pavo.cli.follow import steps_text
+from pavo.cli.review import comment_of
+from pavo.cli.tasks import options_of
+from pavo.errors import InvalidInput
+from pavo.tasks.schemas import EventOut
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_options_are_json_where_they_read_as_such() -> None:
+    assert options_of(
+        ["steps=30", "seconds=0.5", "on=true", "who=Ada", "url=http://a/?b=c", "none=null", "empty="]
+    ) == {
+        "steps": 30,
+        "seconds": 0.5,
+        "on": True,
+        "who": "Ada",
+        "url": "http://a/?b=c",
+        "none": None,
+        "empty": "",
+    }
+
+
+@pytest.mark.parametrize("pair", ["steps", "=3", "", " =3"])
+def test_an_option_without_a_name_or_value_is_refused(pair: str) -> None:
+    with pytest.raises(InvalidInput):
+        options_of([pair])
+
+
+@pytest.mark.parametrize(
+    ("line", "comment"),
+    [
+        ("2: shorter", (2, "shorter")),
+        (" 12 :x", (12, "x")),
+        ("shorter", (None, "shorter")),
+        ("2:", (None, "2:")),
+        ("Note: shorter", (None, "Note: shorter")),
+        ("²: x", (None, "²: x")),
+    ],
+)
+def test_a_comment_names_its_step(line: str, comment: tuple[int | None, str]) -> None:
+    assert comment_of(line) == comment
+
+
+@given(st.text())
+def test_any_line_is_a_comment(line: str) -> None:
+    step, text = comment_of(line)
+    assert text == text.strip() and (step is None or step >= 0)
+
+
+def test_progress_is_aligned() -> None:
+    assert steps_text(7, 200) == "  7 of 200 steps"
+    assert steps_text(7, None) == "7 steps"
+
+
+def _timeline(*types: str | int) -> list[EventOut]:
+    """Events numbered from 1; a number is the tick of that step, "r3" a recovery behind step 3."""
+    found: list[EventOut] = []
+    for seq, kind in enumerate(types, 1):
+        at = NOW + timedelta(seconds=seq)
+        if isinstance(kind, int):
+            found.append(EventOut.model_validate({"seq": seq, "type": "tick", "at": at, "step": kind}))
+        elif kind[0] == "r" and kind[1:].isdigit():
+            found.append(EventOut.model_validate({"seq": seq, "type": "recovered", "at": at, "step": int(kind[1:])}))
+        else:
+            found.append(EventOut.model_validate({"seq": seq, "type": kind, "at": at}))
+    return found
+
+
+def test_a_run_that_went_on_behind_its_recorded_step_survived() -> None:
+    found = survival(_timeline("stage", 1, 2, "r2", 3, 4, "report"), 4, NOW + timedelta(seconds=3), done=True)
+    assert found.ok
+    assert (found.recovered_at, found.seconds, found.recorded, found.events) == (2, 2.0, 4, 7)
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        (1, 2, "r2", 3),  # a step is missing
+        (1, 2, "r2", 2, 3, 4),  # one came twice
+        (1, 2, "r2", 4, 3),  # out of order
+        (1, 2, 3, 4),  # nothing was survived
+        (1, 2, "r1", 3, 4),  # it says that it went on behind another step
+        (1, 2, 3, 4, "r4"),
+    ],
+)
+def test_anything_else_did_not(types: tuple[str | int, ...]) -> None:
+    assert not survival(_timeline(*types), 4, NOW, done=True).ok
+
+
+def test_a_gap_in_the_numbers_or_an_unfinished_task_is_told() -> None:
+    events = _timeline(1, "r1", 2)
+    assert not survival(events, 2, NOW, done=False).ok
+    events[2].seq = 4
+    assert not survival(events, 2, NOW, done=True).gapless

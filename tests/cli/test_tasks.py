@@ -1,0 +1,206 @@
+"""`pavo run` and `pavo task …` as a user types them, against a real API and worker."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.parts import free_port
+
+PAVO = [sys.executable, "-m", "pavo.cli.main"]
+FAST = ["--option", "steps=12", "--option", "step_seconds=0.01"]
+
+
+class Pavo:
+    """Runs the command against one API as one user."""
+
+    def __init__(self, url: str) -> None:
+        clean = {k: v for k, v in os.environ.items() if k not in ("PAVO_TOKEN", "NO_COLOR", "FORCE_COLOR")}
+        self.environment = {**clean, "PAVO_URL": url, "PAVO_USER": "cli@example.com", "TERM": "xterm-256color"}
+
+    def __call__(self, *words: str, code: int = 0, **more: Any) -> str:
+        done = subprocess.run([*PAVO, *words], env=self.environment, capture_output=True, text=True, timeout=60, **more)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout if code in (0, 1) and done.stdout else done.stdout + done.stderr
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        return json.loads(self(*words, "-o", "json", code=code))
+
+
+@pytest.fixture(scope="session")
+def pavo(stack: str) -> Pavo:
+    return Pavo(stack)
+
+
+def waiting(pavo: Pavo, *words: str) -> dict[str, Any]:
+    """A task whose plan waits for review."""
+    found = pavo.json("run", "A plan to review", *FAST, *words)
+    assert found["task"]["stage"] == "WAIT_RFC" and found["report"] is None
+    return found
+
+
+def test_run_to_the_report_without_a_terminal(pavo: Pavo) -> None:
+    told = pavo("run", "Analyze churn drivers", "--accept", *FAST)
+    assert "Plan v1" in told and "12 of 12 steps" in told and "Done: 12 steps recorded" in told
+    assert "\x1b" not in told
+    assert all(line == line.rstrip() for line in told.splitlines())
+
+
+def test_run_as_json(pavo: Pavo) -> None:
+    found = pavo.json("run", "As JSON", "--accept", *FAST)
+    assert found["task"]["stage"] == "DONE" and found["plan"]["status"] == "ACCEPTED"
+    assert found["report"]["kind"] == "REPORT"
+    assert pavo("task", "report", found["task"]["id"]).startswith("# As JSON\n")
+
+
+def test_without_a_terminal_the_plan_is_printed_and_the_command_that_accepts_it(pavo: Pavo) -> None:
+    told = pavo("run", "Wait for me", *FAST)
+    line = next(line for line in told.splitlines() if "pavo task accept" in line)
+    words = line[line.index("task accept") :].split()
+    assert "Plan accepted" in pavo(*words)
+    assert "Done: 12 steps recorded" in pavo("task", "watch", words[2])
+    pavo(*words)  # once more changes nothing
+
+
+def test_review_with_feedback_from_the_shell(pavo: Pavo) -> None:
+    found = waiting(pavo)
+    task = found["task"]["id"]
+    pavo("task", "feedback", task, "Look at the small customers", "--step", "2")
+    assert "no revision has answered" in pavo("task", "accept", task, code=4)
+    assert pavo.json("task", "feedback", task, "And be short", "--done")["answer"]["outcome"] == "revising"
+    told = pavo("task", "watch", task)
+    assert "waits for you" in told
+    assert "Look at the small customers" in pavo("task", "plan", task)
+    assert "Worked into step 2" in pavo("task", "plan", task, "--version", "1")
+    pavo("task", "accept", task, "--hash", found["task"]["plan"]["hash"], code=4)
+    assert pavo.json("task", "accept", task)["outcome"] == "accepted"
+    pavo("task", "watch", task)
+    assert pavo.json("task", "show", task)["stage"] == "DONE"
+
+
+def test_stop_and_resume(pavo: Pavo) -> None:
+    task = waiting(pavo)["task"]["id"]
+    receipt = pavo.json("task", "stop", task)["receipt"]
+    assert receipt["stage"] == "WAIT_RFC"
+    assert "Stopped" in pavo("task", "watch", task)
+    assert "Goes on" in pavo("task", "resume", task)
+    assert "waits for you" in pavo("task", "watch", task)
+    assert "Stopped behind step 0" in pavo("task", "stop", task)
+
+
+def test_a_failed_task_is_exit_code_1_and_says_why(pavo: Pavo) -> None:
+    told = pavo("run", "Fails", "--accept", *FAST, "--option", "fail_at=3", code=1)
+    assert "is tried again" in told and "fail_at" in told and "pavo task resume" in told
+
+
+def test_events_as_json_lines(pavo: Pavo) -> None:
+    task = pavo.json("run", "Events", "--accept", *FAST)["task"]["id"]
+    lines = [json.loads(line) for line in pavo("task", "watch", task, "-o", "json").splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["step"] for line in lines if line["type"] == "tick"] == list(range(1, 13))
+    assert len(pavo("task", "watch", task, "--after", str(len(lines) - 2)).splitlines()) == 2
+
+
+def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
+    task = waiting(pavo)["task"]["id"]
+    assert pavo.json("task", "show", "last")["id"] == task
+    assert pavo.json("task", "show", task[-12:])["id"] == task
+    assert task in pavo("task", "list", "--stage", "wait_rfc")
+    assert [item["id"] for item in pavo.json("task", "list", "--limit", "1")["items"]] == [task]
+    assert pavo.json("task", "delete", task)["deleted"] == task
+    pavo("task", "show", task, code=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["task", "show", str(uuid.uuid4())], 3, "no task"),
+        (["task", "show", "x"], 2, "too short"),
+        (["task", "list", "--stage", "NEVER"], 2, "NEVER"),
+        (["task", "shw"], 2, 'Did you mean "show"'),
+        (["run"], 2, "--title"),
+        (["run", " "], 2, "title"),
+        (["run", "x", "--option", "steps"], 2, "NAME=VALUE"),
+        (["run", "x", "--option", "stepz=1"], 2, "stepz"),
+        (["run", "x", "--agent", "no-such-agent"], 2, "no-such-agent"),
+        (["run", "x", "--prompt", "/no/such/file"], 2, "/no/such/file"),
+        (["task", "list", "--url", "nowhere"], 2, "no address"),
+    ],
+)
+def test_errors_name_cause_and_exit_code(pavo: Pavo, words: Sequence[str], code: int, told: str) -> None:
+    said = pavo(*words, code=code)
+    assert told in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_no_api_is_exit_code_5(pavo: Pavo) -> None:
+    assert "pavo up" in pavo("task", "list", "--url", f"http://127.0.0.1:{free_port()}", code=5)
+
+
+class Terminal:
+    """The command on a pseudo-terminal: what it shows, and what a person types."""
+
+    def __init__(self, pavo: Pavo, *words: str) -> None:
+        master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [*PAVO, *words], env=pavo.environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.master, self.seen = master, ""
+
+    async def until(self, text: str, seconds: float = 40) -> None:
+        """Read until it shows this, behind what was waited for before."""
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen
+            try:
+                self.seen += (await asyncio.to_thread(os.read, self.master, 65536)).decode(errors="replace")
+            except OSError:  # the other side is closed
+                assert text in self.seen, self.seen
+        self.seen = self.seen.partition(text)[2]
+
+    def type(self, line: str) -> None:
+        os.write(self.master, line.encode())
+
+    async def end(self) -> int:
+        code = await asyncio.to_thread(self.process.wait, 30)
+        os.close(self.master)
+        return code
+
+
+async def test_a_person_comments_and_accepts(pavo: Pavo) -> None:
+    terminal = Terminal(pavo, "run", "On a terminal", *FAST)
+    await terminal.until("Plan v1")
+    await terminal.until("ater")
+    terminal.type("f\n")
+    await terminal.until("›")
+    terminal.type("2: Ask support too\n")
+    await terminal.until("›")
+    terminal.type("\n")
+    await terminal.until("Plan v2")
+    await terminal.until("Worked into step 2")
+    await terminal.until("ater")
+    terminal.type("a\n")
+    await terminal.until("Plan v2 accepted")
+    await terminal.until("12 of 12 steps")
+    await terminal.until("Done: 12 steps recorded")
+    assert await terminal.end() == 0
+
+
+async def test_ctrl_c_detaches_and_the_task_goes_on(pavo: Pavo) -> None:
+    terminal = Terminal(pavo, "run", "Detach", "--accept", "--option", "steps=200", "--option", "step_seconds=0.02")
+    await terminal.until("of 200 steps")
+    terminal.process.send_signal(signal.SIGINT)
+    await terminal.until("goes on without you")
+    await terminal.until("pavo task stop ")
+    assert await terminal.end() == 130
+    assert pavo.json("task", "show", "last")["stage"] in ("EXECUTING", "DONE")
+    pavo("task", "stop", "last")
