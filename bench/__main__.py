@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
+from redis.exceptions import RedisError
 
 from bench import measure, proc, report
 from bench.arms import restate
@@ -102,7 +103,7 @@ class Bench:
         """One that fails must not cost the figures of the others; its aim then says "not measured"."""
         try:
             yield
-        except (RuntimeError, OSError, TimeoutError, EOFError) as error:
+        except (RuntimeError, OSError, TimeoutError, EOFError, RedisError) as error:
             self.results.absent[what] = f"{type(error).__name__}: {error}".partition("\n")[0]
             _say(f"{what} failed: {type(error).__name__}: {error}")
 

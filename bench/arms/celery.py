@@ -67,7 +67,7 @@ class Celery(Arm):
             "--without-mingle",
         ]
         self.group.start(worker, env={"BENCH_REDIS": url}, log="celery")
-        self._redis = Redis.from_url(url)
+        self._redis = Redis.from_url(url, socket_timeout=None)
         await asyncio.wait_for(self.burst(4, 2), 60)
 
     async def burst(self, tasks: int, steps: int) -> None:
