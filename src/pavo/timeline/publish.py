@@ -84,3 +84,7 @@ class Publisher:
             if not self._away:
                 logger.warning("Redis is away, viewers read from PostgreSQL until it is back: %s", error)
             self._away = True
+        except Exception:
+            logger.exception("Publishing failed in an unforeseen way; viewers read from PostgreSQL")
+            await self._redis.connection_pool.disconnect()
+            self._away = True
