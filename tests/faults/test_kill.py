@@ -55,7 +55,7 @@ async def test_each_part_dies_alone(stack: Stack) -> None:
 
 async def test_parts_die_at_random(stack: Stack) -> None:
     rng = seeded("kill at random")
-    victims = [rng.choice(PARTS) for _ in range(4)]
+    victims = [rng.choice(PARTS) for _ in range(3)]
     await kill_while_running(stack, rng, victims, tasks=20, viewers=50, steps=80, seconds=0.1)
 
 

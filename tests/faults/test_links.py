@@ -48,7 +48,7 @@ async def disturb(
             await driver.verify(ids, steps, watching, seconds=150)
             print(f"faults {harmed}; {driver.statuses}, {driver.lost} lost, slowest {slowest:.1f} s")
             assert len(harmed) == len(set(faults))
-            assert sum(count > 0 for count in harmed.values()) >= len(harmed) - 1, harmed
+            assert all(harmed.values()), harmed
         finally:
             await asyncio.gather(*(viewer.cancel() for viewer in watching))
 
@@ -82,7 +82,7 @@ async def poke(driver: Driver, ids: list[str], extra: list[str]) -> float:
 async def test_link_misbehaves(stack: Stack, name: str) -> None:
     rng = seeded(f"link {name}")
     modes = rng.sample(MODES, len(MODES))
-    await disturb(stack, rng, [(name, mode) for mode in modes], tasks=3, steps=100, held_seconds=0.8)
+    await disturb(stack, rng, [(name, mode) for mode in modes], tasks=3, steps=80, held_seconds=0.8)
 
 
 async def test_api_answers_503_while_postgres_is_away(stack: Stack) -> None:
@@ -101,11 +101,11 @@ async def test_api_answers_503_while_postgres_is_away(stack: Stack) -> None:
 async def test_a_dead_link_is_noticed(stack: Stack) -> None:
     """A worker whose answers from PostgreSQL never come goes on by itself once a new connection works."""
     async with Driver(stack) as driver:
-        task = await driver.create(150, 0.05)
+        task = await driver.create(100, 0.05)
         await driver.start(task)
         before = await progress(stack)
         await until(lambda: moved(stack, before + 5), 30, "steps")
         await stack.links["worker-postgres"].switch(Mode.HALF_OPEN)
         await until(lambda: asyncio.sleep(2, True), 5, "silence")
         await stack.links["worker-postgres"].switch(Mode.CUT)
-        await driver.verify([task], 150)
+        await driver.verify([task], 100)

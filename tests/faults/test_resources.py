@@ -23,7 +23,7 @@ DISK_MB = 160
 async def locked_table(stack: Stack, seconds: float) -> None:
     """An exclusive lock on `tasks` for a while: requests are answered 503, then all goes on."""
     async with Driver(stack) as driver:
-        task = await driver.create(200, 0.05)
+        task = await driver.create(100, 0.05)
         await driver.start(task)
         await driver.wait(task, lambda view: view["steps"] > 3, "steps")
         connection = await psycopg.AsyncConnection.connect(stack.database_url)
@@ -38,7 +38,7 @@ async def locked_table(stack: Stack, seconds: float) -> None:
                 )
                 codes |= {answer.status_code for answer in answers}
             assert 503 in codes
-        await driver.verify([task], 200)
+        await driver.verify([task], 100)
         print(f"answers during the lock: {codes}")
 
 

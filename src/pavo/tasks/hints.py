@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from pavo.tasks.attempt import Attempts
+from pavo.timeline.publish import REDIS_AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ async def listen_for_hints(redis: Redis, attempts: Attempts) -> None:
                 async for message in messages:
                     if message["type"] == "message":
                         attempts.hint(uuid.UUID(bytes(message["data"]).decode()))
-        except (RedisError, OSError, ValueError) as error:
+        except (*REDIS_AWAY, ValueError) as error:
             logger.info("No stop hints for the moment: %s", error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, MAX_PAUSE_SECONDS)

@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
@@ -29,7 +28,7 @@ from pavo.tasks.repository import TaskView
 from pavo.tasks.schemas import TaskCreate
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
-from pavo.timeline.publish import Publisher
+from pavo.timeline.publish import REDIS_AWAY, Publisher
 
 logger = logging.getLogger(__name__)
 
@@ -235,7 +234,7 @@ class TaskService:
             async with self._database.transaction() as session:
                 await lease.hint_stop(session, task_id)
             await self._redis.publish(STOP_CHANNEL, str(task_id))
-        except (Unavailable, RedisError, OSError) as error:
+        except (Unavailable, *REDIS_AWAY) as error:
             logger.info("The stop of task %s goes without its hint: %s", task_id, error)
 
     async def delete(self, who: Identity, task_id: uuid.UUID) -> None:

@@ -15,13 +15,12 @@ from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from pavo.errors import Unavailable
 from pavo.kit.ending import end
 from pavo.kit.sql import Database
 from pavo.timeline import repository
-from pavo.timeline.publish import CLOSED_CHANNEL, channel
+from pavo.timeline.publish import CLOSED_CHANNEL, REDIS_AWAY, channel
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class Follower:
     async def close(self) -> None:
         """End listening; viewers are woken and end."""
         await end(*self._tasks)
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*REDIS_AWAY):
             await self._pubsub.aclose()
 
     async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncIterator[list[tuple[int, bytes]]]:
@@ -162,7 +161,7 @@ class Follower:
             confirmed = self._subscribed[timeline_id] = asyncio.Event()
             try:
                 await self._pubsub.subscribe(channel(timeline_id))
-            except (RedisError, OSError):
+            except REDIS_AWAY:
                 return
         if not self._connected:
             return
@@ -176,7 +175,7 @@ class Follower:
             return
         del self._viewers[viewer.timeline_id]
         self._subscribed.pop(viewer.timeline_id, None)
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*REDIS_AWAY):
             await self._pubsub.unsubscribe(channel(viewer.timeline_id))
 
     async def _listen(self) -> None:
@@ -190,7 +189,7 @@ class Follower:
                 messages = cast("AsyncIterator[dict[str, Any]]", self._pubsub.listen())
                 async for message in messages:
                     self._take(message)
-            except (RedisError, OSError) as error:
+            except REDIS_AWAY as error:
                 if self._connected:
                     logger.warning("Redis is away, following PostgreSQL by polling: %s", error)
                 self._connected = False

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -12,6 +13,9 @@ from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
 
+REDIS_AWAY: Final = (RedisError, OSError, RuntimeError)
+"""What says that Redis is away. RuntimeError: uvloop's, for a write to a connection that was reset a moment ago; redis-py
+lets it pass, and it would end whoever publishes or listens for good."""
 MAX_WAITING = 20_000
 """Events waiting for Redis at most; beyond it the oldest are dropped, for viewers fetch what they miss."""
 
@@ -79,7 +83,7 @@ class Publisher:
                         pipe.publish(CLOSED_CHANNEL, str(event.timeline_id))
                 await pipe.execute()
             self._away = False
-        except (RedisError, OSError) as error:
+        except REDIS_AWAY as error:
             # Not put back: an event that arrives late and out of order helps nobody, PostgreSQL has it.
             if not self._away:
                 logger.warning("Redis is away, viewers read from PostgreSQL until it is back: %s", error)
