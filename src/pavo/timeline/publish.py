@@ -14,8 +14,8 @@ from pavo.timeline.domain import Event
 logger = logging.getLogger(__name__)
 
 REDIS_AWAY: Final = (RedisError, OSError, RuntimeError)
-"""What says that Redis is away. RuntimeError: uvloop's, for a write to a connection that was reset a moment ago; redis-py
-lets it pass, and it would end whoever publishes or listens for good."""
+"""What says that Redis is away. RuntimeError: uvloop's, for a write to a connection that was reset a moment ago;
+redis-py lets it pass, and it would end whoever publishes or listens for good."""
 MAX_WAITING = 20_000
 """Events waiting for Redis at most; beyond it the oldest are dropped, for viewers fetch what they miss."""
 
