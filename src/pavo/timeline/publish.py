@@ -89,6 +89,7 @@ class Publisher:
                 logger.warning("Redis is away, viewers read from PostgreSQL until it is back: %s", error)
             self._away = True
         except Exception:
+            # Logged and not raised: this loop serves every task of the process, and it may not end.
             logger.exception("Publishing failed in an unforeseen way; viewers read from PostgreSQL")
             await self._redis.connection_pool.disconnect()
             self._away = True
