@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from pavo.deploy.embedded import RETENTION, clear_stale_pid
+from pavo.deploy.components.dev_server import RETENTION
+from pavo.deploy.components.postgres import clear_stale_pid
 from pavo.deploy.processes import Identity
 from pavo.deploy.stack import STORES, EmbeddedStack, remove_data
 from pavo.deploy.state import running

@@ -1,6 +1,6 @@
-"""What a part of the stack is, whatever runs it: embedded processes today, other targets later."""
+"""What a part of the stack is, whatever runs it: processes on this machine, containers, a cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,8 @@ class Readiness(StrEnum):
     """PING is answered."""
     TEMPORAL_HEALTH = "temporal_health"
     """The frontend's health check says SERVING, and the namespace exists."""
+    HTTP = "http"
+    """It answers HTTP."""
     ANNOUNCED = "announced"
     """The process wrote READY (see `kit.ready`)."""
 
@@ -31,7 +33,7 @@ class Part:
     drain_seconds: float
     """For a clean end after SIGTERM; then it is killed."""
     replicated: bool = False
-    """Whether several run side by side, named `name-1`, `name-2`, …"""
+    """Whether several may run side by side: `worker-1`, `worker-2`, …; `api`, `api-2`, …"""
     reads: tuple[str, ...] = ()
     """Environment variables that it takes its connections from."""
 
@@ -43,8 +45,9 @@ PARTS = {
     for part in (
         Part("postgres", (), Readiness.POSTGRES_LOGIN, 10.0),
         Part("redis", (), Readiness.REDIS_PING, 5.0),
-        Part("temporal", (), Readiness.TEMPORAL_HEALTH, 5.0),
-        Part("api", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 8.0, reads=STORES),
+        Part("temporal", ("postgres",), Readiness.TEMPORAL_HEALTH, 5.0),
+        Part("temporal-ui", ("temporal",), Readiness.HTTP, 5.0),
+        Part("api", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 8.0, replicated=True, reads=STORES),
         Part("worker", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 15.0, replicated=True, reads=STORES),
     )
 }
@@ -65,11 +68,16 @@ def kind_of(name: str) -> Part:
     return PARTS[kind]
 
 
-def names_of(kinds: Iterable[str], workers: int) -> list[str]:
-    """The processes' names of a selection of parts, in reading order."""
+def names_of(kinds: Iterable[str], counts: Mapping[str, int]) -> list[str]:
+    """The processes' names of a selection of parts, in reading order; `counts` of those that are replicated."""
     wanted = {kind_of(kind).name for kind in kinds}
     names: list[str] = []
     for part in PARTS.values():
         if part.name in wanted:
-            names += [f"{part.name}-{n + 1}" for n in range(workers)] if part.replicated else [part.name]
+            names += [_numbered(part, number) for number in range(1, counts.get(part.name, 1) + 1)]
     return names
+
+
+def _numbered(part: Part, number: int) -> str:
+    """The first API is just `api`, as it mostly is the only one; workers are counted from the first."""
+    return part.name if not part.replicated or (part.name == "api" and number == 1) else f"{part.name}-{number}"

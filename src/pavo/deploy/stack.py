@@ -1,4 +1,4 @@
-"""One embedded stack: its data directory, its lock, and its supervisor. For `pavo up`, for tests and benches alike."""
+"""One stack on this machine: its data directory, its lock, and its supervisor. For commands, tests and benches."""
 
 import contextlib
 import fcntl
@@ -8,15 +8,18 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from pavo.deploy import state as state_file
-from pavo.deploy.embedded import Embedded, Options, Ports
+from pavo.deploy.components.base import Options
+from pavo.deploy.components.postgres import postgres_place
+from pavo.deploy.embedded import embedded
 from pavo.deploy.layout import Layout
-from pavo.deploy.parts import PARTS, names_of
-from pavo.deploy.privileges import data_place, unprivileged
+from pavo.deploy.parts import names_of
+from pavo.deploy.privileges import unprivileged
 from pavo.deploy.processes import Identity
 from pavo.deploy.supervisor import Supervisor
+from pavo.deploy.target import Ports, Target
 from pavo.errors import ConfigurationError, Conflict
 
 STORES = ("postgres", "redis", "temporal")
@@ -24,15 +27,15 @@ THROW_AWAY = ".throw-away"
 """A file that marks a temporary data directory, which `pavo up` removes at its end."""
 
 
-class EmbeddedStack:
-    """Runs PostgreSQL, Valkey, Temporal and Pavo's own processes on this machine.
+class LocalStack:
+    """Runs a target's parts on this machine.
 
-    `async with EmbeddedStack(folder, ephemeral=True) as stack:` starts everything and leaves nothing running.
+    `async with stack:` starts everything and leaves nothing running.
 
     Args:
         data_dir: where everything is kept; one stack at a time.
-        ephemeral: throw-away data: quicker, and not safe against power loss.
-        parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
+        build: the target, once the data directory is ours.
+        parts: which kinds of parts to run; without, all that the target has.
         extra: environment for single parts, by name.
 
     Raises:
@@ -42,27 +45,23 @@ class EmbeddedStack:
     def __init__(
         self,
         data_dir: Path,
+        build: Callable[[Layout], Target],
         *,
-        ephemeral: bool = False,
-        parts: Sequence[str] = tuple(PARTS),
-        workers: int = 1,
-        port: int = 0,
-        allow_file_origin: bool = False,
+        parts: Sequence[str] | None = None,
         extra: Mapping[str, Mapping[str, str]] | None = None,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
         on_start: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.layout = Layout(data_dir.absolute())
-        self._options = Options(port, workers, ephemeral, allow_file_origin)
-        self._names = names_of(parts, workers)
+        self._build, self._parts = build, parts
         self._extra = extra or {}
         self._on_ready, self._on_start = on_ready, on_start
         self._lock: IO[str] | None = None
-        self._target: Embedded | None = None
+        self._target: Target | None = None
         self._supervisor: Supervisor | None = None
 
     @property
-    def target(self) -> Embedded:
+    def target(self) -> Target:
         """Launches and addresses; there once the stack was started."""
         assert self._target is not None
         return self._target
@@ -88,11 +87,12 @@ class EmbeddedStack:
         self._take_lock()
         try:
             await end_orphans(self.layout)
-            self._target = Embedded(self.layout, self._options, Ports.choose(self._options.port))
+            self._target = self._build(self.layout)
+            counts = {"api": self._target.options.apis, "worker": self._target.options.workers}
             self._supervisor = Supervisor(
                 self.layout,
                 self._target,
-                self._names,
+                names_of(self._parts or tuple(self._target.components), counts),
                 on_ready=self._on_ready,
                 on_start=self._on_start,
                 extra=self._extra,
@@ -110,7 +110,7 @@ class EmbeddedStack:
             self._lock.close()
             self._lock = None
 
-    async def __aenter__(self) -> "EmbeddedStack":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -153,6 +153,40 @@ class EmbeddedStack:
         self._lock = lock
 
 
+class EmbeddedStack(LocalStack):
+    """PostgreSQL, Valkey, Temporal's development server and Pavo's own processes, all from wheels.
+
+    Args:
+        ephemeral: throw-away data: quicker, and not safe against power loss.
+        parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
+        port: of the API; 0 for any.
+        extra, on_ready, on_start: as for every stack.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        ephemeral: bool = False,
+        parts: Sequence[str] | None = None,
+        workers: int = 1,
+        port: int = 0,
+        allow_file_origin: bool = False,
+        extra: Mapping[str, Mapping[str, str]] | None = None,
+        on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
+        on_start: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        options = Options(port, workers, ephemeral=ephemeral, allow_file_origin=allow_file_origin)
+        super().__init__(
+            data_dir,
+            lambda layout: embedded(layout, options, Ports.choose(options.port)),
+            parts=parts,
+            extra=extra,
+            on_ready=on_ready,
+            on_start=on_start,
+        )
+
+
 async def end_orphans(layout: Layout) -> int:
     """End what a supervisor that was killed may have left behind; answers how many processes that were."""
     state = state_file.read(layout.root)
@@ -167,7 +201,7 @@ async def end_orphans(layout: Layout) -> int:
 
 def remove_data(data_dir: Path) -> None:
     """Remove what a stack keeps in its data directory, and elsewhere for PostgreSQL; an empty directory goes too."""
-    elsewhere = data_place(data_dir.absolute() / "postgres", unprivileged())
+    elsewhere = postgres_place(Layout(data_dir.absolute()), unprivileged())
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(elsewhere)
     for name in ("postgres", "redis", "temporal", "logs"):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class StackState:
     urls: Urls
     environment: dict[str, str]
     """How to reach the parts: DATABASE_URL and so on; with passwords, so the file is private."""
+    target: str = "embedded"
+    versions: dict[str, str] = field(default_factory=dict[str, str])
+    """What runs, by kind of part."""
 
     def public(self) -> dict[str, Any]:
         """What `pavo status -o json` shows."""

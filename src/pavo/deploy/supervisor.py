@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pavo.deploy import state as state_file
-from pavo.deploy.embedded import Embedded
 from pavo.deploy.layout import Layout
 from pavo.deploy.logs import LogFile, tail
 from pavo.deploy.parts import Readiness, kind_of
 from pavo.deploy.processes import Child, Identity, spawn
 from pavo.deploy.state import PartState, StackState
+from pavo.deploy.target import Target
 from pavo.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Supervisor:
     def __init__(
         self,
         layout: Layout,
-        target: Embedded,
+        target: Target,
         names: Sequence[str],
         *,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
@@ -109,9 +109,8 @@ class Supervisor:
 
     async def _keep(self, part: Running, begun: float) -> None:
         """The life of one part: start, wait for its death, start again."""
-        for need in kind_of(part.name).needs:
-            if need in self._parts:
-                await self._parts[need].ready.wait()
+        for need in self._needed(part.name):
+            await need.ready.wait()
         while part.wanted:
             if not await self._begin(part):
                 continue
@@ -127,7 +126,7 @@ class Supervisor:
     async def _begin(self, part: Running) -> bool:
         """Start its process; False when the machine does not let us just now (a full disk), after a pause."""
         try:
-            await asyncio.to_thread(self._target.prepare, part.name)
+            await asyncio.to_thread(self._target.component(part.name).prepare)
             if part.wanted:
                 self._spawn(part)
         except OSError as error:
@@ -169,9 +168,7 @@ class Supervisor:
     async def _settle_once(self, part: Running, begun: float) -> None:
         first = not part.ready.is_set()
         if first:
-            if part.name == "postgres":
-                await asyncio.to_thread(self._target.settle_database)
-            await self._target.settle(part.name)
+            await self._target.component(part.name).settle()
         part.state = "ready"
         part.ready.set()
         self._save()
@@ -196,18 +193,25 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End the parts in order: first what works, then what it works on. Nothing is left when this returns."""
-        stores = [part for part in self._parts.values() if not kind_of(part.name).needs]
-        own = [part for part in self._parts.values() if kind_of(part.name).needs]
-        for group in (own, stores):
-            await asyncio.gather(*(self.stop_part(part.name) for part in group))
+        left = set(self._parts)
+        while left:
+            needed = {need.name for name in left for need in self._needed(name)}
+            free = left - needed
+            await asyncio.gather(*(self.stop_part(name) for name in free))
+            left -= free
         self._save()
+
+    def _needed(self, name: str) -> list[Running]:
+        """The parts that must be ready before this one."""
+        kinds = self._target.needs(name)
+        return [part for part in self._parts.values() if kind_of(part.name).name in kinds]
 
     async def stop_part(self, name: str) -> None:
         """End one part and leave it ended."""
         part = self._parts[name]
         part.wanted = False
         if part.child is not None and not part.child.exited.done():
-            await part.child.end(self._target.stop_signal(name), kind_of(name).drain_seconds)
+            await part.child.end(self._target.component(name).stop_signal, kind_of(name).drain_seconds)
         if part.keeper is not None:
             part.keeper.cancel()
             await asyncio.gather(part.keeper, return_exceptions=True)
@@ -287,6 +291,8 @@ class Supervisor:
             self.states(),
             self._target.urls,
             self._target.environment,
+            self._target.name,
+            dict(self._target.versions),
         )
         try:
             state_file.write(self._layout, described)
