@@ -36,6 +36,7 @@ for path, name, summary in (
     ("pavo.cli.stack:logs", "logs", "Show the parts' logs."),
     ("pavo.cli.stack:reset", "reset", "Remove the stack's data for good."),
     ("pavo.cli.doctor:doctor", "doctor", "Check this machine for the embedded stack."),
+    ("pavo.cli.validate:validate", "validate", "Prove an installation by a workflow."),
     ("pavo.cli.parts:migrate", "migrate", "Bring Pavo's schema up to date."),
     ("pavo.cli.parts:api", "api", "Serve the HTTP API against outside services."),
     ("pavo.cli.parts:worker", "worker", "Execute tasks from the task queue."),

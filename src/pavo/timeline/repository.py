@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -61,3 +61,8 @@ async def heads(session: AsyncSession, timeline_ids: Sequence[uuid.UUID]) -> dic
     """Where each of these timelines stands; unknown ids are left out."""
     query = select(TimelineRow.id, TimelineRow.last_seq, TimelineRow.closed).where(TimelineRow.id.in_(timeline_ids))
     return {row.id: Head(row.last_seq, row.closed) for row in await session.execute(query)}
+
+
+async def remove(session: AsyncSession, timeline_id: uuid.UUID) -> None:
+    """Delete the head; its events go with it."""
+    await session.execute(delete(TimelineRow).where(TimelineRow.id == timeline_id))

@@ -9,7 +9,7 @@ from pavo.timeline import repository
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.repository import Head
 
-__all__ = ["Event", "Head", "NewEvent", "append", "create", "head", "read_after"]
+__all__ = ["Event", "Head", "NewEvent", "append", "create", "head", "read_after", "remove"]
 
 create = repository.create
 
@@ -31,3 +31,8 @@ async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, 
 async def head(session: AsyncSession, timeline_id: uuid.UUID) -> Head | None:
     """Where the timeline stands; None when it does not exist."""
     return (await repository.heads(session, [timeline_id])).get(timeline_id)
+
+
+async def remove(session: AsyncSession, timeline_id: uuid.UUID) -> None:
+    """Take a timeline away with its events, in the caller's transaction; an unknown one is none."""
+    await repository.remove(session, timeline_id)

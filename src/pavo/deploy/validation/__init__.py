@@ -1,0 +1,1 @@
+"""`pavo validate`: a workflow that proves an installation, and what its servers hold of it afterwards."""

@@ -1,0 +1,177 @@
+"""Runs the validation: an own short-lived worker on an own task queue, and what the client sees of it."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from pavo.deploy.findings import Finding, succeeded
+from pavo.deploy.validation import contracts as c
+from pavo.deploy.validation.workflow import Validation, ValidationChild
+from pavo.temporal.activities import implementations
+
+DEADLINE_SECONDS = 25.0
+"""For one whole validation; a healthy installation needs one or two."""
+EXECUTION_TIMEOUT = timedelta(minutes=10)
+"""After which Temporal itself ends a validation whose runner is gone."""
+
+REMEDIES = {
+    c.ACTIVITY: "Temporal's matching service hands tasks to workers: look at Temporal's log (pavo logs temporal).",
+    c.TIMER: "Temporal's history service fires timers: look at its log (pavo logs temporal) and at the clocks.",
+    c.CHILD: "Temporal's history service starts children: look at its log (pavo logs temporal).",
+    c.DATABASE: "Correct DATABASE_URL, bring the schema up to date with pavo migrate, look at PostgreSQL's log.",
+    c.RETRY: "Temporal's history service schedules retries: look at its log (pavo logs temporal).",
+    c.SIGNAL: "Look at Temporal's log (pavo logs temporal): signals go to its history service.",
+    c.QUERY: "Look at Temporal's log (pavo logs temporal): queries go through its matching service to the worker.",
+    c.UPDATE: "Updates need Temporal 1.25 or later, with frontend.enableUpdateWorkflowExecution left on.",
+    c.CONTINUE_AS_NEW: "Look at Temporal's log (pavo logs temporal): its history service starts the next run.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """One validation."""
+
+    workflow_id: str
+    first_run_id: str
+    findings: tuple[Finding, ...]
+    """One for each of `contracts.CHECKS`, in that order."""
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything passed."""
+        return succeeded(self.findings)
+
+
+class Validator:
+    """`async with Validator(client, activities) as validator: await validator.once()`."""
+
+    def __init__(self, client: Client, activities: c.ValidationActivities, name: str | None = None) -> None:
+        self._client = client
+        self.name = name or f"pavo-validate-{uuid.uuid4().hex[:10]}"
+        """Of its task queue; ids of its workflows begin with it."""
+        self._worker = Worker(
+            client,
+            task_queue=self.name,
+            workflows=[Validation, ValidationChild],
+            activities=[*implementations(activities)],
+        )
+        self._count = 0
+
+    async def __aenter__(self) -> "Validator":
+        await self._worker.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._worker.__aexit__(kind, error, trace)
+
+    async def start(self, *, hold: bool = False) -> WorkflowHandle[Validation, c.Proof]:
+        """Start a validation.
+
+        Raises:
+            RPCError: Temporal does not take it.
+        """
+        self._count += 1
+        return await self._client.start_workflow(
+            Validation.run,
+            c.ValidationInput(str(uuid.uuid4()), hold),
+            id=f"{self.name}-{self._count}",
+            task_queue=self.name,
+            execution_timeout=EXECUTION_TIMEOUT,
+            task_timeout=timedelta(seconds=2),
+        )
+
+    async def once(self) -> Validated:
+        """One validation from start to end. What does not work is a finding, not an exception."""
+        begun = time.monotonic()
+        try:
+            handle = await self.start()
+        except RPCError as error:
+            findings = tuple(_failed(name, f"The workflow cannot be started: {error.message}") for name in c.CHECKS)
+            return Validated("", "", findings, time.monotonic() - begun)
+        found = await speak(handle)
+        found |= await self._result(handle, begun)
+        findings = tuple(found[name] for name in c.CHECKS)
+        return Validated(handle.id, handle.first_execution_run_id or "", findings, time.monotonic() - begun)
+
+    async def _result(self, handle: WorkflowHandle[Validation, c.Proof], begun: float) -> dict[str, Finding]:
+        """What the workflow itself noted; where it hangs or failed, what it had not done yet."""
+        try:
+            left = max(DEADLINE_SECONDS - (time.monotonic() - begun), 1.0)
+            proof = await asyncio.wait_for(handle.result(), left)
+        except (WorkflowFailureError, RPCError, RPCTimeoutOrCancelledError, TimeoutError) as error:
+            why = str(error.cause if isinstance(error, WorkflowFailureError) else error)
+            cause = why or f"The workflow did not get there within {DEADLINE_SECONDS:.0f} s."
+            await _terminate(handle)
+            return {name: _failed(name, cause) for name in c.CHECKS if name not in (c.SIGNAL, c.QUERY, c.UPDATE)}
+        noted = {proven.name: _finding(proven) for proven in proof.proven}
+        heard = {name: noted[name] for name in (c.SIGNAL, c.UPDATE) if noted[name].status == "fail"}
+        return {name: noted[name] for name in noted if name not in (c.SIGNAL, c.UPDATE)} | heard
+
+
+async def speak(handle: WorkflowHandle[Validation, Any]) -> dict[str, Finding]:
+    """Signal, query and update a validation, each with the time until it was answered."""
+
+    async def query() -> str:
+        told = await handle.query(Validation.progress, rpc_timeout=timedelta(seconds=5))
+        return f"answered: {len(told.done)} things done"
+
+    async def update() -> str:
+        doubled = await handle.execute_update(Validation.double, 21, id="double", rpc_timeout=timedelta(seconds=5))
+        if doubled != 42:
+            raise ValueError(f"It answered {doubled} instead of 42.")
+        return ""
+
+    async def signal() -> str:
+        await handle.signal(Validation.nudge, rpc_timeout=timedelta(seconds=5))
+        return ""
+
+    steps: dict[str, Callable[[], Awaitable[str]]] = {c.SIGNAL: signal, c.QUERY: query, c.UPDATE: update}
+    return {name: await _timed(name, step) for name, step in steps.items()}
+
+
+async def _timed(name: str, step: Callable[[], Awaitable[str]]) -> Finding:
+    begun = time.monotonic()
+    try:
+        detail = await step()
+    except (WorkflowUpdateFailedError, WorkflowQueryFailedError, RPCTimeoutOrCancelledError, RPCError) as error:
+        return _failed(name, str(getattr(error, "cause", None) or error) or "No answer within 5 s.")
+    except ValueError as error:
+        return _failed(name, str(error))
+    return Finding(name, "pass", detail, seconds=time.monotonic() - begun)
+
+
+def _finding(proven: c.Proven) -> Finding:
+    if proven.cause is not None:
+        return _failed(proven.name, proven.cause, proven.seconds)
+    return Finding(proven.name, "pass", seconds=proven.seconds)
+
+
+def _failed(name: str, cause: str, seconds: float | None = None) -> Finding:
+    return Finding(name, "fail", cause, REMEDIES[name], seconds)
+
+
+async def _terminate(handle: WorkflowHandle[Any, Any]) -> None:
+    """Leave nothing running; where even that does not work, the execution time-out does it."""
+    try:
+        await handle.terminate("The validation gave up.", rpc_timeout=timedelta(seconds=2))
+    except (RPCError, RPCTimeoutOrCancelledError):
+        return
