@@ -9,9 +9,14 @@ from google.protobuf.duration_pb2 import Duration
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    ListOpenWorkflowExecutionsRequest,
+    RegisterNamespaceRequest,
+    UpdateNamespaceRequest,
+)
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 RPC_TIMEOUT = timedelta(seconds=2)
 
@@ -37,17 +42,18 @@ async def redis_answers(url: str) -> bool:
         await redis.aclose()
 
 
-async def temporal_answers(address: str) -> bool:
-    """The frontend's health check, and the default namespace is there."""
+async def temporal_answers(address: str, namespace: str | None = "default") -> bool:
+    """The frontend's health check, and the namespace is there if one is asked for."""
     if not await port_answers(address):
         return False
     try:
         client = await asyncio.wait_for(Client.connect(address), 2)
         if not await client.service_client.check_health(timeout=RPC_TIMEOUT):
             return False
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace="default"), timeout=RPC_TIMEOUT
-        )
+        if namespace:
+            await client.workflow_service.describe_namespace(
+                DescribeNamespaceRequest(namespace=namespace), timeout=RPC_TIMEOUT
+            )
     except (RuntimeError, RPCError, TimeoutError):
         return False
     return True
@@ -71,3 +77,29 @@ async def raise_retention(address: str, retention: timedelta) -> None:
     client = await Client.connect(address)
     config = NamespaceConfig(workflow_execution_retention_ttl=Duration(seconds=int(retention.total_seconds())))
     await client.workflow_service.update_namespace(UpdateNamespaceRequest(namespace="default", config=config))
+
+
+async def register_namespace(address: str, namespace: str, retention: timedelta) -> None:
+    """Make the namespace, or give an existing one this retention; returns when clients see it."""
+    client = await Client.connect(address)
+    service = client.workflow_service
+    ttl = Duration(seconds=int(retention.total_seconds()))
+    try:
+        await service.register_namespace(
+            RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=ttl)
+        )
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+        config = NamespaceConfig(workflow_execution_retention_ttl=ttl)
+        await service.update_namespace(UpdateNamespaceRequest(namespace=namespace, config=config))
+    while True:  # its caches learn of it some seconds later; starting a workflow before fails
+        try:
+            await service.list_open_workflow_executions(
+                ListOpenWorkflowExecutionsRequest(namespace=namespace, maximum_page_size=1), timeout=RPC_TIMEOUT
+            )
+            return
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            await asyncio.sleep(0.1)

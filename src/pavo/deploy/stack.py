@@ -1,5 +1,6 @@
 """One stack on this machine: its data directory, its lock, and its supervisor. For commands, tests and benches."""
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -23,6 +24,8 @@ from pavo.deploy.target import Ports, Target
 from pavo.errors import ConfigurationError, Conflict
 
 STORES = ("postgres", "redis", "temporal")
+FOLDERS = ("postgres", "redis", "temporal", "temporal-server", "temporal-ui", "logs")
+"""What the parts keep in the data directory; backups lie beside them and stay."""
 THROW_AWAY = ".throw-away"
 """A file that marks a temporary data directory, which `pavo up` removes at its end."""
 
@@ -87,7 +90,8 @@ class LocalStack:
         self._take_lock()
         try:
             await end_orphans(self.layout)
-            self._target = self._build(self.layout)
+            self._target = await asyncio.to_thread(self._build, self.layout)
+            await asyncio.to_thread(self._target.before)
             counts = {"api": self._target.options.apis, "worker": self._target.options.workers}
             self._supervisor = Supervisor(
                 self.layout,
@@ -204,10 +208,10 @@ def remove_data(data_dir: Path) -> None:
     elsewhere = postgres_place(Layout(data_dir.absolute()), unprivileged())
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(elsewhere)
-    for name in ("postgres", "redis", "temporal", "logs"):
+    for name in FOLDERS:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(data_dir / name)
-    for name in ("state.json", "secrets.json", "lock", THROW_AWAY):
+    for name in ("state.json", "secrets.json", "deployment.json", "lock", THROW_AWAY):
         (data_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody keeps other files here
         data_dir.rmdir()

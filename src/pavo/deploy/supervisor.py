@@ -16,7 +16,7 @@ from pavo.deploy.parts import Readiness, kind_of
 from pavo.deploy.processes import Child, Identity, spawn
 from pavo.deploy.state import PartState, StackState
 from pavo.deploy.target import Target
-from pavo.errors import Unavailable
+from pavo.errors import PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Supervisor:
             await asyncio.to_thread(self._target.component(part.name).prepare)
             if part.wanted:
                 self._spawn(part)
-        except OSError as error:
+        except (OSError, PavoError) as error:
             if not part.ready.is_set():
                 raise
             logger.warning("%s cannot be started: %s", part.name, error)

@@ -46,6 +46,8 @@ class Target:
     urls: Urls
     versions: Mapping[str, str]
     """What runs, by kind of part, for people."""
+    before: Callable[[], None] = lambda: None
+    """Called on a thread before anything is started: what outside services need."""
     independent: frozenset[str] = frozenset()
     """Kinds that need nothing here, whatever the model says: the development server brings its own store."""
 
