@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
 
@@ -24,6 +25,9 @@ from pavo.kit.ending import end
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, problem_response
 from pavo.logging import configure_logging
+from pavo.observe.http import Observed, request_ids
+from pavo.observe.listener import listening_if_wanted
+from pavo.observe.scrape import CONTENT_TYPE
 from pavo.tasks.endpoints import router as tasks_router
 from pavo.tasks.legacy_endpoints import router as legacy_router
 from pavo.temporal.failures import translated as temporal_errors
@@ -58,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with bootstrap.api_parts(settings) as parts:
+        async with bootstrap.api_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
             app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
@@ -77,9 +81,12 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router):
         app.include_router(router)
     _add_health(app)
+    if settings.metrics.enabled and settings.metrics.address is None:
+        _add_metrics(app)
     _add_error_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(BrowserGuard, settings=settings.http)
+    app.add_middleware(Observed)
     return app
 
 
@@ -114,6 +121,14 @@ def _add_health(app: FastAPI) -> None:
             response.status_code = 503
             response.headers["Retry-After"] = "1"
         return {"ready": ready, **found}
+
+
+def _add_metrics(app: FastAPI) -> None:
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    async def metrics(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Prometheus' page: this process, its part of Temporal's SDK, the tasks by stage, the task queue's backlog."""
+        parts: bootstrap.ApiParts = request.app.state.parts
+        return Response(await parts.scrape.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _ask_postgres(parts: bootstrap.ApiParts) -> str:
@@ -179,7 +194,7 @@ def _invalid(error: RequestValidationError) -> Response:
 
 def serve(settings: Settings) -> None:
     """Serve HTTP until SIGTERM or SIGINT."""
-    configure_logging(settings.logging)
+    configure_logging(settings.logging, request_ids)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

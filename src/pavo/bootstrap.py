@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,8 +21,12 @@ from pavo.corpus.service import CorpusService
 from pavo.kit.ending import end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
+from pavo.observe import metrics
+from pavo.observe.scrape import Ask, Scrape
+from pavo.observe.sdk import SdkRuntime, open_runtime
 from pavo.tasks.activities import AgentWork
 from pavo.tasks.attempt import Attempts
+from pavo.tasks.census import tasks_by_stage
 from pavo.tasks.commander import Commander
 from pavo.tasks.execution import BatchExecutor, BatchLimits
 from pavo.tasks.hints import listen_for_hints
@@ -36,6 +40,7 @@ from pavo.tasks.service import TaskService
 from pavo.tasks.services import Services
 from pavo.tasks.watching import WatchService
 from pavo.temporal.client import connect
+from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
 
@@ -77,13 +82,15 @@ class ApiParts:
     registry: AgentRegistry
     tasks: Services
     reconciler: Reconciler
+    scrape: Scrape
 
 
 @asynccontextmanager
 async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     """Everything that serves HTTP, opened and closed in order."""
     database, redis = build_database(settings), build_redis(settings)
-    temporal = await connect(settings.temporal)
+    sdk = open_runtime(settings, metrics=settings.metrics.enabled)
+    temporal = await _connect(settings, sdk)
     publisher, follower = Publisher(redis), Follower(database, redis)
     publisher.start()
     await follower.start()
@@ -104,12 +111,41 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
             registry,
             services,
             Reconciler(database, publisher, temporal),
+            Scrape("api", metrics.OF_API, sdk, _asks(settings, database, redis, temporal)),
         )
     finally:
         await follower.close()
         await publisher.close()
         await redis.aclose()
         await database.close()
+
+
+def _asks(settings: Settings, database: Database, redis: Redis, temporal: Client) -> Mapping[str, Ask]:
+    """What is asked when somebody looks at the API's metrics; what cannot be known any more is not shown."""
+
+    async def postgres() -> None:
+        metrics.TASKS.replace({})
+        found = await tasks_by_stage(database)
+        metrics.TASKS.replace({(stage,): count for stage, count in found.items()})
+
+    async def queues() -> None:
+        queue = settings.temporal.task_queue
+        for gauge in (metrics.BACKLOG, metrics.BACKLOG_AGE, metrics.POLLERS):
+            gauge.replace({})
+        for kind in KINDS:
+            state = await describe_queue(temporal, queue, kind)
+            metrics.BACKLOG.set(state.backlog, queue, kind)
+            metrics.BACKLOG_AGE.set(state.age_seconds, queue, kind)
+            metrics.POLLERS.set(state.pollers, queue, kind)
+
+    async def ping() -> None:
+        await redis.ping()  # pyright: ignore[reportGeneralTypeIssues]
+
+    return {"postgres": postgres, "temporal": queues, "redis": ping}
+
+
+async def _connect(settings: Settings, sdk: SdkRuntime | None) -> Client:
+    return await connect(settings.temporal, runtime=sdk.runtime if sdk else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +156,7 @@ class WorkerParts:
     agent_work: AgentWork
     projection: Projection
     reconciler: Reconciler
+    scrape: Scrape
 
 
 @asynccontextmanager
@@ -128,7 +165,8 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
 
     Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.
     """
-    temporal = await connect(settings.temporal)
+    sdk = open_runtime(settings, metrics=settings.metrics.enabled and settings.metrics.address is not None)
+    temporal = await _connect(settings, sdk)
     database, redis = build_database(settings), build_redis(settings)
     publisher = Publisher(redis)
     publisher.start()
@@ -141,6 +179,7 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
             AgentWork(loop, agents.planner, agents.executor),
             Projection(database, publisher),
             Reconciler(database, publisher, temporal),
+            Scrape("worker", metrics.OF_WORKER, sdk),
         )
     finally:
         await loop.run(agents.close)

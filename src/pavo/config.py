@@ -102,6 +102,15 @@ class LoggingSettings(_Section):
     """text for people, json for machines."""
 
 
+class MetricsSettings(_Section):
+    """The page for Prometheus."""
+
+    enabled: bool = Field(default=True, validation_alias="PAVO_METRICS")
+    """Whether /metrics is served: by the API on its own port, by a worker only with PAVO_METRICS_ADDRESS."""
+    address: str | None = Field(default=None, validation_alias="PAVO_METRICS_ADDRESS")
+    """host:port on which this process serves /metrics; the API then serves it there only. Port 0 takes a free one."""
+
+
 class Settings(BaseSettings):
     """All sections. Build it with `load()`."""
 
@@ -113,6 +122,7 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 
 
 def load() -> Settings:

@@ -2,32 +2,50 @@
 
 import logging
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from pavo.config import LoggingSettings
 from pavo.kit.clock import iso, now
+from pavo.observe.scope import IdSource
+from pavo.observe.spans import trace_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; members given by `extra=` are kept."""
+    """One JSON object a line; members given by `extra=` are kept.
+
+    Args:
+        sources: asked for each line on whose behalf it is written: task_id, workflow_id, run_id.
+    """
+
+    def __init__(self, sources: Sequence[IdSource] = ()) -> None:
+        super().__init__()
+        self._sources = sources
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON text."""
-        members = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-        line = {"at": iso(now()), "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        members: dict[str, Any] = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        line: dict[str, Any] = {"at": iso(now()), "level": record.levelname, "logger": record.name}
+        line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps({**line, **members}, default=str).decode()
+        return orjson.dumps({**line, **self._ids(), **members}, default=str).decode()
+
+    def _ids(self) -> Mapping[str, str]:
+        found = {name: value for source in self._sources for name, value in source().items()}
+        trace = trace_id()
+        return {**found, "trace_id": trace} if trace else found
 
 
-def configure_logging(settings: LoggingSettings) -> None:
-    """Set up the root logger of this process."""
+def configure_logging(settings: LoggingSettings, *sources: IdSource) -> None:
+    """Set up the root logger of this process; `sources` tell the ids that JSON lines carry."""
     handler = logging.StreamHandler(sys.stderr)
     if settings.format == "json":
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(sources))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)

@@ -22,6 +22,8 @@ from pavo import bootstrap
 from pavo.config import Settings
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
+from pavo.observe.listener import listening_if_wanted
+from pavo.tasks.census import task_ids
 from pavo.tasks.contracts import HEARTBEAT_SECONDS
 from pavo.tasks.reconcile_workflow import ReconcileTasks
 from pavo.tasks.workflow import AgentTask
@@ -42,7 +44,7 @@ RECONCILE_EVERY = timedelta(minutes=1)
 
 def serve(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT; steps in flight are recorded or repeated elsewhere."""
-    configure_logging(settings.logging)
+    configure_logging(settings.logging, task_ids)
     uvloop.run(_serve(settings))
 
 
@@ -51,7 +53,11 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with bootstrap.worker_parts(settings) as parts, build_worker(settings, parts):
+    async with (
+        bootstrap.worker_parts(settings) as parts,
+        listening_if_wanted(settings.metrics, parts.scrape),
+        build_worker(settings, parts),
+    ):
         await ensure_schedule(parts.temporal, settings.temporal.task_queue)
         announce_ready()
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)

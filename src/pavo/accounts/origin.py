@@ -20,8 +20,8 @@ Authority: TypeAlias = tuple[str, int]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_COOKIE: Final = "pavo_session"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""Asked by load balancers and kubelets, by address instead of name; they tell nothing about anybody."""
+PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked by load balancers, kubelets and Prometheus, by address instead of name; they tell nothing about anybody."""
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 

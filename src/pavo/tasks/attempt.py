@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError
+from pavo.observe import metrics
 from pavo.tasks.contracts import AgentFailure
 
 T = TypeVar("T")
@@ -50,10 +51,12 @@ class Attempts:
 
     def begin(self, task_id: uuid.UUID, interruption: Interruption) -> None:
         """Make an attempt known."""
+        metrics.ATTEMPTS.add()
         self._running.setdefault(task_id, set()).add(interruption)
 
     def end(self, task_id: uuid.UUID, interruption: Interruption) -> None:
         """Forget it."""
+        metrics.ATTEMPTS.add(by=-1)
         group = self._running.get(task_id, set())
         group.discard(interruption)
         if not group:

@@ -65,6 +65,12 @@ def workflow_id(user_id: uuid.UUID, task_id: uuid.UUID, agent_type: str) -> str:
     return f"u:{user_id}|t:{task_id}|a:{agent_type}"
 
 
+def task_of_workflow(workflow_id: str) -> str | None:
+    """The task whose workflow has this id; None for other workflows."""
+    parts = workflow_id.split("|")
+    return parts[1][2:] if len(parts) == 3 and parts[1].startswith("t:") else None
+
+
 def content_hash(kind: str, version: int, content: dict[str, Any]) -> str:
     """SHA-256, in hex, of the document's kind, version and content as canonical JSON.
 

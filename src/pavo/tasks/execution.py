@@ -10,6 +10,8 @@ from pavo.agents.contract import Plan, PlanStep, Step
 from pavo.agents.host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
+from pavo.observe import metrics
+from pavo.observe.spans import span
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, lease, repository
@@ -95,6 +97,8 @@ class BatchExecutor:
                 new = [events.recovered(held.step, "the worker that executed it was lost")]
             recorded = await timeline.append(session, task_id, new)
         self._publisher.publish(recorded)
+        if held.took_over:
+            metrics.RECOVERIES.add("worker")
         return held, task, plan_row
 
     async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
@@ -109,6 +113,7 @@ class BatchExecutor:
         async with self._database.transaction() as session:
             deaths = await lease.close_lease(session, held, died=died)
             if deaths is None:
+                metrics.LEASES_LOST.add()
                 raise LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")
             if report is not None:
                 await repository.add_document(session, report)
@@ -183,13 +188,19 @@ class _Batch:
         await host.open(self._plan, self._checkpoint)
         grace = self._executor.hosting.grace(self._task.agent_type)
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:
-            step = await until_interrupted(host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled)
-            if isinstance(step, Cut):
-                self._cut = True
-                return False
-            if step is None:
-                return True
-            await self._record(step)
+            with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
+                began = time.perf_counter()
+                step = await until_interrupted(
+                    host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled
+                )
+                if isinstance(step, Cut):
+                    self._cut = True
+                    return False
+                if step is None:
+                    return True
+                metrics.STEP_SECONDS.observe(time.perf_counter() - began)
+                await self._record(step)
+                seen.set("pavo.recorded", True)
         return False
 
     async def _record(self, step: Step) -> None:
@@ -235,6 +246,7 @@ class _Batch:
     async def _failed(self, error: AgentError) -> c.BatchDone:
         before = self._request.failures if self._step == self._request.failed_step else 0
         failures = before + 1
+        metrics.STEP_ERRORS.add()
         failure = failure_of(error)
         last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
         new = [events.progress(self._step)]
@@ -246,6 +258,7 @@ class _Batch:
     async def _died(self, death: AgentDied) -> c.BatchDone:
         new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
         deaths = await self._executor.close(self._lease, new, died=True)
+        metrics.RECOVERIES.add("agent")
         if deaths >= d.MAX_DEATHS:
             failure = quarantine(self._step + 1, deaths, death.detail)
             return c.BatchDone(c.FATAL, self._step, failure=failure, failures=deaths)

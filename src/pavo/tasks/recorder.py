@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 import psycopg
@@ -9,6 +10,7 @@ import psycopg
 from pavo.errors import AgentRefused, LeaseLost
 from pavo.kit.ending import end
 from pavo.kit.sql import Database, KeptConnection
+from pavo.observe import metrics
 from pavo.tasks.lease import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
 from pavo.timeline.publish import Publisher
@@ -67,6 +69,7 @@ class StepRecorder:
                 await self._commit(group)
 
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
+        began = time.perf_counter()
         try:
             recorded = await record_steps(self._connection, [record for record, _ in group])
         except psycopg.DataError as error:
@@ -80,11 +83,15 @@ class StepRecorder:
         except Exception as error:  # noqa: BLE001 - raised where it is waited for; the recorder itself goes on
             self._fail(group, error)
             return
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
         for record, future in group:
             self._answer(record, future, recorded.get((record.task_id, record.epoch)))
 
     def _answer(self, record: StepRecord, future: "asyncio.Future[Recorded]", answer: Recorded | None) -> None:
-        if answer is not None:
+        if answer is None:
+            metrics.LEASES_LOST.add()
+        else:
+            metrics.STEPS.add()
             self._publisher.publish(numbered(record.task_id, answer.first_seq, answer.at, record.events))
         if future.done():
             return

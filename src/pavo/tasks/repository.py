@@ -114,6 +114,12 @@ async def list_tasks(
     return [_view(row) for row in await session.execute(query)]
 
 
+async def count_by_stage(session: AsyncSession) -> dict[str, int]:
+    """How many tasks are in which stage, deleted ones left out; stages without any are missing."""
+    query = select(TaskRow.stage, func.count()).where(TaskRow.deleted_at.is_(None)).group_by(TaskRow.stage)
+    return {stage: count for stage, count in await session.execute(query)}
+
+
 async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
     """The task's row, locked: reviews, answers and transitions of one task happen one after the other."""
     query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update()

@@ -17,6 +17,7 @@ from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
+from pavo.observe.scope import note
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, lease, repository
@@ -97,6 +98,7 @@ class TaskService:
         except _Taken as taken:
             return await self._repeated(who, taken.task_id, taken.request_hash, new), False
         self._publisher.publish(recorded)
+        note(task_id=str(task_id), workflow_id=task.workflow_id)
         return TaskView(task, 0, 0, None, None), True
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
@@ -118,6 +120,7 @@ class TaskService:
             view = await repository.find_task(session, task_id)
         if view is None or view.task.organisation_id not in who.organisation_ids:
             raise _unknown(task_id)
+        note(workflow_id=view.task.workflow_id)
         return view
 
     async def list(

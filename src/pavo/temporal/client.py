@@ -2,19 +2,27 @@
 
 import base64
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from temporalio.client import Client, TLSConfig
+from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
 
 from pavo.config import TemporalSettings
 from pavo.errors import ConfigurationError, Unavailable
 from pavo.temporal.codec import EncryptingCodec
 
 
-async def connect(settings: TemporalSettings) -> Client:
+async def connect(
+    settings: TemporalSettings, *, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = ()
+) -> Client:
     """A client of the configured namespace.
+
+    Args:
+        runtime: the SDK's runtime, where its default one will not do.
+        interceptors: for the client and for every worker on it.
 
     Raises:
         ConfigurationError: a certificate or key cannot be read.
@@ -33,6 +41,8 @@ async def connect(settings: TemporalSettings) -> Client:
             tls=tls if tls is not None else config.get("tls", bool(api_key)),
             rpc_metadata=config.get("rpc_metadata", {}),
             data_converter=data_converter(settings),
+            runtime=runtime,
+            interceptors=interceptors,
         )
     except RuntimeError as error:
         raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error

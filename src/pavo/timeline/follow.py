@@ -11,14 +11,17 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
 
 from pavo.errors import Unavailable
+from pavo.kit.clock import now
 from pavo.kit.ending import end
 from pavo.kit.sql import Database
+from pavo.observe import metrics
 from pavo.timeline import repository
 from pavo.timeline.publish import CLOSED_CHANNEL, REDIS_AWAY, channel
 
@@ -47,6 +50,7 @@ class Viewer:
     closed: bool = False
     """Whether the head says that nothing will follow."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    since: datetime = field(default_factory=now)
 
     def offer(self, seq: int, data: bytes) -> None:
         """Take a live event from Redis."""
@@ -119,6 +123,7 @@ class Follower:
         PostgreSQL being away delays events, it does not end the stream.
         """
         viewer = Viewer(timeline_id, after)
+        metrics.VIEWERS.add()
         self._viewers.setdefault(timeline_id, set()).add(viewer)
         try:
             await self._subscribe(timeline_id)
@@ -126,8 +131,10 @@ class Follower:
                 while viewer.behind:
                     if page := await self._read(viewer):
                         yield page
+                        _count(viewer, page)
                 if live := viewer.take():
                     yield live
+                    _count(viewer, live)
                 if viewer.behind:
                     continue
                 if viewer.closed:
@@ -135,6 +142,7 @@ class Follower:
                 await viewer.wake.wait()
                 viewer.wake.clear()
         finally:
+            metrics.VIEWERS.add(by=-1)
             await self._leave(viewer)
 
     async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
@@ -238,3 +246,17 @@ class Follower:
             for timeline_id in watched:
                 for viewer in self._viewers.get(timeline_id, ()):
                     viewer.learn(heads.get(timeline_id))
+
+
+_AT = b'"at":"'
+"""What stands before an event's time; in a member of the event the quotes would be escaped."""
+
+
+def _count(viewer: Viewer, sent: list[tuple[int, bytes]]) -> None:
+    """Count events that were sent; the lag is that of the oldest, unless it happened before the viewer came."""
+    metrics.EVENTS_SENT.add(by=len(sent))
+    oldest = sent[0][1]
+    begin = oldest.index(_AT) + len(_AT)
+    at = datetime.fromisoformat(oldest[begin : oldest.index(b'"', begin)].decode())
+    if at >= viewer.since:
+        metrics.STREAM_LAG.observe(max(0.0, (now() - at).total_seconds()))

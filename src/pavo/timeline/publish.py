@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from pavo.kit.ending import end
+from pavo.observe import metrics
 from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
@@ -83,12 +84,15 @@ class Publisher:
                         pipe.publish(CLOSED_CHANNEL, str(event.timeline_id))
                 await pipe.execute()
             self._away = False
+            metrics.EVENTS_PUBLISHED.add(by=len(events))
         except REDIS_AWAY as error:
+            metrics.PUBLISH_FAILURES.add()
             # Not put back: an event that arrives late and out of order helps nobody, PostgreSQL has it.
             if not self._away:
                 logger.warning("Redis is away, viewers read from PostgreSQL until it is back: %s", error)
             self._away = True
         except Exception:
+            metrics.PUBLISH_FAILURES.add()
             # Logged and not raised: this loop serves every task of the process, and it may not end.
             logger.exception("Publishing failed in an unforeseen way; viewers read from PostgreSQL")
             await self._redis.connection_pool.disconnect()

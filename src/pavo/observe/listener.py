@@ -1,0 +1,93 @@
+"""A listener of its own for /metrics: workers have no other, and an API may keep it off its public port."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from pavo.config import MetricsSettings
+from pavo.errors import ConfigurationError
+from pavo.observe.scrape import CONTENT_TYPE, Scrape
+
+logger = logging.getLogger(__name__)
+
+READ_SECONDS = 5.0
+VARIABLE = "PAVO_METRICS_ADDRESS"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """host:port; without a host, loopback.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(
+            f"{VARIABLE}: {address!r} is no host:port.", field=VARIABLE, remedy="For example 127.0.0.1:9464."
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@asynccontextmanager
+async def listening(address: str, scrape: Scrape) -> AsyncGenerator[str]:
+    """Serve GET /metrics and /healthz; the URL of the page.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    host, port = split_address(address)
+    try:
+        server = await asyncio.start_server(lambda reader, writer: _serve(reader, writer, scrape), host, port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{VARIABLE}: cannot listen on {address}: {error.strerror or error}.",
+            field=VARIABLE,
+            remedy="Give each process of a machine its own port; port 0 takes a free one, which the log tells.",
+        ) from error
+    taken: int = server.sockets[0].getsockname()[1]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{taken}/metrics"
+    logger.info("Metrics at %s", url)
+    async with server:
+        yield url
+
+
+@asynccontextmanager
+async def listening_if_wanted(settings: MetricsSettings, scrape: Scrape) -> AsyncGenerator[None]:
+    """Listen where the settings name an address; errors as in `listening`."""
+    if settings.enabled and settings.address is not None:
+        async with listening(settings.address, scrape):
+            yield
+    else:
+        yield
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scrape: Scrape) -> None:
+    """One request, one answer, no keep-alive."""
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), READ_SECONDS)
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        status, body = await _answer(method, path, scrape)
+        lines = (
+            f"HTTP/1.1 {status}",
+            f"Content-Type: {CONTENT_TYPE}",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (b"" if method == b"HEAD" else body))
+        await writer.drain()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _answer(method: bytes, path: bytes, scrape: Scrape) -> tuple[str, bytes]:
+    if method not in (b"GET", b"HEAD"):
+        return "405 Method Not Allowed", b"GET only\n"
+    if path == b"/metrics":
+        return "200 OK", await scrape.text()
+    if path == b"/healthz":
+        return "200 OK", b"ok\n"
+    return "404 Not Found", b"Look at /metrics\n"

@@ -1,0 +1,93 @@
+"""Every metric of Pavo's own. `docs/observability.md` describes them for people; a test compares the two."""
+
+from typing import Final
+
+from pavo.observe.meters import Counter, Gauge, Histogram, Meter
+
+QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""For what should take milliseconds."""
+LONG: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+"""For an agent's step, which may take an hour."""
+
+# API
+
+HTTP_REQUESTS: Final = Counter(
+    "pavo_http_requests_total", "Requests that were answered.", ("method", "route", "status")
+)
+HTTP_SECONDS: Final = Histogram(
+    "pavo_http_request_seconds",
+    "Seconds from a request to the end of its answer; for a stream to its beginning.",
+    ("method", "route"),
+    buckets=QUICK,
+)
+HTTP_IN_FLIGHT: Final = Gauge("pavo_http_requests_in_flight", "Requests that are being answered, streams included.")
+VIEWERS: Final = Gauge("pavo_stream_viewers", "Open streams of tasks' events.")
+EVENTS_SENT: Final = Counter("pavo_stream_events_total", "Events sent to viewers.")
+STREAM_LAG: Final = Histogram(
+    "pavo_stream_lag_seconds",
+    "Seconds from an event's time in PostgreSQL to its being sent to a viewer who was waiting for it.",
+    buckets=QUICK,
+)
+TASKS: Final = Gauge("pavo_tasks", "Tasks by stage, deleted ones left out.", ("stage",))
+BACKLOG: Final = Gauge(
+    "pavo_task_queue_backlog", "Workflow tasks or activities that wait for a worker, about.", ("task_queue", "type")
+)
+BACKLOG_AGE: Final = Gauge(
+    "pavo_task_queue_backlog_age_seconds", "Age of the oldest of those that wait, about.", ("task_queue", "type")
+)
+POLLERS: Final = Gauge(
+    "pavo_task_queue_pollers", "Workers that asked for work within the last minutes.", ("task_queue", "type")
+)
+DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
+
+# Worker
+
+STEPS: Final = Counter("pavo_steps_recorded_total", "Steps recorded.")
+STEP_SECONDS: Final = Histogram(
+    "pavo_step_seconds", "Seconds that an agent worked on a step, recording left out.", buckets=LONG
+)
+COMMIT_SECONDS: Final = Histogram(
+    "pavo_step_commit_seconds", "Seconds to record one group of steps in PostgreSQL.", buckets=QUICK
+)
+STEP_ERRORS: Final = Counter("pavo_step_errors_total", "Steps at which an agent's code raised an error.")
+LEASES_LOST: Final = Counter(
+    "pavo_leases_lost_total", "Attempts that found at a write that a newer one had taken the task over."
+)
+RECOVERIES: Final = Counter(
+    "pavo_recoveries_total",
+    "Attempts that went on behind the last recorded step after a process had died: the worker's or the agent's.",
+    ("died",),
+    (("worker",), ("agent",)),
+)
+ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and batches of steps that agents work on now.")
+
+# Both
+
+EVENTS_PUBLISHED: Final = Counter("pavo_events_published_total", "Events handed to Redis.")
+PUBLISH_FAILURES: Final = Counter("pavo_publish_failures_total", "Times that Redis did not take events.")
+
+OF_BOTH: Final[tuple[Meter, ...]] = (EVENTS_PUBLISHED, PUBLISH_FAILURES)
+OF_API: Final[tuple[Meter, ...]] = (
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    HTTP_IN_FLIGHT,
+    VIEWERS,
+    EVENTS_SENT,
+    STREAM_LAG,
+    TASKS,
+    BACKLOG,
+    BACKLOG_AGE,
+    POLLERS,
+    DEPENDENCY_UP,
+    *OF_BOTH,
+)
+OF_WORKER: Final[tuple[Meter, ...]] = (
+    STEPS,
+    STEP_SECONDS,
+    COMMIT_SECONDS,
+    STEP_ERRORS,
+    LEASES_LOST,
+    RECOVERIES,
+    ATTEMPTS,
+    *OF_BOTH,
+)
