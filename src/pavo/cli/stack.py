@@ -1,10 +1,7 @@
 """`pavo up`, `down`, `status`, `logs`, `reset`: the embedded stack."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,16 +11,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pavo.cli import foreground
 from pavo.cli.output import Format, console, print_json, table
 from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, end_orphans, remove_data
-from pavo.deploy.state import StackState, read, running
+from pavo.deploy.state import read, running
 from pavo.errors import ConfigurationError, InvalidInput, NotFound, Unavailable
 
 DOWN_SECONDS = 40.0
-START_SECONDS = 120.0
-FORCED = 130
 
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
@@ -60,10 +56,10 @@ def up(
         workers=workers,
         port=port,
         allow_file_origin=allow_file_origin,
-        on_ready=_say_ready,
+        on_ready=foreground.say_ready,
     )
     try:
-        return asyncio.run(_up(stack, port, allow_file_origin=allow_file_origin, open_browser=open_browser))
+        return asyncio.run(foreground.run(stack, lambda: _started(stack, port, open_browser=open_browser)))
     finally:
         if (folder / THROW_AWAY).exists():
             remove_data(folder)
@@ -76,55 +72,11 @@ def _temporary() -> Path:
     return folder
 
 
-def _say_ready(name: str, seconds: float) -> None:
-    console().print(f"[green]✓[/] {name:<10} {seconds:5.1f} s")
-
-
-async def _up(stack: EmbeddedStack, wanted: int, *, allow_file_origin: bool, open_browser: bool) -> int:
-    loop = asyncio.get_running_loop()
-    stopping, forced = asyncio.Event(), asyncio.Event()
-
-    def interrupted() -> None:
-        (forced if stopping.is_set() else stopping).set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
-    shown = console()
-    with shown.status("Starting the stack …") if shown.is_terminal else contextlib.nullcontext():
-        starting = asyncio.create_task(stack.start())
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        return FORCED
-    await starting
-    _say_where(stack, wanted, allow_file_origin=allow_file_origin)
-    if open_browser:
-        webbrowser.open(stack.target.urls.ui)
-    await stop
-    shown.print("Stopping: steps in flight are recorded first. Ctrl-C again forces.")
-    return await _drain(stack, forced)
-
-
-async def _drain(stack: EmbeddedStack, forced: asyncio.Event) -> int:
-    draining = asyncio.create_task(stack.stop())
-    force = asyncio.create_task(forced.wait())
-    await asyncio.wait({draining, force}, return_when=asyncio.FIRST_COMPLETED)
-    if draining.done():
-        force.cancel()
-        await draining
-        return 0
-    stack.supervisor.kill_all()
-    await draining
-    return FORCED
-
-
-def _say_where(stack: EmbeddedStack, wanted: int, *, allow_file_origin: bool) -> None:
+def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
     urls, shown = stack.target.urls, console()
     if wanted and not urls.api.endswith(f":{wanted}"):
         shown.print(f"[yellow]Port {wanted} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
-    if allow_file_origin:
+    if stack.target.options.allow_file_origin:
         shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
     rows = {
         "API": urls.api,
@@ -137,47 +89,20 @@ def _say_where(stack: EmbeddedStack, wanted: int, *, allow_file_origin: bool) ->
     shown.print()
     for name, value in rows.items():
         shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+    if open_browser:
+        webbrowser.open(urls.ui)
 
 
 def _detach(folder: Path, *, ephemeral: bool) -> int:
-    """Start the same command without --detach in a session of its own, and wait until the stack is ready."""
-    layout = Layout(folder)
-    layout.logs.mkdir(parents=True, exist_ok=True)
-    if running(folder):
-        raise ConfigurationError(
-            f"A stack runs on {folder} already.", field="--data-dir", remedy="Look at it with pavo status."
-        )
     rest = [word for word in sys.argv[1:] if word != "--detach"]
     if ephemeral and not any(word.startswith("--data-dir") for word in rest):
         rest += ["--data-dir", str(folder)]
-    log = layout.log("supervisor")
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pavo.cli.main", *rest],
-            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    state = _until_started(child, folder, log)
+    state = foreground.detach(rest, folder)
     shown = console()
     for name, value in {"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir}.items():
         shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
     shown.print(f"[bold]{'Stop':<12}[/]pavo down --data-dir {state.data_dir}", soft_wrap=True)
     return 0
-
-
-def _until_started(child: "subprocess.Popen[bytes]", folder: Path, log: Path) -> StackState:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        state = read(folder)
-        if state is not None and state.ready and state.supervisor.pid == child.pid:
-            return state
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(0.05)
-            break
-    raise Unavailable(f"The stack did not start, its log is {log}:\n" + "\n".join(tail(log, 5)), dependency="stack")
 
 
 def down(*, data_dir: Path | None = None) -> int:

@@ -1,5 +1,6 @@
 """What a part of the stack is, whatever runs it: processes on this machine, containers, a cluster."""
 
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,8 @@ class Part:
     """For a clean end after SIGTERM; then it is killed."""
     replicated: bool = False
     """Whether several may run side by side: `worker-1`, `worker-2`, …; `api`, `api-2`, …"""
+    stop_signal: int = signal.SIGTERM
+    """What asks it to end cleanly."""
     reads: tuple[str, ...] = ()
     """Environment variables that it takes its connections from."""
 
@@ -43,7 +46,7 @@ STORES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE",
 PARTS = {
     part.name: part
     for part in (
-        Part("postgres", (), Readiness.POSTGRES_LOGIN, 10.0),
+        Part("postgres", (), Readiness.POSTGRES_LOGIN, 10.0, stop_signal=signal.SIGINT),  # its fast shutdown
         Part("redis", (), Readiness.REDIS_PING, 5.0),
         Part("temporal", ("postgres",), Readiness.TEMPORAL_HEALTH, 5.0),
         Part("temporal-ui", ("temporal",), Readiness.HTTP, 5.0),

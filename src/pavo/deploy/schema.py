@@ -120,7 +120,7 @@ def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
     """
     found, done = inspect(server), list[str]()
     for each in found.values():
-        _refuse(each, programs.version)
+        refuse(each, programs.version)
     for each in found.values():
         if each.condition is Condition.HALF_UPDATED:
             done += update(server, programs, only=each.database)
@@ -130,7 +130,12 @@ def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
     return done
 
 
-def _refuse(each: Found, temporal_version: str) -> None:
+def refuse(each: Found, temporal_version: str) -> None:
+    """Refuse what a server of this version must not be started on.
+
+    Raises:
+        Conflict: it holds something else, or an older or newer schema.
+    """
     if each.condition is Condition.FOREIGN:
         raise Conflict(
             f"The database {each.database} is not empty, and what it holds is not Temporal's.",

@@ -211,7 +211,8 @@ class Supervisor:
         part = self._parts[name]
         part.wanted = False
         if part.child is not None and not part.child.exited.done():
-            await part.child.end(self._target.component(name).stop_signal, kind_of(name).drain_seconds)
+            kind = kind_of(name)
+            await part.child.end(self._target.component(name).stop_signal or kind.stop_signal, kind.drain_seconds)
         if part.keeper is not None:
             part.keeper.cancel()
             await asyncio.gather(part.keeper, return_exceptions=True)

@@ -1,7 +1,6 @@
 """What the supervisor asks of whatever runs behind a part."""
 
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,8 +40,8 @@ class Component(Protocol):
         ...
 
     @property
-    def stop_signal(self) -> int:
-        """What asks it to end cleanly."""
+    def stop_signal(self) -> int | None:
+        """What asks it to end, if not the part's own signal."""
         ...
 
     def prepare(self) -> None:
@@ -66,7 +65,7 @@ class Simple:
     """What most components have in common."""
 
     address = ""
-    stop_signal: int = signal.SIGTERM
+    stop_signal: int | None = None
 
     def prepare(self) -> None:
         """Nothing to prepare."""

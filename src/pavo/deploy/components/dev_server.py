@@ -44,7 +44,7 @@ class DevServer(Simple):
         self._layout, self._port, self._ui_port, self._ephemeral = layout, port, ui_port, ephemeral
         self.address = at(port)
         # Its own shutdown takes two seconds, which throw-away data are not worth.
-        self.stop_signal = signal.SIGKILL if ephemeral else signal.SIGTERM
+        self.stop_signal = signal.SIGKILL if ephemeral else None
 
     @property
     def _folder(self) -> Path:

@@ -67,9 +67,6 @@ class PostgresServer(Simple):
         settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
     """
 
-    stop_signal = signal.SIGINT
-    """The fast shutdown."""
-
     def __init__(
         self,
         layout: Layout,
