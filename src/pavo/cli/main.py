@@ -46,6 +46,7 @@ for path, name, summary in (
     ("pavo.cli.admin:corpus_app", "corpus", "An organisation's documents."),
     ("pavo.cli.admin:token_app", "token", "API tokens."),
     ("pavo.cli.admin:org_app", "org", "Organisations and invitations."),
+    ("pavo.cli.deploy:deploy_app", "deploy", "Run Pavo on a target, check it, upgrade it, back it up."),
     ("pavo.cli.demo:demo", "demo", "Watch a task survive a killed worker."),
 ):
     app.command(path, name=name, help=summary)

@@ -127,7 +127,7 @@ class LocalStack:
         """Send a part a signal; answers its pid. The supervisor brings back what dies."""
         return self.supervisor.signal(name, number)
 
-    def _make_directory(self) -> None:
+    def make_directory(self) -> None:
         """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user."""
         try:
             if not self.layout.root.exists():
@@ -142,7 +142,7 @@ class LocalStack:
             ) from error
 
     def _take_lock(self) -> None:
-        self._make_directory()
+        self.make_directory()
         lock = self.layout.lock.open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,302 @@
+"""`pavo deploy`: Pavo on a target, with its plan shown before anything is done."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from pavo.cli import foreground, stack
+from pavo.cli.deploy_options import Chosen
+from pavo.cli.output import Format, console, print_json, table
+from pavo.deploy import control, deployment
+from pavo.deploy.compatibility import Verdict, matrix
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.native import native
+from pavo.deploy.planning import Plan, plan_native
+from pavo.deploy.stack import LocalStack, remove_data
+from pavo.deploy.state import StackState, read, running
+from pavo.errors import ConfigurationError, NotFound
+
+deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
+Output = Annotated[Format, Parameter(name=["--output", "-o"])]
+START_SECONDS = 2400.0
+"""A first start may build Temporal with Go."""
+NOTHING = Chosen()
+
+
+@deploy_app.command
+def start(
+    *,
+    chosen: Chosen = NOTHING,
+    data_dir: Path | None = None,
+    postgres_version: str | None = None,
+    force_version: bool = False,
+    auto_approve: bool = False,
+    in_foreground: Annotated[bool, Parameter(name="--foreground", negative=())] = False,
+    dry_run: bool = False,
+) -> int:
+    """Start Pavo on a target, after showing what that means. What is chosen is remembered for the next start.
+
+    Args:
+        data_dir: where everything is kept.
+        postgres_version: refuse a PostgreSQL of another version; without it is detected.
+        force_version: go on with versions that are known bad; remembered in the state.
+        auto_approve: do not ask.
+        in_foreground: do not return; Ctrl-C drains and stops.
+        dry_run: show the plan and do nothing.
+    """
+    layout = layout_of(data_dir)
+    wanted = chosen.over(deployment.load(layout))
+    if wanted.target is TargetName.EMBEDDED:
+        return _start_embedded(layout, wanted, approved=auto_approve, in_foreground=in_foreground, dry_run=dry_run)
+    plan = plan_native(layout, wanted, postgres_version=postgres_version, force=force_version)
+    _show(plan, layout)
+    if dry_run:
+        return 0
+    if not auto_approve and not confirm("Start this?"):
+        return 1
+    return _start_native(layout, plan, in_foreground=in_foreground)
+
+
+def layout_of(data_dir: Path | None) -> Layout:
+    """The data directory that a command means."""
+    return Layout((data_dir or default_data_dir()).absolute())
+
+
+def confirm(question: str) -> bool:
+    """Ask a person.
+
+    Raises:
+        ConfigurationError: nobody can be asked here.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError("Nobody can be asked here.", field="--auto-approve", remedy="Pass --auto-approve.")
+    return input(f"{question} Type yes: ").strip() == "yes"
+
+
+def _show(plan: Plan, layout: Layout) -> None:
+    shown = console()
+    shown.print(f"[bold]Target[/]  {plan.chosen.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
+    table(("part", "version", "address", "data"), [(p.name, p.version, p.address, p.data) for p in plan.parts])
+    shown.print("\n[bold]What changes[/]")
+    for line in plan.changes or ("nothing: everything is there",):
+        shown.print(f"  {line}", soft_wrap=True, markup=False)
+    for finding in plan.findings:
+        if finding.verdict is not Verdict.GOOD:
+            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
+    shown.print()
+
+
+def _start_embedded(layout: Layout, wanted: Deployment, *, approved: bool, in_foreground: bool, dry_run: bool) -> int:
+    """The same as `pavo up`, which is the short way to this target."""
+    kept = deployment.load(layout)
+    if kept is not None and kept.target is not TargetName.EMBEDDED:
+        raise ConfigurationError(
+            f"{layout.root} was deployed as {kept.target}.", field="--target", remedy="Choose another --data-dir."
+        )
+    console().print(
+        f"[bold]Target[/]  embedded    [bold]Data[/]  {layout.root}\n"
+        f"PostgreSQL, Valkey, Temporal (development server), API and {wanted.workers} workers, as pavo up starts them.",
+        soft_wrap=True,
+    )
+    if dry_run:
+        return 0
+    if not approved and not confirm("Start this?"):
+        return 1
+    make_directory(layout)
+    deployment.save(layout, wanted)
+    arguments = ["up", "--data-dir", str(layout.root), "--port", str(wanted.port), "--workers", str(wanted.workers)]
+    if in_foreground:
+        return stack.up(port=wanted.port, data_dir=layout.root, workers=wanted.workers)
+    _say_where(foreground.detach(arguments, layout.root))
+    return 0
+
+
+def make_directory(layout: Layout) -> None:
+    """The data directory, as a stack wants it."""
+    LocalStack(layout.root, native).make_directory()
+
+
+def _start_native(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
+    make_directory(layout)
+    deployment.save(layout, plan.chosen)
+    if in_foreground:
+        return serve_native(layout)
+    arguments = ["deploy", "serve", "--data-dir", str(layout.root)]
+    _say_where(foreground.detach(arguments, layout.root, START_SECONDS))
+    return 0
+
+
+def serve_native(layout: Layout) -> int:
+    """Run what was chosen, until SIGTERM."""
+    said = console()
+    running_stack = LocalStack(
+        layout.root,
+        lambda found: native(found, lambda line: said.print(line, markup=False)),
+        on_ready=foreground.say_ready,
+    )
+    return asyncio.run(foreground.run(running_stack, lambda: _say_where(must_read(layout))))
+
+
+@deploy_app.command(show=False)
+def serve(*, data_dir: Path) -> int:
+    """Run a native deployment in the foreground, as `start` does in the background: for systemd and the like.
+
+    Args:
+        data_dir: where everything is kept.
+    """
+    return serve_native(layout_of(data_dir))
+
+
+def must_read(layout: Layout) -> StackState:
+    """What the supervisor wrote.
+
+    Raises:
+        NotFound: nothing runs or ran here.
+    """
+    state = read(layout.root)
+    if state is None:
+        raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir", remedy="pavo deploy start")
+    return state
+
+
+def _say_where(state: StackState) -> None:
+    shown = console()
+    shown.print()
+    for name, value in {
+        "API": state.urls.api,
+        "UI": state.urls.ui,
+        "Temporal UI": state.urls.temporal_ui or "not there",
+        "Data": state.data_dir,
+        "Prove it": f"pavo validate --data-dir {state.data_dir}",
+        "Stop": f"pavo deploy stop --data-dir {state.data_dir}",
+    }.items():
+        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+
+
+@deploy_app.command
+def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
+    """Show target, versions and parts; exit code 1 when it does not run.
+
+    Args:
+        data_dir: where everything is kept.
+        output: text or json.
+    """
+    layout = layout_of(data_dir)
+    state, chosen = must_read(layout), deployment.load(layout)
+    if output == "json":
+        alive = state.supervisor.alive()
+        described = state.public()
+        for part in described["parts"]:
+            if not alive:
+                part.update(state="stopped", pid=None)
+        print_json(
+            {
+                **described,
+                "target": state.target,
+                "versions": state.versions,
+                "forced": chosen.forced if chosen else [],
+            }
+        )
+        return 0 if alive else 1
+    versions = ", ".join(f"{name} {version}" for name, version in state.versions.items() if version)
+    console().print(f"[bold]Target[/]  {state.target}    [bold]Versions[/]  {versions}", soft_wrap=True)
+    for line in chosen.forced if chosen else []:
+        console().print(f"[yellow]! forced:[/] {line}", soft_wrap=True)
+    return stack.status(data_dir=layout.root)
+
+
+@deploy_app.command
+def logs(
+    part: str | None = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    lines: int = 100,
+    data_dir: Path | None = None,
+) -> int:
+    """Show the parts' logs.
+
+    Args:
+        part: one part, for example temporal; all without.
+        follow: go on until Ctrl-C.
+        lines: how many of the newest lines of each part.
+        data_dir: where everything is kept.
+    """
+    return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir)
+
+
+@deploy_app.command
+def stop(*, data_dir: Path | None = None) -> int:
+    """Drain and stop everything; tasks in flight go on at the next start.
+
+    Args:
+        data_dir: where everything is kept.
+    """
+    return stack.down(data_dir=data_dir)
+
+
+@deploy_app.command
+def restart(part: str, /, *, data_dir: Path | None = None) -> int:
+    """End a part cleanly and start it again; several of a kind one after the other.
+
+    Args:
+        part: for example temporal, worker-1, or worker for every worker.
+        data_dir: where everything is kept.
+    """
+    for name in asyncio.run(control.restart(layout_of(data_dir).root, part)):
+        console().print(f"[green]✓[/] {name} is back")
+    return 0
+
+
+@deploy_app.command
+def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
+    """Stop everything and remove its data for good; asks twice. Backups and outside databases stay.
+
+    Args:
+        data_dir: where everything is kept.
+        auto_approve: do not ask.
+    """
+    layout = layout_of(data_dir)
+    chosen = deployment.load(layout)
+    if chosen is None and read(layout.root) is None:
+        raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")
+    if not auto_approve and not (
+        confirm(f"Remove all tasks and data in {layout.root}?") and confirm("There is no way back. Really?")
+    ):
+        return 1
+    if running(layout.root):
+        stack.down(data_dir=layout.root)
+    remove_data(layout.root)
+    console().print(f"Removed {layout.root}.", soft_wrap=True)
+    if chosen is not None and chosen.outside_postgres:
+        console().print("The databases pavo, temporal and temporal_visibility on the outside server were left alone.")
+    return 0
+
+
+@deploy_app.command
+def versions(*, output: Output = "text") -> int:
+    """Show which versions go together, and what was really tested.
+
+    Args:
+        output: text or json.
+    """
+    known = matrix()
+    if output == "json":
+        print_json(known.model_dump())
+        return 0
+    rows = [(f"{r.tag} …", f"{r.schema_version} / {r.visibility_schema}", r.status, r.why) for r in known.temporal]
+    table(("Temporal", "schema / visibility", "", ""), rows)
+    console().print()
+    table(("PostgreSQL", "", ""), [(row.major, row.status, row.why) for row in known.postgres])
+    console().print()
+    table(("Python SDK", ""), [(row.minor, row.status) for row in known.python_sdk])
+    console().print()
+    table(("Pavo", "schema"), [(row.pavo, row.revision) for row in known.pavo_schema])
+    console().print("\n[bold]Tested here[/] (everything else is documented only)")
+    table(("Temporal", "PostgreSQL", "when", "by"), [(t.temporal, t.postgres, t.when, t.by) for t in known.tested])
+    console().print(f"\nTaken without options: Temporal {known.pins.temporal}, its UI {known.pins.temporal_ui}.")
+    return 0
