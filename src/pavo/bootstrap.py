@@ -152,6 +152,7 @@ async def _connect(settings: Settings, sdk: SdkRuntime | None) -> Client:
 class WorkerParts:
     """What the worker process registers with Temporal."""
 
+    database: Database
     temporal: Client
     agent_work: AgentWork
     projection: Projection
@@ -175,6 +176,7 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
     agents = await loop.run(lambda: _open_agents(settings))
     try:
         yield WorkerParts(
+            database,
             temporal,
             AgentWork(loop, agents.planner, agents.executor),
             Projection(database, publisher),

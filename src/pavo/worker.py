@@ -1,8 +1,11 @@
 """The worker: assembles workflows and activities and runs them until it is told to end."""
 
 import asyncio
+import importlib
 import logging
+import os
 import signal
+import socket
 from datetime import timedelta
 
 import uvloop
@@ -17,14 +20,19 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
-from pavo import bootstrap
+from pavo import __version__, bootstrap
+from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
+from pavo.errors import Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
 from pavo.tasks.census import task_ids
 from pavo.tasks.contracts import HEARTBEAT_SECONDS
+from pavo.tasks.handover import hand_over
 from pavo.tasks.reconcile_workflow import ReconcileTasks
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.activities import implementations
@@ -40,6 +48,18 @@ GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RECONCILE_SCHEDULE = "pavo-reconcile"
 RECONCILE_EVERY = timedelta(minutes=1)
+
+
+def warm_up() -> None:
+    """Do beforehand what takes a new worker long and needs no service: for a spare one."""
+
+    async def prepare() -> None:
+        for workflow in WORKFLOWS:
+            SandboxedWorkflowRunner().prepare_workflow(_Definition.must_from_class(workflow))
+
+    asyncio.run(prepare())
+    AgentRegistry.load()
+    importlib.import_module("sqlalchemy.dialects.postgresql.psycopg")
 
 
 def serve(settings: Settings) -> None:
@@ -58,11 +78,26 @@ async def _serve(settings: Settings) -> None:
         listening_if_wanted(settings.metrics, parts.scrape),
         build_worker(settings, parts),
     ):
-        await ensure_schedule(parts.temporal, settings.temporal.task_queue)
         announce_ready()
+        await _replace_predecessor(parts)
+        await ensure_schedule(parts.temporal, settings.temporal.task_queue)
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()
         logger.info("Worker is ending")
+
+
+async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
+    """Where a supervisor started this worker in place of one that died: take its tasks over at once."""
+    pid = os.environ.pop("PAVO_REPLACES", "")
+    if not pid:
+        return
+    host = socket.gethostname()
+    try:
+        count = await hand_over(parts.database, parts.temporal, holder=f"{host}:{pid}:", identity=f"{pid}@{host}")
+    except Unavailable as error:
+        logger.warning("The tasks of the worker before are left to their time-outs: %s", error)
+    else:
+        logger.info("Took over %s attempts of worker %s, which is dead", count, pid)
 
 
 def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
@@ -70,6 +105,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
     return Worker(
         parts.temporal,
         task_queue=settings.temporal.task_queue,
+        build_id=f"pavo-{__version__}",  # the default is a hash of every loaded module: half a second at each start
         workflows=WORKFLOWS,
         activities=[
             *implementations(parts.agent_work),

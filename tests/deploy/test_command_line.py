@@ -94,6 +94,9 @@ def test_a_killed_part_is_back(stack: Path, name: str) -> None:
     assert after["restarts"] == before["restarts"] + 1
     assert after["address"] == before["address"]
     assert f"[supervisor] {name} was killed by signal 9" in pavo("logs", name, data_dir=stack)
+    if name == "worker-1":
+        while f"attempts of worker {before['pid']}, which is dead" not in pavo("logs", name, data_dir=stack):
+            assert time.monotonic() < deadline
 
 
 def test_logs_show_one_part_or_all(stack: Path) -> None:

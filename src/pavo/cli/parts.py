@@ -1,10 +1,12 @@
 """`pavo api`, `pavo worker`, `pavo migrate`: one part against services from the environment."""
 
+import importlib
 from pathlib import Path
 
 from pavo import config
 from pavo.cli.output import console
 from pavo.errors import ConfigurationError
+from pavo.kit.ready import await_turn, gently, is_spare
 
 
 def api() -> None:
@@ -21,6 +23,10 @@ def api() -> None:
 
 def worker() -> None:
     """Execute tasks from the task queue of TEMPORAL_TASK_QUEUE."""
+    if is_spare():
+        gently(lambda: importlib.import_module("pavo.worker").warm_up())
+        if not await_turn():
+            return
     from pavo.worker import serve
 
     serve(config.load())

@@ -31,6 +31,7 @@ def up(
     ephemeral: bool = False,
     workers: int = 1,
     allow_file_origin: bool = False,
+    spare_worker: bool = True,
     detach: bool = False,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
 ) -> int:
@@ -42,11 +43,11 @@ def up(
         ephemeral: throw-away data in a temporary folder.
         workers: how many worker processes.
         allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
+        spare_worker: keep one more process waiting, to replace a worker that dies at once (about 100 MB).
         detach: return as soon as the stack is ready.
         open_browser: open the UI.
     """
-    if workers < 1:
-        raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
+    _check_workers(workers)
     folder = _temporary() if ephemeral and data_dir is None else (data_dir or default_data_dir()).absolute()
     if detach:
         return _detach(folder, ephemeral=ephemeral)
@@ -56,13 +57,24 @@ def up(
         workers=workers,
         port=port,
         allow_file_origin=allow_file_origin,
+        spare_worker=spare_worker,
         on_ready=foreground.say_ready,
     )
     try:
         return asyncio.run(foreground.run(stack, lambda: _started(stack, port, open_browser=open_browser)))
     finally:
-        if (folder / THROW_AWAY).exists():
-            remove_data(folder)
+        _clear(folder)
+
+
+def _check_workers(workers: int) -> None:
+    if workers < 1:
+        raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
+
+
+def _clear(folder: Path) -> None:
+    """Remove throw-away data."""
+    if (folder / THROW_AWAY).exists():
+        remove_data(folder)
 
 
 def _temporary() -> Path:

@@ -28,6 +28,12 @@ class LogFile:
     ) -> None:
         self._file.close()
 
+    def move(self, path: Path) -> None:
+        """What comes from now on belongs into another file."""
+        with self._lock:
+            self._file.close()
+            self._path, self._file = path, path.open("ab", buffering=0)
+
     def write(self, line: bytes) -> None:
         """Append one line."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -83,16 +83,22 @@ class Launch:
     """What it gets when the supervisor dies without a word (Linux)."""
     ready_line: bool = False
     """Whether the child announces readiness on PAVO_READY_FD."""
+    spare: bool = False
+    """Whether it waits for its turn on PAVO_TURN_FD (see `kit.ready`)."""
 
 
 @dataclass(slots=True)
 class Child:
-    """A running child: `exited` is set with its return code, `announced` when it wrote READY."""
+    """A running child: `exited` is set with its return code, `announced` when it wrote READY, `waiting` as a spare."""
 
     process: "subprocess.Popen[bytes]"
     identity: Identity | None
     exited: "asyncio.Future[int]"
+    log: LogFile
     announced: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: int | None = None
+    """Descriptor on which a spare is told its turn."""
 
     @property
     def pid(self) -> int:
@@ -109,6 +115,18 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.signal(signal.SIGKILL)
+
+    def release(self, launch: Launch) -> bool:
+        """Let a spare begin as `launch` says; False when it is gone."""
+        turn, self.turn = self.turn, None
+        if turn is None:
+            return False
+        self.log.move(launch.log)
+        replaced = launch.environment.get("PAVO_REPLACES", "")
+        with os.fdopen(turn, "wb") as pipe, contextlib.suppress(BrokenPipeError):
+            pipe.write(f"{replaced}\n".encode())
+            return True
+        return False
 
     async def end(self, number: int, seconds: float) -> int:
         """Ask with a signal, wait so long, then kill. Returns the exit code."""
@@ -127,11 +145,11 @@ def spawn(launch: Launch) -> Child:
         OSError: the command cannot be run.
     """
     loop = asyncio.get_running_loop()
-    reader, writer = os.pipe()
-    environment = dict(launch.environment)
-    if launch.ready_line:
-        environment["PAVO_READY_FD"] = str(writer)
     log = LogFile(launch.log)
+    reader, writer = os.pipe()
+    turn, told = os.pipe() if launch.spare else (None, None)
+    given = ({"PAVO_READY_FD": writer} if launch.ready_line else {}) | ({"PAVO_TURN_FD": turn} if turn else {})
+    environment = {**launch.environment, **{name: str(descriptor) for name, descriptor in given.items()}}
     try:
         process = subprocess.Popen(
             list(launch.command),
@@ -140,7 +158,7 @@ def spawn(launch: Launch) -> Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(writer,) if launch.ready_line else (),
+            pass_fds=tuple(given.values()),
             start_new_session=True,
             user=launch.uid,
             group=launch.gid,
@@ -148,13 +166,19 @@ def spawn(launch: Launch) -> Child:
             preexec_fn=_dies_with_parent(launch.orphan_signal),
         )
     except BaseException:
-        os.close(reader)
+        _close(reader, told)
         raise
     finally:
-        os.close(writer)
-    child = Child(process, Identity.of(process.pid), loop.create_future())
-    _watch(child, loop, log, reader)
+        _close(writer, turn)
+    child = Child(process, Identity.of(process.pid), loop.create_future(), log, turn=told)
+    _watch(child, loop, reader)
     return child
+
+
+def _close(*descriptors: int | None) -> None:
+    for descriptor in descriptors:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _dies_with_parent(number: int) -> Callable[[], None] | None:
@@ -170,7 +194,7 @@ def _dies_with_parent(number: int) -> Callable[[], None] | None:
     return prepare
 
 
-def _watch(child: Child, loop: asyncio.AbstractEventLoop, log: LogFile, reader: int) -> None:
+def _watch(child: Child, loop: asyncio.AbstractEventLoop, reader: int) -> None:
     """Threads, because they work on every event loop: one waits for the end, one copies output, one waits for READY."""
 
     def resolve(code: int) -> None:
@@ -182,14 +206,14 @@ def _watch(child: Child, loop: asyncio.AbstractEventLoop, log: LogFile, reader: 
         _tell(loop, lambda: resolve(code))
 
     def copy(stream: IO[bytes]) -> None:
-        with log, stream:
+        with child.log, stream:
             for line in stream:
-                log.write(line)
+                child.log.write(line)
 
     def announced() -> None:
         with os.fdopen(reader, "rb") as pipe:
-            if pipe.readline() == b"READY\n":
-                _tell(loop, child.announced.set)
+            for line in pipe:
+                _tell(loop, child.announced.set if line == b"READY\n" else child.waiting.set)
 
     assert child.process.stdout is not None
     threading.Thread(target=wait, daemon=True).start()

@@ -164,6 +164,7 @@ class EmbeddedStack(LocalStack):
         ephemeral: throw-away data: quicker, and not safe against power loss.
         parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
         port: of the API; 0 for any.
+        spare_worker: let one more process wait to replace a worker that dies.
         extra, on_ready, on_start: as for every stack.
     """
 
@@ -176,11 +177,14 @@ class EmbeddedStack(LocalStack):
         workers: int = 1,
         port: int = 0,
         allow_file_origin: bool = False,
+        spare_worker: bool = False,
         extra: Mapping[str, Mapping[str, str]] | None = None,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
         on_start: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        options = Options(port, workers, ephemeral=ephemeral, allow_file_origin=allow_file_origin)
+        options = Options(
+            port, workers, ephemeral=ephemeral, allow_file_origin=allow_file_origin, spare_worker=spare_worker
+        )
         super().__init__(
             data_dir,
             lambda layout: embedded(layout, options, Ports.choose(options.port)),

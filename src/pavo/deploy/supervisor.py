@@ -7,13 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pavo.deploy import state as state_file
 from pavo.deploy.layout import Layout
 from pavo.deploy.logs import LogFile, tail
 from pavo.deploy.parts import Readiness, kind_of
 from pavo.deploy.processes import Child, Identity, spawn
+from pavo.deploy.spare import SpareWorker
 from pavo.deploy.state import PartState, StackState
 from pavo.deploy.target import Target
 from pavo.errors import PavoError, Unavailable
@@ -27,6 +28,7 @@ STABLE_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
 PROBE_SECONDS = 0.03
+WORKER = "worker"
 
 
 @dataclass(slots=True)
@@ -72,6 +74,9 @@ class Supervisor:
         self._on_start = on_start
         self._extra = extra or {}
         self._ready = False
+        workers = [name for name in names if kind_of(name).name == WORKER]
+        wanted = target.options.spare_worker and workers and not any(self._extra.get(name) for name in workers)
+        self._spare = SpareWorker(lambda: target.launch(workers[0], {})) if wanted else None
 
     async def start(self) -> None:
         """Start everything, as parallel as the needs allow; returns when all parts are ready.
@@ -87,6 +92,8 @@ class Supervisor:
             await self._until_ready(part)
         self._ready = True
         self._save()
+        if self._spare is not None:
+            self._spare.prepare()
 
     async def _until_ready(self, part: Running) -> None:
         assert part.keeper is not None
@@ -140,7 +147,12 @@ class Supervisor:
     def _spawn(self, part: Running) -> None:
         part.state = "restarting" if part.restarts else "starting"
         self._on_start(part.name)
-        part.child = spawn(self._target.launch(part.name, self._extra.get(part.name, {})))
+        launch = self._target.launch(part.name, self._extra.get(part.name, {}))
+        if kind_of(part.name).name == WORKER and part.child is not None:
+            launch = replace(launch, environment={**launch.environment, "PAVO_REPLACES": str(part.child.pid)})
+            part.child = (self._spare.take(launch) if self._spare else None) or spawn(launch)
+        else:
+            part.child = spawn(launch)
         part.started_at = time.monotonic()
         self._save()
 
@@ -174,6 +186,8 @@ class Supervisor:
         self._save()
         if first:
             self._on_ready(part.name, time.monotonic() - begun)
+        elif self._spare is not None:
+            self._spare.prepare()
 
     async def _before_restart(self, part: Running, code: int, begun: float) -> None:
         if not part.ready.is_set() and part.restarts >= 3:
@@ -193,6 +207,9 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End the parts in order: first what works, then what it works on. Nothing is left when this returns."""
+        if self._spare is not None:
+            await self._spare.end()
+            self._spare = None
         left = set(self._parts)
         while left:
             needed = {need.name for name in left for need in self._needed(name)}

@@ -1,6 +1,13 @@
-"""How a part tells its supervisor that it is ready: a line on the file descriptor named by PAVO_READY_FD."""
+"""How a part and its supervisor talk: lines on the file descriptors named by PAVO_READY_FD and PAVO_TURN_FD."""
 
 import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+GENTLE: Final = 10
+"""Nice value of work that nobody waits for."""
 
 
 def announce_ready() -> None:
@@ -10,3 +17,39 @@ def announce_ready() -> None:
         return
     os.write(int(descriptor), b"READY\n")
     os.close(int(descriptor))
+
+
+def is_spare() -> bool:
+    """Whether this process waits for its turn."""
+    return "PAVO_TURN_FD" in os.environ
+
+
+def await_turn() -> bool:
+    """Write `WAITING` and wait until a worker is to be replaced; False when the supervisor has gone.
+
+    The pid of the one that died is in PAVO_REPLACES afterwards, as it is for a worker that is started afresh.
+    """
+    if "PAVO_READY_FD" in os.environ:
+        os.write(int(os.environ["PAVO_READY_FD"]), b"WAITING\n")
+    with os.fdopen(int(os.environ.pop("PAVO_TURN_FD")), "r") as pipe:
+        line = pipe.readline()
+    os.environ["PAVO_REPLACES"] = line.strip()
+    return line.endswith("\n")
+
+
+def gently(work: Callable[[], object]) -> None:
+    """Run `work` with low priority and wait for it; the process itself keeps its own.
+
+    On Linux priorities belong to threads, and one that was given up cannot be taken back: hence a thread for the work.
+    """
+    if sys.platform != "linux":
+        work()
+        return
+
+    def run() -> None:
+        os.nice(GENTLE)
+        work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()

@@ -29,6 +29,8 @@ class Options:
     ephemeral: bool = False
     """Throw-away data: the stores do not wait for the disk."""
     allow_file_origin: bool = False
+    spare_worker: bool = False
+    """Whether one more process waits to replace a worker that dies."""
 
 
 class Component(Protocol):

@@ -1,0 +1,42 @@
+"""A worker is taken for dead and its attempts are handed over: at once if it is, and harmlessly if it lives."""
+
+import socket
+import uuid
+
+from temporalio.client import Client
+
+from pavo.kit.sql import Database
+from pavo.tasks.handover import hand_over
+from tests.driving import Tasks, ticks, types
+from tests.parts import Parts, free_port
+
+STEPS = 30
+
+
+async def test_a_worker_that_lives_after_all_records_no_step_twice(
+    parts: Parts, temporal: Client, database: Database
+) -> None:
+    import httpx2
+
+    queue, port = f"handover-{uuid.uuid4().hex[:8]}", str(free_port())
+    own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
+    first = await parts.start("worker", **own)
+    processes = [first, await parts.start("api", **own)]
+    host = socket.gethostname()
+    try:
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"X-User-Email": "handover@example.com"}, timeout=30
+        ) as client:
+            tasks = Tasks(client)
+            path = await tasks.executing({"steps": STEPS, "step_seconds": 0.2})
+            processes.append(await parts.start("worker", **own))
+            handed = {"holder": f"{host}:{first.pid}:", "identity": f"{first.pid}@{host}"}
+            assert await hand_over(database, temporal, holder=f"{host}:1:", identity=f"1@{host}") == 0
+            assert await hand_over(database, temporal, **handed) == 1
+            await tasks.wait(path, "DONE", seconds=60)
+            events = await tasks.events(path)
+    finally:
+        for process in processes:
+            process.end()
+    assert ticks(events) == list(range(1, STEPS + 1))
+    assert "retry" not in types(events)
