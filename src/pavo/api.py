@@ -209,7 +209,17 @@ def serve(settings: Settings) -> None:
         limit_concurrency=4_000,
         backlog=1024,
     )
-    _Server(config).run()
+    _Server(config).run(sockets=[_shared_socket(settings)] if settings.http.share_port else None)
+
+
+def _shared_socket(settings: Settings) -> socket.socket:
+    """A listener beside those of other API processes: one that dies takes only its own connections with it."""
+    family = socket.AF_INET6 if ":" in settings.http.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((settings.http.host, settings.http.port))
+    return listener
 
 
 class _Server(uvicorn.Server):

@@ -64,6 +64,8 @@ class HttpSettings(_Section):
     """Address to listen on; PAVO_AUTH=dev allows loopback only."""
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="PAVO_PORT")
     """Port to listen on; 0 takes a free one."""
+    share_port: bool = Field(default=False, validation_alias="PAVO_SHARE_PORT")
+    """Several API processes listen on the same port, and the kernel spreads connections over them (Linux)."""
     auth: Literal["dev", "token"] = Field(default="dev", validation_alias="PAVO_AUTH")
     """dev: identity headers, loopback only. token: API tokens and session cookies."""
     secret_key: SecretStr | None = Field(default=None, validation_alias="PAVO_SECRET_KEY")

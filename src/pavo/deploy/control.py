@@ -1,6 +1,7 @@
 """What commands do to a running stack of this machine: the supervisor sees a part end, and brings it back."""
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
@@ -56,12 +57,25 @@ async def restart(data_dir: Path, name: str) -> list[str]:
 
 async def _restart(data_dir: Path, part: PartState) -> None:
     kind = kind_of(part.name)
+    if kind.name == "postgres":
+        await asyncio.to_thread(_checkpoint, must_run(data_dir))
     if part.pid is not None and part.started is not None:
         old = Identity(part.pid, part.started)
         old.signal(kind.stop_signal)
         if not await old.wait_gone(kind.drain_seconds):
             old.signal(signal.SIGKILL)
     await until_back(data_dir, part)
+
+
+def _checkpoint(state: StackState) -> None:
+    """Write what is dirty while others still work, so that the shutdown, in which nobody works, has little left."""
+    import psycopg
+
+    with (
+        contextlib.suppress(psycopg.Error),  # without the right to it the shutdown takes longer
+        psycopg.connect(state.environment["DATABASE_URL"], autocommit=True, connect_timeout=5) as connection,
+    ):
+        connection.execute("CHECKPOINT")
 
 
 async def until_back(data_dir: Path, before: PartState) -> None:

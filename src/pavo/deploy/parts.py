@@ -46,7 +46,7 @@ STORES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE",
 PARTS = {
     part.name: part
     for part in (
-        Part("postgres", (), Readiness.POSTGRES_LOGIN, 10.0, stop_signal=signal.SIGINT),  # its fast shutdown
+        Part("postgres", (), Readiness.POSTGRES_LOGIN, 60.0, stop_signal=signal.SIGINT),  # its fast shutdown
         Part("redis", (), Readiness.REDIS_PING, 5.0),
         Part("temporal", ("postgres",), Readiness.TEMPORAL_HEALTH, 5.0),
         Part("temporal-ui", ("temporal",), Readiness.HTTP, 5.0),

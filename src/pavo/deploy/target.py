@@ -89,5 +89,6 @@ def own_environment(environment: Mapping[str, str], options: Options, ports: Por
         "PAVO_PORT": str(ports.api),
         "PAVO_SECRET_KEY": session_key,
         "PAVO_TEMPORAL_UI_URL": f"http://{at(ports.temporal_ui)}",
+        "PAVO_SHARE_PORT": str(options.apis > 1).lower(),
         "PAVO_ALLOW_FILE_ORIGIN": str(options.allow_file_origin).lower(),
     }
