@@ -1,0 +1,232 @@
+"""The compose target: a folder with compose.yaml, its secrets and its scripts."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from math import ceil
+from pathlib import Path
+
+from pavo import __version__
+from pavo.deploy.images import TEMPORAL, images
+from pavo.deploy.layout import write_private
+from pavo.deploy.parts import PARTS
+from pavo.deploy.ports import LOOPBACK
+from pavo.errors import ConfigurationError
+
+ASSETS = files("pavo.deploy") / "assets" / "compose"
+MISSING = "pavo deploy start --target compose writes it into .env"
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "PAVO_DATABASE_PASSWORD",
+    "TEMPORAL_DATABASE_PASSWORD",
+    "REDIS_PASSWORD",
+    "PAVO_SECRET_KEY",
+)
+HISTORY_SHARDS = 64
+"""Never to be changed in a database. Enough for one machine; Temporal's default of 4 bounds how much runs at once."""
+TEMPORAL_CONNECTIONS, VISIBILITY_CONNECTIONS = 20, 5
+TEMPORAL_SERVICES = 4
+"""Frontend, history, matching and worker, each with connections of its own, in one process."""
+API_CONNECTIONS, WORKER_CONNECTIONS, SPARE_CONNECTIONS = 25, 45, 30
+LAST_OLD_MOUNT = 17
+"""PostgreSQL's images before 18 want their volume one folder deeper."""
+OWN_SETTINGS = """\
+# Settings of your own for API and workers, one NAME=value a line (docs/configuration.md): keys of language models,
+# PAVO_PUBLIC_HOSTS, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it again.
+"""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+PLACE = re.compile(r"\{\{(\w+)(?::([\w-]+))?\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeOptions:
+    """What people choose."""
+
+    project: str = "pavo"
+    """Docker's name for all of it: containers, networks and volumes begin with it."""
+    port: int = 8000
+    ui_port: int = 8080
+    bind: str = LOOPBACK
+    """The host's address that the API and Temporal's UI are published on."""
+    workers: int = 1
+    temporal: str = TEMPORAL
+    """Exact version of Temporal's server."""
+    postgres: int = 18
+    """PostgreSQL's major."""
+    image: str = f"pavo:{__version__}"
+    source: Path | None = None
+    """A checkout to build the image from; without one it is pulled."""
+    namespace: str = "default"
+    retention_days: int = 30
+    search_attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name to type, like `Keyword`."""
+    worker_environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """More for the workers, like their build id."""
+    images: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other references by name (`postgres`, `redis`, `temporal`, `admin_tools`, `temporal_ui`), say with a digest."""
+
+
+def checkout() -> Path | None:
+    """The checkout that this package runs from, which has the Dockerfile; None when it was installed."""
+    root = Path(__file__).resolve().parents[3]
+    return root if (root / "Dockerfile").exists() else None
+
+
+def render(options: ComposeOptions) -> dict[str, str]:
+    """Every file by its path in the folder. Secrets are fresh each time; `write` keeps those that are there.
+
+    Raises:
+        ConfigurationError: an option has a value that cannot work.
+    """
+    _check(options)
+    generated = {name: secrets.token_urlsafe(48 if name == "PAVO_SECRET_KEY" else 24) for name in SECRETS}
+    facts = {"TEMPORAL_HISTORY_SHARDS": str(HISTORY_SHARDS), "POSTGRES_MAJOR": str(options.postgres)}
+    return {
+        "compose.yaml": _compose(options),
+        ".env": "".join(f"{name}={value}\n" for name, value in (generated | facts).items()),
+        "pavo.env": OWN_SETTINGS,
+        "dynamicconfig/pavo.yaml": _asset("dynamicconfig.yaml"),
+        "scripts/databases.sql": _asset("databases.sql"),
+        "scripts/temporal-schema.sh": _asset("temporal-schema.sh"),
+        "scripts/temporal-namespace.sh": _asset("temporal-namespace.sh"),
+    }
+
+
+def write(options: ComposeOptions, folder: Path) -> list[Path]:
+    """Write what is new or changed; answers those files. Secrets that are there stay, missing ones are added.
+
+    Raises:
+        ConfigurationError: an option has a value that cannot work, or the folder belongs to another PostgreSQL major.
+    """
+    wanted = render(options)
+    kept = read_env(folder)
+    _check_major(options, kept, folder)
+    wanted[".env"] = _with_missing(folder / ".env", read_env_text(wanted[".env"]), kept)
+    return [folder / name for name, text in wanted.items() if _write(folder / name, text)]
+
+
+def changes(options: ComposeOptions, folder: Path) -> dict[str, str]:
+    """What `write` would do to which file: new, changed or kept; nothing is written."""
+    found: dict[str, str] = {}
+    for name, text in render(options).items():
+        file = folder / name
+        if not file.exists():
+            found[name] = "new"
+        else:
+            found[name] = "kept" if name in (".env", "pavo.env") or file.read_text() == text else "changed"
+    return found
+
+
+def read_env(folder: Path) -> dict[str, str]:
+    """What .env says; empty where there is none."""
+    file = folder / ".env"
+    return read_env_text(file.read_text()) if file.exists() else {}
+
+
+def read_env_text(text: str) -> dict[str, str]:
+    """NAME=value lines."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _with_missing(file: Path, fresh: Mapping[str, str], kept: Mapping[str, str]) -> str:
+    """The file as it is, and at its end what it lacks."""
+    present = file.read_text() if file.exists() else ""
+    if present and not present.endswith("\n"):
+        present += "\n"
+    return present + "".join(f"{name}={value}\n" for name, value in fresh.items() if not kept.get(name))
+
+
+def _write(file: Path, text: str) -> bool:
+    private = file.suffix == ".env" or file.name == ".env"
+    if file.exists() and (file.name == "pavo.env" or file.read_text() == text):
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if private:
+        write_private(file, text)
+    else:
+        file.write_text(text)
+        file.chmod(0o644)  # whatever our umask is: users inside the containers read them
+        if file.parent.name in ("scripts", "dynamicconfig"):
+            file.parent.chmod(0o755)
+    return True
+
+
+def _check(options: ComposeOptions) -> None:
+    if not NAME.fullmatch(options.project):
+        raise ConfigurationError(
+            f"{options.project!r} is no name for a project.",
+            field="project",
+            remedy="Use small letters, digits, - and _, and begin with a letter or a digit.",
+        )
+    if options.workers < 1:
+        raise ConfigurationError("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
+    if not NAMESPACE.fullmatch(options.namespace):
+        raise ConfigurationError(
+            f"{options.namespace!r} is no name for a namespace.",
+            field="namespace",
+            remedy="Use letters, digits, dots, - and _.",
+        )
+    if options.retention_days < 1:
+        raise ConfigurationError("Temporal keeps workflows for a day at least.", field="retention_days")
+    for name, port in (("--port", options.port), ("ui_port", options.ui_port)):
+        if not 0 < port < 65536:
+            raise ConfigurationError(f"{port} is no port.", field=name, remedy="Pass 1 to 65535.")
+    if options.port == options.ui_port:
+        raise ConfigurationError("API and Temporal's UI want the same port.", field="--port")
+
+
+def _check_major(options: ComposeOptions, kept: Mapping[str, str], folder: Path) -> None:
+    old = kept.get("POSTGRES_MAJOR", str(options.postgres))
+    if old != str(options.postgres):
+        raise ConfigurationError(
+            f"The data of {folder} are of PostgreSQL {old}; {options.postgres} cannot read them.",
+            field="--postgres-version",
+            remedy="Back up, start the new version in a new folder, and restore there (docs/deployment-compose.md).",
+        )
+
+
+def _compose(options: ComposeOptions) -> str:
+    reserved = TEMPORAL_SERVICES * (TEMPORAL_CONNECTIONS + VISIBILITY_CONNECTIONS) + API_CONNECTIONS + SPARE_CONNECTIONS
+    values = {
+        **{
+            f"{name}_image": image for name, image in images(options.temporal, options.postgres, options.images).items()
+        },
+        "project": options.project,
+        "image": options.image,
+        "build": f'  build: {{context: "{options.source}", dockerfile: Dockerfile}}' if options.source else "",
+        "missing": MISSING,
+        "namespace": options.namespace,
+        "retention": f"{options.retention_days * 24}h",
+        "search_attributes": " ".join(f"{name}={kind}" for name, kind in options.search_attributes.items()),
+        "worker_version": "\n".join(f'      {name}: "{text}"' for name, text in options.worker_environment.items()),
+        "bind": options.bind,
+        "port": str(options.port),
+        "ui_port": str(options.ui_port),
+        "workers": str(options.workers),
+        "connections": str(reserved + WORKER_CONNECTIONS * options.workers),
+        "temporal_connections": str(TEMPORAL_CONNECTIONS),
+        "visibility_connections": str(VISIBILITY_CONNECTIONS),
+        "postgres_major": str(options.postgres),
+        "postgres_mount": "/var/lib/postgresql" + ("/data" if options.postgres <= LAST_OLD_MOUNT else ""),
+    }
+
+    def fill(found: re.Match[str]) -> str:
+        what, part = found.groups()
+        if part is None:
+            return values[what]
+        kind = PARTS[part]
+        if what == "drain":
+            return f"{ceil(kind.drain_seconds)}s"
+        # In a block, so that one-shots can stand beside them.
+        return "\n      ".join(f"{need}: {{condition: service_healthy}}" for need in kind.needs)
+
+    text = PLACE.sub(fill, _asset("compose.yaml"))
+    return re.sub(r"\n\n(?=  init:|    stop_grace)", "\n", text)
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text()

@@ -1,0 +1,287 @@
+"""The compose target: its file against the specification, the model and Docker Compose itself."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from pavo.deploy import docker
+from pavo.deploy.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
+from pavo.deploy.images import POSTGRES
+from pavo.deploy.parts import PARTS
+from pavo.errors import ConfigurationError, NotFound, PavoError
+
+OWN = ("api", "worker", "migrate")
+ONCE = ("databases", "migrate", "temporal-schema", "temporal-namespace")
+SCHEMA = json.loads((files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json").read_text())
+
+
+def compose(options: ComposeOptions) -> dict[str, Any]:
+    return yaml.safe_load(render(options)["compose.yaml"])
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return compose(ComposeOptions(workers=3))["services"]
+
+
+VARIANTS = [
+    ComposeOptions(),
+    ComposeOptions(workers=7, port=80, ui_port=81, project="team-a", bind="0.0.0.0"),
+    ComposeOptions(source=Path("/a checkout"), worker_environment={"PAVO_WORKER_BUILD_ID": "1.2"}),
+    ComposeOptions(search_attributes={"Kind": "Keyword", "Size": "Int"}, images={"redis": "mirror/valkey@sha256:ab"}),
+    *(ComposeOptions(postgres=major) for major in POSTGRES),
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_the_file_follows_the_compose_specification(options: ComposeOptions) -> None:
+    text = render(options)["compose.yaml"]
+    assert "{{" not in text
+    jsonschema.validate(yaml.safe_load(text), SCHEMA)
+
+
+def test_the_specification_finds_mistakes() -> None:
+    wrong = compose(ComposeOptions())
+    wrong["services"]["api"]["healthchek"] = {}
+    with pytest.raises(jsonschema.ValidationError, match="healthchek"):
+        jsonschema.validate(wrong, SCHEMA)
+
+
+def test_every_part_of_the_model_is_a_service(services: dict[str, Any]) -> None:
+    assert set(services) == {*PARTS, *ONCE}
+    assert services["worker"]["deploy"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_wait_for_what_the_model_says(name: str, services: dict[str, Any]) -> None:
+    waits = services[name].get("depends_on", {})
+    healthy = {need for need, how in waits.items() if how["condition"] == "service_healthy"}
+    assert healthy == set(PARTS[name].needs)
+    done = {need for need, how in waits.items() if how["condition"] == "service_completed_successfully"}
+    assert healthy | done == set(waits) and done <= set(ONCE)
+
+
+def test_parts_are_watched_restarted_and_ended_in_time(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        if name in ONCE:
+            assert service["restart"].startswith("on-failure") and "healthcheck" not in service, name
+            continue
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+        assert service["restart"] == "unless-stopped", name
+        assert float(service["stop_grace_period"].removesuffix("s")) >= PARTS[name].drain_seconds, name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+    for name in OWN:
+        assert services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"]
+
+
+def test_nothing_is_reached_from_outside_but_api_and_ui(services: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {"api": ["127.0.0.1:8000:8000"], "temporal-ui": ["127.0.0.1:8080:8080"]}
+    document = compose(ComposeOptions())
+    assert document["networks"]["stores"] == {"internal": True}
+    for name in ("postgres", "redis", "temporal"):
+        assert services[name]["networks"] == ["stores"]
+
+
+def test_images_are_pinned_and_never_the_deprecated_one(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        image = service["image"]
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-\w+)?$", image) or "@sha256:" in image, (name, image)
+        assert "auto-setup" not in image
+    assert services["temporal"]["image"].split(":")[1] == services["temporal-schema"]["image"].split(":")[1]
+    chosen = compose(ComposeOptions(images={"postgres": "postgres@sha256:" + "a" * 64}))["services"]
+    assert chosen["databases"]["image"] == chosen["postgres"]["image"] == "postgres@sha256:" + "a" * 64
+
+
+def test_no_password_has_a_default() -> None:
+    text = render(ComposeOptions())["compose.yaml"]
+    for name in SECRETS:
+        used = re.findall(rf"\$\{{{name}(.)", text)
+        assert used and set(used) == {":"}, name
+        assert f"${{{name}:-" not in text
+    assert not re.search(r"(PASSWORD|PWD|SECRET_KEY): [\"']?[^$\"'\s]", text)
+
+
+def test_connections_suffice(services: dict[str, Any]) -> None:
+    def limit(workers: int) -> int:
+        command = compose(ComposeOptions(workers=workers))["services"]["postgres"]["command"]
+        return next(int(word.partition("=")[2]) for word in command if word.startswith("max_connections"))
+
+    temporal = services["temporal"]["environment"]
+    pools = 4 * (int(temporal["SQL_MAX_CONNS"]) + int(temporal["SQL_VIS_MAX_CONNS"]))
+    assert limit(1) >= pools + 20 + 2 * 20 + 5  # the API's pool, a worker's two, some for people
+    assert limit(5) - limit(4) >= 2 * 20
+
+
+def test_volumes_are_where_each_postgres_image_keeps_its_data() -> None:
+    def mount(major: int) -> str:
+        return compose(ComposeOptions(postgres=major))["services"]["postgres"]["volumes"][0]
+
+    assert mount(18) == "postgres-18:/var/lib/postgresql"
+    assert mount(17) == "postgres-17:/var/lib/postgresql/data"
+
+
+def test_writing_again_keeps_secrets_and_own_settings(tmp_path: Path) -> None:
+    assert changes(ComposeOptions(), tmp_path)["compose.yaml"] == "new"
+    written = {file.relative_to(tmp_path).as_posix() for file in write(ComposeOptions(), tmp_path)}
+    assert written == set(render(ComposeOptions()))
+    for private in (".env", "pavo.env"):
+        assert stat.S_IMODE((tmp_path / private).stat().st_mode) == 0o600
+    for shared in ("scripts/temporal-schema.sh", "dynamicconfig/pavo.yaml"):
+        assert stat.S_IMODE((tmp_path / shared).stat().st_mode) == 0o644
+        assert stat.S_IMODE((tmp_path / shared).parent.stat().st_mode) == 0o755
+    before = read_env(tmp_path)
+    assert len({before[name] for name in SECRETS}) == len(SECRETS) and all(len(before[name]) >= 24 for name in SECRETS)
+    (tmp_path / "pavo.env").write_text("LLM_KEY=1\n")
+    assert changes(ComposeOptions(workers=2), tmp_path) == {
+        **dict.fromkeys(render(ComposeOptions()), "kept"),
+        "compose.yaml": "changed",
+    }
+    assert write(ComposeOptions(workers=2), tmp_path) == [tmp_path / "compose.yaml"]
+    assert read_env(tmp_path) == before and (tmp_path / "pavo.env").read_text() == "LLM_KEY=1\n"
+    assert write(ComposeOptions(workers=2), tmp_path) == []
+
+
+def test_a_lost_secret_is_made_anew_and_the_rest_stays(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# mine\nPOSTGRES_PASSWORD=chosen\nREDIS_PASSWORD=\nOTHER=1")
+    write(ComposeOptions(), tmp_path)
+    assert (tmp_path / ".env").read_text().startswith("# mine\nPOSTGRES_PASSWORD=chosen\n")
+    found = read_env(tmp_path)
+    assert found["POSTGRES_PASSWORD"] == "chosen" and found["OTHER"] == "1" and len(found["REDIS_PASSWORD"]) > 20
+
+
+def test_another_postgres_major_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    write(ComposeOptions(postgres=17), tmp_path)
+    before = (tmp_path / "compose.yaml").read_text()
+    with pytest.raises(ConfigurationError, match="PostgreSQL 17"):
+        write(ComposeOptions(postgres=18), tmp_path)
+    assert (tmp_path / "compose.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (ComposeOptions(workers=0), "--workers"),
+        (ComposeOptions(port=0), "--port"),
+        (ComposeOptions(port=8080), "--port"),
+        (ComposeOptions(postgres=12), "--postgres-version"),
+        (ComposeOptions(temporal="1.32"), "--temporal-version"),
+        (ComposeOptions(temporal="1.29.1"), "--temporal-version"),
+        (ComposeOptions(project="../x"), "project"),
+        (ComposeOptions(images={"mysql": "x"}), "images"),
+        (ComposeOptions(retention_days=0), "retention_days"),
+        (ComposeOptions(namespace='a"b'), "namespace"),
+    ],
+)
+def test_bad_options_are_named(options: ComposeOptions, field: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        render(options)
+    assert raised.value.field == field
+
+
+def test_docker_compose_itself_takes_the_file(tmp_path: Path) -> None:
+    command = docker.compose_command()
+    if command is None:
+        pytest.skip("neither docker compose nor docker-compose is installed")
+    write(ComposeOptions(workers=2, source=checkout()), tmp_path)
+
+    def config() -> "subprocess.CompletedProcess[str]":
+        words = [*command, "--project-directory", str(tmp_path), "config", "--format", "json"]
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+    done = config()
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["services"]
+    secret = read_env(tmp_path)["PAVO_DATABASE_PASSWORD"]
+    assert found["api"]["environment"]["DATABASE_URL"] == f"postgresql://pavo:{secret}@postgres:5432/pavo"
+    assert found["worker"]["deploy"]["replicas"] == 2
+    (tmp_path / ".env").write_text("")
+    refused = config()
+    assert refused.returncode != 0 and "pavo deploy start --target compose" in refused.stderr
+
+
+def test_without_docker_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(ComposeOptions(), tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert docker.check_docker() == "There is no docker on the PATH."
+    with pytest.raises(ConfigurationError, match="no docker") as raised:
+        docker.up(tmp_path)
+    assert "Install Docker" in (raised.value.remedy or "")
+
+
+def test_without_the_plugin_or_an_engine_the_reason_is_said() -> None:
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker client")
+    reason = docker.check_docker()
+    if reason is None:
+        pytest.skip("an engine runs here")
+    assert "Compose plugin" in reason or "No Docker engine answers" in reason
+
+
+FAKE = """#!/bin/sh
+echo "$@" >> {folder}/calls
+case "$*" in
+  *version*) echo 2.40.0 ;;
+  *" ps "*) cat {folder}/ps ;;
+  *" up "*) echo 'dependency failed to start: container pavo-temporal-1 is unhealthy' >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A docker that writes down what it was asked, and fails to start things."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(FAKE.format(folder=folder))
+    (folder / "docker").chmod(0o755)
+    rows = [
+        {"Service": "worker", "Name": "pavo-worker-2", "State": "running", "Health": "healthy", "ExitCode": 0},
+        {"Service": "databases", "Name": "pavo-databases-1", "State": "exited", "Health": "", "ExitCode": 0},
+        {"Service": "api", "Name": "pavo-api-1", "State": "running", "Health": "starting", "ExitCode": 0},
+        {"Service": "migrate", "Name": "pavo-migrate-1", "State": "exited", "Health": "", "ExitCode": 1},
+    ]
+    (folder / "ps").write_text("\n".join(json.dumps(row) for row in rows))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    write(ComposeOptions(), tmp_path)
+    return folder
+
+
+def test_status_speaks_of_parts(fake: Path) -> None:
+    found = {one.name: one.ready for one in docker.status(fake.parent)}
+    assert found == {"api": False, "worker-2": True, "databases": True, "migrate": False}
+    assert list(found)[:2] == ["api", "worker-2"]
+    (fake / "ps").write_text(json.dumps([json.loads((fake / "ps").read_text().splitlines()[0])]))
+    assert [one.name for one in docker.status(fake.parent)] == ["worker-2"]
+
+
+def test_parts_are_restarted_by_their_names(fake: Path) -> None:
+    docker.restart(fake.parent, "worker-2")
+    docker.restart(fake.parent, "temporal-ui")
+    calls = (fake / "calls").read_text().splitlines()
+    assert "restart pavo-worker-2" in calls
+    assert f"compose --project-directory {fake.parent} restart temporal-ui" in calls
+    with pytest.raises(NotFound, match="worker-9"):
+        docker.restart(fake.parent, "worker-9")
+    with pytest.raises(ConfigurationError, match="no part"):
+        docker.restart(fake.parent, "cassandra")
+
+
+def test_what_docker_says_on_failure_is_passed_on(fake: Path, tmp_path: Path) -> None:
+    with pytest.raises(PavoError, match="pavo-temporal-1 is unhealthy"):
+        docker.up(fake.parent)
+    docker.down(fake.parent, volumes=True)
+    assert (fake / "calls").read_text().splitlines()[-1].endswith("down --remove-orphans --volumes")
+    with pytest.raises(NotFound, match=r"no compose\.yaml"):
+        docker.down(tmp_path / "nowhere")
