@@ -1,6 +1,7 @@
 """What the containers of compose.yaml run, run here without containers: the same commands, scripts and environments."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -24,11 +25,11 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
 from pavo.deploy.compose import ComposeOptions, read_env, write
+from pavo.deploy.ports import free_port
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.stack import EmbeddedStack, remove_data
 from pavo.deploy.temporal_programs import SERVER, SQL_TOOL, cache_folder
 from pavo.deploy.wheels import postgres_home, redis_server
-from tests.parts import free_port
 
 LIMIT = 90.0
 VARIABLE = re.compile(r"\$\{(\w+):\?[^}]*\}")
@@ -207,9 +208,13 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(databases: S
     dynamic = databases.folder / "dynamicconfig" / "pavo.yaml"
     said = await asyncio.to_thread(run, [SERVER, "validate-dynamic-config", str(dynamic)], place)
     assert "unregistered" not in said.lower() and "error" not in said.lower(), said
-    names = ("FRONTEND", "MATCHING", "HISTORY", "WORKER")
-    ports = {f"{name}_{kind}_PORT": str(free_port()) for name in names for kind in ("GRPC", "MEMBERSHIP")}
-    ports |= {"FRONTEND_HTTP_PORT": str(free_port()), "PROMETHEUS_ENDPOINT": f"127.0.0.1:{free_port()}"}
+    services, taken = ("FRONTEND", "MATCHING", "HISTORY", "WORKER"), set[int]()
+    names = [f"{name}_{kind}_PORT" for name in services for kind in ("GRPC", "MEMBERSHIP")]
+    for _ in range(len(names) + 2):
+        taken.add(free_port(taken))
+    *chosen, http, metrics = sorted(taken)
+    ports = {name: str(port) for name, port in zip(names, chosen, strict=True)}
+    ports |= {"FRONTEND_HTTP_PORT": str(http), "PROMETHEUS_ENDPOINT": f"127.0.0.1:{metrics}"}
     here = {"POSTGRES_SEEDS": "127.0.0.1", "DB_PORT": databases.superuser["PGPORT"], "BIND_ON_IP": "127.0.0.1"}
     given = databases.environment("temporal", **here, **ports, **place, DYNAMIC_CONFIG_FILE_PATH=str(dynamic))
     with (tmp_path / "log").open("wb") as log:
@@ -233,5 +238,6 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(databases: S
         found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert found.config.workflow_execution_retention_ttl.seconds == 3 * 86_400
     finally:
-        server.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            server.terminate()
         await server.wait()

@@ -9,7 +9,8 @@ from math import ceil
 from pathlib import Path
 
 from pavo import __version__
-from pavo.deploy.images import TEMPORAL, images
+from pavo.deploy.compatibility import matrix
+from pavo.deploy.images import images
 from pavo.deploy.layout import write_private
 from pavo.deploy.parts import PARTS
 from pavo.deploy.ports import LOOPBACK
@@ -52,7 +53,7 @@ class ComposeOptions:
     bind: str = LOOPBACK
     """The host's address that the API and Temporal's UI are published on."""
     workers: int = 1
-    temporal: str = TEMPORAL
+    temporal: str = field(default_factory=lambda: matrix().pins.temporal)
     """Exact version of Temporal's server."""
     postgres: int = 18
     """PostgreSQL's major."""

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 
+from pavo.deploy.compatibility import matrix
 from pavo.errors import ConfigurationError
 
 POSTGRES = {18: "18.6", 17: "17.12", 16: "16.16", 15: "15.20"}
 """The newest minor of each major that was known when this was written: what PostgreSQL released together."""
 VALKEY = "9.1.2"
-TEMPORAL = "1.32.1"
-"""What the Temporal server runs unless another version is asked for."""
-TEMPORAL_UI = "2.54.1"
 FIRST_SLIM_TEMPORAL = (1, 30)
 """From here on the server image has its configuration built in, and the schemas are in temporal-sql-tool."""
 
@@ -34,7 +32,7 @@ def images(temporal: str, postgres: int, instead: Mapping[str, str]) -> dict[str
         "redis": f"valkey/valkey:{VALKEY}",
         "temporal": f"temporalio/server:{temporal}",
         "admin_tools": f"temporalio/admin-tools:{temporal}",
-        "temporal_ui": f"temporalio/ui:{TEMPORAL_UI}",
+        "temporal_ui": f"temporalio/ui:{matrix().pins.temporal_ui}",
     }
     unknown = sorted(set(instead) - set(found))
     if unknown:
@@ -50,7 +48,7 @@ def _check_temporal(version: str) -> None:
         raise ConfigurationError(
             f"{version!r} is no exact version of Temporal's server.",
             field="--temporal-version",
-            remedy=f"Give major, minor and patch, like {TEMPORAL}: images are pinned by exact tags.",
+            remedy=f"Give major, minor and patch, like {matrix().pins.temporal}: images are pinned by exact tags.",
         )
     if (int(numbers[0]), int(numbers[1])) < FIRST_SLIM_TEMPORAL:
         raise ConfigurationError(
