@@ -1,19 +1,19 @@
 """`pavo deploy`: Pavo on a target, with its plan shown before anything is done."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from pavo.cli import foreground, stack
+from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
 from pavo.cli.output import Format, console, print_json, table
 from pavo.deploy import control, deployment
 from pavo.deploy.compatibility import Verdict, matrix
 from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.layout import Layout
 from pavo.deploy.native import native
 from pavo.deploy.planning import Plan, plan_native
 from pavo.deploy.stack import LocalStack, remove_data
@@ -21,6 +21,11 @@ from pavo.deploy.state import StackState, read, running
 from pavo.errors import ConfigurationError, NotFound
 
 deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
+for path, name in (
+    ("pavo.cli.backup:backup", "backup"),
+    ("pavo.cli.backup:restore", "restore"),
+):
+    deploy_app.command(path, name=name)
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 START_SECONDS = 2400.0
 """A first start may build Temporal with Go."""
@@ -59,22 +64,6 @@ def start(
     if not auto_approve and not confirm("Start this?"):
         return 1
     return _start_native(layout, plan, in_foreground=in_foreground)
-
-
-def layout_of(data_dir: Path | None) -> Layout:
-    """The data directory that a command means."""
-    return Layout((data_dir or default_data_dir()).absolute())
-
-
-def confirm(question: str) -> bool:
-    """Ask a person.
-
-    Raises:
-        ConfigurationError: nobody can be asked here.
-    """
-    if not sys.stdin.isatty():
-        raise ConfigurationError("Nobody can be asked here.", field="--auto-approve", remedy="Pass --auto-approve.")
-    return input(f"{question} Type yes: ").strip() == "yes"
 
 
 def _show(plan: Plan, layout: Layout) -> None:

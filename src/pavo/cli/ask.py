@@ -1,0 +1,23 @@
+"""Whom and what a command means: its data directory, and a person's word."""
+
+import sys
+from pathlib import Path
+
+from pavo.deploy.layout import Layout, default_data_dir
+from pavo.errors import ConfigurationError
+
+
+def layout_of(data_dir: Path | None) -> Layout:
+    """The data directory that a command means."""
+    return Layout((data_dir or default_data_dir()).absolute())
+
+
+def confirm(question: str) -> bool:
+    """Ask a person.
+
+    Raises:
+        ConfigurationError: nobody can be asked here.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError("Nobody can be asked here.", field="--auto-approve", remedy="Pass --auto-approve.")
+    return input(f"{question} Type yes: ").strip() == "yes"

@@ -1,0 +1,175 @@
+"""Backup and restore of a native deployment, running or not, and the proof of a backup on a scratch server."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pavo.deploy import backup, native, schema
+from pavo.deploy import deployment as deployments
+from pavo.deploy.backup import Manifest
+from pavo.deploy.compatibility import parse
+from pavo.deploy.components.base import Options
+from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.components.postgres import PostgresServer, Programs
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.layout import Layout, load_secrets
+from pavo.deploy.ports import LOOPBACK, free_port
+from pavo.deploy.privileges import unprivileged
+from pavo.deploy.stack import LocalStack, remove_data
+from pavo.deploy.state import running
+from pavo.deploy.target import Target, urls
+from pavo.errors import ConfigurationError, Conflict
+
+Say = Callable[[str], None]
+
+
+def must_be_native(layout: Layout) -> Deployment:
+    """What was chosen for a native deployment.
+
+    Raises:
+        ConfigurationError: there is none here.
+    """
+    chosen = deployments.load(layout)
+    if chosen is None or chosen.target is not TargetName.NATIVE:
+        raise ConfigurationError(
+            f"There is no native deployment in {layout.root}.",
+            field="--data-dir",
+            remedy="Name its data directory; compose and kubernetes have their own ways, see docs/deployment.md.",
+        )
+    return chosen
+
+
+@asynccontextmanager
+async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[DatabaseServer]:
+    """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone."""
+    server = native.database_server(chosen, load_secrets(layout))
+    if chosen.outside_postgres or running(layout.root):
+        yield server
+        return
+    async with LocalStack(layout.root, native.native, parts=("postgres",)):
+        yield server
+
+
+def client_programs(chosen: Deployment, server: DatabaseServer) -> tuple[Path, Programs]:
+    """The folder with pg_dump and pg_restore, and the programs that it belongs to: of the server's own major, or newer.
+
+    Raises:
+        ConfigurationError: all that are here are older than the server.
+    """
+    if not chosen.outside_postgres:
+        programs = native.postgres_programs(chosen.postgres)
+        return programs.home(unprivileged()) / "bin", programs
+    with schema.connect(server, "postgres") as connection:
+        major = connection.info.server_version // 10_000
+    found: list[Programs] = []
+    for source in ("machine", "wheel"):
+        try:
+            found.append(native.postgres_programs(source))
+        except ConfigurationError:
+            continue
+    fitting = sorted((each for each in found if each.major >= major), key=lambda each: each.major)
+    if not fitting:
+        raise ConfigurationError(
+            f"The server is PostgreSQL {major}, and no pg_dump here is as new.",
+            field="--postgres",
+            remedy=f"Install PostgreSQL {major}'s client programs.",
+        )
+    return fitting[0].home(unprivileged()) / "bin", fitting[0]
+
+
+async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say: Say) -> tuple[Path, Manifest]:
+    """Back up all databases of one moment, and prove the backup on a scratch server.
+
+    Raises:
+        ConfigurationError: nothing native is deployed here.
+        Unavailable: PostgreSQL or one of its programs failed.
+    """
+    chosen = must_be_native(layout)
+    place = folder or layout.root / "backups" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    async with postgres_of(layout, chosen) as server:
+        home, programs = client_programs(chosen, server)
+        manifest = backup.take(
+            server,
+            home,
+            place,
+            target=chosen.target,
+            temporal_version=chosen.temporal_version,
+            shards=chosen.shards,
+        )
+    say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
+    if verify:
+        await prove(place, programs)
+        manifest = manifest.model_copy(update={"verified": True})
+        backup.write_manifest(place, manifest)
+        say("Proven: restored into a scratch server, every table counted.")
+    return place, manifest
+
+
+async def prove(place: Path, programs: Programs) -> None:
+    """Restore into a scratch server, which is gone afterwards.
+
+    Raises:
+        PavoError: it cannot be restored, or its tables have other counts.
+    """
+    manifest = backup.read_manifest(place)
+    with tempfile.TemporaryDirectory(prefix="pavo-scratch-") as folder:
+        root = Path(folder)
+        root.chmod(0o711)
+        try:
+            async with scratch_server(root, programs) as server:
+                backup.restore(server, programs.home(unprivileged()) / "bin", place, manifest)
+        finally:
+            remove_data(root / "data")
+
+
+@asynccontextmanager
+async def scratch_server(root: Path, programs: Programs) -> AsyncGenerator[DatabaseServer]:
+    """A PostgreSQL of its own with nothing in it."""
+    layout = Layout(root / "data")
+    port = free_port()
+
+    def build(found: Layout) -> Target:
+        postgres = PostgresServer(
+            found,
+            unprivileged(),
+            programs,
+            port=port,
+            password=load_secrets(found).postgres,
+            ephemeral=True,
+            databases=(),
+            settled=lambda _url: None,
+        )
+        return Target("scratch", Options(ephemeral=True), {"postgres": postgres}, {}, urls(0, ""), {})
+
+    async with LocalStack(layout.root, build):
+        yield DatabaseServer(LOOPBACK, port, "pavo", load_secrets(layout).postgres, "disable")
+
+
+async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
+    """Put a backup in the place of a stopped deployment's databases.
+
+    Raises:
+        Conflict: the deployment runs, or its Temporal is older than the backup's.
+        NotFound: there is no whole backup.
+    """
+    chosen, manifest = must_be_native(layout), backup.read_manifest(place)
+    if running(layout.root):
+        raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
+    if parse(chosen.temporal_version)[:2] < parse(manifest.temporal_version)[:2]:
+        raise Conflict(
+            f"The backup is of Temporal {manifest.temporal_version}; {chosen.temporal_version} cannot read it.",
+            field="BACKUP",
+            remedy=f"Deploy Temporal {manifest.temporal_version} into a new --data-dir, and restore there.",
+        )
+    async with postgres_of(layout, chosen) as server:
+        home, _ = client_programs(chosen, server)
+        backup.restore(server, home, place, manifest)
+    # The data belong to the server that wrote them: its version and its shards come back with them.
+    deployments.save(
+        layout,
+        chosen.model_copy(update={"temporal_version": manifest.temporal_version, "shards": manifest.shards}),
+    )
+    say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: pavo deploy start")
+    return manifest
