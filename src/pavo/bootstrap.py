@@ -23,7 +23,7 @@ from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
-from pavo.observe.sdk import SdkRuntime, open_runtime
+from pavo.observe.telemetry import Telemetry, open_telemetry
 from pavo.tasks.activities import AgentWork
 from pavo.tasks.attempt import Attempts
 from pavo.tasks.census import tasks_by_stage
@@ -89,8 +89,8 @@ class ApiParts:
 async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     """Everything that serves HTTP, opened and closed in order."""
     database, redis = build_database(settings), build_redis(settings)
-    sdk = open_runtime(settings, metrics=settings.metrics.enabled)
-    temporal = await _connect(settings, sdk)
+    telemetry = open_telemetry(settings, "api")
+    temporal = await _connect(settings, telemetry)
     publisher, follower = Publisher(redis), Follower(database, redis)
     publisher.start()
     await follower.start()
@@ -111,13 +111,14 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
             registry,
             services,
             Reconciler(database, publisher, temporal),
-            Scrape("api", metrics.OF_API, sdk, _asks(settings, database, redis, temporal)),
+            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, database, redis, temporal)),
         )
     finally:
         await follower.close()
         await publisher.close()
         await redis.aclose()
         await database.close()
+        await telemetry.close()
 
 
 def _asks(settings: Settings, database: Database, redis: Redis, temporal: Client) -> Mapping[str, Ask]:
@@ -144,8 +145,9 @@ def _asks(settings: Settings, database: Database, redis: Redis, temporal: Client
     return {"postgres": postgres, "temporal": queues, "redis": ping}
 
 
-async def _connect(settings: Settings, sdk: SdkRuntime | None) -> Client:
-    return await connect(settings.temporal, runtime=sdk.runtime if sdk else None)
+async def _connect(settings: Settings, telemetry: Telemetry) -> Client:
+    runtime = telemetry.sdk.runtime if telemetry.sdk else None
+    return await connect(settings.temporal, runtime=runtime, interceptors=telemetry.interceptors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,8 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
 
     Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.
     """
-    sdk = open_runtime(settings, metrics=settings.metrics.enabled and settings.metrics.address is not None)
-    temporal = await _connect(settings, sdk)
+    telemetry = open_telemetry(settings, "worker")
+    temporal = await _connect(settings, telemetry)
     database, redis = build_database(settings), build_redis(settings)
     publisher = Publisher(redis)
     publisher.start()
@@ -181,7 +183,7 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
             AgentWork(loop, agents.planner, agents.executor),
             Projection(database, publisher),
             Reconciler(database, publisher, temporal),
-            Scrape("worker", metrics.OF_WORKER, sdk),
+            Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )
     finally:
         await loop.run(agents.close)
@@ -189,6 +191,7 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
         await publisher.close()
         await redis.aclose()
         await database.close()
+        await telemetry.close()
 
 
 class _Agents:

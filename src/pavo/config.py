@@ -113,6 +113,24 @@ class MetricsSettings(_Section):
     """host:port on which this process serves /metrics; the API then serves it there only. Port 0 takes a free one."""
 
 
+class TracesSettings(_Section):
+    """Spans by OpenTelemetry; its other variables (headers, sampler, service name, time-outs) hold as they are."""
+
+    endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Base URL of an OpenTelemetry collector that takes OTLP over HTTP, usually on port 4318; empty: no traces."""
+    traces_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """The same for traces alone, with the path (/v1/traces); it wins."""
+    disabled: bool = Field(default=False, validation_alias="OTEL_SDK_DISABLED")
+    """No traces whatever else is set."""
+
+    @property
+    def target(self) -> str | None:
+        """The URL that spans are sent to; None where they are not wanted."""
+        if self.disabled or not (self.traces_endpoint or self.endpoint):
+            return None
+        return self.traces_endpoint or f"{(self.endpoint or '').rstrip('/')}/v1/traces"
+
+
 class Settings(BaseSettings):
     """All sections. Build it with `load()`."""
 
@@ -125,6 +143,7 @@ class Settings(BaseSettings):
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    traces: TracesSettings = Field(default_factory=TracesSettings)
 
 
 def load() -> Settings:

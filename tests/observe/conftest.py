@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from pavo.kit.migrate import upgrade
 from tests.driving import Tasks
+from tests.observe.collector import Collector
 from tests.parts import Part, Parts, Stores, drop_database, free_port, new_database
 
 
@@ -25,6 +26,7 @@ class Observed:
     worker_part: Part
     parts: Parts
     queue: str
+    collector: Collector
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -40,14 +42,19 @@ async def observed(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> 
         "TEMPORAL_TASK_QUEUE": queue,
         "PAVO_PORT": str(api_port),
         "PAVO_LOG_FORMAT": "json",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
     }
-    parts = Parts(environment, tmp_path_factory.mktemp("observe"))
-    try:
-        worker = await parts.start("worker", PAVO_METRICS_ADDRESS=f"127.0.0.1:{worker_port}")
-        api = await parts.start("api")
-        address = f"http://127.0.0.1:{api_port}"
-        async with httpx2.AsyncClient(base_url=address, timeout=30) as client:
-            yield Observed(address, f"http://127.0.0.1:{worker_port}", Tasks(client), api, worker, parts, queue)
-    finally:
-        parts.close()
-        drop_database(stores, url)
+    with Collector() as collector:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        parts = Parts(environment, tmp_path_factory.mktemp("observe"))
+        try:
+            worker = await parts.start("worker", PAVO_METRICS_ADDRESS=f"127.0.0.1:{worker_port}")
+            api = await parts.start("api")
+            address = f"http://127.0.0.1:{api_port}"
+            async with httpx2.AsyncClient(base_url=address, timeout=30) as client:
+                yield Observed(
+                    address, f"http://127.0.0.1:{worker_port}", Tasks(client), api, worker, parts, queue, collector
+                )
+        finally:
+            parts.close()
+            drop_database(stores, url)

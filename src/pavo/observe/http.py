@@ -15,6 +15,8 @@ UNKNOWN = "(none)"
 """The route of a request that no route was found for; its path would be a label of strangers' choosing."""
 GONE = "499"
 """The status of a request whose client left before the answer began (nginx's number)."""
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: no spans of these."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _request: ContextVar[Scope | None] = ContextVar("pavo_request", default=None)
@@ -45,7 +47,7 @@ class Observed:
         answer = _Answer(scope)
         metrics.HTTP_IN_FLIGHT.add()
         try:
-            if tracing():
+            if tracing() and scope["path"] not in QUIET:
                 await self._traced(scope, receive, send, answer)
             else:
                 await self._app(scope, receive, answer.watched(send))
@@ -61,6 +63,9 @@ class Observed:
         with request_span(scope["method"], headers) as span:
             try:
                 await self._app(scope, receive, answer.watched(send))
+            except Exception:
+                answer.status = "500"
+                raise
             finally:
                 _describe(span, answer)
 
@@ -107,8 +112,11 @@ class _Answer:
 
 def _describe(span: Span, answer: _Answer) -> None:
     """OpenTelemetry's semantic conventions for HTTP servers."""
+    span.rename(f"{answer.method} {answer.route}")
     span.set("http.request.method", answer.method)
     span.set("http.route", answer.route)
     span.set("http.response.status_code", int(answer.status))
+    if answer.status.startswith("5"):
+        span.fail()
     for name, value in request_ids().items():
         span.set(f"pavo.{name}", value)

@@ -13,6 +13,14 @@ class Span(Protocol):
         """Give it an attribute."""
         ...
 
+    def rename(self, name: str) -> None:
+        """Its name is known only now."""
+        ...
+
+    def fail(self) -> None:
+        """What it tells of went wrong."""
+        ...
+
 
 class Tracer(Protocol):
     """What makes spans."""
@@ -42,6 +50,12 @@ class _Nothing:
         return None
 
     def set(self, name: str, value: str | int | bool) -> None:
+        """Forget it."""
+
+    def rename(self, name: str) -> None:
+        """Forget it."""
+
+    def fail(self) -> None:
         """Forget it."""
 
 

@@ -197,6 +197,7 @@ class _Batch:
                     self._cut = True
                     return False
                 if step is None:
+                    seen.rename("end of steps")
                     return True
                 metrics.STEP_SECONDS.observe(time.perf_counter() - began)
                 await self._record(step)
