@@ -24,6 +24,7 @@ deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, co
 for path, name in (
     ("pavo.cli.backup:backup", "backup"),
     ("pavo.cli.backup:restore", "restore"),
+    ("pavo.cli.upgrade:upgrade", "upgrade"),
 ):
     deploy_app.command(path, name=name)
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]

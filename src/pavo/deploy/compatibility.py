@@ -77,6 +77,8 @@ class Matrix(BaseModel):
     """The whole matrix, with the sources of its rows."""
 
     pins: Pins
+    path: dict[str, str]
+    """The patch through which an upgrade passes each minor."""
     temporal: list[TemporalRow]
     temporal_sources: dict[str, str]
     postgres: list[PostgresRow]

@@ -12,6 +12,8 @@ from pavo.errors import InvalidInput, Unavailable
 
 BACK_SECONDS = 90.0
 POLL_SECONDS = 0.05
+DEATHS = 4
+"""So many ends before it is ready, and it will not get ready."""
 
 
 def must_run(data_dir: Path) -> StackState:
@@ -90,6 +92,8 @@ async def until_back(data_dir: Path, before: PartState) -> None:
         now = next((part for part in state.parts if part.name == before.name), before)
         if now.state == "ready" and (now.pid, now.started) != (before.pid, before.started):
             return
+        if now.restarts - before.restarts > DEATHS:
+            raise Unavailable(f"{before.name} dies again and again; its log is {before.log}.", dependency=before.name)
         await asyncio.sleep(POLL_SECONDS)
     raise Unavailable(
         f"{before.name} did not come back within {BACK_SECONDS:.0f} s; its log is {before.log}.", dependency=before.name

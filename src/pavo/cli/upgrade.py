@@ -1,0 +1,64 @@
+"""`pavo deploy upgrade`."""
+
+import asyncio
+from pathlib import Path
+
+from pavo.cli.ask import confirm, layout_of
+from pavo.cli.output import console
+from pavo.deploy.compatibility import Verdict
+from pavo.deploy.upgrade import UpgradePlan, plan_upgrade
+from pavo.deploy.upgrade import upgrade as do_upgrade
+
+
+def upgrade(
+    *,
+    data_dir: Path | None = None,
+    temporal_version: str | None = None,
+    temporal_bin: Path | None = None,
+    backup: bool = True,
+    force_version: bool = False,
+    auto_approve: bool = False,
+) -> int:
+    """Upgrade a running native deployment: backup, schema, servers one minor at a time, Pavo's schema, API, workers.
+
+    Tasks in flight go on. Interrupted, the same command goes on where it was.
+
+    Args:
+        data_dir: where everything is kept.
+        temporal_version: to which; the pinned one without (pavo deploy versions).
+        temporal_bin: a folder with temporal-server and temporal-sql-tool of that version.
+        backup: take a backup first, and prove it.
+        force_version: go on with versions that are known bad.
+        auto_approve: do not ask.
+    """
+    layout = layout_of(data_dir)
+    programs = temporal_bin and temporal_bin.absolute()
+    plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
+    _show(plan, backup=backup)
+    if not auto_approve and not confirm("Upgrade?"):
+        return 1
+    place = asyncio.run(do_upgrade(layout, plan, _say, backup=backup))
+    _say("Upgraded." + (f" The state before is in {place}." if place else ""))
+    return 0
+
+
+def _show(plan: UpgradePlan, *, backup: bool) -> None:
+    steps = " → ".join((plan.running_version, *plan.steps)) if plan.steps else f"{plan.running_version} stays"
+    rows = {
+        "Backup": "of all databases, proven on a scratch server" if backup else "none",
+        "Temporal": steps,
+        "Schema": ", ".join(plan.schemas) or "unknown",
+        "Pavo": f"migrations {', '.join(plan.pending)}" if plan.pending else "schema stays",
+        "Restarts": "temporal once a step, then each API and each worker, one by one",
+        "Way back": "a server that does not get ready is taken back; later only the backup",
+    }
+    shown = console()
+    for name, value in rows.items():
+        shown.print(f"[bold]{name:<10}[/]{value}", soft_wrap=True)
+    for finding in plan.findings:
+        if finding.verdict is not Verdict.GOOD:
+            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    console().print(line, soft_wrap=True, markup=False)
