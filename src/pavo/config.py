@@ -93,6 +93,10 @@ class ExecutionSettings(_Section):
     """Memory of an isolated agent's process, in MiB."""
     agent_silence_seconds: float = Field(default=10.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
     """An agent that does not yield to its event loop for so long counts as dead."""
+    deployment: str = Field(default="pavo", pattern=r"^[^.:\s]{1,100}$", validation_alias="PAVO_WORKER_DEPLOYMENT")
+    """Name of Temporal's worker deployment that a worker with a build id belongs to."""
+    build_id: str = Field(default="", pattern=r"^[^:\s]{0,200}$", validation_alias="PAVO_WORKER_BUILD_ID")
+    """Version of the worker: tasks stay with it until they continue as new; empty runs unversioned."""
 
 
 class LoggingSettings(_Section):

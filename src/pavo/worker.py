@@ -19,13 +19,16 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
 from pavo import __version__, bootstrap
 from pavo.agents.registry import AgentRegistry
-from pavo.config import Settings
+from pavo.config import ExecutionSettings, Settings
+from pavo.deploy import rollout
+from pavo.deploy.probe_workflow import Probe
 from pavo.errors import Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
@@ -39,7 +42,7 @@ from pavo.temporal.activities import implementations
 
 logger = logging.getLogger(__name__)
 
-WORKFLOWS = [AgentTask, ReconcileTasks]
+WORKFLOWS = [AgentTask, ReconcileTasks, Probe]
 WORKFLOW_TASKS = 8
 """At once in this process. Each is a thread that wants the interpreter: with a hundred, heartbeats came late."""
 STICKY_TIMEOUT = timedelta(seconds=2)
@@ -78,6 +81,9 @@ async def _serve(settings: Settings) -> None:
         listening_if_wanted(settings.metrics, parts.scrape),
         build_worker(settings, parts),
     ):
+        if settings.execution.build_id:
+            deployment, build_id = settings.execution.deployment, settings.execution.build_id
+            await rollout.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
         announce_ready()
         await _replace_predecessor(parts)
         await ensure_schedule(parts.temporal, settings.temporal.task_queue)
@@ -102,10 +108,12 @@ async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
 
 def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
     """A worker for every workflow and activity of Pavo."""
+    version = _version(settings.execution)
     return Worker(
         parts.temporal,
         task_queue=settings.temporal.task_queue,
-        build_id=f"pavo-{__version__}",  # the default is a hash of every loaded module: half a second at each start
+        # The default is a hash of every loaded module: half a second at each start.
+        build_id=None if version else f"pavo-{__version__}",
         workflows=WORKFLOWS,
         activities=[
             *implementations(parts.agent_work),
@@ -118,6 +126,18 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
+        deployment_config=version,
+    )
+
+
+def _version(settings: ExecutionSettings) -> WorkerDeploymentConfig | None:
+    """With a build id, tasks stay with this version until they continue as new."""
+    if not settings.build_id:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment, settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
     )
 
 

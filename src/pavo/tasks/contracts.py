@@ -50,6 +50,7 @@ UPDATE_ACCEPT_PLAN: Final = "accept_plan"
 UPDATE_DONE_REVIEWING: Final = "done_reviewing"
 UPDATE_STOP: Final = "stop"
 UPDATE_RESUME: Final = "resume"
+SIGNAL_MOVE_ON: Final = "move_on"
 WORKFLOW_TYPE: Final = "AgentTask"
 RECONCILE_TYPE: Final = "ReconcileTasks"
 

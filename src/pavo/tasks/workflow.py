@@ -41,6 +41,7 @@ class AgentTask:
         self._review_open = carry is not None
         self._stop = False
         self._over = False
+        self._move_on = False
         self._receipt: d.Receipt | None = None
         self._failure: c.AgentFailure | None = None
         self._answering = asyncio.Lock()
@@ -54,7 +55,7 @@ class AgentTask:
         while not self._over:
             if self._stop:
                 await self._record_stop(step_cut=False)
-            elif self._history_is_full():
+            elif self._is_due():
                 await self._continue_as_new()
             elif self._phase in (d.PHASE_PLANNING, d.PHASE_REVISING):
                 await self._plan()
@@ -104,7 +105,9 @@ class AgentTask:
         self._review_open = True
 
     async def _await_review(self) -> None:
-        await workflow.wait_condition(lambda: self._stop or self._phase != d.PHASE_REVIEW or self._history_is_full())
+        await workflow.wait_condition(
+            lambda: self._stop or self._phase != d.PHASE_REVIEW or self._is_due()
+        )
 
     async def _execute(self) -> None:
         assert self._plan_hash is not None
@@ -177,9 +180,11 @@ class AgentTask:
 
     # Histories stay small
 
-    def _history_is_full(self) -> bool:
+    def _is_due(self) -> bool:
         info = workflow.info()
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() > MAX_HISTORY_EVENTS
+        full = info.is_continue_as_new_suggested() or info.get_current_history_length() > MAX_HISTORY_EVENTS
+        # A run stays with the version of the workers that it began on; the next one begins on the current version.
+        return full or self._move_on or info.is_target_worker_deployment_version_changed()
 
     async def _continue_as_new(self) -> None:
         # A stop's handler waits for the stop, which this loop records: so a stop ends the wait as well.
@@ -188,7 +193,9 @@ class AgentTask:
             return
         carry = c.Carry(self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps)
         workflow.continue_as_new(
-            c.TaskInput(self._task_id, self._generation, self._auto_accept, resume=True, carry=carry)
+            c.TaskInput(self._task_id, self._generation, self._auto_accept, resume=True, carry=carry),
+            # By default a pinned run hands its old version on to its successor.
+            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
         )
 
     def _fence(self) -> d.Fence:
@@ -292,6 +299,11 @@ class AgentTask:
     async def signal_accept_rfc(self) -> None:
         """Accept the current plan."""
         await self._by_signal(self._answer(c.AcceptPlan(None, "signal"), c.RecordActivities.record_acceptance))
+
+    @workflow.signal(name=c.SIGNAL_MOVE_ON)
+    def move_on(self) -> None:
+        """Continue as new at the next opportunity: on the current version of the workers."""
+        self._move_on = True
 
     async def _by_signal(self, answer: Coroutine[Any, Any, c.Answer]) -> None:
         try:
