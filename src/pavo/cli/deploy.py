@@ -290,3 +290,6 @@ def versions(*, output: Output = "text") -> int:
     table(("Temporal", "PostgreSQL", "when", "by"), [(t.temporal, t.postgres, t.when, t.by) for t in known.tested])
     console().print(f"\nTaken without options: Temporal {known.pins.temporal}, its UI {known.pins.temporal_ui}.")
     return 0
+
+
+deploy_app.command("pavo.cli.workers:workers", name="workers", help="Show and change the workers' versions.")

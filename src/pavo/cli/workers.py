@@ -1,0 +1,97 @@
+"""`pavo deploy workers`: the workers' versions, which is current, and moving tasks between them."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from temporalio.client import Client
+
+from pavo.cli import services
+from pavo.cli.output import Format, console, print_json, table
+from pavo.config import Settings
+from pavo.deploy import rollout
+from pavo.deploy.rollout import Deployment, Drained
+from pavo.errors import InvalidInput
+from pavo.temporal.client import connect
+
+
+def workers(
+    *,
+    set_current: str | None = None,
+    ramp: float | None = None,
+    drain: bool = False,
+    rollback: str | None = None,
+    take_over: str | None = None,
+    seconds: float = 120.0,
+    data_dir: Path | None = None,
+    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
+) -> None:
+    """Show the workers' versions and how many open tasks stay with which; exit code 1 when a drain leaves some.
+
+    Args:
+        set_current: build id on which new runs begin from now on.
+        ramp: with --set-current: only for so many per cent of the new runs; 0 ends it.
+        drain: wake the tasks that stay with other versions and wait until they moved on.
+        rollback: build id to go back to; ends a ramp, and brings the tasks back.
+        take_over: build id of workers that are gone; the current version goes on with their tasks.
+        seconds: how long to wait for a drain.
+        data_dir: the stack that is meant.
+        output: text or json.
+    """
+    if ramp is not None and set_current is None:
+        raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
+    if rollback is not None and set_current is not None:
+        raise InvalidInput("One of the two.", field="--rollback", remedy="Pass --set-current or --rollback.")
+    found = services.find(data_dir)
+
+    async def work() -> tuple[Deployment, Drained | None]:
+        client, name = await connect(found.settings.temporal), found.settings.execution.deployment
+        queue = found.settings.temporal.task_queue
+        if set_current is not None and ramp is not None:
+            await rollout.ramp(client, name, set_current, ramp, queue)
+        elif set_current is not None:
+            await rollout.set_current(client, name, set_current, queue)
+        if take_over is not None:
+            await rollout.take_over(client, name, take_over)
+        drained = await _drained(client, found.settings, rollback, drain=drain, seconds=seconds)
+        return await rollout.describe(client, name), drained
+
+    deployment, drained = asyncio.run(work())
+    if output == "json":
+        print_json({**deployment.public(), "left": drained.left if drained else None})
+    else:
+        _show(deployment, drained)
+    services.leave(1 if drained and drained.left else 0)
+
+
+async def _drained(
+    client: Client, settings: Settings, rollback: str | None, *, drain: bool, seconds: float
+) -> Drained | None:
+    name, queue = settings.execution.deployment, settings.temporal.task_queue
+    if rollback is not None:
+        return await rollout.rollback(client, name, rollback, queue, seconds=seconds)
+    return await rollout.drain(client, name, seconds=seconds) if drain else None
+
+
+def _show(deployment: Deployment, drained: Drained | None) -> None:
+    shown = console()
+    if not deployment.versions:
+        shown.print(f"No worker of {deployment.name} has a version: set PAVO_WORKER_BUILD_ID for `pavo worker`.")
+    else:
+        table(
+            ("version", "status", "open tasks", "since"),
+            [(v.build_id, _status(deployment, v.build_id, v.status), v.tasks, v.created) for v in deployment.versions],
+        )
+    if deployment.unversioned_tasks:
+        shown.print(f"{deployment.unversioned_tasks} open tasks are with workers without a version.")
+    if drained and drained.left:
+        left = ", ".join(f"{count} on {build_id}" for build_id, count in drained.left.items())
+        shown.print(f"[yellow]! Still there after {drained.seconds:.0f} s: {left}.[/]")
+        shown.print("  → Keep their workers running; are they gone: pavo deploy workers --take-over BUILD")
+    elif drained:
+        shown.print(f"[green]✓[/] All tasks are on the current version ({drained.seconds:.0f} s).")
+
+
+def _status(deployment: Deployment, build_id: str, status: str) -> str:
+    return f"{status} {deployment.ramp_percent:g} %" if build_id == deployment.ramping else status
