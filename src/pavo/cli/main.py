@@ -63,6 +63,9 @@ def report(error: PavoError) -> int:
     shown = console(stderr=True)
     shown.print(f"[bold red]Error:[/] {error.title}. ", end="")
     shown.print(error.detail, markup=False)
+    if error.field:
+        shown.print("  at ", end="")
+        shown.print(error.field, markup=False)
     if error.remedy:
         shown.print("  → ", end="")
         shown.print(error.remedy, markup=False)

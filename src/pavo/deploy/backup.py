@@ -19,7 +19,7 @@ from psycopg import sql
 from pydantic import BaseModel
 
 from pavo.deploy.components.database import DatabaseServer
-from pavo.deploy.schema import connect
+from pavo.deploy.schema import connect, translated
 from pavo.errors import ConfigurationError, NotFound, Unavailable
 
 DATABASES = ("pavo", "temporal", "temporal_visibility")
@@ -53,6 +53,7 @@ class Manifest(BaseModel):
     verified: bool = False
 
 
+@translated()
 def take(
     server: DatabaseServer,
     programs: Path,
@@ -211,6 +212,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@translated()
 def restore(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> None:
     """Put a backup in the place of the databases; nobody else may be connected.
 

@@ -7,6 +7,8 @@ update is taken up where it was left, for `temporal-sql-tool` passes over what i
 
 import os
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,6 +56,21 @@ def expected(temporal_version: str) -> dict[str, str]:
     """The schema version of each database that a server of this version asks for; empty when nobody knows."""
     row = temporal_row(temporal_version)
     return {"temporal": row.schema_version, "temporal_visibility": row.visibility_schema} if row else {}
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """What PostgreSQL or the disk refuses in the middle of maintenance, in our words.
+
+    Raises:
+        Unavailable: with PostgreSQL's own.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise Unavailable(f"PostgreSQL refused: {' '.join(str(error).split())[:300]}", dependency="postgres") from error
+    except OSError as error:
+        raise Unavailable(f"A file cannot be written: {error}", dependency="disk") from error
 
 
 def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[object, ...]]":

@@ -1,0 +1,102 @@
+"""From an older Temporal to the newest, minor by minor, with tasks in flight; and back from a backup."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from pavo.deploy import deployment, schema
+from pavo.deploy.layout import Layout, load_secrets
+from pavo.deploy.native import database_server
+from pavo.deploy.upgrade import server_version
+from tests.deploy.native.conftest import need_temporal
+from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed
+from tests.faults.drive import Driver, Viewer, check_timeline, seeded
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
+TASKS, STEPS = 20, 300
+
+
+def schemas(native: Native) -> dict[str, str]:
+    """What PostgreSQL says of Temporal's schemas."""
+    layout = Layout(native.data_dir)
+    chosen = deployment.load(layout)
+    assert chosen is not None
+    return {
+        each.database: each.version for each in schema.inspect(database_server(chosen, load_secrets(layout))).values()
+    }
+
+
+async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place: Path) -> None:
+    for version in (OLDEST, BEFORE, NEWEST):
+        need_temporal(version)
+    rng = seeded("upgrade")
+    options = ("--temporal-version", OLDEST, "--workers", "2", "--no-temporal-ui")
+    async with deployed(place / "data", *options) as native, Driver(native) as driver:
+        assert schemas(native) == schema.expected(OLDEST)
+        waiting = [await driver.create(5, 0.05, auto_accept=False) for _ in range(3)]
+        ids = await asyncio.gather(*(driver.create(STEPS, 0.1) for _ in range(TASKS)))
+        watching = [Viewer(driver, ids[n], rng) for n in range(5)]
+        await asyncio.gather(*(driver.start(task) for task in (*ids, *waiting)))
+        for task in waiting:
+            await driver.stage(task, "WAIT_RFC")
+
+        said = await native.command("deploy", "upgrade", "--auto-approve")
+
+        assert f"{OLDEST} → {BEFORE} → {NEWEST}" in said, said
+        assert schemas(native) == schema.expected(NEWEST) != schema.expected(OLDEST)
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == NEWEST
+        for task in waiting:
+            await driver.accept(task)
+        await driver.verify(ids, STEPS, watching, seconds=240)
+        await driver.verify(waiting, 5)
+        again = await native.command("deploy", "upgrade", "--auto-approve", "--no-backup")
+        assert "stays" in again
+
+        # The backup was taken in mid-run, of the oldest server: it goes back to that moment, and on from there.
+        backup = next((native.data_dir / "backups").iterdir())
+        manifest = json.loads((backup / "manifest.json").read_text())
+        assert manifest["verified"] and manifest["temporal_version"] == OLDEST
+        runs = native.pavo("deploy", "restore", str(backup), "--auto-approve", check=False)
+        assert runs.returncode == 4, "a running deployment is not overwritten"
+        await native.command("deploy", "stop")
+        await native.command("deploy", "restore", str(backup), "--auto-approve")
+        await native.command("deploy", "start", "--auto-approve")
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+        await driver.verify(ids, STEPS, seconds=240)
+        for task in waiting:
+            assert (await driver.get(task))["stage"] == "WAIT_RFC"
+            await driver.accept(task)
+        await driver.verify(waiting, 5)
+
+
+async def test_a_server_that_does_not_start_is_taken_back(place: Path) -> None:
+    need_temporal(BEFORE)
+    need_temporal(NEWEST)
+    broken = place / "broken"
+    broken.mkdir()
+    for name, does in (("temporal-server", "exit 3"), ("temporal-sql-tool", "exit 0")):
+        program = broken / name
+        program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "temporal version {NEWEST}" && exit 0\n{does}\n')
+        program.chmod(0o755)
+    options = ("--temporal-version", BEFORE, "--workers", "1", "--no-temporal-ui")
+    async with deployed(place / "data", *options) as native, Driver(native) as driver:
+        task = await driver.create(200, 0.1)
+        await driver.start(task)
+        done = await asyncio.to_thread(
+            native.pavo,
+            "deploy",
+            "upgrade",
+            "--temporal-bin",
+            str(broken),
+            "--no-backup",
+            "--auto-approve",
+            check=False,
+        )
+        assert done.returncode == 5 and "taken back" in " ".join(done.stderr.split()), done.stderr
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == BEFORE
+        down = native.pavo("deploy", "upgrade", "--temporal-version", OLDEST, "--auto-approve", check=False)
+        assert down.returncode == 2 and "cannot go back" in down.stderr
+        await driver.verify([task], 200)
+        check_timeline(task, await driver.events(task), 200)
