@@ -241,3 +241,43 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(databases: S
         with contextlib.suppress(ProcessLookupError):
             server.terminate()
         await server.wait()
+
+
+@pytest.mark.parametrize("name", ["worker", "api"])
+async def test_own_containers_get_healthy_and_end_in_time(
+    name: str, stack: Stack, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Entry point, health check and grace period of the image's two kinds, on this machine's stores."""
+    service = stack.services[name]
+    listen, metrics = free_port(), free_port()
+    given = stack.environment(name, **environment, HOME=str(tmp_path), TEMPORAL_CONFIG_FILE=os.devnull)
+    given |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    given |= {"PAVO_METRICS_ADDRESS": f"127.0.0.1:{metrics}", "PAVO_HOST": "127.0.0.1", "PAVO_PORT": str(listen)}
+
+    def here(words: list[str]) -> list[str]:
+        moved = [
+            word.replace("/tmp/ready", str(tmp_path / "ready")).replace(":9464/", f":{metrics}/") for word in words
+        ]
+        return [word.replace(":8000/", f":{listen}/") for word in moved]
+
+    kind, *check = here(service["healthcheck"]["test"])
+    check = ["sh", "-c", *check] if kind == "CMD-SHELL" else check
+    assert subprocess.run(check, env=given, capture_output=True, check=False).returncode != 0
+    command = here(service.get("entrypoint") or ["pavo", *service["command"]])
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*command, env=given, stdout=log, stderr=log, cwd=tmp_path)
+
+    async def healthy() -> bool:
+        assert process.returncode is None, (tmp_path / "log").read_text()[-3000:]
+        asked = await asyncio.create_subprocess_exec(*check, env=given, stderr=subprocess.DEVNULL)
+        return await asked.wait() == 0
+
+    try:
+        await until(healthy)
+        process.terminate()
+        await asyncio.wait_for(process.wait(), float(service["stop_grace_period"].removesuffix("s")))
+        assert process.returncode in (0, -15)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
