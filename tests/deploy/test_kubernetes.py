@@ -213,9 +213,7 @@ def test_pods_have_time_to_drain(name: str) -> None:
 
 
 def test_the_environment_is_what_pavo_reads(root: Path) -> None:
-    known = (
-        root / "docs" / "configuration.md"
-    ).read_text() + " PAVO_READY_FD PAVO_WORKER_DEPLOYMENT PAVO_WORKER_BUILD_ID"
+    known = (root / "docs" / "configuration.md").read_text() + " PAVO_READY_FD"
     for case in CASES:
         for workload in [*objects(case, "Deployment"), *objects(case, "Job")]:
             assert [name for name in environment(workload) if name not in known and name != "LLM"] == []
