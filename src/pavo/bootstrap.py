@@ -20,7 +20,7 @@ from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.kit.ending import end
 from pavo.kit.ids import new_id
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
@@ -38,16 +38,25 @@ from pavo.tasks.recorder import StepRecorder
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.services import Services
+from pavo.tasks.statements import Statements
 from pavo.tasks.watching import WatchService
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
 
+KEPT_SHARE = 4
+"""One connection in four."""
+
 
 def build_database(settings: Settings) -> Database:
     """A pool of PostgreSQL connections for the running event loop."""
     return Database(settings.database.url, pool_size=settings.database.pool_size)
+
+
+def kept_connections(database: Database, settings: Settings) -> KeptConnections:
+    """A part of the pool for the statements that run all the time; the rest stays for everything else."""
+    return KeptConnections(database, max(1, settings.database.pool_size // KEPT_SHARE))
 
 
 def build_redis(settings: Settings) -> Redis:
@@ -206,13 +215,16 @@ class _Agents:
             memory_mb=settings.execution.agent_memory_mb, silence_seconds=settings.execution.agent_silence_seconds
         )
         hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
-        self.planner = Planner(hosting, attempts)
+        self._connections = kept_connections(self._database, settings)
+        # The beginning is what `worker` knows of a predecessor.
+        statements = Statements(self._connections, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
+        self.planner = Planner(hosting, statements, attempts)
         self.executor = BatchExecutor(
             hosting,
+            statements,
             self._recorder,
             attempts,
             BatchLimits(settings.execution.batch_steps, settings.execution.batch_seconds),
-            holder=f"{socket.gethostname()}:{os.getpid()}:{new_id()}",
         )
         self._publisher.start()
         self._recorder.start()
@@ -222,6 +234,7 @@ class _Agents:
         """Close in order: first what writes, then what it writes to."""
         await end(self._hints)
         await self._recorder.close()
+        await self._connections.close()
         await self._publisher.close()
         await self._redis.aclose()
         await self._database.close()

@@ -1,5 +1,7 @@
 """The SQL base: the declarative model, the engine, and transactions whose driver errors are translated once."""
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
@@ -172,6 +174,63 @@ class KeptConnection:
         if held is not None:
             await held.invalidate()
             await held.close()
+
+
+class KeptConnections:
+    """A few kept connections, for statements that many callers run at once. Belongs to one event loop.
+
+    Args:
+        count: connections at most; they are taken from the pool when they are first needed, and stay out of it.
+        patience: seconds that a caller waits for one of them.
+    """
+
+    def __init__(self, database: Database, count: int, *, patience: float = 5.0) -> None:
+        self._all = [KeptConnection(database) for _ in range(count)]
+        self._idle = list(self._all)
+        self._waiting: deque[asyncio.Future[KeptConnection]] = deque()
+        self._patience = patience
+
+    async def rows(self, statement: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a statement on the connection that was used last; as `KeptConnection.rows`.
+
+        Raises:
+            Unavailable: PostgreSQL is away, full, locked or overloaded, or all connections stay in use.
+            psycopg.Error: it refuses the statement or a value.
+        """
+        connection = self._idle.pop() if self._idle else await self._next()
+        try:
+            return await connection.rows(statement, values)
+        except Unavailable:
+            for other in self._idle:  # most likely they are as dead as this one
+                await other.close()
+            raise
+        finally:
+            self._return(connection)
+
+    async def _next(self) -> KeptConnection:
+        turn: asyncio.Future[KeptConnection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await asyncio.wait_for(turn, self._patience)
+        except TimeoutError as error:
+            raise Unavailable("All database connections are in use.", dependency="postgres") from error
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._return(turn.result())
+            raise
+
+    def _return(self, connection: KeptConnection) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Give all connections up."""
+        for connection in self._all:
+            await connection.close()
 
 
 _AWAY_STATES = ("08", "53", "57", "55P03", "40001", "40P01", "58", "XX")

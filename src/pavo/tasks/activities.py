@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from temporalio import activity
@@ -29,15 +30,34 @@ class AgentWork(c.AgentActivities):
     @activity.defn(name="make_plan")
     async def make_plan(self, request: c.MakePlan) -> c.PlanMade:
         """Gather context if the agent wants it, let it plan or revise, and store the draft."""
-        made = await self._attempt(lambda interruption: self._planner.run(request, interruption))
-        if isinstance(made, Cut):
+        planned = await self._attempt(lambda interruption: self._planner.plan(request, interruption))
+        if isinstance(planned, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
-        return made
+        return planned.made
 
     @activity.defn(name="execute_batch")
     async def execute_batch(self, request: c.ExecuteBatch) -> c.BatchDone:
         """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
         return await self._attempt(lambda interruption: self._executor.run(request, interruption))
+
+    @activity.defn(name="carry_out")
+    async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
+        """`make_plan`, and where policy accepts the plan its first batch at once."""
+        done = await self._attempt(lambda interruption: self._carry_out(request, interruption))
+        if isinstance(done, Cut):
+            raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
+        return done
+
+    async def _carry_out(self, request: c.MakePlan, interruption: Interruption) -> c.CarriedOut | Cut:
+        planned = await self._planner.plan(request, interruption)
+        if isinstance(planned, Cut):
+            return planned
+        if not planned.made.accepted:
+            return c.CarriedOut(planned.made)
+        assert planned.made.plan_hash is not None
+        done = replace(request.fence, transition=request.fence.transition + 2)
+        execute = c.ExecuteBatch(request.task_id, done, planned.made.plan_hash)
+        return c.CarriedOut(planned.made, await self._executor.run(execute, interruption, planned.opened))
 
     async def _attempt(self, work: Callable[[Interruption], Coroutine[Any, Any, T]]) -> T:
         interruption = Interruption()

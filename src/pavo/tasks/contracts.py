@@ -109,7 +109,8 @@ class MakePlan:
 
     task_id: str
     fence: Fence
-    """Of the write that shows PLANNING; the write that stores a plan accepted by policy takes the next number."""
+    """Of the write that shows PLANNING; the write that stores a plan accepted by policy takes the next number, and the
+    one that shows DONE after the first batch the next but one."""
     auto_accept: bool = False
     failures: int = 0
     """How often the agent itself failed at this already."""
@@ -175,6 +176,7 @@ class ExecuteBatch:
 
     task_id: str
     fence: Fence
+    """Of the write that shows DONE, should the batch get so far."""
     plan_hash: str
     failures: int = 0
     """How often the agent itself failed at the step after `failed_step`."""
@@ -190,7 +192,6 @@ class BatchDone:
     steps: int
     """How many steps are recorded now."""
     step_cut: bool = False
-    report_id: str | None = None
     failure: AgentFailure | None = None
     failures: int = 0
     """How often the agent itself failed at the step after `steps`, this time included."""
@@ -198,6 +199,7 @@ class BatchDone:
 
 MORE: Final = "more"
 FINISHED: Final = "done"
+"""The report and DONE are recorded, in the transaction that ended the batch."""
 INTERRUPTED: Final = "stopped"
 ERROR: Final = "error"
 FATAL: Final = "failed"
@@ -223,12 +225,11 @@ class RecordFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordDone:
-    """Show the report and DONE, and close the timeline."""
+class CarriedOut:
+    """What became of a task without a review: its plan, and once that is accepted its first batch."""
 
-    task_id: str
-    fence: Fence
-    report_id: str
+    plan: PlanMade
+    batch: BatchDone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +274,11 @@ class AgentActivities(ABC):
     async def execute_batch(self, request: ExecuteBatch) -> BatchDone:
         """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
 
+    @activity.defn(name="carry_out")
+    @abstractmethod
+    async def carry_out(self, request: MakePlan) -> CarriedOut:
+        """`make_plan`, and where policy accepts the plan its first batch at once."""
+
 
 class RecordActivities(ABC):
     """Writes the projection that people read: short fenced transactions."""
@@ -306,11 +312,6 @@ class RecordActivities(ABC):
     @abstractmethod
     async def record_failure(self, request: RecordFailure) -> None:
         """Show FAILED."""
-
-    @activity.defn(name="record_done")
-    @abstractmethod
-    async def record_done(self, request: RecordDone) -> None:
-        """Show DONE and close the timeline."""
 
 
 class ReconcileActivities(ABC):

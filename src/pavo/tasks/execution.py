@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from pavo.agents.contract import Plan, PlanStep, Step
+from pavo.agents.contract import Plan, Step
 from pavo.agents.host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
@@ -27,8 +27,9 @@ from pavo.tasks.attempt import (
     until_interrupted,
 )
 from pavo.tasks.hosting import Hosting
-from pavo.tasks.models import DocumentRow, TaskRow
 from pavo.tasks.recorder import StepRecorder
+from pavo.tasks.statements import Statements
+from pavo.tasks.work import Work, plan_of
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
 
@@ -41,31 +42,41 @@ class BatchLimits:
     seconds: float
 
 
-class BatchExecutor:
-    """Executes batches; any number at once on one event loop.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an attempt begins with."""
 
-    Args:
-        holder: names this process in leases, so that a successor can tell a death from an error.
-    """
+    lease: lease.Lease
+    work: Work
+    plan: Plan
+
+
+class BatchExecutor:
+    """Executes batches; any number at once on one event loop."""
 
     def __init__(
         self,
         hosting: Hosting,
+        statements: Statements,
         recorder: StepRecorder,
         attempts: Attempts,
         limits: BatchLimits,
-        holder: str,
     ) -> None:
         self._hosting = hosting
         self._database = hosting.database
         self._publisher = hosting.publisher
+        self._statements = statements
         self._recorder = recorder
         self._attempts = attempts
         self._limits = limits
-        self._holder = holder
 
-    async def run(self, request: c.ExecuteBatch, interruption: Interruption) -> c.BatchDone:
+    async def run(
+        self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None
+    ) -> c.BatchDone:
         """Record steps until the batch is full, the agent is done or fails, or the attempt is interrupted.
+
+        Args:
+            opened: where the lease is held already.
 
         Raises:
             Superseded: the task is not executing in this generation any more.
@@ -75,21 +86,30 @@ class BatchExecutor:
         task_id = uuid.UUID(request.task_id)
         self._attempts.begin(task_id, interruption)
         try:
-            held, task, plan_row = await self._open(task_id, request)
+            opened = opened or await self._open(task_id, request)
+            if opened is None:
+                return await self._finished(task_id)
+            held = opened.lease
             if held.stop_hint:
                 # A stop that was only signalled has answered already: ask the workflow before a step starts.
                 interruption.interrupt(HINT)
             if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held, "its worker was lost")
-            return await _Batch(self, held, task, plan_row, request, interruption).run()
+            return await _Batch(self, opened, request, interruption).run()
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch) -> tuple[lease.Lease, TaskRow, DocumentRow]:
+    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch) -> Opened | None:
+        """None when an attempt before recorded DONE and died before it could say so."""
+        usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash)
+        if usual is not None:
+            return Opened(*usual)
         new: list[NewEvent] = []
         async with self._database.transaction() as session:
-            held = await lease.open_lease(session, task_id, request.fence, self._holder)
+            held = await lease.open_lease(session, task_id, request.fence, self._statements.holder)
             task = await repository.find_tombstone(session, task_id)
+            if task is not None and task.stage == d.DONE and repository.is_latest(task, request.fence):
+                return None
             plan_row = await repository.plan_by_hash(session, task_id, request.plan_hash)
             if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:
                 raise Superseded(f"Task {task_id} is not executing plan {request.plan_hash} in this run.")
@@ -99,27 +119,32 @@ class BatchExecutor:
         self._publisher.publish(recorded)
         if held.took_over:
             metrics.RECOVERIES.add("worker")
-        return held, task, plan_row
+        return Opened(held, Work.of(task), plan_of(plan_row))
+
+    async def _finished(self, task_id: uuid.UUID) -> c.BatchDone:
+        async with self._database.reading() as session:
+            return c.BatchDone(c.FINISHED, (await repository.execution(session, task_id)).step)
 
     async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
         async with self._database.transaction() as session:
             await lease.close_lease(session, held)
         return c.BatchDone(c.FATAL, held.step, failure=quarantine(held.step + 1, held.deaths, cause))
 
-    async def close(
-        self, held: lease.Lease, new: list[NewEvent], *, report: dict[str, Any] | None = None, died: bool = False
-    ) -> int:
-        """End the attempt in order, with its last events and the report, in one transaction; answers the deaths."""
-        async with self._database.transaction() as session:
-            deaths = await lease.close_lease(session, held, died=died)
-            if deaths is None:
-                metrics.LEASES_LOST.add()
-                raise LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")
-            if report is not None:
-                await repository.add_document(session, report)
-            recorded = await timeline.append(session, held.task_id, new)
+    async def close(self, held: lease.Lease, new: list[NewEvent], *, died: bool = False) -> int:
+        """End the attempt in order, with its last events, in one transaction; answers the deaths."""
+        closed = await self._statements.close_lease(held, new, died=died)
+        if closed is None:
+            raise _lost(held)
+        deaths, recorded = closed
         self._publisher.publish(recorded)
         return deaths
+
+    async def finish(self, held: lease.Lease, fence: d.Fence, report: dict[str, Any], new: list[NewEvent]) -> None:
+        """End the attempt with the report and DONE, in one transaction."""
+        recorded = await self._statements.finish(held, fence, report, new)
+        if recorded is None:
+            raise _lost(held)
+        self._publisher.publish(recorded)
 
     @property
     def hosting(self) -> Hosting:
@@ -143,20 +168,18 @@ class _Batch:
     def __init__(
         self,
         executor: BatchExecutor,
-        held: lease.Lease,
-        task: TaskRow,
-        plan_row: DocumentRow,
+        opened: Opened,
         request: c.ExecuteBatch,
         interruption: Interruption,
     ) -> None:
         self._executor = executor
-        self._lease = held
-        self._task = task
-        self._plan = plan_of(plan_row)
+        self._lease = opened.lease
+        self._work = opened.work
+        self._plan = opened.plan
         self._request = request
         self._interruption = interruption
-        self._step = held.step
-        self._checkpoint = held.checkpoint
+        self._step = opened.lease.step
+        self._checkpoint = opened.lease.checkpoint
         self._cut = False
 
     async def run(self) -> c.BatchDone:
@@ -164,7 +187,7 @@ class _Batch:
         cancelled = asyncio.Event()
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(self._task, cancelled=cancelled, steps=self._step)
+            host = await self._executor.hosting.open(self._work, cancelled=cancelled, steps=self._step)
             finished = await self._drive(host, cancelled)
             if not finished:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
@@ -186,7 +209,7 @@ class _Batch:
         last = self._step + limits.steps
         until = time.monotonic() + limits.seconds
         await host.open(self._plan, self._checkpoint)
-        grace = self._executor.hosting.grace(self._task.agent_type)
+        grace = self._executor.hosting.grace(self._work.agent_type)
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:
             with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
                 began = time.perf_counter()
@@ -231,18 +254,19 @@ class _Batch:
     async def _finish(self, host: AgentHost) -> c.BatchDone:
         body = await host.report(self._plan, self._checkpoint)
         content = {"body": body}
+        report_id = new_id()
         row = {
-            "id": new_id(),
-            "task_id": self._task.id,
+            "id": report_id,
             "kind": repository.REPORT,
             "version": self._lease.epoch,
-            "status": repository.DRAFT,
+            "status": repository.FINAL,
             "hash": d.content_hash(repository.REPORT, self._lease.epoch, content),
             "content": content,
             "body": body,
         }
-        await self._executor.close(self._lease, [events.progress(self._step)], report=row)
-        return c.BatchDone(c.FINISHED, self._step, report_id=str(row["id"]))
+        new = [events.progress(self._step), events.report(report_id), events.stage(d.DONE)]
+        await self._executor.finish(self._lease, self._request.fence, row, new)
+        return c.BatchDone(c.FINISHED, self._step)
 
     async def _failed(self, error: AgentError) -> c.BatchDone:
         before = self._request.failures if self._step == self._request.failed_step else 0
@@ -266,7 +290,6 @@ class _Batch:
         return c.BatchDone(c.MORE, self._step)
 
 
-def plan_of(row: DocumentRow) -> Plan:
-    """A stored plan as agents see it."""
-    steps = [PlanStep(step["title"], step["detail"]) for step in row.content["steps"]]
-    return Plan(row.version, row.hash, row.content["summary"], steps)
+def _lost(held: lease.Lease) -> LeaseLost:
+    metrics.LEASES_LOST.add()
+    return LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")

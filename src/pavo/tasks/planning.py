@@ -17,9 +17,11 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, repository
 from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded, failure_of, until_interrupted
-from pavo.tasks.execution import plan_of
+from pavo.tasks.execution import Opened
 from pavo.tasks.hosting import Hosting
 from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
+from pavo.tasks.statements import Statements
+from pavo.tasks.work import Work, plan_from, plan_of
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 
@@ -28,7 +30,7 @@ from pavo.timeline.domain import Event, NewEvent
 class _Job:
     """What is to be planned: from scratch, or the revision of `reviewed`."""
 
-    task: TaskRow
+    work: Work
     reviewed: DocumentRow | None
     feedback: Sequence[FeedbackRow]
     version: int
@@ -36,16 +38,25 @@ class _Job:
     """What an attempt before stored, which died before it could say so."""
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What became of it; `opened` where the plan was accepted by policy and may be executed at once."""
+
+    made: c.PlanMade
+    opened: Opened | None = None
+
+
 class Planner:
     """Makes plans; any number at once on one event loop."""
 
-    def __init__(self, hosting: Hosting, attempts: Attempts) -> None:
+    def __init__(self, hosting: Hosting, statements: Statements, attempts: Attempts) -> None:
         self._hosting = hosting
+        self._statements = statements
         self._database = hosting.database
         self._publisher = hosting.publisher
         self._attempts = attempts
 
-    async def run(self, request: c.MakePlan, interruption: Interruption) -> c.PlanMade | Cut:
+    async def plan(self, request: c.MakePlan, interruption: Interruption) -> Planned | Cut:
         """Plan or revise; Cut when a stop or shutdown ended it.
 
         Raises:
@@ -57,9 +68,9 @@ class Planner:
         try:
             job = await self._begin(task_id, request)
             if job.made is not None:
-                return job.made
+                return Planned(job.made)
             try:
-                grace = self._hosting.grace(job.task.agent_type)
+                grace = self._hosting.grace(job.work.agent_type)
             except AgentRefused as refusal:
                 return await self._failed(job, request, refusal)
             work = self._work(job, request, cancelled)
@@ -69,6 +80,15 @@ class Planner:
 
     async def _begin(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
         """Show PLANNING, and read what there is to plan."""
+        begun = await self._statements.begin_plan(task_id, request.fence, [events.stage(d.PLANNING)])
+        if begun is None:
+            return await self._begin_again(task_id, request)
+        work, recorded = begun
+        self._publisher.publish(recorded)
+        return _Job(work, None, [], 1, None)
+
+    async def _begin_again(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
+        """The same for a task that has a past."""
         fresh: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, request.fence)
@@ -91,11 +111,11 @@ class Planner:
             reviewed = visible[0] if visible else None
             feedback = await repository.feedback(session, reviewed.id) if reviewed else []
         self._publisher.publish(fresh)
-        return _Job(task, reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
+        return _Job(Work.of(task), reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
 
-    async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> c.PlanMade:
+    async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> Planned:
         gathered = await self._gather(job)
-        host = await self._hosting.open(job.task, cancelled=cancelled, context=gathered)
+        host = await self._hosting.open(job.work, cancelled=cancelled, context=gathered)
         try:
             if job.reviewed is None:
                 draft = await host.plan()
@@ -108,10 +128,10 @@ class Planner:
             await host.close(force=cancelled.is_set())
 
     async def _gather(self, job: _Job) -> Sequence[Any]:
-        if job.reviewed is not None or not self._hosting.wants_context(job.task.agent_type):
+        if job.reviewed is not None or not self._hosting.wants_context(job.work.agent_type):
             return ()
-        hits = await self._hosting.gather(job.task)
-        await self._append(job.task.id, [events.context([hit.title for hit in hits])])
+        hits = await self._hosting.gather(job.work)
+        await self._append(job.work.id, [events.context([hit.title for hit in hits])])
         return hits
 
     async def _append(self, task_id: uuid.UUID, new: list[NewEvent]) -> None:
@@ -119,43 +139,53 @@ class Planner:
             recorded = await timeline.append(session, task_id, new)
         self._publisher.publish(recorded)
 
-    async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> c.PlanMade:
+    async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> Planned:
         failure = failure_of(error)
         failures = request.failures + 1
         if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
             failure = replace(failure, retryable=False)
         else:
-            await self._append(job.task.id, [events.retry(0, failure.cause, failures)])
-        return c.PlanMade(failure=failure)
+            await self._append(job.work.id, [events.retry(0, failure.cause, failures)])
+        return Planned(c.PlanMade(failure=failure))
 
-    async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> c.PlanMade:
+    async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> Planned:
         """Store the draft and the answers to the feedback; with auto_accept accept it in the same transaction."""
         by_policy = request.auto_accept and job.reviewed is None
         row = _plan_row(job, draft, by_policy=by_policy)
+        if by_policy:
+            accepted = await self._statements.accept_by_policy(job.work.id, request.fence, row, _accepted(row))
+            if accepted is not None:
+                held, fresh = accepted
+                self._publisher.publish(fresh)
+                plan = plan_from(row["version"], row["hash"], row["content"])
+                return Planned(c.PlanMade(row["hash"], accepted=True), Opened(held, job.work, plan))
         recorded: list[Event] = []
         async with self._database.transaction() as session:
-            task = await _locked(session, job.task.id, request.fence)
+            task = await _locked(session, job.work.id, request.fence)
             if made := _made(task, await repository.plans(session, task.id)):
-                return made  # another attempt was quicker
+                return Planned(made)  # another attempt was quicker
             await repository.add_document(session, row)
             for item in job.feedback:
                 await repository.answer_feedback(session, item.id, answers[str(item.id)], row["id"])
             if by_policy:
                 recorded = await self._accept(session, task, request.fence, row)
         self._publisher.publish(recorded)
-        return c.PlanMade(row["hash"], accepted=by_policy)
+        return Planned(c.PlanMade(row["hash"], accepted=by_policy))
 
     async def _accept(self, session: AsyncSession, task: TaskRow, fence: d.Fence, row: dict[str, Any]) -> list[Event]:
         following = replace(fence, transition=fence.transition + 1)
         await repository.advance(
             session, task, following, stage=d.EXECUTING, status=d.STATUS_OF[d.EXECUTING], phase=d.PHASE_EXECUTING
         )
-        new = [
-            events.plan(row["id"], row["version"], row["hash"]),
-            events.accepted(row["id"], row["hash"], d.BY_POLICY),
-            events.stage(d.EXECUTING),
-        ]
-        return await timeline.append(session, task.id, new)
+        return await timeline.append(session, task.id, _accepted(row))
+
+
+def _accepted(row: dict[str, Any]) -> list[NewEvent]:
+    return [
+        events.plan(row["id"], row["version"], row["hash"]),
+        events.accepted(row["id"], row["hash"], d.BY_POLICY),
+        events.stage(d.EXECUTING),
+    ]
 
 
 def _plan_row(job: _Job, draft: PlanDraft, *, by_policy: bool) -> dict[str, Any]:
@@ -164,23 +194,24 @@ def _plan_row(job: _Job, draft: PlanDraft, *, by_policy: bool) -> dict[str, Any]
     accepted = {"status": repository.ACCEPTED, "accepted_by": d.BY_POLICY, "accepted_at": now()}
     return {
         "id": new_id(),
-        "task_id": job.task.id,
+        "task_id": job.work.id,
         "kind": repository.PLAN,
         "version": job.version,
         "hash": d.content_hash(repository.PLAN, job.version, content),
         "content": content,
-        "body": d.plan_markdown(job.task.title, job.version, draft.summary, steps),
+        "body": d.plan_markdown(job.work.title, job.version, draft.summary, steps),
         **(accepted if by_policy else {"status": repository.DRAFT}),
     }
 
 
 async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> TaskRow:
-    """The task's row, locked, if this planning is still wanted (or has just been accepted by policy)."""
+    """The task's row, locked, if this planning is still wanted (or went further by policy)."""
     task = await repository.lock_task(session, task_id)
     if task is None or not (
         repository.is_new(task, fence)
         or repository.is_latest(task, fence)
         or (repository.is_latest(task, replace(fence, transition=fence.transition + 1)) and task.stage == d.EXECUTING)
+        or (repository.is_latest(task, replace(fence, transition=fence.transition + 2)) and task.stage == d.DONE)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task
@@ -189,7 +220,7 @@ async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> 
 def _made(task: TaskRow, plans: Sequence[DocumentRow]) -> c.PlanMade | None:
     if not plans:
         return None
-    if plans[0].status == repository.ACCEPTED and task.stage == d.EXECUTING:
+    if plans[0].status == repository.ACCEPTED and task.stage in (d.EXECUTING, d.DONE):
         return c.PlanMade(plans[0].hash, accepted=True)
     return c.PlanMade(plans[0].hash) if plans[0].status == repository.DRAFT else None
 

@@ -113,6 +113,10 @@ class Projection(c.RecordActivities):
 
         async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
             nonlocal receipt
+            if task.stage == d.DONE:  # its last batch recorded that, and died before it could say so
+                step = (await repository.execution(session, task.id)).step
+                receipt = d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False))
+                return []
             step = await lease.raise_epoch(session, task.id)
             outlook = d.resume_outlook(task.stage, step, step_cut=request.step_cut)
             receipt = d.Receipt(task.stage, step, request.step_cut, outlook)
@@ -137,21 +141,7 @@ class Projection(c.RecordActivities):
 
         await self._write(request.task_id, request.fence, write)
 
-    @activity.defn(name="record_done")
-    async def record_done(self, request: c.RecordDone) -> None:
-        """Show DONE and close the timeline."""
-        report_id = uuid.UUID(request.report_id)
-
-        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
-            await repository.set_document(session, report_id, status=repository.FINAL)
-            await _show(session, task, request.fence, d.DONE, d.PHASE_OVER)
-            return [events.report(report_id), events.stage(d.DONE)]
-
-        await self._write(request.task_id, request.fence, write, close=True)
-
-    async def _write(
-        self, task_id_text: str, fence: d.Fence, write: Any, *, close: bool = False
-    ) -> tuple[bool, TaskRow | None]:
+    async def _write(self, task_id_text: str, fence: d.Fence, write: Any) -> tuple[bool, TaskRow | None]:
         """Lock the row, and unless the fence has passed write and append; (whether it did, the row before)."""
         task_id = uuid.UUID(task_id_text)
         recorded: Sequence[Event] = ()
@@ -160,7 +150,7 @@ class Projection(c.RecordActivities):
             task = await repository.lock_task(session, task_id)
             if task is not None and repository.is_new(task, fence):
                 new = await write(session, task)
-                recorded = await timeline.append(session, task_id, new, close=close)
+                recorded = await timeline.append(session, task_id, new)
                 applied = True
         self._publisher.publish(recorded)
         return applied, task

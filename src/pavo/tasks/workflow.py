@@ -82,9 +82,17 @@ class AgentTask:
 
     async def _plan(self) -> None:
         request = c.MakePlan(self._task_id, self._fence(), self._auto_accept, self._failures)
-        self._transition += 1  # the plan's own write, when it is accepted by policy
-        work = workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
-        made: c.PlanMade | None = await self._work(work)
+        batch: c.BatchDone | None = None
+        if self._auto_accept:
+            self._transition += 2  # the activity's own writes: the acceptance by policy, and DONE
+            carried: c.CarriedOut | None = await self._work(
+                workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
+            )
+            made, batch = (carried.plan, carried.batch) if carried else (None, None)
+        else:
+            made = await self._work(
+                workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
+            )
         if made is None:
             return
         if made.failure:
@@ -93,7 +101,12 @@ class AgentTask:
         self._failures, self._plan_hash = 0, made.plan_hash
         if made.accepted:
             self._phase = d.PHASE_EXECUTING
+            if batch:
+                await self._settle(batch)
             return
+        await self._open_review(made)
+
+    async def _open_review(self, made: c.PlanMade) -> None:
         assert made.plan_hash is not None
         self._phase, self._review_open = d.PHASE_REVIEW, False
         # Handlers can take the answer from here on, so the plan may be shown.
@@ -114,13 +127,15 @@ class AgentTask:
         request = c.ExecuteBatch(self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step)
         work = workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
         batch: c.BatchDone | None = await self._work(work)
-        if batch is None:
-            return
+        if batch:
+            await self._settle(batch)
+
+    async def _settle(self, batch: c.BatchDone) -> None:
         if batch.steps != self._steps:
             self._failures = 0
         self._steps = batch.steps
         if batch.outcome == c.FINISHED:
-            await self._record_done(batch)
+            self._phase, self._over = d.PHASE_OVER, True
         elif batch.outcome in (c.ERROR, c.FATAL):
             assert batch.failure is not None
             self._failures, self._failed_step = batch.failures - 1, batch.steps
@@ -163,12 +178,6 @@ class AgentTask:
         await workflow.execute_local_activity_method(c.RecordActivities.record_failure, request, **c.DATABASE_WRITE)
         self._failure = failure
         self._over = True
-
-    async def _record_done(self, batch: c.BatchDone) -> None:
-        assert batch.report_id is not None
-        request = c.RecordDone(self._task_id, self._fence(), batch.report_id)
-        await workflow.execute_local_activity_method(c.RecordActivities.record_done, request, **c.DATABASE_WRITE)
-        self._phase, self._over = d.PHASE_OVER, True
 
     async def _record_stop(self, *, step_cut: bool) -> None:
         async with self._answering:  # an answer that is being recorded counts before the stop
