@@ -119,6 +119,7 @@ class Supervisor:
         for need in self._needed(part.name):
             await need.ready.wait()
         while part.wanted:
+            await self._until_stores(part)
             if not await self._begin(part):
                 continue
             assert part.child is not None
@@ -129,6 +130,15 @@ class Supervisor:
                 return
             code = await asyncio.shield(part.child.exited)
             await self._before_restart(part, code, begun)
+
+    async def _until_stores(self, part: Running) -> None:
+        """A store that keeps its data in another one would die again and again while that one recovers.
+
+        Pavo's own processes wait by themselves, and import meanwhile.
+        """
+        if kind_of(part.name).readiness is not Readiness.ANNOUNCED:
+            for need in self._needed(part.name):
+                await self.until_ready(need.name)
 
     async def _begin(self, part: Running) -> bool:
         """Start its process; False when the machine does not let us just now (a full disk), after a pause."""
