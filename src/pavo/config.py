@@ -114,7 +114,8 @@ class MetricsSettings(_Section):
     enabled: bool = Field(default=True, validation_alias="PAVO_METRICS")
     """Whether /metrics is served: by the API on its own port, by a worker only with PAVO_METRICS_ADDRESS."""
     address: str | None = Field(default=None, validation_alias="PAVO_METRICS_ADDRESS")
-    """host:port on which this process serves /metrics; the API then serves it there only. Port 0 takes a free one."""
+    """host:port on which this process serves /metrics; the API then serves it there only. Processes that share the
+    setting take the next free ports; port 0 takes any."""
 
 
 class TracesSettings(_Section):

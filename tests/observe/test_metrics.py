@@ -165,13 +165,22 @@ async def test_the_listener_answers_what_it_has_and_nothing_else() -> None:
         writer.close()
 
 
-async def test_a_port_that_is_taken_is_explained() -> None:
+async def test_processes_of_one_machine_share_the_setting() -> None:
     scrape = Scrape("worker", (), None)
-    async with listening("127.0.0.1:0", scrape) as url:
-        with pytest.raises(ConfigurationError) as taken:
-            async with listening(url.removeprefix("http://").removesuffix("/metrics"), scrape):
-                pass
-    assert taken.value.field == "PAVO_METRICS_ADDRESS" and "port 0" in (taken.value.remedy or "")
+    async with listening("127.0.0.1:0", scrape) as first:
+        wanted = first.removeprefix("http://").removesuffix("/metrics")
+        async with listening(wanted, scrape) as second:
+            ports = [int(url.rpartition(":")[2].partition("/")[0]) for url in (first, second)]
+            assert ports[0] < ports[1] <= ports[0] + 100
+            async with httpx2.AsyncClient() as client:
+                assert (await client.get(second)).status_code == 200
+
+
+async def test_an_address_of_another_machine_is_explained() -> None:
+    with pytest.raises(ConfigurationError) as wrong:
+        async with listening("203.0.113.1:9464", Scrape("worker", (), None)):
+            pass
+    assert wrong.value.field == "PAVO_METRICS_ADDRESS" and "this machine" in (wrong.value.remedy or "")
 
 
 @pytest.mark.parametrize(

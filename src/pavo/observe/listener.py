@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ from pavo.observe.scrape import CONTENT_TYPE, Scrape
 logger = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0
+NEIGHBOURS = 100
+"""How many ports are tried when the wanted one is taken: several processes of a machine share one setting."""
 VARIABLE = "PAVO_METRICS_ADDRESS"
 
 
@@ -32,25 +35,36 @@ def split_address(address: str) -> tuple[str, int]:
 
 @asynccontextmanager
 async def listening(address: str, scrape: Scrape) -> AsyncGenerator[str]:
-    """Serve GET /metrics and /healthz; the URL of the page.
+    """Serve GET /metrics and /healthz; the URL of the page. Where the port is taken, the next free one after it serves.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
     host, port = split_address(address)
     try:
-        server = await asyncio.start_server(lambda reader, writer: _serve(reader, writer, scrape), host, port)
+        server = await _listen(host, port, scrape)
     except OSError as error:
         raise ConfigurationError(
             f"{VARIABLE}: cannot listen on {address}: {error.strerror or error}.",
             field=VARIABLE,
-            remedy="Give each process of a machine its own port; port 0 takes a free one, which the log tells.",
+            remedy="Choose an address of this machine and a port from 1024 on; port 0 takes any, which the log tells.",
         ) from error
     taken: int = server.sockets[0].getsockname()[1]
     url = f"http://{f'[{host}]' if ':' in host else host}:{taken}/metrics"
     logger.info("Metrics at %s", url)
     async with server:
         yield url
+
+
+async def _listen(host: str, wanted: int, scrape: Scrape) -> asyncio.Server:
+    last = min(wanted + NEIGHBOURS, 65_535) if wanted else 0
+    for port in range(wanted, last + 1):
+        try:
+            return await asyncio.start_server(lambda reader, writer: _serve(reader, writer, scrape), host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == last:
+                raise
+    raise AssertionError("unreachable")
 
 
 @asynccontextmanager
