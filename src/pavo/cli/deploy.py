@@ -292,4 +292,5 @@ def versions(*, output: Output = "text") -> int:
     return 0
 
 
+deploy_app.command("pavo.cli.check:check", name="check", help="Check everything before a rollout.")
 deploy_app.command("pavo.cli.workers:workers", name="workers", help="Show and change the workers' versions.")

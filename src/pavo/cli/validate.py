@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from pavo.cli import services
+from pavo.cli.findings import show
 from pavo.cli.output import Format, console, print_json
 from pavo.config import Settings
 from pavo.deploy.connectivity import TemporalReached, reach_postgres, reach_temporal
@@ -24,8 +23,6 @@ from pavo.deploy.validation.restart import Restart, across_restart, restart_by_c
 from pavo.deploy.validation.runner import Validated, Validator
 from pavo.errors import InvalidInput
 from pavo.kit.sql import Database
-
-MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +138,6 @@ async def _read_back(settings: Settings, temporal: TemporalReached, last: Valida
         await readback.stored(temporal.client, temporal.persistence, url, last.workflow_id, runs),
         await readback.shown(ui, temporal.client.namespace, last.workflow_id, runs),
     ]
-
-
-def show(findings: Sequence[Finding]) -> None:
-    """A line each: mark, name, time, detail; the remedy below it."""
-    for finding in findings:
-        mark, style = MARKS[finding.status]
-        took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
-        line = Text.assemble((mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {finding.detail}")
-        console().print(line, soft_wrap=True)
-        if finding.remedy:
-            console().print(Text(f"  → {finding.remedy}"), soft_wrap=True)
 
 
 def _show(report: Report) -> None:

@@ -1,11 +1,15 @@
 """Bringing Pavo's own schema up to date."""
 
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 from sqlalchemy import create_engine, text
 
 from pavo.kit.sql import driver_url, translated
@@ -51,3 +55,46 @@ def pending(url: str) -> list[str]:
         engine.dispose()
     missing = list(scripts.iterate_revisions("head", current or "base"))
     return [script.revision for script in reversed(missing)]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingScript:
+    """A migration that the database lacks."""
+
+    revision: str
+    title: str
+    sql: str | None
+    """What it would execute; None when that is not known without executing it."""
+    why: str = ""
+    """Why not."""
+
+
+def pending_scripts(url: str) -> list[PendingScript]:
+    """The migrations that the database lacks, oldest first, as the SQL that they would execute.
+
+    Raises:
+        LookupError: the database has a revision that this build does not know.
+        Unavailable: PostgreSQL cannot be reached.
+    """
+    scripts = ScriptDirectory.from_config(config(url))
+    try:
+        missing = pending(url)
+    except (CommandError, RevisionError) as error:
+        raise LookupError(str(error)) from error
+    return [_script(url, scripts.get_revision(revision)) for revision in missing]
+
+
+def _script(url: str, script: Script) -> PendingScript:
+    alembic, title = config(url), (script.doc or "").strip().split("\n", 1)[0]
+    alembic.output_buffer = StringIO()
+    below = script.down_revision or "base"
+    try:
+        command.upgrade(alembic, f"{below}:{script.revision}", sql=True)
+    except (CommandError, AttributeError, TypeError) as error:  # it asks the database, and there is none to ask
+        return PendingScript(script.revision, title, None, f"{type(error).__name__}: {error}")
+    return PendingScript(script.revision, title, alembic.output_buffer.getvalue())
+
+
+def plain_url(url: str) -> str:
+    """The URL as psycopg itself takes it."""
+    return driver_url(url).replace("postgresql+psycopg://", "postgresql://", 1)

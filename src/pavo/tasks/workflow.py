@@ -118,9 +118,7 @@ class AgentTask:
         self._review_open = True
 
     async def _await_review(self) -> None:
-        await workflow.wait_condition(
-            lambda: self._stop or self._phase != d.PHASE_REVIEW or self._is_due()
-        )
+        await workflow.wait_condition(lambda: self._stop or self._phase != d.PHASE_REVIEW or self._is_due())
 
     async def _execute(self) -> None:
         assert self._plan_hash is not None

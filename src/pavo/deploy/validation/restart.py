@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from signal import SIGINT, SIGTERM
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType
@@ -22,10 +21,9 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.config import Settings
-from pavo.deploy import state
+from pavo.deploy import control, state
 from pavo.deploy.connectivity import CONNECT_SECONDS, reach_temporal
 from pavo.deploy.findings import Finding
-from pavo.deploy.processes import Identity
 from pavo.deploy.validation.activities import Prover
 from pavo.deploy.validation.runner import Validator, speak
 from pavo.deploy.validation.workflow import Validation
@@ -35,8 +33,7 @@ from pavo.kit.sql import Database
 Restart = Callable[[], Awaitable[str]]
 """Restarts the servers, returns when they are back, and answers what it restarted."""
 
-SERVERS = {"postgres": SIGINT, "redis": SIGTERM, "temporal": SIGTERM}
-"""What is restarted, and the signal for its clean end; PostgreSQL's fast shutdown is SIGINT."""
+SERVERS = ("postgres", "redis", "temporal")
 EARLIER = 25
 """So many histories of closed workflows are compared, newest first."""
 BACK_SECONDS = 90.0
@@ -58,7 +55,7 @@ class Flight:
 
 
 async def restart_stack(data_dir: Path | None) -> str:
-    """End the servers of the running stack; its supervisor brings them back.
+    """End the servers of the running stack, all at once; its supervisor brings them back.
 
     Raises:
         Conflict: no stack runs there.
@@ -67,22 +64,9 @@ async def restart_stack(data_dir: Path | None) -> str:
     stack = state.running(data_dir)
     if stack is None:
         raise Conflict("No stack runs here.", remedy="Pass --restart-command with what restarts your servers.")
-    before = {part.name: part for part in stack.parts if part.name in SERVERS and part.pid and part.started}
-    for name, part in before.items():
-        Identity(part.pid or 0, part.started or "").signal(SERVERS[name])
-    end = time.monotonic() + BACK_SECONDS
-    while True:
-        now = state.read(data_dir)
-        missing = [
-            part.name
-            for part in (now.parts if now else ())
-            if part.name in before and (part.state != "ready" or part.pid == before[part.name].pid)
-        ]
-        if now and not missing:
-            return ", ".join(before)
-        if time.monotonic() > end:
-            raise Unavailable(f"{', '.join(missing)} did not come back: see pavo logs.", dependency=missing[0])
-        await asyncio.sleep(POLL_SECONDS)
+    names = [part.name for part in stack.parts if part.name in SERVERS]
+    await asyncio.gather(*(control.restart(Path(stack.data_dir), name) for name in names))
+    return ", ".join(names)
 
 
 async def restart_by_command(command: str) -> str:

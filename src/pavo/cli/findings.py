@@ -1,0 +1,21 @@
+"""Findings on the terminal."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from pavo.cli.output import console
+from pavo.deploy.findings import Finding
+
+MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """A line each: mark, name, time, detail; the remedy below it."""
+    for finding in findings:
+        mark, style = MARKS[finding.status]
+        took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
+        line = Text.assemble((mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {finding.detail}")
+        console().print(line, soft_wrap=True)
+        if finding.remedy:
+            console().print(Text(f"  → {finding.remedy}"), soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What is looked at before a rollout: settings, services, versions, disk, clocks, migrations, open histories."""
