@@ -1,11 +1,11 @@
 """`pavo deploy workers`: the workers' versions, which is current, and moving tasks between them."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from temporalio.client import Client
 
 from pavo.cli import services
 from pavo.cli.output import Format, console, print_json, table
@@ -43,21 +43,9 @@ def workers(
         raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
     if rollback is not None and set_current is not None:
         raise InvalidInput("One of the two.", field="--rollback", remedy="Pass --set-current or --rollback.")
-    found = services.find(data_dir)
-
-    async def work() -> tuple[Deployment, Drained | None]:
-        client, name = await connect(found.settings.temporal), found.settings.execution.deployment
-        queue = found.settings.temporal.task_queue
-        if set_current is not None and ramp is not None:
-            await rollout.ramp(client, name, set_current, ramp, queue)
-        elif set_current is not None:
-            await rollout.set_current(client, name, set_current, queue)
-        if take_over is not None:
-            await rollout.take_over(client, name, take_over)
-        drained = await _drained(client, found.settings, rollback, drain=drain, seconds=seconds)
-        return await rollout.describe(client, name), drained
-
-    deployment, drained = asyncio.run(work())
+    settings = services.find(data_dir).settings
+    change = Change(set_current, ramp, drain, rollback, take_over, seconds)
+    deployment, drained = asyncio.run(_work(settings, change))
     if output == "json":
         print_json({**deployment.public(), "left": drained.left if drained else None})
     else:
@@ -65,13 +53,33 @@ def workers(
     services.leave(1 if drained and drained.left else 0)
 
 
-async def _drained(
-    client: Client, settings: Settings, rollback: str | None, *, drain: bool, seconds: float
-) -> Drained | None:
-    name, queue = settings.execution.deployment, settings.temporal.task_queue
-    if rollback is not None:
-        return await rollout.rollback(client, name, rollback, queue, seconds=seconds)
-    return await rollout.drain(client, name, seconds=seconds) if drain else None
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is wanted; the fields are the options of the command."""
+
+    set_current: str | None
+    ramp: float | None
+    drain: bool
+    rollback: str | None
+    take_over: str | None
+    seconds: float
+
+
+async def _work(settings: Settings, change: Change) -> tuple[Deployment, Drained | None]:
+    client, name = await connect(settings.temporal), settings.execution.deployment
+    queue = settings.temporal.task_queue
+    if change.set_current is not None and change.ramp is not None:
+        await rollout.ramp(client, name, change.set_current, change.ramp, queue)
+    elif change.set_current is not None:
+        await rollout.set_current(client, name, change.set_current, queue)
+    if change.take_over is not None:
+        await rollout.take_over(client, name, change.take_over)
+    drained = None
+    if change.rollback is not None:
+        drained = await rollout.rollback(client, name, change.rollback, queue, seconds=change.seconds)
+    elif change.drain:
+        drained = await rollout.drain(client, name, seconds=change.seconds)
+    return await rollout.describe(client, name), drained
 
 
 def _show(deployment: Deployment, drained: Drained | None) -> None:
