@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ import psycopg
 from psycopg import sql
 from pydantic import BaseModel
 
+from pavo.deploy import sqlite_file
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.schema import connect, translated
 from pavo.errors import ConfigurationError, NotFound, Unavailable
 
 DATABASES = ("pavo", "temporal", "temporal_visibility")
+DUMP = ".dump"
 LOCK_MS = 300
 """Below PostgreSQL's deadlock_timeout (1 s): where a writer and we wait for each other, we let go first."""
 LOCK_TRIES = 40
@@ -63,25 +65,25 @@ def take(
     temporal_version: str,
     shards: int,
     databases: tuple[str, ...] = DATABASES,
+    sqlite: Path | None = None,
 ) -> Manifest:
     """Back up into a new folder.
 
     Args:
         programs: the folder with pg_dump, at least as new as the server.
+        sqlite: Temporal's file where it has one: of the same moment.
 
     Raises:
         ConfigurationError: the folder is not empty.
         Unavailable: PostgreSQL does not answer, or is so busy that the instant could not be had.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} is not empty.", field="--output", remedy="Name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    _make_private(folder)
     with contextlib.ExitStack() as stack:
         readers = {name: stack.enter_context(connect(server, name)) for name in databases}
         version = next(iter(readers.values())).info.server_version
-        locked_ms = _one_moment(server, readers)
-        done = {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
+        done = dict[str, BackedUp]()
+        locked_ms = _one_moment(server, readers, lambda: done.update(_copied(sqlite, folder)))
+        done |= {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
     manifest = Manifest(
         taken_at=datetime.now(UTC),
         target=target,
@@ -93,6 +95,13 @@ def take(
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _make_private(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty.", field="--output", remedy="Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -122,8 +131,19 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection]) -> float:
+def _copied(sqlite: Path | None, folder: Path) -> dict[str, BackedUp]:
+    if sqlite is None:
+        return {}
+    file = folder / "temporal.db"
+    with sqlite_file.held(sqlite):
+        rows = sqlite_file.copy(sqlite, file)
+    return {"temporal": BackedUp(file=file.name, sha256=_sha256(file), rows=rows)}
+
+
+def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also: Callable[[], None]) -> float:
     """Begin in each reader a transaction that sees the same instant; answers how many milliseconds writers waited.
+
+    `also` is done in that instant.
 
     Raises:
         Unavailable: long transactions of others kept us from it.
@@ -142,6 +162,7 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection]) -> fl
             for reader in readers.values():
                 reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 reader.execute("SELECT 1")  # this is when its snapshot is taken
+            also()
             _let_go(lockers)
             return (time.monotonic() - begun) * 1000
     raise Unavailable("Writers could not be stopped for an instant; try again.", dependency="postgres")
@@ -179,7 +200,7 @@ def count(session: Connection) -> dict[str, int]:
 def _dump(server: DatabaseServer, programs: Path, name: str, reader: Connection, folder: Path) -> BackedUp:
     row = reader.execute("SELECT pg_export_snapshot()").fetchone()
     assert row is not None
-    file = folder / f"{name}.dump"
+    file = folder / f"{name}{DUMP}"
     command = ["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={row[0]}"]
     run_program(server, programs, [*command, f"--file={file}", f"--dbname={name}"])
     file.chmod(0o600)
@@ -222,7 +243,8 @@ def restore(server: DatabaseServer, programs: Path, folder: Path, manifest: Mani
     Raises:
         Unavailable: PostgreSQL failed, or what was restored is not what was counted.
     """
-    for name, each in manifest.databases.items():
+    dumped = {name: each for name, each in manifest.databases.items() if each.file.endswith(DUMP)}
+    for name, each in dumped.items():
         fresh = _fresh(name)
         with connect(server, "postgres") as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(fresh)))
@@ -235,7 +257,7 @@ def restore(server: DatabaseServer, programs: Path, folder: Path, manifest: Mani
             wrong = sorted(table for table in {*found, *each.rows} if found.get(table) != each.rows.get(table))
             raise Unavailable(f"{name} was not restored whole: {', '.join(wrong)}.", dependency="postgres")
     with connect(server, "postgres") as admin:
-        for name in manifest.databases:
+        for name in dumped:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
             admin.execute(
                 sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(_fresh(name)), sql.Identifier(name))

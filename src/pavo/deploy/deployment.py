@@ -36,13 +36,13 @@ class Deployment(BaseModel):
     """Of the running server; empty before the first start."""
     redis: str = "wheel"
     """`wheel`, or the URL of an outside server."""
-    port: int = Field(8000, ge=1, le=65_535)
-    workers: int = Field(2, ge=1, le=256)
-    apis: int = Field(1, ge=1, le=64)
+    port: int = Field(default=8000, ge=1, le=65_535)
+    workers: int = Field(default=2, ge=1, le=256)
+    apis: int = Field(default=1, ge=1, le=64)
     allow_file_origin: bool = False
-    shards: int = Field(64, ge=1, le=16_384)
+    shards: int = Field(default=64, ge=1, le=16_384)
     """Of Temporal's history: fixed for the life of the data."""
-    retention_days: int = Field(30, ge=1)
+    retention_days: int = Field(default=30, ge=1)
     ports: dict[str, int] = Field(default_factory=dict[str, int])
     """Where the parts listen, chosen at the first start."""
     forced: list[str] = Field(default_factory=list[str])

@@ -1,4 +1,4 @@
-"""Backup and restore of a native deployment, running or not, and the proof of a backup on a scratch server."""
+"""Backup and restore of a deployment on this machine, running or not, and the proof of a backup on a scratch server."""
 
 import tempfile
 from collections.abc import AsyncGenerator, Callable
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pavo.deploy import backup, native, schema
+from pavo.deploy import backup, native, schema, sqlite_file
 from pavo.deploy import deployment as deployments
 from pavo.deploy.backup import Manifest
 from pavo.deploy.compatibility import parse
@@ -17,12 +17,30 @@ from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout, load_secrets
 from pavo.deploy.ports import LOOPBACK, free_port
 from pavo.deploy.privileges import unprivileged
-from pavo.deploy.stack import LocalStack, remove_data
+from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
 from pavo.deploy.state import running
 from pavo.deploy.target import Target, urls
-from pavo.errors import ConfigurationError, Conflict
+from pavo.errors import ConfigurationError, Conflict, Unavailable
 
 Say = Callable[[str], None]
+
+
+def must_be_here(layout: Layout, *targets: TargetName) -> Deployment:
+    """What was chosen for a deployment of this machine.
+
+    Raises:
+        ConfigurationError: there is none, or it is of another kind.
+    """
+    chosen = deployments.load(layout)
+    if chosen is None and (layout.root / "postgres").exists():  # `pavo up` chooses nothing that would be written down
+        chosen = Deployment(target=TargetName.EMBEDDED)
+    if chosen is None or chosen.target not in targets:
+        raise ConfigurationError(
+            f"There is no {' or '.join(targets)} deployment in {layout.root}.",
+            field="--data-dir",
+            remedy="Name its data directory; compose and kubernetes have their own ways, see docs/deployment.md.",
+        )
+    return chosen
 
 
 def must_be_native(layout: Layout) -> Deployment:
@@ -31,25 +49,31 @@ def must_be_native(layout: Layout) -> Deployment:
     Raises:
         ConfigurationError: there is none here.
     """
-    chosen = deployments.load(layout)
-    if chosen is None or chosen.target is not TargetName.NATIVE:
-        raise ConfigurationError(
-            f"There is no native deployment in {layout.root}.",
-            field="--data-dir",
-            remedy="Name its data directory; compose and kubernetes have their own ways, see docs/deployment.md.",
-        )
-    return chosen
+    return must_be_here(layout, TargetName.NATIVE)
 
 
 @asynccontextmanager
 async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[DatabaseServer]:
     """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone."""
+    if chosen.target is TargetName.EMBEDDED:
+        state = running(layout.root)
+        if state is not None:
+            yield DatabaseServer.of(state.environment["DATABASE_URL"])
+            return
+        async with EmbeddedStack(layout.root, parts=("postgres",)) as stack:
+            yield DatabaseServer.of(stack.environment["DATABASE_URL"])
+        return
     server = native.database_server(chosen, load_secrets(layout))
     if chosen.outside_postgres or running(layout.root):
         yield server
         return
     async with LocalStack(layout.root, native.native, parts=("postgres",)):
         yield server
+
+
+def sqlite_of(layout: Layout) -> Path:
+    """Temporal's file in an embedded stack."""
+    return layout.root / "temporal" / "temporal.db"
 
 
 def client_programs(chosen: Deployment, server: DatabaseServer) -> tuple[Path, Programs]:
@@ -86,7 +110,8 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
         ConfigurationError: nothing native is deployed here.
         Unavailable: PostgreSQL or one of its programs failed.
     """
-    chosen = must_be_native(layout)
+    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
+    embedded = chosen.target is TargetName.EMBEDDED
     place = folder or layout.root / "backups" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     async with postgres_of(layout, chosen) as server:
         home, programs = client_programs(chosen, server)
@@ -97,6 +122,8 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             target=chosen.target,
             temporal_version=chosen.temporal_version,
             shards=chosen.shards,
+            databases=("pavo",) if embedded else backup.DATABASES,
+            sqlite=sqlite_of(layout) if embedded else None,
         )
     say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
     if verify:
@@ -120,6 +147,9 @@ async def prove(place: Path, programs: Programs) -> None:
         try:
             async with scratch_server(root, programs) as server:
                 backup.restore(server, programs.home(unprivileged()) / "bin", place, manifest)
+            for each in manifest.databases.values():
+                if each.file.endswith(".db") and sqlite_file.count(place / each.file) != each.rows:
+                    raise Unavailable(f"{place / each.file} is not whole.", dependency="temporal")
         finally:
             remove_data(root / "data")
 
@@ -154,7 +184,14 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         Conflict: the deployment runs, or its Temporal is older than the backup's.
         NotFound: there is no whole backup.
     """
-    chosen, manifest = must_be_native(layout), backup.read_manifest(place)
+    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
+    manifest = backup.read_manifest(place)
+    if manifest.target != chosen.target:
+        raise Conflict(
+            f"The backup is of a deployment on the target {manifest.target}, and this one is {chosen.target}.",
+            field="BACKUP",
+            remedy="Restore it into a data directory of that target.",
+        )
     if running(layout.root):
         raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
     if parse(chosen.temporal_version)[:2] < parse(manifest.temporal_version)[:2]:
@@ -166,6 +203,10 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     async with postgres_of(layout, chosen) as server:
         home, _ = client_programs(chosen, server)
         backup.restore(server, home, place, manifest)
+    if chosen.target is TargetName.EMBEDDED:
+        sqlite_file.put_back(place / manifest.databases["temporal"].file, sqlite_of(layout))
+        say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: pavo up")
+        return manifest
     # The data belong to the server that wrote them: its version and its shards come back with them.
     deployments.save(
         layout,
