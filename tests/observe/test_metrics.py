@@ -18,7 +18,7 @@ from tests.observe.conftest import Observed
 from tests.observe.reading import names, page, read
 from tests.parts import free_port
 
-SOME = {"steps": 7, "step_seconds": 0}
+SOME = {"steps": 7, "step_seconds": 0.05}
 
 
 async def test_a_task_leaves_its_marks(observed: Observed) -> None:

@@ -48,16 +48,17 @@ async def test_one_trace_from_the_request_to_each_step(observed: Observed) -> No
     assert started.status_code == 200
     await observed.tasks.wait(task_id, "DONE")
     request = "POST /api/tasks/{task_id}/start"
-    spans = await complete(observed, trace_id, request, "RunActivity:execute_batch", "CompleteWorkflow:AgentTask")
+    spans = await complete(observed, trace_id, request, "RunActivity:carry_out", "CompleteWorkflow:AgentTask")
     one = {span.name: span for span in spans if span.name != "step"}
     steps = [span for span in spans if span.name == "step"]
     above = {span.name: span.parent_id for span in one.values()}
     assert above[request] == caller
     assert above["StartWorkflow:AgentTask"] == one[request].span_id
     assert above["RunWorkflow:AgentTask"] == one["StartWorkflow:AgentTask"].span_id
-    assert above["RunActivity:execute_batch"] == one["StartActivity:execute_batch"].span_id
+    assert above["RunActivity:carry_out"] == one["StartActivity:carry_out"].span_id
     assert [span.attributes["pavo.step"] for span in steps] == [1, 2, 3, 4]
-    assert {span.parent_id for span in steps} == {one["RunActivity:execute_batch"].span_id}
+    assert {span.parent_id for span in steps} == {one["RunActivity:carry_out"].span_id}
+    assert above["plan"] == above["report"] == one["RunActivity:carry_out"].span_id
     assert all(span.attributes["pavo.task_id"] == task_id and span.attributes["pavo.recorded"] for span in steps)
     assert {span.service for span in spans} == {"pavo-api", "pavo-worker"}
     seen = one[request].attributes
@@ -76,8 +77,10 @@ async def test_what_a_command_does_is_in_the_tasks_trace_and_linked_to_the_reque
     answer = await observed.tasks.client.post(f"/api/tasks/{task_id}/plan/accept", json=body, headers=header)
     assert answer.status_code == 200
     await complete(observed, accepted, "POST /api/tasks/{task_id}/plan/accept", "StartWorkflowUpdate:accept_plan")
-    spans = await complete(observed, started, "HandleUpdate:accept_plan", "RunActivity:record_acceptance")
+    spans = await complete(observed, started, "HandleUpdate:accept_plan", "RunActivity:execute_batch")
     assert [span.links for span in spans if span.name == "HandleUpdate:accept_plan"] == [(accepted,)]
+    batch = next(span for span in spans if span.name == "RunActivity:execute_batch")
+    assert [span.parent_id for span in spans if span.name == "step"] == [batch.span_id] * 2
 
 
 async def test_a_step_that_fails_says_so_in_trace_and_log(observed: Observed) -> None:

@@ -252,7 +252,8 @@ class _Batch:
         return c.BatchDone(outcome, self._step, step_cut=self._cut)
 
     async def _finish(self, host: AgentHost) -> c.BatchDone:
-        body = await host.report(self._plan, self._checkpoint)
+        with span("report", {"pavo.task_id": self._request.task_id}):
+            body = await host.report(self._plan, self._checkpoint)
         content = {"body": body}
         report_id = new_id()
         row = {

@@ -13,6 +13,7 @@ from pavo.agents.host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
+from pavo.observe.spans import span
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, repository
@@ -118,9 +119,11 @@ class Planner:
         host = await self._hosting.open(job.work, cancelled=cancelled, context=gathered)
         try:
             if job.reviewed is None:
-                draft = await host.plan()
+                with span("plan", {"pavo.task_id": request.task_id}):
+                    draft = await host.plan()
                 return await self._store(job, request, draft, {})
-            revision = await _revise(host, job)
+            with span("revise", {"pavo.task_id": request.task_id}):
+                revision = await _revise(host, job)
             return await self._store(job, request, revision.plan, revision.answers)
         except (AgentError, AgentDied) as error:
             return await self._failed(job, request, error)
