@@ -13,7 +13,8 @@ demo: $(STAMP)  ## watch an agent task survive a killed worker
 up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up
 
-test: $(STAMP)  ## all tests, against real PostgreSQL, Valkey and Temporal
+test: $(STAMP)  ## all tests, against real PostgreSQL, Valkey and Temporal; with Go also Temporal on PostgreSQL
+	$(BIN)/python tools/build_temporal.py
 	$(BIN)/pytest
 
 check: $(STAMP)  ## style, types, imports, sizes
