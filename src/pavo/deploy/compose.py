@@ -25,8 +25,7 @@ SECRETS = (
     "REDIS_PASSWORD",
     "PAVO_SECRET_KEY",
 )
-HISTORY_SHARDS = 64
-"""Never to be changed in a database. Enough for one machine; Temporal's default of 4 bounds how much runs at once."""
+MAX_SHARDS = 16_384
 TEMPORAL_CONNECTIONS, VISIBILITY_CONNECTIONS = 20, 5
 TEMPORAL_SERVICES = 4
 """Frontend, history, matching and worker, each with connections of its own, in one process."""
@@ -61,6 +60,8 @@ class ComposeOptions:
     source: Path | None = None
     """A checkout to build the image from; without one it is pulled."""
     namespace: str = "default"
+    shards: int = 64
+    """Of Temporal's history; never changed in a database. Temporal's default of 4 bounds how much runs at once."""
     retention_days: int = 30
     search_attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Name to type, like `Keyword`."""
@@ -84,7 +85,7 @@ def render(options: ComposeOptions) -> dict[str, str]:
     """
     _check(options)
     generated = {name: secrets.token_urlsafe(48 if name == "PAVO_SECRET_KEY" else 24) for name in SECRETS}
-    facts = {"TEMPORAL_HISTORY_SHARDS": str(HISTORY_SHARDS), "POSTGRES_MAJOR": str(options.postgres)}
+    facts = {"TEMPORAL_HISTORY_SHARDS": str(options.shards), "POSTGRES_MAJOR": str(options.postgres)}
     return {
         "compose.yaml": _compose(options),
         ".env": "".join(f"{name}={value}\n" for name, value in (generated | facts).items()),
@@ -171,8 +172,14 @@ def _check(options: ComposeOptions) -> None:
             field="namespace",
             remedy="Use letters, digits, dots, - and _.",
         )
+    if not 1 <= options.shards <= MAX_SHARDS:
+        raise ConfigurationError(f"{options.shards} is no number of shards.", field="--shards", remedy="64 is usual.")
     if options.retention_days < 1:
         raise ConfigurationError("Temporal keeps workflows for a day at least.", field="retention_days")
+    _check_ports(options)
+
+
+def _check_ports(options: ComposeOptions) -> None:
     for name, port in (("--port", options.port), ("ui_port", options.ui_port)):
         if not 0 < port < 65536:
             raise ConfigurationError(f"{port} is no port.", field=name, remedy="Pass 1 to 65535.")

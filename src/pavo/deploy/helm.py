@@ -74,12 +74,14 @@ def install(options: KubernetesOptions, folder: Path) -> None:
     """
     require_helm(options)
     words = [*_helm(options), "upgrade", "--install", options.release, str(folder / "chart"), "--create-namespace"]
-    words += ["--values", str(folder / "values.yaml"), "--wait", "--timeout", f"{INSTALL_SECONDS - 60}s"]
+    for file in ("values.yaml", *(f"values-{number}.yaml" for number in range(1, len(options.values_files) + 1))):
+        words += ["--values", str(folder / file)]
+    words += ["--wait", "--timeout", f"{INSTALL_SECONDS - 60}s"]
     _run(words, "helm upgrade --install", seconds=INSTALL_SECONDS)
 
 
 def uninstall(options: KubernetesOptions) -> None:
-    """Remove what the chart made; Secrets, databases and Temporal are not its own and stay."""
+    """Drain and remove what the chart made. It keeps no data: Secrets, databases and Temporal are not its own."""
     require_helm(options)
     _run([*_helm(options), "uninstall", options.release, "--wait"], "helm uninstall", seconds=INSTALL_SECONDS)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pavo import __version__
-from pavo.errors import ConfigurationError
+from pavo.errors import ConfigurationError, NotFound
 
 CHART = files("pavo.deploy") / "charts" / "pavo"
+PLACE = "installation.json"
+"""Which release in which namespace of which cluster the folder is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class WorkerVersion:
 class KubernetesOptions:
     """What people choose. Secrets are named, never held: they exist in the namespace before."""
 
-    temporal_address: str
-    """host:port of Temporal's frontend: its own chart's, or Temporal Cloud's."""
+    temporal_address: str = ""
+    """host:port of Temporal's frontend: its own chart's, or Temporal Cloud's. May stand in a values file instead."""
     release: str = "pavo"
     namespace: str = "pavo"
     """Of Kubernetes."""
@@ -52,6 +54,8 @@ class KubernetesOptions:
     """Scale workers by the task queue's backlog."""
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More of the chart's values; they win."""
+    values_files: tuple[Path, ...] = ()
+    """Files of values, which win over all others, the last one most."""
 
 
 def values(options: KubernetesOptions) -> dict[str, Any]:
@@ -81,8 +85,38 @@ def values(options: KubernetesOptions) -> dict[str, Any]:
 
 def render(options: KubernetesOptions) -> dict[str, str]:
     """The chart and values.yaml, by path in the folder. JSON is YAML: any tool for the one reads the other."""
-    chart = {f"chart/{name}": text for name, text in _files(CHART)}
-    return {**chart, "values.yaml": json.dumps(values(options), indent=2) + "\n"}
+    found = {f"chart/{name}": text for name, text in _files(CHART)}
+    found["values.yaml"] = json.dumps(values(options), indent=2) + "\n"
+    for number, file in enumerate(options.values_files, 1):
+        found[f"values-{number}.yaml"] = _read(file)
+    place = {"release": options.release, "namespace": options.namespace, "context": options.context}
+    found[PLACE] = json.dumps({**place, "values_files": len(options.values_files)}, indent=2) + "\n"
+    return found
+
+
+def installed(folder: Path) -> KubernetesOptions:
+    """Where a written folder belongs, and its values files as they were written; for all but writing it anew.
+
+    Raises:
+        NotFound: nothing was written there.
+    """
+    try:
+        place = json.loads((folder / PLACE).read_text())
+    except FileNotFoundError:
+        raise NotFound(
+            f"There is no installation in {folder}.", remedy="Write it: pavo deploy start --target kubernetes"
+        ) from None
+    count = place.pop("values_files")
+    return KubernetesOptions(**place, values_files=tuple(folder / f"values-{n}.yaml" for n in range(1, count + 1)))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be read: {error.strerror}.", field="--values", remedy="Name a readable file of values."
+        ) from error
 
 
 def write(options: KubernetesOptions, folder: Path) -> list[Path]:
@@ -137,7 +171,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _check(options: KubernetesOptions) -> None:
     host, _, port = options.temporal_address.rpartition(":")
-    if not host or not port.isdigit():
+    elsewhere = options.values_files and not options.temporal_address
+    if not elsewhere and (not host or not port.isdigit()):
         raise ConfigurationError(
             f"{options.temporal_address!r} is no address of a Temporal frontend.",
             field="--temporal",
