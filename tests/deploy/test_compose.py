@@ -169,6 +169,19 @@ def test_another_postgres_major_is_refused_before_anything_is_written(tmp_path: 
     assert (tmp_path / "compose.yaml").read_text() == before
 
 
+def test_temporal_goes_up_one_minor_at_a_time(tmp_path: Path) -> None:
+    write(ComposeOptions(temporal="1.30.4"), tmp_path)
+    for wrong in ("1.32.0", "2.31.0"):
+        with pytest.raises(ConfigurationError, match="one minor at a time") as raised:
+            write(ComposeOptions(temporal=wrong), tmp_path)
+        assert "1.31" in (raised.value.remedy or "")
+    for right in ("1.30.5", "1.30.4", "1.31.2", "1.32.0"):
+        write(ComposeOptions(temporal=right), tmp_path)
+    with pytest.raises(ConfigurationError, match="no way back"):
+        write(ComposeOptions(temporal="1.31.2"), tmp_path)
+    assert "temporalio/server:1.32.0" in (tmp_path / "compose.yaml").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

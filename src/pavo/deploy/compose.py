@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 
 from pavo import __version__
-from pavo.deploy.compatibility import matrix
+from pavo.deploy.compatibility import matrix, parse
 from pavo.deploy.images import images
 from pavo.deploy.layout import write_private
 from pavo.deploy.parts import PARTS
@@ -38,6 +38,7 @@ OWN_SETTINGS = """\
 """
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+TEMPORAL_IMAGE = re.compile(r"image: \"[^\"\s]*/server:(\d+\.\d+\.\d+)\"")
 PLACE = re.compile(r"\{\{(\w+)(?::([\w-]+))?\}\}")
 
 
@@ -101,11 +102,13 @@ def write(options: ComposeOptions, folder: Path) -> list[Path]:
     """Write what is new or changed; answers those files. Secrets that are there stay, missing ones are added.
 
     Raises:
-        ConfigurationError: an option has a value that cannot work, or the folder belongs to another PostgreSQL major.
+        ConfigurationError: an option has a value that cannot work, the folder belongs to another PostgreSQL major, or
+            Temporal would go back or pass over a minor.
     """
     wanted = render(options)
     kept = read_env(folder)
     _check_major(options, kept, folder)
+    _check_step(options, folder)
     wanted[".env"] = _with_missing(folder / ".env", read_env_text(wanted[".env"]), kept)
     return [folder / name for name, text in wanted.items() if _write(folder / name, text)]
 
@@ -195,6 +198,24 @@ def _check_major(options: ComposeOptions, kept: Mapping[str, str], folder: Path)
             field="--postgres-version",
             remedy="Back up, start the new version in a new folder, and restore there (docs/deployment-compose.md).",
         )
+
+
+def _check_step(options: ComposeOptions, folder: Path) -> None:
+    """Temporal goes up one minor at a time, and its schema has no way down."""
+    file = folder / "compose.yaml"
+    found = TEMPORAL_IMAGE.search(file.read_text()) if file.exists() else None
+    if found is None:
+        return
+    old, new = parse(found.group(1)), parse(options.temporal)
+    if old[:2] <= new[:2] and old[0] == new[0] and new[1] - old[1] <= 1:
+        return
+    back = new[:2] < old[:2]
+    raise ConfigurationError(
+        f"Temporal {found.group(1)} cannot become {options.temporal}: "
+        + ("its schema has no way back." if back else "it goes up one minor at a time."),
+        field="--temporal-version",
+        remedy="Restore the backup from before." if back else f"First go to a release of {old[0]}.{old[1] + 1}.",
+    )
 
 
 def _compose(options: ComposeOptions) -> str:
