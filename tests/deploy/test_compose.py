@@ -161,6 +161,12 @@ def test_a_lost_secret_is_made_anew_and_the_rest_stays(tmp_path: Path) -> None:
     assert found["POSTGRES_PASSWORD"] == "chosen" and found["OTHER"] == "1" and len(found["REDIS_PASSWORD"]) > 20
 
 
+def test_other_shards_are_refused(tmp_path: Path) -> None:
+    write(ComposeOptions(shards=128), tmp_path)
+    with pytest.raises(ConfigurationError, match="shards 128"):
+        write(ComposeOptions(), tmp_path)
+
+
 def test_another_postgres_major_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     write(ComposeOptions(postgres=17), tmp_path)
     before = (tmp_path / "compose.yaml").read_text()

@@ -102,12 +102,12 @@ def write(options: ComposeOptions, folder: Path) -> list[Path]:
     """Write what is new or changed; answers those files. Secrets that are there stay, missing ones are added.
 
     Raises:
-        ConfigurationError: an option has a value that cannot work, the folder belongs to another PostgreSQL major, or
-            Temporal would go back or pass over a minor.
+        ConfigurationError: an option has a value that cannot work, the folder's data are of another PostgreSQL major or
+            number of shards, or Temporal would go back or pass over a minor.
     """
     wanted = render(options)
     kept = read_env(folder)
-    _check_major(options, kept, folder)
+    _check_fixed(options, kept, folder)
     _check_step(options, folder)
     wanted[".env"] = _with_missing(folder / ".env", read_env_text(wanted[".env"]), kept)
     return [folder / name for name, text in wanted.items() if _write(folder / name, text)]
@@ -190,14 +190,16 @@ def _check_ports(options: ComposeOptions) -> None:
         raise ConfigurationError("API and Temporal's UI want the same port.", field="--port")
 
 
-def _check_major(options: ComposeOptions, kept: Mapping[str, str], folder: Path) -> None:
-    old = kept.get("POSTGRES_MAJOR", str(options.postgres))
-    if old != str(options.postgres):
-        raise ConfigurationError(
-            f"The data of {folder} are of PostgreSQL {old}; {options.postgres} cannot read them.",
-            field="--postgres-version",
-            remedy="Back up, start the new version in a new folder, and restore there (docs/deployment-compose.md).",
-        )
+def _check_fixed(options: ComposeOptions, kept: Mapping[str, str], folder: Path) -> None:
+    wanted = {"POSTGRES_MAJOR": ("PostgreSQL", options.postgres), "TEMPORAL_HISTORY_SHARDS": ("shards", options.shards)}
+    for name, (what, value) in wanted.items():
+        old = kept.get(name) or str(value)
+        if old != str(value):
+            raise ConfigurationError(
+                f"The data of {folder} were made with {what} {old}; with {value} they cannot be read.",
+                field="--postgres-version" if name == "POSTGRES_MAJOR" else "--shards",
+                remedy=f"Keep {old}; or back up, and start in a new folder (docs/deployment-compose.md).",
+            )
 
 
 def _check_step(options: ComposeOptions, folder: Path) -> None:

@@ -1,0 +1,106 @@
+"""`pavo deploy` on Docker Compose and Kubernetes."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pavo.cli.ask import confirm
+from pavo.cli.output import Format, console, print_json, table
+from pavo.deploy import deployment
+from pavo.deploy.compatibility import Finding, Verdict, assess, refuse_bad
+from pavo.deploy.compose import read_env
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.elsewhere import Elsewhere, elsewhere
+from pavo.deploy.layout import Layout
+from pavo.errors import ConfigurationError, Conflict
+
+ELSEWHERE = (TargetName.COMPOSE, TargetName.KUBERNETES)
+
+
+def found(layout: Layout) -> Elsewhere | None:
+    """What was deployed for this data directory, if Docker or Kubernetes runs it."""
+    chosen = deployment.load(layout)
+    return elsewhere(layout, chosen) if chosen is not None and chosen.target in ELSEWHERE else None
+
+
+def start(
+    layout: Layout, wanted: Deployment, values: tuple[Path, ...], *, force: bool, approved: bool, dry_run: bool
+) -> int:
+    """Show the plan, ask, write the files, start, wait. A dry run writes the files and starts nothing."""
+    _same_target(layout, wanted)
+    target = elsewhere(layout, wanted, values)
+    findings = _findings(wanted, target)
+    wanted = wanted.model_copy(update={"forced": refuse_bad(findings, forced=force)})
+    _show(layout, wanted, target, findings)
+    missing = target.missing()
+    if missing is not None and not dry_run:
+        raise ConfigurationError(
+            missing, field="--target", remedy="Mend that; or write the files for elsewhere: --dry-run."
+        )
+    if not dry_run and not approved and not confirm("Start this?"):
+        return 1
+    target.write()
+    deployment.save(layout, wanted)
+    if dry_run:
+        console().print(f"Wrote {target.folder}; nothing was started. {missing or ''}", soft_wrap=True, markup=False)
+        return 0
+    target.start()
+    return status(target, "text")
+
+
+def status(target: Elsewhere, output: Format) -> int:
+    """Every container or pod; exit code 1 when one is not ready, or there is none."""
+    shown = target.status()
+    ready = bool(shown) and all(one.ready for one in shown)
+    if output == "json":
+        print_json({"folder": str(target.folder), "parts": [asdict(one) for one in shown]})
+    elif shown:
+        rows = [(one.name, one.state, "yes" if one.ready else "no", one.restarts or "") for one in shown]
+        table(("name", "state", "ready", "restarts"), rows)
+    else:
+        console().print(f"Nothing of {target.folder} runs.", soft_wrap=True)
+    return 0 if ready else 1
+
+
+def destroy(layout: Layout, target: Elsewhere, *, approved: bool) -> int:
+    """Remove it with its data; asks twice."""
+    question = f"Remove what {target.folder} describes, with all its data?"
+    if not approved and not (confirm(question) and confirm("There is no way back. Really?")):
+        return 1
+    target.destroy()
+    deployment.path(layout).unlink(missing_ok=True)
+    console().print(f"Removed {target.folder} and what it described.", soft_wrap=True)
+    return 0
+
+
+def _same_target(layout: Layout, wanted: Deployment) -> None:
+    kept = deployment.load(layout)
+    if kept is not None and kept.target is not wanted.target:
+        raise Conflict(
+            f"{layout.root} was deployed as {kept.target}.", field="--target", remedy="Choose another --data-dir."
+        )
+    if kept is None and (layout.root / "state.json").exists():
+        raise Conflict(
+            f"{layout.root} holds a stack of this machine.", field="--data-dir", remedy="Choose another --data-dir."
+        )
+
+
+def _findings(wanted: Deployment, target: Elsewhere) -> list[Finding]:
+    """Of the versions that the target brings; in a cluster Temporal and PostgreSQL are others'."""
+    if wanted.target is TargetName.KUBERNETES:
+        return []
+    image = next(part.version for part in target.plan() if part.name == "postgres")
+    major = read_env(target.folder).get("POSTGRES_MAJOR") or image.rpartition(":")[2]
+    return assess(temporal=wanted.temporal_version, postgres=major)
+
+
+def _show(layout: Layout, wanted: Deployment, target: Elsewhere, findings: list[Finding]) -> None:
+    shown = console()
+    shown.print(f"[bold]Target[/]  {wanted.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
+    table(("part", "image", "address", "data"), [(p.name, p.version, p.address, p.data) for p in target.plan()])
+    shown.print("\n[bold]What changes[/]")
+    for line in target.changes():
+        shown.print(f"  {line}", soft_wrap=True, markup=False)
+    for finding in findings:
+        if finding.verdict is not Verdict.GOOD:
+            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
+    shown.print()

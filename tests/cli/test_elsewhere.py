@@ -1,0 +1,95 @@
+"""`pavo deploy` on Docker Compose and Kubernetes, as far as it goes without an engine or a cluster."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pavo.cli import elsewhere as cli
+from pavo.deploy import deployment
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.layout import Layout
+from pavo.errors import ConfigurationError, Conflict
+
+COMPOSE = Deployment(target=TargetName.COMPOSE)
+KUBERNETES = Deployment(target=TargetName.KUBERNETES)
+
+
+def start(
+    layout: Layout, wanted: Deployment = COMPOSE, *values: Path, dry_run: bool = False, force: bool = False
+) -> int:
+    return cli.start(layout, wanted, values, force=force, approved=True, dry_run=dry_run)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A machine without any of the programs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return Layout(tmp_path / "data")
+
+
+@pytest.fixture
+def equipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A machine whose Docker says that one part is healthy."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    row = {"Service": "api", "Name": "pavo-api-1", "State": "running", "Health": "healthy", "ExitCode": 0}
+    answer = f"case \"$*\" in *version*) echo 2.40.0 ;; *' ps '*) echo '{json.dumps(row)}' ;; esac\n"
+    (folder / "docker").write_text(f"#!/bin/sh\n{answer}")
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return Layout(tmp_path / "data")
+
+
+def test_a_dry_run_writes_the_files_where_no_engine_runs(bare: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(bare, dry_run=True) == 0
+    said = capsys.readouterr().out
+    assert "new file" in said and "temporalio/server" in said and "nothing was started" in said
+    assert (bare.root / "compose" / "compose.yaml").exists()
+    assert deployment.load(bare) == COMPOSE
+
+
+def test_without_an_engine_a_start_writes_nothing_and_names_the_dry_run(bare: Layout) -> None:
+    with pytest.raises(ConfigurationError, match="no docker") as raised:
+        start(bare)
+    assert "--dry-run" in (raised.value.remedy or "") and not bare.root.exists()
+
+
+def test_a_dry_run_for_kubernetes_keeps_the_values(bare: Layout, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("temporal: {address: 't:7233'}\n")
+    assert start(bare, KUBERNETES, mine, dry_run=True) == 0
+    assert start(bare, KUBERNETES, dry_run=True) == 0
+    assert (bare.root / "kubernetes" / "values-1.yaml").read_text() == mine.read_text()
+
+
+def test_start_status_and_destruction(equipped: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(equipped) == 0
+    target = cli.found(equipped)
+    assert target is not None
+    capsys.readouterr()
+    assert cli.status(target, "json") == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert parts == [{"name": "api", "state": "healthy", "ready": True, "restarts": None}]
+    assert cli.destroy(equipped, target, approved=True) == 0
+    assert cli.found(equipped) is None and not target.folder.exists()
+
+
+def test_a_directory_has_one_target(equipped: Layout) -> None:
+    start(equipped, dry_run=True)
+    with pytest.raises(Conflict, match="deployed as compose"):
+        start(equipped, KUBERNETES, dry_run=True)
+    (equipped.root / "deployment.json").unlink()
+    (equipped.root / "state.json").write_text("{}")
+    with pytest.raises(Conflict, match="this machine"):
+        start(equipped, dry_run=True)
+
+
+def test_bad_versions_stop_unless_forced(bare: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    old = COMPOSE.model_copy(update={"temporal_version": "1.25.0"})
+    with pytest.raises(ConfigurationError) as raised:
+        start(bare, old, dry_run=True)
+    assert raised.value.field == "--temporal-version"
+    start(bare, COMPOSE.model_copy(update={"temporal_version": "1.30.2"}), dry_run=True)
+    assert "1.30.2" in capsys.readouterr().out
