@@ -35,6 +35,7 @@ from pavo.tasks.planning import Planner
 from pavo.tasks.projection import Projection
 from pavo.tasks.reconcile import Reconciler
 from pavo.tasks.recorder import StepRecorder
+from pavo.tasks.request_statements import RequestStatements
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.services import Services
@@ -105,7 +106,8 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     await follower.start()
     registry = AgentRegistry.load()
     commander = Commander(temporal, settings.temporal.task_queue)
-    tasks = TaskService(database, redis, publisher, registry, commander)
+    connections = kept_connections(database, settings)
+    tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
     services = Services(
         tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
     )
@@ -125,6 +127,7 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     finally:
         await follower.close()
         await publisher.close()
+        await connections.close()
         await redis.aclose()
         await database.close()
         await telemetry.close()

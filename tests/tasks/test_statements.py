@@ -18,13 +18,16 @@ from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events
+from pavo.tasks import events, repository
 from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded
 from pavo.tasks.execution import BatchExecutor, BatchLimits
 from pavo.tasks.hosting import Hosting
+from pavo.tasks.models import TaskRow
 from pavo.tasks.planning import Planner
+from pavo.tasks.presenters import task_out
 from pavo.tasks.projection import Projection
 from pavo.tasks.recorder import StepRecorder
+from pavo.tasks.request_statements import COLUMNS, RequestStatements
 from pavo.tasks.statements import Statements
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
@@ -143,3 +146,20 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
     assert (await tasks.get(path))["stage"] == d.DONE
     assert await tasks.events(path) == before
     await redis.aclose()
+
+
+async def test_a_task_reads_the_same_both_ways(tasks: Tasks, database: Database, connections: KeptConnections) -> None:
+    assert set(COLUMNS) == set(TaskRow.__table__.columns.keys())
+    reviewed = await tasks.reviewable(QUICK, prompt="Why?")
+    done = await tasks.wait(await tasks.started(QUICK, auto_accept=True), "DONE")
+    for path in (await tasks.create(QUICK), reviewed["id"], done["id"]):
+        quick = await RequestStatements(connections).find_task(uuid.UUID(path))
+        async with database.reading() as session:
+            slow = await repository.find_task(session, uuid.UUID(path))
+        assert quick is not None and slow is not None
+        assert task_out(quick) == task_out(slow)
+        assert {name: getattr(quick.task, name) for name in COLUMNS} == {
+            name: getattr(slow.task, name) for name in COLUMNS
+        }
+        assert task_out(quick).model_dump(mode="json") == await tasks.get(path)
+    assert await RequestStatements(connections).find_task(uuid.uuid4()) is None

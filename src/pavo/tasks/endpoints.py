@@ -63,10 +63,12 @@ async def list_tasks(
     return TaskPage(items=[task_out(view) for view in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{task_id}")
-async def get_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskOut:
+@router.get("/{task_id}", response_model=TaskOut)
+async def get_task(request: Request, who: Caller, task_id: uuid.UUID) -> Response:
     """One task."""
-    return task_out(await services_of(request).tasks.get(who, task_id))
+    found = task_out(await services_of(request).tasks.get(who, task_id))
+    # Asked for more than anything else: written as it is, not checked against its own schema once more.
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post("/{task_id}/start")

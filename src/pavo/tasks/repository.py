@@ -148,11 +148,6 @@ async def advance(
     )
 
 
-async def set_run(session: AsyncSession, task_id: uuid.UUID, run_id: str) -> None:
-    """Note the run that was just started, unless it has already written itself."""
-    await session.execute(update(_TASKS).where(_TASKS.c.id == task_id, _TASKS.c.transition == 0).values(run_id=run_id))
-
-
 async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
     """The task's lease and checkpoint."""
     return (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id))).one()

@@ -26,6 +26,7 @@ from pavo.tasks.hints import STOP_CHANNEL
 from pavo.tasks.models import ExecutionRow, IdempotencyRow, TaskRow
 from pavo.tasks.projection import Projection
 from pavo.tasks.repository import TaskView
+from pavo.tasks.request_statements import RequestStatements
 from pavo.tasks.schemas import TaskCreate
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
@@ -61,12 +62,14 @@ class TaskService:
     def __init__(
         self,
         database: Database,
+        statements: RequestStatements,
         redis: Redis,
         publisher: Publisher,
         registry: AgentRegistry,
         commander: Commander,
     ) -> None:
         self._database = database
+        self._statements = statements
         self._redis = redis
         self._publisher = publisher
         self._registry = registry
@@ -85,21 +88,25 @@ class TaskService:
             raise TooLarge(
                 f"agent_options have more than {MAX_OPTIONS_BYTES} bytes.", field="agent_options", remedy="Send less."
             )
-        task_id = new_id()
+        task = _row(new_id(), who, new, options)
         try:
-            async with self._database.transaction() as session:
-                task = _row(task_id, who, new, options)
-                session.add(task)
-                await session.flush()
-                if idempotency_key is not None:
-                    await _claim(session, who, _key(idempotency_key), task_id, new)
-                session.add(ExecutionRow(task_id=task_id))
-                recorded = await timeline.create(session, task_id, events.stage(d.INIT))
+            recorded = await self._store(who, new, task, idempotency_key)
         except _Taken as taken:
             return await self._repeated(who, taken.task_id, taken.request_hash, new), False
         self._publisher.publish(recorded)
-        note(task_id=str(task_id), workflow_id=task.workflow_id)
+        note(task_id=str(task.id), workflow_id=task.workflow_id)
         return TaskView(task, 0, 0, None, None), True
+
+    async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[timeline.Event]:
+        first = events.stage(d.INIT)
+        if key is None:
+            return await self._statements.create_task(task, first)
+        async with self._database.transaction() as session:
+            session.add(task)
+            await session.flush()
+            await _claim(session, who, _key(key), task.id, new)
+            session.add(ExecutionRow(task_id=task.id))
+            return await timeline.create(session, task.id, first)
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
         if request_hash != _request_hash(new):
@@ -116,8 +123,7 @@ class TaskService:
         Raises:
             NotFound: unknown, deleted, or not theirs.
         """
-        async with self._database.reading() as session:
-            view = await repository.find_task(session, task_id)
+        view = await self._statements.find_task(task_id)
         if view is None or view.task.organisation_id not in who.organisation_ids:
             raise _unknown(task_id)
         note(workflow_id=view.task.workflow_id)
@@ -164,8 +170,7 @@ class TaskService:
         run_id = await self._commander.start(target_of(task))
         if run_id is None:
             return Started(task.workflow_id, (await self.get(who, task_id)).task.run_id, True)
-        async with self._database.reading() as session:  # one statement, its own transaction
-            await repository.set_run(session, task_id, run_id)
+        await self._statements.note_run(task_id, run_id)
         return Started(task.workflow_id, run_id, False)
 
     async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:

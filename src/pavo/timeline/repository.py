@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 from sqlalchemy import delete, select, text
@@ -20,6 +21,21 @@ class Head:
 
     last_seq: int
     closed: bool
+
+
+BEGIN: Final = """
+head AS (
+    INSERT INTO timelines (id, last_seq) SELECT id, 1 FROM created RETURNING id
+), begun AS (
+    INSERT INTO events (timeline_id, seq, type, at, data)
+    SELECT id, 1, %(first_type)s, clock_timestamp(), CAST(%(first_data)s AS jsonb) FROM head RETURNING at
+)"""
+"""Begins a timeline with its first event, for each id of the caller's CTE `created`; see `begin_values`."""
+
+
+def begin_values(first: NewEvent) -> dict[str, str]:
+    """The values that `BEGIN` takes."""
+    return {"first_type": first.type, "first_data": orjson.dumps(dict(first.data)).decode()}
 
 
 _CREATE = text("""

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.timeline import repository
 from pavo.timeline.domain import Event, NewEvent
-from pavo.timeline.repository import Head
+from pavo.timeline.repository import BEGIN, Head, begin_values
 
-__all__ = ["Event", "Head", "NewEvent", "append", "create", "head", "read_after", "remove"]
+__all__ = ["BEGIN", "Event", "Head", "NewEvent", "append", "begin_values", "create", "head", "read_after", "remove"]
 
 create = repository.create
 
