@@ -11,7 +11,7 @@ from pavo import config
 from pavo.errors import ConfigurationError
 from pavo.observe import metrics
 from pavo.observe.listener import listening, split_address
-from pavo.observe.meters import Histogram, Meter
+from pavo.observe.meters import Meter
 from pavo.observe.scrape import Scrape
 from tests.driving import SLOW, Tasks, until
 from tests.observe.conftest import Observed
@@ -208,13 +208,6 @@ def test_the_api_serves_it_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("PAVO_METRICS_ADDRESS")
     monkeypatch.setenv("PAVO_METRICS", "false")
     assert "/metrics" not in paths()
-
-
-def test_histograms_count_into_the_right_bucket() -> None:
-    histogram = Histogram("h", "", buckets=(1.0, 2.0))
-    for value in (0.5, 1.0, 1.5, 2.5):
-        histogram.observe(value)
-    assert histogram.values[()].counts == [2, 1, 1] and histogram.values[()].sum == 5.5
 
 
 def test_no_name_is_given_twice() -> None:

@@ -1,9 +1,11 @@
 """Meters as plain numbers: counting costs an addition, whether anybody looks or not; `exposition` reads them.
 
-Each meter is written from one event loop (each process's loops have their own), so nothing is locked.
+A worker's two event loops are threads, and both count. No lock is taken: `x[key] += 1` on the types used here calls
+nothing between reading and writing, and the interpreter changes threads at calls and loops only.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -34,11 +36,11 @@ class Counter(Meter):
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = (), known: Sequence[Labels] = ()) -> None:
         super().__init__(name, text, labels, known)
-        self.values: dict[Labels, float] = dict.fromkeys(self.known, 0)
+        self.values = defaultdict[Labels, float](float, dict.fromkeys(self.known, 0.0))
 
     def add(self, *labels: str, by: float = 1) -> None:
         """Count."""
-        self.values[labels] = self.values.get(labels, 0) + by
+        self.values[labels] += by
 
 
 class Gauge(Meter):
@@ -48,11 +50,11 @@ class Gauge(Meter):
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = (), known: Sequence[Labels] = ()) -> None:
         super().__init__(name, text, labels, known)
-        self.values: dict[Labels, float] = dict.fromkeys(self.known, 0)
+        self.values = defaultdict[Labels, float](float, dict.fromkeys(self.known, 0.0))
 
     def add(self, *labels: str, by: float = 1) -> None:
         """Rise, or fall with a negative `by`."""
-        self.values[labels] = self.values.get(labels, 0) + by
+        self.values[labels] += by
 
     def set(self, value: float, *labels: str) -> None:
         """Show this value."""
@@ -60,7 +62,7 @@ class Gauge(Meter):
 
     def replace(self, values: Mapping[Labels, float]) -> None:
         """Show these values and no others; none at all where nobody knows them any more."""
-        self.values = dict(values)
+        self.values = defaultdict(float, values)
 
 
 class Histogram(Meter):

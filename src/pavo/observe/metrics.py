@@ -36,7 +36,7 @@ BACKLOG_AGE: Final = Gauge(
     "pavo_task_queue_backlog_age_seconds", "Age of the oldest of those that wait, about.", ("task_queue", "type")
 )
 POLLERS: Final = Gauge(
-    "pavo_task_queue_pollers", "Workers that asked for work within the last minutes.", ("task_queue", "type")
+    "pavo_task_queue_pollers", "Workers that asked for work within the last five minutes.", ("task_queue", "type")
 )
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
 

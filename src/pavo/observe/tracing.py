@@ -24,7 +24,7 @@ from pavo import __version__
 from pavo.config import TracesSettings
 from pavo.observe import spans
 
-CLOSE_SECONDS: Final = 3.0
+CLOSE_SECONDS: Final = 1.0
 """For the last spans at the end of a process; a collector that is away must not hold it."""
 
 
@@ -52,7 +52,7 @@ class Traces:
         return [TracingInterceptor(self._tracer)]
 
     def close(self) -> None:
-        """Send what is left. Blocks up to three seconds."""
+        """Send what is left. Blocks up to a second."""
         spans.install(None)
         # A daemon, for nothing ends an export that hangs.
         sending = threading.Thread(target=self._provider.shutdown, name="pavo-traces-end", daemon=True)

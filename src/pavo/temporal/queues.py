@@ -28,7 +28,7 @@ class QueueState:
     age_seconds: float
     """How long the oldest has waited."""
     pollers: int
-    """Workers that asked for work within the last minutes."""
+    """Workers that asked for work within the last five minutes."""
 
 
 async def describe_queue(client: Client, task_queue: str, kind: str) -> QueueState:
