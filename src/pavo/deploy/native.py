@@ -20,7 +20,7 @@ from pavo.deploy.components.temporal_cluster import NAMESPACE, ClusterPorts, Tem
 from pavo.deploy.deployment import Deployment
 from pavo.deploy.embedded import migrate, wheel_postgres
 from pavo.deploy.layout import Layout, Secrets, load_secrets
-from pavo.deploy.ports import is_free
+from pavo.deploy.ports import free_port, is_free
 from pavo.deploy.privileges import Runner, unprivileged
 from pavo.deploy.target import Ports, Target, own_environment, urls
 from pavo.deploy.temporal_programs import find_temporal, find_ui
@@ -64,9 +64,14 @@ def _newest_installed() -> Path:
 
 
 def choose_ports(chosen: Deployment) -> Deployment:
-    """Give every part a port that it keeps."""
+    """Give every part a port that it keeps; one that somebody else has taken meanwhile is replaced, save the API's."""
     if chosen.ports:
-        return chosen
+        kept = {name: port for name, port in chosen.ports.items() if name == "api" or is_free(port)}
+        taken = set(kept.values())
+        for name in chosen.ports.keys() - kept.keys():
+            kept[name] = free_port(taken)
+            taken.add(kept[name])
+        return chosen.model_copy(update={"ports": kept})
     ports = Ports.choose(chosen.port)
     cluster = ClusterPorts.choose(set(asdict(ports).values()))
     return chosen.model_copy(update={"ports": {**asdict(ports), **asdict(cluster)}})

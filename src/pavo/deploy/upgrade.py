@@ -14,6 +14,7 @@ from pathlib import Path
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 
+from pavo.config import Settings
 from pavo.deploy import control, maintenance, native, schema
 from pavo.deploy import deployment as deployments
 from pavo.deploy.compatibility import Finding, assess, matrix, minors_between, parse, refuse_bad
@@ -22,6 +23,7 @@ from pavo.deploy.embedded import migrate
 from pavo.deploy.layout import Layout, load_secrets
 from pavo.deploy.state import running
 from pavo.deploy.temporal_programs import find_temporal
+from pavo.deploy.worker_upgrade import replace_workers, restart_workers
 from pavo.errors import Conflict, PavoError, Unavailable
 
 Say = Callable[[str], None]
@@ -107,8 +109,13 @@ async def server_version(address: str) -> str:
     return info.server_version
 
 
-async def upgrade(layout: Layout, plan: UpgradePlan, say: Say, *, backup: bool = True) -> Path | None:
+async def upgrade(
+    layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str = "", backup: bool = True
+) -> Path | None:
     """Do what was planned; answers the backup's folder. Interrupted, the same command goes on where it was.
+
+    Args:
+        build: the build id of the installed code's workers; without, they keep theirs or have none.
 
     Raises:
         Unavailable: a server did not get ready; it was taken back, or the message says why not.
@@ -122,9 +129,13 @@ async def upgrade(layout: Layout, plan: UpgradePlan, say: Say, *, backup: bool =
     await asyncio.to_thread(migrate, server.url("pavo"))
     if plan.pending:
         say(f"Pavo's schema: {', '.join(plan.pending)} applied.")
-    for kind in ("api", "worker"):
-        for name in await control.restart(layout.root, kind):
-            say(f"{name} runs the installed version.")
+    for name in await control.restart(layout.root, "api"):
+        say(f"{name} runs the installed code.")
+    now = deployments.load(layout) or plan.chosen
+    if build or now.worker_build:
+        await replace_workers(layout, now, build or now.worker_build, settings, say)
+    else:
+        await restart_workers(layout, say)
     return place
 
 
