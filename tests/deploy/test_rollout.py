@@ -10,6 +10,7 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from pavo.deploy import rollout
+from pavo.deploy.rolling import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from tests.driving import QUICK, Tasks, ticks, until
 from tests.parts import Part, Parts, free_port
@@ -156,3 +157,32 @@ async def test_tasks_of_workers_that_are_gone_are_taken_over(own: Versioned, tem
     for path, steps in ((waiting["id"], 5), (executing, 240)):
         await own.tasks.wait(path, "DONE", seconds=60)
         assert ticks(await own.tasks.events(path)) == list(range(1, steps + 1))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_build_is_rolled_out_in_place(own: Versioned, temporal: Client, count: int) -> None:
+    names = [f"worker-{number}" for number in range(count)]
+    running: dict[str, Part] = {}
+
+    async def start(name: str, build_id: str) -> None:
+        if name in running:
+            running.pop(name).end()
+        settings = {"PAVO_WORKER_BUILD_ID": build_id, "PAVO_BATCH_SECONDS": "0.5", **own.environment}
+        running[name] = await own.parts.start("worker", **settings)
+
+    for name in names:
+        await start(name, "old")
+    executing, waiting = await own.tasks.executing(LONG), await own.tasks.reviewable(QUICK)
+    await until_pinned(temporal, own.name, {"old": 2})
+    said: list[str] = []
+    wanted = Rolling(own.name, "new", own.name, names, lambda name: start(name, "new"), seconds=30)
+    drained = await roll(temporal, wanted, said.append)
+    assert drained.left == {}
+    assert any("taken over" in line for line in said) == (count == 1), said
+    await own.tasks.accept(await own.tasks.get(waiting["id"]))
+    for path, steps in ((waiting["id"], 5), (executing, 240)):
+        await own.tasks.wait(path, "DONE", seconds=60)
+        assert ticks(await own.tasks.events(path)) == list(range(1, steps + 1))
+    for part in running.values():
+        part.end()

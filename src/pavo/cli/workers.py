@@ -11,6 +11,8 @@ from pavo.cli import services
 from pavo.cli.output import Format, console, print_json, table
 from pavo.config import Settings
 from pavo.deploy import rollout
+from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.rolling import roll_native
 from pavo.deploy.rollout import Deployment, Drained
 from pavo.errors import InvalidInput
 from pavo.temporal.client import connect
@@ -23,6 +25,7 @@ def workers(
     drain: bool = False,
     rollback: str | None = None,
     take_over: str | None = None,
+    roll: str | None = None,
     seconds: float = 120.0,
     data_dir: Path | None = None,
     output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
@@ -35,6 +38,7 @@ def workers(
         drain: wake the tasks that stay with other versions and wait until they moved on.
         rollback: build id to go back to; ends a ramp, and brings the tasks back.
         take_over: build id of workers that are gone; the current version goes on with their tasks.
+        roll: build id to give the workers of a native deployment, one after the other, with the tasks moving along.
         seconds: how long to wait for a drain.
         data_dir: the stack that is meant.
         output: text or json.
@@ -44,7 +48,7 @@ def workers(
     if rollback is not None and set_current is not None:
         raise InvalidInput("One of the two.", field="--rollback", remedy="Pass --set-current or --rollback.")
     settings = services.find(data_dir).settings
-    change = Change(set_current, ramp, drain, rollback, take_over, seconds)
+    change = Change(set_current, ramp, drain, rollback, take_over, roll, seconds, data_dir)
     deployment, drained = asyncio.run(_work(settings, change))
     if output == "json":
         print_json({**deployment.public(), "left": drained.left if drained else None})
@@ -62,7 +66,9 @@ class Change:
     drain: bool
     rollback: str | None
     take_over: str | None
+    roll: str | None
     seconds: float
+    data_dir: Path | None
 
 
 async def _work(settings: Settings, change: Change) -> tuple[Deployment, Drained | None]:
@@ -77,6 +83,10 @@ async def _work(settings: Settings, change: Change) -> tuple[Deployment, Drained
     drained = None
     if change.rollback is not None:
         drained = await rollout.rollback(client, name, change.rollback, queue, seconds=change.seconds)
+    elif change.roll is not None:
+        layout = Layout((change.data_dir or default_data_dir()).absolute())
+        said = console(stderr=True)
+        drained = await roll_native(layout, settings, change.roll, said.print, seconds=change.seconds)
     elif change.drain:
         drained = await rollout.drain(client, name, seconds=change.seconds)
     return await rollout.describe(client, name), drained
