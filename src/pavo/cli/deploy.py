@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pavo.cli import foreground, stack
+from pavo.cli import elsewhere, foreground, stack
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
 from pavo.cli.output import Format, console, print_json, table
@@ -37,6 +37,7 @@ NOTHING = Chosen()
 def start(
     *,
     chosen: Chosen = NOTHING,
+    values: tuple[Path, ...] = (),
     data_dir: Path | None = None,
     postgres_version: str | None = None,
     force_version: bool = False,
@@ -47,6 +48,7 @@ def start(
     """Start Pavo on a target, after showing what that means. What is chosen is remembered for the next start.
 
     Args:
+        values: kubernetes: files with values for the chart, the last one wins.
         data_dir: where everything is kept.
         postgres_version: refuse a PostgreSQL of another version; without it is detected.
         force_version: go on with versions that are known bad; remembered in the state.
@@ -56,6 +58,8 @@ def start(
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
+    if wanted.target in elsewhere.ELSEWHERE:
+        return elsewhere.start(layout, wanted, values, force=force_version, approved=auto_approve, dry_run=dry_run)
     if wanted.target is TargetName.EMBEDDED:
         return _start_embedded(layout, wanted, approved=auto_approve, in_foreground=in_foreground, dry_run=dry_run)
     plan = plan_native(layout, wanted, postgres_version=postgres_version, force=force_version)
@@ -176,6 +180,8 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
         output: text or json.
     """
     layout = layout_of(data_dir)
+    if target := elsewhere.found(layout):
+        return elsewhere.status(target, output)
     state, chosen = must_read(layout), deployment.load(layout)
     if output == "json":
         alive = state.supervisor.alive()
@@ -216,6 +222,8 @@ def logs(
         lines: how many of the newest lines of each part.
         data_dir: where everything is kept.
     """
+    if target := elsewhere.found(layout_of(data_dir)):
+        return target.logs(part, follow=follow, lines=lines)
     return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir)
 
 
@@ -226,6 +234,10 @@ def stop(*, data_dir: Path | None = None) -> int:
     Args:
         data_dir: where everything is kept.
     """
+    if target := elsewhere.found(layout_of(data_dir)):
+        target.stop()
+        console().print("Stopped.")
+        return 0
     return stack.down(data_dir=data_dir)
 
 
@@ -237,6 +249,10 @@ def restart(part: str, /, *, data_dir: Path | None = None) -> int:
         part: for example temporal, worker-1, or worker for every worker.
         data_dir: where everything is kept.
     """
+    if target := elsewhere.found(layout_of(data_dir)):
+        target.restart(part)
+        console().print(f"[green]✓[/] {part} is back")
+        return 0
     for name in asyncio.run(control.restart(layout_of(data_dir).root, part)):
         console().print(f"[green]✓[/] {name} is back")
     return 0
@@ -251,6 +267,8 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
         auto_approve: do not ask.
     """
     layout = layout_of(data_dir)
+    if target := elsewhere.found(layout):
+        return elsewhere.destroy(layout, target, approved=auto_approve)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
         raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")

@@ -21,9 +21,9 @@ from pavo.deploy.compatibility import Finding, assess, matrix, minors_between, p
 from pavo.deploy.deployment import Deployment
 from pavo.deploy.embedded import migrate
 from pavo.deploy.layout import Layout, load_secrets
+from pavo.deploy.rolling import roll_native
 from pavo.deploy.state import running
 from pavo.deploy.temporal_programs import find_temporal
-from pavo.deploy.worker_upgrade import replace_workers, restart_workers
 from pavo.errors import Conflict, PavoError, Unavailable
 
 Say = Callable[[str], None]
@@ -133,9 +133,10 @@ async def upgrade(
         say(f"{name} runs the installed code.")
     now = deployments.load(layout) or plan.chosen
     if build or now.worker_build:
-        await replace_workers(layout, now, build or now.worker_build, settings, say)
+        await roll_native(layout, settings, build or now.worker_build, say)
     else:
-        await restart_workers(layout, say)
+        for name in await control.restart(layout.root, "worker"):
+            say(f"{name} runs the installed code.")
     return place
 
 
