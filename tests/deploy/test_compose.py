@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pavo.deploy.images import POSTGRES
 from pavo.deploy.parts import PARTS
 from pavo.errors import ConfigurationError, NotFound, PavoError
 
+LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 OWN = ("api", "worker", "migrate")
 ONCE = ("databases", "migrate", "temporal-schema", "temporal-namespace")
 SCHEMA = json.loads((files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json").read_text())
@@ -209,24 +211,49 @@ def test_bad_options_are_named(options: ComposeOptions, field: str) -> None:
     assert raised.value.field == field
 
 
-def test_docker_compose_itself_takes_the_file(tmp_path: Path) -> None:
+def docker_compose(folder: Path) -> "subprocess.CompletedProcess[str]":
     command = docker.compose_command()
     if command is None:
         pytest.skip("neither docker compose nor docker-compose is installed")
+    words = [*command, "--project-directory", str(folder), "config", "--format", "json"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+
+def reference_loader(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """The specification's own loader, which Docker Compose is built on. By itself it fills no variables in."""
+    if not shutil.which("go"):
+        pytest.skip("there is no Go, by which the loader is had")
+    words = ["go", "run", LOADER, "-no-interpolation", "-format", "json", "compose.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=280, cwd=folder)
+    if "failed to" not in done.stderr and done.returncode:
+        pytest.skip(f"{LOADER} cannot be had: {done.stderr[-300:]}")
+    return done
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("load", [docker_compose, reference_loader])
+def test_compose_itself_takes_the_file(
+    load: Callable[[Path], "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
     write(ComposeOptions(workers=2, source=checkout()), tmp_path)
-
-    def config() -> "subprocess.CompletedProcess[str]":
-        words = [*command, "--project-directory", str(tmp_path), "config", "--format", "json"]
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-
-    done = config()
+    done = load(tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["services"]
+    assert set(found) == {*PARTS, *ONCE}
+    assert found["worker"]["deploy"]["replicas"] == 2 and found["worker"]["read_only"]
+    wrong = (tmp_path / "compose.yaml").read_text().replace("shm_size:", "shm_sice:")
+    (tmp_path / "compose.yaml").write_text(wrong)
+    refused = load(tmp_path)
+    assert refused.returncode != 0 and "shm_sice" in refused.stderr
+
+
+def test_docker_compose_fills_secrets_in_and_refuses_without_them(tmp_path: Path) -> None:
+    write(ComposeOptions(), tmp_path)
+    found = json.loads(docker_compose(tmp_path).stdout)["services"]
     secret = read_env(tmp_path)["PAVO_DATABASE_PASSWORD"]
     assert found["api"]["environment"]["DATABASE_URL"] == f"postgresql://pavo:{secret}@postgres:5432/pavo"
-    assert found["worker"]["deploy"]["replicas"] == 2
     (tmp_path / ".env").write_text("")
-    refused = config()
+    refused = docker_compose(tmp_path)
     assert refused.returncode != 0 and "pavo deploy start --target compose" in refused.stderr
 
 
