@@ -95,6 +95,22 @@ def test_switched_on_they_are_there(environment: dict[str, str]) -> None:
     assert "opentelemetry.sdk.trace" in watchers and len(ports) == 2
 
 
+def test_a_start_leaves_out_what_redis_would_load() -> None:
+    code = """
+import sys
+from pavo.observe.lean import lean_imports
+with lean_imports():
+    import pavo.worker
+assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk.metrics")]
+import opentelemetry.sdk.metrics
+import temporalio.contrib.opentelemetry
+with lean_imports():
+    import opentelemetry.sdk.metrics
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_disabled_by_opentelemetrys_own_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
     assert Settings().traces.target == "http://collector:4318/v1/traces"

@@ -7,12 +7,14 @@ from pavo import config
 from pavo.cli.output import console
 from pavo.errors import ConfigurationError
 from pavo.kit.ready import await_turn, gently, is_spare
+from pavo.observe.lean import lean_imports
 
 
 def api() -> None:
     """Serve the HTTP API against DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS."""
     try:
-        from pavo.api import serve
+        with lean_imports():
+            from pavo.api import serve
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The web server is not installed: {error.name} is missing.",
@@ -24,10 +26,12 @@ def api() -> None:
 def worker() -> None:
     """Execute tasks from the task queue of TEMPORAL_TASK_QUEUE."""
     if is_spare():
-        gently(lambda: importlib.import_module("pavo.worker").warm_up())
+        with lean_imports():
+            gently(lambda: importlib.import_module("pavo.worker").warm_up())
         if not await_turn():
             return
-    from pavo.worker import serve
+    with lean_imports():
+        from pavo.worker import serve
 
     serve(config.load())
 
