@@ -3,15 +3,19 @@
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import VersioningBehavior
+from temporalio.worker import Replayer
 
 from pavo.deploy import rollout
 from pavo.deploy.rolling import Rolling, roll
 from pavo.errors import Conflict, NotFound
+from pavo.worker import WORKFLOWS
 from tests.driving import QUICK, Tasks, ticks, until
 from tests.parts import Part, Parts, free_port
 
@@ -109,8 +113,12 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
     await rollout.set_current(temporal, own.name, "v2", own.name)
     await until_pinned(temporal, own.name, {"v2": 1})
     task = await own.tasks.wait(path, "DONE", seconds=60)
-    runs = [run async for run in temporal.list_workflows(f"WorkflowId = '{task['workflow_id']}'")]
+    found = temporal.list_workflows(f"WorkflowId = '{task['workflow_id']}'").map_histories()
+    runs = [run async for run in found]
     assert len(runs) == 2
+    replayer = Replayer(workflows=WORKFLOWS)
+    for run in runs:
+        await replayer.replay_workflow(run)
     assert ticks(await own.tasks.events(path)) == list(range(1, 241))
 
 
@@ -153,6 +161,15 @@ async def test_tasks_of_workers_that_are_gone_are_taken_over(own: Versioned, tem
     assert await rollout.take_over(temporal, own.name, "v1") == 2
     assert await rollout.take_over(temporal, own.name, "v9") == 0
     await until_pinned(temporal, own.name, {"v2": 2})
+    for path in (waiting["id"], executing):
+        run = temporal.get_workflow_handle((await own.tasks.get(path))["workflow_id"])
+
+        async def pinned_again(run: WorkflowHandle[Any, Any] = run) -> bool:
+            info = (await run.describe()).raw_info.versioning_info
+            assert info.deployment_version.build_id == "v2"
+            return info.behavior == VersioningBehavior.PINNED and not info.HasField("versioning_override")
+
+        await until(pinned_again, what="a run without the override")
     await own.tasks.accept(await own.tasks.get(waiting["id"]))
     for path, steps in ((waiting["id"], 5), (executing, 240)):
         await own.tasks.wait(path, "DONE", seconds=60)

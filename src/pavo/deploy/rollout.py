@@ -27,7 +27,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailureError, WorkflowHandle
-from temporalio.common import OneTimeVersioningOverride, PinnedVersioningOverride, WorkerDeploymentVersion
+from temporalio.common import AutoUpgradeVersioningOverride, PinnedVersioningOverride, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.deploy.probe_workflow import Probe
@@ -294,13 +294,14 @@ async def take_over(client: Client, name: str, build_id: str) -> int:
     The current version replays their histories: let `pavo deploy check` tell whether it can.
 
     Raises:
-        Conflict: there is no current version, or the server is older than 1.32.
+        Conflict: there is no current version.
         Unavailable: Temporal does not answer.
     """
     deployment = await describe(client, name)
     if not deployment.current:
         raise Conflict("There is no current version.", remedy="Name one: pavo deploy workers --set-current BUILD")
-    override = OneTimeVersioningOverride(WorkerDeploymentVersion(name, deployment.current))
+    # It ends with the run, which the signal ends: what continues as new inherits pins only.
+    override = AutoUpgradeVersioningOverride()
 
     async def move(client: Client, workflow_id: str, run_id: str) -> None:
         request = UpdateWorkflowExecutionOptionsRequest(
@@ -313,7 +314,7 @@ async def take_over(client: Client, name: str, build_id: str) -> int:
         await client.workflow_service.update_workflow_execution_options(request, timeout=RPC_TIMEOUT)
 
     left = {build_id: deployment.behind[build_id]} if build_id in deployment.behind else {}
-    # The signal gives the worker that takes over a first task to do.
+    # The signal gives the worker that takes over a first task to do, and ends the override.
     return await _tell_those_behind(client, name, left, [move, _signal])
 
 
