@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ KUBERNETES = Deployment(target=TargetName.KUBERNETES)
 def start(
     layout: Layout, wanted: Deployment = COMPOSE, *values: Path, dry_run: bool = False, force: bool = False
 ) -> int:
-    return cli.start(layout, wanted, values, force=force, approved=True, dry_run=dry_run)
+    return cli.start(layout, wanted, values, cli.How(force, True, dry_run, None))
 
 
 @pytest.fixture
@@ -93,3 +95,26 @@ def test_bad_versions_stop_unless_forced(bare: Layout, capsys: pytest.CaptureFix
     assert raised.value.field == "--temporal-version"
     start(bare, COMPOSE.model_copy(update={"temporal_version": "1.30.2"}), dry_run=True)
     assert "1.30.2" in capsys.readouterr().out
+
+
+def test_the_commands_find_the_target_that_was_started(equipped: Layout, tmp_path: Path) -> None:
+    def pavo(*words: str, expect: int = 0) -> str:
+        command = [sys.executable, "-m", "pavo.cli.main", "deploy", *words, "--data-dir", str(equipped.root)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    said = pavo("start", "--target", "compose", "--workers", "2", "--postgres-version", "17", "--dry-run")
+    assert "worker-2" in said and "postgres:17" in said
+    assert "Nobody can be asked" in pavo("start", expect=2)
+    assert "healthy" in pavo("start", "--auto-approve")
+    assert json.loads(pavo("status", "--output", "json"))["parts"][0]["ready"]
+    pavo("logs", "api")
+    pavo("restart", "temporal")
+    assert "no part" in pavo("restart", "cassandra", expect=2)
+    pavo("stop")
+    pavo("destroy", "--auto-approve")
+    assert "There is no deployment" in pavo("status", expect=3)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("temporal: {address: 't:7233'}\n")
+    assert "helm upgrade" in pavo("start", "--target", "kubernetes", "--values", str(mine), "--dry-run")

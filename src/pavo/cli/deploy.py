@@ -50,16 +50,17 @@ def start(
     Args:
         values: kubernetes: files with values for the chart, the last one wins.
         data_dir: where everything is kept.
-        postgres_version: refuse a PostgreSQL of another version; without it is detected.
+        postgres_version: refuse a PostgreSQL of another version; without it is detected. With compose: its major.
         force_version: go on with versions that are known bad; remembered in the state.
         auto_approve: do not ask.
         in_foreground: do not return; Ctrl-C drains and stops.
-        dry_run: show the plan and do nothing.
+        dry_run: show the plan and do nothing; with compose and kubernetes, write their files.
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
     if wanted.target in elsewhere.ELSEWHERE:
-        return elsewhere.start(layout, wanted, values, force=force_version, approved=auto_approve, dry_run=dry_run)
+        how = elsewhere.How(force_version, auto_approve, dry_run, postgres_version)
+        return elsewhere.start(layout, wanted, values, how)
     if wanted.target is TargetName.EMBEDDED:
         return _start_embedded(layout, wanted, approved=auto_approve, in_foreground=in_foreground, dry_run=dry_run)
     plan = plan_native(layout, wanted, postgres_version=postgres_version, force=force_version)

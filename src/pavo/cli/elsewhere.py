@@ -1,6 +1,6 @@
 """`pavo deploy` on Docker Compose and Kubernetes."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pavo.cli.ask import confirm
@@ -22,25 +22,36 @@ def found(layout: Layout) -> Elsewhere | None:
     return elsewhere(layout, chosen) if chosen is not None and chosen.target in ELSEWHERE else None
 
 
-def start(
-    layout: Layout, wanted: Deployment, values: tuple[Path, ...], *, force: bool, approved: bool, dry_run: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a start goes about it."""
+
+    force: bool
+    """Go on with versions that are known bad."""
+    approved: bool
+    dry_run: bool
+    postgres_version: str | None
+    """Compose: PostgreSQL's major."""
+
+
+def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How) -> int:
     """Show the plan, ask, write the files, start, wait. A dry run writes the files and starts nothing."""
+    wanted = wanted.model_copy(update={"postgres_version": how.postgres_version or wanted.postgres_version})
     _same_target(layout, wanted)
     target = elsewhere(layout, wanted, values)
     findings = _findings(wanted, target)
-    wanted = wanted.model_copy(update={"forced": refuse_bad(findings, forced=force)})
+    wanted = wanted.model_copy(update={"forced": refuse_bad(findings, forced=how.force)})
     _show(layout, wanted, target, findings)
     missing = target.missing()
-    if missing is not None and not dry_run:
+    if missing is not None and not how.dry_run:
         raise ConfigurationError(
             missing, field="--target", remedy="Mend that; or write the files for elsewhere: --dry-run."
         )
-    if not dry_run and not approved and not confirm("Start this?"):
+    if not how.dry_run and not how.approved and not confirm("Start this?"):
         return 1
     target.write()
     deployment.save(layout, wanted)
-    if dry_run:
+    if how.dry_run:
         console().print(f"Wrote {target.folder}; nothing was started. {missing or ''}", soft_wrap=True, markup=False)
         return 0
     target.start()
