@@ -9,6 +9,7 @@ import socket
 from datetime import timedelta
 
 import uvloop
+from sqlalchemy.orm import configure_mappers
 from temporalio.client import (
     Client,
     Schedule,
@@ -61,8 +62,10 @@ def warm_up() -> None:
             SandboxedWorkflowRunner().prepare_workflow(_Definition.must_from_class(workflow))
 
     asyncio.run(prepare())
-    AgentRegistry.load()
-    importlib.import_module("sqlalchemy.dialects.postgresql.psycopg")
+    AgentRegistry.load().cards()
+    configure_mappers()
+    for module in ("sqlalchemy.dialects.postgresql.psycopg", "pavo.agents.worker_host"):
+        importlib.import_module(module)
 
 
 def serve(settings: Settings) -> None:

@@ -72,8 +72,9 @@ async def test_each_transition_happens_once_and_only_under_its_fence(
     assert accepted is not None
     first = accepted[0]
     assert await mine.accept_by_policy(task_id, FENCE, document("PLAN"), new) is None
+    assert await mine.accepted_plan(task_id, FENCE) == plan["hash"]
+    assert await mine.accepted_plan(task_id, replace(FENCE, transition=2)) is None
 
-    assert await other.open_lease(task_id, FENCE, plan["hash"]) is None, "a death is not the usual case"
     assert await mine.open_lease(task_id, replace(FENCE, generation=2), plan["hash"]) is None
     assert await mine.open_lease(task_id, FENCE, "another hash") is None
     second = await mine.open_lease(task_id, FENCE, plan["hash"])
@@ -84,6 +85,12 @@ async def test_each_transition_happens_once_and_only_under_its_fence(
     third = await other.open_lease(task_id, FENCE, plan["hash"])
     assert third is not None and third[0].deaths == 1
 
+    died = await mine.open_lease(task_id, FENCE, plan["hash"])
+    assert died is not None and died[0].took_over and died[0].deaths == 2 and died[0].epoch == third[0].epoch + 1
+    assert [event.data["step"] for event in died[3]] == [0]
+    assert await other.close_lease(third[0], []) is None
+    third = died
+
     end, report = [events.stage(d.DONE)], document("REPORT")
     last = replace(FENCE, transition=3)
     assert await mine.finish(second[0], last, report, end) is None
@@ -93,7 +100,9 @@ async def test_each_transition_happens_once_and_only_under_its_fence(
     assert await mine.finish(third[0], last, document("REPORT"), end) is None
 
     path = str(task_id)
-    assert [event["type"] for event in await tasks.events(path)] == ["stage", "stage", "stage", "progress", "stage"]
+    assert [event["type"] for event in await tasks.events(path)] == [
+        *("stage", "stage", "stage", "progress", "recovered", "stage")
+    ]
     assert (await tasks.get(path))["stage"] == d.DONE
     documents = (await tasks.client.get(f"/api/tasks/{path}/documents")).json()["items"]
     assert [(item["kind"], item["status"]) for item in documents] == [("PLAN", "ACCEPTED"), ("REPORT", "FINAL")]

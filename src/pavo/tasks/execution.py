@@ -28,7 +28,7 @@ from pavo.tasks.attempt import (
 )
 from pavo.tasks.hosting import Hosting
 from pavo.tasks.recorder import StepRecorder
-from pavo.tasks.statements import Statements
+from pavo.tasks.statements import WORKER_LOST, Statements
 from pavo.tasks.work import Work, plan_of
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
@@ -103,7 +103,11 @@ class BatchExecutor:
         """None when an attempt before recorded DONE and died before it could say so."""
         usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash)
         if usual is not None:
-            return Opened(*usual)
+            held, work, plan, recorded = usual
+            self._publisher.publish(recorded)
+            if held.took_over:
+                metrics.RECOVERIES.add("worker")
+            return Opened(held, work, plan)
         new: list[NewEvent] = []
         async with self._database.transaction() as session:
             held = await lease.open_lease(session, task_id, request.fence, self._statements.holder)
@@ -114,7 +118,7 @@ class BatchExecutor:
             if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:
                 raise Superseded(f"Task {task_id} is not executing plan {request.plan_hash} in this run.")
             if held.took_over:
-                new = [events.recovered(held.step, "the worker that executed it was lost")]
+                new = [events.recovered(held.step, WORKER_LOST)]
             recorded = await timeline.append(session, task_id, new)
         self._publisher.publish(recorded)
         if held.took_over:

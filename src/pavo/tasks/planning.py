@@ -67,7 +67,12 @@ class Planner:
         self._attempts.begin(task_id, interruption)
         cancelled = asyncio.Event()
         try:
-            job = await self._begin(task_id, request)
+            job = await self._begin(task_id, request.fence)
+            if job is None:
+                # A worker died while it executed what it had planned: nothing is to be planned again.
+                if request.auto_accept and (known := await self._statements.accepted_plan(task_id, request.fence)):
+                    return Planned(c.PlanMade(known, accepted=True))
+                job = await self._begin_again(task_id, request)
             if job.made is not None:
                 return Planned(job.made)
             try:
@@ -79,17 +84,17 @@ class Planner:
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _begin(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
-        """Show PLANNING, and read what there is to plan."""
-        begun = await self._statements.begin_plan(task_id, request.fence, [events.stage(d.PLANNING)])
+    async def _begin(self, task_id: uuid.UUID, fence: d.Fence) -> _Job | None:
+        """Show PLANNING for a task that was just started; None when it has a past."""
+        begun = await self._statements.begin_plan(task_id, fence, [events.stage(d.PLANNING)])
         if begun is None:
-            return await self._begin_again(task_id, request)
+            return None
         work, recorded = begun
         self._publisher.publish(recorded)
         return _Job(work, None, [], 1, None)
 
     async def _begin_again(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
-        """The same for a task that has a past."""
+        """Show PLANNING, and read what there is to plan."""
         fresh: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, request.fence)

@@ -1,9 +1,9 @@
 """The transitions that every task makes, each one statement on a kept connection and so its own transaction.
 
-Each is for the usual case alone: whatever is unusual (another attempt was there before, somebody stopped, a process
-died) matches no row and writes nothing, and the caller goes the long way, which explains it. The pair (generation,
-transition) and the epoch are compared as `repository.is_new`, `is_latest` and `lease` do; tasks are locked before
-executions, and executions before timelines, as everywhere.
+Each is for the usual cases alone: whatever is not (another attempt planned before, somebody stopped) matches no row and
+writes nothing, and the caller goes the long way, which explains it. The pair (generation, transition) and the epoch are
+compared as `repository.is_new`, `is_latest` and `lease` do; tasks are locked before executions, and executions before
+timelines, as everywhere.
 """
 
 import uuid
@@ -14,10 +14,14 @@ import orjson
 
 from pavo.agents.contract import Plan
 from pavo.kit.sql import KeptConnections
+from pavo.tasks import events
 from pavo.tasks.domain import Fence
 from pavo.tasks.lease import Lease
 from pavo.tasks.work import Work, plan_from
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
+
+WORKER_LOST: Final = "the worker that executed it was lost"
+"""The cause of `recovered` when a process died while it held the lease."""
 
 _BEGIN_PLAN: Final = """
 WITH moved AS (
@@ -55,6 +59,13 @@ SELECT a.first_seq, a.at, l.epoch, l.step, l.checkpoint, l.deaths, l.stop_hint
 FROM leased l, stored s, LATERAL timeline_append(s.task_id, CAST(%(events)s AS jsonb)) a
 """
 
+_ACCEPTED: Final = """
+SELECT d.hash FROM tasks t JOIN documents d ON d.task_id = t.id
+WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING'
+  AND t.generation = %(generation)s AND t.transition = %(transition)s + 1
+  AND d.kind = 'PLAN' AND d.status = 'ACCEPTED'
+"""
+
 _OPEN: Final = """
 WITH task AS (
     SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
@@ -66,9 +77,29 @@ WITH task AS (
 ), leased AS (
     UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
     WHERE e.task_id = t.id AND NOT e.stop_hint AND (e.holder IS NULL OR e.holder = %(holder)s)
-    RETURNING e.epoch, e.step, e.checkpoint, e.deaths
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
-SELECT l.epoch, l.step, l.checkpoint, l.deaths, p.version, p.hash, p.content, t.* FROM leased l, plan p, task t
+SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
+"""
+
+_TAKE_OVER: Final = """
+WITH task AS (
+    SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
+    WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
+    FOR SHARE
+), plan AS (
+    SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
+    WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
+), held AS (
+    SELECT e.* FROM executions e, task t, plan p WHERE e.task_id = t.id AND e.holder <> %(holder)s FOR UPDATE OF e
+), leased AS (
+    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, deaths = h.deaths + 1, stop_hint = false
+    FROM held h WHERE e.task_id = h.task_id
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint
+)
+SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL timeline_append(
+    t.id, jsonb_build_array(jsonb_build_object('type', 'recovered', 'step', l.step, 'cause', %(cause)s::text))
+) a
 """
 
 _CLOSE: Final = """
@@ -139,15 +170,26 @@ class Statements:
         lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over=False, stop_hint=stop_hint)
         return lease, numbered(task_id, first_seq, at, new)
 
-    async def open_lease(self, task_id: uuid.UUID, fence: Fence, plan_hash: str) -> tuple[Lease, Work, Plan] | None:
-        """Raise the epoch of a task whose attempt before ended in order; see `lease.open_lease`."""
+    async def accepted_plan(self, task_id: uuid.UUID, fence: Fence) -> str | None:
+        """The hash of the plan that an attempt before stored under this fence, by policy, before it died."""
+        rows = await self._connections.rows(_ACCEPTED, {"task_id": task_id, **_fence(fence)})
+        return rows[0][0] if rows else None
+
+    async def open_lease(
+        self, task_id: uuid.UUID, fence: Fence, plan_hash: str
+    ) -> tuple[Lease, Work, Plan, Sequence[Event]] | None:
+        """Raise the epoch, after an attempt that ended in order or one that died; see `lease.open_lease`."""
         values = {"task_id": task_id, **_fence(fence), "plan_hash": plan_hash, "holder": self.holder}
         rows = await self._connections.rows(_OPEN, values)
+        took_over = not rows
+        if took_over:
+            rows = await self._connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
         if not rows:
             return None
-        epoch, step, checkpoint, deaths, version, content_hash, content, *work = rows[0]
-        lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over=False)
-        return lease, Work(*work), plan_from(version, content_hash, content)
+        first_seq, at, epoch, step, checkpoint, deaths, stop_hint, version, content_hash, content, *work = rows[0]
+        lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, stop_hint)
+        new = numbered(task_id, first_seq, at, [events.recovered(step, WORKER_LOST)]) if took_over else []
+        return lease, Work(*work), plan_from(version, content_hash, content), new
 
     async def close_lease(
         self, lease: Lease, new: Sequence[NewEvent], *, died: bool = False
