@@ -281,3 +281,35 @@ async def test_own_containers_get_healthy_and_end_in_time(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def test_the_backup_that_the_page_describes_comes_back_whole(databases: Stack, root: Path, tmp_path: Path) -> None:
+    """The page's own commands, without `docker compose exec` before them: dump, lose everything, restore."""
+    page = (root / "docs" / "deployment-compose.md").read_text()
+    dumps = re.findall(r"^\$ docker compose exec -T postgres (pg_dump .+)$", page, re.M)
+    restores = re.findall(r"^\$ docker compose exec -T postgres (pg_restore .+)$", page, re.M)
+    assert len(dumps) == len(restores) == 3
+    programs = postgres_home(unprivileged()) / "bin"
+    login = {**databases.superuser, "PATH": f"{programs}:{os.environ['PATH']}", "PGDATABASE": "postgres"}
+
+    def shell(command: str) -> None:
+        run(["sh", "-ec", f"cd {tmp_path} && {command.replace('--username postgres', '--username super')}"], login)
+
+    own = {"pavo": "pavo", "temporal": "temporal", "temporal_visibility": "temporal"}
+    for name, role in own.items():
+        with psycopg.connect(databases.url(role, name)) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gin")
+            connection.execute("CREATE TABLE IF NOT EXISTS kept (id int)")
+            connection.execute("INSERT INTO kept SELECT generate_series(1, 100)")
+    for command in dumps:
+        shell(command)
+    for name in own:
+        shell(f"dropdb --force --username postgres {name}")
+    _, *words = databases.script("databases")
+    run(["psql", *words], databases.environment("databases", **login))
+    for command in restores:
+        shell(command)
+    for name, role in own.items():
+        with psycopg.connect(databases.url(role, name)) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (100,)
+            connection.execute("DROP TABLE kept")  # it is the role's own again

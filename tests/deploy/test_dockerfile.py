@@ -47,7 +47,9 @@ def context(root: Path, target: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_the_build_makes_a_program_that_can_serve_and_migrate(root: Path, tmp_path: Path) -> None:
+def test_the_build_makes_a_program_that_can_do_all_that_a_container_does(
+    root: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     """The RUN of the first stage, with its folders moved, and with only what the COPYs before it bring."""
     steps = (root / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     run = next(line for line in steps if line.startswith("RUN") and "/opt/pavo" in line).removeprefix("RUN ")
@@ -62,9 +64,9 @@ def test_the_build_makes_a_program_that_can_serve_and_migrate(root: Path, tmp_pa
                 copy = shutil.copytree if (whole / source).is_dir() else shutil.copy
                 copy(whole / source, copied / (source if target == "./" else target))
     uv = Path(sys.executable).with_name("uv")
-    environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
+    building = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
     run = run.replace("/opt/pavo", str(home)).replace("--no-cache ", "").replace("--compile-bytecode ", "")
-    subprocess.run(["sh", "-eu", "-c", run], cwd=copied, env=environment, check=True, capture_output=True, timeout=360)
+    subprocess.run(["sh", "-eu", "-c", run], cwd=copied, env=building, check=True, capture_output=True, timeout=360)
     inside = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     checks = (
         "import pavo.api, pavo.worker, pavo.models\n"
@@ -79,3 +81,13 @@ def test_the_build_makes_a_program_that_can_serve_and_migrate(root: Path, tmp_pa
     for words in (["pavo", "--version"], ["python", "-c", checks]):
         done = subprocess.run(words, cwd=tmp_path, env=inside, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+    for words in (["migrate"], ["validate"], ["deploy", "check"], ["token", "create", "you@example.com"]):
+        given = {
+            **inside,
+            **environment,
+            "TEMPORAL_CONFIG_FILE": os.devnull,
+            "PAVO_AUTH": "token",
+            "PAVO_SECRET_KEY": "s" * 32,
+        }
+        done = subprocess.run(["pavo", *words], cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
