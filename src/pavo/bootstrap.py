@@ -105,7 +105,7 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
     publisher.start()
     await follower.start()
     registry = AgentRegistry.load()
-    commander = Commander(temporal, settings.temporal.task_queue)
+    commander = Commander(temporal, settings.temporal.task_queue, search_attributes=settings.temporal.search_attributes)
     connections = kept_connections(database, settings)
     tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
     services = Services(

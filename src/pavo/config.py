@@ -53,6 +53,8 @@ class TemporalSettings(_Section):
     """PEM file of the client certificate's key."""
     codec_key: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_KEY")
     """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM)."""
+    search_attributes: bool = Field(default=False, validation_alias="PAVO_SEARCH_ATTRIBUTES")
+    """Workflows carry PavoAgent and PavoTask (Keyword), which must be registered: the targets on PostgreSQL do that."""
     database_url: str | None = Field(default=None, validation_alias="PAVO_TEMPORAL_DATABASE_URL")
     """PostgreSQL URL of Temporal's own database, where it uses one: `pavo validate` counts what it holds."""
 

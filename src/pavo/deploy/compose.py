@@ -15,6 +15,7 @@ from pavo.deploy.layout import write_private
 from pavo.deploy.parts import PARTS
 from pavo.deploy.ports import LOOPBACK
 from pavo.errors import ConfigurationError
+from pavo.temporal.search_attributes import TYPES
 
 ASSETS = files("pavo.deploy") / "assets" / "compose"
 MISSING = "pavo deploy start --target compose writes it into .env"
@@ -64,8 +65,8 @@ class ComposeOptions:
     shards: int = 64
     """Of Temporal's history; never changed in a database. Temporal's default of 4 bounds how much runs at once."""
     retention_days: int = 30
-    search_attributes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Name to type, like `Keyword`."""
+    search_attributes: Mapping[str, str] = field(default_factory=lambda: TYPES)
+    """Name to type, like `Keyword`; Pavo's own by default."""
     worker_environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """More for the workers, like their build id."""
     images: Mapping[str, str] = field(default_factory=dict[str, str])

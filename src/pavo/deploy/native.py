@@ -113,6 +113,7 @@ def native(layout: Layout, say: Say = lambda _line: None) -> Target:
         "TEMPORAL_TASK_QUEUE": "orchestrator",
     }
     own = own_environment(environment, options, ports, secrets.session_key)
+    own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
     components["api"] = OwnProcess(layout, _own_now(layout, own), at(ports.api))
     components["worker"] = OwnProcess(layout, _own_now(layout, own))

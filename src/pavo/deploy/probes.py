@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from datetime import timedelta
 
 import psycopg
 from google.protobuf.duration_pb2 import Duration
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
     ListOpenWorkflowExecutionsRequest,
@@ -101,5 +104,32 @@ async def register_namespace(address: str, namespace: str, retention: timedelta)
             return
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def register_search_attributes(address: str, namespace: str, names: Mapping[str, str]) -> None:
+    """Register what is missing; returns when a search for them is understood.
+
+    Args:
+        names: each attribute's type, in Temporal's words: Keyword, Text, Int, …
+    """
+    client = await Client.connect(address, namespace=namespace)
+    service = client.operator_service
+    listed = await service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
+    missing = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+        for name, kind in names.items()
+        if name not in listed.custom_attributes
+    }
+    if missing:
+        await service.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
+    query = " AND ".join(f"{name} IS NULL" for name in names)
+    while True:  # as with the namespace, its caches learn of them later
+        try:
+            await client.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
+            return
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
             await asyncio.sleep(0.1)

@@ -15,7 +15,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from pavo.errors import Conflict, OutcomeUnknown, Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
@@ -23,6 +23,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.failures import NoSuchRun, translated
+from pavo.temporal.search_attributes import of_task
 
 ACCEPT_SECONDS = 2.0
 """How long a worker may take to pick a command up."""
@@ -40,13 +41,25 @@ class Target:
     generation: int
     auto_accept: bool
 
+    @property
+    def agent_type(self) -> str:
+        """Of the task; the workflow's id ends with it."""
+        return self.workflow_id.rpartition("|a:")[2]
+
 
 class Commander:
     """Sends commands to the workflows of tasks."""
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, *, search_attributes: bool = False) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._search_attributes = search_attributes
+
+    def _found_by(self, target: Target) -> TypedSearchAttributes:
+        """What the workflow is found by; nothing where the namespace has no such attributes."""
+        if not self._search_attributes:
+            return TypedSearchAttributes.empty
+        return of_task(str(target.task_id), target.agent_type)
 
     async def start(self, target: Target) -> str | None:
         """Start the first run; its run id, or None when it was started before.
@@ -64,6 +77,7 @@ class Commander:
                     task_queue=self._task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     task_timeout=c.TASK_TIMEOUT,
+                    search_attributes=self._found_by(target),
                     rpc_timeout=timedelta(seconds=5),
                 )
         except WorkflowAlreadyStartedError:
@@ -87,6 +101,7 @@ class Commander:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             task_timeout=c.TASK_TIMEOUT,
+            search_attributes=self._found_by(target),
         )
         update = self._client.start_update_with_start_workflow(
             AgentTask.resume,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from temporalio.client import Client
 
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, Native, deployed
@@ -33,6 +34,19 @@ async def test_validate_proves_it_and_reads_back_what_postgres_holds(native: Nat
     assert all(check["status"] != "fail" for check in found["checks"]), found
     text = json.dumps(found)
     assert "PostgreSQL holds" in text
+
+
+async def test_workflows_are_found_by_agent_and_task_in_temporal(native: Native) -> None:
+    client = await Client.connect(native.state.environment["TEMPORAL_ADDRESS"])
+    async with Driver(native) as driver:
+        task = await driver.create(2, 0.01)
+        await driver.start(task)
+        await driver.verify([task], 2)
+
+        async def found() -> bool:
+            return (await client.count_workflows(f"PavoTask = '{task}' AND PavoAgent = 'intern'")).count == 1
+
+        await until(found, 30, "Temporal's list finds it")
 
 
 async def test_tasks_live_through_the_restart_of_every_part(native: Native) -> None:

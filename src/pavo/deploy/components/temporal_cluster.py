@@ -154,10 +154,12 @@ class TemporalServer(Simple):
         return await probes.temporal_answers(self.address, namespace=None)
 
     async def settle(self) -> None:
-        """Register the namespace with its retention."""
+        """Register the namespace with its retention, and what tasks are found by in it."""
         from pavo.deploy import probes
+        from pavo.temporal.search_attributes import TYPES
 
         await probes.register_namespace(self.address, NAMESPACE, self._retention)
+        await probes.register_search_attributes(self.address, NAMESPACE, TYPES)
 
 
 def _service(port: int, membership: int, **more: int) -> dict[str, Any]:

@@ -12,3 +12,7 @@ until temporal operator search-attribute list --namespace "$NAMESPACE" >/dev/nul
 for pair in $SEARCH_ATTRIBUTES; do
   temporal operator search-attribute create --namespace "$NAMESPACE" --name "${pair%%=*}" --type "${pair#*=}"
 done
+# As is the namespace, they are understood some seconds later; a task that starts before would be refused.
+for pair in $SEARCH_ATTRIBUTES; do
+  until temporal workflow count --namespace "$NAMESPACE" --query "${pair%%=*} IS NULL" >/dev/null 2>&1; do sleep 1; done
+done
