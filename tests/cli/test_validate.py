@@ -3,12 +3,16 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
+from tests.driving import until
 from tests.parts import free_port
 
 from pavo.deploy.stack import STORES, EmbeddedStack
@@ -27,7 +31,7 @@ async def pavo(*words: str, expect: int = 0, **environment: str) -> str:
     )
     said, errors = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == expect, said.decode() + errors.decode()
-    return (said + (errors if expect else b"")).decode()
+    return (said + (errors if expect and "json" not in words else b"")).decode()
 
 
 def lines(said: str) -> dict[str, Any]:
@@ -102,3 +106,26 @@ async def test_the_environment_names_the_services_too(own: EmbeddedStack) -> Non
     found = lines(await pavo("validate", "-o", "json", **own.environment))
     assert found["activity"]["status"] == "pass"
     assert found["temporal's UI"]["status"] == "skip"
+
+
+@pytest.mark.fault
+async def test_a_server_that_hangs_is_said_within_a_minute(own: EmbeddedStack) -> None:
+    running = asyncio.create_task(
+        pavo("validate", "--repeat", "10000", "--data-dir", str(own.layout.root), "-o", "json", expect=1)
+    )
+
+    async def begun() -> bool:
+        client = await Client.connect(own.environment["TEMPORAL_ADDRESS"])
+        query = "WorkflowType = 'PavoValidation' AND StartTime > '" + since.isoformat() + "'"
+        return (await client.count_workflows(query)).count >= 4
+
+    since = datetime.now(UTC)
+    await until(begun, seconds=60)
+    own.kill("temporal", signal.SIGSTOP)
+    try:
+        said = json.loads(await asyncio.wait_for(running, 90))
+    finally:
+        own.kill("temporal", signal.SIGCONT)
+    assert not said["ok"] and 1 <= said["repeats"]["passed"] < 10000
+    assert [check["name"] for check in said["checks"] if check["status"] == "fail" and not check["remedy"]] == []
+    assert "fail" in {check["status"] for check in said["checks"]}

@@ -79,12 +79,16 @@ def validate(
         temporal = settings.temporal.model_copy(update={"database_url": temporal_database_url})
         settings = settings.model_copy(update={"temporal": temporal})
     restart = _restart(data_dir, restart_command) if across_restart else None
-    report = asyncio.run(_validate(settings, repeat, restart))
-    if output == "json":
-        print_json(report.public())
-    else:
-        _show(report)
-    services.leave(0 if report.ok else 1)
+
+    async def work() -> None:
+        report = await _validate(settings, repeat, restart)
+        if output == "json":
+            print_json(report.public())
+        else:
+            _show(report)
+        services.leave(0 if report.ok else 1)  # before the event loop waits for a worker whose server hangs
+
+    asyncio.run(work())
 
 
 def _restart(data_dir: Path | None, command: str | None) -> Restart:

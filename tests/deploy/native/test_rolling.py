@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.deploy.native.stack import Native
+from tests.deploy.native.conftest import need_temporal
+from tests.deploy.native.stack import BEFORE, Native, deployed
 from tests.faults.drive import Driver
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
@@ -54,3 +56,19 @@ async def test_a_build_that_does_not_start_is_taken_back(native: Native) -> None
     assert (await workers(native))["current"] == before
     found = json.loads(await native.command("validate", "-o", "json"))
     assert found["ok"] and all(part.state == "ready" for part in native.state.parts)
+
+
+async def test_one_worker_on_an_older_temporal_hands_its_tasks_over(place: Path) -> None:
+    need_temporal(BEFORE)
+    options = ("--temporal-version", BEFORE, "--workers", "1", "--no-temporal-ui")
+    async with deployed(place / "data", *options) as native, Driver(native) as driver:
+        waiting = await driver.create(5, 0.05, auto_accept=False)
+        executing = await driver.create(STEPS, 0.1)
+        await asyncio.gather(driver.start(waiting), driver.start(executing))
+        await driver.stage(waiting, "WAIT_RFC")
+        for build in ("one", "two"):
+            rolled = await workers(native, "--roll", build)
+            assert rolled["current"] == build and rolled["left"] == {}
+        await driver.accept(waiting)
+        await driver.verify([executing], STEPS, seconds=120)
+        await driver.verify([waiting], 5)

@@ -1,15 +1,17 @@
 """A validation on real servers, whole and broken on purpose."""
 
+import asyncio
 import uuid
 
+import pytest
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 
 from pavo.config import Settings, TemporalSettings
 from pavo.deploy.connectivity import reach_postgres, reach_redis, reach_temporal
 from pavo.deploy.validation import contracts as c
-from pavo.deploy.validation import readback
+from pavo.deploy.validation import readback, runner
 from pavo.deploy.validation.activities import Prover
 from pavo.deploy.validation.runner import Validated, Validator
 from pavo.kit.sql import Database
@@ -33,6 +35,15 @@ class Forgetful(Prover):
     @activity.defn(name="validation_database")
     async def write_and_read(self, scratch_id: str) -> int:
         return 0
+
+
+class Slow(Prover):
+    """A database whose answer takes a minute."""
+
+    @activity.defn(name="validation_database")
+    async def write_and_read(self, scratch_id: str) -> int:
+        await asyncio.sleep(60)
+        return 2
 
 
 async def validated(temporal: Client, prover: c.ValidationActivities) -> Validated:
@@ -94,6 +105,20 @@ async def test_a_database_without_pavos_schema_fails_with_that_cause(temporal: C
 async def test_what_does_not_retry_and_what_forgets_is_named(temporal: Client, database: Database) -> None:
     assert failed(await validated(temporal, NoRetry(database))) == {c.RETRY: "Every attempt fails."}
     assert failed(await validated(temporal, Forgetful(database))) == {c.DATABASE: "0 of 2 committed events were read"}
+
+
+async def test_where_it_hangs_is_told_from_what_was_not_reached(
+    temporal: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "DEADLINE_SECONDS", 2.0)
+    found = await validated(temporal, Slow(database))
+    assert {finding.name: finding.status for finding in found.findings} == {
+        **dict.fromkeys((c.ACTIVITY, c.TIMER, c.CHILD, c.SIGNAL, c.QUERY, c.UPDATE), "pass"),
+        c.DATABASE: "fail",
+        **dict.fromkeys((c.RETRY, c.CONTINUE_AS_NEW), "skip"),
+    }
+    handle = temporal.get_workflow_handle(found.workflow_id)
+    assert (await handle.describe()).status == WorkflowExecutionStatus.TERMINATED
 
 
 async def test_servers_that_cannot_be_reached_say_why(settings: Settings) -> None:

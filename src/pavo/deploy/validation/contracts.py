@@ -22,6 +22,8 @@ UPDATE: Final = "update"
 CONTINUE_AS_NEW: Final = "continue-as-new"
 CHECKS: Final = (ACTIVITY, TIMER, CHILD, SIGNAL, QUERY, UPDATE, DATABASE, CONTINUE_AS_NEW, RETRY)
 """In the order in which people read them."""
+ORDER: Final = (ACTIVITY, TIMER, CHILD, DATABASE, RETRY, CONTINUE_AS_NEW)
+"""What the workflow does by itself, in its own order."""
 
 FAILS_FIRST: Final = "FailsFirst"
 """Type of the error that the retried activity raises on purpose."""

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import httpx2
 import psycopg
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from pavo.deploy.findings import Finding
@@ -18,6 +19,7 @@ HISTORY = "histories"
 STORED = "temporal's database"
 UI = "temporal's UI"
 SECONDS = 5
+RPC_TIMEOUT = timedelta(seconds=SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ async def runs_of(client: Client, workflow_id: str, first_run_id: str) -> list[R
     found: list[Run] = []
     run_id = first_run_id
     while run_id:
-        history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+        history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history(rpc_timeout=RPC_TIMEOUT)
         events = tuple((event.event_id, EventType.Name(event.event_type)) for event in history.events)
         found.append(Run(run_id, events))
         run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
@@ -49,9 +51,9 @@ async def histories(client: Client, workflow_id: str, first_run_id: str) -> tupl
     """Read the histories back through Temporal."""
     try:
         runs = await runs_of(client, workflow_id, first_run_id)
-    except RPCError as error:
+    except (RPCError, RPCTimeoutOrCancelledError) as error:
         remedy = "The workflow ran, but its history is gone: look at Temporal's store and its log."
-        return Finding(HISTORY, "fail", error.message, remedy), []
+        return Finding(HISTORY, "fail", str(error), remedy), []
     counts = " + ".join(str(len(run.events)) for run in runs)
     return Finding(HISTORY, "pass", f"{len(runs)} runs of {workflow_id} with {counts} events"), runs
 
@@ -64,7 +66,9 @@ async def stored(client: Client, persistence: str, url: str | None, workflow_id:
         kind = persistence or "an unknown store"
         remedy = "Pass --temporal-database-url, or set PAVO_TEMPORAL_DATABASE_URL."
         return Finding(STORED, "skip", f"Temporal keeps its data in {kind}; it was not looked at.", remedy)
-    described = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    described = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
+    )
     namespace = uuid.UUID(described.namespace_info.id).bytes
     try:
         executions, nodes, size = await _count(url, namespace, workflow_id, runs)

@@ -1,6 +1,7 @@
 """Runs the validation: an own short-lived worker on an own task queue, and what the client sees of it."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -25,8 +26,11 @@ from pavo.deploy.validation import contracts as c
 from pavo.deploy.validation.workflow import Validation, ValidationChild
 from pavo.temporal.activities import implementations
 
+logger = logging.getLogger(__name__)
+
 DEADLINE_SECONDS = 25.0
 """For one whole validation; a healthy installation needs one or two."""
+SHUTDOWN_SECONDS = 5.0
 EXECUTION_TIMEOUT = timedelta(minutes=10)
 """After which Temporal itself ends a validation whose runner is gone."""
 
@@ -73,15 +77,22 @@ class Validator:
             activities=[*implementations(activities)],
         )
         self._count = 0
+        self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Validator":
-        await self._worker.__aenter__()
+        self._running = asyncio.create_task(self._worker.run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._worker.__aexit__(kind, error, trace)
+        assert self._running is not None
+        # A worker whose server hangs waits for it; nothing of this one is worth that.
+        ending = asyncio.create_task(self._worker.shutdown())
+        await asyncio.wait({ending, self._running}, timeout=SHUTDOWN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if self._running.done() and (fatal := self._running.exception()):
+            logger.warning("The validation's worker failed: %s", fatal)
 
     async def start(self, *, hold: bool = False) -> WorkflowHandle[Validation, c.Proof]:
         """Start a validation.
@@ -119,12 +130,25 @@ class Validator:
             proof = await asyncio.wait_for(handle.result(), left)
         except (WorkflowFailureError, RPCError, RPCTimeoutOrCancelledError, TimeoutError) as error:
             why = str(error.cause if isinstance(error, WorkflowFailureError) else error)
-            cause = why or f"The workflow did not get there within {DEADLINE_SECONDS:.0f} s."
+            found = await _how_far(handle, why or f"It was not over within {DEADLINE_SECONDS:.0f} s.")
             await _terminate(handle)
-            return {name: _failed(name, cause) for name in c.CHECKS if name not in (c.SIGNAL, c.QUERY, c.UPDATE)}
+            return found
         noted = {proven.name: _finding(proven) for proven in proof.proven}
         heard = {name: noted[name] for name in (c.SIGNAL, c.UPDATE) if noted[name].status == "fail"}
         return {name: noted[name] for name in noted if name not in (c.SIGNAL, c.UPDATE)} | heard
+
+
+async def _how_far(handle: WorkflowHandle[Validation, Any], cause: str) -> dict[str, Finding]:
+    """What a workflow that hangs or failed had done already; the first thing that it had not is what failed."""
+    try:
+        told = await handle.query(Validation.progress, rpc_timeout=timedelta(seconds=2))
+        done = told.done
+    except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError, RPCError):
+        done = ()
+    found = {name: Finding(name, "pass", "done, but the workflow did not end") for name in c.ORDER if name in done}
+    left = [name for name in c.ORDER if name not in done]
+    found |= {name: Finding(name, "skip", "not reached") for name in left[1:]}
+    return found | {name: _failed(name, cause) for name in left[:1]}
 
 
 async def speak(handle: WorkflowHandle[Validation, Any]) -> dict[str, Finding]:
