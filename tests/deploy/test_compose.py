@@ -73,6 +73,12 @@ def test_parts_wait_for_what_the_model_says(name: str, services: dict[str, Any])
     assert healthy | done == set(waits) and done <= set(ONCE)
 
 
+def test_every_one_shot_is_waited_for(services: dict[str, Any]) -> None:
+    """`up --wait` takes the end of one that nobody waits for as a failure, even with exit code 0."""
+    waits = [need for service in services.values() for need in service.get("depends_on", {}).items()]
+    assert {name for name, how in waits if how["condition"] == "service_completed_successfully"} == set(ONCE)
+
+
 def test_parts_are_watched_restarted_and_ended_in_time(services: dict[str, Any]) -> None:
     for name, service in services.items():
         if name in ONCE:

@@ -86,7 +86,7 @@ def up(folder: Path) -> None:
         ConfigurationError: Docker is missing.
         DockerFailed: a part did not become healthy, an image cannot be had, …
     """
-    _run(folder, "up", "--detach", "--wait", "--remove-orphans", seconds=START_SECONDS)
+    _run(folder, "up", "--detach", "--build", "--wait", "--remove-orphans", seconds=START_SECONDS)
 
 
 def down(folder: Path, *, volumes: bool = False) -> None:
