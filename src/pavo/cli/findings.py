@@ -15,7 +15,9 @@ def show(findings: Sequence[Finding]) -> None:
     for finding in findings:
         mark, style = MARKS[finding.status]
         took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
-        line = Text.assemble((mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {finding.detail}")
+        line = Text.assemble(
+            (mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {' '.join(finding.detail.split())}"
+        )
         console().print(line, soft_wrap=True)
         if finding.remedy:
             console().print(Text(f"  → {finding.remedy}"), soft_wrap=True)

@@ -14,10 +14,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from pavo.config import TemporalSettings
 from pavo.deploy.findings import Finding
 from pavo.deploy.probes import RPC_TIMEOUT
-from pavo.errors import Unavailable
+from pavo.errors import ConfigurationError, Unavailable
+from pavo.kit.migrate import plain_url
 from pavo.temporal.client import connect
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 5
 SERVER_TOO_OLD = 140000
 """`server_version_num` of the oldest PostgreSQL that Pavo's statements are good for."""
 
@@ -49,8 +50,10 @@ async def reach_temporal(settings: TemporalSettings) -> TemporalReached:
     begun = time.monotonic()
     try:
         client = await asyncio.wait_for(connect(settings), CONNECT_SECONDS)
+    except ConfigurationError as error:
+        return TemporalReached(Finding("temporal", "fail", error.detail, error.remedy))
     except (Unavailable, TimeoutError) as error:
-        detail = error.detail if isinstance(error, Unavailable) else f"No answer within {CONNECT_SECONDS:.0f} s."
+        detail = error.detail if isinstance(error, Unavailable) else f"No answer within {CONNECT_SECONDS} s."
         remedy = "Start Temporal, or correct TEMPORAL_ADDRESS (and TEMPORAL_TLS, TEMPORAL_API_KEY)."
         return TemporalReached(Finding("temporal", "fail", detail, remedy))
     version = persistence = ""
@@ -84,7 +87,7 @@ async def reach_postgres(url: str) -> PostgresReached:
     """Log in, and ask for version and time."""
     begun = time.monotonic()
     try:
-        async with await psycopg.AsyncConnection.connect(url, connect_timeout=int(CONNECT_SECONDS)) as connection:
+        async with await psycopg.AsyncConnection.connect(plain_url(url), connect_timeout=CONNECT_SECONDS) as connection:
             sent = time.time()
             cursor = await connection.execute(
                 "SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('server_version_num')::int,"
@@ -93,6 +96,8 @@ async def reach_postgres(url: str) -> PostgresReached:
             row = await cursor.fetchone()
             assert row is not None
             offset = float(row[0]) - (sent + time.time()) / 2
+    except ConfigurationError as error:
+        return PostgresReached(Finding("postgres", "fail", error.detail, error.remedy))
     except (psycopg.Error, OSError) as error:
         remedy = "Start PostgreSQL, or correct DATABASE_URL: host, port, user, password, database."
         return PostgresReached(Finding("postgres", "fail", _one_line(error), remedy))
@@ -108,7 +113,10 @@ async def reach_postgres(url: str) -> PostgresReached:
 async def reach_redis(url: str) -> Finding:
     """PING, and the version."""
     begun = time.monotonic()
-    redis = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
+    try:
+        redis = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS)
+    except ValueError as error:
+        return Finding("redis", "fail", _one_line(error), "Correct REDIS_URL: redis://:password@host:6379/0")
     try:
         info: dict[str, object] = await redis.info("server")
     except (AuthenticationError, ResponseError) as error:

@@ -1,19 +1,20 @@
 """The SQL base: the declarative model, the engine, and transactions whose driver errors are translated once."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from sqlalchemy import MetaData
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import MetaData, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from pavo.errors import Unavailable
+from pavo.errors import ConfigurationError, Unavailable
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -35,11 +36,22 @@ class Base(DeclarativeBase):
 
 
 def driver_url(url: str) -> str:
-    """Accept the usual spellings of a PostgreSQL URL and name the driver that Pavo uses."""
+    """Accept the usual spellings of a PostgreSQL URL and name the driver that Pavo uses.
+
+    Raises:
+        ConfigurationError: it is no PostgreSQL URL.
+    """
     for prefix in ("postgresql+psycopg://", "postgresql+asyncpg://", "postgresql://", "postgres://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    return url
+            with contextlib.suppress(ArgumentError, ValueError):
+                found = "postgresql+psycopg://" + url.removeprefix(prefix)
+                make_url(found)
+                return found
+    raise ConfigurationError(
+        "This is no URL of a PostgreSQL database.",  # it may hold a password, so it is not repeated
+        field="DATABASE_URL",
+        remedy="Write it as postgresql://user:password@host:5432/database; % / @ in a password as %25 %2F %40.",
+    )
 
 
 class _Connection(psycopg.AsyncConnection[Any]):

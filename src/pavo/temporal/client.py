@@ -7,7 +7,7 @@ from pathlib import Path
 
 from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.converter import DataConverter
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 
 from pavo.config import TemporalSettings
@@ -25,10 +25,10 @@ async def connect(
         interceptors: for the client and for every worker on it.
 
     Raises:
-        ConfigurationError: a certificate or key cannot be read.
+        ConfigurationError: a certificate, a key or Temporal's own configuration file cannot be read.
         Unavailable: nobody answers at the address.
     """
-    config = ClientConfig.load_client_connect_config()
+    config = _from_environment()
     address = settings.address or config.get("target_host") or "localhost:7233"
     namespace = settings.namespace or config.get("namespace") or "default"
     api_key = settings.api_key.get_secret_value() if settings.api_key else config.get("api_key")
@@ -46,6 +46,17 @@ async def connect(
         )
     except RuntimeError as error:
         raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error
+
+
+def _from_environment() -> ClientConnectConfig:
+    try:
+        return ClientConfig.load_client_connect_config()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            f"Temporal's own configuration cannot be used: {error}.",
+            field="TEMPORAL_",
+            remedy="Correct the TEMPORAL_ variables and the file that TEMPORAL_CONFIG_FILE names.",
+        ) from error
 
 
 def data_converter(settings: TemporalSettings) -> DataConverter:

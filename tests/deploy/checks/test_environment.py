@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
+from pavo import config
 from pavo.config import DatabaseSettings, HttpSettings, Settings, TemporalSettings
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks.run import Wanted, check_rollout
@@ -97,3 +98,26 @@ async def test_what_cannot_be_reached_is_a_finding(settings: Settings) -> None:
     failed = {finding.name for finding in checked.findings if finding.status == "fail"}
     assert failed == {"postgres", "temporal"} and not checked.ok and checked.replayed is None
     assert [each.status for each in checked.findings if each.name == "open histories"] == ["skip"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("DATABASE_URL", "mysql://user:secret@host/x", "postgres"),
+        ("DATABASE_URL", "postgresql://a:secret@host:port/x", "postgres"),
+        ("REDIS_URL", "secret", "redis"),
+        ("TEMPORAL_TLS_CLIENT_CERT_PATH", "/nowhere.pem", "temporal"),
+        ("TEMPORAL_CONFIG_FILE", "/etc/passwd", "temporal"),
+        ("PAVO_TEMPORAL_CODEC_KEY", "c2hvcnQ=", "temporal"),
+    ],
+)
+async def test_settings_that_are_no_settings_are_findings(
+    variable: str, value: str, name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known, right in environment.items():
+        monkeypatch.setenv(known, right)
+    monkeypatch.setenv(variable, value)
+    checked = await check_rollout(config.load(), Wanted(WORKFLOWS))
+    failed = {finding.name: finding for finding in checked.findings if finding.status == "fail"}
+    assert name in failed and set(failed) <= {name, "settings"} and failed[name].remedy
+    assert "secret" not in str(checked.findings)
