@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -147,6 +148,7 @@ async def recovery(pavo: Pavo, rounds: int, tasks: int, seconds: float, number: 
         for task in running:
             await _until_steps(pavo, task, 2)
         victim = pavo.part("worker-1")
+        await until(partial(_spare_waits, victim), seconds=90, what="The spare worker's start", logs=pavo.group)
         signalled = time.time()
         os.kill(victim["pid"], number)
         await _until_moved_on(pavo, running, signalled)
@@ -157,6 +159,12 @@ async def recovery(pavo: Pavo, rounds: int, tasks: int, seconds: float, number: 
     if not gaps:
         raise RuntimeError("The signal hit no task.")
     return {"p50_ms": percentile(gaps, 0.5) * 1000, "p95_ms": percentile(gaps, 0.95) * 1000, "samples": len(gaps)}
+
+
+def _spare_waits(worker: dict[str, Any]) -> bool:
+    """Whether a spare worker has said that it waits since this worker's log told of its start."""
+    log = Path(worker["log"]).read_text(errors="replace")
+    return log.rfind("waits for its turn") > log.rfind("is started again")
 
 
 async def _delete(pavo: Pavo, task: str) -> None:

@@ -25,9 +25,11 @@ class Celery(Arm):
     title: ClassVar[str] = "Celery, prefork 2, Valkey"
     _redis: Redis
     _count = 0
+    _port: ClassVar[int | None] = None
 
     async def start(self) -> None:
-        port = free_port()
+        # Celery's connections outlive a round in this process: the next round's server listens where the last one did.
+        port = Celery._port = Celery._port or free_port()
         command = [
             valkey_binary(),
             "--bind",

@@ -1,6 +1,7 @@
 """`pavo api`, `pavo worker`, `pavo migrate`: one part against services from the environment."""
 
 import importlib
+import os
 from pathlib import Path
 
 from pavo import config
@@ -28,6 +29,7 @@ def worker() -> None:
     if is_spare():
         with lean_imports():
             gently(lambda: importlib.import_module("pavo.worker").warm_up())
+        console().print(f"Spare worker {os.getpid()} waits for its turn.", soft_wrap=True)
         if not await_turn():
             return
     with lean_imports():
