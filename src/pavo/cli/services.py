@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from temporalio.runtime import Runtime, TelemetryConfig
+
 from pavo import config
 from pavo.config import Settings
 from pavo.deploy import state
@@ -27,6 +29,7 @@ def find(data_dir: Path | None) -> Found:
     Raises:
         ConfigurationError: there is none of them, or a variable is wrong.
     """
+    _keep_output_clean()
     named = os.environ.get("DATABASE_URL") or os.environ.get("TEMPORAL_ADDRESS") or os.environ.get("TEMPORAL_TARGET")
     if data_dir is None and named:
         return Found(config.load(), None)
@@ -39,6 +42,11 @@ def find(data_dir: Path | None) -> Found:
             remedy="Start one with pavo up, or set DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS.",
         )
     return Found(_of_stack(stack), stack)
+
+
+def _keep_output_clean() -> None:
+    """The SDK's core writes its warnings to standard output, where a program reads our JSON; what matters we say."""
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 
 def _of_stack(stack: StackState) -> Settings:

@@ -55,11 +55,18 @@ def reachable(path: Path) -> bool:
 
 
 def data_place(wanted: Path, runner: Runner) -> Path:
-    """Where a dropped user keeps its data: the wanted place, or one beneath `SHARED` that is named after it."""
-    if not runner.dropped or reachable(wanted):
+    """Where a dropped user keeps its data: the wanted place, or one beneath `SHARED` that is named after it.
+
+    Where there are data already, they stay, whatever becomes of the permissions around them.
+    """
+    if not runner.dropped:
         return wanted
     digest = hashlib.sha256(str(wanted.resolve()).encode()).hexdigest()[:16]
-    return SHARED / "data" / digest
+    elsewhere = SHARED / "data" / digest
+    for place in (wanted, elsewhere):
+        if (place / "data").exists():
+            return place
+    return wanted if reachable(wanted) else elsewhere
 
 
 def own(directory: Path, runner: Runner) -> None:

@@ -83,11 +83,8 @@ class PostgresServer(Simple):
         self._port, self._password, self._ephemeral = port, password, ephemeral
         self._databases, self._settled = databases, settled
         self.address = at(port)
-
-    @property
-    def data(self) -> Path:
-        """Where it keeps its files."""
-        return postgres_place(self._layout, self._runner) / "data"
+        self.data = postgres_place(layout, runner) / "data"
+        """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
 
     def url(self, database: str) -> str:
         """How its owner logs in."""
