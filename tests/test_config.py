@@ -29,6 +29,20 @@ def test_variables_and_their_alias() -> None:
     )
 
 
+def test_variables_of_others_that_are_named_like_fields_change_nothing() -> None:
+    with patch.dict(os.environ, {}, clear=True):
+        wanted = config.load()
+    sections = list(config.Settings.model_fields)
+    names = {name for section in sections for name in type(getattr(wanted, section)).model_fields} | set(sections)
+    assert {"port", "host", "url", "namespace", "redis", "database_url"} <= names
+    others = {name.upper(): "1" for name in names if name != "database_url"}  # DATABASE_URL is Pavo's own
+    with patch.dict(os.environ, others, clear=True):
+        assert config.load() == wanted
+    with patch.dict(os.environ, {"DATABASE_URL": "postgresql://a/b"}, clear=True):
+        found = config.load()
+    assert found.database.url == "postgresql://a/b" and found.temporal.database_url is None
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("PAVO_PORT", "http"), ("PAVO_BATCH_STEPS", "0"), ("PAVO_AUTH", "none"), ("PAVO_LOG_LEVEL", "LOUD")],

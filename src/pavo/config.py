@@ -12,8 +12,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pavo.errors import ConfigurationError
 
 
+NOBODYS = "PAVO_BY_NAME_"
+"""Where fields may be given by name, pydantic also reads variables of these names: PORT and HOST, which many shells and
+platforms set. This prefix, which aliases do not get, makes them names that nobody sets."""
+
+
 class _Section(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_prefix=NOBODYS)
 
 
 class DatabaseSettings(_Section):
@@ -141,7 +146,7 @@ class TracesSettings(_Section):
 class Settings(BaseSettings):
     """All sections. Build it with `load()`."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, env_prefix=NOBODYS)
 
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)

@@ -185,6 +185,18 @@ async def test_the_namespace_is_made_once_and_its_retention_follows(stack: Stack
     remove_data(tmp_path / "temporal")
 
 
+def plain_role(databases: Stack) -> str:
+    """The URL of a role as the container's `pavo` is, which on this server is a superuser."""
+    _, *words = databases.script("databases")
+    script = Path(words[-1]).read_text().replace("pavo", "plain")
+    changed = databases.folder / "plain.sql"
+    changed.write_text(script)
+    login = {**databases.superuser, "PGDATABASE": "postgres"}
+    psql = str(postgres_home(unprivileged()) / "bin" / "psql")
+    run([psql, *words[:-1], str(changed)], databases.environment("databases", **login))
+    return databases.url("pavo", "plain").replace("//pavo:", "//plain:")
+
+
 def temporal_programs() -> Path:
     """A folder with both programs; building them takes minutes, which is not done here."""
     on_path = shutil.which(SQL_TOOL)
@@ -198,8 +210,10 @@ def temporal_programs() -> Path:
 
 
 @pytest.mark.timeout(300)
-async def test_temporal_starts_on_the_schema_that_the_one_shot_made(databases: Stack, tmp_path: Path) -> None:
-    """The image's entry point only adds the addresses; everything else is in the environment."""
+async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
+    databases: Stack, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The image's entry point only adds the addresses; everything else is in the environment. Pavo works on it."""
     programs = temporal_programs()
     place = {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     sql = databases.environment("temporal-schema", SQL_HOST="127.0.0.1", SQL_PORT=databases.superuser["PGPORT"])
@@ -237,6 +251,14 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(databases: S
         client = await Client.connect(address)
         found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert found.config.workflow_execution_retention_ttl.seconds == 3 * 86_400
+        here = {
+            "DATABASE_URL": plain_role(databases),
+            "REDIS_URL": environment["REDIS_URL"],
+            "PAVO_TEMPORAL_UI_URL": "",
+        }
+        own = databases.environment("api", **here, **place, TEMPORAL_ADDRESS=address, TEMPORAL_CONFIG_FILE=os.devnull)
+        for words in (["migrate"], ["validate"]):
+            await asyncio.to_thread(run, ["pavo", *words], own)
     finally:
         with contextlib.suppress(ProcessLookupError):
             server.terminate()

@@ -34,7 +34,9 @@ def test_services_and_files_are_those_that_are_written(root: Path) -> None:
     named = [
         word
         for verb in re.findall(
-            r"docker compose (?:exec(?: -T)?|run --rm|logs|stop) ([a-z -]+?)(?: p[gs]_| pavo|`|$|,)", page, re.M
+            r"docker compose (?:exec(?: -T| --env \S+)?|run --rm|logs|stop) ([a-z -]+?)(?: p[gs]_| pavo|`|$|,)",
+            page,
+            re.M,
         )
         for word in verb.split()
     ]
@@ -81,7 +83,7 @@ def test_the_values_shown_are_taken_by_the_schema(root: Path) -> None:
 @pytest.mark.parametrize("name", [COMPOSE, KUBERNETES])
 def test_pavos_commands_exist(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each is asked for its help, which has every option that is shown with it."""
-    pattern = r"(?:^\$ |-- |exec api |`)pavo ((?:deploy |token )?[a-z]+)((?: --[a-z-]+(?: [\w.]+)?)*)"
+    pattern = r"(?:^\$ |-- | api |`)pavo ((?:deploy |token )?[a-z]+)((?: --[a-z-]+(?: [\w.]+)?)*)"
     wanted: dict[str, set[str]] = {}
     for words, options in re.findall(pattern, text(root, name), re.M):
         wanted.setdefault(words, set()).update(re.findall(r"--[a-z-]+", options))
