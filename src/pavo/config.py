@@ -11,7 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavo.errors import ConfigurationError
 
-
 NOBODYS = "PAVO_BY_NAME_"
 """Where fields may be given by name, pydantic also reads variables of these names: PORT and HOST, which many shells and
 platforms set. This prefix, which aliases do not get, makes them names that nobody sets."""
