@@ -79,3 +79,15 @@ def test_nothing_to_back_up(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2 and "There is no" in done.stderr
+
+
+def test_pavo_up_leaves_another_targets_data_alone(tmp_path: Path) -> None:
+    (tmp_path / "deployment.json").write_text('{"target": "native"}')
+    done = subprocess.run(
+        [sys.executable, "-m", "pavo.cli.main", "up", "--data-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4 and "deployed as native" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["deployment.json"]

@@ -17,7 +17,7 @@ from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, end_orphans, remove_data
 from pavo.deploy.state import read, running
-from pavo.errors import ConfigurationError, InvalidInput, NotFound, Unavailable
+from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, Unavailable
 
 DOWN_SECONDS = 40.0
 
@@ -49,6 +49,7 @@ def up(
     """
     _check_workers(workers)
     folder = _temporary() if ephemeral and data_dir is None else (data_dir or default_data_dir()).absolute()
+    _refuse_other_target(folder)
     if detach:
         return _detach(folder, ephemeral=ephemeral)
     stack = EmbeddedStack(
@@ -75,6 +76,20 @@ def _clear(folder: Path) -> None:
     """Remove throw-away data."""
     if (folder / THROW_AWAY).exists():
         remove_data(folder)
+
+
+def _refuse_other_target(folder: Path) -> None:
+    if not (folder / "deployment.json").exists():
+        return
+    from pavo.deploy import deployment
+
+    chosen = deployment.load(Layout(folder))
+    if chosen is not None and chosen.target is not deployment.TargetName.EMBEDDED:
+        raise Conflict(
+            f"{folder} was deployed as {chosen.target}.",
+            field="--data-dir",
+            remedy="Start it with pavo deploy start, or choose another --data-dir.",
+        )
 
 
 def _temporary() -> Path:
