@@ -18,6 +18,7 @@ from pavo.deploy import helm
 from pavo.deploy.kubernetes import CHART, KubernetesOptions, WorkerVersion, changes, render, values, write
 from pavo.deploy.parts import PARTS
 from pavo.errors import ConfigurationError
+from pavo.temporal.search_attributes import TYPES
 
 KUBERNETES = ("1.29", kubernetes_validate.latest_version())
 """The oldest that the chart takes, and the newest that there are schemas of."""
@@ -29,6 +30,7 @@ CLOUD = {
     "temporal": {
         "address": "eu.api.temporal.io:7233",
         "namespace": "ns.acct",
+        "searchAttributes": True,
         "apiKey": {"secretName": "cloud", "key": "TEMPORAL_API_KEY"},
     }
 }
@@ -297,6 +299,14 @@ def test_temporal_cloud_and_certificates_reach_every_process() -> None:
         assert found["TEMPORAL_TLS_CLIENT_KEY_PATH"] == "/etc/pavo/temporal/tls.key"
         mounts = {mount["name"]: mount["mountPath"] for mount in container(workload)["volumeMounts"]}
         assert mounts["temporal-tls"] == "/etc/pavo/temporal"
+
+
+def test_search_attributes_are_carried_only_when_switched_on(root: Path) -> None:
+    assert "PAVO_SEARCH_ATTRIBUTES" not in environment(one("plain", "Deployment", "demo-pavo-api"))
+    assert environment(one("cloud", "Deployment", "demo-pavo-api"))["PAVO_SEARCH_ATTRIBUTES"] == "true"
+    page = (root / "docs" / "deployment-kubernetes.md").read_text()
+    for name, kind in TYPES.items():
+        assert f"--name {name} --type {kind}" in page
 
 
 def test_the_migration_runs_before_anything_else() -> None:

@@ -82,6 +82,10 @@ pavo.dev/worker-version: {{ . | quote }}
 - name: TEMPORAL_TASK_QUEUE
   value: {{ .Values.temporal.taskQueue | quote }}
 {{- with .Values.temporal }}
+{{- if .searchAttributes }}
+- name: PAVO_SEARCH_ATTRIBUTES
+  value: "true"
+{{- end }}
 {{- if .apiKey.secretName }}
 {{ include "pavo.secret" (dict "name" "TEMPORAL_API_KEY" "from" .apiKey "value" "temporal.apiKey.secretName") }}
 {{- end }}
