@@ -63,13 +63,13 @@ def report(error: PavoError) -> int:
     """Say what happened and what to do about it; answers the exit code."""
     shown = console(stderr=True)
     shown.print(f"[bold red]Error:[/] {error.title}. ", end="")
-    shown.print(error.detail, markup=False)
+    shown.print(error.detail, markup=False, soft_wrap=True)
     if error.field:
         shown.print("  at ", end="")
         shown.print(error.field, markup=False)
     if error.remedy:
         shown.print("  → ", end="")
-        shown.print(error.remedy, markup=False)
+        shown.print(error.remedy, markup=False, soft_wrap=True)
     return exit_code(error)
 
 

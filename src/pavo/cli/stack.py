@@ -48,8 +48,7 @@ def up(
         open_browser: open the UI.
     """
     _check_workers(workers)
-    folder = _temporary() if ephemeral and data_dir is None else (data_dir or default_data_dir()).absolute()
-    _refuse_other_target(folder)
+    folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
     if detach:
         return _detach(folder, ephemeral=ephemeral)
     stack = EmbeddedStack(
@@ -78,9 +77,10 @@ def _clear(folder: Path) -> None:
         remove_data(folder)
 
 
-def _refuse_other_target(folder: Path) -> None:
+def _of_this_target(data_dir: Path | None) -> Path:
+    folder = (data_dir or default_data_dir()).absolute()
     if not (folder / "deployment.json").exists():
-        return
+        return folder
     from pavo.deploy import deployment
 
     chosen = deployment.load(Layout(folder))
@@ -90,6 +90,7 @@ def _refuse_other_target(folder: Path) -> None:
             field="--data-dir",
             remedy="Start it with pavo deploy start, or choose another --data-dir.",
         )
+    return folder
 
 
 def _temporary() -> Path:
