@@ -121,6 +121,18 @@ def test_versions_that_are_known_bad_stop_and_unknown_ones_warn(place: Path) -> 
     assert not (place / "d").exists()
 
 
+def test_a_postgres_out_of_support_stops_and_can_be_forced(place: Path) -> None:
+    programs = place / "old" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("postgres", "initdb"):
+        (programs / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 12.4'\n")
+        (programs / name).chmod(0o755)
+    said = refused(place / "d", "--postgres", str(place / "old"), code=2)
+    assert "PostgreSQL 12: Out of support" in said and "--force-version" in said and "at --postgres-version" in said
+    forced = pavo(*START, "--postgres", str(place / "old"), "--force-version", "--dry-run", data_dir=place / "d")
+    assert "PostgreSQL 12: Out of support" in forced.stdout
+
+
 async def test_an_interrupted_start_goes_on(place: Path) -> None:
     need_temporal(NEWEST)
     data = place / "data"
