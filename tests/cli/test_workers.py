@@ -36,6 +36,8 @@ async def test_versions_are_shown_changed_and_rolled_back(parts: Parts) -> None:
     assert "current" in said and "All tasks are on the current version" in said
     said = await pavo("--rollback", "one", "-o", "json", environment=environment)
     assert json.loads(said)["current"] == "one" and json.loads(said)["left"] == {}
+    said = await pavo("--take-over", "two", "-o", "json", environment=environment)
+    assert json.loads(said)["current"] == "one"
     for part in started:
         part.end()
     assert "answers" in await pavo("--set-current", "two", environment=environment, expect=4)
