@@ -8,6 +8,7 @@ from pavo.cli.ask import confirm, layout_of
 from pavo.cli.findings import show
 from pavo.cli.output import console
 from pavo.config import Settings
+from pavo.deploy import control
 from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.compatibility import Verdict
 from pavo.deploy.layout import Layout
@@ -47,7 +48,7 @@ def upgrade(
     programs = temporal_bin and temporal_bin.absolute()
     plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
     _show(plan, backup=backup)
-    settings = _checked(layout, accept_breaking=accept_breaking)
+    settings = _checked(layout, worker_build or plan.chosen.worker_build, accept_breaking=accept_breaking)
     if not auto_approve and not confirm("Upgrade?"):
         return 1
     place = asyncio.run(do_upgrade(layout, plan, settings, _say, build=worker_build, backup=backup))
@@ -55,11 +56,19 @@ def upgrade(
     return 0
 
 
-def _checked(layout: Layout, *, accept_breaking: bool) -> Settings:
-    """The deployment's settings, when all checks of a rollout let it go on."""
+def _checked(layout: Layout, build: str, *, accept_breaking: bool) -> Settings:
+    """The deployment's settings, when all checks of a rollout let it go on.
+
+    Where old workers stay beside those of a new build, histories that it breaks end where they began: a warning. A
+    single worker's tasks are taken over as they are, so that they must replay.
+    """
     found = services.find(layout.root)
-    wanted = Wanted(WORKFLOWS, accept_breaking=accept_breaking, data_dir=layout.root)
-    checked = asyncio.run(check_rollout(found.settings, wanted))
+    settings = found.settings
+    workers = found.stack and len(control.parts_named(found.stack, "worker"))
+    if build and workers and workers > 1:
+        settings = settings.model_copy(update={"execution": settings.execution.model_copy(update={"build_id": build})})
+    wanted = Wanted(WORKFLOWS, accept_breaking=accept_breaking, data_dir=layout.root, workers=workers or 1)
+    checked = asyncio.run(check_rollout(settings, wanted))
     show([finding for finding in checked.findings if finding.status in ("warn", "fail")])
     if not checked.ok:
         raise Conflict("The checks failed.", remedy="Mend what is marked above (pavo deploy check), then upgrade.")
