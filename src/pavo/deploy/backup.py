@@ -220,6 +220,7 @@ def run_program(server: DatabaseServer, programs: Path, command: list[str]) -> N
         "PGUSER": server.user,
         "PGPASSWORD": server.password,
         "PGSSLMODE": server.sslmode,
+        **({"PGSSLROOTCERT": server.ca} if server.ca else {}),
     }
     done = subprocess.run(
         [str(programs / command[0]), *command[1:]], env=environment, capture_output=True, text=True, check=False

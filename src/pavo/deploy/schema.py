@@ -223,7 +223,8 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
         "SQL_DATABASE": database,
         "SQL_PLUGIN": PLUGIN,
         **({"SQL_TLS": "true"} if server.encrypted else {}),
-        **({"SQL_TLS_DISABLE_HOST_VERIFICATION": "true"} if server.sslmode == "require" else {}),
+        **({"SQL_TLS_DISABLE_HOST_VERIFICATION": "true"} if server.sslmode != "verify-full" else {}),
+        **({"SQL_TLS_CA_FILE": server.ca} if server.ca else {}),
     }
     done = subprocess.run(
         [str(programs.sql_tool), *command],

@@ -18,6 +18,8 @@ class DatabaseServer:
     user: str
     password: str
     sslmode: str = "prefer"
+    ca: str = ""
+    """File of the authority that signed the server's certificate (libpq's sslrootcert); empty: the system's."""
 
     @classmethod
     def of(cls, url: str) -> "DatabaseServer":
@@ -38,8 +40,9 @@ class DatabaseServer:
                 remedy="Write it as postgresql://USER:PASSWORD@HOST:PORT/postgres; the user must be allowed to create "
                 "databases, or pavo, temporal and temporal_visibility must be there and belong to it.",
             )
-        sslmode = parse_qs(parts.query).get("sslmode", ["prefer"])[0]
-        return cls(parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), sslmode)
+        query = parse_qs(parts.query)
+        sslmode, ca = query.get("sslmode", ["prefer"])[0], query.get("sslrootcert", [""])[0]
+        return cls(parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), sslmode, ca)
 
     @property
     def encrypted(self) -> bool:
@@ -49,4 +52,5 @@ class DatabaseServer:
     def url(self, database: str) -> str:
         """The URL of one of its databases."""
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        return f"postgresql://{login}@{self.host}:{self.port}/{database}?sslmode={self.sslmode}"
+        ca = f"&sslrootcert={quote(self.ca, safe='')}" if self.ca else ""
+        return f"postgresql://{login}@{self.host}:{self.port}/{database}?sslmode={self.sslmode}{ca}"

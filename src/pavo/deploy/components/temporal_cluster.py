@@ -126,6 +126,8 @@ class TemporalServer(Simple):
     def _store(self, database: str, connections: int) -> dict[str, Any]:
         server = self._database
         tls = {"enabled": True, "enableHostVerification": server.sslmode == "verify-full", "serverName": server.host}
+        if server.ca:
+            tls["caFile"] = server.ca
         return {
             "pluginName": schema.PLUGIN,
             "databaseName": database,
