@@ -154,8 +154,16 @@ class Driver:
         assert all(recorded[task] == steps for task in tasks), recorded
         for viewer in viewers:
             await asyncio.wait_for(viewer.ended(), max(5.0, deadline - time.monotonic()))
-            assert viewer.seen == timelines[viewer.task], f"a viewer of {viewer.task} saw something else"
+            assert viewer.seen == timelines[viewer.task], _difference(viewer, timelines[viewer.task])
         assert not self.wrong, self.wrong[:5]
+
+
+def _difference(viewer: "Viewer", timeline: Sequence[dict[str, Any]]) -> str:
+    """Where a viewer's events part from the record."""
+    pairs = zip(viewer.seen, timeline, strict=False)
+    wrong = [f"saw {seen}, recorded {kept}" for seen, kept in pairs if seen != kept]
+    lengths = f"{len(viewer.seen)} seen, {len(timeline)} recorded"
+    return f"a viewer of {viewer.task} saw something else: {lengths}; {wrong[:3]}"
 
 
 def check_timeline(task: str, events: Sequence[dict[str, Any]], steps: int | None) -> list[int]:
