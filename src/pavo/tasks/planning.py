@@ -120,7 +120,7 @@ class Planner:
         return _Job(Work.of(task), reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
 
     async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> Planned:
-        gathered = await self._gather(job)
+        gathered = await self._gather(job, request)
         host = await self._hosting.open(job.work, cancelled=cancelled, context=gathered)
         try:
             if job.reviewed is None:
@@ -135,16 +135,20 @@ class Planner:
         finally:
             await host.close(force=cancelled.is_set())
 
-    async def _gather(self, job: _Job) -> Sequence[Any]:
+    async def _gather(self, job: _Job, request: c.MakePlan) -> Sequence[Any]:
         if job.reviewed is not None or not self._hosting.wants_context(job.work.agent_type):
             return ()
         hits = await self._hosting.gather(job.work)
-        await self._append(job.work.id, [events.context([hit.title for hit in hits])])
+        await self._note(job.work.id, request.fence, events.context([hit.title for hit in hits]))
         return hits
 
-    async def _append(self, task_id: uuid.UUID, new: list[NewEvent]) -> None:
+    async def _note(self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent) -> None:
+        """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
+        recorded: list[Event] = []
         async with self._database.transaction() as session:
-            recorded = await timeline.append(session, task_id, new)
+            task = await _locked(session, task_id, fence)
+            if repository.is_latest(task, fence):
+                recorded = await timeline.append_once(session, task_id, event)
         self._publisher.publish(recorded)
 
     async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> Planned:
@@ -153,7 +157,7 @@ class Planner:
         if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
             failure = replace(failure, retryable=False)
         else:
-            await self._append(job.work.id, [events.retry(0, failure.cause, failures)])
+            await self._note(job.work.id, request.fence, events.retry(0, failure.cause, failures))
         return Planned(c.PlanMade(failure=failure))
 
     async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> Planned:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -59,6 +59,14 @@ async def append(
     values = {"timeline": timeline_id, "events": payload(events), "close": close}
     row = (await session.execute(_APPEND, values)).one()
     return numbered(timeline_id, row.first_seq, row.at, events, close=close)
+
+
+async def is_told(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent) -> bool:
+    """Whether the very same event stands behind the newest `stage`."""
+    mine = EventRow.timeline_id == timeline_id
+    stage = select(func.coalesce(func.max(EventRow.seq), 0)).where(mine, EventRow.type == "stage").scalar_subquery()
+    told = select(EventRow.seq).where(mine, EventRow.seq > stage, EventRow.type == event.type)
+    return (await session.scalars(told.where(EventRow.data == dict(event.data)).limit(1))).first() is not None
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:

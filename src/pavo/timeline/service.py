@@ -9,7 +9,19 @@ from pavo.timeline import repository
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.repository import BEGIN, Head, begin_values
 
-__all__ = ["BEGIN", "Event", "Head", "NewEvent", "append", "begin_values", "create", "head", "read_after", "remove"]
+__all__ = [
+    "BEGIN",
+    "Event",
+    "Head",
+    "NewEvent",
+    "append",
+    "append_once",
+    "begin_values",
+    "create",
+    "head",
+    "read_after",
+    "remove",
+]
 
 create = repository.create
 
@@ -21,6 +33,16 @@ async def append(
     if not events:
         return []
     return await repository.append(session, timeline_id, events, close=close)
+
+
+async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent) -> list[Event]:
+    """Append unless the very same event came since the task's stage was last told.
+
+    The caller holds a lock that orders those who would append it.
+    """
+    if await repository.is_told(session, timeline_id, event):
+        return []
+    return await append(session, timeline_id, [event])
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
