@@ -130,11 +130,13 @@ class Projection(c.RecordActivities):
 
     @activity.defn(name="record_failure")
     async def record_failure(self, request: c.RecordFailure) -> None:
-        """Show FAILED."""
+        """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
         failure = request.failure
         error = {"type": failure.type, "cause": failure.cause, "remedy": failure.remedy, "step": request.steps + 1}
 
         async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+            if task.stage == d.DONE:
+                return []
             await lease.raise_epoch(session, task.id)
             await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
             return [events.failed(error), events.stage(d.FAILED)]

@@ -48,8 +48,11 @@ DECLARE
     v_at timestamptz := date_trunc('microseconds', clock_timestamp());
 BEGIN
     UPDATE timelines t SET last_seq = t.last_seq + v_count, closed = t.closed OR p_close
-        WHERE t.id = p_timeline RETURNING t.last_seq INTO v_last;
+        WHERE t.id = p_timeline AND (p_close OR NOT t.closed) RETURNING t.last_seq INTO v_last;
     IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM timelines t WHERE t.id = p_timeline) THEN
+            RAISE EXCEPTION 'timeline % is closed', p_timeline USING ERRCODE = 'check_violation';
+        END IF;
         RAISE EXCEPTION 'timeline % does not exist', p_timeline USING ERRCODE = 'no_data_found';
     END IF;
     INSERT INTO events (timeline_id, seq, type, at, data)
@@ -59,4 +62,5 @@ BEGIN
 END $$
 """
 """A function in the database, so that another slice's single statement can record its own row and append the events
-that belong to it: the head's lock orders writers, and both commit or neither."""
+that belong to it: the head's lock orders writers, and both commit or neither. A closed timeline takes nothing more but
+its task's deletion: who watched it to its end has seen all of it."""
