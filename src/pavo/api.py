@@ -209,7 +209,7 @@ def serve(settings: Settings) -> None:
         limit_concurrency=4_000,
         backlog=1024,
     )
-    _Server(config).run(sockets=[_shared_socket(settings)] if settings.http.share_port else None)
+    _Server(config, app).run(sockets=[_shared_socket(settings)] if settings.http.share_port else None)
 
 
 def _shared_socket(settings: Settings) -> socket.socket:
@@ -223,9 +223,18 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and ends its streams before it waits for what is in flight."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             announce_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        parts: bootstrap.ApiParts = self._app.state.parts
+        parts.follower.dismiss()
+        await super().shutdown(sockets)

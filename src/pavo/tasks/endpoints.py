@@ -1,15 +1,14 @@
 """HTTP of tasks: parse, call one service method, return."""
 
 import uuid
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
-from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from pavo.accounts.security import Caller, StreamCaller
 from pavo.errors import InvalidInput
+from pavo.tasks.event_stream import EventStream
 from pavo.tasks.presenters import document_out, feedback_out, task_out
 from pavo.tasks.schemas import (
     AcceptIn,
@@ -30,7 +29,6 @@ from pavo.tasks.schemas import (
 from pavo.tasks.services import services_of
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"])
-KEEP_ALIVE_SECONDS = 10
 MAX_SEQ = 2**62
 
 
@@ -171,7 +169,7 @@ async def list_events(
     return EventPage(items=items, last_seq=head.last_seq, closed=head.closed)
 
 
-@router.get("/{task_id}/stream", response_class=EventSourceResponse)
+@router.get("/{task_id}/stream", response_class=EventStream)
 async def stream_task(
     request: Request,
     who: StreamCaller,
@@ -184,20 +182,7 @@ async def stream_task(
     found = await services_of(request).watching.stream(who, task_id, position)
     if found is None:
         return Response(status_code=204)
-    return EventSourceResponse(
-        _sse(found),
-        ping=KEEP_ALIVE_SECONDS,
-        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive"),
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        sep="\n",
-    )
-
-
-async def _sse(found: AsyncIterator[list[tuple[int, bytes]]]) -> AsyncIterator[bytes]:
-    # An early comment, so that a viewer of a quiet task knows at once that it is connected.
-    yield b": connected\n\n"
-    async for events in found:
-        yield b"".join(b"id: %d\ndata: %s\n\n" % event for event in events)
+    return EventStream(found)
 
 
 def _position(after: int | None, last_event_id: str | None) -> int:

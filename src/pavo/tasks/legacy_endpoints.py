@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sse_starlette import EventSourceResponse
 
 from pavo.accounts.domain import Identity
 from pavo.accounts.security import Caller, maybe_identity
 from pavo.errors import BadRequest, InvalidInput, NotAuthenticated, WrongStage
 from pavo.tasks import domain as d
 from pavo.tasks.endpoints import stream_task
+from pavo.tasks.event_stream import EventStream
 from pavo.tasks.presenters import stage_status
 from pavo.tasks.schemas import MAX_FEEDBACK, MAX_TITLE, FilledText, TaskCreate, Text
 from pavo.tasks.services import services_of
@@ -170,4 +170,4 @@ async def agent_status(request: Request, who: Caller, task_id: uuid.UUID | None 
     return {"task_id": str(task_id), "stage": view.task.stage, "stage_status": stage_status(view)}
 
 
-router.add_api_route("/tasks/{task_id}/stream", stream_task, methods=["GET"], response_class=EventSourceResponse)
+router.add_api_route("/tasks/{task_id}/stream", stream_task, methods=["GET"], response_class=EventStream)

@@ -1,7 +1,7 @@
 """Use cases of watching: read a timeline, follow it live."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pavo.accounts.domain import Identity
 from pavo.errors import NotFound
@@ -33,7 +33,7 @@ class WatchService:
 
     async def stream(
         self, who: Identity | None, task_id: uuid.UUID, after: int
-    ) -> AsyncIterator[list[tuple[int, bytes]]] | None:
+    ) -> AsyncGenerator[list[tuple[int, bytes]]] | None:
         """Follow the task; None when nothing will come behind `after` (done and all seen, or deleted).
 
         Args:

@@ -1,21 +1,24 @@
 """Following timelines: PostgreSQL after a number, then live, each event exactly once and in order.
 
-One Redis subscription connection serves all viewers of a process. Redis is a hint only: a gap in the numbers, a lost
-connection or silence makes the viewer read PostgreSQL.
+One Redis subscription connection serves all viewers of a process. Redis is a hint only: a gap in the numbers makes a
+viewer read PostgreSQL, and what Redis lost, was late with or cannot tell (that a timeline is closed) is read once for
+all viewers of a timeline.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Unavailable
 from pavo.kit.clock import now
@@ -35,6 +38,8 @@ POLL_SECONDS = 1.0
 """How often PostgreSQL is asked beside a healthy Redis: it catches what died between commit and publish."""
 POLL_SECONDS_AWAY = 0.2
 """The same while Redis is away."""
+QUIET_SECONDS = 9.0
+"""After so long without an event a viewer is told, within another second, that there is none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,14 +51,23 @@ class Viewer:
     """The newest number that was handed out."""
     queue: deque[tuple[int, bytes]] = field(default_factory=deque[tuple[int, bytes]])
     behind: bool = True
-    """Whether PostgreSQL must be read before the queue is of use."""
+    """Whether it must read PostgreSQL by itself before the queue is of use."""
     closed: bool = False
     """Whether the head says that nothing will follow."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     since: datetime = field(default_factory=now)
+    told: float = field(default_factory=time.monotonic)
+    """When it last handed something out, on the monotonic clock."""
+    quiet: bool = False
+    """Whether that was long ago."""
+
+    @property
+    def newest(self) -> int:
+        """The newest number that it has, handed out or not."""
+        return max(self.last, self.queue[-1][0]) if self.queue else self.last
 
     def offer(self, seq: int, data: bytes) -> None:
-        """Take a live event from Redis."""
+        """Take a live event."""
         if seq <= self.last:
             return
         if len(self.queue) >= MAX_QUEUED:
@@ -79,10 +93,14 @@ class Viewer:
         """Take the head's position from PostgreSQL; None means that the timeline is gone."""
         if head is None or head.closed:
             self.closed = True
-        if head is not None and head.last_seq > self.last:
+        if head is not None and head.last_seq > self.newest:
             self.behind = True
         if self.closed or self.behind:
             self.wake.set()
+
+    def has_more(self) -> bool:
+        """Whether there is something to hand out, or to look for, without waiting."""
+        return self.behind or bool(self.queue)
 
 
 class Follower:
@@ -95,7 +113,9 @@ class Follower:
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
         self._subscribed: dict[uuid.UUID, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._beside: set[asyncio.Task[None]] = set()
         self._connected = False
+        self._ending = False
 
     @property
     def viewers(self) -> int:
@@ -107,18 +127,26 @@ class Follower:
         self._tasks = [
             asyncio.create_task(self._listen(), name="timeline-listen"),
             asyncio.create_task(self._poll(), name="timeline-poll"),
+            asyncio.create_task(self._notice_quiet(), name="timeline-quiet"),
         ]
 
+    def dismiss(self) -> None:
+        """End every stream, also those to come: this process ends, and its viewers go on elsewhere."""
+        self._ending = True
+        for viewer in self._all():
+            viewer.wake.set()
+
     async def close(self) -> None:
-        """End listening; viewers are woken and end."""
-        await end(*self._tasks)
+        """End listening."""
+        self.dismiss()
+        await end(*self._tasks, *self._beside)
         with contextlib.suppress(*REDIS_AWAY):
             await self._pubsub.aclose()
 
-    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncIterator[list[tuple[int, bytes]]]:
+    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
         """Yield (seq, JSON) of every event behind `after`, each once, in order; ends when the timeline is closed.
 
-        What is there at once comes as one list.
+        What is there at once comes as one list; an empty one says that there was no event for a while.
 
         PostgreSQL being away delays events, it does not end the stream.
         """
@@ -127,15 +155,17 @@ class Follower:
         self._viewers.setdefault(timeline_id, set()).add(viewer)
         try:
             await self._subscribe(timeline_id)
-            while True:
-                while viewer.behind:
-                    if page := await self._read(viewer):
-                        yield page
-                        _count(viewer, page)
-                if live := viewer.take():
-                    yield live
-                    _count(viewer, live)
-                if viewer.behind:
+            while not self._ending:
+                found = await self._read(viewer) if viewer.behind else viewer.take()
+                if found:
+                    yield found
+                    _count(viewer, found)
+                    viewer.told = time.monotonic()
+                elif viewer.quiet:
+                    yield []
+                    viewer.told = time.monotonic()
+                viewer.quiet = False
+                if viewer.has_more():
                     continue
                 if viewer.closed:
                     return
@@ -143,7 +173,7 @@ class Follower:
                 viewer.wake.clear()
         finally:
             metrics.VIEWERS.add(by=-1)
-            await self._leave(viewer)
+            self._leave(viewer)
 
     async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
         """What PostgreSQL has behind the viewer's last event, one page."""
@@ -176,15 +206,29 @@ class Follower:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(confirmed.wait(), 1.0)
 
-    async def _leave(self, viewer: Viewer) -> None:
+    def _leave(self, viewer: Viewer) -> None:
         group = self._viewers[viewer.timeline_id]
         group.discard(viewer)
-        if group:
-            return
-        del self._viewers[viewer.timeline_id]
-        self._subscribed.pop(viewer.timeline_id, None)
-        with contextlib.suppress(*REDIS_AWAY):
-            await self._pubsub.unsubscribe(channel(viewer.timeline_id))
+        if not group:
+            del self._viewers[viewer.timeline_id]
+            self._subscribed.pop(viewer.timeline_id, None)
+            # Beside, for a viewer that was cancelled cannot wait any more.
+            self._do_beside(self._unsubscribe(viewer.timeline_id))
+
+    async def _unsubscribe(self, timeline_id: uuid.UUID) -> None:
+        if timeline_id not in self._viewers:  # nobody has come back meanwhile
+            with contextlib.suppress(*REDIS_AWAY):
+                await self._pubsub.unsubscribe(channel(timeline_id))
+
+    def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def _all(self) -> list[Viewer]:
+        return [viewer for group in self._viewers.values() for viewer in group]
+
+    # What Redis tells
 
     async def _listen(self) -> None:
         pause = 0.05
@@ -193,7 +237,7 @@ class Follower:
                 # This channel also keeps the connection open while nobody watches.
                 await self._pubsub.subscribe(CLOSED_CHANNEL)
                 self._connected, pause = True, 0.05
-                self._are_behind(viewer for group in self._viewers.values() for viewer in group)
+                self._do_beside(self._look(list(self._viewers)))
                 messages = cast("AsyncIterator[dict[str, Any]]", self._pubsub.listen())
                 async for message in messages:
                     self._take(message)
@@ -208,8 +252,8 @@ class Follower:
         name = message["channel"]
         text = name.decode() if isinstance(name, bytes) else str(name)
         if text == CLOSED_CHANNEL:
-            if message["type"] == "message":
-                self._are_behind(self._viewers.get(uuid.UUID(message["data"].decode()), ()))
+            if message["type"] == "message" and (closed := uuid.UUID(message["data"].decode())) in self._viewers:
+                self._do_beside(self._look([closed]))
             return
         timeline_id = uuid.UUID(text[4:])
         if message["type"] == "subscribe":
@@ -217,35 +261,51 @@ class Follower:
             if confirmed is not None:
                 confirmed.set()
         elif message["type"] == "message":
-            self._fan_out(timeline_id, message["data"])
+            data: bytes = message["data"]
+            self._fan_out(timeline_id, [(orjson.loads(data)["seq"], data)])
 
-    def _fan_out(self, timeline_id: uuid.UUID, data: bytes) -> None:
-        seq = orjson.loads(data)["seq"]
+    def _fan_out(self, timeline_id: uuid.UUID, found: Sequence[tuple[int, bytes]]) -> None:
         for viewer in self._viewers.get(timeline_id, ()):
-            viewer.offer(seq, data)
+            for seq, data in found:
+                viewer.offer(seq, data)
 
-    @staticmethod
-    def _are_behind(group: Iterable[Viewer]) -> None:
-        """Make viewers read PostgreSQL, which also tells them whether the timeline is closed."""
-        for viewer in group:
-            viewer.behind = True
-            viewer.wake.set()
+    # What PostgreSQL tells
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS if self._connected else POLL_SECONDS_AWAY)
-            watched = list(self._viewers)
-            if not watched:
-                continue
-            try:
-                async with self._database.reading() as session:
-                    heads = await repository.heads(session, watched)
-            except Unavailable as error:
-                logger.warning("Cannot poll timelines: %s", error)
-                continue
-            for timeline_id in watched:
-                for viewer in self._viewers.get(timeline_id, ()):
-                    viewer.learn(heads.get(timeline_id))
+            if self._viewers:
+                await self._look(list(self._viewers))
+
+    async def _look(self, timeline_ids: Sequence[uuid.UUID]) -> None:
+        """See where timelines stand, and hand out what viewers lack: one read of events for all of a timeline."""
+        try:
+            async with self._database.reading() as session:
+                heads = await repository.heads(session, timeline_ids)
+                for timeline_id in timeline_ids:
+                    head = heads.get(timeline_id)
+                    await self._catch_up(session, timeline_id, head)
+                    for viewer in self._viewers.get(timeline_id, ()):
+                        viewer.learn(head)
+        except Unavailable as error:
+            logger.warning("Cannot look at timelines: %s", error)
+
+    async def _catch_up(self, session: AsyncSession, timeline_id: uuid.UUID, head: repository.Head | None) -> None:
+        group = self._viewers.get(timeline_id, ())
+        lacking = [viewer.newest for viewer in group if head and not viewer.behind and viewer.newest < head.last_seq]
+        if lacking:
+            # Who is more than a page behind reads by itself.
+            events = await repository.read_after(session, timeline_id, max(min(lacking), max(lacking) - PAGE), PAGE)
+            self._fan_out(timeline_id, [(event.seq, event.as_json()) for event in events])
+
+    async def _notice_quiet(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            since = time.monotonic() - QUIET_SECONDS
+            for viewer in self._all():
+                if viewer.told <= since:
+                    viewer.quiet = True
+                    viewer.wake.set()
 
 
 _AT = b'"at":"'

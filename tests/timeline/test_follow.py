@@ -1,0 +1,216 @@
+"""Following: each event once and in order, whatever Redis loses, repeats or is late with, and what that costs."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from pavo.config import Settings
+from pavo.kit.sql import Database
+from pavo.timeline import follow, repository, service
+from pavo.timeline.domain import Event, NewEvent
+from pavo.timeline.follow import Follower
+from pavo.timeline.publish import CLOSED_CHANNEL, channel
+from tests.driving import until
+
+Append = Callable[..., Awaitable[list[Event]]]
+
+
+@pytest_asyncio.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    client = Redis.from_url(settings.redis.url)
+    yield client
+    await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def follower(database: Database, redis: Redis) -> AsyncIterator[Follower]:
+    found = Follower(database, redis)
+    await found.start()
+    yield found
+    await found.close()
+
+
+@pytest_asyncio.fixture
+async def timeline_id(database: Database) -> uuid.UUID:
+    found = uuid.uuid4()
+    async with database.transaction() as session:
+        await session.execute(text("INSERT INTO timelines (id) VALUES (:id)"), {"id": found})
+    return found
+
+
+@pytest.fixture
+def append(database: Database, timeline_id: uuid.UUID) -> Append:
+    async def act(count: int = 1, *, close: bool = False) -> list[Event]:
+        async with database.transaction() as session:
+            new = [NewEvent("note", {"n": n}) for n in range(count)]
+            return await service.append(session, timeline_id, new, close=close)
+
+    return act
+
+
+async def publish(redis: Redis, events: Sequence[Event]) -> None:
+    for event in events:
+        await redis.publish(channel(event.timeline_id), event.as_json())
+        if event.closes:
+            await redis.publish(CLOSED_CHANNEL, str(event.timeline_id))
+
+
+class Watch:
+    """A viewer and what it saw; `quiet` counts how often it was told that nothing happens."""
+
+    def __init__(self, follower: Follower, timeline_id: uuid.UUID, after: int = 0) -> None:
+        self.seen: list[int] = []
+        self.quiet = 0
+        self.task = asyncio.create_task(self._run(follower, timeline_id, after))
+
+    async def _run(self, follower: Follower, timeline_id: uuid.UUID, after: int) -> None:
+        async with aclosing(follower.follow(timeline_id, after)) as found:
+            async for events in found:
+                self.seen += [seq for seq, _ in events]
+                self.quiet += not events
+
+    async def reaches(self, seq: int) -> None:
+        async def there() -> bool:
+            return bool(self.seen) and self.seen[-1] >= seq
+
+        await until(there, what=f"event {seq}")
+
+
+async def test_what_redis_lost_is_read_once_for_all_viewers(
+    follower: Follower, timeline_id: uuid.UUID, append: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append(3)
+    watching = [Watch(follower, timeline_id) for _ in range(50)]
+    await asyncio.gather(*(watch.reaches(3) for watch in watching))
+    reads = 0
+    read_after = repository.read_after
+
+    async def counted(*arguments: Any) -> list[Event]:
+        nonlocal reads
+        reads += 1
+        return await read_after(*arguments)
+
+    monkeypatch.setattr(repository, "read_after", counted)
+    await append(2)
+    await append(close=True)
+    await asyncio.wait_for(asyncio.gather(*(watch.task for watch in watching)), 10)
+    assert all(watch.seen == [1, 2, 3, 4, 5, 6] for watch in watching)
+    assert 1 <= reads <= 3
+
+
+async def test_a_viewer_that_is_pages_behind_reads_by_itself(
+    follower: Follower, timeline_id: uuid.UUID, append: Append
+) -> None:
+    await append()
+    watch, late = Watch(follower, timeline_id), Watch(follower, timeline_id)
+    await asyncio.gather(watch.reaches(1), late.reaches(1))
+    await append(follow.PAGE * 2 + 7)
+    await append(close=True)
+    await asyncio.wait_for(asyncio.gather(watch.task, late.task), 10)
+    assert watch.seen == late.seen == list(range(1, follow.PAGE * 2 + 10))
+
+
+async def test_a_quiet_viewer_is_told_and_goes_on(
+    follower: Follower, redis: Redis, timeline_id: uuid.UUID, append: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.0)
+    await append()
+    watch = Watch(follower, timeline_id)
+
+    async def told() -> bool:
+        return watch.quiet >= 2
+
+    await until(told, what="two signs of life")
+    await publish(redis, await append(close=True))
+    await asyncio.wait_for(watch.task, 10)
+    assert watch.seen == [1, 2]
+
+
+async def test_a_process_that_ends_ends_its_streams(follower: Follower, timeline_id: uuid.UUID, append: Append) -> None:
+    await append()
+    watch = Watch(follower, timeline_id)
+    await watch.reaches(1)
+    follower.dismiss()
+    await asyncio.wait_for(watch.task, 5)
+    assert [events async for events in follower.follow(timeline_id, 0)] == []
+    assert follower.viewers == 0
+
+
+async def test_a_viewer_that_is_cancelled_leaves_no_subscription(
+    follower: Follower, redis: Redis, timeline_id: uuid.UUID, append: Append
+) -> None:
+    await append()
+    name = channel(timeline_id)
+
+    async def subscribers() -> int:
+        found: Any = await redis.pubsub_numsub(name)  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+        return found[0][1]
+
+    for _ in range(3):  # leaving and coming back at once keeps the stream alive
+        watch = Watch(follower, timeline_id)
+        await watch.reaches(1)
+        assert await subscribers() == 1
+        watch.task.cancel()
+        await asyncio.gather(watch.task, return_exceptions=True)
+    watch = Watch(follower, timeline_id)
+    await watch.reaches(1)
+    await publish(redis, await append(close=True))
+    await asyncio.wait_for(watch.task, 10)
+
+    async def none() -> bool:
+        return await subscribers() == 0
+
+    await until(none, what="the end of the subscription")
+
+
+class UnreliableRedis:
+    """Publishes, loses, holds back, repeats and reorders events, by a seeded random generator."""
+
+    def __init__(self, redis: Redis, rng: random.Random) -> None:
+        self._redis, self._rng = redis, rng
+        self._held: list[Event] = []
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        fate = self._rng.random()
+        if fate < 0.6:
+            await publish(self._redis, events)
+        elif fate < 0.8:
+            self._held += events
+        if self._held and self._rng.random() < 0.3:
+            self._rng.shuffle(self._held)
+            await publish(self._redis, self._held * self._rng.randint(1, 2))
+            self._held = []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_redis_does_each_event_is_seen_once_in_order(
+    follower: Follower, redis: Redis, timeline_id: uuid.UUID, append: Append, seed: int
+) -> None:
+    rng = random.Random(seed)
+    unreliable = UnreliableRedis(redis, rng)
+    watching = {0: Watch(follower, timeline_id)}
+    total = 0
+    for _ in range(120):
+        new = await append(rng.randint(1, 3))
+        total = new[-1].seq
+        await unreliable.publish(new)
+        if rng.random() < 0.1:
+            after = rng.randint(0, total)
+            if after not in watching:
+                watching[after] = Watch(follower, timeline_id, after)
+        if rng.random() < 0.05:
+            watching[rng.choice(list(watching))].task.cancel()
+    last = (await append(close=True))[-1].seq
+    tasks = [watch.task for watch in watching.values()]
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    for (after, watch), outcome in zip(watching.items(), outcomes, strict=True):
+        ends = after + len(watch.seen) if isinstance(outcome, asyncio.CancelledError) else last
+        assert watch.seen == list(range(after + 1, ends + 1)), (after, outcome)
