@@ -22,7 +22,6 @@ from temporalio.client import (
 )
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
 from pavo import __version__, bootstrap
@@ -40,6 +39,7 @@ from pavo.tasks.handover import hand_over
 from pavo.tasks.reconcile_workflow import ReconcileTasks
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.activities import implementations
+from pavo.temporal.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def warm_up() -> None:
 
     async def prepare() -> None:
         for workflow in WORKFLOWS:
-            SandboxedWorkflowRunner().prepare_workflow(_Definition.must_from_class(workflow))
+            Sandbox().prepare_workflow(_Definition.must_from_class(workflow))
 
     asyncio.run(prepare())
     AgentRegistry.load().cards()
@@ -118,6 +118,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
         # The default is a hash of every loaded module: half a second at each start.
         build_id=None if version else f"pavo-{__version__}",
         workflows=WORKFLOWS,
+        workflow_runner=Sandbox(),
         activities=[
             *implementations(parts.agent_work),
             *implementations(parts.projection),

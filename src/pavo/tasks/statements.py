@@ -66,7 +66,7 @@ WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING'
   AND d.kind = 'PLAN' AND d.status = 'ACCEPTED'
 """
 
-_OPEN: Final = """
+_EXECUTING: Final = """
 WITH task AS (
     SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
@@ -74,23 +74,24 @@ WITH task AS (
 ), plan AS (
     SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
     WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
-), leased AS (
+)
+"""
+"""The task that is executing in this generation, and its accepted plan; begins a statement."""
+
+_OPEN: Final = (
+    _EXECUTING
+    + """, leased AS (
     UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
     WHERE e.task_id = t.id AND NOT e.stop_hint AND (e.holder IS NULL OR e.holder = %(holder)s)
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 """
+)
 
-_TAKE_OVER: Final = """
-WITH task AS (
-    SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
-    WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
-    FOR SHARE
-), plan AS (
-    SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
-    WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
-), held AS (
+_TAKE_OVER: Final = (
+    _EXECUTING
+    + """, held AS (
     SELECT e.* FROM executions e, task t, plan p WHERE e.task_id = t.id AND e.holder <> %(holder)s FOR UPDATE OF e
 ), leased AS (
     UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, deaths = h.deaths + 1, stop_hint = false
@@ -101,6 +102,7 @@ SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL t
     t.id, jsonb_build_array(jsonb_build_object('type', 'recovered', 'step', l.step, 'cause', %(cause)s::text))
 ) a
 """
+)
 
 _CLOSE: Final = """
 WITH closed AS (

@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from pavo.deploy.findings import Finding
+from pavo.temporal.sandbox import Sandbox
 
 NAME = "open histories"
 FETCHED_AHEAD = 8
@@ -55,6 +56,7 @@ async def replay_open(client: Client, task_queue: str, workflows: Sequence[type]
     by_run = {each.run_id: each for each in found}
     replayer = Replayer(
         workflows=workflows,
+        workflow_runner=Sandbox(),
         data_converter=client.data_converter,
         namespace=client.namespace,
         runtime=Runtime(telemetry=TelemetryConfig(logging=None)),  # what breaks is said once, by us
