@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import signal
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.faults.stack import Stack, until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
 ROUNDS = 8
 DUPLICATED = 200
+Check = Callable[[], Awaitable[None]]
 
 
 def ok_or_conflict(answers: list, *, some_ok: bool = True) -> None:
@@ -177,31 +179,129 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         assert not driver.wrong, driver.wrong
 
 
-@pytest.mark.parametrize("command", ["start", "accept", "stop"])
+class Answered:
+    """One command each, up to its 2xx answer, and what must hold however soon everything dies after it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._steps = 20
+
+    async def _new(self, *, steps: int = 20, auto_accept: bool = True) -> str:
+        self._steps = steps
+        return await self._driver.create(steps, 0.02, auto_accept=auto_accept)
+
+    async def _reviewable(self) -> tuple[str, str]:
+        task = await self._new(auto_accept=False)
+        await self._driver.start(task)
+        return task, (await self._driver.stage(task, "WAIT_RFC"))["plan"]["document_id"]
+
+    async def _running(self) -> str:
+        task = await self._new(steps=2000)
+        await self._driver.start(task)
+        await self._driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        return task
+
+    async def create(self) -> Check:
+        task = await self._new()
+
+        async def holds() -> None:
+            assert (await self._driver.get(task))["stage"] == "INIT"
+            await self._driver.start(task)
+            await self._driver.verify([task], self._steps)
+
+        return holds
+
+    async def start(self) -> Check:
+        task = await self._new()
+        await self._driver.start(task)
+        return lambda: self._driver.verify([task], self._steps)
+
+    async def accept(self) -> Check:
+        task, _ = await self._reviewable()
+        await self._driver.accept(task)
+        return lambda: self._driver.verify([task], self._steps)
+
+    async def feedback(self) -> Check:
+        task, plan = await self._reviewable()
+        path = f"/api/tasks/{task}/documents/{plan}"
+        await self._driver.ok("POST", f"{path}/feedback", json={"body": "Mind the gap", "step": 2})
+
+        async def holds() -> None:
+            kept = (await self._driver.ok("GET", path))["feedback"]
+            assert [item["body"] for item in kept] == ["Mind the gap"]
+            view = await self._driver.get(task)
+            refused = await self._driver.call(
+                "POST", f"/api/tasks/{task}/plan/accept", json={"hash": view["plan"]["hash"]}
+            )
+            assert refused.status_code == 409, refused.text
+
+        return holds
+
+    async def done_reviewing(self) -> Check:
+        task, plan = await self._reviewable()
+        await self._driver.ok("POST", f"/api/tasks/{task}/documents/{plan}/feedback", json={"body": "More"})
+        await self._driver.ok("POST", f"/api/tasks/{task}/plan/done-reviewing")
+
+        async def holds() -> None:
+            revised = lambda view: view["stage"] == "WAIT_RFC" and view["plan"]["version"] == 2  # noqa: E731
+            await self._driver.wait(task, revised, "version 2")
+            await self._driver.accept(task)
+            await self._driver.stage(task, "DONE")
+            check_timeline(task, await self._driver.events(task), None)
+
+        return holds
+
+    async def stop(self) -> Check:
+        task = await self._running()
+        answer = await self._driver.stop(task)
+        assert answer.status_code in (200, 202), answer.text
+
+        async def holds() -> None:
+            view = await self._driver.stage(task, "STOPPED")
+            check_timeline(task, await self._driver.events(task), view["steps"])
+
+        return holds
+
+    async def resume(self) -> Check:
+        task = await self._running()
+        await self._driver.stop(task)
+        stopped = (await self._driver.stage(task, "STOPPED"))["steps"]
+        await self._driver.resume(task)
+
+        async def holds() -> None:
+            view = await self._driver.wait(task, lambda view: view["steps"] > stopped + 3, "steps after the resume")
+            assert view["stage"] == "EXECUTING"
+            await self._driver.stop(task)
+            view = await self._driver.stage(task, "STOPPED")
+            check_timeline(task, await self._driver.events(task), view["steps"])
+
+        return holds
+
+    async def delete(self) -> Check:
+        task = await self._running()
+        await self._driver.ok("DELETE", f"/api/tasks/{task}")
+
+        async def holds() -> None:
+            assert (await self._driver.call("GET", f"/api/tasks/{task}")).status_code == 404
+            assert (await self._driver.call("GET", f"/api/tasks/{task}/stream")).status_code == 204
+
+        return holds
+
+
+COMMANDS = ("create", "start", "accept", "feedback", "done_reviewing", "stop", "resume", "delete")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 async def test_everything_dies_right_after_the_answer(stack: Stack, command: str) -> None:
     async with Driver(stack) as driver:
-        steps = 2000 if command == "stop" else 20
-        task = await driver.create(steps, 0.02, auto_accept=command != "accept")
-        if command == "start":
-            await driver.start(task)
-        elif command == "accept":
-            await driver.start(task)
-            await driver.accept(task)
-        else:
-            await driver.start(task)
-            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
-            answer = await driver.stop(task)
-            assert answer.status_code in (200, 202), answer.text
+        holds: Check = await getattr(Answered(driver), command)()
         names = [name for name, part in stack.parts.items() if part.wanted]
         for name in names:
             stack.parts[name].send(signal.SIGKILL)
         await asyncio.gather(*(stack.parts[name].process.wait() for name in names))
         await stack.ready()
-        if command == "stop":
-            view = await driver.stage(task, "STOPPED")
-            check_timeline(task, await driver.events(task), view["steps"])
-        else:
-            await driver.verify([task], steps)
+        await holds()
+        assert not driver.wrong, driver.wrong
 
 
 async def test_one_task_started_by_everybody_at_once(stack: Stack) -> None:
