@@ -152,7 +152,7 @@ def _schema_changes(layout: Layout, chosen: Deployment) -> list[str]:
     changes: list[str] = []
     for found in schema.inspect(DatabaseServer.of(chosen.postgres)).values():
         schema.refuse(found, chosen.temporal_version)
-        if found.condition is not schema.Condition.THERE:
+        if schema.needs_work(found, chosen.temporal_version):
             changes.append(f"database {found.database} ({found.condition}): schema {wanted.get(found.database)}")
     return changes
 
