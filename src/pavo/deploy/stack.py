@@ -164,6 +164,7 @@ class EmbeddedStack(LocalStack):
         ephemeral: throw-away data: quicker, and not safe against power loss.
         parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
         port: of the API; 0 for any.
+        ports: asked for those of all parts once the data directory is ours; without, any free ones.
         spare_worker: let one more process wait to replace a worker that dies.
         extra, on_ready, on_start: as for every stack.
     """
@@ -176,6 +177,7 @@ class EmbeddedStack(LocalStack):
         parts: Sequence[str] | None = None,
         workers: int = 1,
         port: int = 0,
+        ports: Callable[[], Ports] | None = None,
         allow_file_origin: bool = False,
         spare_worker: bool = False,
         extra: Mapping[str, Mapping[str, str]] | None = None,
@@ -187,7 +189,7 @@ class EmbeddedStack(LocalStack):
         )
         super().__init__(
             data_dir,
-            lambda layout: embedded(layout, options, Ports.choose(options.port)),
+            lambda layout: embedded(layout, options, ports() if ports else Ports.choose(options.port)),
             parts=parts,
             extra=extra,
             on_ready=on_ready,

@@ -1,6 +1,8 @@
 """Temporal's development server with an SQLite file: the embedded target's."""
 
+import re
 import signal
+import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +37,18 @@ DYNAMIC_CONFIG = {
 """Temporal's defaults delay every workflow task by 50 ms and timers by up to a second. Its quotas protect a shared
 cluster, and here is one tenant on its own machine; a stopped task is resumed under the same workflow id as soon as a
 person likes; connections would be cut every five minutes, which costs every client a reconnect."""
+
+
+def dev_server_versions() -> tuple[str, str]:
+    """Of Temporal's server and of its UI, as its command says; empty when it does not.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
+    command = [str(temporal_server()), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout
+    found = re.search(r"Server ([\d.]+), UI ([\d.]+)", said)
+    return (found.group(1), found.group(2)) if found else ("", "")
 
 
 class DevServer(Simple):

@@ -92,23 +92,10 @@ class PostgresServer(Simple):
 
     def prepare(self) -> None:
         """Make the cluster at the first start."""
-        self._refuse_other_major()
+        refuse_other_major(self.data, self._programs.major)
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         clear_stale_pid(self.data)
-
-    def _refuse_other_major(self) -> None:
-        try:
-            found = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            return
-        if found != str(self._programs.major):
-            raise ConfigurationError(
-                f"{self.data} was written by PostgreSQL {found}; this one is {self._programs.major}.",
-                field="--postgres",
-                remedy="Start with the same major (--postgres-bin), take a backup there (pavo deploy backup), and "
-                "restore it into a stack with the new one (pavo deploy restore).",
-            )
 
     def _make_cluster(self) -> None:
         own(self.data.parent, self._runner)
@@ -193,6 +180,25 @@ class PostgresServer(Simple):
                 if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         self._settled(self.url("pavo"))
+
+
+def refuse_other_major(data: Path, major: int) -> None:
+    """Refuse data that another major wrote.
+
+    Raises:
+        ConfigurationError: with the way to move them.
+    """
+    try:
+        found = (data / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        return
+    if found != str(major):
+        raise ConfigurationError(
+            f"{data} was written by PostgreSQL {found}; this one is {major}.",
+            field="--postgres",
+            remedy="Start with the same major (--postgres), take a backup there (pavo deploy backup), and "
+            "restore it into a stack with the new one (pavo deploy restore).",
+        )
 
 
 def postgres_place(layout: Layout, runner: Runner) -> Path:
