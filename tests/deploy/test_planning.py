@@ -10,7 +10,8 @@ import pytest
 from pavo.deploy import deployment
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
-from pavo.deploy.planning import Plan, plan_embedded, plan_native
+from pavo.deploy.lock import take_lock
+from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
 from pavo.deploy.ports import free_port
 from pavo.errors import ConfigurationError, Conflict, PavoError
 from tests.deploy.native.stack import pavo
@@ -59,6 +60,18 @@ def test_ports_are_kept_save_those_that_are_taken(tmp_path: Path, taken: int) ->
     assert again.pop("redis") != taken and again == {k: v for k, v in first.ports.items() if k != "redis"}
     moved = plan(tmp_path, port=taken)
     assert moved.chosen.ports["api"] != taken and any(f"port {taken} is taken" in line for line in moved.changes)
+
+
+def test_a_plan_that_was_overtaken_is_not_settled(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    early, late = plan(tmp_path), plan(tmp_path, workers=5)
+    settle(layout, late)
+    with pytest.raises(Conflict, match="changed since"):
+        settle(layout, early)
+    with take_lock(layout), pytest.raises(Conflict, match="runs on"):
+        settle(layout, plan(tmp_path))
+    kept = deployment.load(layout)
+    assert kept is not None and kept.workers == 5
 
 
 def test_another_port_of_the_api_is_taken_at_the_next_native_start(tmp_path: Path) -> None:

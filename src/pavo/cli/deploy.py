@@ -15,7 +15,7 @@ from pavo.deploy.compatibility import Verdict, matrix
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.native import native
-from pavo.deploy.planning import Plan, plan_embedded, plan_native
+from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
 from pavo.deploy.ports import refuse_taken, replace_taken
 from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
 from pavo.deploy.state import StackState, read, running
@@ -94,7 +94,7 @@ def make_directory(layout: Layout) -> None:
 
 def _start_here(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
     make_directory(layout)
-    deployment.save(layout, plan.chosen)
+    settle(layout, plan)
     if in_foreground:
         return serve_here(layout)
     arguments = ["deploy", "serve", "--data-dir", str(layout.root)]

@@ -5,7 +5,9 @@ Clients of the stores are imported where they are used: it takes a second, in wh
 
 import importlib.metadata
 
+from pavo.deploy import restoring
 from pavo.deploy.components.base import Options, at
+from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.components.dev_server import DevServer
 from pavo.deploy.components.own import OwnProcess
 from pavo.deploy.components.postgres import PostgresServer, Programs
@@ -26,6 +28,7 @@ def wheel_postgres() -> Programs:
 def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
     """Launches, probes and addresses of one embedded stack."""
     secrets = load_secrets(layout)
+    restoring.finish_files(layout)  # Temporal does not wait for PostgreSQL here
     postgres = PostgresServer(
         layout,
         unprivileged(),
@@ -35,6 +38,7 @@ def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
         ephemeral=options.ephemeral,
         databases=("pavo",),
         settled=migrate,
+        answered=lambda: restoring.finish(layout, DatabaseServer.of(postgres.url("postgres"))),
     )
     redis = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=options.ephemeral)
     temporal = DevServer(layout, port=ports.temporal, ui_port=ports.temporal_ui, ephemeral=options.ephemeral)

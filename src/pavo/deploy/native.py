@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pavo.deploy import deployment as deployments
-from pavo.deploy import schema
+from pavo.deploy import restoring, schema
 from pavo.deploy.compatibility import matrix
 from pavo.deploy.components.base import Component, Options, at
 from pavo.deploy.components.database import DatabaseServer
@@ -119,7 +119,7 @@ def native(layout: Layout, say: Say = lambda _line: None) -> Target:
         {**environment, "PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
         urls(ports.api, f"http://{ui_address}" if ui_address else ""),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
-        before=lambda: _prepare_outside(chosen, server),
+        before=lambda: _prepare_outside(layout, chosen, server, say),
     )
 
 
@@ -148,6 +148,7 @@ def _stores(
             ephemeral=False,
             databases=("pavo",),
             settled=migrate,
+            answered=lambda: restoring.finish(layout, server, say),
         )
     if not chosen.outside_redis:
         found["redis"] = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=False)
@@ -171,10 +172,11 @@ def _stores(
     return found
 
 
-def _prepare_outside(chosen: Deployment, server: DatabaseServer) -> None:
+def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> None:
     """On somebody else's PostgreSQL: our database and its schema."""
     if not chosen.outside_postgres:
         return
+    restoring.finish(layout, server, say)
     with schema.connect(server, "postgres") as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pavo'").fetchone():
             connection.execute("CREATE DATABASE pavo")

@@ -7,7 +7,7 @@ from pathlib import Path
 from pavo import __version__
 from pavo.deploy import deployment as deployments
 from pavo.deploy import native, schema
-from pavo.deploy.compatibility import Finding, Verdict, assess, matrix, refuse_bad
+from pavo.deploy.compatibility import Finding, assess, matrix, refuse_bad
 from pavo.deploy.components.base import at
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.components.dev_server import RETENTION, dev_server_versions
@@ -15,6 +15,7 @@ from pavo.deploy.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.embedded import wheel_version
 from pavo.deploy.layout import Layout
+from pavo.deploy.lock import take_lock
 from pavo.deploy.parts import PARTS
 from pavo.deploy.ports import next_free, replace_taken
 from pavo.deploy.privileges import unprivileged
@@ -50,6 +51,8 @@ class Plan:
     parts: tuple[PlannedPart, ...]
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    before: Deployment | None = None
+    """What was remembered when this was planned."""
 
 
 def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
@@ -60,7 +63,7 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
     """
     kept = deployments.load(layout)
     if kept is None:
-        if _sqlite(layout).exists():
+        if layout.temporal_file.exists():
             raise Conflict(
                 f"{layout.root} holds the data of an embedded stack.",
                 field="--data-dir",
@@ -85,7 +88,8 @@ def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
     ports = kept.ports
     if ports and wanted.port != kept.port:
         ports = {**ports, "api": next_free(wanted.port)}
-    return wanted.model_copy(update={"ports": ports, "forced": kept.forced, "worker_build": kept.worker_build})
+    kept_too = {name: getattr(kept, name) for name in ("forced", "worker_build", "restoring")}
+    return wanted.model_copy(update={"ports": ports, **kept_too})
 
 
 def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> Plan:
@@ -105,7 +109,8 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings))
+    before = deployments.load(layout)
+    return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings), before)
 
 
 def _refuse_postgres(found: str, wanted: str | None) -> None:
@@ -134,7 +139,8 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     ports["api"] = next_free(chosen.port)
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
-    return Plan(chosen, _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen), tuple(findings))
+    parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
+    return Plan(chosen, parts, changes, tuple(findings), deployments.load(layout))
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
@@ -160,7 +166,7 @@ def _embedded_parts(layout: Layout, chosen: Deployment, versions: dict[str, str]
         PlannedPart("postgres", f"{versions['postgres']} (wheel)", at(ports["postgres"]), _data(layout)),
         PlannedPart("redis", _valkey(), at(ports["redis"]), str(layout.root / "redis")),
         PlannedPart(
-            "temporal", f"{versions['temporal']} (development server)", at(ports["temporal"]), str(_sqlite(layout))
+            "temporal", f"{versions['temporal']} (development server)", at(ports["temporal"]), str(layout.temporal_file)
         ),
         PlannedPart("temporal-ui", f"{versions['temporal-ui']} (in temporal)", at(ports["temporal_ui"]), ""),
         PlannedPart("api", f"{__version__} × 1", at(ports["api"]), kept),
@@ -169,19 +175,17 @@ def _embedded_parts(layout: Layout, chosen: Deployment, versions: dict[str, str]
 
 
 def _embedded_changes(layout: Layout, chosen: Deployment) -> tuple[str, ...]:
-    changes = _common_changes(layout)
+    changes = _common_changes(layout, chosen)
     if chosen.ports["api"] != chosen.port:
         changes.append(f"port {chosen.port} is taken: the API uses {chosen.ports['api']}")
     refuse_other_major(Path(_data(layout)), native.postgres_programs("wheel").major)
     if not (Path(_data(layout)) / "PG_VERSION").exists():
         changes += [f"a PostgreSQL cluster is made in {_data(layout)}", "database pavo: made, with Pavo's schema"]
-    if not _sqlite(layout).exists():
-        changes.append(f"Temporal's file {_sqlite(layout)} is made, closed workflows are kept {RETENTION.days} days")
+    if not layout.temporal_file.exists():
+        changes.append(
+            f"Temporal's file {layout.temporal_file} is made, closed workflows are kept {RETENTION.days} days"
+        )
     return tuple(changes)
-
-
-def _sqlite(layout: Layout) -> Path:
-    return layout.root / "temporal" / "temporal.db"
 
 
 def _valkey() -> str:
@@ -220,16 +224,19 @@ def _host(url: str) -> str:
     return url.rpartition("@")[2].partition("/")[0].removeprefix("redis://")
 
 
-def _common_changes(layout: Layout) -> list[str]:
+def _common_changes(layout: Layout, chosen: Deployment) -> list[str]:
     if running(layout.root):
         raise Conflict(
             f"A stack runs on {layout.root} already.", field="--data-dir", remedy="Look at it: pavo deploy status"
         )
-    return [] if layout.root.exists() else [f"the data directory {layout.root} is made"]
+    changes = [] if layout.root.exists() else [f"the data directory {layout.root} is made"]
+    if chosen.restoring:
+        changes.append(f"an interrupted restore is ended: {', '.join(chosen.restoring)} are those of the backup")
+    return changes
 
 
 def _changes(layout: Layout, chosen: Deployment) -> list[str]:
-    changes = _common_changes(layout)
+    changes = _common_changes(layout, chosen)
     if not _has_program(chosen):
         changes.append(f"temporal-server and temporal-sql-tool {chosen.temporal_version} are built with Go (minutes)")
     changes += _schema_changes(layout, chosen)
@@ -245,6 +252,8 @@ def _schema_changes(layout: Layout, chosen: Deployment) -> list[str]:
             return []
         databases = [f"database {name}: schema {wanted.get(name, '?')}" for name in schema.DATABASES]
         return [f"a PostgreSQL cluster is made in {_data(layout)}", *databases]
+    if chosen.restoring:  # what is there now is not what the server will find
+        return []
     changes: list[str] = []
     for found in schema.inspect(DatabaseServer.of(chosen.postgres)).values():
         schema.refuse(found, chosen.temporal_version)
@@ -260,6 +269,17 @@ def _has_program(chosen: Deployment) -> bool:
     return on_path is not None and version_of(Path(on_path)) == chosen.temporal_version
 
 
-def warnings(plan: Plan) -> list[str]:
-    """What the matrix does not call good."""
-    return [each.what for each in plan.findings if each.verdict is not Verdict.GOOD]
+def settle(layout: Layout, plan: Plan) -> None:
+    """Remember what was planned, for the start that follows.
+
+    Raises:
+        Conflict: a stack runs or is worked on by now, or another one was remembered since, as after a restore.
+    """
+    with take_lock(layout):
+        if deployments.load(layout) != plan.before:
+            raise Conflict(
+                f"The deployment in {layout.root} was changed since this was planned.",
+                field="--data-dir",
+                remedy="Look at the plan again: pavo deploy start",
+            )
+        deployments.save(layout, plan.chosen)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -16,12 +15,13 @@ from pavo.deploy.components.base import Options
 from pavo.deploy.components.postgres import postgres_place
 from pavo.deploy.embedded import embedded
 from pavo.deploy.layout import Layout
+from pavo.deploy.lock import take_lock
 from pavo.deploy.parts import names_of
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.processes import Identity
 from pavo.deploy.supervisor import Supervisor
 from pavo.deploy.target import Ports, Target
-from pavo.errors import ConfigurationError, Conflict
+from pavo.errors import ConfigurationError
 
 STORES = ("postgres", "redis", "temporal")
 FOLDERS = ("postgres", "redis", "temporal", "temporal-server", "temporal-ui", "logs")
@@ -143,18 +143,7 @@ class LocalStack:
 
     def _take_lock(self) -> None:
         self.make_directory()
-        lock = self.layout.lock.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise Conflict(
-                f"A stack runs on {self.layout.root} already.",
-                field="--data-dir",
-                remedy="Look at it with pavo status, end it with pavo down, or choose another --data-dir.",
-            ) from error
-        os.set_inheritable(lock.fileno(), False)
-        self._lock = lock
+        self._lock = take_lock(self.layout)
 
 
 class EmbeddedStack(LocalStack):

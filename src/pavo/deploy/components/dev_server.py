@@ -77,7 +77,7 @@ class DevServer(Simple):
         command = [
             *(str(temporal_server()), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"),
             *("--port", str(self._port), "--ui-port", str(self._ui_port)),
-            *("--db-filename", str(self._folder / "temporal.db"), "--ui-disable-news-fetch"),
+            *("--db-filename", str(self._layout.temporal_file), "--ui-disable-news-fetch"),
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", f"synchronous={synchronous}"),
             *dynamic,
         ]

@@ -64,6 +64,7 @@ class PostgresServer(Simple):
     Args:
         password: of the user `pavo`, who owns everything.
         databases: made when the server answers for the first time.
+        answered: called on a thread when it answers for the first time, before anything else.
         settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
     """
 
@@ -78,10 +79,11 @@ class PostgresServer(Simple):
         ephemeral: bool,
         databases: tuple[str, ...],
         settled: Callable[[str], None],
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._layout, self._runner, self._programs = layout, runner, programs
         self._port, self._password, self._ephemeral = port, password, ephemeral
-        self._databases, self._settled = databases, settled
+        self._databases, self._settled, self._answered = databases, settled, answered
         self.address = at(port)
         self.data = postgres_place(layout, runner) / "data"
         """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
@@ -175,6 +177,7 @@ class PostgresServer(Simple):
         import psycopg
         from psycopg import sql
 
+        self._answered()
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             for name in self._databases:
                 if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
