@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pavo.cli.deploy_options import Chosen
 from pavo.deploy import deployment
+from pavo.deploy.components.database import with_password
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
-from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
+from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle, settle_choice
 from pavo.deploy.ports import free_port
 from pavo.errors import ConfigurationError, Conflict, PavoError
 from tests.deploy.native.stack import pavo
@@ -81,6 +83,43 @@ def test_another_port_of_the_api_is_taken_at_the_next_native_start(tmp_path: Pat
     deployment.save(layout, first)
     again = plan_native(layout, first.model_copy(update={"port": ports[1]}), postgres_version=None, force=False).chosen
     assert again.ports == {**first.ports, "api": ports[1]}
+
+
+def test_a_login_may_change_and_is_never_shown(tmp_path: Path) -> None:
+    layout, url = Layout(tmp_path), "postgresql://pavo:old-secret@db.example/postgres"
+    kept = Deployment(target=TargetName.NATIVE, postgres=url)
+    deployment.save(layout, kept)
+    renewed = url.replace("old-secret", "new-secret")
+    assert settle_choice(layout, kept.model_copy(update={"postgres": renewed})).postgres == renewed
+    for other in (renewed.replace("db.", "other."), "wheel"):
+        with pytest.raises(Conflict, match=r"db\.example:5432, not") as refusal:
+            settle_choice(layout, kept.model_copy(update={"postgres": other}))
+        assert "secret" not in str(refusal.value) + str(refusal.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("url", "full"),
+    [
+        ("postgresql://ada@db/postgres", "postgresql://ada:a%2Fb%40c@db/postgres"),
+        ("postgresql://ada:@db:5433/x?sslmode=require", "postgresql://ada:a%2Fb%40c@db:5433/x?sslmode=require"),
+        ("postgresql://ada:own@db/postgres", "postgresql://ada:own@db/postgres"),
+        ("redis://cache:6379/0", "redis://:a%2Fb%40c@cache:6379/0"),
+        ("wheel", "wheel"),
+        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15"),
+    ],
+)
+def test_a_password_is_put_into_a_url_that_has_none(url: str, full: str) -> None:
+    assert with_password(url, "a/b@c") == full
+    assert with_password(url, None) == with_password(url, "") == url
+
+
+def test_passwords_come_from_the_variables_of_the_servers_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "one")
+    monkeypatch.setenv("REDISCLI_AUTH", "two")
+    given = Chosen(target=TargetName.NATIVE, postgres="postgresql://ada@db/postgres", redis="redis://cache:6379/0")
+    found = given.over(None)
+    assert (found.postgres, found.redis) == ("postgresql://ada:one@db/postgres", "redis://:two@cache:6379/0")
+    assert Chosen(target=TargetName.NATIVE).over(None).postgres == "wheel"
 
 
 @pytest.mark.parametrize(

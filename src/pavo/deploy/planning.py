@@ -71,7 +71,7 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
             )
         return wanted
     for name in FIXED:
-        before, now = getattr(kept, name), getattr(wanted, name)
+        before, now = _shown(getattr(kept, name)), _shown(getattr(wanted, name))
         if before != now:
             raise Conflict(
                 f"{layout.root} was deployed with {name.replace('_', ' ')} {before}, not {now}.",
@@ -81,6 +81,14 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
                 else "Choose another --data-dir, and move the data with pavo deploy backup and restore.",
             )
     return _with_kept(kept, wanted)
+
+
+def _shown(value: object) -> object:
+    """What is chosen, of a URL only the server: a login may change, and is not shown."""
+    if isinstance(value, str) and "://" in value:
+        server = DatabaseServer.of(value)
+        return f"{server.host}:{server.port}"
+    return value
 
 
 def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:

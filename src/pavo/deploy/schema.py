@@ -114,7 +114,7 @@ def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[
             raise ConfigurationError(
                 f"PostgreSQL at {server.host}:{server.port} refuses the login: {said[-200:]}",
                 field="--postgres",
-                remedy="Look at the user, the password and the database's name in the URL.",
+                remedy="Look at the user, the password (in the URL, or in PGPASSWORD) and the database's name.",
             ) from error
         raise Unavailable(
             f"PostgreSQL at {server.host}:{server.port} does not answer: {said[-200:]}", dependency="postgres"

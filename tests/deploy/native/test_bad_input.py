@@ -278,6 +278,43 @@ async def test_an_outside_postgres_serves_and_keeps_its_databases(place: Path, o
     assert {"pavo", "temporal", "temporal_visibility"} <= databases(outside)
 
 
+async def test_a_password_from_the_environment_is_in_no_process_list(
+    place: Path, outside: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = f"postgresql://{outside.user}@{outside.host}:{outside.port}/postgres?sslmode=disable"
+    said = await asyncio.to_thread(refused, place / "data", "--postgres", login, code=2)
+    assert "PGPASSWORD" in said
+    monkeypatch.setenv("PGPASSWORD", outside.password)
+    seen: set[str] = set()
+    starting = asyncio.create_task(_started(place / "data", "--postgres", login, "--workers", "1"))
+    while not starting.done():
+        seen |= command_lines()
+        await asyncio.sleep(0.02)
+    native = await starting
+    try:
+        seen |= command_lines()
+        assert any(login in line for line in seen) and any("temporal-sql-tool" in line for line in seen)
+        assert not [line for line in seen if outside.password in line]
+        monkeypatch.delenv("PGPASSWORD")
+        await native.command("deploy", "stop")
+        await native.command("deploy", "start", "--auto-approve")
+        await native.command("validate")
+    finally:
+        await native.command("deploy", "destroy", "--auto-approve")
+
+
+async def _started(data: Path, *options: str) -> Native:
+    native = Native(data)
+    await native.command(*START, "--port", str(free_port()), *options)
+    return native
+
+
+def command_lines() -> set[str]:
+    """What everybody on this machine sees of every process."""
+    done = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines())
+
+
 async def test_a_full_disk_is_survived(place: Path) -> None:
     need_temporal(NEWEST)
     mount = place / "small"
