@@ -131,7 +131,10 @@ async def test_a_server_that_does_not_start_is_taken_back_and_runs_on_the_raised
         await native.command("deploy", "start", "--auto-approve")
         assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
         await native.command("validate")
-        await native.command("deploy", "check")
+        checked = json.loads(await native.command("deploy", "check", "-o", "json"))
+        found = {line["name"]: line["detail"] for line in checked["checks"]}
+        assert found["temporal's schema"] == f"1.19, raised beyond the 1.18 of Temporal {OLDEST}"
+        assert found["visibility's schema"] == f"1.14, raised beyond the 1.13 of Temporal {OLDEST}"
         down = native.pavo(*upgrade, "1.29.1", check=False)
         assert down.returncode == 2 and "cannot go back" in down.stderr
         assert schemas(native) == schema.expected(BEFORE)
