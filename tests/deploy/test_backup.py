@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
-from pavo.deploy import backup
+from pavo.deploy import backup, restoring
+from pavo.deploy.layout import Layout
 from pavo.errors import ConfigurationError, NotFound
+from tests.deploy.killed import killed_restore
 from tests.deploy.native.stack import Native
 from tests.faults.drive import Driver
+from tests.faults.stack import until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -51,6 +55,49 @@ async def test_tasks_go_on_from_the_moment_of_the_backup(stack: Native) -> None:
         await stack.command("up", "--port", "0", "--detach")
     async with Driver(stack) as driver:  # its port is another one now
         await driver.verify(ids, 80)
+
+
+async def workflows(stack: Native) -> set[str]:
+    """Ids of all that Temporal holds open."""
+    client = await Client.connect(stack.state.environment["TEMPORAL_ADDRESS"])
+    return {each.id async for each in client.list_workflows("ExecutionStatus = 'Running'")}
+
+
+@pytest.mark.fault
+async def test_a_restore_that_is_killed_leaves_the_old_or_the_new_and_the_next_start_ends_it(stack: Native) -> None:
+    place = stack.data_dir.parent / "backup"
+
+    async def waiting() -> str:
+        async with Driver(stack) as driver:  # its port is another one after each start
+            task = await driver.create(2, 0.01, auto_accept=False)
+            await driver.start(task)
+            await driver.stage(task, "WAIT_RFC")
+            return task
+
+    first = await waiting()
+    await stack.command("deploy", "backup", "--no-verify", "--output", str(place))
+    for point in ("undecided", "decided", "one file", "ended"):
+        later = await waiting()
+        held = await workflows(stack)
+        await stack.command("down")
+        await asyncio.to_thread(killed_restore, stack.data_dir, place, point)
+        assert bool(restoring.pending(Layout(stack.data_dir))) == (point != "undecided")
+        if point == "decided":
+            plan = await stack.command("deploy", "start", "--target", "embedded", "--dry-run")
+            assert "an interrupted restore is ended: pavo" in plan
+        await stack.command("up", "--port", "0", "--detach")
+        assert restoring.pending(Layout(stack.data_dir)) is None
+        tasks = {str(row[0]) for row in await stack.sql("SELECT id FROM tasks")}
+        assert tasks == ({first, later} if point == "undecided" else {first}), point
+
+        async def fits(point: str = point, held: set[str] = held) -> bool:
+            found = await workflows(stack)
+            return found == held if point == "undecided" else len(found) == 1 and found < held
+
+        await until(fits, 30, f"{point}: Temporal's workflows are of the same moment")
+    async with Driver(stack) as driver:
+        await driver.accept(first)
+        await driver.verify([first], 2)
 
 
 def test_a_backup_that_was_changed_or_is_not_whole_is_refused(tmp_path: Path) -> None:

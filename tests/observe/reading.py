@@ -17,8 +17,13 @@ def page(address: str) -> str:
 
 def read(address: str) -> Mapping[str, float]:
     """The samples that this process shows now: value by `name{label="value"}`, labels in the order of their names."""
+    return samples(page(address))
+
+
+def samples(text: str) -> Mapping[str, float]:
+    """The same of a page that was fetched."""
     found: dict[str, float] = {}
-    for line in page(address).splitlines():
+    for line in text.splitlines():
         if line.startswith("#"):
             continue
         matched = _SAMPLE.match(line)

@@ -15,10 +15,12 @@ from pavo.deploy.compatibility import Verdict, matrix
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.native import native
-from pavo.deploy.planning import Plan, plan_native
-from pavo.deploy.stack import LocalStack, remove_data
+from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
+from pavo.deploy.ports import refuse_taken, replace_taken
+from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
 from pavo.deploy.state import StackState, read, running
-from pavo.errors import ConfigurationError, NotFound
+from pavo.deploy.target import Ports
+from pavo.errors import NotFound
 
 deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
 for path, name, summary in (
@@ -61,21 +63,21 @@ def start(
     if wanted.target in elsewhere.ELSEWHERE:
         how = elsewhere.How(force_version, auto_approve, dry_run, postgres_version)
         return elsewhere.start(layout, wanted, values, how)
-    if wanted.target is TargetName.EMBEDDED:
-        return _start_embedded(layout, wanted, approved=auto_approve, in_foreground=in_foreground, dry_run=dry_run)
-    plan = plan_native(layout, wanted, postgres_version=postgres_version, force=force_version)
+    look = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
+    plan = look(layout, wanted, postgres_version=postgres_version, force=force_version)
     _show(plan, layout)
     if dry_run:
         return 0
     if not auto_approve and not confirm("Start this?"):
         return 1
-    return _start_native(layout, plan, in_foreground=in_foreground)
+    return _start_here(layout, plan, in_foreground=in_foreground)
 
 
 def _show(plan: Plan, layout: Layout) -> None:
     shown = console()
     shown.print(f"[bold]Target[/]  {plan.chosen.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
-    table(("part", "version", "address", "data"), [(p.name, p.version, p.address, p.data) for p in plan.parts])
+    rows = [(part.name, part.version, part.address, part.data) for part in plan.parts]
+    table(("part", "version", "address", "data"), rows, fold=True)
     shown.print("\n[bold]What changes[/]")
     for line in plan.changes or ("nothing: everything is there",):
         shown.print(f"  {line}", soft_wrap=True, markup=False)
@@ -85,65 +87,67 @@ def _show(plan: Plan, layout: Layout) -> None:
     shown.print()
 
 
-def _start_embedded(layout: Layout, wanted: Deployment, *, approved: bool, in_foreground: bool, dry_run: bool) -> int:
-    """The same as `pavo up`, which is the short way to this target."""
-    kept = deployment.load(layout)
-    if kept is not None and kept.target is not TargetName.EMBEDDED:
-        raise ConfigurationError(
-            f"{layout.root} was deployed as {kept.target}.", field="--target", remedy="Choose another --data-dir."
-        )
-    console().print(
-        f"[bold]Target[/]  embedded    [bold]Data[/]  {layout.root}\n"
-        f"PostgreSQL, Valkey, Temporal (development server), API and {wanted.workers} workers, as pavo up starts them.",
-        soft_wrap=True,
-    )
-    if dry_run:
-        return 0
-    if not approved and not confirm("Start this?"):
-        return 1
-    make_directory(layout)
-    deployment.save(layout, wanted)
-    arguments = ["up", "--data-dir", str(layout.root), "--port", str(wanted.port), "--workers", str(wanted.workers)]
-    if in_foreground:
-        return stack.up(port=wanted.port, data_dir=layout.root, workers=wanted.workers)
-    _say_where(foreground.detach(arguments, layout.root))
-    return 0
-
-
 def make_directory(layout: Layout) -> None:
     """The data directory, as a stack wants it."""
     LocalStack(layout.root, native).make_directory()
 
 
-def _start_native(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
+def _start_here(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
     make_directory(layout)
-    deployment.save(layout, plan.chosen)
+    settle(layout, plan)
     if in_foreground:
-        return serve_native(layout)
+        return serve_here(layout)
     arguments = ["deploy", "serve", "--data-dir", str(layout.root)]
     _say_where(foreground.detach(arguments, layout.root, START_SECONDS))
     return 0
 
 
-def serve_native(layout: Layout) -> int:
+def serve_here(layout: Layout) -> int:
     """Run what was chosen, until SIGTERM."""
+    chosen = deployment.load(layout)
+    embedded = chosen is not None and chosen.target is TargetName.EMBEDDED
+    running_stack = _embedded_stack(layout, chosen) if chosen and embedded else _native_stack(layout)
+    return asyncio.run(foreground.run(running_stack, lambda: _say_where(must_read(layout))))
+
+
+def _native_stack(layout: Layout) -> LocalStack:
     said = console()
-    running_stack = LocalStack(
+    return LocalStack(
         layout.root,
         lambda found: native(found, lambda line: said.print(line, markup=False)),
         on_ready=foreground.say_ready,
     )
-    return asyncio.run(foreground.run(running_stack, lambda: _say_where(must_read(layout))))
+
+
+def _embedded_stack(layout: Layout, chosen: Deployment) -> EmbeddedStack:
+    """The parts that `pavo up` runs, on the ports of the plan; at a later start inner ones may be taken meanwhile."""
+
+    def ports() -> Ports:
+        if not chosen.ports:
+            return Ports.choose(chosen.port)
+        found = replace_taken(chosen.ports)
+        refuse_taken(found)
+        return Ports(**found)
+
+    return EmbeddedStack(
+        layout.root,
+        workers=chosen.workers,
+        port=chosen.port,
+        ports=ports,
+        allow_file_origin=chosen.allow_file_origin,
+        spare_worker=True,
+        on_ready=foreground.say_ready,
+    )
 
 
 @deploy_app.command(show=False)
 def serve(*, data_dir: Path) -> int:
-    """Run a native deployment in the foreground, as `start` does in the background: for systemd and the like.
+    """Run a deployment of this machine in the foreground, as `start` does in the background: for systemd and the like.
 
     Args:
         data_dir: where everything is kept.
     """
-    return serve_native(layout_of(data_dir))
+    return serve_here(layout_of(data_dir))
 
 
 def must_read(layout: Layout) -> StackState:

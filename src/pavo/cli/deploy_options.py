@@ -1,5 +1,6 @@
 """What `pavo deploy start` can be told."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,12 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from pavo.deploy.compatibility import parse
+from pavo.deploy.components.database import with_password
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.errors import InvalidInput
+
+PASSWORDS = {"postgres": "PGPASSWORD", "redis": "REDISCLI_AUTH"}
+"""Where a URL's password may come from instead: the variables of PostgreSQL's and Redis' own clients."""
 
 
 @Parameter(name="*")
@@ -25,9 +30,10 @@ class Chosen:
     temporal_ui: bool | None = None
     """also run Temporal's own web UI."""
     postgres: str | None = None
-    """wheel, machine (the newest installed), a folder with bin/postgres, or the URL of a server."""
+    """wheel, machine (the newest installed), a folder with bin/postgres, or the URL of a server. Its password may come
+    from PGPASSWORD, where the process list does not show it."""
     redis: str | None = None
-    """wheel, or the URL of a server."""
+    """wheel, or the URL of a server; its password may come from REDISCLI_AUTH."""
     port: int | None = None
     """of the API."""
     workers: int | None = None
@@ -47,6 +53,9 @@ class Chosen:
         """
         given = {name: getattr(self, name) for name in self.__slots__}
         given = {name: value for name, value in given.items() if value is not None}
+        for name, variable in PASSWORDS.items():
+            if name in given:
+                given[name] = with_password(given[name], os.environ.get(variable))
         if self.temporal_bin is not None:
             given["temporal_bin"] = self.temporal_bin.absolute()
         if kept is None and self.target is None:

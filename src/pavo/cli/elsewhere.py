@@ -107,7 +107,8 @@ def _findings(wanted: Deployment, target: Elsewhere) -> list[Finding]:
 def _show(layout: Layout, wanted: Deployment, target: Elsewhere, findings: list[Finding]) -> None:
     shown = console()
     shown.print(f"[bold]Target[/]  {wanted.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
-    table(("part", "image", "address", "data"), [(p.name, p.version, p.address, p.data) for p in target.plan()])
+    rows = [(part.name, part.version, part.address, part.data) for part in target.plan()]
+    table(("part", "image", "address", "data"), rows, fold=True)
     shown.print("\n[bold]What changes[/]")
     for line in target.changes():
         shown.print(f"  {line}", soft_wrap=True, markup=False)

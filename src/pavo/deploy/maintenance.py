@@ -1,20 +1,23 @@
 """Backup and restore of a deployment on this machine, running or not, and the proof of a backup on a scratch server."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pavo.deploy import backup, native, schema, sqlite_file
+from pavo.deploy import backup, native, restoring, schema, sqlite_file
 from pavo.deploy import deployment as deployments
 from pavo.deploy.backup import Manifest
 from pavo.deploy.compatibility import parse
 from pavo.deploy.components.base import Options
 from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.components.dev_server import dev_server_versions
 from pavo.deploy.components.postgres import PostgresServer, Programs
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout, load_secrets
+from pavo.deploy.lock import take_lock
 from pavo.deploy.ports import LOOPBACK, free_port
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
@@ -40,6 +43,8 @@ def must_be_here(layout: Layout, *targets: TargetName) -> Deployment:
             field="--data-dir",
             remedy="Name its data directory; compose and kubernetes have their own ways, see docs/deployment.md.",
         )
+    if chosen.target is TargetName.EMBEDDED:  # its server is that of the wheel, whatever was the pin at its first start
+        return chosen.model_copy(update={"temporal_version": dev_server_versions()[0] or chosen.temporal_version})
     return chosen
 
 
@@ -54,7 +59,13 @@ def must_be_native(layout: Layout) -> Deployment:
 
 @asynccontextmanager
 async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[DatabaseServer]:
-    """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone."""
+    """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone.
+
+    A restore that was interrupted is ended before.
+
+    Raises:
+        Conflict: somebody else works on the data directory.
+    """
     if chosen.target is TargetName.EMBEDDED:
         state = running(layout.root)
         if state is not None:
@@ -64,16 +75,16 @@ async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[Data
             yield DatabaseServer.of(stack.environment["DATABASE_URL"])
         return
     server = native.database_server(chosen, load_secrets(layout))
-    if chosen.outside_postgres or running(layout.root):
+    if running(layout.root):
         yield server
+        return
+    if chosen.outside_postgres:
+        with take_lock(layout):  # so that nobody starts meanwhile
+            await asyncio.to_thread(restoring.finish, layout, server)
+            yield server
         return
     async with LocalStack(layout.root, native.native, parts=("postgres",)):
         yield server
-
-
-def sqlite_of(layout: Layout) -> Path:
-    """Temporal's file in an embedded stack."""
-    return layout.root / "temporal" / "temporal.db"
 
 
 def client_programs(chosen: Deployment, server: DatabaseServer) -> tuple[Path, Programs]:
@@ -123,7 +134,7 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             temporal_version=chosen.temporal_version,
             shards=chosen.shards,
             databases=("pavo",) if embedded else backup.DATABASES,
-            sqlite=sqlite_of(layout) if embedded else None,
+            sqlite=layout.temporal_file if embedded else None,
         )
     say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
     if verify:
@@ -146,7 +157,7 @@ async def prove(place: Path, programs: Programs) -> None:
         root.chmod(0o711)
         try:
             async with scratch_server(root, programs) as server:
-                backup.restore(server, programs.home(unprivileged()) / "bin", place, manifest)
+                backup.restore_beside(server, programs.home(unprivileged()) / "bin", place, manifest)
             for each in manifest.databases.values():
                 if each.file.endswith(".db") and sqlite_file.count(place / each.file) != each.rows:
                     raise Unavailable(f"{place / each.file} is not whole.", dependency="temporal")
@@ -180,6 +191,9 @@ async def scratch_server(root: Path, programs: Programs) -> AsyncGenerator[Datab
 async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     """Put a backup in the place of a stopped deployment's databases.
 
+    Until all of it is restored beside them, the old databases stay; from then on it is ended, if need be by the next
+    start.
+
     Raises:
         Conflict: the deployment runs, or its Temporal is older than the backup's.
         NotFound: there is no whole backup.
@@ -202,15 +216,20 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         )
     async with postgres_of(layout, chosen) as server:
         home, _ = client_programs(chosen, server)
-        backup.restore(server, home, place, manifest)
-    if chosen.target is TargetName.EMBEDDED:
-        sqlite_file.put_back(place / manifest.databases["temporal"].file, sqlite_of(layout))
-        say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: pavo up")
-        return manifest
-    # The data belong to the server that wrote them: its version and its shards come back with them.
-    deployments.save(
-        layout,
-        chosen.model_copy(update={"temporal_version": manifest.temporal_version, "shards": manifest.shards}),
-    )
-    say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: pavo deploy start")
+        names = backup.restore_beside(server, home, place, manifest)
+        if chosen.target is TargetName.EMBEDDED:
+            sqlite_file.put_beside(place / manifest.databases["temporal"].file, layout.temporal_file)
+        deployments.save(layout, _decided(chosen, manifest, names))
+        restoring.finish(layout, server)
+    again = "pavo up" if chosen.target is TargetName.EMBEDDED else "pavo deploy start"
+    say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: {again}")
     return manifest
+
+
+def _decided(chosen: Deployment, manifest: Manifest, names: list[str]) -> Deployment:
+    """With the restored databases to come. The data belong to the server that wrote them: its version and its shards
+    come back with them, save in the embedded target, where a wheel brings the server."""
+    decided: dict[str, object] = {"restoring": names}
+    if chosen.target is not TargetName.EMBEDDED:
+        decided |= {"temporal_version": manifest.temporal_version, "shards": manifest.shards}
+    return chosen.model_copy(update=decided)

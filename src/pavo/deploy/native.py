@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pavo.deploy import deployment as deployments
-from pavo.deploy import schema
+from pavo.deploy import restoring, schema
 from pavo.deploy.compatibility import matrix
 from pavo.deploy.components.base import Component, Options, at
 from pavo.deploy.components.database import DatabaseServer
@@ -20,7 +20,7 @@ from pavo.deploy.components.temporal_cluster import NAMESPACE, ClusterPorts, Tem
 from pavo.deploy.deployment import Deployment
 from pavo.deploy.embedded import migrate, wheel_postgres
 from pavo.deploy.layout import Layout, Secrets, load_secrets
-from pavo.deploy.ports import free_port, is_free
+from pavo.deploy.ports import refuse_taken, replace_taken
 from pavo.deploy.privileges import Runner, unprivileged
 from pavo.deploy.target import Ports, Target, own_environment, urls
 from pavo.deploy.temporal_programs import find_temporal, find_ui
@@ -66,12 +66,7 @@ def _newest_installed() -> Path:
 def choose_ports(chosen: Deployment) -> Deployment:
     """Give every part a port that it keeps; one that somebody else has taken meanwhile is replaced, save the API's."""
     if chosen.ports:
-        kept = {name: port for name, port in chosen.ports.items() if name == "api" or is_free(port)}
-        taken = set(kept.values())
-        for name in chosen.ports.keys() - kept.keys():
-            kept[name] = free_port(taken)
-            taken.add(kept[name])
-        return chosen.model_copy(update={"ports": kept})
+        return chosen.model_copy(update={"ports": replace_taken(chosen.ports)})
     ports = Ports.choose(chosen.port)
     cluster = ClusterPorts.choose(set(asdict(ports).values()))
     return chosen.model_copy(update={"ports": {**asdict(ports), **asdict(cluster)}})
@@ -98,7 +93,7 @@ def native(layout: Layout, say: Say = lambda _line: None) -> Target:
     chosen = deployments.load(layout)
     if chosen is None:
         raise ConfigurationError("Nothing is deployed here.", field="--data-dir", remedy="pavo deploy start")
-    _refuse_taken(chosen)
+    refuse_taken(chosen.ports)  # Temporal's own directory of peers holds them as well
     secrets = load_secrets(layout)
     ports, _ = _ports(chosen)
     options = Options(ports.api, chosen.workers, chosen.apis, allow_file_origin=chosen.allow_file_origin)
@@ -124,7 +119,7 @@ def native(layout: Layout, say: Say = lambda _line: None) -> Target:
         {**environment, "PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
         urls(ports.api, f"http://{ui_address}" if ui_address else ""),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
-        before=lambda: _prepare_outside(chosen, server),
+        before=lambda: _prepare_outside(layout, chosen, server, say),
     )
 
 
@@ -136,18 +131,6 @@ def _own_now(layout: Layout, own: dict[str, str]) -> Callable[[], dict[str, str]
         return {**own, "PAVO_WORKER_BUILD_ID": chosen.worker_build} if chosen and chosen.worker_build else own
 
     return now
-
-
-def _refuse_taken(chosen: Deployment) -> None:
-    """Other programs on the parts' ports: they are fixed, for clients and for Temporal's own directory of peers."""
-    taken = {name: port for name, port in chosen.ports.items() if not is_free(port)}
-    if taken:
-        shown = ", ".join(f"{port} ({name})" for name, port in taken.items())
-        raise ConfigurationError(
-            f"These ports of the deployment are in use: {shown}.",
-            field="--port",
-            remedy="End what listens there (pavo deploy status, ss -ltnp), and start again.",
-        )
 
 
 def _stores(
@@ -165,6 +148,7 @@ def _stores(
             ephemeral=False,
             databases=("pavo",),
             settled=migrate,
+            answered=lambda: restoring.finish(layout, server, say),
         )
     if not chosen.outside_redis:
         found["redis"] = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=False)
@@ -188,10 +172,11 @@ def _stores(
     return found
 
 
-def _prepare_outside(chosen: Deployment, server: DatabaseServer) -> None:
+def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> None:
     """On somebody else's PostgreSQL: our database and its schema."""
     if not chosen.outside_postgres:
         return
+    restoring.finish(layout, server, say)
     with schema.connect(server, "postgres") as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pavo'").fetchone():
             connection.execute("CREATE DATABASE pavo")

@@ -3,7 +3,7 @@
 import random
 import socket
 
-from pavo.errors import Unavailable
+from pavo.errors import ConfigurationError, Unavailable
 
 LOOPBACK = "127.0.0.1"
 LOW, HIGH = 15_000, 32_000
@@ -38,3 +38,29 @@ def next_free(preferred: int) -> int:
         if is_free(port):
             return port
     return free_port()
+
+
+def replace_taken(ports: dict[str, int]) -> dict[str, int]:
+    """The same ports, others for those that somebody has taken meanwhile; save the API's, which clients know."""
+    kept = {name: port for name, port in ports.items() if name == "api" or (port != ports["api"] and is_free(port))}
+    taken = set(kept.values())
+    for name in ports.keys() - kept.keys():
+        kept[name] = free_port(taken)
+        taken.add(kept[name])
+    return kept
+
+
+def refuse_taken(ports: dict[str, int]) -> None:
+    """Refuse to start on ports that other programs have: the parts' ports are fixed, for clients and for Temporal.
+
+    Raises:
+        ConfigurationError: with the ports and their parts.
+    """
+    taken = {name: port for name, port in ports.items() if not is_free(port)}
+    if taken:
+        shown = ", ".join(f"{port} ({name})" for name, port in taken.items())
+        raise ConfigurationError(
+            f"These ports of the deployment are in use: {shown}.",
+            field="--port",
+            remedy="End what listens there (pavo deploy status, ss -ltnp), and start again.",
+        )

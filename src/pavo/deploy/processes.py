@@ -163,7 +163,7 @@ def spawn(launch: Launch) -> Child:
             user=launch.uid,
             group=launch.gid,
             extra_groups=[] if launch.uid is not None else None,
-            preexec_fn=_dies_with_parent(launch.orphan_signal),
+            preexec_fn=dies_with_parent(launch.orphan_signal),
         )
     except BaseException:
         _close(reader, told)
@@ -181,7 +181,8 @@ def _close(*descriptors: int | None) -> None:
             os.close(descriptor)
 
 
-def _dies_with_parent(number: int) -> Callable[[], None] | None:
+def dies_with_parent(number: int) -> Callable[[], None] | None:
+    """To be called in a new child: it gets this signal when the thread that started it ends (Linux; else None)."""
     if _libc is None:
         return None
     libc, parent = _libc, os.getpid()

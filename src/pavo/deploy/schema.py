@@ -1,11 +1,15 @@
 """Temporal's schema in PostgreSQL: what is there, how it gets there, and how an interrupted work is taken up again.
 
 A database that is being set up carries a mark (its comment in PostgreSQL) from before the first statement until after
-the last. What carries the mark of a first set-up is ours and half-made, and is made anew; what carries the mark of an
-update is taken up where it was left, for `temporal-sql-tool` passes over what is there already.
+the last. What carries the mark of a first set-up is ours and half-made, and is emptied and made anew; what carries the
+mark of an update is taken up where it was left, for `temporal-sql-tool` passes over what is there already.
+
+A schema may be one minor ahead of its server: an upgrade raises it first, while the older server runs on it, and a
+newer server that does not get ready is taken back to that older one. The older tool never works on it.
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,8 +19,9 @@ from enum import StrEnum
 import psycopg
 from psycopg import sql
 
-from pavo.deploy.compatibility import parse, temporal_row
+from pavo.deploy.compatibility import parse, rows_within_reach, temporal_row
 from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.processes import dies_with_parent
 from pavo.deploy.temporal_programs import TemporalPrograms
 from pavo.errors import ConfigurationError, Conflict, Unavailable
 
@@ -26,6 +31,8 @@ DATABASES = {"temporal": "postgresql/v12/temporal", "temporal_visibility": "post
 SETTING_UP = "pavo: being set up"
 UPDATING = "pavo: being updated"
 TOOL_SECONDS = 300.0
+LOCK_SECONDS = 30
+"""For what a killed set-up may still be doing in the database that is emptied."""
 
 
 class Condition(StrEnum):
@@ -58,6 +65,25 @@ def expected(temporal_version: str) -> dict[str, str]:
     return {"temporal": row.schema_version, "temporal_visibility": row.visibility_schema} if row else {}
 
 
+def newest(temporal_version: str) -> dict[str, str]:
+    """The newest schema of each database that a server of this version runs on: the next minor's; empty as above."""
+    if not expected(temporal_version):
+        return {}
+    rows = rows_within_reach(temporal_version)
+    return {
+        "temporal": max((row.schema_version for row in rows), key=parse),
+        "temporal_visibility": max((row.visibility_schema for row in rows), key=parse),
+    }
+
+
+def needs_work(each: Found, temporal_version: str) -> bool:
+    """Whether `prepare` sets it up, or takes up its interrupted update."""
+    if each.condition is Condition.HALF_UPDATED:
+        wanted = expected(temporal_version).get(each.database)
+        return not wanted or parse(each.version) < parse(wanted)
+    return each.condition is not Condition.THERE
+
+
 @contextmanager
 def translated() -> Generator[None]:
     """What PostgreSQL or the disk refuses in the middle of maintenance, in our words.
@@ -88,15 +114,20 @@ def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[
             raise ConfigurationError(
                 f"PostgreSQL at {server.host}:{server.port} refuses the login: {said[-200:]}",
                 field="--postgres",
-                remedy="Look at the user, the password and the database's name in the URL.",
+                remedy="Look at the user, the password (in the URL, or in PGPASSWORD) and the database's name.",
             ) from error
         raise Unavailable(
             f"PostgreSQL at {server.host}:{server.port} does not answer: {said[-200:]}", dependency="postgres"
         ) from error
 
 
+@translated()
 def inspect(server: DatabaseServer) -> dict[str, Found]:
-    """Both databases as they are."""
+    """Both databases as they are.
+
+    Raises:
+        Unavailable: nobody answers, or the role may not look.
+    """
     with connect(server, "postgres") as connection:
         rows = connection.execute(
             "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
@@ -129,19 +160,23 @@ def _inspect(server: DatabaseServer, database: str, mark: str | None) -> Found:
 def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
     """Set up what is not there, take up what was interrupted, leave alone what fits; answers what was done.
 
-    An older schema is refused here: raising it belongs to an upgrade, with a backup before it.
+    An older schema is refused here: raising it belongs to an upgrade, with a backup before it. An interrupted update to
+    a schema that these programs do not ask for keeps its mark, for newer ones.
 
     Raises:
-        Conflict: a database holds something else, or an older or newer schema than the server's.
+        Conflict: a database holds something else, or a schema that the server does not run on; or the role lacks a
+            right.
         Unavailable: the tool failed; its words are told.
     """
     found, done = inspect(server), list[str]()
     for each in found.values():
         refuse(each, programs.version)
     for each in found.values():
+        if not needs_work(each, programs.version):
+            continue
         if each.condition is Condition.HALF_UPDATED:
             done += update(server, programs, only=each.database)
-        elif each.condition is not Condition.THERE:
+        else:
             _set_up(server, programs, each)
             done.append(f"{each.database}: schema set up")
     return done
@@ -160,41 +195,85 @@ def refuse(each: Found, temporal_version: str) -> None:
             remedy="Use a server without a database of that name, or move that database away.",
         )
     wanted = expected(temporal_version).get(each.database)
-    if not wanted or each.condition is not Condition.THERE or each.version == wanted:
+    if not wanted or not each.version:
         return
-    older = parse(each.version) < parse(wanted)
-    raise Conflict(
-        f"The schema of {each.database} is {each.version}; Temporal {temporal_version} needs {wanted}.",
-        field="--temporal-version",
-        remedy="Raise it with a backup before: pavo deploy upgrade."
-        if older
-        else "Take the newer server it belongs to (pavo deploy versions), or restore an older backup.",
-    )
+    latest = newest(temporal_version)[each.database]
+    if parse(each.version) > parse(latest):
+        raise Conflict(
+            f"The schema of {each.database} is {each.version}; Temporal {temporal_version} needs {wanted}, and runs on "
+            f"none newer than {latest}, its next minor's.",
+            field="--temporal-version",
+            remedy="Take the newer server it belongs to (pavo deploy versions), or restore an older backup.",
+        )
+    if each.condition is Condition.THERE and parse(each.version) < parse(wanted):
+        raise Conflict(
+            f"The schema of {each.database} is {each.version}; Temporal {temporal_version} needs {wanted}.",
+            field="--temporal-version",
+            remedy="Start the server that it belongs to (pavo deploy versions), then raise both: pavo deploy upgrade.",
+        )
 
 
 def _set_up(server: DatabaseServer, programs: TemporalPrograms, each: Found) -> None:
-    database, name = sql.Identifier(each.database), DATABASES[each.database]
+    name = DATABASES[each.database]
     with connect(server, "postgres") as connection:
-        if each.condition is Condition.HALF_MADE:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-        if each.condition is not Condition.EMPTY:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(database))
-        _mark(connection, each.database, SETTING_UP)
+        with translated(), _permitted(each, server.user):
+            if each.condition is Condition.ABSENT:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each.database)))
+            _mark(connection, each.database, SETTING_UP)
+            if each.condition is Condition.HALF_MADE:
+                _empty(server, each.database)
         _tool(server, programs, each.database, "setup-schema", "--version", "0.0")
         _tool(server, programs, each.database, "update-schema", "--schema-name", name)
         _mark(connection, each.database, "")
 
 
+def _empty(server: DatabaseServer, database: str) -> None:
+    """Take away what a killed set-up left, its sessions first. The database stays: the role may not make another."""
+    with connect(server, database) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+        )
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_SECONDS}s",))
+        with connection.transaction():
+            connection.execute("DROP SCHEMA IF EXISTS public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
+
+@contextmanager
+def _permitted(each: Found, user: str) -> Generator[None]:
+    """What the role may not do, with the remedy.
+
+    Raises:
+        Conflict: in place of PostgreSQL's own error.
+    """
+    database = each.database
+    made = f'ALTER DATABASE {database} OWNER TO "{user}"; and in it: ALTER SCHEMA public OWNER TO "{user}"'
+    if each.condition is Condition.ABSENT:
+        made = f'CREATE DATABASE {database} OWNER "{user}"; or let it make its own: ALTER ROLE "{user}" CREATEDB'
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Conflict(
+            f"PostgreSQL does not let {user} set up the database {database}: {' '.join(str(error).split())}.",
+            field="--postgres",
+            remedy=f"As an administrator there: {made}. Then start again.",
+        ) from error
+
+
 def update(server: DatabaseServer, programs: TemporalPrograms, only: str | None = None) -> list[str]:
     """Raise the schemas to what these programs bring; a running older server goes on meanwhile.
+
+    A schema that is newer than what they bring is left alone, with its mark if it has one.
 
     Raises:
         Unavailable: the tool failed; the databases keep their mark, and the next start or upgrade takes it up again.
     """
     done: list[str] = []
-    before = inspect(server)
+    before, wanted = inspect(server), expected(programs.version)
     for database, name in DATABASES.items():
-        if only not in (None, database):
+        newer = database in wanted and parse(before[database].version or "0") > parse(wanted[database])
+        if only not in (None, database) or newer:
             continue
         with connect(server, "postgres") as connection:
             _mark(connection, database, UPDATING)
@@ -233,6 +312,7 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
         text=True,
         check=False,
         timeout=TOOL_SECONDS,
+        preexec_fn=dies_with_parent(signal.SIGKILL),  # one that outlived a killed start would work beside the next one
     )
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()

@@ -52,14 +52,25 @@ def count(file: Path) -> dict[str, int]:
         return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
 
 
-def put_back(copied: Path, file: Path) -> None:
-    """Replace the file of a server that does not run, as a whole."""
+def put_beside(copied: Path, file: Path) -> None:
+    """Lay a whole copy beside the file of a server that does not run."""
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = file.with_name(".restoring.db")
+    draft = _draft(file)
     shutil.copyfile(copied, draft)
     draft.chmod(0o600)
     with draft.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def take_place(file: Path) -> None:
+    """Let what was put beside the file replace it; nothing, when it has."""
+    draft = _draft(file)
+    if not draft.exists():
+        return
     for rest in ("-wal", "-shm"):  # they belong to what is replaced
         file.with_name(file.name + rest).unlink(missing_ok=True)
     draft.replace(file)
+
+
+def _draft(file: Path) -> Path:
+    return file.with_name(".restoring.db")

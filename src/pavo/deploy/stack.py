@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -16,12 +15,13 @@ from pavo.deploy.components.base import Options
 from pavo.deploy.components.postgres import postgres_place
 from pavo.deploy.embedded import embedded
 from pavo.deploy.layout import Layout
+from pavo.deploy.lock import take_lock
 from pavo.deploy.parts import names_of
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.processes import Identity
 from pavo.deploy.supervisor import Supervisor
 from pavo.deploy.target import Ports, Target
-from pavo.errors import ConfigurationError, Conflict
+from pavo.errors import ConfigurationError
 
 STORES = ("postgres", "redis", "temporal")
 FOLDERS = ("postgres", "redis", "temporal", "temporal-server", "temporal-ui", "logs")
@@ -143,18 +143,7 @@ class LocalStack:
 
     def _take_lock(self) -> None:
         self.make_directory()
-        lock = self.layout.lock.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise Conflict(
-                f"A stack runs on {self.layout.root} already.",
-                field="--data-dir",
-                remedy="Look at it with pavo status, end it with pavo down, or choose another --data-dir.",
-            ) from error
-        os.set_inheritable(lock.fileno(), False)
-        self._lock = lock
+        self._lock = take_lock(self.layout)
 
 
 class EmbeddedStack(LocalStack):
@@ -164,6 +153,7 @@ class EmbeddedStack(LocalStack):
         ephemeral: throw-away data: quicker, and not safe against power loss.
         parts: which kinds of parts to run; `STORES` for tests that bring their own workers.
         port: of the API; 0 for any.
+        ports: asked for those of all parts once the data directory is ours; without, any free ones.
         spare_worker: let one more process wait to replace a worker that dies.
         extra, on_ready, on_start: as for every stack.
     """
@@ -176,6 +166,7 @@ class EmbeddedStack(LocalStack):
         parts: Sequence[str] | None = None,
         workers: int = 1,
         port: int = 0,
+        ports: Callable[[], Ports] | None = None,
         allow_file_origin: bool = False,
         spare_worker: bool = False,
         extra: Mapping[str, Mapping[str, str]] | None = None,
@@ -187,7 +178,7 @@ class EmbeddedStack(LocalStack):
         )
         super().__init__(
             data_dir,
-            lambda layout: embedded(layout, options, Ports.choose(options.port)),
+            lambda layout: embedded(layout, options, ports() if ports else Ports.choose(options.port)),
             parts=parts,
             extra=extra,
             on_ready=on_ready,

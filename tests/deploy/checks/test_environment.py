@@ -4,7 +4,6 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import psycopg
 import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
@@ -15,7 +14,7 @@ from pavo.deploy.checks import environment as e
 from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.worker import WORKFLOWS
 from tests.driving import until
-from tests.parts import Stores, drop_database, free_port, new_database
+from tests.parts import free_port
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -69,24 +68,6 @@ async def test_more_connections_than_postgresql_has(settings: Settings) -> None:
     greedy = settings.model_copy(update={"database": DatabaseSettings(url=settings.database.url, pool_size=400)})
     found = await e.check_connections(greedy, 1, 2)
     assert found.status == "warn" and "2010 of" in found.detail and "PAVO_DATABASE_POOL" in (found.remedy or "")
-
-
-async def test_temporals_schema_beside_its_server(stores: Stores) -> None:
-    assert "SQLite" in (await e.check_temporal_schema(None, "1.32.1", "sqlite")).detail
-    assert (await e.check_temporal_schema(None, "1.32.1", "postgres12")).status == "skip"
-    url = new_database(stores)
-    missing = await e.check_temporal_schema(url, "1.32.1", "postgres12")
-    assert missing.status == "fail" and "schema_version" in missing.detail
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE schema_version (curr_version text)")
-        connection.execute("INSERT INTO schema_version VALUES ('1.9')")
-        behind = await e.check_temporal_schema(url, "1.32.1", "postgres12")
-        connection.execute("UPDATE schema_version SET curr_version = '1.19'")
-        right = await e.check_temporal_schema(url, "1.32.1", "postgres12")
-    assert behind.status == "fail" and behind.remedy == "pavo deploy upgrade"
-    assert right.status == "pass"
-    assert (await e.check_temporal_schema(url, "99.0.0", "postgres12")).status == "warn"
-    drop_database(stores, url)
 
 
 async def test_what_cannot_be_reached_is_a_finding(settings: Settings) -> None:

@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -15,10 +17,10 @@ from pavo.deploy import maintenance, schema
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.embedded import wheel_postgres
 from pavo.deploy.ports import free_port
-from pavo.deploy.temporal_programs import find_temporal
+from pavo.deploy.temporal_programs import TemporalPrograms, find_temporal
 from pavo.errors import Conflict
 from tests.deploy.native.conftest import need_temporal
-from tests.deploy.native.stack import NEWEST, Native, deployed, pavo
+from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed, pavo
 from tests.faults.stack import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
@@ -32,6 +34,15 @@ async def outside(place: Path) -> AsyncGenerator[DatabaseServer]:
     (place / "outside").mkdir()
     async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
         yield server
+
+
+@pytest_asyncio.fixture(scope="module")
+async def scratch() -> AsyncGenerator[DatabaseServer]:
+    """One PostgreSQL for cases that make their own databases in it."""
+    with tempfile.TemporaryDirectory(prefix="pavo-schema-") as folder:
+        Path(folder).chmod(0o755)
+        async with maintenance.scratch_server(Path(folder), wheel_postgres()) as server:
+            yield server
 
 
 def refused(data_dir: Path, *options: str, code: int) -> str:
@@ -93,16 +104,120 @@ async def test_a_half_made_schema_is_made_anew_and_a_half_raised_one_taken_up(
     assert await asyncio.to_thread(schema.prepare, outside, programs) == []
 
 
-async def test_a_schema_of_another_version_is_not_touched(place: Path, outside: DatabaseServer) -> None:
+def set_schema(server: DatabaseServer, version: str, mark: str) -> None:
+    """Let Temporal's database say this of itself; an interrupted update leaves a mark."""
+    with schema.connect(server, "temporal") as connection:
+        connection.execute("UPDATE schema_version SET curr_version = %s", (version,))
+        connection.execute(f"COMMENT ON DATABASE temporal IS '{mark}'")
+
+
+OLDER = "Start the server that it belongs to"
+NEWER = "Take the newer server it belongs to"
+
+
+@pytest.mark.parametrize(
+    ("server", "found", "mark", "remedy"),
+    [
+        (OLDEST, "1.18", "", ""),
+        (OLDEST, "1.19", "", ""),  # raised by an upgrade whose new server was taken back
+        (OLDEST, "1.20", "", NEWER),
+        (OLDEST, "1.17", "", OLDER),
+        (OLDEST, "1.18", schema.UPDATING, ""),  # half on its way to 1.19, which is a newer server's
+        (OLDEST, "1.19", schema.UPDATING, ""),
+        (OLDEST, "1.20", schema.UPDATING, NEWER),
+        (BEFORE, "1.19", "", ""),
+        (BEFORE, "1.18", "", OLDER),
+        (NEWEST, "1.99", "", NEWER),  # of the newest server nothing newer is known
+        ("1.29.1", "1.18", "", ""),
+        ("1.29.1", "1.19", "", NEWER),
+        ("1.28.1", "1.18", "", ""),
+        ("1.27.0", "1.16", "", ""),  # a patch of its own minor raised it
+        ("1.27.0", "1.18", "", NEWER),
+        ("1.99.0", "1.99", "", ""),  # nobody knows: Temporal's own check decides
+    ],
+)
+async def test_which_schema_a_server_is_started_on(
+    scratch: DatabaseServer, server: str, found: str, mark: str, remedy: str
+) -> None:
+    versions = {"temporal_visibility": "1.14", **schema.expected(server), "temporal": found}
+    with schema.connect(scratch, "postgres") as connection:
+        for database in versions:
+            connection.execute(f"DROP DATABASE IF EXISTS {database}")
+            connection.execute(f"CREATE DATABASE {database}")
+    for database, version in versions.items():
+        with schema.connect(scratch, database) as connection:
+            connection.execute("CREATE TABLE schema_version AS SELECT %s::text AS curr_version", (version,))
+    set_schema(scratch, found, mark)
+    no_tool = TemporalPrograms(Path("/nowhere"), Path("/nowhere"), server, "none")  # no tool may be run on any of these
+    if remedy:
+        with pytest.raises(Conflict, match=f"{found}; Temporal {server}") as refusal:
+            schema.prepare(scratch, no_tool)
+        assert (refusal.value.remedy or "").startswith(remedy)
+    else:
+        assert schema.prepare(scratch, no_tool) == []
+    left = schema.inspect(scratch)["temporal"]
+    assert left.version == found
+    assert left.condition is (schema.Condition.HALF_UPDATED if mark else schema.Condition.THERE)
+
+
+async def test_the_older_tool_never_works_on_a_raised_schema(outside: DatabaseServer) -> None:
+    for version in (OLDEST, BEFORE):
+        need_temporal(version)
+    older, newer = find_temporal(OLDEST), find_temporal(BEFORE)
+    await asyncio.to_thread(schema.prepare, outside, newer)
+    set_schema(outside, "1.19", schema.UPDATING)
+    assert await asyncio.to_thread(schema.prepare, outside, older) == []
+    assert await asyncio.to_thread(schema.update, outside, older) == []
+    assert schema.inspect(outside)["temporal"].condition is schema.Condition.HALF_UPDATED, "the mark is the newer one's"
+    assert await asyncio.to_thread(schema.update, outside, newer) == []
+    assert schema.inspect(outside)["temporal"].condition is schema.Condition.THERE
+
+    set_schema(outside, "1.17", schema.UPDATING)  # on its way to the older server's schema: that is taken up by it
+    assert await asyncio.to_thread(schema.prepare, outside, older) == ["temporal: schema 1.17 → 1.18"]
+    assert schema.inspect(outside)["temporal"].condition is schema.Condition.THERE
+
+
+async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interrupted(outside: DatabaseServer) -> None:
     programs = find_temporal(NEWEST)
-    await asyncio.to_thread(schema.prepare, outside, programs)
-    for version, remedy in (("1.18", "upgrade"), ("1.99", "newer server")):
-        with schema.connect(outside, "temporal") as connection:
-            connection.execute("UPDATE schema_version SET curr_version = %s", (version,))
-        with pytest.raises(Conflict, match=version) as refusal:
-            schema.prepare(outside, programs)
-        assert remedy in (refusal.value.remedy or "")
-        assert schema.inspect(outside)["temporal"].version == version
+    with schema.connect(outside, "postgres") as connection:
+        connection.execute("CREATE ROLE limited LOGIN PASSWORD 'secret'")
+    limited = DatabaseServer(outside.host, outside.port, "limited", "secret", "disable")
+    with pytest.raises(Conflict, match="set up the database temporal") as refusal:
+        await asyncio.to_thread(schema.prepare, limited, programs)
+    assert 'ALTER ROLE "limited" CREATEDB' in (refusal.value.remedy or "")
+
+    with schema.connect(outside, "postgres") as connection:
+        for name in schema.DATABASES:
+            connection.execute(f"CREATE DATABASE {name} OWNER limited")
+            connection.execute(f"COMMENT ON DATABASE {name} IS '{schema.SETTING_UP}'")
+    with (
+        pytest.raises(psycopg.errors.AdminShutdown),
+        schema.connect(limited, "temporal") as left,  # the session of a killed set-up, which has not noticed its end
+    ):
+        left.execute("CREATE TABLE executions (wrong int)")
+        left.execute("BEGIN")
+        left.execute("LOCK TABLE executions")
+        await asyncio.to_thread(schema.prepare, limited, programs)
+        left.execute("SELECT 1")
+    found = schema.inspect(limited)
+    assert {name: (each.condition, each.version) for name, each in found.items()} == {
+        name: (schema.Condition.THERE, version) for name, version in schema.expected(NEWEST).items()
+    }
+
+
+async def test_a_half_made_database_of_somebody_else_is_refused_with_the_remedy(outside: DatabaseServer) -> None:
+    with schema.connect(outside, "postgres") as connection:
+        connection.execute("CREATE ROLE limited LOGIN PASSWORD 'secret'")
+        connection.execute("CREATE DATABASE temporal OWNER limited")
+    with schema.connect(outside, "temporal") as connection:
+        connection.execute("ALTER SCHEMA public OWNER TO pavo")  # as before PostgreSQL 15, where it is the server's own
+        connection.execute("CREATE TABLE public.executions (half int)")
+        connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.SETTING_UP}'")
+    limited = DatabaseServer(outside.host, outside.port, "limited", "secret", "disable")
+    with pytest.raises(Conflict, match="must be owner of schema public") as refusal:
+        await asyncio.to_thread(schema.prepare, limited, find_temporal(NEWEST))
+    assert 'ALTER SCHEMA public OWNER TO "limited"' in (refusal.value.remedy or "")
+    assert schema.inspect(limited)["temporal"].condition is schema.Condition.HALF_MADE
 
 
 def test_versions_that_are_known_bad_stop_and_unknown_ones_warn(place: Path) -> None:
@@ -161,6 +276,43 @@ async def test_an_outside_postgres_serves_and_keeps_its_databases(place: Path, o
         secret = outside.password
         assert secret not in native.pavo("deploy", "status", "-o", "json").stdout
     assert {"pavo", "temporal", "temporal_visibility"} <= databases(outside)
+
+
+async def test_a_password_from_the_environment_is_in_no_process_list(
+    place: Path, outside: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = f"postgresql://{outside.user}@{outside.host}:{outside.port}/postgres?sslmode=disable"
+    said = await asyncio.to_thread(refused, place / "data", "--postgres", login, code=2)
+    assert "PGPASSWORD" in said
+    monkeypatch.setenv("PGPASSWORD", outside.password)
+    seen: set[str] = set()
+    starting = asyncio.create_task(_started(place / "data", "--postgres", login, "--workers", "1"))
+    while not starting.done():
+        seen |= command_lines()
+        await asyncio.sleep(0.02)
+    native = await starting
+    try:
+        seen |= command_lines()
+        assert any(login in line for line in seen) and any("temporal-sql-tool" in line for line in seen)
+        assert not [line for line in seen if outside.password in line]
+        monkeypatch.delenv("PGPASSWORD")
+        await native.command("deploy", "stop")
+        await native.command("deploy", "start", "--auto-approve")
+        await native.command("validate")
+    finally:
+        await native.command("deploy", "destroy", "--auto-approve")
+
+
+async def _started(data: Path, *options: str) -> Native:
+    native = Native(data)
+    await native.command(*START, "--port", str(free_port()), *options)
+    return native
+
+
+def command_lines() -> set[str]:
+    """What everybody on this machine sees of every process."""
+    done = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines())
 
 
 async def test_a_full_disk_is_survived(place: Path) -> None:

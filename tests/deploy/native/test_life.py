@@ -1,9 +1,11 @@
 """A native deployment's life: proven, loaded, restarted part by part, backed up, stopped, restored."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import httpx2
@@ -11,6 +13,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
+from tests.deploy.native.serving import ask
 from tests.deploy.native.stack import BEFORE, NEWEST, Native, deployed
 from tests.faults.drive import Driver, Viewer, seeded
 from tests.faults.stack import until
@@ -75,11 +78,33 @@ async def test_two_workers_and_two_apis_share_the_load_and_one_of_each_may_die(n
             return pids <= {row[0] for row in rows}
 
         await until(both, 60, "both workers hold tasks")
+        await until_both_apis_answered(native, ids)
         for name in ("api", "worker-1"):
             pid = native.part(name).pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
         await driver.verify(ids, 100, seconds=120)
+
+
+async def until_both_apis_answered(native: Native, tasks: list[str]) -> None:
+    """The kernel says whose each connection was, and each process counted what it answered."""
+    answered: Counter[int] = Counter()
+    counted: dict[int, float] = {}
+    seen: list[tuple[str, str]] = []
+    pids = {native.part(name).pid for name in ("api", "api-2")}
+    turn = itertools.cycle(tasks)
+
+    async def both() -> bool:
+        task = next(turn)
+        answer = await asyncio.to_thread(ask, native, task)
+        seen.append((task, answer.task["id"]))
+        answered[answer.pid] += 1
+        counted[answer.pid] = answer.answered
+        return min(answered[pid] for pid in pids if pid) >= 3
+
+    await until(both, 60, "both API processes answered requests")
+    assert answered.keys() == pids and all(asked == got for asked, got in seen), seen
+    assert all(counted[pid] >= answered[pid] for pid in answered), (counted, answered)
 
 
 async def test_the_other_api_answers_while_one_is_away(native: Native) -> None:

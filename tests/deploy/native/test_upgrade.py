@@ -9,6 +9,7 @@ import pytest
 from pavo.deploy import deployment, schema
 from pavo.deploy.layout import Layout, load_secrets
 from pavo.deploy.native import database_server
+from pavo.deploy.temporal_programs import find_temporal
 from pavo.deploy.upgrade import server_version
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed
@@ -70,15 +71,24 @@ async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place:
         await driver.verify(waiting, 5)
 
 
+def broken_server(folder: Path, version: str, sql_tool: Path | None = None) -> Path:
+    """Programs that say they are this version: a server that ends at once, beside the given tool or one that does
+    nothing."""
+    folder.mkdir()
+    does = {"temporal-server": "exit 3", **({} if sql_tool else {"temporal-sql-tool": "exit 0"})}
+    for name, line in does.items():
+        program = folder / name
+        program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "temporal version {version}" && exit 0\n{line}\n')
+        program.chmod(0o755)
+    if sql_tool:
+        (folder / "temporal-sql-tool").symlink_to(sql_tool)
+    return folder
+
+
 async def test_a_server_that_does_not_start_is_taken_back(place: Path) -> None:
     need_temporal(BEFORE)
     need_temporal(NEWEST)
-    broken = place / "broken"
-    broken.mkdir()
-    for name, does in (("temporal-server", "exit 3"), ("temporal-sql-tool", "exit 0")):
-        program = broken / name
-        program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "temporal version {NEWEST}" && exit 0\n{does}\n')
-        program.chmod(0o755)
+    broken = broken_server(place / "broken", NEWEST)
     options = ("--temporal-version", BEFORE, "--workers", "1", "--no-temporal-ui")
     async with deployed(place / "data", *options) as native, Driver(native) as driver:
         task = await driver.create(200, 0.1)
@@ -99,3 +109,37 @@ async def test_a_server_that_does_not_start_is_taken_back(place: Path) -> None:
         assert down.returncode == 2 and "cannot go back" in down.stderr
         await driver.verify([task], 200)
         check_timeline(task, await driver.events(task), 200)
+
+
+async def test_a_server_that_does_not_start_is_taken_back_and_runs_on_the_raised_schema(place: Path) -> None:
+    for version in (OLDEST, BEFORE):
+        need_temporal(version)
+    broken = broken_server(place / "broken", BEFORE, find_temporal(BEFORE).sql_tool)
+    options = ("--temporal-version", OLDEST, "--workers", "1", "--no-temporal-ui")
+    upgrade = ("deploy", "upgrade", "--no-backup", "--auto-approve", "--temporal-version")
+
+    async with deployed(place / "data", *options) as native, Driver(native) as driver:
+        task = await driver.create(STEPS, 0.1)
+        await driver.start(task)
+        assert schemas(native) == schema.expected(OLDEST) != schema.expected(BEFORE)
+        done = await asyncio.to_thread(native.pavo, *upgrade, BEFORE, "--temporal-bin", str(broken), check=False)
+        assert done.returncode == 5 and "taken back" in " ".join(done.stderr.split()), done.stderr
+        assert schemas(native) == schema.expected(BEFORE), "the schema was raised"
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+
+        await native.command("deploy", "stop")
+        await native.command("deploy", "start", "--auto-approve")
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+        await native.command("validate")
+        checked = json.loads(await native.command("deploy", "check", "-o", "json"))
+        found = {line["name"]: line["detail"] for line in checked["checks"]}
+        assert found["temporal's schema"] == f"1.19, raised beyond the 1.18 of Temporal {OLDEST}"
+        assert found["visibility's schema"] == f"1.14, raised beyond the 1.13 of Temporal {OLDEST}"
+        down = native.pavo(*upgrade, "1.29.1", check=False)
+        assert down.returncode == 2 and "cannot go back" in down.stderr
+        assert schemas(native) == schema.expected(BEFORE)
+
+        await native.command(*upgrade, BEFORE)
+        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == BEFORE
+        assert schemas(native) == schema.expected(BEFORE)
+        await driver.verify([task], STEPS, seconds=120)

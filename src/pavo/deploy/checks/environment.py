@@ -17,7 +17,6 @@ from pavo.config import Settings
 from pavo.deploy.compatibility import Verdict, assess
 from pavo.deploy.findings import Finding, Status
 from pavo.deploy.probe_workflow import Probe
-from pavo.deploy.schema import expected
 from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
 from pavo.temporal.client import data_converter
@@ -53,35 +52,6 @@ def check_versions(temporal: str, postgres: str) -> list[Finding]:
     status: dict[Verdict, Status] = {Verdict.GOOD: "pass", Verdict.UNKNOWN: "warn", Verdict.BAD: "fail"}
     found = assess(temporal=temporal or None, postgres=postgres or None, sdk=temporalio.__version__)
     return [Finding("versions", status[each.verdict], each.what, each.remedy or None) for each in found]
-
-
-async def check_temporal_schema(url: str | None, temporal: str, persistence: str) -> Finding:
-    """The schema of Temporal's own database beside what its server asks for."""
-    name = "temporal's schema"
-    if not temporal:
-        return Finding(name, "skip", "needs Temporal")
-    if "sqlite" in persistence:
-        return Finding(name, "skip", "Temporal keeps its data in SQLite here; its server brings the schema.")
-    if url is None:
-        return Finding(name, "skip", "It was not looked at.", "Set PAVO_TEMPORAL_DATABASE_URL.")
-    try:
-        async with await psycopg.AsyncConnection.connect(plain_url(url), connect_timeout=CONNECT_SECONDS) as connection:
-            row = await (await connection.execute("SELECT curr_version FROM schema_version")).fetchone()
-    except psycopg.Error as error:
-        remedy = "Correct PAVO_TEMPORAL_DATABASE_URL: it is Temporal's own database."
-        return Finding(name, "fail", " ".join(str(error).split()), remedy)
-    found, wanted = str(row[0]) if row else "", expected(temporal).get("temporal", "")
-    if not wanted:
-        return Finding(name, "warn", f"{found}; what Temporal {temporal} asks for is not known.")
-    if _numbers(found) < _numbers(wanted):
-        return Finding(name, "fail", f"{found}, but Temporal {temporal} asks for {wanted}.", "pavo deploy upgrade")
-    return Finding(
-        name, "pass", f"{found}, as Temporal {temporal} asks for" if found == wanted else f"{found} ≥ {wanted}"
-    )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in version.split(".") if number.isdigit())
 
 
 async def check_connections(settings: Settings, apis: int, workers: int) -> Finding:

@@ -14,6 +14,7 @@ from pavo.deploy import rollout
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks import migrations, replay
 from pavo.deploy.checks.replay import Replayed
+from pavo.deploy.checks.temporal_schema import check_temporal_schemas
 from pavo.deploy.connectivity import TemporalReached, reach_postgres, reach_redis, reach_temporal
 from pavo.deploy.findings import Finding, succeeded
 from pavo.errors import PavoError
@@ -54,7 +55,7 @@ async def check_rollout(settings: Settings, wanted: Wanted) -> Checked:
     )
     found = [e.check_settings(settings), postgres.finding, redis, temporal.finding]
     found += e.check_versions(temporal.version, postgres.version)
-    found.append(await e.check_temporal_schema(settings.temporal.database_url, temporal.version, temporal.persistence))
+    found += await check_temporal_schemas(settings.temporal.database_url, temporal)
     if postgres.version:
         found += await _of_postgres(settings, wanted, postgres.clock_offset)
     found += await _of_temporal(settings, temporal)

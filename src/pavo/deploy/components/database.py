@@ -9,6 +9,15 @@ DEFAULT_PORT = 5432
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
+def with_password(url: str, password: str | None) -> str:
+    """A server's URL with this password, if it has none of its own; anything else as it is."""
+    place = url.partition("://")[2].partition("/")[0]
+    if not password or "://" not in url or urlsplit(url).password:
+        return url
+    user, _, host = place.rpartition("@")
+    return url.replace(f"://{place}", f"://{user.removesuffix(':')}:{quote(password, safe='')}@{host}", 1)
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseServer:
     """How to log in; `sslmode` in libpq's words."""

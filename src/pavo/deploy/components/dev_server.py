@@ -1,6 +1,8 @@
 """Temporal's development server with an SQLite file: the embedded target's."""
 
+import re
 import signal
+import subprocess
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +39,18 @@ cluster, and here is one tenant on its own machine; a stopped task is resumed un
 person likes; connections would be cut every five minutes, which costs every client a reconnect."""
 
 
+def dev_server_versions() -> tuple[str, str]:
+    """Of Temporal's server and of its UI, as its command says; empty when it does not.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
+    command = [str(temporal_server()), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout
+    found = re.search(r"Server ([\d.]+), UI ([\d.]+)", said)
+    return (found.group(1), found.group(2)) if found else ("", "")
+
+
 class DevServer(Simple):
     """Temporal's server, its UI and its SQLite file in one process."""
 
@@ -63,7 +77,7 @@ class DevServer(Simple):
         command = [
             *(str(temporal_server()), "server", "start-dev", "--ip", LOOPBACK, "--log-level", "warn"),
             *("--port", str(self._port), "--ui-port", str(self._ui_port)),
-            *("--db-filename", str(self._folder / "temporal.db"), "--ui-disable-news-fetch"),
+            *("--db-filename", str(self._layout.temporal_file), "--ui-disable-news-fetch"),
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", f"synchronous={synchronous}"),
             *dynamic,
         ]

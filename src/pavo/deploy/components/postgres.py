@@ -64,6 +64,7 @@ class PostgresServer(Simple):
     Args:
         password: of the user `pavo`, who owns everything.
         databases: made when the server answers for the first time.
+        answered: called on a thread when it answers for the first time, before anything else.
         settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
     """
 
@@ -78,10 +79,11 @@ class PostgresServer(Simple):
         ephemeral: bool,
         databases: tuple[str, ...],
         settled: Callable[[str], None],
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._layout, self._runner, self._programs = layout, runner, programs
         self._port, self._password, self._ephemeral = port, password, ephemeral
-        self._databases, self._settled = databases, settled
+        self._databases, self._settled, self._answered = databases, settled, answered
         self.address = at(port)
         self.data = postgres_place(layout, runner) / "data"
         """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
@@ -92,23 +94,10 @@ class PostgresServer(Simple):
 
     def prepare(self) -> None:
         """Make the cluster at the first start."""
-        self._refuse_other_major()
+        refuse_other_major(self.data, self._programs.major)
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         clear_stale_pid(self.data)
-
-    def _refuse_other_major(self) -> None:
-        try:
-            found = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            return
-        if found != str(self._programs.major):
-            raise ConfigurationError(
-                f"{self.data} was written by PostgreSQL {found}; this one is {self._programs.major}.",
-                field="--postgres",
-                remedy="Start with the same major (--postgres-bin), take a backup there (pavo deploy backup), and "
-                "restore it into a stack with the new one (pavo deploy restore).",
-            )
 
     def _make_cluster(self) -> None:
         own(self.data.parent, self._runner)
@@ -188,11 +177,31 @@ class PostgresServer(Simple):
         import psycopg
         from psycopg import sql
 
+        self._answered()
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             for name in self._databases:
                 if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         self._settled(self.url("pavo"))
+
+
+def refuse_other_major(data: Path, major: int) -> None:
+    """Refuse data that another major wrote.
+
+    Raises:
+        ConfigurationError: with the way to move them.
+    """
+    try:
+        found = (data / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        return
+    if found != str(major):
+        raise ConfigurationError(
+            f"{data} was written by PostgreSQL {found}; this one is {major}.",
+            field="--postgres",
+            remedy="Start with the same major (--postgres), take a backup there (pavo deploy backup), and "
+            "restore it into a stack with the new one (pavo deploy restore).",
+        )
 
 
 def postgres_place(layout: Layout, runner: Runner) -> Path:

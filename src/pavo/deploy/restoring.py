@@ -1,0 +1,55 @@
+"""The last moment of a restore, which a crash may cut in two.
+
+Restored copies lie beside the old databases until all are whole. Then one write of `deployment.json` decides: it names
+the copies that take the place of the old databases, and the version and shards of the server that wrote them. From then
+on it is ended by whoever has the databases first, the restore itself or after a crash the next start, before anything
+works on them; doing it twice changes nothing.
+
+Everything heavy is imported where it is used: every start asks, and hardly any has something to do.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pavo.deploy.layout import Layout
+
+if TYPE_CHECKING:
+    from pavo.deploy.components.database import DatabaseServer
+    from pavo.deploy.deployment import Deployment
+
+
+def pending(layout: Layout) -> "Deployment | None":
+    """What was chosen, if a restore was decided and not ended."""
+    if not (layout.root / "deployment.json").exists():
+        return None
+    from pavo.deploy import deployment as deployments
+
+    chosen = deployments.load(layout)
+    return chosen if chosen is not None and chosen.restoring else None
+
+
+def finish_files(layout: Layout) -> None:
+    """Let the restored file of Temporal take its place, where it keeps one; nothing has it open."""
+    if pending(layout) is None:
+        return
+    from pavo.deploy import sqlite_file
+
+    sqlite_file.take_place(layout.temporal_file)
+
+
+def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] = lambda _line: None) -> None:
+    """End what was decided, if anything was; on a thread, with nobody else at the databases.
+
+    Raises:
+        Unavailable: PostgreSQL failed; the next one goes on.
+    """
+    chosen = pending(layout)
+    if chosen is None:
+        return
+    from pavo.deploy import backup
+    from pavo.deploy import deployment as deployments
+
+    finish_files(layout)
+    backup.take_places(server, chosen.restoring)
+    deployments.save(layout, chosen.model_copy(update={"restoring": []}))
+    say(f"Ended an interrupted restore: {', '.join(chosen.restoring)}.")

@@ -1,0 +1,43 @@
+"""A restore that is killed at a chosen moment, as a real process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+POINTS = {
+    "undecided": "deployment.save = die",
+    "decided": "restoring.finish = lambda layout, *rest: die() if restoring.pending(layout) else finish(layout, *rest)",
+    "half": "backup._take_place = lambda *of: die() if done else (done.append(1), take_place(*of))",
+    "one file": "sqlite_file.take_place = lambda *of: (put_file(*of), die())",
+    "ended": "deployment.save = lambda *of: die() if done else (done.append(1), save(*of))",
+}
+"""By name: everything is restored beside, nothing decided; decided; one database has its place; Temporal's file has its
+place; all have, and only the note of it is missing."""
+RUN = """
+import os, signal, sys
+from pavo.cli.main import main
+from pavo.deploy import backup, deployment, restoring, sqlite_file
+done = []
+finish, take_place, save, put_file = restoring.finish, backup._take_place, deployment.save, sqlite_file.take_place
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+{}
+sys.argv[0] = "pavo"
+main()
+"""
+
+
+def killed_restore(data_dir: Path, backup: Path, point: str) -> None:
+    """`pavo deploy restore`, killed at one of `POINTS`."""
+    words = ["deploy", "restore", str(backup), "--auto-approve", "--data-dir", str(data_dir)]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.format(POINTS[point]), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.returncode == -signal.SIGKILL, f"{done.returncode}: {done.stdout}{done.stderr}"

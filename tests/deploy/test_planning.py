@@ -1,0 +1,178 @@
+"""What a start would do is shown before it is done, and it is what is done; for the embedded target as for others."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pavo.cli.deploy_options import Chosen
+from pavo.deploy import deployment
+from pavo.deploy.components.database import with_password
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.layout import Layout
+from pavo.deploy.lock import take_lock
+from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle, settle_choice
+from pavo.deploy.ports import free_port
+from pavo.errors import ConfigurationError, Conflict, PavoError
+from tests.deploy.native.stack import pavo
+
+EMBEDDED = Deployment(target=TargetName.EMBEDDED)
+
+
+def plan(root: Path, **chosen: object) -> Plan:
+    wanted = (deployment.load(Layout(root)) or EMBEDDED).model_copy(update=chosen)
+    return plan_embedded(Layout(root), wanted, postgres_version=None, force=False)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port()))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_every_part_has_its_version_port_and_volume_and_nothing_is_made(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    port = free_port()
+    found = plan(root, port=port, workers=3)
+    parts = {part.name: part for part in found.parts}
+    assert list(parts) == ["postgres", "redis", "temporal", "temporal-ui", "api", "worker"]
+    assert all(part.version[0].isdigit() or part.version.startswith("Valkey 9") for part in found.parts)
+    assert parts["temporal"].version.startswith("1.32.") and parts["temporal-ui"].version.startswith("2.")
+    assert parts["worker"].version.endswith("× 3 and a spare")
+    addresses = [part.address for part in found.parts if part.name != "worker"]
+    assert len(set(addresses)) == 5 and all(address.startswith("127.0.0.1:") for address in addresses)
+    assert parts["api"].address == f"127.0.0.1:{port}"
+    assert parts["temporal"].data == str(root / "temporal" / "temporal.db")
+    said = "\n".join(found.changes)
+    assert f"the data directory {root} is made" in said and parts["postgres"].data in said and "temporal.db" in said
+    assert not root.exists()
+
+
+def test_ports_are_kept_save_those_that_are_taken(tmp_path: Path, taken: int) -> None:
+    first = plan(tmp_path, port=free_port()).chosen
+    deployment.save(Layout(tmp_path), first)
+    assert plan(tmp_path).chosen.ports == first.ports
+    deployment.save(Layout(tmp_path), first.model_copy(update={"ports": {**first.ports, "redis": taken}}))
+    again = plan(tmp_path).chosen.ports
+    assert again.pop("redis") != taken and again == {k: v for k, v in first.ports.items() if k != "redis"}
+    moved = plan(tmp_path, port=taken)
+    assert moved.chosen.ports["api"] != taken and any(f"port {taken} is taken" in line for line in moved.changes)
+
+
+def test_a_plan_that_was_overtaken_is_not_settled(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    early, late = plan(tmp_path), plan(tmp_path, workers=5)
+    settle(layout, late)
+    with pytest.raises(Conflict, match="changed since"):
+        settle(layout, early)
+    with take_lock(layout), pytest.raises(Conflict, match="runs on"):
+        settle(layout, plan(tmp_path))
+    kept = deployment.load(layout)
+    assert kept is not None and kept.workers == 5
+
+
+def test_another_port_of_the_api_is_taken_at_the_next_native_start(tmp_path: Path) -> None:
+    layout, ports = Layout(tmp_path), [free_port(), free_port()]
+    native = Deployment(target=TargetName.NATIVE, port=ports[0])
+    first = plan_native(layout, native, postgres_version=None, force=False).chosen
+    deployment.save(layout, first)
+    again = plan_native(layout, first.model_copy(update={"port": ports[1]}), postgres_version=None, force=False).chosen
+    assert again.ports == {**first.ports, "api": ports[1]}
+
+
+def test_a_login_may_change_and_is_never_shown(tmp_path: Path) -> None:
+    layout, url = Layout(tmp_path), "postgresql://pavo:old-secret@db.example/postgres"
+    kept = Deployment(target=TargetName.NATIVE, postgres=url)
+    deployment.save(layout, kept)
+    renewed = url.replace("old-secret", "new-secret")
+    assert settle_choice(layout, kept.model_copy(update={"postgres": renewed})).postgres == renewed
+    for other in (renewed.replace("db.", "other."), "wheel"):
+        with pytest.raises(Conflict, match=r"db\.example:5432, not") as refusal:
+            settle_choice(layout, kept.model_copy(update={"postgres": other}))
+        assert "secret" not in str(refusal.value) + str(refusal.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("url", "full"),
+    [
+        ("postgresql://ada@db/postgres", "postgresql://ada:a%2Fb%40c@db/postgres"),
+        ("postgresql://ada:@db:5433/x?sslmode=require", "postgresql://ada:a%2Fb%40c@db:5433/x?sslmode=require"),
+        ("postgresql://ada:own@db/postgres", "postgresql://ada:own@db/postgres"),
+        ("redis://cache:6379/0", "redis://:a%2Fb%40c@cache:6379/0"),
+        ("wheel", "wheel"),
+        ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15"),
+    ],
+)
+def test_a_password_is_put_into_a_url_that_has_none(url: str, full: str) -> None:
+    assert with_password(url, "a/b@c") == full
+    assert with_password(url, None) == with_password(url, "") == url
+
+
+def test_passwords_come_from_the_variables_of_the_servers_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "one")
+    monkeypatch.setenv("REDISCLI_AUTH", "two")
+    given = Chosen(target=TargetName.NATIVE, postgres="postgresql://ada@db/postgres", redis="redis://cache:6379/0")
+    found = given.over(None)
+    assert (found.postgres, found.redis) == ("postgresql://ada:one@db/postgres", "redis://:two@cache:6379/0")
+    assert Chosen(target=TargetName.NATIVE).over(None).postgres == "wheel"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("apis", 2), ("postgres", "machine"), ("redis", "redis://x"), ("temporal_version", "1.30.7"), ("shards", 4)],
+)
+def test_what_the_embedded_target_does_not_have_is_refused(tmp_path: Path, option: str, value: object) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        plan(tmp_path / "data", **{option: value})
+    assert refusal.value.field == f"--{option.replace('_', '-')}" and "--target native" in (refusal.value.remedy or "")
+
+
+def test_other_data_are_left_alone(tmp_path: Path) -> None:
+    deployment.save(Layout(tmp_path), Deployment(target=TargetName.NATIVE))
+    with pytest.raises(Conflict, match="deployed as native"):
+        plan_embedded(Layout(tmp_path), EMBEDDED, postgres_version=None, force=False)
+    deployment.path(Layout(tmp_path)).unlink()
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    (tmp_path / "postgres" / "data" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(ConfigurationError, match="written by PostgreSQL 15"):
+        plan(tmp_path)
+    with pytest.raises(PavoError, match="not 11"):
+        plan_embedded(Layout(tmp_path / "new"), EMBEDDED, postgres_version="11", force=False)
+
+
+@pytest.mark.timeout(240)
+def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    data = tmp_path / "data"
+    start = ("deploy", "start", "--target", "embedded", "--workers", "1", "--port", str(free_port()))
+    dry = pavo(*start, "--dry-run", data_dir=data)
+    assert not data.exists()
+    for column in ("part", "version", "address", "data", "What changes", "PostgreSQL cluster is made"):
+        assert column in dry.stdout
+    unasked = pavo(*start, data_dir=data, check=False)
+    assert unasked.returncode == 2 and "--auto-approve" in unasked.stderr and not data.exists()
+    try:
+        said = pavo(*start, "--auto-approve", data_dir=data).stdout
+        running = {part["name"]: part for part in status(data)["parts"]}
+        assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1"]
+        for name in ("postgres", "redis", "temporal", "api"):
+            assert f"{name}  " in said and running[name]["address"] in said
+        assert pavo("deploy", "start", "--dry-run", data_dir=data, check=False).returncode == 4, "it runs"
+        pavo("deploy", "stop", data_dir=data)
+        again = pavo("deploy", "start", "--auto-approve", data_dir=data).stdout
+        assert "nothing: everything is there" in again
+        assert {part["name"]: part["address"] for part in status(data)["parts"]} == {
+            name: part["address"] for name, part in running.items()
+        }
+    finally:
+        pavo("deploy", "destroy", "--auto-approve", data_dir=data, check=False)
+    assert not data.exists()
+
+
+def status(data: Path) -> dict[str, list[dict[str, str]]]:
+    return json.loads(pavo("deploy", "status", "-o", "json", data_dir=data).stdout)
