@@ -13,7 +13,7 @@ from pavo.deploy.temporal_programs import find_temporal
 from pavo.deploy.upgrade import server_version
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed
-from tests.faults.drive import Driver, check_timeline
+from tests.faults.drive import Driver, Viewer, check_timeline, seeded
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 TASKS, STEPS = 20, 300
@@ -32,11 +32,13 @@ def schemas(native: Native) -> dict[str, str]:
 async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place: Path) -> None:
     for version in (OLDEST, BEFORE, NEWEST):
         need_temporal(version)
+    rng = seeded("upgrade")
     options = ("--temporal-version", OLDEST, "--workers", "2", "--no-temporal-ui")
     async with deployed(place / "data", *options) as native, Driver(native) as driver:
         assert schemas(native) == schema.expected(OLDEST)
         waiting = [await driver.create(5, 0.05, auto_accept=False) for _ in range(3)]
         ids = await asyncio.gather(*(driver.create(STEPS, 0.1) for _ in range(TASKS)))
+        watching = [Viewer(driver, ids[n], rng) for n in range(TASKS)]
         await asyncio.gather(*(driver.start(task) for task in (*ids, *waiting)))
         for task in waiting:
             await driver.stage(task, "WAIT_RFC")
@@ -49,7 +51,7 @@ async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place:
         assert json.loads(await native.command("deploy", "workers", "-o", "json"))["current"] == "next"
         for task in waiting:
             await driver.accept(task)
-        await driver.verify(ids, STEPS, seconds=240)
+        await driver.verify(ids, STEPS, watching, seconds=240)
         await driver.verify(waiting, 5)
         again = await native.command("deploy", "upgrade", "--auto-approve", "--no-backup")
         assert "stays" in again
