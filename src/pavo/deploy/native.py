@@ -177,9 +177,7 @@ def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer,
     if not chosen.outside_postgres:
         return
     restoring.finish(layout, server, say)
-    with schema.connect(server, "postgres") as connection:
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'pavo'").fetchone():
-            connection.execute("CREATE DATABASE pavo")
+    schema.make_database(server, "pavo")
     migrate(server.url("pavo"))
 
 

@@ -218,13 +218,30 @@ def _set_up(server: DatabaseServer, programs: TemporalPrograms, each: Found) -> 
     with connect(server, "postgres") as connection:
         with translated(), _permitted(each, server.user):
             if each.condition is Condition.ABSENT:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(each.database)))
+                _create(connection, each.database)
             _mark(connection, each.database, SETTING_UP)
             if each.condition is Condition.HALF_MADE:
                 _empty(server, each.database)
         _tool(server, programs, each.database, "setup-schema", "--version", "0.0")
         _tool(server, programs, each.database, "update-schema", "--schema-name", name)
         _mark(connection, each.database, "")
+
+
+def make_database(server: DatabaseServer, database: str) -> None:
+    """Make a database, if it is not there.
+
+    Raises:
+        Conflict: the role may not.
+        Unavailable: PostgreSQL refused for another reason.
+    """
+    with connect(server, "postgres") as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
+            with translated(), _permitted(Found(database, Condition.ABSENT), server.user):
+                _create(connection, database)
+
+
+def _create(connection: "psycopg.Connection[tuple[object, ...]]", database: str) -> None:
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
 
 def _empty(server: DatabaseServer, database: str) -> None:

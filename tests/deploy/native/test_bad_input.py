@@ -177,7 +177,9 @@ async def test_the_older_tool_never_works_on_a_raised_schema(outside: DatabaseSe
     assert schema.inspect(outside)["temporal"].condition is schema.Condition.THERE
 
 
-async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interrupted(outside: DatabaseServer) -> None:
+async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interrupted(
+    place: Path, outside: DatabaseServer
+) -> None:
     programs = find_temporal(NEWEST)
     with schema.connect(outside, "postgres") as connection:
         connection.execute("CREATE ROLE limited LOGIN PASSWORD 'secret'")
@@ -185,6 +187,8 @@ async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interru
     with pytest.raises(Conflict, match="set up the database temporal") as refusal:
         await asyncio.to_thread(schema.prepare, limited, programs)
     assert 'ALTER ROLE "limited" CREATEDB' in (refusal.value.remedy or "")
+    said = await asyncio.to_thread(refused, place / "d", "--postgres", limited.url("postgres"), code=5)
+    assert "set up the database pavo" in said and 'CREATE DATABASE pavo OWNER "limited"' in said
 
     with schema.connect(outside, "postgres") as connection:
         for name in schema.DATABASES:
