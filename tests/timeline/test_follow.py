@@ -134,6 +134,64 @@ async def test_a_quiet_viewer_is_told_and_goes_on(
     assert watch.seen == [1, 2]
 
 
+async def test_a_viewer_hears_that_the_stream_lives_while_postgres_is_silent(
+    follower: Follower, timeline_id: uuid.UUID, append: Append, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append(close=True)
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.0)
+    answer, read_after = asyncio.Event(), repository.read_after
+
+    async def silent(*arguments: Any) -> list[Event]:
+        await answer.wait()
+        return await read_after(*arguments)
+
+    monkeypatch.setattr(repository, "read_after", silent)
+    watch = Watch(follower, timeline_id)
+
+    async def told() -> bool:
+        return watch.quiet >= 2
+
+    await until(told, what="two signs of life")
+    answer.set()
+    await asyncio.wait_for(watch.task, 10)
+    assert watch.seen == [1]
+
+
+@pytest.mark.parametrize("how", ["killed", "unforeseen"])
+async def test_whoever_watches_is_subscribed_again_after_a_broken_connection(
+    follower: Follower, redis: Redis, timeline_id: uuid.UUID, append: Append, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append()
+    watch = Watch(follower, timeline_id)
+    await watch.reaches(1)
+
+    async def subscribed() -> bool:
+        found: Any = await redis.pubsub_numsub(channel(timeline_id))  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+        return found[0][1] == 1
+
+    await until(subscribed, what="the subscription")
+    if how == "killed":
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # pyright: ignore[reportUnknownMemberType]
+    else:
+        with monkeypatch.context() as patch:
+            heard = asyncio.Event()
+
+            def broken(_: Any) -> None:
+                heard.set()
+                raise AttributeError("a defect")
+
+            patch.setattr(follower, "_take", broken)
+            await redis.publish(channel(timeline_id), b"{}")
+            await asyncio.wait_for(heard.wait(), 5)
+    late = Watch(follower, timeline_id)
+    await until(subscribed, what="the subscription again")
+    await publish(redis, await append(2))
+    await asyncio.gather(watch.reaches(3), late.reaches(3))
+    await publish(redis, await append(close=True))
+    await asyncio.wait_for(asyncio.gather(watch.task, late.task), 10)
+    assert watch.seen == late.seen == [1, 2, 3, 4]
+
+
 async def test_a_process_that_ends_ends_its_streams(follower: Follower, timeline_id: uuid.UUID, append: Append) -> None:
     await append()
     watch = Watch(follower, timeline_id)

@@ -40,6 +40,8 @@ POLL_SECONDS_AWAY = 0.2
 """The same while Redis is away."""
 QUIET_SECONDS = 9.0
 """After so long without an event a viewer is told, within another second, that there is none."""
+_AT = b'"at":"'
+"""What stands before an event's time; in a member of the event the quotes would be escaped."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,6 +62,8 @@ class Viewer:
     """When it last handed something out, on the monotonic clock."""
     quiet: bool = False
     """Whether that was long ago."""
+    reading: asyncio.Task[list[tuple[int, bytes]]] | None = None
+    """What it reads from PostgreSQL by itself just now."""
 
     @property
     def newest(self) -> int:
@@ -99,8 +103,20 @@ class Viewer:
             self.wake.set()
 
     def has_more(self) -> bool:
-        """Whether there is something to hand out, or to look for, without waiting."""
-        return self.behind or bool(self.queue)
+        """Whether there is something to hand out, or to look for, without waiting for its wake."""
+        return self.behind or bool(self.queue) or self.reading is not None
+
+    def handed_out(self, found: list[tuple[int, bytes]]) -> None:
+        """Count events that were sent; the lag is that of the oldest, unless it happened before the viewer came."""
+        self.told, self.quiet = time.monotonic(), False
+        if not found:
+            return
+        metrics.EVENTS_SENT.add(by=len(found))
+        oldest = found[0][1]
+        begin = oldest.index(_AT) + len(_AT)
+        at = datetime.fromisoformat(oldest[begin : oldest.index(b'"', begin)].decode())
+        if at >= self.since:
+            metrics.STREAM_LAG.observe(max(0.0, (now() - at).total_seconds()))
 
 
 class Follower:
@@ -112,8 +128,12 @@ class Follower:
         self._pubsub = redis.pubsub()
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
         self._subscribed: dict[uuid.UUID, asyncio.Event] = {}
+        """Set once Redis has confirmed the subscription."""
+        self._changed = asyncio.Event()
+        """Whether somebody came or left."""
         self._tasks: list[asyncio.Task[None]] = []
         self._beside: set[asyncio.Task[None]] = set()
+        self._channels: set[uuid.UUID] = set()
         self._connected = False
         self._ending = False
 
@@ -126,6 +146,7 @@ class Follower:
         """Begin listening and polling."""
         self._tasks = [
             asyncio.create_task(self._listen(), name="timeline-listen"),
+            asyncio.create_task(self._keep_subscribed(), name="timeline-subscribe"),
             asyncio.create_task(self._poll(), name="timeline-poll"),
             asyncio.create_task(self._notice_quiet(), name="timeline-quiet"),
         ]
@@ -156,15 +177,10 @@ class Follower:
         try:
             await self._subscribe(timeline_id)
             while not self._ending:
-                found = await self._read(viewer) if viewer.behind else viewer.take()
-                if found:
+                found = await self._more(viewer)
+                if found or viewer.quiet:
                     yield found
-                    _count(viewer, found)
-                    viewer.told = time.monotonic()
-                elif viewer.quiet:
-                    yield []
-                    viewer.told = time.monotonic()
-                viewer.quiet = False
+                    viewer.handed_out(found)
                 if viewer.has_more():
                     continue
                 if viewer.closed:
@@ -174,6 +190,18 @@ class Follower:
         finally:
             metrics.VIEWERS.add(by=-1)
             self._leave(viewer)
+
+    async def _more(self, viewer: Viewer) -> list[tuple[int, bytes]]:
+        """What can be handed out; nothing while PostgreSQL takes long, for viewers are to hear that it lives."""
+        if viewer.reading is None:
+            if not viewer.behind:
+                return viewer.take()
+            viewer.reading = asyncio.create_task(self._read(viewer))
+        await asyncio.wait({viewer.reading}, timeout=1.0)
+        if not viewer.reading.done():
+            return []
+        reading, viewer.reading = viewer.reading, None
+        return reading.result()
 
     async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
         """What PostgreSQL has behind the viewer's last event, one page."""
@@ -194,31 +222,21 @@ class Follower:
 
     async def _subscribe(self, timeline_id: uuid.UUID) -> None:
         """Wait until Redis confirmed the subscription, or is known to be away."""
-        confirmed = self._subscribed.get(timeline_id)
-        if confirmed is None:
-            confirmed = self._subscribed[timeline_id] = asyncio.Event()
-            try:
-                await self._pubsub.subscribe(channel(timeline_id))
-            except REDIS_AWAY:
-                return
-        if not self._connected:
-            return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(confirmed.wait(), 1.0)
+        confirmed = self._subscribed.setdefault(timeline_id, asyncio.Event())
+        if not confirmed.is_set():
+            self._changed.set()
+            if self._connected:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(confirmed.wait(), 1.0)
 
     def _leave(self, viewer: Viewer) -> None:
         group = self._viewers[viewer.timeline_id]
         group.discard(viewer)
         if not group:
             del self._viewers[viewer.timeline_id]
-            self._subscribed.pop(viewer.timeline_id, None)
-            # Beside, for a viewer that was cancelled cannot wait any more.
-            self._do_beside(self._unsubscribe(viewer.timeline_id))
-
-    async def _unsubscribe(self, timeline_id: uuid.UUID) -> None:
-        if timeline_id not in self._viewers:  # nobody has come back meanwhile
-            with contextlib.suppress(*REDIS_AWAY):
-                await self._pubsub.unsubscribe(channel(timeline_id))
+            self._changed.set()
+        if viewer.reading is not None:
+            viewer.reading.cancel()
 
     def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -234,9 +252,12 @@ class Follower:
         pause = 0.05
         while True:
             try:
-                # This channel also keeps the connection open while nobody watches.
-                await self._pubsub.subscribe(CLOSED_CHANNEL)
+                # A subscription of its own for each connection: nothing is left of those that broke. The first channel
+                # also keeps the connection open while nobody watches.
+                self._pubsub, self._channels = self._redis.pubsub(), set(self._viewers)
+                await self._pubsub.subscribe(CLOSED_CHANNEL, *map(channel, self._channels))
                 self._connected, pause = True, 0.05
+                self._changed.set()
                 self._do_beside(self._look(list(self._viewers)))
                 messages = cast("AsyncIterator[dict[str, Any]]", self._pubsub.listen())
                 async for message in messages:
@@ -244,9 +265,36 @@ class Follower:
             except REDIS_AWAY as error:
                 if self._connected:
                     logger.warning("Redis is away, following PostgreSQL by polling: %s", error)
-                self._connected = False
+            except Exception:
+                # Logged and not raised: this loop serves every viewer of the process, and it may not end.
+                logger.exception("Listening to Redis failed in an unforeseen way; following PostgreSQL by polling")
+            self._connected = False
+            with contextlib.suppress(*REDIS_AWAY):
+                await self._pubsub.aclose()
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+
+    async def _keep_subscribed(self) -> None:
+        """Subscribe to what is watched, and to nothing else; alone, so that no viewer's end cuts the connection."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if not self._connected:
+                continue  # the listener subscribes to everything when it connects
+            pubsub, channels = self._pubsub, self._channels
+            try:
+                if new := [each for each in self._viewers if each not in channels]:
+                    await pubsub.subscribe(*map(channel, new))
+                    channels.update(new)
+                if old := channels - self._viewers.keys():
+                    channels -= old
+                    for each in old:
+                        self._subscribed.pop(each, None)
+                    await pubsub.unsubscribe(*map(channel, old))
+            except Exception as error:  # noqa: BLE001 - the listener finds out what it is; viewers are polled for
+                logger.warning("Redis did not take a subscription: %s", error)
+            if pubsub is not self._pubsub:
+                self._changed.set()
 
     def _take(self, message: dict[str, Any]) -> None:
         name = message["channel"]
@@ -289,6 +337,9 @@ class Follower:
                         viewer.learn(head)
         except Unavailable as error:
             logger.warning("Cannot look at timelines: %s", error)
+        except Exception:
+            # Logged and not raised: the next look is a second away.
+            logger.exception("Looking at timelines failed in an unforeseen way")
 
     async def _catch_up(self, session: AsyncSession, timeline_id: uuid.UUID, head: repository.Head | None) -> None:
         group = self._viewers.get(timeline_id, ())
@@ -306,17 +357,3 @@ class Follower:
                 if viewer.told <= since:
                     viewer.quiet = True
                     viewer.wake.set()
-
-
-_AT = b'"at":"'
-"""What stands before an event's time; in a member of the event the quotes would be escaped."""
-
-
-def _count(viewer: Viewer, sent: list[tuple[int, bytes]]) -> None:
-    """Count events that were sent; the lag is that of the oldest, unless it happened before the viewer came."""
-    metrics.EVENTS_SENT.add(by=len(sent))
-    oldest = sent[0][1]
-    begin = oldest.index(_AT) + len(_AT)
-    at = datetime.fromisoformat(oldest[begin : oldest.index(b'"', begin)].decode())
-    if at >= viewer.since:
-        metrics.STREAM_LAG.observe(max(0.0, (now() - at).total_seconds()))
