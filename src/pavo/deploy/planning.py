@@ -9,7 +9,7 @@ from pavo.deploy import deployment as deployments
 from pavo.deploy import native, schema
 from pavo.deploy.compatibility import Finding, assess, matrix, refuse_bad
 from pavo.deploy.components.base import at
-from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.components.database import DatabaseServer, split_url
 from pavo.deploy.components.dev_server import RETENTION, dev_server_versions
 from pavo.deploy.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.deployment import Deployment, TargetName
@@ -208,7 +208,7 @@ def _parts(layout: Layout, chosen: Deployment) -> tuple[PlannedPart, ...]:
         "postgres": (chosen.postgres_version, _where(chosen), outside if chosen.outside_postgres else _data(layout)),
         "redis": (
             "outside" if chosen.outside_redis else _valkey(),
-            _host(chosen.redis) if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
+            _host(chosen.redis, "--redis") if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
             outside if chosen.outside_redis else str(layout.root / "redis"),
         ),
         "temporal": (chosen.temporal_version, f"127.0.0.1:{ports['frontend']}", "in PostgreSQL"),
@@ -225,12 +225,15 @@ def _data(layout: Layout) -> str:
 
 
 def _where(chosen: Deployment) -> str:
-    return _host(chosen.postgres) if chosen.outside_postgres else f"127.0.0.1:{chosen.ports['postgres']}"
+    return _host(chosen.postgres, "--postgres") if chosen.outside_postgres else f"127.0.0.1:{chosen.ports['postgres']}"
 
 
-def _host(url: str) -> str:
-    """host:port of a URL, without its password."""
-    return url.rpartition("@")[2].partition("/")[0].removeprefix("redis://")
+def _host(url: str, field: str) -> str:
+    """host:port of a URL, the port if it names one; nothing else of it, for a password may be anywhere."""
+    parts = split_url(url, field)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
 
 
 def _common_changes(layout: Layout, chosen: Deployment) -> list[str]:
