@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pavo.cli.deploy_options import Chosen
-from pavo.deploy import deployment
-from pavo.deploy.components.database import with_password
+from pavo.deploy import deployment, native, planning
+from pavo.deploy.components.database import DatabaseServer, with_password
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
@@ -76,6 +76,36 @@ def test_a_plan_that_was_overtaken_is_not_settled(tmp_path: Path) -> None:
     assert kept is not None and kept.workers == 5
 
 
+@pytest.mark.parametrize("target", [TargetName.EMBEDDED, TargetName.NATIVE])
+def test_what_is_decided_while_it_is_planned_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: TargetName
+) -> None:
+    layout, first = Layout(tmp_path), Deployment(target=target)
+    deployment.save(layout, first)
+    decided = first.model_copy(update={"restoring": ["pavo"]})
+
+    def looked(_of: object) -> str:
+        deployment.save(layout, decided)  # as a restore does it meanwhile
+        return "18.0"
+
+    monkeypatch.setattr(native, "detected_postgres", looked)
+    monkeypatch.setattr(planning, "wheel_version", looked)
+    look = plan_embedded if target is TargetName.EMBEDDED else plan_native
+    with pytest.raises(Conflict, match="changed since"):
+        settle(layout, look(layout, first, postgres_version=None, force=False))
+    assert deployment.load(layout) == decided
+
+
+def test_an_older_supervisor_can_read_what_is_remembered(tmp_path: Path) -> None:
+    layout, chosen = Layout(tmp_path), Deployment(target=TargetName.NATIVE)
+    deployment.save(layout, chosen)
+    assert "restoring" not in json.loads(deployment.path(layout).read_text())
+    assert deployment.load(layout) == chosen
+    decided = chosen.model_copy(update={"restoring": ["pavo"]})
+    deployment.save(layout, decided)
+    assert deployment.load(layout) == decided
+
+
 def test_another_port_of_the_api_is_taken_at_the_next_native_start(tmp_path: Path) -> None:
     layout, ports = Layout(tmp_path), [free_port(), free_port()]
     native = Deployment(target=TargetName.NATIVE, port=ports[0])
@@ -104,6 +134,8 @@ def test_a_login_may_change_and_is_never_shown(tmp_path: Path) -> None:
         ("postgresql://ada:@db:5433/x?sslmode=require", "postgresql://ada:a%2Fb%40c@db:5433/x?sslmode=require"),
         ("postgresql://ada:own@db/postgres", "postgresql://ada:own@db/postgres"),
         ("redis://cache:6379/0", "redis://:a%2Fb%40c@cache:6379/0"),
+        ("postgresql://u@h?x=y@z", "postgresql://u:a%2Fb%40c@h?x=y@z"),
+        ("redis://[::1]:6379", "redis://:a%2Fb%40c@[::1]:6379"),
         ("wheel", "wheel"),
         ("/usr/lib/postgresql/15", "/usr/lib/postgresql/15"),
     ],
@@ -120,6 +152,51 @@ def test_passwords_come_from_the_variables_of_the_servers_clients(monkeypatch: p
     found = given.over(None)
     assert (found.postgres, found.redis) == ("postgresql://ada:one@db/postgres", "redis://:two@cache:6379/0")
     assert Chosen(target=TargetName.NATIVE).over(None).postgres == "wheel"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@[bad/db", "postgresql://u:se/cret@h/db"])
+def test_what_is_no_url_is_said_without_showing_it(url: str) -> None:
+    asked = [lambda: with_password(url, "x", "--redis"), lambda: DatabaseServer.of(url)]
+    for ask, field in zip(asked, ("--redis", "--postgres"), strict=True):
+        with pytest.raises(ConfigurationError, match="not the URL") as refusal:
+            ask()
+        assert refusal.value.field == field and "in brackets" in (refusal.value.remedy or "")
+        assert "cret" not in refusal.value.detail
+
+
+def test_a_kept_password_stays_with_the_same_server_and_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("PGPASSWORD", "REDISCLI_AUTH"):
+        monkeypatch.delenv(variable, raising=False)
+    kept = Deployment(
+        target=TargetName.NATIVE, redis="redis://:a%2Fb@cache:6379/0", postgres="postgresql://ada:c@db/postgres"
+    )
+
+    def redis(url: str) -> str:
+        return Chosen(redis=url).over(kept).redis
+
+    assert redis("redis://cache:6379/0") == kept.redis and redis("redis://cache/0") == "redis://:a%2Fb@cache/0"
+    assert redis("redis://:new@cache:6379/0") == "redis://:new@cache:6379/0"
+    for other in ("redis://else:6379/0", "redis://cache:6380/0", "redis://eve@cache:6379/0", "wheel"):
+        assert redis(other) == other
+    assert Chosen(postgres="postgresql://ada@db:5432/x").over(kept).postgres == "postgresql://ada:c@db:5432/x"
+    monkeypatch.setenv("REDISCLI_AUTH", "two")
+    assert redis("redis://cache:6379/0") == "redis://:two@cache:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "h:6379"),
+        ("redis://:se@cret@h:6379/0", "h:6379"),
+        ("redis://h:6379/0?password=se@cret", "h:6379"),
+        ("rediss://h", "h"),
+        ("redis://u:p@[::1]:6379", "[::1]:6379"),
+    ],
+)
+def test_of_a_url_only_the_server_is_planned(tmp_path: Path, url: str, shown: str) -> None:
+    native = Deployment(target=TargetName.NATIVE, redis=url, port=free_port())
+    found = plan_native(Layout(tmp_path), native, postgres_version=None, force=False)
+    assert [part.address for part in found.parts if part.name == "redis"] == [shown]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from pavo.deploy.compatibility import parse
-from pavo.deploy.components.database import with_password
+from pavo.deploy.components.database import password_of, with_password
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.errors import InvalidInput
 
 PASSWORDS = {"postgres": "PGPASSWORD", "redis": "REDISCLI_AUTH"}
-"""Where a URL's password may come from instead: the variables of PostgreSQL's and Redis' own clients."""
+"""Where a URL's password may come from instead: the variables of PostgreSQL's and Redis' own clients; else the one that
+was remembered for the same server and user."""
 
 
 @Parameter(name="*")
@@ -50,12 +51,14 @@ class Chosen:
 
         Raises:
             InvalidInput: no target, or a value that cannot be.
+            ConfigurationError: what looks like a URL is none.
         """
         given = {name: getattr(self, name) for name in self.__slots__}
         given = {name: value for name, value in given.items() if value is not None}
         for name, variable in PASSWORDS.items():
             if name in given:
-                given[name] = with_password(given[name], os.environ.get(variable))
+                remembered = password_of(getattr(kept, name), given[name], f"--{name}") if kept else None
+                given[name] = with_password(given[name], os.environ.get(variable) or remembered, f"--{name}")
         if self.temporal_bin is not None:
             given["temporal_bin"] = self.temporal_bin.absolute()
         if kept is None and self.target is None:

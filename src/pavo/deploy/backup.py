@@ -52,6 +52,8 @@ class Manifest(BaseModel):
     locked_ms: float
     """For how long writers waited."""
     databases: dict[str, BackedUp]
+    worker_build: str | None = None
+    """The build id of the workers, to which Temporal's data send tasks; None in backups that do not tell."""
     verified: bool = False
 
 
@@ -64,6 +66,7 @@ def take(
     target: str,
     temporal_version: str,
     shards: int,
+    worker_build: str = "",
     databases: tuple[str, ...] = DATABASES,
     sqlite: Path | None = None,
 ) -> Manifest:
@@ -90,11 +93,11 @@ def take(
         temporal_version=temporal_version,
         postgres_version=str(version // 10_000),
         shards=shards,
+        worker_build=worker_build,
         locked_ms=round(locked_ms, 1),
         databases=done,
     )
-    write_manifest(folder, manifest)
-    return manifest
+    return write_manifest(folder, manifest)
 
 
 def _make_private(folder: Path) -> None:
@@ -104,11 +107,12 @@ def _make_private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """What makes a folder a backup."""
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """What makes a folder a backup; answers what was written."""
     draft = folder / ".manifest.json"
     draft.write_text(manifest.model_dump_json(indent=1))
     draft.replace(folder / "manifest.json")
+    return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -87,5 +87,9 @@ def load(layout: Layout) -> Deployment | None:
 
 
 def save(layout: Layout, chosen: Deployment) -> None:
-    """Remember it, as a whole or not at all."""
-    write_private(path(layout), chosen.model_dump_json(indent=1))
+    """Remember it, as a whole or not at all.
+
+    No `restoring` while nothing is: an older supervisor, which runs until its stop, knows no such field and refuses it.
+    """
+    absent = None if chosen.restoring else {"restoring"}
+    write_private(path(layout), chosen.model_dump_json(indent=1, exclude=absent))

@@ -20,7 +20,7 @@ from pavo.deploy.layout import Layout, load_secrets
 from pavo.deploy.lock import take_lock
 from pavo.deploy.ports import LOOPBACK, free_port
 from pavo.deploy.privileges import unprivileged
-from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
+from pavo.deploy.stack import EmbeddedStack, LocalStack, end_orphans, remove_data
 from pavo.deploy.state import running
 from pavo.deploy.target import Target, urls
 from pavo.errors import ConfigurationError, Conflict, Unavailable
@@ -61,7 +61,7 @@ def must_be_native(layout: Layout) -> Deployment:
 async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[DatabaseServer]:
     """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone.
 
-    A restore that was interrupted is ended before.
+    A restore that was interrupted is ended before, and what a killed supervisor left behind where nothing runs.
 
     Raises:
         Conflict: somebody else works on the data directory.
@@ -80,6 +80,7 @@ async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[Data
         return
     if chosen.outside_postgres:
         with take_lock(layout):  # so that nobody starts meanwhile
+            await end_orphans(layout)
             await asyncio.to_thread(restoring.finish, layout, server)
             yield server
         return
@@ -133,6 +134,7 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             target=chosen.target,
             temporal_version=chosen.temporal_version,
             shards=chosen.shards,
+            worker_build=chosen.worker_build,
             databases=("pavo",) if embedded else backup.DATABASES,
             sqlite=layout.temporal_file if embedded else None,
         )
@@ -223,13 +225,35 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         restoring.finish(layout, server)
     again = "pavo up" if chosen.target is TargetName.EMBEDDED else "pavo deploy start"
     say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: {again}")
+    for line in _to_be_picked_up(chosen, manifest):
+        say(line)
     return manifest
+
+
+def _to_be_picked_up(chosen: Deployment, manifest: Manifest) -> list[str]:
+    """What to run where the restored tasks are pinned to a build that the deployment's workers do not carry.
+
+    A backup of workers without versions needs nothing: the first version that polls is made current, and takes theirs.
+    """
+    was, now = manifest.worker_build, chosen.worker_build
+    if not was or was == now:
+        return []
+    have = f"the build {now}" if now else "none"
+    command = f"--set-current {now} --take-over {was}" if now else f"--roll {was}"
+    return [
+        f"! Its tasks are with workers of the build {was}; this deployment's have {have}, and would leave them alone. "
+        "Look whether the installed code can go on with them: pavo deploy check",
+        f"  → Once it runs: pavo deploy workers {command}",
+    ]
 
 
 def _decided(chosen: Deployment, manifest: Manifest, names: list[str]) -> Deployment:
     """With the restored databases to come. The data belong to the server that wrote them: its version and its shards
-    come back with them, save in the embedded target, where a wheel brings the server."""
+    come back with them, save in the embedded target, where a wheel brings the server. Programs that were named are of
+    the version before."""
     decided: dict[str, object] = {"restoring": names}
     if chosen.target is not TargetName.EMBEDDED:
         decided |= {"temporal_version": manifest.temporal_version, "shards": manifest.shards}
+        if manifest.temporal_version != chosen.temporal_version:
+            decided["temporal_bin"] = None
     return chosen.model_copy(update=decided)

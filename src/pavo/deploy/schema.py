@@ -221,7 +221,7 @@ def _set_up(server: DatabaseServer, programs: TemporalPrograms, each: Found) -> 
                 _create(connection, each.database)
             _mark(connection, each.database, SETTING_UP)
             if each.condition is Condition.HALF_MADE:
-                _empty(server, each.database)
+                _begin_anew(connection, server, each.database)
         _tool(server, programs, each.database, "setup-schema", "--version", "0.0")
         _tool(server, programs, each.database, "update-schema", "--schema-name", name)
         _mark(connection, each.database, "")
@@ -242,6 +242,20 @@ def make_database(server: DatabaseServer, database: str) -> None:
 
 def _create(connection: "psycopg.Connection[tuple[object, ...]]", database: str) -> None:
     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+
+
+def _begin_anew(connection: "psycopg.Connection[tuple[object, ...]]", server: DatabaseServer, database: str) -> None:
+    """Take away what a killed set-up left; with the database where its schema public is the administrator's, as before
+    PostgreSQL 15, and the role may make another. Killed in between, the next start finds none or an empty one."""
+    try:
+        _empty(server, database)
+    except psycopg.errors.InsufficientPrivilege:
+        may = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+        if connection.execute(may).fetchone() != (True,):
+            raise
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
+        _create(connection, database)
+        _mark(connection, database, SETTING_UP)
 
 
 def _empty(server: DatabaseServer, database: str) -> None:
@@ -309,8 +323,34 @@ def _mark(connection: "psycopg.Connection[tuple[object, ...]]", database: str, m
 
 
 def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *command: str) -> None:
-    """Run `temporal-sql-tool`; the password goes by the environment, where other users do not see it."""
-    environment = {
+    """Run `temporal-sql-tool`.
+
+    Raises:
+        Unavailable: it failed, or did not end in time.
+    """
+    kept = "What was done is kept; the same command takes it up again."
+    try:
+        done = subprocess.run(
+            [str(programs.sql_tool), *command],
+            env=_tool_environment(server, database),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TOOL_SECONDS,
+            preexec_fn=dies_with_parent(signal.SIGKILL),  # one that outlived a killed start would work beside the next
+        )
+    except subprocess.TimeoutExpired as error:
+        said = f"temporal-sql-tool {command[0]} did not end within {TOOL_SECONDS:g} s for {database}. {kept}"
+        raise Unavailable(said, dependency="postgres") from error
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        said = f"temporal-sql-tool {command[0]} failed for {database}: {' '.join(lines[-3:])[-600:]} {kept}"
+        raise Unavailable(said, dependency="postgres")
+
+
+def _tool_environment(server: DatabaseServer, database: str) -> dict[str, str]:
+    """The login goes this way, where other users do not see the password."""
+    return {
         "PATH": os.environ.get("PATH", ""),
         "SQL_HOST": server.host,
         "SQL_PORT": str(server.port),
@@ -322,19 +362,3 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
         **({"SQL_TLS_DISABLE_HOST_VERIFICATION": "true"} if server.sslmode != "verify-full" else {}),
         **({"SQL_TLS_CA_FILE": server.ca} if server.ca else {}),
     }
-    done = subprocess.run(
-        [str(programs.sql_tool), *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TOOL_SECONDS,
-        preexec_fn=dies_with_parent(signal.SIGKILL),  # one that outlived a killed start would work beside the next one
-    )
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines()
-        raise Unavailable(
-            f"temporal-sql-tool {command[0]} failed for {database}: {' '.join(said[-3:])[-600:]} "
-            "What was done is kept; the same command takes it up again.",
-            dependency="postgres",
-        )

@@ -1,21 +1,67 @@
 """The PostgreSQL server in which Temporal keeps its two databases: ours or an outside one, by its URL."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from pavo.errors import ConfigurationError
 
 DEFAULT_PORT = 5432
+REDIS_PORT = 6379
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 
-def with_password(url: str, password: str | None) -> str:
-    """A server's URL with this password, if it has none of its own; anything else as it is."""
-    place = url.partition("://")[2].partition("/")[0]
-    if not password or "://" not in url or urlsplit(url).password:
+def split_url(url: str, field: str) -> SplitResult:
+    """A server's URL in its pieces.
+
+    Args:
+        field: the option that it was given with.
+
+    Raises:
+        ConfigurationError: it is none; it is not shown, for it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its words may show the password
+        raise ConfigurationError(
+            "This is not the URL of a server.",
+            field=field,
+            remedy="Write it as SCHEME://USER:PASSWORD@HOST:PORT/NAME: an IPv6 address in brackets; in the password "
+            "/, ?, #, [ and ] as %2F, %3F, %23, %5B and %5D.",
+        ) from None
+    return parts
+
+
+def with_password(url: str, password: str | None, field: str = "--postgres") -> str:
+    """A server's URL with this password, if it has none of its own; anything else as it is.
+
+    Raises:
+        ConfigurationError: it is no URL.
+    """
+    if "://" not in url:
         return url
-    user, _, host = place.rpartition("@")
-    return url.replace(f"://{place}", f"://{user.removesuffix(':')}:{quote(password, safe='')}@{host}", 1)
+    parts = split_url(url, field)
+    if not password or parts.password:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.removesuffix(':')}:{quote(password, safe='')}@{host}").geturl()
+
+
+def password_of(kept: str, url: str, field: str) -> str | None:
+    """The password that was kept, where its URL is of the same server and user as this one.
+
+    Raises:
+        ConfigurationError: one of them is no URL.
+    """
+    if "://" not in kept or "://" not in url:
+        return None
+    old, new = split_url(kept, field), split_url(url, field)
+    return unquote(old.password) if old.password and _login(old) == _login(new) else None
+
+
+def _login(parts: SplitResult) -> tuple[str | None, int, str]:
+    default = DEFAULT_PORT if parts.scheme.startswith("postgres") else REDIS_PORT
+    return parts.hostname, parts.port or default, parts.username or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +83,8 @@ class DatabaseServer:
         Raises:
             ConfigurationError: it is no PostgreSQL URL with a host and a user.
         """
-        parts = urlsplit(url)
-        try:
-            port = parts.port or DEFAULT_PORT
-        except ValueError:
-            port = 0
+        parts = split_url(url, "--postgres")
+        port = DEFAULT_PORT if parts.port is None else parts.port
         if not parts.scheme.startswith("postgres") or not parts.hostname or not parts.username or not port:
             raise ConfigurationError(
                 "This is not the URL of a PostgreSQL server.",

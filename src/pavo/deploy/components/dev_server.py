@@ -12,9 +12,11 @@ from pavo.deploy.layout import Layout
 from pavo.deploy.ports import LOOPBACK
 from pavo.deploy.processes import Launch
 from pavo.deploy.wheels import temporal_server
+from pavo.errors import Unavailable
 
 RETENTION = timedelta(days=30)
 """For how long Temporal keeps closed workflows; its development server starts with 24 hours."""
+VERSION_SECONDS = 20.0
 
 DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "100000",
@@ -44,9 +46,14 @@ def dev_server_versions() -> tuple[str, str]:
 
     Raises:
         ConfigurationError: the wheel is not installed.
+        Unavailable: it does not answer in time.
     """
     command = [str(temporal_server()), "--version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20).stdout
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=VERSION_SECONDS).stdout
+    except subprocess.TimeoutExpired as error:
+        detail = f"{command[0]} does not tell its version within {VERSION_SECONDS:g} s."
+        raise Unavailable(detail, dependency="temporal") from error
     found = re.search(r"Server ([\d.]+), UI ([\d.]+)", said)
     return (found.group(1), found.group(2)) if found else ("", "")
 

@@ -1,0 +1,138 @@
+"""What Pavo does in somebody else's PostgreSQL, with no Temporal beside it."""
+
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from pavo.deploy import deployment, maintenance, schema, state
+from pavo.deploy.components import dev_server
+from pavo.deploy.components.database import DatabaseServer
+from pavo.deploy.deployment import Deployment, TargetName
+from pavo.deploy.embedded import wheel_postgres
+from pavo.deploy.layout import Layout
+from pavo.deploy.processes import Identity
+from pavo.deploy.state import PartState, StackState, Urls
+from pavo.deploy.temporal_programs import TemporalPrograms
+from pavo.errors import Conflict, Unavailable
+
+ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncGenerator[DatabaseServer]:
+    with tempfile.TemporaryDirectory(prefix="pavo-outside-") as folder:
+        Path(folder).chmod(0o755)
+        async with maintenance.scratch_server(Path(folder), wheel_postgres()) as server:
+            yield server
+
+
+def program(folder: Path, command: str) -> Path:
+    """A program that does this."""
+    made = folder / "program"
+    made.write_text(f"#!/bin/sh\n{command}\n")
+    made.chmod(0o755)
+    return made
+
+
+def half_made(server: DatabaseServer) -> None:
+    """As a killed set-up leaves it where the schema public is the administrator's, as before PostgreSQL 15."""
+    with schema.connect(server, "postgres") as connection:
+        connection.execute(ADA)
+        connection.execute("CREATE DATABASE temporal OWNER ada")
+        connection.execute("CREATE DATABASE temporal_visibility OWNER ada")
+        connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.SETTING_UP}'")
+    with schema.connect(server, "temporal") as connection:
+        connection.execute("ALTER SCHEMA public OWNER TO pavo")
+        connection.execute("CREATE TABLE left_over (n int)")
+
+
+def tables(server: DatabaseServer) -> int:
+    with schema.connect(server, "temporal") as connection:
+        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    return int(str(row[0])) if row else -1
+
+
+async def test_half_made_is_made_anew_where_public_is_the_administrators(
+    server: DatabaseServer, tmp_path: Path
+) -> None:
+    half_made(server)
+    ada = DatabaseServer(server.host, server.port, "ada", "ada", "disable")
+    failing = program(tmp_path, "echo no; exit 1")
+    programs = TemporalPrograms(failing, failing, "1.32.1", "given")
+    with pytest.raises(Conflict, match="must be owner") as refusal:
+        schema.prepare(ada, programs)
+    assert "ALTER SCHEMA public OWNER" in (refusal.value.remedy or "") and tables(server) == 1, "it may make no other"
+    with schema.connect(server, "postgres") as connection:
+        connection.execute("ALTER ROLE ada CREATEDB")
+    with pytest.raises(Unavailable, match="setup-schema failed for temporal: no"):
+        schema.prepare(ada, programs)
+    assert tables(server) == 0
+    assert schema.inspect(ada)["temporal"].condition is schema.Condition.HALF_MADE, "its mark is there again"
+
+
+async def test_a_tool_that_does_not_end_is_said(
+    server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "TOOL_SECONDS", 0.3)
+    endless = program(tmp_path, "exec tail -f /dev/null")
+    with pytest.raises(Unavailable, match=r"setup-schema did not end within 0\.3 s for temporal\. What was done"):
+        schema.prepare(server, TemporalPrograms(endless, endless, "1.32.1", "given"))
+    assert schema.inspect(server)["temporal"].condition is schema.Condition.HALF_MADE
+
+
+def test_a_development_server_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev_server, "VERSION_SECONDS", 0.3)
+    monkeypatch.setattr(dev_server, "temporal_server", lambda: program(tmp_path, "exec tail -f /dev/null"))
+    with pytest.raises(Unavailable, match="does not tell its version"):
+        dev_server.dev_server_versions()
+
+
+@pytest.mark.parametrize(
+    ("build", "command"),
+    [("two", "--set-current two --take-over one"), ("", "--roll one"), ("one", "")],
+)
+async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_tasks(
+    server: DatabaseServer, tmp_path: Path, build: str, command: str
+) -> None:
+    layout = Layout(tmp_path / "data")
+    layout.root.mkdir()
+    chosen = Deployment(
+        target=TargetName.NATIVE, postgres=server.url("postgres"), temporal_version="1.30.7", worker_build="one"
+    )
+    deployment.save(layout, chosen)
+    for name in ("pavo", "temporal", "temporal_visibility"):
+        schema.make_database(server, name)
+        with schema.connect(server, name) as connection:
+            connection.execute("CREATE TABLE kept (n int)")
+    said: list[str] = []
+    place, _ = await maintenance.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
+    newer = {"temporal_version": "1.32.1", "temporal_bin": tmp_path, "worker_build": build}
+    deployment.save(layout, chosen.model_copy(update=newer))
+    said.clear()
+    orphan = subprocess.Popen(["tail", "-f", "/dev/null"])
+    try:
+        left_behind(layout, orphan.pid)
+        await maintenance.restore_backup(layout, place, said.append)
+        assert orphan.poll() == -9
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert deployment.load(layout) == chosen.model_copy(update={"worker_build": build})
+    assert [line for line in said if "pavo deploy workers" in line] == (
+        [f"  → Once it runs: pavo deploy workers {command}"] if command else []
+    )
+
+
+def left_behind(layout: Layout, pid: int) -> None:
+    """The state of a supervisor that was killed, with a part that still runs."""
+    found = Identity.of(pid)
+    assert found is not None
+    part = PartState("worker-1", "ready", pid, "", 0, "", found.started)
+    state.write(
+        layout,
+        StackState(Identity(pid, "long ago"), True, False, str(layout.root), (part,), Urls("", "", "", ""), {}),
+    )
