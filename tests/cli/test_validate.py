@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,12 +41,11 @@ def lines(said: str) -> dict[str, Any]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    folder = tmp_path_factory.mktemp("validate")
-    for place in (folder, folder.parent, folder.parent.parent):
-        place.chmod(0o711)  # PostgreSQL's own user walks through them
-    async with EmbeddedStack(folder / "data", parts=STORES) as stack:
-        yield stack
+async def own() -> AsyncIterator[EmbeddedStack]:
+    with tempfile.TemporaryDirectory(prefix="pavo-validate-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL's own user walks through it
+        async with EmbeddedStack(Path(folder) / "data", parts=STORES) as stack:
+            yield stack
 
 
 async def test_it_proves_the_stack_and_reads_back(own: EmbeddedStack) -> None:

