@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 POINTS = {
-    "undecided": "deployment.save = die",
+    "undecided": "deployment.save = die_after(1)",
     "decided": "restoring.finish = lambda layout, *rest: die() if restoring.pending(layout) else finish(layout, *rest)",
     "half": "backup._take_place = lambda *of: die() if done else (done.append(1), take_place(*of))",
     "one file": "sqlite_file.take_place = lambda *of: (put_file(*of), die())",
-    "ended": "deployment.save = lambda *of: die() if done else (done.append(1), save(*of))",
+    "ended": "deployment.save = die_after(2)",
 }
 """By name: everything is restored beside, nothing decided; decided; one database has its place; Temporal's file has its
 place; all have, and only the note of it is missing."""
@@ -23,6 +23,8 @@ done = []
 finish, take_place, save, put_file = restoring.finish, backup._take_place, deployment.save, sqlite_file.take_place
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
+def die_after(saves):
+    return lambda *of: die() if len(done) == saves else (done.append(1), save(*of))
 {}
 sys.argv[0] = "pavo"
 main()

@@ -87,6 +87,9 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_the_new_and_the_next_s
             assert "an interrupted restore is ended: pavo" in plan
         await stack.command("up", "--port", "0", "--detach")
         assert restoring.pending(Layout(stack.data_dir)) is None
+        databases = {str(row[0]) for row in await stack.sql("SELECT datname FROM pg_database")}
+        assert not {name for name in databases if "restoring" in name}, point
+        assert not list(stack.data_dir.rglob(".restoring.db")), point
         tasks = {str(row[0]) for row in await stack.sql("SELECT id FROM tasks")}
         assert tasks == ({first, later} if point == "undecided" else {first}), point
 

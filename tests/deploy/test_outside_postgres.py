@@ -74,6 +74,21 @@ async def test_half_made_is_made_anew_where_public_is_the_administrators(
     assert schema.inspect(ada)["temporal"].condition is schema.Condition.HALF_MADE, "its mark is there again"
 
 
+async def test_who_may_not_mark_an_update_is_told_what_to_do(server: DatabaseServer, tmp_path: Path) -> None:
+    with schema.connect(server, "postgres") as connection:
+        connection.execute(ADA)
+    for name in schema.DATABASES:
+        schema.make_database(server, name)
+        with schema.connect(server, name) as connection:
+            connection.execute("CREATE TABLE schema_version AS SELECT '1.1' AS curr_version")
+            connection.execute("GRANT SELECT ON schema_version TO PUBLIC")
+    ada = DatabaseServer(server.host, server.port, "ada", "ada", "disable")
+    unused = program(tmp_path, "exit 1")
+    with pytest.raises(Conflict, match="does not let ada set up the database temporal") as refusal:
+        schema.update(ada, TemporalPrograms(unused, unused, "1.32.1", "given"))
+    assert "ALTER DATABASE temporal OWNER TO" in (refusal.value.remedy or "")
+
+
 async def test_a_tool_that_does_not_end_is_said(
     server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,8 +121,8 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     deployment.save(layout, chosen)
     for name in ("pavo", "temporal", "temporal_visibility"):
         schema.make_database(server, name)
-        with schema.connect(server, name) as connection:
-            connection.execute("CREATE TABLE kept (n int)")
+    with schema.connect(server, "pavo") as connection:  # the others hold nothing, which is a backup as well
+        connection.execute("CREATE TABLE kept (n int)")
     said: list[str] = []
     place, _ = await maintenance.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
     newer = {"temporal_version": "1.32.1", "temporal_bin": tmp_path, "worker_build": build}

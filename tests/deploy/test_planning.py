@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,12 @@ def test_a_password_is_put_into_a_url_that_has_none(url: str, full: str) -> None
     assert with_password(url, None) == with_password(url, "") == url
 
 
+@pytest.mark.parametrize(("host", "address"), [("db", "db:5433"), ("[2001:db8::1]", "[2001:db8::1]:5433")])
+def test_a_servers_url_is_taken_apart_and_put_together(host: str, address: str) -> None:
+    server = DatabaseServer.of(f"postgresql://ada:a%2Fb@{host}:5433/postgres?sslmode=require")
+    assert server.address == address and DatabaseServer.of(server.url("pavo")) == server
+
+
 def test_passwords_come_from_the_variables_of_the_servers_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "one")
     monkeypatch.setenv("REDISCLI_AUTH", "two")
@@ -236,6 +243,7 @@ def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
     try:
         said = pavo(*start, "--auto-approve", data_dir=data).stdout
         running = {part["name"]: part for part in status(data)["parts"]}
+        assert f"{status(data)['versions']['temporal']} (development server)" in said
         assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1"]
         for name in ("postgres", "redis", "temporal", "api"):
             assert f"{name}  " in said and running[name]["address"] in said
@@ -251,5 +259,5 @@ def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
     assert not data.exists()
 
 
-def status(data: Path) -> dict[str, list[dict[str, str]]]:
+def status(data: Path) -> dict[str, Any]:
     return json.loads(pavo("deploy", "status", "-o", "json", data_dir=data).stdout)

@@ -12,6 +12,7 @@ from pavo.cli.deploy_options import Chosen
 from pavo.cli.output import Format, console, print_json, table
 from pavo.deploy import control, deployment
 from pavo.deploy.compatibility import Verdict, matrix
+from pavo.deploy.components.dev_server import dev_server_versions
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.native import native
@@ -198,16 +199,24 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
             {
                 **described,
                 "target": state.target,
-                "versions": state.versions,
+                "versions": _versions(state),
                 "forced": chosen.forced if chosen else [],
             }
         )
         return 0 if alive else 1
-    versions = ", ".join(f"{name} {version}" for name, version in state.versions.items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in _versions(state).items() if version)
     console().print(f"[bold]Target[/]  {state.target}    [bold]Versions[/]  {versions}", soft_wrap=True)
     for line in chosen.forced if chosen else []:
         console().print(f"[yellow]! forced:[/] {line}", soft_wrap=True)
     return stack.status(data_dir=layout.root)
+
+
+def _versions(state: StackState) -> dict[str, str]:
+    """Of the parts; of the embedded Temporal the server's, for its wheel has another one."""
+    if state.target != TargetName.EMBEDDED:
+        return state.versions
+    temporal, ui = dev_server_versions()
+    return {**state.versions, "temporal": temporal or state.versions.get("temporal", ""), "temporal-ui": ui}
 
 
 @deploy_app.command

@@ -174,8 +174,10 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
 
 def _lock(locker: Connection) -> None:
     """Every table against writers; readers are not held up."""
-    names = [str(name) for name in tables(locker)]
+    names = tables(locker)
     locker.execute("BEGIN")
+    if not names:
+        return
     locker.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_MS)))
     listed = sql.SQL(", ").join(sql.Identifier("public", name) for name in names)
     locker.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(listed))
@@ -238,20 +240,25 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def of_postgres(manifest: Manifest) -> list[str]:
+    """The names of the databases that PostgreSQL holds."""
+    return [name for name, each in manifest.databases.items() if each.file.endswith(DUMP)]
+
+
 @translated()
-def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> list[str]:
-    """Restore a backup's databases beside the old ones, and count every table; answers their names.
+def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> None:
+    """Restore a backup's databases beside the old ones, and count every table.
 
     The old databases stay as they are until `take_places`.
 
     Raises:
         Unavailable: PostgreSQL failed, or what was restored is not what was counted.
     """
-    dumped = {name: each for name, each in manifest.databases.items() if each.file.endswith(DUMP)}
+    dumped = {name: manifest.databases[name] for name in of_postgres(manifest)}
     for name, each in dumped.items():
         fresh = _fresh(name)
+        discard(server, [name])
         with connect(server, "postgres") as admin:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(fresh)))
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(fresh)))
         command = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={fresh}"]
         run_program(server, programs, [*command, str(folder / each.file)])
@@ -260,7 +267,6 @@ def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifes
         if found != each.rows:
             wrong = sorted(table for table in {*found, *each.rows} if found.get(table) != each.rows.get(table))
             raise Unavailable(f"{name} was not restored whole: {', '.join(wrong)}.", dependency="postgres")
-    return list(dumped)
 
 
 @translated()
@@ -274,6 +280,20 @@ def take_places(server: DatabaseServer, names: Sequence[str]) -> None:
         for name in names:
             if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_fresh(name),)).fetchone():
                 _take_place(admin, name)
+
+
+@translated()
+def discard(server: DatabaseServer, names: Sequence[str]) -> None:
+    """Take away the restored copies of these databases, as far as they are there.
+
+    Raises:
+        Unavailable: PostgreSQL failed.
+    """
+    if not names:
+        return
+    with connect(server, "postgres") as admin:
+        for name in names:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_fresh(name))))
 
 
 def _take_place(admin: Connection, name: str) -> None:

@@ -49,6 +49,8 @@ class Deployment(BaseModel):
     """What the version matrix called bad and somebody forced."""
     worker_build: str = ""
     """The build id that new workers carry; empty for workers without versions."""
+    copying: list[str] = Field(default_factory=list[str])
+    """Databases that a restore copies beside the old ones, undecided yet: see `restoring.py`."""
     restoring: list[str] = Field(default_factory=list[str])
     """Databases whose restored copies have yet to take their places: see `restoring.py`."""
 
@@ -89,7 +91,8 @@ def load(layout: Layout) -> Deployment | None:
 def save(layout: Layout, chosen: Deployment) -> None:
     """Remember it, as a whole or not at all.
 
-    No `restoring` while nothing is: an older supervisor, which runs until its stop, knows no such field and refuses it.
+    No word of a restore while there is none: an older supervisor, which runs until its stop, knows no such field and
+    refuses it.
     """
-    absent = None if chosen.restoring else {"restoring"}
+    absent = {name for name in ("copying", "restoring") if not getattr(chosen, name)}
     write_private(path(layout), chosen.model_dump_json(indent=1, exclude=absent))

@@ -218,7 +218,9 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         )
     async with postgres_of(layout, chosen) as server:
         home, _ = client_programs(chosen, server)
-        names = backup.restore_beside(server, home, place, manifest)
+        names = backup.of_postgres(manifest)
+        deployments.save(layout, chosen.model_copy(update={"copying": names}))
+        backup.restore_beside(server, home, place, manifest)
         if chosen.target is TargetName.EMBEDDED:
             sqlite_file.put_beside(place / manifest.databases["temporal"].file, layout.temporal_file)
         deployments.save(layout, _decided(chosen, manifest, names))

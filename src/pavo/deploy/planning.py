@@ -87,7 +87,7 @@ def _shown(value: object) -> object:
     """What is chosen, of a URL only the server: a login may change, and is not shown."""
     if isinstance(value, str) and "://" in value:
         server = DatabaseServer.of(value)
-        return f"{server.host}:{server.port}"
+        return server.address
     return value
 
 
@@ -96,7 +96,7 @@ def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
     ports = kept.ports
     if ports and wanted.port != kept.port:
         ports = {**ports, "api": next_free(wanted.port)}
-    kept_too = {name: getattr(kept, name) for name in ("forced", "worker_build", "restoring")}
+    kept_too = {name: getattr(kept, name) for name in ("forced", "worker_build", "copying", "restoring")}
     return wanted.model_copy(update={"ports": ports, **kept_too})
 
 

@@ -1,6 +1,7 @@
 """The last moment of a restore, which a crash may cut in two.
 
-Restored copies lie beside the old databases until all are whole. Then one write of `deployment.json` decides: it names
+Restored copies lie beside the old databases until all are whole; those of a restore that ends before are taken away by
+whoever has the databases next. Then one write of `deployment.json` decides: it names
 the copies that take the place of the old databases, and the version and shards of the server that wrote them. From then
 on it is ended by whoever has the databases first, the restore itself or after a crash the next start, before anything
 works on them; doing it twice changes nothing.
@@ -20,30 +21,40 @@ if TYPE_CHECKING:
 
 def pending(layout: Layout) -> "Deployment | None":
     """What was chosen, if a restore was decided and not ended."""
+    chosen = _begun(layout)
+    return chosen if chosen is not None and chosen.restoring else None
+
+
+def _begun(layout: Layout) -> "Deployment | None":
+    """What was chosen, if a restore was begun and not ended, decided or not."""
     if not (layout.root / "deployment.json").exists():
         return None
     from pavo.deploy import deployment as deployments
 
     chosen = deployments.load(layout)
-    return chosen if chosen is not None and chosen.restoring else None
+    return chosen if chosen is not None and (chosen.copying or chosen.restoring) else None
 
 
 def finish_files(layout: Layout) -> None:
-    """Let the restored file of Temporal take its place, where it keeps one; nothing has it open."""
-    if pending(layout) is None:
+    """Let the restored file of Temporal take its place, where it keeps one, or take it away; nothing has it open."""
+    chosen = _begun(layout)
+    if chosen is None:
         return
     from pavo.deploy import sqlite_file
 
-    sqlite_file.take_place(layout.temporal_file)
+    if chosen.restoring:
+        sqlite_file.take_place(layout.temporal_file)
+    else:
+        sqlite_file.discard(layout.temporal_file)
 
 
 def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] = lambda _line: None) -> None:
-    """End what was decided, if anything was; on a thread, with nobody else at the databases.
+    """End what was decided, and take away what was not; on a thread, with nobody else at the databases.
 
     Raises:
         Unavailable: PostgreSQL failed; the next one goes on.
     """
-    chosen = pending(layout)
+    chosen = _begun(layout)
     if chosen is None:
         return
     from pavo.deploy import backup
@@ -51,5 +62,9 @@ def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] 
 
     finish_files(layout)
     backup.take_places(server, chosen.restoring)
-    deployments.save(layout, chosen.model_copy(update={"restoring": []}))
-    say(f"Ended an interrupted restore: {', '.join(chosen.restoring)}.")
+    backup.discard(server, chosen.copying)
+    deployments.save(layout, chosen.model_copy(update={"restoring": [], "copying": []}))
+    if chosen.restoring:
+        say(f"Ended an interrupted restore: {', '.join(chosen.restoring)}.")
+    else:
+        say("Took away what an interrupted restore had copied; the databases are as they were before it.")

@@ -112,12 +112,12 @@ def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[
         said = " ".join(str(error).split())
         if "authentication failed" in said or "no password supplied" in said or "does not exist" in said:
             raise ConfigurationError(
-                f"PostgreSQL at {server.host}:{server.port} refuses the login: {said[-200:]}",
+                f"PostgreSQL at {server.address} refuses the login: {said[-200:]}",
                 field="--postgres",
                 remedy="Look at the user, the password (in the URL, or in PGPASSWORD) and the database's name.",
             ) from error
         raise Unavailable(
-            f"PostgreSQL at {server.host}:{server.port} does not answer: {said[-200:]}", dependency="postgres"
+            f"PostgreSQL at {server.address} does not answer: {said[-200:]}", dependency="postgres"
         ) from error
 
 
@@ -307,7 +307,8 @@ def update(server: DatabaseServer, programs: TemporalPrograms, only: str | None 
         if only not in (None, database) or newer:
             continue
         with connect(server, "postgres") as connection:
-            _mark(connection, database, UPDATING)
+            with translated(), _permitted(before[database], server.user):
+                _mark(connection, database, UPDATING)
             _tool(server, programs, database, "update-schema", "--schema-name", name)
             _mark(connection, database, "")
         now = _inspect(server, database, "").version

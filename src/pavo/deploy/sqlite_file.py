@@ -72,5 +72,10 @@ def take_place(file: Path) -> None:
     draft.replace(file)
 
 
+def discard(file: Path) -> None:
+    """Take away what was put beside the file."""
+    _draft(file).unlink(missing_ok=True)
+
+
 def _draft(file: Path) -> Path:
     return file.with_name(".restoring.db")

@@ -101,8 +101,13 @@ class DatabaseServer:
         """Whether the connection must be encrypted."""
         return self.sslmode in ENCRYPTED
 
+    @property
+    def address(self) -> str:
+        """`HOST:PORT`; an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def url(self, database: str) -> str:
         """The URL of one of its databases."""
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         ca = f"&sslrootcert={quote(self.ca, safe='')}" if self.ca else ""
-        return f"postgresql://{login}@{self.host}:{self.port}/{database}?sslmode={self.sslmode}{ca}"
+        return f"postgresql://{login}@{self.address}/{database}?sslmode={self.sslmode}{ca}"

@@ -131,7 +131,7 @@ class TemporalServer(Simple):
         return {
             "pluginName": schema.PLUGIN,
             "databaseName": database,
-            "connectAddr": f"{server.host}:{server.port}",
+            "connectAddr": server.address,
             "connectProtocol": "tcp",
             "user": server.user,
             "password": server.password,
