@@ -73,7 +73,7 @@ class Bench:
         if "h" in self.sections:
             await self._with_pavo("h", 1, self._long, 600)
         if "g" in self.sections:
-            await self._with_pavo("g", 1, self._waiting, 1_200)
+            await self._waiting()
 
     async def _compare(self) -> None:
         for name, absent in (("restate", restate.absent), ("native", native.absent)):
@@ -113,13 +113,17 @@ class Bench:
         self, what: str, workers: int, work: Callable[[Pavo], Awaitable[None]], seconds: float
     ) -> None:
         _say(f"{what}: Pavo with {workers} worker(s)")
-        async with self._part(what), asyncio.timeout(seconds):
-            with proc.group("pavo") as group:
-                pavo = Pavo(group)
-                pavo.workers = workers
-                await pavo.start()
-                await work(pavo)
-                await pavo.stop()
+        async with self._part(what), asyncio.timeout(seconds), self._pavo("pavo", workers) as pavo:
+            await work(pavo)
+
+    @contextlib.asynccontextmanager
+    async def _pavo(self, name: str, workers: int = 1) -> AsyncIterator[Pavo]:
+        with proc.group(name) as group:
+            pavo = Pavo(group)
+            pavo.workers = workers
+            await pavo.start()
+            yield pavo
+            await pavo.stop()
 
     async def _live(self, pavo: Pavo) -> None:
         sizes, add = self.sizes, self.results.add
@@ -153,19 +157,25 @@ class Bench:
             add("e clean shutdown beyond the step's own 200 ms", "pavo", figures)
 
     async def _long(self, pavo: Pavo) -> None:
-        for _ in range(min(3, self.sizes.rounds)):
+        for _ in range(self.sizes.rounds):
             _say("h: a long task")
             self.results.add("h", "pavo", await measure.long_task(pavo, self.sizes.long_steps))
 
-    async def _waiting(self, pavo: Pavo) -> None:
-        present = 0
-        await pavo.burst(self.sizes.tasks, 20)
-        for waiting in self.sizes.waiting:
-            _say(f"g: {waiting} waiting")
-            present = await measure.fill_reviews(pavo, waiting, present)
-            for _ in range(min(3, self.sizes.rounds)):
-                figures = await measure.throughput(pavo, self.sizes.tasks, 20, 5)
-                self.results.add(f"g {waiting}", "pavo", figures)
+    async def _waiting(self) -> None:
+        """A stack per number of waiting tasks, all alive together, so that their rounds interleave."""
+        async with self._part("g"), asyncio.timeout(1_800), contextlib.AsyncExitStack() as stacks:
+            pavos: list[tuple[int, Pavo]] = []
+            for waiting in self.sizes.waiting:
+                _say(f"g: a stack with {waiting} waiting")
+                pavo = await stacks.enter_async_context(self._pavo(f"pavo-{waiting}"))
+                await pavo.burst(self.sizes.tasks, 20)
+                await measure.fill_reviews(pavo, waiting)
+                pavos.append((waiting, pavo))
+            for number in range(self.sizes.rounds):
+                shift = number % len(pavos)
+                for waiting, pavo in pavos[shift:] + pavos[:shift]:
+                    _say(f"g: round {number + 1} of {self.sizes.rounds}: beside {waiting}")
+                    self.results.add("g", str(waiting), await measure.throughput(pavo, self.sizes.tasks, 20, 5))
 
 
 def _say(text: str) -> None:

@@ -235,9 +235,9 @@ def environment(pavo: Pavo) -> dict[str, str]:
 # (g) many waiting tasks, (h) a long one
 
 
-async def fill_reviews(pavo: Pavo, count: int, present: int) -> int:
-    """Create tasks until so many wait for review; answers how many there are."""
-    for start in range(present, count, 200):
+async def fill_reviews(pavo: Pavo, count: int) -> None:
+    """Create so many tasks that wait for review."""
+    for start in range(0, count, 200):
         size = min(200, count - start)
         tasks = await asyncio.gather(*(pavo.create(20, accept=False) for _ in range(size)))
         end = time.monotonic() + 120
@@ -246,7 +246,6 @@ async def fill_reviews(pavo: Pavo, count: int, present: int) -> int:
                 if time.monotonic() > end:
                     raise RuntimeError(f"Task {task} did not reach its review")
                 await asyncio.sleep(0.05)
-    return max(count, present)
 
 
 async def long_task(pavo: Pavo, steps: int) -> Figures:
@@ -255,6 +254,7 @@ async def long_task(pavo: Pavo, steps: int) -> Figures:
     await asyncio.wait_for(pavo.until_done([task]), 600)
     at = await _step_times(pavo, task)
     # The hundreds between batches differ by where a batch's edge falls, so compare medians of windows of 100.
-    first = statistics.median(at[start + 100] - at[start] for start in range(0, 500, 100))
-    last = statistics.median(at[-1 - start] - at[-101 - start] for start in range(0, 500, 100))
+    windows = range(0, min(1_000, steps // 2), 100)
+    first = statistics.median(at[start + 100] - at[start] for start in windows)
+    last = statistics.median(at[-1 - start] - at[-101 - start] for start in windows)
     return {"first_100_ms": first * 1000, "last_100_ms": last * 1000, "ratio": last / first, "seconds": at[-1] - at[0]}

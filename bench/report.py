@@ -77,17 +77,17 @@ def aims(r: Results) -> list[Aim]:
         bound = 300 if "clean" in kind else 1_200
         found.append(Aim(f"({kind}) p95", median(kind, "pavo", "p95_ms"), bound, False, " ms"))
     found.append(Aim("(f) requests/s, × bare FastAPI", ratio("f", "pavo", "bare", "requests_per_s"), 0.7, True, "×"))
-    sizes = sorted(int(key[2:]) for key in r.rounds if key.startswith("g "))
-    if len(sizes) > 1:
-        few, many = (median(f"g {size}", "pavo", "cpu_ms_per_task") for size in (sizes[0], sizes[-1]))
-        growth = many / few if few and many else None
-        found.append(Aim(f"(g) CPU a task, {sizes[-1]:,} waiting / {sizes[0]:,}", growth, 1.1, False, "×"))
+    sizes = sorted(int(arm) for arm in r.rounds.get("g", {}))
+    for size in sizes[1:]:
+        growth = ratio("g", str(size), str(sizes[0]), "cpu_ms_per_task")
+        found.append(Aim(f"(g) CPU a task, {size:,} waiting / {sizes[0]:,}", growth, 1.1, False, "×"))
     found.append(Aim("(h) last 100 steps / first 100", median("h", "pavo", "ratio"), 1.1, False, "×"))
     return found
 
 
 TITLES = {
     "a": "(a) tasks of empty steps at once, (b) one alone",
+    "g": "(g) 100 tasks at once beside so many that wait for review",
     "f": "(f) GET /api/tasks/{id}",
     "h": "(h) one long task",
 }
@@ -108,7 +108,6 @@ def _title(section: str) -> str:
         "c": f"(c) commit to viewer, {rest} viewers",
         "d": f"(d) stop, {rest}",
         "e": f"(e) {rest}: next step recorded",
-        "g": f"(g) 100 tasks beside {rest} that wait for review",
     }
     return TITLES.get(section) or names.get(letter, section)
 
