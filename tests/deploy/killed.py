@@ -11,10 +11,11 @@ POINTS = {
     "decided": "restoring.finish = lambda layout, *rest: die() if restoring.pending(layout) else finish(layout, *rest)",
     "half": "backup._take_place = lambda *of: die() if done else (done.append(1), take_place(*of))",
     "one file": "sqlite_file.take_place = lambda *of: (put_file(*of), die())",
+    "undecided again": "deployment.save = die_after(2)",
     "ended": "deployment.save = die_after(2)",
 }
 """By name: everything is restored beside, nothing decided; decided; one database has its place; Temporal's file has its
-place; all have, and only the note of it is missing."""
+place; all have, and only the note of it is missing. "undecided again" is for a restore that first ends an older one."""
 RUN = """
 import os, signal, sys
 from pavo.cli.main import main

@@ -176,12 +176,12 @@ async def test_whoever_watches_is_subscribed_again_after_a_broken_connection(
         with monkeypatch.context() as patch:
             heard = asyncio.Event()
 
-            def broken(_: Any) -> None:
+            def broken(*_: Any) -> None:
                 heard.set()
                 raise AttributeError("a defect")
 
-            patch.setattr(follower, "_take", broken)
-            await redis.publish(channel(timeline_id), b"{}")
+            patch.setattr(follower, "_fan_out", broken)
+            await redis.publish(channel(timeline_id), b'{"seq": 0}')
             await asyncio.wait_for(heard.wait(), 5)
     late = Watch(follower, timeline_id)
     await until(subscribed, what="the subscription again")

@@ -27,6 +27,7 @@ DATABASES = ("pavo", "temporal", "temporal_visibility")
 DUMP = ".dump"
 LOCK_MS = 300
 """Below PostgreSQL's deadlock_timeout (1 s): where a writer and we wait for each other, we let go first."""
+DEADLOCK_MS = 100
 LOCK_TRIES = 40
 PAUSE = 0.1
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -84,10 +85,11 @@ def take(
     with contextlib.ExitStack() as stack:
         readers = {name: stack.enter_context(connect(server, name)) for name in databases}
         version = next(iter(readers.values())).info.server_version
-        done = dict[str, BackedUp]()
-        locked_ms = _one_moment(server, readers, lambda: done.update(_copied(sqlite, folder)))
+        file = folder / "temporal.db"
+        locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, file))
+        done = {} if sqlite is None else {"temporal": _described(file, sqlite_file.count(file))}
         done |= {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
-    manifest = Manifest(
+    made = Manifest(
         taken_at=datetime.now(UTC),
         target=target,
         temporal_version=temporal_version,
@@ -97,7 +99,7 @@ def take(
         locked_ms=round(locked_ms, 1),
         databases=done,
     )
-    return write_manifest(folder, manifest)
+    return write_manifest(folder, made)
 
 
 def _make_private(folder: Path) -> None:
@@ -135,13 +137,14 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _copied(sqlite: Path | None, folder: Path) -> dict[str, BackedUp]:
-    if sqlite is None:
-        return {}
-    file = folder / "temporal.db"
-    with sqlite_file.held(sqlite):
-        rows = sqlite_file.copy(sqlite, file)
-    return {"temporal": BackedUp(file=file.name, sha256=_sha256(file), rows=rows)}
+def _copy(sqlite: Path | None, file: Path) -> None:
+    if sqlite is not None:
+        with sqlite_file.held(sqlite):
+            sqlite_file.copy(sqlite, file)
+
+
+def _described(file: Path, rows: dict[str, int]) -> BackedUp:
+    return BackedUp(file=file.name, sha256=_sha256(file), rows=rows)
 
 
 def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also: Callable[[], None]) -> float:
@@ -150,10 +153,12 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
     `also` is done in that instant.
 
     Raises:
-        Unavailable: long transactions of others kept us from it.
+        Unavailable: long transactions or an autovacuum of others kept us from it.
     """
     with contextlib.ExitStack() as stack:
         lockers = {name: stack.enter_context(connect(server, name)) for name in readers}
+        for locker in lockers.values():
+            _be_quick(locker)
         for _ in range(LOCK_TRIES):
             begun = time.monotonic()
             try:
@@ -169,7 +174,19 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
             also()
             _let_go(lockers)
             return (time.monotonic() - begun) * 1000
-    raise Unavailable("Writers could not be stopped for an instant; try again.", dependency="postgres")
+    raise Unavailable(
+        "Writers could not be stopped for an instant: a long transaction or an autovacuum holds a table. Try again.",
+        dependency="postgres",
+    )
+
+
+def _be_quick(locker: Connection) -> None:
+    """Let PostgreSQL look soon who is in the way: it ends an autovacuum then, and of a deadlock us, not the writer.
+
+    Only a superuser may ask for it; without, an autovacuum in the way is waited for, as long as there are tries.
+    """
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+        locker.execute(sql.SQL("SET deadlock_timeout = {}").format(sql.Literal(DEADLOCK_MS)))
 
 
 def _lock(locker: Connection) -> None:
@@ -210,7 +227,7 @@ def _dump(server: DatabaseServer, programs: Path, name: str, reader: Connection,
     command = ["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={row[0]}"]
     run_program(server, programs, [*command, f"--file={file}", f"--dbname={name}"])
     file.chmod(0o600)
-    return BackedUp(file=file.name, sha256=_sha256(file), rows=count(reader))
+    return _described(file, count(reader))
 
 
 def run_program(server: DatabaseServer, programs: Path, command: list[str]) -> None:

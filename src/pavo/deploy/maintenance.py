@@ -200,23 +200,12 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         Conflict: the deployment runs, or its Temporal is older than the backup's.
         NotFound: there is no whole backup.
     """
-    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
     manifest = backup.read_manifest(place)
-    if manifest.target != chosen.target:
-        raise Conflict(
-            f"The backup is of a deployment on the target {manifest.target}, and this one is {chosen.target}.",
-            field="BACKUP",
-            remedy="Restore it into a data directory of that target.",
-        )
+    chosen = _fitting(layout, manifest)
     if running(layout.root):
         raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
-    if parse(chosen.temporal_version)[:2] < parse(manifest.temporal_version)[:2]:
-        raise Conflict(
-            f"The backup is of Temporal {manifest.temporal_version}; {chosen.temporal_version} cannot read it.",
-            field="BACKUP",
-            remedy=f"Deploy Temporal {manifest.temporal_version} into a new --data-dir, and restore there.",
-        )
     async with postgres_of(layout, chosen) as server:
+        chosen = _fitting(layout, manifest)  # an older restore was ended just now, if one had been interrupted
         home, _ = client_programs(chosen, server)
         names = backup.of_postgres(manifest)
         deployments.save(layout, chosen.model_copy(update={"copying": names}))
@@ -230,6 +219,28 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     for line in _to_be_picked_up(chosen, manifest):
         say(line)
     return manifest
+
+
+def _fitting(layout: Layout, manifest: Manifest) -> Deployment:
+    """What was chosen, if the backup can be restored into it.
+
+    Raises:
+        Conflict: its target is another one, or its Temporal is older.
+    """
+    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
+    if manifest.target != chosen.target:
+        raise Conflict(
+            f"The backup is of a deployment on the target {manifest.target}, and this one is {chosen.target}.",
+            field="BACKUP",
+            remedy="Restore it into a data directory of that target.",
+        )
+    if parse(chosen.temporal_version)[:2] < parse(manifest.temporal_version)[:2]:
+        raise Conflict(
+            f"The backup is of Temporal {manifest.temporal_version}; {chosen.temporal_version} cannot read it.",
+            field="BACKUP",
+            remedy=f"Deploy Temporal {manifest.temporal_version} into a new --data-dir, and restore there.",
+        )
+    return chosen
 
 
 def _to_be_picked_up(chosen: Deployment, manifest: Manifest) -> list[str]:
@@ -253,7 +264,7 @@ def _decided(chosen: Deployment, manifest: Manifest, names: list[str]) -> Deploy
     """With the restored databases to come. The data belong to the server that wrote them: its version and its shards
     come back with them, save in the embedded target, where a wheel brings the server. Programs that were named are of
     the version before."""
-    decided: dict[str, object] = {"restoring": names}
+    decided: dict[str, object] = {"restoring": names, "copying": []}
     if chosen.target is not TargetName.EMBEDDED:
         decided |= {"temporal_version": manifest.temporal_version, "shards": manifest.shards}
         if manifest.temporal_version != chosen.temporal_version:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def pending(layout: Layout) -> "Deployment | None":
     """What was chosen, if a restore was decided and not ended."""
     chosen = _begun(layout)
-    return chosen if chosen is not None and chosen.restoring else None
+    return chosen if chosen is not None and not chosen.copying else None
 
 
 def _begun(layout: Layout) -> "Deployment | None":
@@ -42,10 +42,10 @@ def finish_files(layout: Layout) -> None:
         return
     from pavo.deploy import sqlite_file
 
-    if chosen.restoring:
-        sqlite_file.take_place(layout.temporal_file)
-    else:
+    if chosen.copying:
         sqlite_file.discard(layout.temporal_file)
+    else:
+        sqlite_file.take_place(layout.temporal_file)
 
 
 def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] = lambda _line: None) -> None:
@@ -61,10 +61,11 @@ def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] 
     from pavo.deploy import deployment as deployments
 
     finish_files(layout)
-    backup.take_places(server, chosen.restoring)
-    backup.discard(server, chosen.copying)
-    deployments.save(layout, chosen.model_copy(update={"restoring": [], "copying": []}))
-    if chosen.restoring:
-        say(f"Ended an interrupted restore: {', '.join(chosen.restoring)}.")
+    if chosen.copying:
+        backup.discard(server, chosen.copying)
+        told = "Took away what an interrupted restore had copied; the databases are as they were before it."
     else:
-        say("Took away what an interrupted restore had copied; the databases are as they were before it.")
+        backup.take_places(server, chosen.restoring)
+        told = f"Ended an interrupted restore: {', '.join(chosen.restoring)}."
+    deployments.save(layout, chosen.model_copy(update={"restoring": [], "copying": []}))
+    say(told)

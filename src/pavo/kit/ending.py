@@ -7,12 +7,21 @@ AGAIN_SECONDS = 0.5
 
 
 async def end(*tasks: "asyncio.Task[Any] | asyncio.Future[Any] | None") -> None:
-    """Cancel tasks and wait for their ends; their errors are not raised.
+    """Cancel tasks and wait for their ends; their errors are not raised. Who is cancelled meanwhile ends them first.
 
     Asks again where a cancellation got lost: a library that catches it at the wrong moment goes on as if nothing was.
     """
-    left = {task for task in tasks if task is not None}
-    while left := {task for task in left if not task.done()}:
+    given = {task for task in tasks if task is not None}
+    cancelled: asyncio.CancelledError | None = None
+    while left := {task for task in given if not task.done()}:
         for task in left:
             task.cancel()
-        await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        try:
+            await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in given:
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not tell of it as forgotten
+    if cancelled is not None:
+        raise cancelled

@@ -17,6 +17,7 @@ from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
+from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe.scope import note
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -30,7 +31,7 @@ from pavo.tasks.request_statements import RequestStatements
 from pavo.tasks.schemas import TaskCreate
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
-from pavo.timeline.publish import REDIS_AWAY, Publisher
+from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
 

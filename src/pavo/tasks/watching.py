@@ -50,4 +50,5 @@ class WatchService:
             raise NotFound(f"There is no task {task_id}.", field="task_id")
         if task.deleted_at is not None or (head.closed and after >= head.last_seq):
             return None
-        return self._follower.follow(task_id, after)
+        # Numbers go back when PostgreSQL was restored: who saw a future that is gone begins anew.
+        return self._follower.follow(task_id, after if after <= head.last_seq else 0)

@@ -6,15 +6,14 @@ all viewers of a timeline.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -24,9 +23,10 @@ from pavo.errors import Unavailable
 from pavo.kit.clock import now
 from pavo.kit.ending import end
 from pavo.kit.sql import Database
+from pavo.kit.subscription import Subscription
 from pavo.observe import metrics
 from pavo.timeline import repository
-from pavo.timeline.publish import CLOSED_CHANNEL, REDIS_AWAY, channel
+from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, channel
 
 logger = logging.getLogger(__name__)
 
@@ -124,17 +124,10 @@ class Follower:
 
     def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database
-        self._redis = redis
-        self._pubsub = redis.pubsub()
+        self._subscription = Subscription(redis, [CLOSED_CHANNEL], self._take, self._connected)
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
-        self._subscribed: dict[uuid.UUID, asyncio.Event] = {}
-        """Set once Redis has confirmed the subscription."""
-        self._changed = asyncio.Event()
-        """Whether somebody came or left."""
         self._tasks: list[asyncio.Task[None]] = []
         self._beside: set[asyncio.Task[None]] = set()
-        self._channels: set[uuid.UUID] = set()
-        self._connected = False
         self._ending = False
 
     @property
@@ -145,8 +138,7 @@ class Follower:
     async def start(self) -> None:
         """Begin listening and polling."""
         self._tasks = [
-            asyncio.create_task(self._listen(), name="timeline-listen"),
-            asyncio.create_task(self._keep_subscribed(), name="timeline-subscribe"),
+            asyncio.create_task(self._subscription.run(), name="timeline-listen"),
             asyncio.create_task(self._poll(), name="timeline-poll"),
             asyncio.create_task(self._notice_quiet(), name="timeline-quiet"),
         ]
@@ -161,8 +153,6 @@ class Follower:
         """End listening."""
         self.dismiss()
         await end(*self._tasks, *self._beside)
-        with contextlib.suppress(*REDIS_AWAY):
-            await self._pubsub.aclose()
 
     async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
         """Yield (seq, JSON) of every event behind `after`, each once, in order; ends when the timeline is closed.
@@ -175,7 +165,7 @@ class Follower:
         metrics.VIEWERS.add()
         self._viewers.setdefault(timeline_id, set()).add(viewer)
         try:
-            await self._subscribe(timeline_id)
+            await self._subscription.want(channel(timeline_id))
             while not self._ending:
                 found = await self._more(viewer)
                 if found or viewer.quiet:
@@ -220,21 +210,12 @@ class Follower:
         viewer.learn(heads.get(viewer.timeline_id))
         return [(event.seq, event.as_json()) for event in events]
 
-    async def _subscribe(self, timeline_id: uuid.UUID) -> None:
-        """Wait until Redis confirmed the subscription, or is known to be away."""
-        confirmed = self._subscribed.setdefault(timeline_id, asyncio.Event())
-        if not confirmed.is_set():
-            self._changed.set()
-            if self._connected:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(confirmed.wait(), 1.0)
-
     def _leave(self, viewer: Viewer) -> None:
         group = self._viewers[viewer.timeline_id]
         group.discard(viewer)
         if not group:
             del self._viewers[viewer.timeline_id]
-            self._changed.set()
+            self._subscription.drop(channel(viewer.timeline_id))
         if viewer.reading is not None:
             viewer.reading.cancel()
 
@@ -248,69 +229,15 @@ class Follower:
 
     # What Redis tells
 
-    async def _listen(self) -> None:
-        pause = 0.05
-        while True:
-            try:
-                # A subscription of its own for each connection: nothing is left of those that broke. The first channel
-                # also keeps the connection open while nobody watches.
-                self._pubsub, self._channels = self._redis.pubsub(), set(self._viewers)
-                await self._pubsub.subscribe(CLOSED_CHANNEL, *map(channel, self._channels))
-                self._connected, pause = True, 0.05
-                self._changed.set()
-                self._do_beside(self._look(list(self._viewers)))
-                messages = cast("AsyncIterator[dict[str, Any]]", self._pubsub.listen())
-                async for message in messages:
-                    self._take(message)
-            except REDIS_AWAY as error:
-                if self._connected:
-                    logger.warning("Redis is away, following PostgreSQL by polling: %s", error)
-            except Exception:
-                # Logged and not raised: this loop serves every viewer of the process, and it may not end.
-                logger.exception("Listening to Redis failed in an unforeseen way; following PostgreSQL by polling")
-            self._connected = False
-            with contextlib.suppress(*REDIS_AWAY):
-                await self._pubsub.aclose()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
-
-    async def _keep_subscribed(self) -> None:
-        """Subscribe to what is watched, and to nothing else; alone, so that no viewer's end cuts the connection."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if not self._connected:
-                continue  # the listener subscribes to everything when it connects
-            pubsub, channels = self._pubsub, self._channels
-            try:
-                if new := [each for each in self._viewers if each not in channels]:
-                    await pubsub.subscribe(*map(channel, new))
-                    channels.update(new)
-                if old := channels - self._viewers.keys():
-                    channels -= old
-                    for each in old:
-                        self._subscribed.pop(each, None)
-                    await pubsub.unsubscribe(*map(channel, old))
-            except Exception as error:  # noqa: BLE001 - the listener finds out what it is; viewers are polled for
-                logger.warning("Redis did not take a subscription: %s", error)
-            if pubsub is not self._pubsub:
-                self._changed.set()
-
-    def _take(self, message: dict[str, Any]) -> None:
-        name = message["channel"]
-        text = name.decode() if isinstance(name, bytes) else str(name)
-        if text == CLOSED_CHANNEL:
-            if message["type"] == "message" and (closed := uuid.UUID(message["data"].decode())) in self._viewers:
+    def _take(self, name: str, data: bytes) -> None:
+        if name == CLOSED_CHANNEL:
+            if (closed := uuid.UUID(data.decode())) in self._viewers:
                 self._do_beside(self._look([closed]))
-            return
-        timeline_id = uuid.UUID(text[4:])
-        if message["type"] == "subscribe":
-            confirmed = self._subscribed.get(timeline_id)
-            if confirmed is not None:
-                confirmed.set()
-        elif message["type"] == "message":
-            data: bytes = message["data"]
-            self._fan_out(timeline_id, [(orjson.loads(data)["seq"], data)])
+        else:
+            self._fan_out(uuid.UUID(name.removeprefix(CHANNEL)), [(orjson.loads(data)["seq"], data)])
+
+    def _connected(self) -> None:
+        self._do_beside(self._look(list(self._viewers)))
 
     def _fan_out(self, timeline_id: uuid.UUID, found: Sequence[tuple[int, bytes]]) -> None:
         for viewer in self._viewers.get(timeline_id, ()):
@@ -321,7 +248,7 @@ class Follower:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS if self._connected else POLL_SECONDS_AWAY)
+            await asyncio.sleep(POLL_SECONDS if self._subscription.connected else POLL_SECONDS_AWAY)
             if self._viewers:
                 await self._look(list(self._viewers))
 

@@ -3,31 +3,29 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from pavo.kit.ending import end
+from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe import metrics
 from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
 
-REDIS_AWAY: Final = (RedisError, OSError, RuntimeError)
-"""What says that Redis is away. RuntimeError: uvloop's, for a write to a connection that was reset a moment ago;
-redis-py lets it pass, and it would end whoever publishes or listens for good."""
 MAX_WAITING = 20_000
 """Events waiting for Redis at most; beyond it the oldest are dropped, for viewers fetch what they miss."""
 
 
 CLOSED_CHANNEL = "pavo:closed"
 """Tells followers that a timeline has ended, so that its streams end at once."""
+CHANNEL = "sse:"
+"""What stands before a task's id in the name of its events' channel."""
 
 
 def channel(timeline_id: object) -> str:
     """The Redis channel of a task's events."""
-    return f"sse:{timeline_id}"
+    return f"{CHANNEL}{timeline_id}"
 
 
 class Publisher:

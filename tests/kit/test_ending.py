@@ -1,0 +1,42 @@
+"""Background tasks end for certain."""
+
+import asyncio
+
+import pytest
+
+from pavo.kit import ending
+from pavo.kit.ending import end
+
+
+async def stubborn(times: int) -> None:
+    """Loses so many cancellations, as a library does that catches one at the wrong moment."""
+    for _ in range(times):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            continue
+    await asyncio.Event().wait()
+
+
+async def failing() -> None:
+    raise ValueError("its own")
+
+
+async def test_a_lost_cancellation_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
+    tasks = [asyncio.create_task(stubborn(2)), asyncio.create_task(failing())]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end(*tasks, None), 5)
+    assert tasks[0].cancelled() and tasks[1].done()
+
+
+async def test_who_is_cancelled_meanwhile_ends_them_first() -> None:
+    task = asyncio.create_task(stubborn(1))
+    await asyncio.sleep(0)
+    ends = asyncio.create_task(end(task))
+    await asyncio.sleep(0)  # the first cancellation is lost
+    assert not task.done()
+    ends.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(ends, 5)
+    assert task.cancelled()
