@@ -1,5 +1,7 @@
 """A task's whole life over HTTP, against real stores, a real API and a real worker."""
 
+from contextlib import aclosing
+
 import httpx2
 
 from tests.driving import SLOW, Tasks, stages, ticks, types, until
@@ -97,6 +99,15 @@ async def test_whole_life(tasks: Tasks, client: httpx2.AsyncClient) -> None:
     assert past.status_code == 204
     assert (await client.post(f"/api/tasks/{task_id}/resume")).status_code == 409
     assert (await client.post(f"/api/tasks/{task_id}/start")).status_code == 409
+
+
+async def test_who_saw_a_future_that_a_restore_took_away_begins_anew(tasks: Tasks, client: httpx2.AsyncClient) -> None:
+    task = await tasks.reviewable()
+    before = await tasks.events(task["id"])
+    async with aclosing(tasks.stream(task["id"], after=before[-1]["seq"] + 100)) as found:
+        seen = [await anext(found) for _ in before]
+    assert [data for _, data in seen] == before
+    assert (await client.delete(f"/api/tasks/{task['id']}")).status_code == 204
 
 
 async def test_auto_accept_is_in_the_timeline(tasks: Tasks) -> None:
