@@ -25,6 +25,7 @@ from pavo.errors import ConfigurationError, NotFound, Unavailable
 
 DATABASES = ("pavo", "temporal", "temporal_visibility")
 DUMP = ".dump"
+SQLITE = "temporal.db"
 LOCK_MS = 300
 """Below PostgreSQL's deadlock_timeout (1 s): where a writer and we wait for each other, we let go first."""
 DEADLOCK_MS = 100
@@ -85,11 +86,10 @@ def take(
     with contextlib.ExitStack() as stack:
         readers = {name: stack.enter_context(connect(server, name)) for name in databases}
         version = next(iter(readers.values())).info.server_version
-        file = folder / "temporal.db"
-        locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, file))
-        done = {} if sqlite is None else {"temporal": _described(file, sqlite_file.count(file))}
+        locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, folder / SQLITE))
+        done = {"temporal": _described(folder / SQLITE, sqlite_file.count(folder / SQLITE))} if sqlite else {}
         done |= {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
-    made = Manifest(
+    manifest = Manifest(
         taken_at=datetime.now(UTC),
         target=target,
         temporal_version=temporal_version,
@@ -99,7 +99,7 @@ def take(
         locked_ms=round(locked_ms, 1),
         databases=done,
     )
-    return write_manifest(folder, made)
+    return write_manifest(folder, manifest)
 
 
 def _make_private(folder: Path) -> None:
