@@ -26,6 +26,7 @@ from pavo.deploy.target import Target, urls
 from pavo.errors import ConfigurationError, Conflict, Unavailable
 
 Say = Callable[[str], None]
+LOCAL = (TargetName.EMBEDDED, TargetName.NATIVE)
 
 
 def must_be_here(layout: Layout, *targets: TargetName) -> Deployment:
@@ -122,7 +123,7 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
         ConfigurationError: nothing native is deployed here.
         Unavailable: PostgreSQL or one of its programs failed.
     """
-    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
+    chosen = must_be_here(layout, *LOCAL)
     embedded = chosen.target is TargetName.EMBEDDED
     place = folder or layout.root / "backups" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     async with postgres_of(layout, chosen) as server:
@@ -200,12 +201,14 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         Conflict: the deployment runs, or its Temporal is older than the backup's.
         NotFound: there is no whole backup.
     """
+    chosen = must_be_here(layout, *LOCAL)
     manifest = backup.read_manifest(place)
-    chosen = _fitting(layout, manifest)
+    _must_fit(chosen, manifest)
     if running(layout.root):
         raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
     async with postgres_of(layout, chosen) as server:
-        chosen = _fitting(layout, manifest)  # an older restore was ended just now, if one had been interrupted
+        chosen = must_be_here(layout, *LOCAL)  # an older restore was ended just now, if it had been interrupted
+        _must_fit(chosen, manifest)
         home, _ = client_programs(chosen, server)
         names = backup.of_postgres(manifest)
         deployments.save(layout, chosen.model_copy(update={"copying": names}))
@@ -221,13 +224,12 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     return manifest
 
 
-def _fitting(layout: Layout, manifest: Manifest) -> Deployment:
-    """What was chosen, if the backup can be restored into it.
+def _must_fit(chosen: Deployment, manifest: Manifest) -> None:
+    """Refuse a backup that cannot be restored into this deployment.
 
     Raises:
         Conflict: its target is another one, or its Temporal is older.
     """
-    chosen = must_be_here(layout, TargetName.EMBEDDED, TargetName.NATIVE)
     if manifest.target != chosen.target:
         raise Conflict(
             f"The backup is of a deployment on the target {manifest.target}, and this one is {chosen.target}.",
@@ -240,7 +242,6 @@ def _fitting(layout: Layout, manifest: Manifest) -> Deployment:
             field="BACKUP",
             remedy=f"Deploy Temporal {manifest.temporal_version} into a new --data-dir, and restore there.",
         )
-    return chosen
 
 
 def _to_be_picked_up(chosen: Deployment, manifest: Manifest) -> list[str]:
