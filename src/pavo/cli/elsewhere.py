@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pavo.cli.ask import confirm
 from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.plan import show as show_plan
 from pavo.deploy import deployment
-from pavo.deploy.compatibility import Finding, Verdict, assess, refuse_bad
+from pavo.deploy.compatibility import Finding, assess, refuse_bad
 from pavo.deploy.compose import read_env
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.elsewhere import Elsewhere, elsewhere
@@ -41,7 +42,7 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How
     target = elsewhere(layout, wanted, values)
     findings = _findings(wanted, target)
     wanted = wanted.model_copy(update={"forced": refuse_bad(findings, forced=how.force)})
-    _show(layout, wanted, target, findings)
+    show_plan(wanted.target, layout, target.plan(), target.changes(), findings)
     missing = target.missing()
     if missing is not None and not how.dry_run:
         raise ConfigurationError(
@@ -102,17 +103,3 @@ def _findings(wanted: Deployment, target: Elsewhere) -> list[Finding]:
     image = next(part.version for part in target.plan() if part.name == "postgres")
     major = read_env(target.folder).get("POSTGRES_MAJOR") or image.rpartition(":")[2]
     return assess(temporal=wanted.temporal_version, postgres=major)
-
-
-def _show(layout: Layout, wanted: Deployment, target: Elsewhere, findings: list[Finding]) -> None:
-    shown = console()
-    shown.print(f"[bold]Target[/]  {wanted.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
-    rows = [(part.name, part.version, part.address, part.data) for part in target.plan()]
-    table(("part", "image", "address", "data"), rows, fold=True)
-    shown.print("\n[bold]What changes[/]")
-    for line in target.changes():
-        shown.print(f"  {line}", soft_wrap=True, markup=False)
-    for finding in findings:
-        if finding.verdict is not Verdict.GOOD:
-            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
-    shown.print()

@@ -3,15 +3,12 @@
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pavo.cli import services
-from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.ask import layout_of
+from pavo.cli.output import Output, console, print_json, table
 from pavo.config import Settings
 from pavo.deploy import rollout
-from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.rolling import roll_native
 from pavo.deploy.rollout import Deployment, Drained
 from pavo.errors import InvalidInput
@@ -28,7 +25,7 @@ def workers(
     roll: str | None = None,
     seconds: float = 120.0,
     data_dir: Path | None = None,
-    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
+    output: Output = "text",
 ) -> None:
     """Show the workers' versions and how many open tasks stay with which; exit code 1 when a drain leaves some.
 
@@ -41,7 +38,6 @@ def workers(
         roll: build id to give the workers of a native deployment, one after the other, with the tasks moving along.
         seconds: how long to wait for a drain.
         data_dir: the stack that is meant.
-        output: text or json.
     """
     if ramp is not None and set_current is None:
         raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
@@ -84,9 +80,10 @@ async def _work(settings: Settings, change: Change) -> tuple[Deployment, Drained
     if change.rollback is not None:
         drained = await rollout.rollback(client, name, change.rollback, queue, seconds=change.seconds)
     elif change.roll is not None:
-        layout = Layout((change.data_dir or default_data_dir()).absolute())
         said = console(stderr=True)
-        drained = await roll_native(layout, settings, change.roll, said.print, seconds=change.seconds)
+        drained = await roll_native(
+            layout_of(change.data_dir), settings, change.roll, said.print, seconds=change.seconds
+        )
     elif change.drain:
         drained = await rollout.drain(client, name, seconds=change.seconds)
     return await rollout.describe(client, name), drained
