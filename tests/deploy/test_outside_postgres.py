@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, maintenance, schema, state
+from pavo.deploy import deployment, local_backup, schema, state
 from pavo.deploy.components import dev_server
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.deployment import Deployment, TargetName
@@ -26,7 +26,7 @@ ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
 async def server() -> AsyncGenerator[DatabaseServer]:
     with tempfile.TemporaryDirectory(prefix="pavo-outside-") as folder:
         Path(folder).chmod(0o755)
-        async with maintenance.scratch_server(Path(folder), wheel_postgres()) as server:
+        async with local_backup.scratch_server(Path(folder), wheel_postgres()) as server:
             yield server
 
 
@@ -124,14 +124,14 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     with schema.connect(server, "pavo") as connection:  # the others hold nothing, which is a backup as well
         connection.execute("CREATE TABLE kept (n int)")
     said: list[str] = []
-    place, _ = await maintenance.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
+    place, _ = await local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
     newer = {"temporal_version": "1.32.1", "temporal_bin": tmp_path, "worker_build": build}
     deployment.save(layout, chosen.model_copy(update=newer))
     said.clear()
     orphan = subprocess.Popen(["tail", "-f", "/dev/null"])
     try:
         left_behind(layout, orphan.pid)
-        await maintenance.restore_backup(layout, place, said.append)
+        await local_backup.restore_backup(layout, place, said.append)
         assert orphan.poll() == -9
     finally:
         orphan.kill()

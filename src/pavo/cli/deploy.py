@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pavo.cli import elsewhere, foreground, stack
+from pavo.cli import foreground, orchestrated, stack
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
 from pavo.cli.output import Output, console, fields, print_json, table
@@ -61,12 +61,12 @@ def start(
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
-    if wanted.target in elsewhere.ELSEWHERE:
-        how = elsewhere.How(force_version, auto_approve, dry_run, postgres_version)
-        return elsewhere.start(layout, wanted, values, how)
+    if wanted.target in orchestrated.ORCHESTRATED:
+        how = orchestrated.How(force_version, auto_approve, dry_run, postgres_version)
+        return orchestrated.start(layout, wanted, values, how)
     look = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
     plan = look(layout, wanted, postgres_version=postgres_version, force=force_version)
-    show_plan(wanted.target, layout, plan.parts, plan.changes or ("nothing: everything is there",), plan.findings)
+    show_plan(wanted.target, layout, plan.parts, plan.changes or ("nothing: everything is there",), plan.assessments)
     if dry_run:
         return 0
     if not auto_approve and not confirm("Start this?"):
@@ -171,8 +171,8 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
         data_dir: where everything is kept.
     """
     layout = layout_of(data_dir)
-    if target := elsewhere.found(layout):
-        return elsewhere.status(target, output)
+    if target := orchestrated.found(layout):
+        return orchestrated.status(target, output)
     state, chosen = must_read(layout), deployment.load(layout)
     if output == "json":
         alive = state.supervisor.alive()
@@ -221,7 +221,7 @@ def logs(
         lines: how many of the newest lines of each part.
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         return target.logs(part, follow=follow, lines=lines)
     return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir)
 
@@ -233,7 +233,7 @@ def stop(*, data_dir: Path | None = None) -> int:
     Args:
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         target.stop()
         console().print("Stopped.")
         return 0
@@ -248,7 +248,7 @@ def restart(part: str, /, *, data_dir: Path | None = None) -> int:
         part: for example temporal, worker-1, or worker for every worker.
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         target.restart(part)
         console().print(f"[green]✓[/] {part} is back")
         return 0
@@ -266,8 +266,8 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
         auto_approve: do not ask.
     """
     layout = layout_of(data_dir)
-    if target := elsewhere.found(layout):
-        return elsewhere.destroy(layout, target, approved=auto_approve)
+    if target := orchestrated.found(layout):
+        return orchestrated.destroy(layout, target, approved=auto_approve)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
         raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pavo.cli.output import console, say, table
-from pavo.deploy.compatibility import Finding, Verdict
+from pavo.deploy.compatibility import Assessment, Verdict
 from pavo.deploy.deployment import TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.planning import PlannedPart
@@ -14,7 +14,7 @@ def show(
     layout: Layout,
     parts: Iterable[PlannedPart],
     changes: Iterable[str],
-    findings: Iterable[Finding],
+    assessments: Iterable[Assessment],
 ) -> None:
     """The parts in a table, what changes for them, and what is known against their versions."""
     image = target in (TargetName.COMPOSE, TargetName.KUBERNETES)
@@ -24,12 +24,12 @@ def show(
     console().print("\n[bold]What changes[/]")
     for line in changes:
         say(f"  {line}")
-    warn(findings)
+    warn(assessments)
     console().print()
 
 
-def warn(findings: Iterable[Finding]) -> None:
+def warn(assessments: Iterable[Assessment]) -> None:
     """A line for each that is not known to be good."""
-    for finding in findings:
-        if finding.verdict is not Verdict.GOOD:
-            console().print(f"[yellow]![/] {finding.what}", soft_wrap=True)
+    for assessment in assessments:
+        if assessment.verdict is not Verdict.GOOD:
+            console().print(f"[yellow]![/] {assessment.what}", soft_wrap=True)

@@ -86,4 +86,4 @@ def _show(plan: UpgradePlan, *, backup: bool) -> None:
         "Way back": "a server that does not get ready is taken back; later only the backup",
     }
     fields(rows, width=10)
-    warn(plan.findings)
+    warn(plan.assessments)

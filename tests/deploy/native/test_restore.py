@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, maintenance, restoring, schema
+from pavo.deploy import deployment, local_backup, restoring, schema
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.embedded import wheel_postgres
 from pavo.deploy.layout import Layout
@@ -59,7 +59,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 ) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         where = server.url("postgres") if postgres == "outside" else "wheel"
         options = ("--temporal-version", NEWEST, "--shards", "8", "--workers", "1", "--no-temporal-ui")
         async with deployed(place / "data", "--postgres", where, *options) as native:
@@ -78,7 +78,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, old: Old) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         native, layout = Native(place / "data"), Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, postgres=server.url("postgres"))
@@ -93,7 +93,7 @@ async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, ol
 
 async def test_ending_it_twice_changes_nothing(place: Path) -> None:
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         layout = Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, restoring=["temporal", "pavo"])

@@ -47,7 +47,7 @@ _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class WorkerVersion:
     """One version of the workers."""
 
     build_id: str
@@ -61,7 +61,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class WorkerDeployment:
     """A worker deployment; an unknown one has no versions."""
 
     name: str
@@ -69,7 +69,7 @@ class Deployment:
     """Build id; empty while workers without one are current."""
     ramping: str
     ramp_percent: float
-    versions: tuple[Version, ...]
+    versions: tuple[WorkerVersion, ...]
     unversioned_tasks: int = 0
     """Open tasks that no version has taken yet."""
 
@@ -83,7 +83,7 @@ class Deployment:
         return asdict(self)
 
 
-async def describe(client: Client, name: str) -> Deployment:
+async def describe(client: Client, name: str) -> WorkerDeployment:
     """The deployment's versions, newest first.
 
     Raises:
@@ -92,11 +92,11 @@ async def describe(client: Client, name: str) -> Deployment:
     answer = await _describe(client, name)
     unversioned = f"{_open_tasks()} AND TemporalWorkerDeploymentVersion IS NULL"
     if answer is None:
-        return Deployment(name, "", "", 0.0, (), await _count(client, unversioned))
+        return WorkerDeployment(name, "", "", 0.0, (), await _count(client, unversioned))
     info = answer.worker_deployment_info
     routing = info.routing_config
     versions = [await _version(client, name, summary) for summary in info.version_summaries]
-    return Deployment(
+    return WorkerDeployment(
         name,
         routing.current_deployment_version.build_id,
         routing.ramping_deployment_version.build_id,
@@ -106,12 +106,14 @@ async def describe(client: Client, name: str) -> Deployment:
     )
 
 
-async def _version(client: Client, name: str, summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary) -> Version:
+async def _version(
+    client: Client, name: str, summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary
+) -> WorkerVersion:
     build_id = summary.deployment_version.build_id
     status = WorkerDeploymentVersionStatus.Name(summary.status).removeprefix(_STATUS).lower()
     tasks = await _count(client, _pinned_to(name, build_id))
     checked = summary.drainage_info.last_checked_time
-    return Version(build_id, status, tasks, _moment(summary.create_time), _moment(checked))
+    return WorkerVersion(build_id, status, tasks, _moment(summary.create_time), _moment(checked))
 
 
 def _moment(stamp: Timestamp) -> datetime | None:
