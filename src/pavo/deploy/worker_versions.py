@@ -17,8 +17,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
-from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
-from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.enums.v1 import VersioningBehavior, WorkerDeploymentVersionStatus
+from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkerDeploymentRequest,
     DescribeWorkerDeploymentResponse,
@@ -27,7 +27,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailureError, WorkflowHandle
-from temporalio.common import AutoUpgradeVersioningOverride, PinnedVersioningOverride, WorkerDeploymentVersion
+from temporalio.common import PinnedVersioningOverride, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.deploy.probe_workflow import Probe
@@ -303,13 +303,13 @@ async def take_over(client: Client, name: str, build_id: str) -> int:
     if not deployment.current:
         raise Conflict("There is no current version.", remedy="Name one: pavo deploy workers --set-current BUILD")
     # It ends with the run, which the signal ends: what continues as new inherits pins only.
-    override = AutoUpgradeVersioningOverride()
+    override = VersioningOverride(auto_upgrade=True, behavior=VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE)
 
     async def move(client: Client, workflow_id: str, run_id: str) -> None:
         request = UpdateWorkflowExecutionOptionsRequest(
             namespace=client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-            workflow_execution_options=WorkflowExecutionOptions(versioning_override=override._to_proto()),  # pyright: ignore[reportPrivateUsage]
+            workflow_execution_options=WorkflowExecutionOptions(versioning_override=override),
             update_mask=FieldMask(paths=["versioning_override"]),
             identity=client.identity,
         )

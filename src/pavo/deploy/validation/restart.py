@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
     WorkflowFailureError,
-    WorkflowHandle,
     WorkflowQueryFailedError,
 )
 from temporalio.service import RPCError, RPCStatusCode
@@ -123,7 +121,7 @@ async def _take_off(client: Client, validator: Validator) -> Flight:
     await validator.once()  # at least one earlier history
     handle = await validator.start(hold=True)
     await speak(handle)
-    await _until_waiting(handle)
+    await _until_waiting(client, handle.id)
     earlier = {
         (execution.id, execution.run_id): await _events(client, execution.id, execution.run_id)
         async for execution in client.list_workflows("ExecutionStatus != 'Running'", limit=EARLIER)
@@ -131,8 +129,8 @@ async def _take_off(client: Client, validator: Validator) -> Flight:
     return Flight(validator.name, handle.id, handle.first_execution_run_id or "", earlier)
 
 
-async def _until_waiting(handle: WorkflowHandle[Validation, Any]) -> None:
-    current = handle.__class__(handle._client, handle.id)  # pyright: ignore[reportPrivateUsage]
+async def _until_waiting(client: Client, workflow_id: str) -> None:
+    current = client.get_workflow_handle_for(Validation.run, workflow_id)  # of the run that is now, not of the first
     end = time.monotonic() + FLIGHT_SECONDS
     while True:
         try:
