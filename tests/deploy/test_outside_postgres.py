@@ -1,10 +1,12 @@
 """What Pavo does in somebody else's PostgreSQL, with no Temporal beside it."""
 
+import asyncio
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 
@@ -140,6 +142,32 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     assert [line for line in said if "pavo deploy workers" in line] == (
         [f"  → Once it runs: pavo deploy workers {command}"] if command else []
     )
+
+
+async def test_the_event_loop_goes_on_while_a_backup_is_taken(server: DatabaseServer, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data")
+    layout.root.mkdir()
+    deployment.save(layout, Deployment(target=TargetName.NATIVE, postgres=server.url("postgres")))
+    for name in ("pavo", "temporal", "temporal_visibility"):
+        schema.make_database(server, name)
+    async with await psycopg.AsyncConnection.connect(server.url("pavo")) as writer:
+        await writer.execute("CREATE TABLE kept (n int)")
+        await writer.commit()
+        await writer.execute("INSERT INTO kept VALUES (1)")  # the backup waits until this is committed
+        taking = asyncio.create_task(
+            local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=lambda _line: None)
+        )
+        while not taking.done() and not await waited_for(writer):
+            await asyncio.sleep(0.02)
+        await writer.commit()
+    _, manifest = await taking
+    assert manifest.databases["pavo"].rows == {"kept": 1}
+
+
+async def waited_for(writer: psycopg.AsyncConnection) -> bool:
+    """Whether somebody waits for a lock in the writer's database."""
+    found = await (await writer.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")).fetchone()
+    return found != (0,)
 
 
 def left_behind(layout: Layout, pid: int) -> None:
