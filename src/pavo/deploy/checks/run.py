@@ -49,7 +49,10 @@ class Checked:
 
 
 async def check_rollout(settings: Settings, wanted: Wanted) -> Checked:
-    """Look at everything, change nothing. What cannot be looked at is a finding, not an exception."""
+    """Look at everything, change nothing beyond a probe workflow that is removed.
+
+    What cannot be looked at is a finding, not an exception.
+    """
     postgres, redis, temporal = await asyncio.gather(
         reach_postgres(settings.database.url), reach_redis(settings.redis.url), reach_temporal(settings.temporal)
     )
