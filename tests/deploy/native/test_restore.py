@@ -15,7 +15,7 @@ from pavo.deploy.embedded import wheel_postgres
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
 from pavo.deploy.upgrade import server_version
-from tests.deploy.killed import killed_restore
+from tests.deploy.killed import decided, killed_restore
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import NEWEST, OLDEST, Native, deployed
 from tests.faults.drive import Driver
@@ -106,7 +106,7 @@ async def test_ending_it_twice_changes_nothing(place: Path) -> None:
         for _ in range(2):
             deployment.save(layout, chosen)
             restoring.finish(layout, server, said.append)
-            assert restoring.pending(layout) is None
+            assert not decided(layout)
             with schema.connect(server, "pavo") as connection:
                 assert connection.execute("SELECT count(*) FROM restored").fetchone() == (0,)
         restoring.finish(layout, server, said.append)

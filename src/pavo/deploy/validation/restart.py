@@ -22,6 +22,7 @@ from pavo.config import Settings
 from pavo.deploy import control, state
 from pavo.deploy.connectivity import CONNECT_SECONDS, reach_temporal
 from pavo.deploy.findings import Finding
+from pavo.deploy.stack import STORES
 from pavo.deploy.validation.activities import Prover
 from pavo.deploy.validation.runner import Validator, speak
 from pavo.deploy.validation.workflow import Validation
@@ -31,7 +32,6 @@ from pavo.kit.sql import Database
 Restart = Callable[[], Awaitable[str]]
 """Restarts the servers, returns when they are back, and answers what it restarted."""
 
-SERVERS = ("postgres", "redis", "temporal")
 EARLIER = 25
 """So many histories of closed workflows are compared, newest first."""
 BACK_SECONDS = 90.0
@@ -62,7 +62,7 @@ async def restart_stack(data_dir: Path | None) -> str:
     stack = state.running(data_dir)
     if stack is None:
         raise Conflict("No stack runs here.", remedy="Pass --restart-command with what restarts your servers.")
-    names = [part.name for part in stack.parts if part.name in SERVERS]
+    names = [part.name for part in stack.parts if part.name in STORES]
     await asyncio.gather(*(control.restart(Path(stack.data_dir), name) for name in names))
     return ", ".join(names)
 
