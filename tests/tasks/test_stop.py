@@ -1,6 +1,7 @@
 """Stopping and resuming in every stage, and deleting."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 
@@ -130,10 +131,11 @@ async def test_a_double_click_on_stop_answers_alike(tasks: Tasks) -> None:
 
 async def test_delete_stops_and_ends_the_streams(tasks: Tasks, client: httpx2.AsyncClient) -> None:
     path = await tasks.executing(SLOW)
-    seen = []
+    seen: list[dict[str, Any]] = []
 
     async def watch() -> None:
-        seen.extend([data async for _, data in tasks.stream(path)])
+        async for _, data in tasks.stream(path):
+            seen.append(data)
 
     watching = asyncio.create_task(watch())
 
