@@ -28,7 +28,7 @@ STORES = os.environ.get("PAVO_TEST_STORES")
 
 
 def pytest_configure() -> None:
-    """A shell has what it starts in the background ignore Ctrl-C, and children inherit that; tests send it to theirs."""
+    """A shell has what it starts in the background ignore Ctrl-C, and children inherit that; tests send it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
