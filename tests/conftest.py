@@ -1,6 +1,7 @@
 """Real stores, one set a session; a database, a task queue, an API process and a worker process on top of them."""
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,12 @@ from tests.parts import Parts, Stores, drop_database, free_port, new_database
 
 STORES = os.environ.get("PAVO_TEST_STORES")
 """`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them."""
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and children inherit that; tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -28,6 +28,7 @@ from pavo.tasks.activities import AgentWork
 from pavo.tasks.attempt import Attempts
 from pavo.tasks.census import tasks_by_stage
 from pavo.tasks.commander import Commander
+from pavo.tasks.dependencies import Services
 from pavo.tasks.execution import BatchExecutor, BatchLimits
 from pavo.tasks.hints import listen_for_hints
 from pavo.tasks.hosting import Hosting
@@ -38,7 +39,6 @@ from pavo.tasks.recorder import StepRecorder
 from pavo.tasks.request_statements import RequestStatements
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
-from pavo.tasks.services import Services
 from pavo.tasks.statements import Statements
 from pavo.tasks.watching import WatchService
 from pavo.temporal.client import connect
@@ -97,21 +97,26 @@ class ApiParts:
 
 @asynccontextmanager
 async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
-    """Everything that serves HTTP, opened and closed in order."""
-    database, redis = build_database(settings), build_redis(settings)
-    telemetry = open_telemetry(settings, "api")
-    temporal = await _connect(settings, telemetry)
-    publisher, follower = Publisher(redis), Follower(database, redis)
-    publisher.start()
-    await follower.start()
-    registry = AgentRegistry.load()
-    commander = Commander(temporal, settings.temporal.task_queue, search_attributes=settings.temporal.search_attributes)
-    connections = kept_connections(database, settings)
-    tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
-    services = Services(
-        tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
-    )
-    try:
+    """Everything that serves HTTP; closed in the opposite order, also when opening fails half-way."""
+    async with AsyncExitStack() as closing:
+        telemetry = open_telemetry(settings, "api")
+        closing.push_async_callback(telemetry.close)
+        database, redis = _stores(settings, closing)
+        temporal = await _connect(settings, telemetry)
+        connections = kept_connections(database, settings)
+        closing.push_async_callback(connections.close)
+        publisher, follower = Publisher(redis), Follower(database, redis)
+        closing.push_async_callback(publisher.close)
+        publisher.start()
+        closing.push_async_callback(follower.close)
+        await follower.start()
+        registry = AgentRegistry.load()
+        queue, attributes = settings.temporal.task_queue, settings.temporal.search_attributes
+        commander = Commander(temporal, queue, search_attributes=attributes)
+        tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
+        services = Services(
+            tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
+        )
         yield ApiParts(
             database,
             redis,
@@ -124,13 +129,13 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
             Reconciler(database, publisher, temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, database, redis, temporal)),
         )
-    finally:
-        await follower.close()
-        await publisher.close()
-        await connections.close()
-        await redis.aclose()
-        await database.close()
-        await telemetry.close()
+
+
+def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redis]:
+    database, redis = build_database(settings), build_redis(settings)
+    closing.push_async_callback(database.close)
+    closing.push_async_callback(redis.aclose)
+    return database, redis
 
 
 def _asks(settings: Settings, database: Database, redis: Redis, temporal: Client) -> Mapping[str, Ask]:
@@ -176,19 +181,23 @@ class WorkerParts:
 
 @asynccontextmanager
 async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
-    """Everything that executes tasks.
+    """Everything that executes tasks; closed as `api_parts` is.
 
     Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.
     """
-    telemetry = open_telemetry(settings, "worker")
-    temporal = await _connect(settings, telemetry)
-    database, redis = build_database(settings), build_redis(settings)
-    publisher = Publisher(redis)
-    publisher.start()
-    loop = AgentLoop()
-    loop.start()
-    agents = await loop.run(lambda: _open_agents(settings))
-    try:
+    async with AsyncExitStack() as closing:
+        telemetry = open_telemetry(settings, "worker")
+        closing.push_async_callback(telemetry.close)
+        temporal = await _connect(settings, telemetry)
+        database, redis = _stores(settings, closing)
+        publisher = Publisher(redis)
+        closing.push_async_callback(publisher.close)
+        publisher.start()
+        loop = AgentLoop()
+        loop.start()
+        closing.push_async_callback(asyncio.to_thread, loop.stop)
+        agents = await loop.run(lambda: _open_agents(settings))
+        closing.push_async_callback(loop.run, agents.close)
         yield WorkerParts(
             database,
             temporal,
@@ -197,13 +206,6 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
             Reconciler(database, publisher, temporal),
             Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )
-    finally:
-        await loop.run(agents.close)
-        await asyncio.to_thread(loop.stop)
-        await publisher.close()
-        await redis.aclose()
-        await database.close()
-        await telemetry.close()
 
 
 class _Agents:

@@ -98,7 +98,7 @@ class ExecutionSettings(_Section):
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")
     """Memory of an isolated agent's process, in MiB."""
     agent_silence_seconds: float = Field(default=10.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
-    """An agent that does not yield to its event loop for so long counts as dead."""
+    """An isolated agent that does not yield to its event loop for so long counts as dead."""
     deployment: str = Field(default="pavo", pattern=r"^[^.:\s]{1,100}$", validation_alias="PAVO_WORKER_DEPLOYMENT")
     """Name of Temporal's worker deployment that a worker with a build id belongs to."""
     build_id: str = Field(default="", pattern=r"^[^:\s]{0,200}$", validation_alias="PAVO_WORKER_BUILD_ID")

@@ -3,15 +3,16 @@
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from pavo.accounts.domain import Identity
 from pavo.accounts.endpoints import router
-from pavo.accounts.security import BrowserGuard, Caller, MaybeCaller, StreamCaller
+from pavo.accounts.security import BrowserGuard, Caller, StreamCaller, maybe_identity
 from pavo.accounts.service import AccountsService
 from pavo.config import HttpSettings
 from pavo.errors import Forbidden, InvalidInput, NotAuthenticated, PavoError
@@ -38,7 +39,7 @@ def application(database: Database, **given: Any) -> FastAPI:
         return {"email": who.email}
 
     @app.get("/me_v2")
-    async def me(who: MaybeCaller) -> dict[str, str | None]:
+    async def me(who: Annotated[Identity | None, Depends(maybe_identity)]) -> dict[str, str | None]:
         return {"email": None if who is None else who.email}
 
     @app.get("/tasks/7/stream")

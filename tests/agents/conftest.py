@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
-from pavo.agents.host import AgentHost, HostLimits, agent_target
+from pavo.agents.host import AgentHost, HostLimits
 from pavo.agents.process_host import ProcessHost
 from pavo.agents.worker_host import WorkerHost
 from pavo.errors import InvalidInput, Unavailable
@@ -52,8 +52,12 @@ def context(**options: Any) -> AgentContext:
     )
 
 
+def target_of(agent: type[Agent]) -> str:
+    return f"{agent.__module__}:{agent.__qualname__}"
+
+
 def make_host(kind: str, agent: type[Agent], ctx: AgentContext, limits: HostLimits = LIMITS) -> AgentHost:
-    return WorkerHost(agent, ctx, limits) if kind == "worker" else ProcessHost(agent_target(agent), ctx, limits)
+    return WorkerHost(agent, ctx, limits) if kind == "worker" else ProcessHost(target_of(agent), ctx, limits)
 
 
 @contextlib.asynccontextmanager

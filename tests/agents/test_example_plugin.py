@@ -10,7 +10,7 @@ import pytest
 
 from conftest import LIMITS, FakeCorpus, context
 from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanDraft
-from pavo.agents.host import open_host
+from pavo.agents.opening import open_host
 from pavo.agents.process_host import ProcessHost
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.errors import AgentRefused

@@ -1,17 +1,19 @@
 """Both hosts keep the same promises to the task and to the agent."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_agents import Breach, Descendants, NoGenerator, Raising, Sample, Slow, Stubborn
+from sample_agents import Breach, NoGenerator, Raising, Sample, Slow, Stubborn
 
 from conftest import LIMITS, PLAN, context, opened, until
 from pavo.agents.contract import Event, FeedbackItem, PlanDraft, PlanStep, Step
-from pavo.agents.host import HostLimits, open_host
-from pavo.agents.intern import InternAgent
+from pavo.agents.host import HostLimits
+from pavo.agents.opening import open_host
 from pavo.agents.process_host import ProcessHost
+from pavo.agents.registry import AgentRegistry
 from pavo.agents.worker_host import WorkerHost
 from pavo.errors import AgentError, AgentRefused, Unavailable
 
@@ -269,6 +271,6 @@ async def test_many_agents_at_once(kind: str) -> None:
 
 
 async def test_isolation_chooses_the_host(kind: str) -> None:
-    agent = InternAgent if kind == "worker" else Descendants
-    host = open_host(agent, context(), LIMITS)
+    card = dataclasses.replace(AgentRegistry.load().card("intern"), isolation=kind)
+    host = open_host(card, context(), LIMITS)
     assert isinstance(host, WorkerHost if kind == "worker" else ProcessHost)

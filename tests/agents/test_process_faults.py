@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -19,7 +19,8 @@ from sample_agents import Descendants, Faulty, Sample, Talkative
 from conftest import LIMITS, PLAN, alive, context, opened, until
 from pavo.agents.contract import Step
 from pavo.agents.host import HostLimits
-from pavo.agents.process_host import ProcessHost
+from pavo.agents.process_host import SECRETS, ProcessHost
+from pavo.config import Settings
 from pavo.errors import AgentDied, AgentError
 
 pytestmark = pytest.mark.fault
@@ -192,6 +193,16 @@ async def test_output_goes_to_the_log_and_secrets_stay_here(
     lines = [record.getMessage().partition("| ")[2] for record in caplog.records]
     assert {"hello from the agent", "to stderr", "half a line, \N{REPLACEMENT CHARACTER}"} <= set(lines)
     assert lines.count("again") < 200
+
+
+def test_no_secret_of_pavo_reaches_an_agent() -> None:
+    """Whatever setting may carry a login or a key, by its name; a link that is shown to everybody is none."""
+    telling = ("DATABASE_URL", "REDIS_URL", "KEY", "KEY_PATH", "TOKEN", "PASSWORD")
+    sections = [section.default_factory for section in Settings.model_fields.values()]
+    names = {str(field.validation_alias) for section in sections for field in cast(Any, section).model_fields.values()}
+    secrets = {name for name in names if name.endswith(telling)}
+    assert len(secrets) > 5
+    assert secrets <= SECRETS, secrets - SECRETS
 
 
 async def _life() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pavo.agents.registry import GROUP, AgentRegistry
+from pavo.agents.target import load_target
 from pavo.errors import InvalidInput, TooLarge
 
 PACKAGE = """
@@ -73,7 +74,7 @@ def test_the_built_in_agents() -> None:
     assert cards["intern"].isolation == "worker"
     assert cards["tribal_search"].wants_context
     assert cards["intern"].distribution.startswith("pavo ")
-    assert AgentRegistry.load().agent_class("intern").name == "intern"
+    assert load_target(AgentRegistry.load().card("intern").target).name == "intern"
 
 
 def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytest.LogCaptureFixture) -> None:

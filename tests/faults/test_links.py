@@ -74,7 +74,7 @@ async def poke(driver: Driver, ids: list[str], extra: list[str]) -> float:
                 extra.append(answer.json()["id"])
         elif not isinstance(answer, AGAIN):
             raise answer
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # between two pokes, so that a fault lasts and is not a flood
     return time.monotonic() - started
 
 
@@ -106,6 +106,6 @@ async def test_a_dead_link_is_noticed(stack: Stack) -> None:
         before = await progress(stack)
         await until(lambda: moved(stack, before + 5), 30, "steps")
         await stack.links["worker-postgres"].switch(Mode.HALF_OPEN)
-        await until(lambda: asyncio.sleep(2, True), 5, "silence")
+        await asyncio.sleep(2)  # silence is what is tested: the worker waits for answers that never come
         await stack.links["worker-postgres"].switch(Mode.CUT)
         await driver.verify([task], 100)

@@ -1,6 +1,7 @@
 """Stopping and resuming in every stage, and deleting."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 
@@ -90,13 +91,25 @@ async def test_no_step_starts_after_a_stop_answered(tasks: Tasks) -> None:
     await tasks.client.delete(f"/api/tasks/{path}")
 
 
-async def test_stop_cuts_a_step_that_outlives_its_grace_or_records_it(tasks: Tasks) -> None:
+async def test_stop_records_a_step_that_ends_within_its_grace(tasks: Tasks) -> None:
     path = await tasks.executing({"steps": 3, "step_seconds": 1.0})
     receipt = await tasks.post(f"{path}/stop")
     assert receipt["last_step"] in (1, 2) and not receipt["step_cut"]
     await tasks.post(f"{path}/resume")
     await tasks.wait(path, "DONE")
     assert ticks(await tasks.events(path)) == [1, 2, 3]
+
+
+async def test_stop_cuts_a_step_that_outlives_its_grace(tasks: Tasks) -> None:
+    """A step takes longer than the intern's stop_grace of 5 s: it is cut, and repeated as a whole."""
+    path = await tasks.executing({"steps": 2, "step_seconds": 6.0})
+    receipt = await tasks.post(f"{path}/stop")
+    assert (receipt["last_step"], receipt["step_cut"]) == (1, True)
+    assert "repeated as a whole" in receipt["resume"]
+    assert ticks(await tasks.events(path)) == [1]
+    await tasks.post(f"{path}/resume")
+    await tasks.wait(path, "DONE")
+    assert ticks(await tasks.events(path)) == [1, 2]
 
 
 async def test_rounds_of_stop_and_resume_record_the_same_steps(tasks: Tasks) -> None:
@@ -118,13 +131,18 @@ async def test_a_double_click_on_stop_answers_alike(tasks: Tasks) -> None:
 
 async def test_delete_stops_and_ends_the_streams(tasks: Tasks, client: httpx2.AsyncClient) -> None:
     path = await tasks.executing(SLOW)
-    seen = []
+    seen: list[dict[str, Any]] = []
 
     async def watch() -> None:
-        seen.extend([data async for _, data in tasks.stream(path)])
+        async for _, data in tasks.stream(path):
+            seen.append(data)
 
     watching = asyncio.create_task(watch())
-    await until(lambda: asyncio.sleep(0, len(seen) > 0 or watching.done() or True))
+
+    async def connected() -> bool:
+        return len(seen) > 0
+
+    await until(connected, what="an event in the stream")
     assert (await client.delete(f"/api/tasks/{path}")).status_code == 204
     await asyncio.wait_for(watching, 10)
     assert [event["seq"] for event in seen] == list(range(1, len(seen) + 1))

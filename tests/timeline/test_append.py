@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from pavo.kit.sql import Database
-from pavo.timeline import models, repository, service
+from pavo.timeline import repository, service
 from pavo.timeline.domain import NewEvent
 
 
@@ -78,9 +78,3 @@ async def test_a_closed_timeline_takes_nothing_but_the_deletion(database: Databa
     async with database.reading() as session:
         assert [event.type for event in await service.read_after(session, timeline_id, 0, 10)] == ["end", "deleted"]
         assert await service.head(session, timeline_id) == repository.Head(2, closed=True)
-
-
-async def test_the_database_has_the_function_that_the_model_describes(database: Database) -> None:
-    async with database.reading() as session:
-        source = await session.scalar(text("SELECT prosrc FROM pg_proc WHERE proname = 'timeline_append'"))
-    assert str(source).split() == models.APPEND_FUNCTION.split("$$")[1].split()

@@ -19,7 +19,6 @@ from pavo.kit.problem import PROBLEM_JSON, problem_bytes
 __all__ = [
     "BrowserGuard",
     "Caller",
-    "MaybeCaller",
     "StreamCaller",
     "check_listener",
     "current_identity",
@@ -204,7 +203,6 @@ async def stream_identity(request: Request) -> Identity | None:
 
 
 Caller = Annotated[Identity, Depends(current_identity)]
-MaybeCaller = Annotated[Identity | None, Depends(maybe_identity)]
 StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
 
 

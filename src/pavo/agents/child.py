@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 from pavo.agents import wire
 from pavo.agents.checks import storable
 from pavo.agents.contract import Hit
-from pavo.agents.host import HostLimits, load_target
+from pavo.agents.host import HostLimits
+from pavo.agents.target import load_target
 from pavo.agents.wire import Message
 from pavo.agents.worker_host import WorkerHost, innermost
 from pavo.errors import AgentError, PavoError

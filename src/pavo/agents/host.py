@@ -1,14 +1,10 @@
 """Who drives an agent: one interface, in the worker's own process or in a child process."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Isolation, Plan, PlanDraft, Revision, Step
-
-if TYPE_CHECKING:
-    from pavo.agents.registry import AgentCard
+from pavo.agents.contract import JSON, FeedbackItem, Plan, PlanDraft, Revision, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +60,3 @@ class AgentHost(Protocol):
     async def close(self, *, force: bool = False) -> None:
         """End the agent's generator and its process; `force` kills at once. May be repeated; never raises an error."""
         ...
-
-
-def open_host(agent: "AgentCard | type[Agent]", ctx: AgentContext, limits: HostLimits) -> AgentHost:
-    """The host that the agent's isolation asks for. Nothing is started before the first call.
-
-    Raises:
-        AgentRefused: the agent's code cannot be found (isolation `worker`).
-    """
-    isolation: Isolation = agent.isolation
-    if isolation == "process":
-        from pavo.agents.process_host import ProcessHost
-
-        return ProcessHost(agent_target(agent), ctx, limits)
-    from pavo.agents.worker_host import WorkerHost
-
-    return WorkerHost(agent if isinstance(agent, type) else load_target(agent.target), ctx, limits)
-
-
-def agent_target(agent: "AgentCard | type[Agent]") -> str:
-    """The place of an agent's class as an entry point spells it: `module:Class`."""
-    return f"{agent.__module__}:{agent.__qualname__}" if isinstance(agent, type) else agent.target
-
-
-def load_target(target: str) -> type[Agent]:
-    """Import the agent's class.
-
-    Raises:
-        TypeError: what is there is no subclass of Agent.
-        ImportError, AttributeError, or whatever else importing the module raises.
-    """
-    module, _, path = target.partition(":")
-    found: object = importlib.import_module(module)
-    for name in path.split("."):
-        found = getattr(found, name)
-    if not isinstance(found, type) or not issubclass(found, Agent):
-        raise TypeError(f"{target} is no subclass of pavo.agents.contract.Agent")
-    return found

@@ -21,13 +21,16 @@ from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-_SECRETS = frozenset(
+SECRETS = frozenset(
     (
         "DATABASE_URL",
         "PAVO_READY_FD",
         "PAVO_SECRET_KEY",
         "PAVO_TEMPORAL_CODEC_KEY",
+        "PAVO_TEMPORAL_DATABASE_URL",
+        "PAVO_TOKEN",
         "PGPASSWORD",
+        "REDISCLI_AUTH",
         "REDIS_URL",
         "TEMPORAL_API_KEY",
         "TEMPORAL_TLS_CLIENT_KEY_DATA",
@@ -119,7 +122,7 @@ class _Link:
         label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
         options = [theirs.fileno(), os.getpid(), limits.memory_mb, limits.silence_seconds]
         arguments = [sys.executable, "-P", "-m", "pavo.agents.child", *map(str, options)]
-        environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         try:
             child = ChildProcess.spawn(arguments, theirs, environment, label)
         except OSError as error:

@@ -16,8 +16,8 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from pavo.agents.contract import JSON, Agent, Isolation
-from pavo.agents.host import load_target
 from pavo.agents.options import checked_options
+from pavo.agents.target import load_target
 from pavo.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -102,10 +102,6 @@ class AgentRegistry:
                 remedy="Repair or remove that package, then restart Pavo.",
             )
         return found
-
-    def agent_class(self, agent_type: str) -> type[Agent]:
-        """The class of an agent; raises as `card` does."""
-        return load_target(self.card(agent_type).target)
 
     def validate_options(self, agent_type: str, options: Mapping[str, JSON] | None) -> dict[str, JSON]:
         """The options with defaults filled in.

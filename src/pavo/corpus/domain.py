@@ -73,8 +73,9 @@ def make_document(title: str, body: str, source: str) -> Document:
     for field, text in (("title", document.title), ("body", body.strip())):
         if not text:
             raise InvalidInput(f"{_where(source)}the {field} is empty.", field=field)
-    if len(document.title) > MAX_TITLE or len(document.source) > MAX_SOURCE:
-        raise TooLarge(f"{_where(source)}title or source is too long (at most {MAX_TITLE} characters).", field="title")
+    for field, text, limit in (("title", document.title, MAX_TITLE), ("source", document.source, MAX_SOURCE)):
+        if len(text) > limit:
+            raise TooLarge(f"{_where(source)}the {field} has more than {limit:,} characters.", field=field)
     if len(body.encode()) > MAX_DOCUMENT_BYTES:
         raise TooLarge(
             f"{_where(source)}the document has more than {MAX_DOCUMENT_BYTES:,} bytes.",

@@ -19,6 +19,7 @@ from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, W
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from pavo.errors import Conflict, OutcomeUnknown, Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
+from pavo.kit.ending import end
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
@@ -109,10 +110,12 @@ class Commander:
             wait_for_stage=WorkflowUpdateStage.ACCEPTED,
             id=f"resume:{target.task_id}:{generation}",
         )
+        # Nobody needs the operation's handle, but its error wants to be asked for.
+        started = asyncio.ensure_future(operation.workflow_handle())
         try:
             return await self._finish(update, "resume")
         finally:
-            _ignore(operation)
+            await end(started)
 
     async def accept(self, target: Target, answer: c.AcceptPlan) -> c.Answer:
         """Accept the plan.
@@ -171,15 +174,6 @@ class Commander:
             raise _refusal(failure.cause) from failure
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise unknown from error
-
-
-def _ignore(operation: WithStartWorkflowOperation[Any, Any]) -> None:
-    """Nobody asks this operation for its handle; tell asyncio so, or it warns of an exception never retrieved."""
-    future = operation._workflow_handle  # pyright: ignore[reportPrivateUsage]
-    if future.done() and not future.cancelled():
-        future.exception()
-    else:
-        future.cancel()
 
 
 def _refusal(cause: BaseException | None) -> Exception:

@@ -54,7 +54,7 @@ SIGNAL_MOVE_ON: Final = "move_on"
 WORKFLOW_TYPE: Final = "AgentTask"
 RECONCILE_TYPE: Final = "ReconcileTasks"
 
-# The types of the errors that updates fail with; `service` turns them into the error tree.
+# The types of the errors that updates fail with; `commander` turns them into the error tree.
 REFUSED_WRONG_STAGE: Final = "WrongStage"
 REFUSED_WRONG_HASH: Final = "WrongPlanHash"
 REFUSED_FEEDBACK: Final = "UnaddressedFeedback"

@@ -119,6 +119,16 @@ def resume_outlook(stage: str, last_step: int, *, step_cut: bool) -> str:
     return "Nothing was running; resume goes on where the task was."
 
 
+def superseded(version: int) -> str:
+    """Why a plan's hash is refused."""
+    return f"Version {version} of the plan is current."
+
+
+def unanswered(items: int) -> str:
+    """Why a plan with feedback is refused."""
+    return f"The plan has {items} feedback item(s) that no revision has answered."
+
+
 def plan_markdown(title: str, version: int, summary: str, steps: Sequence[tuple[str, str]]) -> str:
     """A plan as people read it, steps numbered from 1."""
     lines = [f"# Plan v{version}: {title}", "", summary.strip(), ""]

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from pavo.accounts.security import Caller, StreamCaller
 from pavo.errors import InvalidInput
+from pavo.tasks.dependencies import services_of
 from pavo.tasks.event_stream import EventStream
 from pavo.tasks.presenters import document_out, feedback_out, task_out
 from pavo.tasks.schemas import (
@@ -26,7 +27,6 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
-from pavo.tasks.services import services_of
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"])
 MAX_SEQ = 2**62

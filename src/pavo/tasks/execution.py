@@ -291,7 +291,7 @@ class _Batch:
         metrics.RECOVERIES.add("agent")
         if deaths >= d.MAX_DEATHS:
             failure = quarantine(self._step + 1, deaths, death.detail)
-            return c.BatchDone(c.FATAL, self._step, failure=failure, failures=deaths)
+            return c.BatchDone(c.FATAL, self._step, failure=failure)
         return c.BatchDone(c.MORE, self._step)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.kit.sql import KeptConnection
@@ -100,17 +100,6 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) 
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
-
-
-async def holds(session: AsyncSession, lease: Lease) -> bool:
-    """Whether the lease is still held; locks it until the transaction ends."""
-    query = select(func.count()).select_from(
-        select(ExecutionRow.task_id)
-        .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
-        .with_for_update()
-        .subquery()
-    )
-    return (await session.scalars(query)).one() == 1
 
 
 async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:

@@ -10,11 +10,11 @@ from pavo.accounts.domain import Identity
 from pavo.accounts.security import Caller, maybe_identity
 from pavo.errors import BadRequest, InvalidInput, NotAuthenticated, WrongStage
 from pavo.tasks import domain as d
+from pavo.tasks.dependencies import services_of
 from pavo.tasks.endpoints import stream_task
 from pavo.tasks.event_stream import EventStream
 from pavo.tasks.presenters import stage_status
 from pavo.tasks.schemas import MAX_FEEDBACK, MAX_TITLE, FilledText, TaskCreate, Text
-from pavo.tasks.services import services_of
 
 router = APIRouter(tags=["existing frontends"])
 NEWEST = 50

@@ -12,7 +12,11 @@ from pavo.kit.sql import Base
 
 
 class TaskRow(Base):
-    """What people read of a task. The workflow decides, its activities write this, nothing else does."""
+    """What people read of a task. Stages are written by the workflow's activities, under the fence.
+
+    For a workflow that is gone, stop and the reconciler write them, as its next transition. Creation, the run id of a
+    command's answer and deletion are written beside it.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (

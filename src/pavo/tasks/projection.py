@@ -164,7 +164,7 @@ async def _show(session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str
 
 def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:
     if current.hash != plan_hash:
-        detail = f"Version {current.version} of the plan is current."
+        detail = d.superseded(current.version)
         return c.Answer(c.REFUSED, c.REFUSED_WRONG_HASH, detail, current.hash)
     if current.status != repository.REVIEW:
         return c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The plan is not under review.", current.hash)
@@ -172,7 +172,7 @@ def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: 
         return c.Answer(c.ACCEPTED, current_hash=current.hash)
     if revise:
         return c.Answer(c.REVISING, current_hash=current.hash)
-    detail = f"The plan has {open_feedback} feedback item(s) that no revision has answered."
+    detail = d.unanswered(open_feedback)
     return c.Answer(c.REFUSED, c.REFUSED_FEEDBACK, detail, current.hash)
 
 

@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 
@@ -19,9 +18,8 @@ from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
 
-SETTLED_AFTER_SECONDS = 10
+SETTLED_AFTER = timedelta(seconds=10)
 """A row younger than this may just be between two writes of its workflow."""
-PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Verdict:
     """Why a task that says it runs does not."""
 
     cause: str
-    remedy: str = "Resume the task: it goes on behind its last recorded step."
+    remedy: str = "Resume the task: it goes on after its last recorded step."
 
 
 class Reconciler(c.ReconcileActivities):
@@ -61,18 +59,10 @@ class Reconciler(c.ReconcileActivities):
             return {run.id async for run in self._temporal.list_workflows(query, page_size=1000)}
 
     async def _settled(self) -> list[TaskRow]:
-        old = func.now() - timedelta(seconds=SETTLED_AFTER_SECONDS)
         found: list[TaskRow] = []
         async with self._database.reading() as session:
-            query = (
-                select(TaskRow)
-                .where(TaskRow.stage.in_(d.ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.updated_at < old)
-                .order_by(TaskRow.id)
-                .limit(PAGE)
-            )
-            while page := list((await session.scalars(query)).all()):
+            while page := await repository.settled(session, SETTLED_AFTER, found[-1].id if found else None):
                 found += page
-                query = query.where(TaskRow.id > page[-1].id)
         return found
 
     async def _verdict(self, task: TaskRow) -> Verdict | None:

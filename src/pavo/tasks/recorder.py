@@ -1,7 +1,6 @@
 """Group commit: steps of several tasks that wait at the same time are recorded in one statement."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 
@@ -14,8 +13,6 @@ from pavo.observe import metrics
 from pavo.tasks.lease import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
 from pavo.timeline.publish import Publisher
-
-logger = logging.getLogger(__name__)
 
 MAX_GROUP = 200
 """Steps of one statement at most."""

@@ -1,8 +1,9 @@
-"""SQL of tasks, documents and feedback. Every write to a task's row goes through a fence."""
+"""SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.kit.pagination import Cursor
-from pavo.tasks.domain import Fence
+from pavo.tasks.domain import ACTIVE, Fence
 from pavo.tasks.models import DocumentRow, ExecutionRow, FeedbackRow, IdempotencyRow, TaskRow
 
 PLAN = "PLAN"
@@ -20,6 +21,9 @@ REVIEW = "REVIEW"
 ACCEPTED = "ACCEPTED"
 LOCKED = "LOCKED"
 FINAL = "FINAL"
+
+PAGE = 500
+"""Rows that the reconciler reads at once."""
 
 
 # Writes go to the tables themselves: the rows in memory need not follow, and it costs half.
@@ -120,6 +124,19 @@ async def count_by_stage(session: AsyncSession) -> dict[str, int]:
     return {stage: count for stage, count in await session.execute(query)}
 
 
+async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
+    """Tasks that say they run and were not written for this long: the next page of them by id."""
+    query = (
+        select(TaskRow)
+        .where(TaskRow.stage.in_(ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.updated_at < func.now() - age)
+        .order_by(TaskRow.id)
+        .limit(PAGE)
+    )
+    if after:
+        query = query.where(TaskRow.id > after)
+    return list((await session.scalars(query)).all())
+
+
 async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
     """The task's row, locked: reviews, answers and transitions of one task happen one after the other."""
     query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update()
@@ -213,6 +230,12 @@ async def feedback(session: AsyncSession, document_id: uuid.UUID) -> list[Feedba
         .order_by(FeedbackRow.created_at, FeedbackRow.id)
     )
     return list((await session.scalars(query)).all())
+
+
+async def edit_feedback(session: AsyncSession, row: FeedbackRow, body: str) -> None:
+    """Change what a comment says."""
+    await session.execute(update(FeedbackRow).where(FeedbackRow.id == row.id).values(body=body, updated_at=func.now()))
+    await session.refresh(row)
 
 
 async def count_unaddressed(session: AsyncSession, document_id: uuid.UUID) -> int:

@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
@@ -99,10 +98,7 @@ class ReviewService:
             row = await session.get(FeedbackRow, feedback_id)
             if row is None or row.document_id != document_id:
                 raise NotFound(f"There is no feedback {feedback_id}.", field="feedback_id")
-            await session.execute(
-                update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(body=body, updated_at=func.now())
-            )
-            await session.refresh(row)
+            await repository.edit_feedback(session, row, body)
             recorded = await timeline.append(session, task_id, [events.feedback(document_id, feedback_id, edited=True)])
         self._publisher.publish(recorded)
         return row
@@ -132,7 +128,7 @@ class ReviewService:
         return await self.accept(who, task_id, view.plan.hash)
 
     async def done_reviewing(self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID | None = None) -> c.Answer:
-        """End the review: with unaddressed feedback the agent revises, without it is the acceptance.
+        """End the review: with unaddressed feedback the agent revises, without any the plan is accepted.
 
         Args:
             document_id: the version that was reviewed; another one being current is refused.
@@ -165,7 +161,7 @@ class ReviewService:
             open_items = await repository.count_unaddressed(session, view.plan.document_id)
         if open_items:
             raise UnaddressedFeedback(
-                f"The plan has {open_items} feedback item(s) that no revision has answered.",
+                d.unanswered(open_items),
                 remedy="Finish the review (done-reviewing) and accept the new version.",
             )
 
@@ -190,7 +186,7 @@ def _found(row: DocumentRow | None, document_id: uuid.UUID) -> DocumentRow:
 def _superseded(view: TaskView) -> WrongPlanHash:
     assert view.plan is not None
     return WrongPlanHash(
-        f"Version {view.plan.version} of the plan is current.",
+        d.superseded(view.plan.version),
         field="hash",
         remedy="Read the current plan and accept its hash.",
         current_hash=view.plan.hash,

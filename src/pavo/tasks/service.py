@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import uuid
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, TooLarge, Unavailable, WrongStage
+from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
@@ -35,7 +34,6 @@ from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
 
-MAX_OPTIONS_BYTES = 64_000
 RESUME_TRIES = 40
 """A closing run refuses a resume; closing takes two short transactions."""
 RESUME_PAUSE_SECONDS = 0.05
@@ -81,14 +79,10 @@ class TaskService:
         """Store a task; (task, whether it is new). With a key the same request creates once.
 
         Raises:
-            InvalidInput: unknown agent, or options that its schema does not take.
+            InvalidInput, TooLarge: unknown agent, or options that its schema does not take.
             IdempotencyMismatch: the key belongs to another request.
         """
         options = self._registry.validate_options(new.agent_type, new.agent_options)
-        if len(json.dumps(options)) > MAX_OPTIONS_BYTES:
-            raise TooLarge(
-                f"agent_options have more than {MAX_OPTIONS_BYTES} bytes.", field="agent_options", remedy="Send less."
-            )
         task = _row(new_id(), who, new, options)
         try:
             recorded = await self._store(who, new, task, idempotency_key)

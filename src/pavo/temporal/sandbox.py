@@ -9,8 +9,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from temporalio.worker import WorkflowInstance
-from temporalio.worker._workflow_instance import WorkflowInstanceDetails  # pyright: ignore[reportPrivateUsage]
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.worker.workflow_sandbox._runner import _Instance  # pyright: ignore[reportPrivateUsage]
 

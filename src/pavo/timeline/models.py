@@ -1,4 +1,4 @@
-"""Tables of the event log, and the one function that appends to it."""
+"""Tables of the event log. The one function that appends to it, `timeline_append`, is in the migrations."""
 
 import uuid
 from datetime import datetime
@@ -37,30 +37,3 @@ class EventRow(Base):
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """The event's members beside seq, type and at."""
-
-
-APPEND_FUNCTION = """
-CREATE OR REPLACE FUNCTION timeline_append(p_timeline uuid, p_events jsonb, p_close boolean DEFAULT false)
-RETURNS TABLE (first_seq bigint, at timestamptz) LANGUAGE plpgsql AS $$
-DECLARE
-    v_count bigint := jsonb_array_length(p_events);
-    v_last bigint;
-    v_at timestamptz := date_trunc('microseconds', clock_timestamp());
-BEGIN
-    UPDATE timelines t SET last_seq = t.last_seq + v_count, closed = t.closed OR p_close
-        WHERE t.id = p_timeline AND (p_close OR NOT t.closed) RETURNING t.last_seq INTO v_last;
-    IF NOT FOUND THEN
-        IF EXISTS (SELECT FROM timelines t WHERE t.id = p_timeline) THEN
-            RAISE EXCEPTION 'timeline % is closed', p_timeline USING ERRCODE = 'check_violation';
-        END IF;
-        RAISE EXCEPTION 'timeline % does not exist', p_timeline USING ERRCODE = 'no_data_found';
-    END IF;
-    INSERT INTO events (timeline_id, seq, type, at, data)
-        SELECT p_timeline, v_last - v_count + e.n, e.value ->> 'type', v_at, e.value - 'type'
-        FROM jsonb_array_elements(p_events) WITH ORDINALITY AS e(value, n);
-    RETURN QUERY SELECT v_last - v_count + 1, v_at;
-END $$
-"""
-"""A function in the database, so that another slice's single statement can record its own row and append the events
-that belong to it: the head's lock orders writers, and both commit or neither. A closed timeline takes nothing more but
-its task's deletion: who watched it to its end has seen all of it."""

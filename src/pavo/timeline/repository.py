@@ -38,17 +38,14 @@ def begin_values(first: NewEvent) -> dict[str, str]:
     return {"first_type": first.type, "first_data": orjson.dumps(dict(first.data)).decode()}
 
 
-_CREATE = text("""
-WITH head AS (INSERT INTO timelines (id, last_seq) VALUES (:timeline, 1) RETURNING id)
-INSERT INTO events (timeline_id, seq, type, at, data)
-SELECT id, 1, :type, clock_timestamp(), CAST(:data AS jsonb) FROM head RETURNING at
-""")
+_CREATE: Final = f"WITH created AS (SELECT %(timeline)s::uuid AS id), {BEGIN} SELECT at FROM begun"
 
 
 async def create(session: AsyncSession, timeline_id: uuid.UUID, first: NewEvent) -> list[Event]:
     """Begin a timeline with its first event, in the caller's transaction."""
-    values = {"timeline": timeline_id, "type": first.type, "data": orjson.dumps(dict(first.data)).decode()}
-    at = (await session.execute(_CREATE, values)).scalar_one()
+    connection = await session.connection()
+    values = {"timeline": timeline_id, **begin_values(first)}
+    at = (await connection.exec_driver_sql(_CREATE, values)).scalar_one()
     return numbered(timeline_id, 1, at, [first])
 
 
