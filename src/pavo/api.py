@@ -1,10 +1,12 @@
 """The API process: assembles the application and maps errors to HTTP, once."""
 
 import asyncio
+import errno
 import logging
+import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -19,8 +21,8 @@ from pavo.accounts.endpoints import router as accounts_router
 from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
-from pavo.config import Settings
-from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
+from pavo.config import HttpSettings, Settings
+from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError, Unavailable
 from pavo.kit.ending import end
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, problem_response
@@ -50,6 +52,9 @@ STATUS: dict[type[PavoError], int] = {
 DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
+ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""This machine does not have one of the host's addresses: `localhost` on a machine without IPv6."""
+
 
 def status_of(error: PavoError) -> int:
     """The HTTP status of an error."""
@@ -62,7 +67,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with bootstrap.api_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
+        async with AsyncExitStack() as opened:
+            with _remembering_failure(app):
+                parts = await opened.enter_async_context(bootstrap.api_parts(settings))
+                await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
             app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
@@ -88,6 +96,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BrowserGuard, settings=settings.http)
     app.add_middleware(Observed)
     return app
+
+
+@contextmanager
+def _remembering_failure(app: FastAPI) -> Generator[None]:
+    """What keeps the application from starting is said once, by `serve`'s caller, and not by uvicorn as a traceback."""
+    try:
+        yield
+    except PavoError as error:
+        app.state.failure = error
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        raise
 
 
 async def _reconcile_once(parts: bootstrap.ApiParts) -> None:
@@ -193,13 +212,16 @@ def _invalid(error: RequestValidationError) -> Response:
 
 
 def serve(settings: Settings) -> None:
-    """Serve HTTP until SIGTERM or SIGINT."""
+    """Serve HTTP until SIGTERM or SIGINT.
+
+    Raises:
+        Conflict: somebody listens on the port.
+        PavoError: what else keeps it from starting.
+    """
     configure_logging(settings.logging, request_ids)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        host=settings.http.host,
-        port=settings.http.port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -209,30 +231,96 @@ def serve(settings: Settings) -> None:
         limit_concurrency=4_000,
         backlog=1024,
     )
-    _Server(config, app).run(sockets=[_shared_socket(settings)] if settings.http.share_port else None)
+    _Server(config, app, settings.http).run(sockets=_bind(settings.http))
 
 
-def _shared_socket(settings: Settings) -> socket.socket:
-    """A listener beside those of other API processes: one that dies takes only its own connections with it."""
-    family = socket.AF_INET6 if ":" in settings.http.host else socket.AF_INET
+def _bind(http: HttpSettings) -> list[socket.socket]:
+    """A socket on each of the host's addresses: bound, so that a taken port is seen at once, but not listening yet.
+
+    Raises:
+        Conflict: somebody listens there.
+        ConfigurationError: this machine cannot listen there.
+    """
+    bound: list[socket.socket] = []
+    absent: list[OSError] = []
+    try:
+        for family, address in _addresses(http):
+            port = bound[0].getsockname()[1] if bound else http.port
+            try:
+                bound.append(_bound(family, (address, port), share=http.share_port))
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                absent.append(error)
+        if absent and not bound:
+            raise absent[0]
+    except (OSError, UnicodeError) as error:
+        for listener in bound:
+            listener.close()
+        raise _cannot_listen(http, error) from error
+    return bound
+
+
+def _addresses(http: HttpSettings) -> list[tuple[int, str]]:
+    """Families and addresses of a host: `localhost` mostly has two."""
+    found = socket.getaddrinfo(http.host or None, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
+
+
+def _bound(family: int, address: tuple[str, int], *, share: bool) -> socket.socket:
+    """With `share` beside those of other API processes: one that dies takes only its own connections with it."""
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((settings.http.host, settings.http.port))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:  # IPv4 has a socket of its own
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
-class _Server(uvicorn.Server):
-    """Says when it is ready, and ends its streams before it waits for what is in flight."""
+def _cannot_listen(http: HttpSettings, error: OSError | UnicodeError) -> PavoError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return Conflict(
+            f"Port {http.port} of {http.host} is taken.",
+            field="PAVO_PORT",
+            remedy="End what listens there (ss -ltnp shows it), or set PAVO_PORT to another port; 0 takes a free one.",
+        )
+    reason = error.strerror if isinstance(error, OSError) else "this is no name of a host"
+    return ConfigurationError(
+        f"The API cannot listen on port {http.port} of {http.host!r}: {reason}.",
+        field="PAVO_HOST",
+        remedy="Set PAVO_HOST to an address of this machine, and PAVO_PORT to one that this user may take.",
+    )
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends its streams before it waits for what is in flight.
+
+    What keeps it from starting is raised as a `PavoError`; uvicorn would end the process with a code of its own.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, http: HttpSettings) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._http = app, http
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            announce_ready()
+        try:
+            await super().startup(sockets)
+        except SystemExit as end:
+            failure: PavoError | None = getattr(self._app.state, "failure", None)
+            raise failure or SystemExit(1) from end
+        if any(listener.fileno() < 0 for listener in sockets or []):
+            # Another process, which had bound the port too, began to listen first; uvloop only closes the socket then.
+            await self.lifespan.shutdown()
+            raise _cannot_listen(self._http, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
+        for listener in sockets or []:
+            logger.info("The API listens on %s port %s", *listener.getsockname()[:2])
+        announce_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         parts: bootstrap.ApiParts = self._app.state.parts

@@ -18,6 +18,7 @@ from pavo.agents.host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
+from pavo.errors import ConfigurationError
 from pavo.kit.ending import end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
@@ -61,16 +62,29 @@ def kept_connections(database: Database, settings: Settings) -> KeptConnections:
 
 
 def build_redis(settings: Settings) -> Redis:
-    """A Redis client that gives up early: whatever it carries, PostgreSQL has too."""
-    return Redis.from_url(
-        settings.redis.url,
-        socket_connect_timeout=1.0,
-        socket_timeout=1.0,
-        retry=Retry(NoBackoff(), 1),
-        socket_keepalive=True,
-        health_check_interval=10,
-        max_connections=50,
-    )
+    """A Redis client that gives up early: whatever it carries, PostgreSQL has too.
+
+    Raises:
+        ConfigurationError: REDIS_URL is no URL of a Redis server.
+    """
+    try:
+        client = Redis.from_url(
+            settings.redis.url,
+            socket_connect_timeout=1.0,
+            socket_timeout=1.0,
+            retry=Retry(NoBackoff(), 1),
+            socket_keepalive=True,
+            health_check_interval=10,
+            max_connections=50,
+        )
+        client.connection_pool.make_connection()  # opens nothing yet; an option that is none is noticed here
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            "This is no URL of a Redis server.",  # it may hold a password, so it is not repeated
+            field="REDIS_URL",
+            remedy="Write it as redis://:password@host:6379/0; % / @ in a password as %25 %2F %40.",
+        ) from error
+    return client
 
 
 def build_accounts(database: Database, settings: Settings) -> AccountsService:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import uvloop
 from sqlalchemy.orm import configure_mappers
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
     Client,
     Schedule,
@@ -21,6 +22,7 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
@@ -29,7 +31,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.config import ExecutionSettings, Settings
 from pavo.deploy import worker_versions
 from pavo.deploy.probe_workflow import Probe
-from pavo.errors import Unavailable
+from pavo.errors import ConfigurationError, Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
@@ -50,6 +52,7 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 """How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
+RPC_TIMEOUT = timedelta(seconds=10)
 RECONCILE_SCHEDULE = "pavo-reconcile"
 RECONCILE_EVERY = timedelta(minutes=1)
 
@@ -79,11 +82,34 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with (
-        bootstrap.worker_parts(settings) as parts,
-        listening_if_wanted(settings.metrics, parts.scrape),
-        build_worker(settings, parts),
-    ):
+    async with bootstrap.worker_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
+        await _require_namespace(parts.temporal)
+        await _work(settings, parts, stop)
+
+
+async def _require_namespace(client: Client) -> None:
+    """Before the SDK's worker looks, whose error names neither the variable nor the remedy.
+
+    Raises:
+        ConfigurationError: there is no such namespace.
+        Unavailable: Temporal does not answer for it.
+    """
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    try:
+        await client.workflow_service.describe_namespace(request, retry=True, timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise Unavailable(f"Temporal does not answer: {error.message}.", dependency="temporal") from error
+        raise ConfigurationError(
+            f"Temporal has no namespace {client.namespace!r}.",
+            field="TEMPORAL_NAMESPACE",
+            remedy="Set TEMPORAL_NAMESPACE to one that exists, or create it: "
+            f"temporal operator namespace create -n {client.namespace}",
+        ) from error
+
+
+async def _work(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
+    async with build_worker(settings, parts):
         if settings.execution.build_id:
             deployment, build_id = settings.execution.deployment, settings.execution.build_id
             await worker_versions.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
