@@ -31,7 +31,7 @@ app = App(
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
 )
 for path, name, summary in (
-    ("pavo.cli.stack:up", "up", "Start the whole stack on this machine."),
+    ("pavo.cli.up:up", "up", "Start the whole stack on this machine."),
     ("pavo.cli.stack:down", "down", "Stop the stack; tasks in flight go on at the next start."),
     ("pavo.cli.stack:status", "status", "Show the stack's parts."),
     ("pavo.cli.stack:logs", "logs", "Show the parts' logs."),

@@ -1,132 +1,23 @@
-"""`pavo up`, `down`, `status`, `logs`, `reset`: the embedded stack."""
+"""`pavo down`, `status`, `logs`, `reset`: the stack of this machine."""
 
 import asyncio
 import signal
 import sys
-import tempfile
 import time
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pavo.cli import foreground
 from pavo.cli.ask import confirm, layout_of
-from pavo.cli.output import Output, console, fields, print_json, say, table
-from pavo.deploy.layout import Layout, default_data_dir
+from pavo.cli.output import Output, console, print_json, say, table
+from pavo.deploy.layout import default_data_dir
 from pavo.deploy.logs import new_lines, tail
-from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, end_orphans, remove_data
+from pavo.deploy.stack import end_orphans, remove_data
 from pavo.deploy.state import read, running
-from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, Unavailable
+from pavo.errors import ConfigurationError, NotFound, Unavailable
 
 DOWN_SECONDS = 40.0
-
-
-def up(
-    *,
-    port: int = 8000,
-    data_dir: Path | None = None,
-    ephemeral: bool = False,
-    workers: int = 1,
-    allow_file_origin: bool = False,
-    spare_worker: bool = True,
-    detach: bool = False,
-    open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
-) -> int:
-    """Start the whole stack on this machine: PostgreSQL, Valkey, Temporal, API and workers.
-
-    Args:
-        port: of the API; a taken one is replaced by the next free one.
-        data_dir: where everything is kept.
-        ephemeral: throw-away data in a temporary folder.
-        workers: how many worker processes.
-        allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
-        spare_worker: keep one more process waiting, to replace a worker that dies at once (about 100 MB).
-        detach: return as soon as the stack is ready.
-        open_browser: open the UI.
-    """
-    _check_workers(workers)
-    folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
-    if detach:
-        return _detach(folder, ephemeral=ephemeral)
-    stack = EmbeddedStack(
-        folder,
-        ephemeral=ephemeral,
-        workers=workers,
-        port=port,
-        allow_file_origin=allow_file_origin,
-        spare_worker=spare_worker,
-        on_ready=foreground.say_ready,
-    )
-    try:
-        return asyncio.run(foreground.run(stack, lambda: _started(stack, port, open_browser=open_browser)))
-    finally:
-        _clear(folder)
-
-
-def _check_workers(workers: int) -> None:
-    if workers < 1:
-        raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
-
-
-def _clear(folder: Path) -> None:
-    """Remove throw-away data."""
-    if (folder / THROW_AWAY).exists():
-        remove_data(folder)
-
-
-def _of_this_target(data_dir: Path | None) -> Path:
-    folder = layout_of(data_dir).root
-    if not (folder / "deployment.json").exists():
-        return folder
-    from pavo.deploy import deployment
-
-    chosen = deployment.load(Layout(folder))
-    if chosen is not None and chosen.target is not deployment.TargetName.EMBEDDED:
-        raise Conflict(
-            f"{folder} was deployed as {chosen.target}.",
-            field="--data-dir",
-            remedy="Start it with pavo deploy start, or choose another --data-dir.",
-        )
-    return folder
-
-
-def _temporary() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="pavo-"))
-    folder.chmod(0o711)  # PostgreSQL's own user walks through it
-    (folder / THROW_AWAY).touch()
-    return folder
-
-
-def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
-    urls, shown = stack.target.urls, console()
-    if wanted and not urls.api.endswith(f":{wanted}"):
-        shown.print(f"[yellow]Port {wanted} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
-    if stack.target.options.allow_file_origin:
-        shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
-    shown.print()
-    rows = {
-        "API": urls.api,
-        "UI": urls.ui,
-        "API docs": urls.docs,
-        "Temporal UI": urls.temporal_ui,
-        "Data": str(stack.layout.root),
-        "Next": 'pavo run "Analyze churn drivers"',
-    }
-    fields(rows)
-    if open_browser:
-        webbrowser.open(urls.ui)
-
-
-def _detach(folder: Path, *, ephemeral: bool) -> int:
-    rest = [word for word in sys.argv[1:] if word != "--detach"]
-    if ephemeral and not any(word.startswith("--data-dir") for word in rest):
-        rest += ["--data-dir", str(folder)]
-    state = foreground.detach(rest, folder)
-    stop = f"pavo down --data-dir {state.data_dir}"
-    fields({"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir, "Stop": stop})
-    return 0
 
 
 def down(*, data_dir: Path | None = None) -> int:

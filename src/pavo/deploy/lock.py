@@ -13,16 +13,28 @@ def take_lock(layout: Layout) -> IO[str]:
 
     Raises:
         Conflict: a stack runs there, or somebody works on its data.
+        FileNotFoundError: there is no such directory.
     """
-    lock = layout.lock.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    while True:
+        lock = layout.lock.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise Conflict(
+                f"A stack runs on {layout.root} already, or somebody works on its data.",
+                field="--data-dir",
+                remedy="Look at it with pavo status, end it with pavo down, or choose another --data-dir.",
+            ) from error
+        if _is_there(layout, lock):
+            os.set_inheritable(lock.fileno(), False)
+            return lock
         lock.close()
-        raise Conflict(
-            f"A stack runs on {layout.root} already.",
-            field="--data-dir",
-            remedy="Look at it with pavo status, end it with pavo down, or choose another --data-dir.",
-        ) from error
-    os.set_inheritable(lock.fileno(), False)
-    return lock
+
+
+def _is_there(layout: Layout, lock: IO[str]) -> bool:
+    """Whether it is still the file that others will open: who removes the data removes it too."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), layout.lock.stat())
+    except FileNotFoundError:
+        return False
