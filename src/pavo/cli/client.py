@@ -1,6 +1,5 @@
 """A client of Pavo's HTTP API for the command line: typed answers, typed errors, a stream that reconnects."""
 
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import httpx2
 from pydantic import BaseModel
 
 from pavo import errors
+from pavo.cli.words import header_from
 from pavo.deploy.state import DEFAULT_URL, find_api_url
 from pavo.errors import ConfigurationError, NotFound, OutcomeUnknown, PavoError, Unavailable
 from pavo.tasks.schemas import (
@@ -82,8 +82,12 @@ class Client:
 
     @classmethod
     def from_environment(cls, url: str | None = None) -> "Client":
-        """As PAVO_URL, PAVO_TOKEN and PAVO_USER say."""
-        return cls(find_url(url), token=os.environ.get("PAVO_TOKEN"), user=os.environ.get("PAVO_USER"))
+        """As PAVO_URL, PAVO_TOKEN and PAVO_USER say.
+
+        Raises:
+            ConfigurationError: one of them cannot be sent.
+        """
+        return cls(find_url(url), token=header_from("PAVO_TOKEN"), user=header_from("PAVO_USER"))
 
     def __enter__(self) -> "Client":
         return self

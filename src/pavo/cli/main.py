@@ -1,17 +1,20 @@
 """The command `pavo`: every command is imported when it is used.
 
 Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 not found · 4 not possible now · 5 not available ·
-130 interrupted.
+130 interrupted · 141 nobody reads the output any more.
 """
 
+import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
 from pavo import __version__, errors
 from pavo.cli.output import console
-from pavo.errors import PavoError
+from pavo.cli.words import is_text, shown
+from pavo.errors import InvalidInput, PavoError
 
 EXIT_CODES: dict[type[PavoError], int] = {
     errors.ConfigurationError: 2,
@@ -23,6 +26,8 @@ EXIT_CODES: dict[type[PavoError], int] = {
 }
 """The nearest class in an error's tree decides."""
 INTERRUPTED = 130
+UNREAD = 141
+"""As a shell reports programs that SIGPIPE ends."""
 
 app = App(
     name="pavo",
@@ -73,16 +78,36 @@ def report(error: PavoError) -> int:
     return exit_code(error)
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Here once for all commands: what is no text can be neither sent nor stored nor printed.
+
+    Raises:
+        InvalidInput: a word of the command line is not UTF-8.
+    """
+    for word in words:
+        if not is_text(word):
+            raise InvalidInput(
+                f"A word of the command line is not UTF-8: {shown(word)}.",
+                field="command line",
+                remedy="Type it in UTF-8; file names too.",
+            )
+
+
 def main() -> None:
     """Entry point of the console script."""
     try:
+        check_words(sys.argv[1:])
         result = app(exit_on_error=False, print_error=True)
+        sys.stdout.flush()
     except CycloptsError:
         _exit(2)
     except PavoError as error:
         _exit(report(error))
     except KeyboardInterrupt:
         _exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever reads has enough, as in `pavo logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in its buffer
+        _exit(UNREAD)
     else:
         _exit(result if isinstance(result, int) else 0)
 

@@ -17,9 +17,15 @@ Output: TypeAlias = Annotated[Format, Parameter(name=["--output", "-o"], help="t
 """A command's parameter `output`."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process; what a closed pipe means is decided once, in `main`."""
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = None) -> Console:
     """A console on standard output (or error) that is plain without a terminal and with NO_COLOR."""
-    return Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme)
+    return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme)
 
 
 def say(line: str) -> None:

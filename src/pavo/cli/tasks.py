@@ -354,18 +354,31 @@ def options_of(pairs: Sequence[str]) -> dict[str, Any]:
     """An agent's options from "K=V": V is JSON where it reads as such, else text.
 
     Raises:
-        InvalidInput: a pair has no "=" or no name.
+        InvalidInput: a pair has no "=" or no name, or its value cannot be sent.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise InvalidInput(f"{pair!r} is no option.", field="--option", remedy="Write it as NAME=VALUE.")
-        try:
-            found[name.strip()] = json.loads(value)
-        except ValueError:
-            found[name.strip()] = value
+        found[name.strip()] = _option(name.strip(), value)
     return found
+
+
+def _option(name: str, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidInput(
+            f"The option {name} holds a number that is none, or half a character (\\ud800 … \\udfff).",
+            field="--option",
+            remedy="Write its value in proper JSON or as text.",
+        ) from error
+    return value
 
 
 def _prompt(path: Path | None) -> str:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from pavo.cli import foreground
 from pavo.cli.ask import layout_of
 from pavo.cli.output import console, fields
+from pavo.cli.words import Port
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
 from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, remove_data
@@ -21,7 +22,7 @@ from pavo.errors import Conflict, InvalidInput
 
 def up(
     *,
-    port: int = 8000,
+    port: Port = 8000,
     data_dir: Path | None = None,
     ephemeral: bool = False,
     workers: int = 1,
