@@ -37,8 +37,9 @@ def equipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     folder = tmp_path / "bin"
     folder.mkdir()
     row = {"Service": "api", "Name": "pavo-api-1", "State": "running", "Health": "healthy", "ExitCode": 0}
-    answer = f"case \"$*\" in *version*) echo 2.40.0 ;; *' ps '*) echo '{json.dumps(row)}' ;; esac\n"
-    (folder / "docker").write_text(f"#!/bin/sh\n{answer}")
+    answers = {"version": "2.40.0", " ps ": json.dumps(row), " logs ": "api-1  | it | runs"}
+    cases = " ".join(f"*'{asked}'*) echo '{answer}' ;;" for asked, answer in answers.items())
+    (folder / "docker").write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\n')
     (folder / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return Layout(tmp_path / "data")
@@ -109,7 +110,8 @@ def test_the_commands_find_the_target_that_was_started(equipped: Layout, tmp_pat
     assert "Nobody can be asked" in pavo("start", expect=2)
     assert "healthy" in pavo("start", "--auto-approve")
     assert json.loads(pavo("status", "--output", "json"))["parts"][0]["ready"]
-    pavo("logs", "api")
+    assert pavo("logs", "api") == "api-1  | it | runs\n"
+    assert json.loads(pavo("logs", "api", "-o", "json")) == {"part": "api-1", "line": "it | runs"}
     pavo("restart", "temporal")
     assert "no part" in pavo("restart", "cassandra", expect=2)
     pavo("stop")

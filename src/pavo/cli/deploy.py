@@ -11,6 +11,7 @@ from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
 from pavo.cli.output import Output, console, fields, print_json, table
 from pavo.cli.plan import show as show_plan
+from pavo.cli.words import Lines
 from pavo.deploy import control, deployment
 from pavo.deploy.compatibility import matrix
 from pavo.deploy.components.dev_server import dev_server_versions
@@ -210,10 +211,11 @@ def logs(
     /,
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
-    lines: int = 100,
+    lines: Lines = 100,
     data_dir: Path | None = None,
+    output: Output = "text",
 ) -> int:
-    """Show the parts' logs.
+    """Show the parts' logs; with -o json a JSON object {part, line} for each line.
 
     Args:
         part: one part, for example temporal; all without.
@@ -222,8 +224,9 @@ def logs(
         data_dir: where everything is kept.
     """
     if target := orchestrated.found(layout_of(data_dir)):
-        return target.logs(part, follow=follow, lines=lines)
-    return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir)
+        show = stack.print_log_line if output == "json" else None
+        return target.logs(part, follow=follow, lines=lines, show=show)
+    return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir, output=output)
 
 
 @deploy_app.command

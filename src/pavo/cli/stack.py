@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.output import Output, console, print_json, say, table
+from pavo.cli.words import Lines
 from pavo.deploy.layout import default_data_dir
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import end_orphans, remove_data
@@ -71,10 +73,11 @@ def logs(
     /,
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
-    lines: int = 100,
+    lines: Lines = 100,
     data_dir: Path | None = None,
+    output: Output = "text",
 ) -> int:
-    """Show the parts' logs.
+    """Show the parts' logs; with -o json a JSON object {part, line} for each line.
 
     Args:
         part: one part, for example worker-1; all without.
@@ -87,20 +90,34 @@ def logs(
     if part is not None and part not in files:
         raise NotFound(f"There is no log of {part}.", field="part", remedy=f"Logs: {', '.join(files) or 'none yet'}.")
     chosen = {name: file for name, file in files.items() if part in (None, name)}
+    show = print_log_line if output == "json" else _print_named if part is None else _print_line
     offsets = {name: file.stat().st_size for name, file in chosen.items()}
     for name, file in chosen.items():
-        _print_lines(name, tail(file, lines), named=part is None)
+        _show_all(show, name, tail(file, lines))
     while follow:
         for name, file in chosen.items():
             fresh, offsets[name] = new_lines(file, offsets[name])
-            _print_lines(name, list(fresh), named=part is None)
+            _show_all(show, name, fresh)
         time.sleep(0.2)
     return 0
 
 
-def _print_lines(name: str, lines: list[str], *, named: bool) -> None:
+def print_log_line(part: str, line: str) -> None:
+    """A line of a log for programs."""
+    print_json({"part": part, "line": line}, indent=None)
+
+
+def _print_named(part: str, line: str) -> None:
+    sys.stdout.write(f"{part:<10} {line}\n")
+
+
+def _print_line(_part: str, line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _show_all(show: Callable[[str, str], None], part: str, lines: Iterable[str]) -> None:
     for line in lines:
-        sys.stdout.write(f"{name:<10} {line}\n" if named else f"{line}\n")
+        show(part, line)
     sys.stdout.flush()
 
 

@@ -1,15 +1,15 @@
 """Docker Compose, called as a program; whatever it says on failure reaches people with a remedy."""
 
 import json
+import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pavo.deploy.outside_programs import Done, ask, last_line, last_lines
+from pavo.deploy.outside_programs import Done, Show, ask, last_line, last_lines, pass_on
 from pavo.deploy.parts import PARTS, kind_of
 from pavo.errors import ConfigurationError, NotFound, PavoError
 
@@ -124,14 +124,17 @@ def status(folder: Path) -> list[ContainerState]:
     return sorted((_state(row) for row in _rows(said)), key=lambda one: (_order(one.name), one.name))
 
 
-def logs(folder: Path, part: str | None = None, *, follow: bool = False, lines: int = 100) -> int:
-    """Pass Docker's logs on to our own output; answers Docker's exit code."""
+def logs(
+    folder: Path, part: str | None = None, *, follow: bool = False, lines: int = 100, show: Show | None = None
+) -> int:
+    """Pass Docker's logs on to our own output, or each line's container and text to `show`; Docker's exit code."""
     command = [*require_docker(), "--project-directory", str(folder), "logs", "--tail", str(lines)]
     command += ["--follow"] if follow else []
+    command += ["--no-color"] if show else []
     if part is not None:
         service, index = _service(part)
         command += [*(["--index", str(index)] if index is not None else []), service]
-    return subprocess.run(command, check=False).returncode
+    return pass_on(command, re.compile(r"(?P<part>\S+) *\| ?(?P<line>.*)"), show)
 
 
 def _service(part: str) -> tuple[str, int | None]:

@@ -1,8 +1,8 @@
 """Helm and kubectl, called as programs; whatever they say on failure reaches people with a remedy."""
 
 import json
+import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pavo.deploy.kubernetes import KubernetesOptions
-from pavo.deploy.outside_programs import ask, last_line, last_lines
+from pavo.deploy.outside_programs import Show, ask, last_line, last_lines, pass_on
 from pavo.deploy.parts import kind_of
 from pavo.errors import ConfigurationError, PavoError
 
@@ -111,11 +111,19 @@ def restart(options: KubernetesOptions, part: str) -> None:
     _run(words, "kubectl rollout restart")
 
 
-def logs(options: KubernetesOptions, part: str | None = None, *, follow: bool = False, lines: int = 100) -> int:
-    """Pass the pods' logs on to our own output; answers kubectl's exit code."""
+def logs(
+    options: KubernetesOptions,
+    part: str | None = None,
+    *,
+    follow: bool = False,
+    lines: int = 100,
+    show: Show | None = None,
+) -> int:
+    """Pass the pods' logs on to our own output, or each line's pod and text to `show`; kubectl's exit code."""
     selected = _select(options, None if part is None else _component(part))
     words = [*_kubectl(options), "logs", *selected, "--prefix", "--tail", str(lines), "--max-log-requests", "50"]
-    return subprocess.run([*words, *(["--follow"] if follow else [])], check=False).returncode
+    words += ["--follow"] if follow else []
+    return pass_on(words, re.compile(r"\[pod/(?P<part>[^/\]]+)[^\]]*\] ?(?P<line>.*)"), show)
 
 
 def _component(part: str) -> str:

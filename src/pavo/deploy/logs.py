@@ -48,12 +48,12 @@ class LogFile:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log; none when there is no log yet."""
-    if not path.exists():
+    """The last lines of a log; none when there is no log yet, or none is wanted."""
+    if lines < 1 or not path.exists():
         return []
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - 400 * max(lines, 1) - 4096))
+        file.seek(max(0, size - 400 * lines - 4096))
         return file.read().decode(errors="replace").splitlines()[-lines:]
 
 

@@ -14,6 +14,7 @@ from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.images import images
 from pavo.deploy.kubernetes import KubernetesOptions
 from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.outside_programs import Show
 from pavo.deploy.parts import PARTS, names_of
 from pavo.deploy.planning import PlannedPart
 from pavo.errors import ConfigurationError
@@ -63,8 +64,8 @@ class OrchestratedTarget(Protocol):
         """Every container or pod."""
         ...
 
-    def logs(self, part: str | None, *, follow: bool, lines: int) -> int:
-        """Pass logs on to our output; an exit code."""
+    def logs(self, part: str | None, *, follow: bool, lines: int, show: Show | None = None) -> int:
+        """Pass logs on to our output, or each line's container or pod and text to `show`; an exit code."""
         ...
 
     def restart(self, part: str) -> None:
@@ -189,9 +190,9 @@ class Compose:
             for one in docker.status(self.folder)
         ]
 
-    def logs(self, part: str | None, *, follow: bool, lines: int) -> int:
+    def logs(self, part: str | None, *, follow: bool, lines: int, show: Show | None = None) -> int:
         """See `OrchestratedTarget`."""
-        return docker.logs(self.folder, part, follow=follow, lines=lines)
+        return docker.logs(self.folder, part, follow=follow, lines=lines, show=show)
 
     def restart(self, part: str) -> None:
         """See `OrchestratedTarget`."""
@@ -246,9 +247,9 @@ class Kubernetes:
         """See `OrchestratedTarget`."""
         return [Shown(pod.name, pod.phase, pod.ready, pod.restarts) for pod in helm.status(self._options)]
 
-    def logs(self, part: str | None, *, follow: bool, lines: int) -> int:
+    def logs(self, part: str | None, *, follow: bool, lines: int, show: Show | None = None) -> int:
         """See `OrchestratedTarget`."""
-        return helm.logs(self._options, part, follow=follow, lines=lines)
+        return helm.logs(self._options, part, follow=follow, lines=lines, show=show)
 
     def restart(self, part: str) -> None:
         """See `OrchestratedTarget`."""

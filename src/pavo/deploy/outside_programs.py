@@ -1,13 +1,16 @@
 """Other people's programs, called and waited for: Docker, Helm, kubectl. What they say on failure reaches people."""
 
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from pavo.errors import PavoError
 
 LAST_LINES = 8
 Done = subprocess.CompletedProcess[str]
+Show = Callable[[str, str], None]
+"""Told a log line's part and text."""
 
 
 def ask(command: Sequence[str], *, failed: type[PavoError], remedy: str, seconds: float) -> Done:
@@ -21,6 +24,26 @@ def ask(command: Sequence[str], *, failed: type[PavoError], remedy: str, seconds
     except subprocess.TimeoutExpired as error:
         name = " ".join(takewhile(lambda word: not word.startswith("-"), command))
         raise failed(f"{name} did not end within {seconds:.0f} s.", remedy=remedy) from error
+
+
+def pass_on(command: Sequence[str], prefix: re.Pattern[str], show: Show | None) -> int:
+    """Run a program whose lines go to our own output, or to `show`; answers its exit code.
+
+    Args:
+        prefix: finds `part` and `line` in a line; one that it does not find has no part.
+        show: given a line's part and text.
+    """
+    if show is None:
+        return subprocess.run(command, check=False).returncode
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        try:
+            for line in process.stdout or ():
+                found = prefix.fullmatch(line.rstrip("\n"))
+                show(*(found["part"], found["line"]) if found else ("", line.rstrip("\n")))
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode
 
 
 def last_line(text: str) -> str:
