@@ -78,6 +78,8 @@ def test_status_has_the_documented_shape(stack: Path) -> None:
 def test_a_second_up_is_refused_with_the_remedy(stack: Path) -> None:
     said = pavo("up", data_dir=stack, expect=4)
     assert "already" in said and "pavo down" in said and "Traceback" not in said
+    detached = pavo("up", "--detach", data_dir=stack, expect=4)
+    assert "already" in detached and "pavo down" in detached
 
 
 @pytest.mark.fault
@@ -117,7 +119,7 @@ def test_migrate_finds_nothing_to_do(stack: Path) -> None:
 def test_down_leaves_no_process_and_reset_wants_a_yes(stack: Path) -> None:
     running = [Identity.of(part["pid"]) for part in status(stack)["parts"]]
     assert all(running)
-    pavo("reset", "--yes", data_dir=stack, expect=2)
+    pavo("reset", "--yes", data_dir=stack, expect=4)
     pavo("down", data_dir=stack)
     assert not any(identity is not None and identity.alive() for identity in running)
     after = status(stack, expect=1)

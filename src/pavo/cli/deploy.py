@@ -17,10 +17,11 @@ from pavo.deploy.compatibility import matrix
 from pavo.deploy.components.dev_server import dev_server_versions
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
+from pavo.deploy.lock import take_lock
 from pavo.deploy.native import native
 from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
 from pavo.deploy.ports import refuse_taken, replace_taken
-from pavo.deploy.stack import EmbeddedStack, LocalStack, remove_data
+from pavo.deploy.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.state import StackState, read, running
 from pavo.deploy.target import Ports
 from pavo.errors import NotFound
@@ -73,11 +74,6 @@ def start(
     if not auto_approve and not confirm("Start this?"):
         return 1
     return _start_here(layout, plan, in_foreground=in_foreground)
-
-
-def make_directory(layout: Layout) -> None:
-    """The data directory, as a stack wants it."""
-    LocalStack(layout.root, native).make_directory()
 
 
 def _start_here(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
@@ -280,7 +276,8 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
         return 1
     if running(layout.root):
         stack.down(data_dir=layout.root)
-    remove_data(layout.root)
+    with take_lock(layout):
+        remove_data(layout.root)
     console().print(f"Removed {layout.root}.", soft_wrap=True)
     if chosen is not None and chosen.outside_postgres:
         console().print("The databases pavo, temporal and temporal_visibility on the outside server were left alone.")

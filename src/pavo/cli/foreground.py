@@ -13,9 +13,9 @@ from pathlib import Path
 from pavo.cli.output import console
 from pavo.deploy.layout import Layout
 from pavo.deploy.logs import tail
-from pavo.deploy.stack import LocalStack
-from pavo.deploy.state import StackState, read, running
-from pavo.errors import ConfigurationError, Unavailable
+from pavo.deploy.stack import LocalStack, make_directory
+from pavo.deploy.state import StackState, read, refuse_running
+from pavo.errors import Unavailable
 
 START_SECONDS = 120.0
 FORCED = 130
@@ -73,15 +73,12 @@ def detach(arguments: Sequence[str], folder: Path, seconds: float = START_SECOND
     """Start a command of ours in a session of its own, and wait until its stack is ready.
 
     Raises:
-        ConfigurationError: a stack runs there already.
+        Conflict: a stack runs there already.
         Unavailable: it did not start; the end of its log is told.
     """
+    refuse_running(folder)
     layout = Layout(folder)
-    layout.logs.mkdir(parents=True, exist_ok=True)
-    if running(folder):
-        raise ConfigurationError(
-            f"A stack runs on {folder} already.", field="--data-dir", remedy="Look at it with pavo status."
-        )
+    make_directory(layout)
     log = layout.log("supervisor")
     with log.open("ab") as output:
         child = subprocess.Popen(

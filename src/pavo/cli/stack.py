@@ -14,10 +14,11 @@ from pavo.cli.ask import confirm, layout_of
 from pavo.cli.output import Output, console, print_json, say, table
 from pavo.cli.words import Lines
 from pavo.deploy.layout import default_data_dir
+from pavo.deploy.lock import take_lock
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import end_orphans, remove_data
-from pavo.deploy.state import read, running
-from pavo.errors import ConfigurationError, NotFound, Unavailable
+from pavo.deploy.state import read, refuse_running, running
+from pavo.errors import NotFound, Unavailable
 
 DOWN_SECONDS = 40.0
 
@@ -129,12 +130,13 @@ def reset(*, data_dir: Path | None = None, yes: bool = False) -> int:
         yes: do not ask.
     """
     layout = layout_of(data_dir)
-    if running(layout.root):
-        raise ConfigurationError("The stack runs.", field="--data-dir", remedy="Stop it first: pavo down")
+    refuse_running(layout.root)
     if not layout.lock.exists():
         raise NotFound(f"There is no stack's data in {layout.root}.", field="--data-dir")
-    if not yes and not confirm(f"Remove all tasks and data in {layout.root}?", option="--yes"):
-        return 1
-    remove_data(layout.root)
+    with take_lock(layout):  # so that nobody starts on what is being removed
+        if not yes and not confirm(f"Remove all tasks and data in {layout.root}?", option="--yes"):
+            return 1
+        asyncio.run(end_orphans(layout))
+        remove_data(layout.root)
     say(f"Removed {layout.root}.")
     return 0

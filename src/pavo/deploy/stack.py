@@ -128,22 +128,8 @@ class LocalStack:
         """Send a part a signal; answers its pid. The supervisor brings back what dies."""
         return self.supervisor.signal(name, number)
 
-    def make_directory(self) -> None:
-        """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user."""
-        try:
-            if not self.layout.root.exists():
-                self.layout.root.mkdir(parents=True)
-                self.layout.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            self.layout.logs.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The data directory {self.layout.root} cannot be used: {error}.",
-                field="--data-dir",
-                remedy="Choose one that this user may write, with --data-dir or PAVO_DATA_DIR.",
-            ) from error
-
     def _take_lock(self) -> None:
-        self.make_directory()
+        make_directory(self.layout)
         self._lock = take_lock(self.layout)
 
 
@@ -185,6 +171,25 @@ class EmbeddedStack(LocalStack):
             on_ready=on_ready,
             on_start=on_start,
         )
+
+
+def make_directory(layout: Layout) -> None:
+    """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user.
+
+    Raises:
+        ConfigurationError: this user may not write there.
+    """
+    try:
+        if not layout.root.exists():
+            layout.root.mkdir(parents=True)
+            layout.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        layout.logs.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data directory {layout.root} cannot be used: {error}.",
+            field="--data-dir",
+            remedy="Choose one that this user may write, with --data-dir or PAVO_DATA_DIR.",
+        ) from error
 
 
 async def end_orphans(layout: Layout) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pavo.deploy.layout import Layout, default_data_dir, write_private
 from pavo.deploy.processes import Identity
-from pavo.errors import ConfigurationError
+from pavo.errors import ConfigurationError, Conflict
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where `pavo up` listens unless told otherwise."""
@@ -83,7 +83,7 @@ def read(data_dir: Path | None = None) -> StackState | None:
         return StackState(**raw)
     except FileNotFoundError:
         return None
-    except (PermissionError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(
             f"The state file {path} cannot be read: {error}.",
             field="--data-dir",
@@ -95,6 +95,20 @@ def running(data_dir: Path | None = None) -> StackState | None:
     """The state of the stack that runs on this data directory, if one does."""
     state = read(data_dir)
     return state if state is not None and state.supervisor.alive() else None
+
+
+def refuse_running(data_dir: Path) -> None:
+    """See to it early that no stack runs here; whoever works on its data takes the lock nevertheless.
+
+    Raises:
+        Conflict: one runs.
+    """
+    if running(data_dir):
+        raise Conflict(
+            f"A stack runs on {data_dir} already.",
+            field="--data-dir",
+            remedy=f"Look at it: pavo status --data-dir {data_dir}. End it: pavo down --data-dir {data_dir}",
+        )
 
 
 def find_api_url(data_dir: Path | None = None) -> str:
