@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FILES = ["README.md", *(f"docs/{name}.md" for name in ("architecture", "promises", "configuration"))]
+FILES = ["README.md", *(f"docs/{name}.md" for name in ("architecture", "promises", "configuration", "command-line"))]
 FUNCTION = re.compile(r"`([a-z_.]+\.)?([A-Z]\w+\.)?(_?[a-z]\w+)`")
 
 OTHER_WORDS = {"stop_grace", "timeline_append", "recovered", "stopped", "accepted", "seq"}

@@ -44,13 +44,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         taken.bind(("127.0.0.1", free_port()))
         taken.listen()
         port = taken.getsockname()[1]
-        said = pavo("up", "--detach", "--port", str(port), "--no-browser", data_dir=data_dir)
-    assert "API" in said and "pavo down" in said
-    assert f"Port {port} is taken" in (data_dir / "logs" / "supervisor.log").read_text()
+        words = ("--port", str(port), "--no-browser", "--allow-file-origin")
+        said = pavo("up", "--detach=true", *words, data_dir=data_dir)
+    for told in ("API", "API docs", "Temporal UI", "Next", "pavo down", "✓ postgres", "✓ worker-1"):
+        assert told in said
+    assert f"Port {port} is taken" in said and "Pages opened from disk" in said
     yield data_dir
     if find(data_dir):
         pavo("down", data_dir=data_dir)
-    pavo("reset", "--yes", data_dir=data_dir)
+    assert json.loads(pavo("reset", "--yes", "-o", "json", data_dir=data_dir)) == {"removed": str(data_dir)}
     assert not data_dir.exists()
 
 
@@ -110,23 +112,47 @@ def test_logs_show_one_part_or_all(stack: Path) -> None:
 
 def test_migrate_finds_nothing_to_do(stack: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-    done = subprocess.run(
-        [*PAVO, "migrate", "--data-dir", str(stack)], env=environment, capture_output=True, text=True, check=True
-    )
-    assert "up to date" in done.stdout
+
+    def migrate(*words: str) -> str:
+        command = [*PAVO, "migrate", "--data-dir", str(stack), *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "up to date" in migrate()
+    assert json.loads(migrate("-o", "json")) == {"applied": []}
+
+
+def test_a_restart_names_the_parts(stack: Path) -> None:
+    assert json.loads(pavo("deploy", "restart", "worker", "-o", "json", data_dir=stack)) == {"restarted": ["worker-1"]}
 
 
 def test_down_leaves_no_process_and_reset_wants_a_yes(stack: Path) -> None:
     running = [Identity.of(part["pid"]) for part in status(stack)["parts"]]
     assert all(running)
     pavo("reset", "--yes", data_dir=stack, expect=4)
-    pavo("down", data_dir=stack)
+    stopped = json.loads(pavo("down", "-o", "json", data_dir=stack))
+    assert stopped["stopped"] and stopped["data_dir"] == str(stack)
     assert not any(identity is not None and identity.alive() for identity in running)
     after = status(stack, expect=1)
     assert {part["state"] for part in after["parts"]} == {"stopped"}
     assert {part["pid"] for part in after["parts"]} == {None}
-    pavo("down", data_dir=stack)
+    assert not json.loads(pavo("down", "-o", "json", data_dir=stack))["stopped"]
     assert "--yes" in pavo("reset", data_dir=stack, expect=2)
+
+
+def test_json_in_the_foreground_is_one_document_when_everything_is_ready(tmp_path: Path) -> None:
+    words = [*PAVO, "up", "--ephemeral", "--port", "0", "-o", "json", "--data-dir", str(tmp_path / "data")]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as up:
+        assert up.stdout is not None and up.stderr is not None
+        lines: list[str] = []
+        while not lines or lines[-1] != "}\n":
+            lines.append(up.stdout.readline())
+            assert lines[-1], up.stderr.read()
+        assert json.loads("".join(lines)) == status(tmp_path / "data")
+        up.send_signal(signal.SIGTERM)
+        rest, said = up.communicate(timeout=60)
+    assert (up.returncode, rest) == (0, "") and "✓ postgres" in said and "Stopping" in said
+    pavo("reset", "--yes", data_dir=tmp_path / "data")
 
 
 def test_doctor_reports_each_check(stack: Path) -> None:

@@ -13,7 +13,7 @@ def layout_of(data_dir: Path | None) -> Layout:
 
 
 def confirm(question: str, *, option: str = "--auto-approve") -> bool:
-    """Ask a person.
+    """Ask a person, on the error stream: standard output may have to carry a document alone.
 
     Args:
         option: of the command, which answers without asking.
@@ -23,4 +23,6 @@ def confirm(question: str, *, option: str = "--auto-approve") -> bool:
     """
     if not sys.stdin.isatty():
         raise ConfigurationError("Nobody can be asked here.", field=option, remedy=f"Pass {option}.")
-    return input(f"{question} Type yes: ").strip() == "yes"
+    sys.stderr.write(f"{question} Type yes: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == "yes"

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from pavo.cli import follow, render
 from pavo.cli.client import Client
-from pavo.cli.output import Output, print_json
+from pavo.cli.output import Output, print_json, waiting
 from pavo.deploy.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
@@ -125,13 +125,13 @@ def _on_stack(folder: Path, steps: int, out: Console) -> Survival:
             on_ready=lambda name, _seconds: ready.append(name),
         )
         try:
-            with render.waiting(out, "starting PostgreSQL, Valkey, Temporal, the API and a worker …"):
+            with waiting(out, "starting PostgreSQL, Valkey, Temporal, the API and a worker …"):
                 loop.run(stack.start())
             render.good(out, f"Stack ready in {time.monotonic() - began:.1f} s", " · ".join(ready))
             with Client(stack.api_url) as client:
                 return _show(client, stack, steps, out)
         finally:
-            with _undisturbed(), render.waiting(out, "ending the stack …"):
+            with _undisturbed(), waiting(out, "ending the stack …"):
                 loop.run(stack.stop())
 
 

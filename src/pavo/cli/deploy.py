@@ -1,16 +1,18 @@
 """`pavo deploy`: Pavo on a target, with its plan shown before anything is done."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from rich.console import Console
 
 from pavo.cli import foreground, orchestrated, stack
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
-from pavo.cli.output import Output, console, fields, print_json, table
-from pavo.cli.plan import show as show_plan
+from pavo.cli.output import Format, Output, console, fields, people, print_json, table, tell, teller
+from pavo.cli.plan import Planned
 from pavo.cli.words import Lines
 from pavo.deploy import control, deployment
 from pavo.deploy.compatibility import matrix
@@ -19,10 +21,10 @@ from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
 from pavo.deploy.native import native
-from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle
+from pavo.deploy.planning import plan_embedded, plan_native, settle
 from pavo.deploy.ports import refuse_taken, replace_taken
 from pavo.deploy.stack import EmbeddedStack, LocalStack, make_directory, remove_data
-from pavo.deploy.state import StackState, read, running
+from pavo.deploy.state import StackState, read
 from pavo.deploy.target import Ports
 from pavo.errors import NotFound
 
@@ -49,8 +51,11 @@ def start(
     auto_approve: bool = False,
     in_foreground: Annotated[bool, Parameter(name="--foreground", negative=())] = False,
     dry_run: bool = False,
+    output: Output = "text",
 ) -> int:
     """Start Pavo on a target, after showing what that means. What is chosen is remembered for the next start.
+
+    With -o json the document of `pavo deploy status -o json`, once everything is ready; of a dry run its plan.
 
     Args:
         values: kubernetes: files with values for the chart, the last one wins.
@@ -63,47 +68,46 @@ def start(
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
+    how = orchestrated.How(force_version, auto_approve, dry_run, postgres_version, output)
     if wanted.target in orchestrated.ORCHESTRATED:
-        how = orchestrated.How(force_version, auto_approve, dry_run, postgres_version)
         return orchestrated.start(layout, wanted, values, how)
+    return _start_here(layout, wanted, how, in_foreground=in_foreground)
+
+
+def _start_here(layout: Layout, wanted: Deployment, how: orchestrated.How, *, in_foreground: bool) -> int:
     look = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
-    plan = look(layout, wanted, postgres_version=postgres_version, force=force_version)
-    show_plan(wanted.target, layout, plan.parts, plan.changes or ("nothing: everything is there",), plan.assessments)
-    if dry_run:
+    plan = look(layout, wanted, postgres_version=how.postgres_version, force=how.force)
+    shown, planned = people(how.output), Planned(wanted.target, layout, plan.parts, plan.changes, plan.assessments)
+    planned.show(shown)
+    if how.dry_run:
+        if how.output == "json":
+            print_json(planned.public())
         return 0
-    if not auto_approve and not confirm("Start this?"):
+    if not how.approved and not confirm("Start this?"):
         return 1
-    return _start_here(layout, plan, in_foreground=in_foreground)
-
-
-def _start_here(layout: Layout, plan: Plan, *, in_foreground: bool) -> int:
     make_directory(layout)
     settle(layout, plan)
+    ready = partial(_tell, layout, shown, how.output)
     if in_foreground:
-        return serve_here(layout)
+        return asyncio.run(foreground.run(_stack(layout, shown), ready, shown))
     arguments = ["deploy", "serve", "--data-dir", str(layout.root)]
-    _say_where(foreground.detach(arguments, layout.root, START_SECONDS))
+    ready(foreground.detach(arguments, layout.root, shown, START_SECONDS))
     return 0
 
 
-def serve_here(layout: Layout) -> int:
-    """Run what was chosen, until SIGTERM."""
+def _stack(layout: Layout, shown: Console) -> LocalStack:
+    """What was chosen."""
     chosen = deployment.load(layout)
-    embedded = chosen is not None and chosen.target is TargetName.EMBEDDED
-    running_stack = _embedded_stack(layout, chosen) if chosen and embedded else _native_stack(layout)
-    return asyncio.run(foreground.run(running_stack, lambda: _say_where(must_read(layout))))
-
-
-def _native_stack(layout: Layout) -> LocalStack:
-    said = console()
+    if chosen is not None and chosen.target is TargetName.EMBEDDED:
+        return _embedded_stack(layout, chosen, shown)
     return LocalStack(
         layout.root,
-        lambda found: native(found, lambda line: said.print(line, markup=False)),
-        on_ready=foreground.say_ready,
+        lambda found: native(found, teller(shown)),
+        on_ready=foreground.ready_line(shown),
     )
 
 
-def _embedded_stack(layout: Layout, chosen: Deployment) -> EmbeddedStack:
+def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> EmbeddedStack:
     """The parts that `pavo up` runs, on the ports of the plan; at a later start inner ones may be taken meanwhile."""
 
     def ports() -> Ports:
@@ -120,7 +124,7 @@ def _embedded_stack(layout: Layout, chosen: Deployment) -> EmbeddedStack:
         ports=ports,
         allow_file_origin=chosen.allow_file_origin,
         spare_worker=True,
-        on_ready=foreground.say_ready,
+        on_ready=foreground.ready_line(shown),
     )
 
 
@@ -131,7 +135,8 @@ def serve(*, data_dir: Path) -> int:
     Args:
         data_dir: where everything is kept.
     """
-    return serve_here(layout_of(data_dir))
+    layout, shown = layout_of(data_dir), console()
+    return asyncio.run(foreground.run(_stack(layout, shown), partial(_tell, layout, shown, "text"), shown))
 
 
 def must_read(layout: Layout) -> StackState:
@@ -146,8 +151,9 @@ def must_read(layout: Layout) -> StackState:
     return state
 
 
-def _say_where(state: StackState) -> None:
-    console().print()
+def _tell(layout: Layout, shown: Console, output: Format, state: StackState) -> None:
+    """Where everything is, and what to do next."""
+    shown.print()
     fields(
         {
             "API": state.urls.api,
@@ -156,8 +162,19 @@ def _say_where(state: StackState) -> None:
             "Data": state.data_dir,
             "Prove it": f"pavo validate --data-dir {state.data_dir}",
             "Stop": f"pavo deploy stop --data-dir {state.data_dir}",
-        }
+        },
+        to=shown,
     )
+    if output == "json":
+        print_json(_described(layout, state))
+
+
+def _described(layout: Layout, state: StackState) -> dict[str, Any]:
+    """What `-o json` shows of a deployment on this machine."""
+    chosen = deployment.load(layout)
+    described = stack.described(state)
+    forced = chosen.forced if chosen else []
+    return {**described, "target": state.target, "versions": _versions(state), "forced": forced}
 
 
 @deploy_app.command
@@ -172,20 +189,8 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
         return orchestrated.status(target, output)
     state, chosen = must_read(layout), deployment.load(layout)
     if output == "json":
-        alive = state.supervisor.alive()
-        described = state.public()
-        for part in described["parts"]:
-            if not alive:
-                part.update(state="stopped", pid=None)
-        print_json(
-            {
-                **described,
-                "target": state.target,
-                "versions": _versions(state),
-                "forced": chosen.forced if chosen else [],
-            }
-        )
-        return 0 if alive else 1
+        print_json(_described(layout, state))
+        return 0 if state.supervisor.alive() else 1
     versions = ", ".join(f"{name} {version}" for name, version in _versions(state).items() if version)
     console().print(f"[bold]Target[/]  {state.target}    [bold]Versions[/]  {versions}", soft_wrap=True)
     for line in chosen.forced if chosen else []:
@@ -226,7 +231,7 @@ def logs(
 
 
 @deploy_app.command
-def stop(*, data_dir: Path | None = None) -> int:
+def stop(*, data_dir: Path | None = None, output: Output = "text") -> int:
     """Drain and stop everything; tasks in flight go on at the next start.
 
     Args:
@@ -234,13 +239,13 @@ def stop(*, data_dir: Path | None = None) -> int:
     """
     if target := orchestrated.found(layout_of(data_dir)):
         target.stop()
-        console().print("Stopped.")
+        tell(output, "Stopped.", {"stopped": True, "folder": str(target.folder)})
         return 0
-    return stack.down(data_dir=data_dir)
+    return stack.down(data_dir=data_dir, output=output)
 
 
 @deploy_app.command
-def restart(part: str, /, *, data_dir: Path | None = None) -> int:
+def restart(part: str, /, *, data_dir: Path | None = None, output: Output = "text") -> int:
     """End a part cleanly and start it again; several of a kind one after the other.
 
     Args:
@@ -249,15 +254,15 @@ def restart(part: str, /, *, data_dir: Path | None = None) -> int:
     """
     if target := orchestrated.found(layout_of(data_dir)):
         target.restart(part)
-        console().print(f"[green]✓[/] {part} is back")
-        return 0
-    for name in asyncio.run(control.restart(layout_of(data_dir).root, part)):
-        console().print(f"[green]✓[/] {name} is back")
+        names = [part]
+    else:
+        names = asyncio.run(control.restart(layout_of(data_dir).root, part))
+    tell(output, "\n".join(f"✓ {name} is back" for name in names), {"restarted": names})
     return 0
 
 
 @deploy_app.command
-def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
+def destroy(*, data_dir: Path | None = None, auto_approve: bool = False, output: Output = "text") -> int:
     """Stop everything and remove its data for good; asks twice. Backups and outside databases stay.
 
     Args:
@@ -266,7 +271,7 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
     """
     layout = layout_of(data_dir)
     if target := orchestrated.found(layout):
-        return orchestrated.destroy(layout, target, approved=auto_approve)
+        return orchestrated.destroy(layout, target, approved=auto_approve, output=output)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
         raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")
@@ -274,13 +279,14 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
         confirm(f"Remove all tasks and data in {layout.root}?") and confirm("There is no way back. Really?")
     ):
         return 1
-    if running(layout.root):
-        stack.down(data_dir=layout.root)
+    asyncio.run(control.stop(layout.root))
     with take_lock(layout):
         remove_data(layout.root)
-    console().print(f"Removed {layout.root}.", soft_wrap=True)
-    if chosen is not None and chosen.outside_postgres:
-        console().print("The databases pavo, temporal and temporal_visibility on the outside server were left alone.")
+    left = chosen is not None and chosen.outside_postgres
+    note = (
+        "\nThe databases pavo, temporal and temporal_visibility on the outside server were left alone." if left else ""
+    )
+    tell(output, f"Removed {layout.root}.{note}", {"removed": str(layout.root), "outside_databases_left": left})
     return 0
 
 

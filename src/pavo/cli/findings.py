@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.text import Text
 
 from pavo.cli.output import console
@@ -10,14 +11,15 @@ from pavo.deploy.findings import Finding
 MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
 
 
-def show(findings: Sequence[Finding]) -> None:
+def show(findings: Sequence[Finding], to: Console | None = None) -> None:
     """A line each: mark, name, time, detail; the remedy below it."""
+    out = to or console()
     for finding in findings:
         mark, style = MARKS[finding.status]
         took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
         line = Text.assemble(
             (mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {' '.join(finding.detail.split())}"
         )
-        console().print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True)
         if finding.remedy:
-            console().print(Text(f"  → {finding.remedy}"), soft_wrap=True)
+            out.print(Text(f"  → {finding.remedy}"), soft_wrap=True)

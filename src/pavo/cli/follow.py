@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pavo.cli import render
 from pavo.cli.client import Client
+from pavo.cli.output import waiting
 from pavo.tasks.domain import DONE, FAILED, STOPPED, WAIT_RFC
 from pavo.tasks.schemas import DocumentOut, EventOut, TaskOut
 
@@ -178,7 +179,7 @@ def _maybe_waiting(out: Console | None, what: str) -> Generator[None]:
     if out is None:
         yield
         return
-    with render.waiting(out, what):
+    with waiting(out, what):
         yield
 
 

@@ -97,7 +97,7 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         check_words(sys.argv[1:])
-        result = app(exit_on_error=False, print_error=True)
+        result = app(exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
         _exit(2)

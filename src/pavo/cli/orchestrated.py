@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pavo.cli.ask import confirm
-from pavo.cli.output import Format, console, print_json, table
-from pavo.cli.plan import show as show_plan
+from pavo.cli.output import Format, console, people, print_json, table, tell
+from pavo.cli.plan import Planned
 from pavo.deploy import deployment
 from pavo.deploy.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.compose import read_env
@@ -32,7 +32,8 @@ class How:
     approved: bool
     dry_run: bool
     postgres_version: str | None
-    """Compose: PostgreSQL's major."""
+    """Refuse another one; Compose: its major."""
+    output: Format = "text"
 
 
 def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How) -> int:
@@ -42,7 +43,9 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How
     target = orchestrated_target(layout, wanted, values)
     assessments = _assessments(wanted, target)
     wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=how.force)})
-    show_plan(wanted.target, layout, target.plan(), target.changes(), assessments)
+    shown = people(how.output)
+    planned = Planned(wanted.target, layout, target.plan(), target.changes(), assessments)
+    planned.show(shown)
     missing = target.missing()
     if missing is not None and not how.dry_run:
         raise ConfigurationError(
@@ -53,10 +56,11 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How
     target.write()
     deployment.save(layout, wanted)
     if how.dry_run:
-        console().print(f"Wrote {target.folder}; nothing was started. {missing or ''}", soft_wrap=True, markup=False)
+        said = f"Wrote {target.folder}; nothing was started. {missing or ''}"
+        tell(how.output, said, {**planned.public(), "folder": str(target.folder), "missing": missing})
         return 0
     target.start()
-    return status(target, "text")
+    return status(target, how.output)
 
 
 def status(target: OrchestratedTarget, output: Format) -> int:
@@ -73,14 +77,14 @@ def status(target: OrchestratedTarget, output: Format) -> int:
     return 0 if ready else 1
 
 
-def destroy(layout: Layout, target: OrchestratedTarget, *, approved: bool) -> int:
+def destroy(layout: Layout, target: OrchestratedTarget, *, approved: bool, output: Format = "text") -> int:
     """Remove it with its data; asks twice."""
     question = f"Remove what {target.folder} describes, with all its data?"
     if not approved and not (confirm(question) and confirm("There is no way back. Really?")):
         return 1
     target.destroy()
     deployment.path(layout).unlink(missing_ok=True)
-    console().print(f"Removed {target.folder} and what it described.", soft_wrap=True)
+    tell(output, f"Removed {target.folder} and what it described.", {"removed": str(target.folder)})
     return 0
 
 

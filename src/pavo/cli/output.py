@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -28,9 +29,37 @@ def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = 
     return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme)
 
 
-def say(line: str) -> None:
+def people(output: Format) -> Console:
+    """Where people read: with -o json the error stream, for standard output has the document alone."""
+    return console(stderr=output == "json")
+
+
+def say(line: str, *, to: Console | None = None) -> None:
     """One line as it is, never broken into two."""
-    console().print(line, soft_wrap=True, markup=False)
+    (to or console()).print(line, soft_wrap=True, markup=False)
+
+
+def teller(shown: Console) -> Callable[[str], None]:
+    """`say` on this console: what longer work tells of itself goes through it."""
+    return lambda line: say(line, to=shown)
+
+
+def tell(output: Format, text: str, document: Mapping[str, object]) -> None:
+    """What was done, in the form that was asked for."""
+    if output == "json":
+        print_json(document)
+    else:
+        say(text)
+
+
+@contextmanager
+def waiting(out: Console, what: str) -> Generator[None]:
+    """A spinner while something is waited for; nothing without a terminal."""
+    if not out.is_terminal:
+        yield
+        return
+    with out.status(Text(what, "dim"), spinner="dots", spinner_style="cyan"):
+        yield
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
@@ -54,25 +83,33 @@ def _plain(value: object) -> Any:
     return iso(value) if isinstance(value, datetime) else str(value)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, fold: bool = False, nothing: str = "") -> None:
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    fold: bool = False,
+    nothing: str = "",
+    to: Console | None = None,
+) -> None:
     """An aligned table without lines; its cells are text as it is.
 
     Args:
         fold: what does not fit goes on in the next line, instead of being cut.
         nothing: said instead of a table without rows.
     """
+    out = to or console()
     if nothing and not rows:
-        console().print(Text(nothing, style="dim"))
+        out.print(Text(nothing, style="dim"))
         return
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold" if fold else "ellipsis")
     for row in rows:
         shown.add_row(*(Text(str(cell)) for cell in row))
-    console().print(shown)
+    out.print(shown)
 
 
-def fields(values: Mapping[str, object], *, width: int = 12) -> None:
+def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:
     """A line for each value, its name before it."""
     for name, value in values.items():
-        console().print(Text.assemble((f"{name:<{width}}", "bold"), str(value)), soft_wrap=True)
+        (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), str(value)), soft_wrap=True)

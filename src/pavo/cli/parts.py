@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from pavo import config
-from pavo.cli.output import console
+from pavo.cli.output import Output, console, tell
 from pavo.errors import ConfigurationError
 from pavo.kit.ready import await_turn, gently, is_spare
 from pavo.observe.lean import lean_imports
@@ -38,7 +38,7 @@ def worker() -> None:
     serve(config.load())
 
 
-def migrate(*, data_dir: Path | None = None) -> None:
+def migrate(*, data_dir: Path | None = None, output: Output = "text") -> None:
     """Bring Pavo's schema up to date in DATABASE_URL, or in the running stack's database.
 
     Args:
@@ -50,4 +50,4 @@ def migrate(*, data_dir: Path | None = None) -> None:
     url = database_url(data_dir)
     missing = pending(url)
     upgrade(url)
-    console().print(f"Applied {', '.join(missing)}." if missing else "The schema is up to date.")
+    tell(output, f"Applied {', '.join(missing)}." if missing else "The schema is up to date.", {"applied": missing})

@@ -3,8 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -75,16 +74,6 @@ class _QuietMarkdown(Markdown):
 def _lines(text: str, style: str = "none") -> Markdown:
     """Markdown that keeps its line breaks: agents and reviewers write lines, not paragraphs."""
     return _QuietMarkdown(text.replace("\n", "  \n"), style=style)
-
-
-@contextmanager
-def waiting(out: Console, what: str) -> Generator[None]:
-    """A spinner while something is waited for; nothing without a terminal."""
-    if not out.is_terminal:
-        yield
-        return
-    with out.status(Text(what, "dim"), spinner="dots", spinner_style="cyan"):
-        yield
 
 
 def good(out: Console, text: str, note: str = "") -> None:

@@ -1,44 +1,38 @@
 """`pavo down`, `status`, `logs`, `reset`: the stack of this machine."""
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from pavo.cli.ask import confirm, layout_of
-from pavo.cli.output import Output, console, print_json, say, table
+from pavo.cli.output import Output, console, print_json, table, tell
 from pavo.cli.words import Lines
+from pavo.deploy import control
 from pavo.deploy.layout import default_data_dir
 from pavo.deploy.lock import take_lock
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import end_orphans, remove_data
-from pavo.deploy.state import read, refuse_running, running
-from pavo.errors import NotFound, Unavailable
-
-DOWN_SECONDS = 40.0
+from pavo.deploy.state import StackState, read, refuse_running
+from pavo.errors import NotFound
 
 
-def down(*, data_dir: Path | None = None) -> int:
+def down(*, data_dir: Path | None = None, output: Output = "text") -> int:
     """Stop the stack; tasks in flight go on at the next `pavo up`.
 
     Args:
         data_dir: the stack's data directory.
     """
-    state = running(data_dir)
-    if state is None:
-        left = asyncio.run(end_orphans(layout_of(data_dir)))
-        console().print(f"Ended {left} processes of a killed stack." if left else "No stack runs here.")
-        return 0
-    state.supervisor.signal(signal.SIGTERM)
-    if not asyncio.run(state.supervisor.wait_gone(DOWN_SECONDS)):
-        state.supervisor.signal(signal.SIGKILL)
-        raise Unavailable("The stack did not end in time and was killed.", dependency="stack")
-    console().print("Stopped.")
+    layout = layout_of(data_dir)
+    stopped = asyncio.run(control.stop(layout.root))
+    ended = 0 if stopped else asyncio.run(end_orphans(layout))
+    left = f"Ended {ended} processes of a killed stack." if ended else "No stack runs here."
+    document = {"stopped": stopped, "ended_processes_of_a_killed_stack": ended, "data_dir": str(layout.root)}
+    tell(output, "Stopped." if stopped else left, document)
     return 0
 
 
@@ -53,20 +47,25 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
         raise NotFound(
             f"There is no stack in {data_dir or default_data_dir()}.", field="--data-dir", remedy="Start it: pavo up"
         )
-    alive = state.supervisor.alive()
-    described = state.public()
-    if not alive:
-        for part in described["parts"]:
-            part.update(state="stopped", pid=None)
+    alive, shown = state.supervisor.alive(), described(state)
     if output == "json":
-        print_json(described)
+        print_json(shown)
     else:
         columns = ("name", "state", "pid", "address", "restarts")
-        rows = [["" if part[column] is None else part[column] for column in columns] for part in described["parts"]]
+        rows = [["" if part[column] is None else part[column] for column in columns] for part in shown["parts"]]
         table(columns, rows)
         if alive:
             console().print(f"\nUI  {state.urls.ui}")
     return 0 if alive else 1
+
+
+def described(state: StackState) -> dict[str, Any]:
+    """What `-o json` shows of a stack; once its supervisor is gone, its parts are too."""
+    found = state.public()
+    if not state.supervisor.alive():
+        for part in found["parts"]:
+            part.update(state="stopped", pid=None)
+    return found
 
 
 def logs(
@@ -122,7 +121,7 @@ def _show_all(show: Callable[[str, str], None], part: str, lines: Iterable[str])
     sys.stdout.flush()
 
 
-def reset(*, data_dir: Path | None = None, yes: bool = False) -> int:
+def reset(*, data_dir: Path | None = None, yes: bool = False, output: Output = "text") -> int:
     """Remove the stack's data for good.
 
     Args:
@@ -138,5 +137,5 @@ def reset(*, data_dir: Path | None = None, yes: bool = False) -> int:
             return 1
         asyncio.run(end_orphans(layout))
         remove_data(layout.root)
-    say(f"Removed {layout.root}.")
+    tell(output, f"Removed {layout.root}.", {"removed": str(layout.root)})
     return 0

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import os
 import tempfile
 import webbrowser
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from pavo.cli import foreground
 from pavo.cli.ask import layout_of
-from pavo.cli.output import console, fields
+from pavo.cli.output import Format, Output, fields, people, print_json
 from pavo.cli.words import Port
-from pavo.deploy.layout import Layout
+from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.lock import take_lock
 from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, remove_data
+from pavo.deploy.state import StackState
 from pavo.errors import Conflict, InvalidInput
 
 
@@ -30,8 +34,11 @@ def up(
     spare_worker: bool = True,
     detach: bool = False,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
+    output: Output = "text",
 ) -> int:
     """Start the whole stack on this machine: PostgreSQL, Valkey, Temporal, API and workers.
+
+    With -o json the document of `pavo status -o json`, once everything is ready.
 
     Args:
         port: of the API; a taken one is replaced by the next free one.
@@ -46,10 +53,15 @@ def up(
     _check_workers(workers)
     folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
     wanted = Wanted(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
+    shown = people(output)
+    ready = partial(_tell, wanted, shown, output, detached=detach, open_browser=open_browser)
     try:
-        return _detach(wanted) if detach else _stay(wanted, open_browser=open_browser)
+        if not detach:
+            return asyncio.run(foreground.run(_stack(wanted, shown), ready, shown))
+        ready(foreground.detach(wanted.words(), folder, shown))
     finally:
         _clear(folder)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +92,16 @@ class Wanted:
         return ["up", *(f"--{name}={value}" for name, value in valued.items()), *switches, "--no-browser"]
 
 
-def _stay(wanted: Wanted, *, open_browser: bool) -> int:
-    stack = EmbeddedStack(
+def _stack(wanted: Wanted, shown: Console) -> EmbeddedStack:
+    return EmbeddedStack(
         wanted.folder,
         ephemeral=wanted.ephemeral,
         workers=wanted.workers,
         port=wanted.port,
         allow_file_origin=wanted.allow_file_origin,
         spare_worker=wanted.spare_worker,
-        on_ready=foreground.say_ready,
+        on_ready=foreground.ready_line(shown),
     )
-    return asyncio.run(foreground.run(stack, lambda: _started(stack, wanted.port, open_browser=open_browser)))
-
-
-def _detach(wanted: Wanted) -> int:
-    state = foreground.detach(wanted.words(), wanted.folder)
-    stop = f"pavo down --data-dir {state.data_dir}"
-    fields({"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir, "Stop": stop})
-    return 0
 
 
 def _check_workers(workers: int) -> None:
@@ -135,11 +139,14 @@ def _temporary() -> Path:
     return folder
 
 
-def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
-    urls, shown = stack.target.urls, console()
-    if wanted and not urls.api.endswith(f":{wanted}"):
-        shown.print(f"[yellow]Port {wanted} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
-    if stack.target.options.allow_file_origin:
+def _tell(
+    wanted: Wanted, shown: Console, output: Format, state: StackState, *, detached: bool, open_browser: bool
+) -> None:
+    """What is different from what was asked for, what it opens, where everything is, and what to do next."""
+    urls = state.urls
+    if wanted.port and not urls.api.endswith(f":{wanted.port}"):
+        shown.print(f"[yellow]Port {wanted.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
+    if wanted.allow_file_origin:
         shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
     shown.print()
     rows = {
@@ -147,9 +154,16 @@ def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
         "UI": urls.ui,
         "API docs": urls.docs,
         "Temporal UI": urls.temporal_ui,
-        "Data": str(stack.layout.root),
-        "Next": 'pavo run "Analyze churn drivers"',
+        "Data": state.data_dir,
+        "Next": 'pavo run "Analyze churn drivers"' + ("" if _found_by_itself(state) else f" --url {urls.api}"),
     }
-    fields(rows)
+    fields(rows | ({"Stop": f"pavo down --data-dir {state.data_dir}"} if detached else {}), to=shown)
+    if output == "json":
+        print_json(state.public())
     if open_browser:
         webbrowser.open(urls.ui)
+
+
+def _found_by_itself(state: StackState) -> bool:
+    """Whether other commands find this stack without being told where it is."""
+    return "PAVO_URL" not in os.environ and Path(state.data_dir) == default_data_dir()

@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+from rich.console import Console
+
 from pavo.cli import services
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.findings import show
-from pavo.cli.output import fields, say
+from pavo.cli.output import Format, Output, fields, people, tell, teller
 from pavo.cli.plan import warn
 from pavo.config import Settings
 from pavo.deploy import control
@@ -28,6 +30,7 @@ def upgrade(
     accept_breaking: bool = False,
     force_version: bool = False,
     auto_approve: bool = False,
+    output: Output = "text",
 ) -> int:
     """Upgrade a running native deployment: backup, schema, servers one minor at a time, Pavo's schema, API, workers.
 
@@ -44,19 +47,29 @@ def upgrade(
         force_version: go on with versions that are known bad.
         auto_approve: do not ask.
     """
-    layout = layout_of(data_dir)
+    layout, shown = layout_of(data_dir), people(output)
     programs = temporal_bin and temporal_bin.absolute()
     plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
-    _show(plan, backup=backup)
-    settings = _checked(layout, worker_build or plan.chosen.worker_build, accept_breaking=accept_breaking)
+    _show(plan, shown, backup=backup)
+    settings = _checked(layout, worker_build or plan.chosen.worker_build, shown, accept_breaking=accept_breaking)
     if not auto_approve and not confirm("Upgrade?"):
         return 1
-    place = asyncio.run(do_upgrade(layout, plan, settings, say, build=worker_build, backup=backup))
-    say("Upgraded." + (f" The state before is in {place}." if place else ""))
+    place = asyncio.run(do_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
+    _tell(plan, place, output)
     return 0
 
 
-def _checked(layout: Layout, build: str, *, accept_breaking: bool) -> Settings:
+def _tell(plan: UpgradePlan, place: Path | None, output: Format) -> None:
+    document = {
+        "from": plan.running_version,
+        "temporal": list(plan.steps),
+        "migrations": list(plan.pending),
+        "backup": place and str(place),
+    }
+    tell(output, "Upgraded." + (f" The state before is in {place}." if place else ""), document)
+
+
+def _checked(layout: Layout, build: str, shown: Console, *, accept_breaking: bool) -> Settings:
     """The deployment's settings, when all checks of a rollout let it go on.
 
     Where old workers stay beside those of a new build, histories that it breaks end where they began: a warning. A
@@ -69,13 +82,13 @@ def _checked(layout: Layout, build: str, *, accept_breaking: bool) -> Settings:
         settings = settings.model_copy(update={"execution": settings.execution.model_copy(update={"build_id": build})})
     wanted = Wanted(WORKFLOWS, accept_breaking=accept_breaking, data_dir=layout.root, workers=workers or 1)
     checked = asyncio.run(check_rollout(settings, wanted))
-    show([finding for finding in checked.findings if finding.status in ("warn", "fail")])
+    show([finding for finding in checked.findings if finding.status in ("warn", "fail")], shown)
     if not checked.ok:
         raise Conflict("The checks failed.", remedy="Mend what is marked above (pavo deploy check), then upgrade.")
     return found.settings
 
 
-def _show(plan: UpgradePlan, *, backup: bool) -> None:
+def _show(plan: UpgradePlan, shown: Console, *, backup: bool) -> None:
     steps = " → ".join((plan.running_version, *plan.steps)) if plan.steps else f"{plan.running_version} stays"
     rows = {
         "Backup": "of all databases, proven on a scratch server" if backup else "none",
@@ -85,5 +98,5 @@ def _show(plan: UpgradePlan, *, backup: bool) -> None:
         "Restarts": "temporal once a step, then each API and each worker, one by one",
         "Way back": "a server that does not get ready is taken back; later only the backup",
     }
-    fields(rows, width=10)
-    warn(plan.assessments)
+    fields(rows, width=10, to=shown)
+    warn(plan.assessments, shown)

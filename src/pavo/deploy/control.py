@@ -11,6 +11,7 @@ from pavo.deploy.state import PartState, StackState, running
 from pavo.errors import InvalidInput, Unavailable
 
 BACK_SECONDS = 90.0
+STOP_SECONDS = 40.0
 POLL_SECONDS = 0.05
 DEATHS = 4
 """So many ends before it is ready, and it will not get ready."""
@@ -26,6 +27,23 @@ def must_run(data_dir: Path) -> StackState:
     if state is None:
         raise Unavailable(f"No stack runs on {data_dir}. Start it: pavo deploy start", dependency="stack")
     return state
+
+
+async def stop(data_dir: Path) -> bool:
+    """Drain and end the stack that runs here; answers whether one did.
+
+    Raises:
+        Unavailable: it did not end in time and was killed.
+    """
+    state = running(data_dir)
+    if state is None:
+        return False
+    supervisor = state.supervisor
+    supervisor.signal(signal.SIGTERM)
+    if not await supervisor.wait_gone(STOP_SECONDS):
+        supervisor.signal(signal.SIGKILL)
+        raise Unavailable("The stack did not end in time and was killed.", dependency="stack")
+    return True
 
 
 def parts_named(state: StackState, name: str) -> list[PartState]:

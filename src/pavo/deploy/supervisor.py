@@ -301,10 +301,11 @@ class Supervisor:
             identity.started if identity else None,
         )
 
-    def _save(self) -> None:
+    def describe(self) -> StackState:
+        """What other commands are told."""
         supervisor = Identity.of(os.getpid())
         assert supervisor is not None
-        described = StackState(
+        return StackState(
             supervisor,
             self._ready,
             self._target.options.ephemeral,
@@ -315,7 +316,9 @@ class Supervisor:
             self._target.name,
             dict(self._target.versions),
         )
+
+    def _save(self) -> None:
         try:
-            state_file.write(self._layout, described)
+            state_file.write(self._layout, self.describe())
         except OSError as error:  # a full disk must not end the supervision
             logger.warning("The state file cannot be written: %s", error)

@@ -1,0 +1,48 @@
+"""Every command can answer a program, and prints plainly where nobody looks."""
+
+from collections.abc import Iterator
+
+import pytest
+from cyclopts import App
+
+from pavo.cli.main import app
+
+WITHOUT: dict[tuple[str, ...], str] = {
+    ("api",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
+    ("worker",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
+    ("deploy", "serve"): "serves under systemd; deploy status -o json tells of it",
+    ("--install-completion",): "writes into a shell's start-up file",
+}
+"""Commands without -o, and why."""
+
+
+def commands(parent: App, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:
+    """Every command that does something, below `parent`."""
+    for name in parent:
+        if name in (*parent.help_flags, *parent.version_flags):
+            continue
+        command, here = parent[name], (*path, name)
+        if command.default_command is not None:
+            yield here, command
+        yield from commands(command, here)
+
+
+FOUND = dict(commands(app))
+
+
+def test_all_commands_are_found() -> None:
+    assert set(WITHOUT) <= set(FOUND)
+    assert {("up",), ("deploy", "start"), ("task", "watch"), ("token", "revoke"), ("demo",)} <= set(FOUND)
+
+
+def forms(command: App) -> set[str]:
+    """What -o takes, where it is there and chooses a form."""
+    for argument in command.assemble_argument_collection():
+        if "-o" in argument.names:
+            return set(argument.get_choices() or ())
+    return set()
+
+
+@pytest.mark.parametrize("path", FOUND, ids=" ".join)
+def test_every_command_takes_o(path: tuple[str, ...]) -> None:
+    assert forms(FOUND[path]) == (set() if path in WITHOUT else {"text", "json"})
