@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from cyclopts import App
 
+from pavo.cli import output
 from pavo.cli.main import app
 
 WITHOUT: dict[tuple[str, ...], str] = {
@@ -46,3 +47,13 @@ def forms(command: App) -> set[str]:
 @pytest.mark.parametrize("path", FOUND, ids=" ".join)
 def test_every_command_takes_o(path: tuple[str, ...]) -> None:
     assert forms(FOUND[path]) == (set() if path in WITHOUT else {"text", "json"})
+
+
+def test_a_row_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """For grep, cut and while read."""
+    rows = [("a", "x" * 300, "two\nlines"), ("b", "y " * 150, "z")]
+    output.table(("NAME", "LONG", "LAST"), rows, fold=True)
+    output.table(("NAME", "LONG", "LAST"), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(line == line.rstrip() for line in lines)
+    assert "x" * 300 in lines[1] and lines[1].endswith("two lines") and lines[2].startswith("b")

@@ -34,6 +34,8 @@ app = App(
     version=__version__,
     help="Long AI-agent tasks that survive anything. Start with: pavo up",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
+    console=console(),
+    error_console=console(stderr=True),
 )
 for path, name, summary in (
     ("pavo.cli.up:up", "up", "Start the whole stack on this machine."),

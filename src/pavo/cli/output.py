@@ -1,11 +1,12 @@
 """How every command prints: text for people, JSON for programs. How a task itself looks is in `render.py`."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -18,6 +19,10 @@ Output: TypeAlias = Annotated[Format, Parameter(name=["--output", "-o"], help="t
 """A command's parameter `output`."""
 
 
+PIPE_WIDTH: Final = 1_000_000
+"""Wider than any row."""
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Rich would end the process; what a closed pipe means is decided once, in `main`."""
@@ -26,7 +31,9 @@ class _Console(Console):
 
 def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = None) -> Console:
     """A console on standard output (or error) that is plain without a terminal and with NO_COLOR."""
-    return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme)
+    # Rich's own no_color leaves bold, the spinner and the cursor's codes; what is no terminal gets none of them.
+    plain = False if os.environ.get("NO_COLOR") else None
+    return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme, force_terminal=plain)
 
 
 def people(output: Format) -> Console:
@@ -94,7 +101,7 @@ def table(
     """An aligned table without lines; its cells are text as it is.
 
     Args:
-        fold: what does not fit goes on in the next line, instead of being cut.
+        fold: what does not fit on a terminal goes on in the next line, instead of being cut.
         nothing: said instead of a table without rows.
     """
     out = to or console()
@@ -105,8 +112,21 @@ def table(
     for column in columns:
         shown.add_column(column, overflow="fold" if fold else "ellipsis")
     for row in rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
-    out.print(shown)
+        shown.add_row(*(Text(" ".join(str(cell).splitlines())) for cell in row))
+    if out.file.isatty():
+        out.print(shown)
+    else:
+        _print_unfolded(out, shown)
+
+
+def _print_unfolded(out: Console, shown: Table) -> None:
+    """A row stays one line for the programs that a pipe leads to, however long it is."""
+    before, out.width = out.width, PIPE_WIDTH
+    with out.capture() as captured:
+        out.print(shown)
+    out.width = before
+    for line in captured.get().splitlines():
+        say(line.rstrip(), to=out)
 
 
 def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:

@@ -49,7 +49,7 @@ CALM: Final = Theme(
 def page(*, stderr: bool = False) -> Console:
     """A console that sets text for reading: at most `WIDTH` wide, and as wide as that where no terminal is."""
     terminal = output.console(stderr=stderr, markup=False, theme=CALM)
-    asked = terminal.is_terminal or "COLUMNS" in os.environ
+    asked = terminal.file.isatty() or "COLUMNS" in os.environ
     terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
     return terminal
 
