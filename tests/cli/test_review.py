@@ -63,7 +63,7 @@ def test_progress_is_aligned() -> None:
 
 
 def _timeline(*types: str | int) -> list[EventOut]:
-    """Events numbered from 1; a number is the tick of that step, "r3" a recovery behind step 3."""
+    """Events numbered from 1; a number is the tick of that step, "r3" a recovery after step 3."""
     found: list[EventOut] = []
     for seq, kind in enumerate(types, 1):
         at = NOW + timedelta(seconds=seq)
@@ -89,7 +89,7 @@ def test_a_run_that_went_on_behind_its_recorded_step_survived() -> None:
         (1, 2, "r2", 2, 3, 4),  # one came twice
         (1, 2, "r2", 4, 3),  # out of order
         (1, 2, 3, 4),  # nothing was survived
-        (1, 2, "r1", 3, 4),  # it says that it went on behind another step
+        (1, 2, "r1", 3, 4),  # it says that it went on after another step
         (1, 2, 3, 4, "r4"),
     ],
 )

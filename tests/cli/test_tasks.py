@@ -93,7 +93,7 @@ def test_stop_and_resume(pavo: Pavo) -> None:
     assert "Stopped" in pavo("task", "watch", task)
     assert "Goes on" in pavo("task", "resume", task)
     assert "waits for you" in pavo("task", "watch", task)
-    assert "Stopped behind step 0" in pavo("task", "stop", task)
+    assert "Stopped after step 0" in pavo("task", "stop", task)
 
 
 def test_a_failed_task_is_exit_code_1_and_says_why(pavo: Pavo) -> None:
@@ -157,7 +157,7 @@ class Terminal:
         self.master, self.seen = master, ""
 
     async def until(self, text: str, seconds: float = 40) -> None:
-        """Read until it shows this, behind what was waited for before."""
+        """Read until it shows this, after what was waited for before."""
         end = time.monotonic() + seconds
         while text not in self.seen:
             assert time.monotonic() < end, self.seen

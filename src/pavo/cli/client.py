@@ -154,7 +154,7 @@ class Client:
         return self._ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/done-reviewing")
 
     def events(self, task_id: uuid.UUID, after: int = 0, limit: int = 200) -> EventPage:
-        """Events behind `after`, oldest first."""
+        """Events after number `after`, oldest first."""
         return self._ask(EventPage, "GET", f"/api/tasks/{task_id}/events", params={"after": after, "limit": limit})
 
     def all_events(self, task_id: uuid.UUID) -> "list[EventOut]":
@@ -169,7 +169,7 @@ class Client:
         return self._ask(_Session, "GET", "/api/session").organisation_id
 
     def stream(self, task_id: uuid.UUID, after: int = 0) -> Iterator[EventOut]:
-        """Follow a task's events behind `after`, each once, in order, over any number of reconnects.
+        """Follow a task's events after number `after`, each once, in order, over any number of reconnects.
 
         Ends when the task is done or deleted; a stopped or failed task's stream stays open.
 

@@ -59,7 +59,7 @@ class Survival:
     recovered_at: int | None
     """The last step that was recorded when the run was taken up again."""
     went_on: bool
-    """The step recorded next is the one behind `recovered_at`."""
+    """The step recorded next is the one after `recovered_at`."""
     seconds: float | None
     """From the SIGKILL to the next recorded step."""
     done: bool
@@ -74,7 +74,7 @@ def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, don
     """Judge a timeline."""
     ticks = [_data(event)["step"] for event in events if event.type == "tick"]
     recovered = next((event for event in events if event.type == "recovered"), None)
-    behind = next((e for e in events if recovered and e.seq > recovered.seq and e.type == "tick"), None)
+    after = next((e for e in events if recovered and e.seq > recovered.seq and e.type == "tick"), None)
     step = _data(recovered)["step"] if recovered else None
     return Survival(
         steps=steps,
@@ -83,8 +83,8 @@ def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, don
         events=len(events),
         gapless=[event.seq for event in events] == list(range(1, len(events) + 1)),
         recovered_at=step,
-        went_on=step is not None and behind is not None and _data(behind)["step"] == step + 1,
-        seconds=round((behind.at - killed_at).total_seconds(), 2) if behind else None,
+        went_on=step is not None and after is not None and _data(after)["step"] == step + 1,
+        seconds=round((after.at - killed_at).total_seconds(), 2) if after else None,
         done=done,
     )
 
@@ -167,9 +167,9 @@ def _watch(client: Client, stack: EmbeddedStack, view: TaskOut, steps: int, out:
             data = _data(event)
             if event.type == "tick" and killed is None and data["step"] >= max(1, steps * 2 // 5):
                 killed = Kill(stack.kill(WORKER, signal.SIGKILL), now())
-                render.bad(out, f"Worker killed with SIGKILL behind step {data['step']}", f"pid {killed.pid}")
+                render.bad(out, f"Worker killed with SIGKILL after step {data['step']}", f"pid {killed.pid}")
             elif event.type == "recovered":
-                text = f"A new worker goes on behind step {data['step']}, which was recorded"
+                text = f"A new worker goes on after step {data['step']}, which was recorded"
                 render.turn(out, text, f"pid {stack.supervisor.pid(WORKER)}")
             elif event.type == "failed":
                 raise AgentError(f"The task failed: {data['error'].get('cause')}", remedy="See the worker's log.")
@@ -182,8 +182,8 @@ def _tell(out: Console, found: Survival, killed: Kill) -> None:
     out.print(Text("What it survived", "bold"))
     mark(out, found.recovered_at is not None, f"SIGKILL of its worker (pid {killed.pid}) in the middle of a step")
     took = f"{found.seconds:.2f} s later" if found.seconds is not None else "never"
-    behind = (found.recovered_at or 0) + 1
-    mark(out, found.went_on, f"The next step, {behind}, was recorded {took}")
+    after = (found.recovered_at or 0) + 1
+    mark(out, found.went_on, f"The next step, {after}, was recorded {took}")
     mark(out, found.once_in_order, f"{found.recorded} of {found.steps} steps recorded, each exactly once, in order")
     mark(out, found.gapless, f"{found.events} events in its timeline, numbered without a gap")
 

@@ -87,7 +87,7 @@ def _finish(client: Client, view: TaskOut, out: Console | None) -> int:
         render.show(out, render.failure(view))
         render.command(out, "retry", f"pavo task resume {view.id}")
     elif view.stage == STOPPED:
-        render.say(out, f"Stopped behind step {view.steps}")
+        render.say(out, f"Stopped after step {view.steps}")
         render.command(out, "resume", f"pavo task resume {view.id}")
     elif view.stage == WAIT_RFC and view.plan is not None:
         render.say(out, "The plan waits for you; nothing is executed before it is accepted")
@@ -250,7 +250,7 @@ def stop(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
         render.say(out, "The stop is recorded; it happens as soon as a worker is there")
         return OK
     cut = "; the step in flight was cut" if receipt.step_cut else ""
-    render.good(out, f"Stopped behind step {receipt.last_step}{cut}", receipt.resume)
+    render.good(out, f"Stopped after step {receipt.last_step}{cut}", receipt.resume)
     render.command(out, "resume", f"pavo task resume {view.id}")
     return OK
 
@@ -265,7 +265,7 @@ def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
         print_json(started)
         return OK
     out = render.page()
-    render.good(out, "It is running already" if started.already_running else f"Goes on behind step {view.steps}")
+    render.good(out, "It is running already" if started.already_running else f"Goes on after step {view.steps}")
     render.command(out, "watch", f"pavo task watch {view.id}")
     return OK
 
@@ -274,7 +274,7 @@ def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
 def watch(
     task: TaskRef,
     *,
-    after: Annotated[int | None, Parameter(help="Show every event behind this number, one a line.")] = None,
+    after: Annotated[int | None, Parameter(help="Show every event after this number, one a line.")] = None,
     url: Url = None,
     output: Output = "text",
 ) -> int:

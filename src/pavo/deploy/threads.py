@@ -16,7 +16,7 @@ async def in_thread(
     """Do it in a thread, and be there until its end, even when cancelled meanwhile.
 
     A thread cannot be ended from outside. Who is cancelled must not let go what the work needs, a server or the lock of
-    a data directory, while it goes on; so CancelledError is raised behind its end, which is then not told.
+    a data directory, while it goes on; so CancelledError is raised after its end, which is then not told.
     """
     # A bare future, no task: what ends an event loop cancels all tasks.
     doing = asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))

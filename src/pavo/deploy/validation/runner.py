@@ -1,4 +1,4 @@
-"""Runs the validation: an own short-lived worker on an own task queue, and what the client sees of it."""
+"""Runs the validation: a short-lived worker of its own on its own task queue, and what the client sees of it."""
 
 import asyncio
 import logging
