@@ -51,7 +51,7 @@ def refused(part: str, environment: Mapping[str, str], expect: int) -> str:
 def test_what_is_wrong_is_named(
     part: str, variable: str, value: str, expect: int, named: str, environment: dict[str, str]
 ) -> None:
-    assert named in refused(part, {**environment, variable: value}, expect)
+    assert named in refused(part, {**environment, "PAVO_PORT": "0", variable: value}, expect)
 
 
 def test_a_missing_namespace_is_named(environment: dict[str, str]) -> None:
@@ -80,7 +80,7 @@ def test_a_port_taken_between_binding_and_listening_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_a_bad_host_is_named(environment: dict[str, str], host: str) -> None:
-    said = refused("api", {**environment, **TOKEN, "PAVO_HOST": host}, 2)
+    said = refused("api", {**environment, **TOKEN, "PAVO_PORT": "0", "PAVO_HOST": host}, 2)
     assert host in said and "PAVO_HOST" in said
 
 
