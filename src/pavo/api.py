@@ -23,7 +23,7 @@ from pavo.config import Settings
 from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
 from pavo.kit.ending import end
 from pavo.kit.ready import announce_ready
-from pavo.kit.requests import BodyLimit, problem_response
+from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
@@ -85,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         _add_metrics(app)
     _add_error_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Failsafe)
     app.add_middleware(BrowserGuard, settings=settings.http)
     app.add_middleware(Observed)
     return app
@@ -179,6 +180,11 @@ def _add_error_handlers(app: FastAPI) -> None:
             )
         kind = NotFound if error.status_code == 404 else InvalidInput
         return problem_response(error.status_code, kind(str(error.detail)), error.headers)
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """A fault of the middleware around `Failsafe`."""
+        return internal_problem(request.scope, error)
 
 
 def _invalid(error: RequestValidationError) -> Response:
