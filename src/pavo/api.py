@@ -21,7 +21,9 @@ from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.config import Settings
 from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
+from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.ending import end
+from pavo.kit.open_files import allow_open_files
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
@@ -51,6 +53,10 @@ DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
 
+NEEDED_FILES = MAX_REQUESTS + 1_000
+"""One for each request in flight, the rest for connections that wait for their next and for those to the stores."""
+
+
 def status_of(error: PavoError) -> int:
     """The HTTP status of an error."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
@@ -62,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        allow_open_files(NEEDED_FILES)
         async with bootstrap.api_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
@@ -84,11 +91,17 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.metrics.enabled and settings.metrics.address is None:
         _add_metrics(app)
     _add_error_handlers(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """From the innermost to the outermost. The guard is around whatever answers, so that other pages may read that."""
     app.add_middleware(BodyLimit)
+    app.add_middleware(Admission)
     app.add_middleware(Failsafe)
     app.add_middleware(BrowserGuard, settings=settings.http)
     app.add_middleware(Observed)
-    return app
 
 
 async def _reconcile_once(parts: bootstrap.ApiParts) -> None:
@@ -212,7 +225,6 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        limit_concurrency=4_000,
         backlog=1024,
     )
     _Server(config, app).run(sockets=[_shared_socket(settings)] if settings.http.share_port else None)

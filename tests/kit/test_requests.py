@@ -56,3 +56,8 @@ async def test_an_answer_that_has_begun_is_cut_off() -> None:
     async with client() as browser:
         with pytest.raises(RuntimeError, match="half-way"):
             await browser.get("/cut")
+
+
+def test_what_refuses_is_within_what_lets_other_origins_read() -> None:
+    found = [str(middleware.cls.__name__) for middleware in api.create_app(Settings()).user_middleware]
+    assert found == ["Observed", "BrowserGuard", "Failsafe", "Admission", "BodyLimit"]
