@@ -1,17 +1,13 @@
 """The API process: assembles the application and maps errors to HTTP, once."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
-from sqlalchemy import text
 from starlette.exceptions import HTTPException
 
 from pavo import __version__, bootstrap, errors
@@ -20,7 +16,9 @@ from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.config import Settings
-from pavo.errors import InvalidInput, NotFound, PavoError, Unavailable
+from pavo.errors import InvalidInput, NotFound, PavoError
+from pavo.health import FirstReconciliation, metrics_router
+from pavo.health import router as health_router
 from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.ending import end
 from pavo.kit.open_files import allow_open_files
@@ -29,13 +27,9 @@ from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_res
 from pavo.logging import configure_logging
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
-from pavo.observe.scrape import CONTENT_TYPE
 from pavo.tasks.endpoints import router as tasks_router
 from pavo.tasks.legacy_endpoints import router as legacy_router
-from pavo.temporal.failures import translated as temporal_errors
 from pavo.ui.endpoints import router as ui_router
-
-logger = logging.getLogger(__name__)
 
 STATUS: dict[type[PavoError], int] = {
     errors.BadRequest: 400,
@@ -72,9 +66,10 @@ def create_app(settings: Settings) -> FastAPI:
         async with bootstrap.api_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
-            app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
+            app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_tasks)
+            reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
-            await end(app.state.reconciled)
+            await end(reconciling)
 
     app = FastAPI(
         title="Pavo",
@@ -85,11 +80,10 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router):
+    for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router, health_router):
         app.include_router(router)
-    _add_health(app)
     if settings.metrics.enabled and settings.metrics.address is None:
-        _add_metrics(app)
+        app.include_router(metrics_router)
     _add_error_handlers(app)
     _add_middleware(app, settings)
     return app
@@ -102,78 +96,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Failsafe)
     app.add_middleware(BrowserGuard, settings=settings.http)
     app.add_middleware(Observed)
-
-
-async def _reconcile_once(parts: bootstrap.ApiParts) -> None:
-    """Before the first `/readyz`: a stack that lost data in a power cut says so instead of showing ghosts."""
-    while True:
-        try:
-            await parts.reconciler.reconcile_tasks()
-        except Unavailable as error:
-            logger.warning("Cannot reconcile yet: %s", error)
-            await asyncio.sleep(0.5)
-        else:
-            return
-
-
-def _add_health(app: FastAPI) -> None:
-    @app.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, bool]:  # pyright: ignore[reportUnusedFunction]
-        """The process answers."""
-        return {"ok": True}
-
-    @app.get("/readyz", tags=["health"], responses={503: {"description": "A dependency is away."}})
-    async def readyz(request: Request, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        """Whether each dependency answers. Redis may be away: streams then read PostgreSQL."""
-        parts: bootstrap.ApiParts = request.app.state.parts
-        checks = {"postgres": _ask_postgres(parts), "redis": _ask_redis(parts), "temporal": _ask_temporal(parts)}
-        answers = await asyncio.gather(*checks.values())
-        found: dict[str, str] = dict(zip(checks, answers, strict=True))
-        found["reconciled"] = "ok" if request.app.state.reconciled.done() else "under way"
-        ready = all(found[name] == "ok" for name in ("postgres", "temporal", "reconciled"))
-        if not ready:
-            response.status_code = 503
-            response.headers["Retry-After"] = "1"
-        return {"ready": ready, **found}
-
-
-def _add_metrics(app: FastAPI) -> None:
-    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-    async def metrics(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Prometheus' page: this process, its part of Temporal's SDK, the tasks by stage, the task queue's backlog."""
-        parts: bootstrap.ApiParts = request.app.state.parts
-        return Response(await parts.scrape.text(), headers={"Content-Type": CONTENT_TYPE})
-
-
-async def _ask_postgres(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        async with parts.database.autocommit() as connection:
-            await connection.execute(text("SELECT 1"))
-
-    return await _answer(ask())
-
-
-async def _ask_redis(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        await parts.redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
-
-    return await _answer(ask())
-
-
-async def _ask_temporal(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        with temporal_errors():
-            await parts.temporal.service_client.check_health()
-
-    return await _answer(ask())
-
-
-async def _answer(question: Any) -> str:
-    try:
-        await asyncio.wait_for(question, 2.0)
-    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
-        return f"away: {type(error).__name__}: {error}"
-    return "ok"
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -114,12 +114,14 @@ class IdempotencyMismatch(Conflict):
 
 
 class Unavailable(PavoError):
-    """A dependency is away or overloaded. Remedy: repeat after `retry_after` seconds."""
+    """A dependency is away or overloaded. Remedy: repeat after `retry_after` seconds, unless another one is given."""
 
     title = "Not available at the moment"
 
-    def __init__(self, detail: str, *, dependency: str, retry_after: int = 1, **extra: Any) -> None:
-        super().__init__(detail, dependency=dependency, remedy=f"Try again in {retry_after} s.", **extra)
+    def __init__(
+        self, detail: str, *, dependency: str, retry_after: int = 1, remedy: str | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail, dependency=dependency, remedy=remedy or f"Try again in {retry_after} s.", **extra)
         self.dependency = dependency
         self.retry_after = retry_after
 
