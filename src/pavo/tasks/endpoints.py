@@ -163,7 +163,7 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> EventPage:
-    """The task's timeline behind `after`, oldest first."""
+    """The task's timeline after `after`, oldest first."""
     found, head = await services_of(request).watching.events(who, task_id, after, limit)
     items = [EventOut.model_validate(event.as_dict()) for event in found]
     return EventPage(items=items, last_seq=head.last_seq, closed=head.closed)

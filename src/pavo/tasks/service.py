@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
+from pavo.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
@@ -81,6 +81,7 @@ class TaskService:
         Raises:
             InvalidInput, TooLarge: unknown agent, or options that its schema does not take.
             IdempotencyMismatch: the key belongs to another request.
+            Conflict: the task that the key created was deleted.
         """
         options = self._registry.validate_options(new.agent_type, new.agent_options)
         task = _row(new_id(), who, new, options)
@@ -110,7 +111,14 @@ class TaskService:
                 field="Idempotency-Key",
                 remedy="Use a new key for a new request.",
             )
-        return await self.get(who, task_id)
+        try:
+            return await self.get(who, task_id)
+        except NotFound as error:
+            raise Conflict(
+                "The task that was created with this Idempotency-Key exists no more.",
+                field="Idempotency-Key",
+                remedy="Use a new key to create another task.",
+            ) from error
 
     async def get(self, who: Identity, task_id: uuid.UUID) -> TaskView:
         """One task.
