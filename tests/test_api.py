@@ -1,5 +1,6 @@
 """The API as a whole: its description, its health, and that no request makes it fail."""
 
+import uuid
 from typing import Any
 
 import httpx2
@@ -41,6 +42,32 @@ async def test_unknown_pages_are_problems(client: httpx2.AsyncClient) -> None:
         answer = await client.request(method, path)
         assert answer.status_code in (404, 405)
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/tasks", "/api/agents", "/me_v2", "/"])
+async def test_head_is_get_without_the_body(client: httpx2.AsyncClient, path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (200, b"") and get.content
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path != "/metrics":  # which counts the one request more
+        assert head.headers["content-length"] == get.headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/api/tasks/{id}", "DELETE, GET, HEAD"),
+        ("PATCH", "/api/tasks", "GET, HEAD, POST"),
+        ("HEAD", "/api/tasks/{id}/stream", "GET"),
+        ("HEAD", "/tasks/{id}/stream", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ],
+)
+async def test_405_names_every_method(client: httpx2.AsyncClient, method: str, path: str, allow: str) -> None:
+    answer = await client.request(method, path.replace("{id}", str(uuid.uuid4())))
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+    assert method == "HEAD" or allow in answer.json()["remedy"]
 
 
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)

@@ -25,6 +25,7 @@ from pavo.kit.open_files import allow_open_files
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
+from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.tasks.endpoints import router as tasks_router
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     if settings.metrics.enabled and settings.metrics.address is None:
         app.include_router(metrics_router)
+    add_head(app)
     _add_error_handlers(app)
     _add_middleware(app, settings)
     return app
@@ -113,6 +115,10 @@ def _add_error_handlers(app: FastAPI) -> None:
             return problem_response(
                 422, InvalidInput("The body cannot be read.", field="body", remedy="Send a JSON object in UTF-8.")
             )
+        if error.status_code == 405:
+            methods = allowed(app, request.scope["path"])
+            refused = InvalidInput(f"{request.method} is not possible here.", field="method", remedy=f"Use {methods}.")
+            return problem_response(405, refused, {"Allow": methods})
         kind = NotFound if error.status_code == 404 else InvalidInput
         return problem_response(error.status_code, kind(str(error.detail)), error.headers)
 
