@@ -22,12 +22,14 @@ from pavo.health import router as health_router
 from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.ending import end
 from pavo.kit.open_files import allow_open_files
+from pavo.kit.problem import problems
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
 from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
+from pavo.openapi import describe
 from pavo.tasks.endpoints import router as tasks_router
 from pavo.tasks.legacy_endpoints import router as legacy_router
 from pavo.ui.endpoints import router as ui_router
@@ -81,11 +83,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router, health_router):
-        app.include_router(router)
+    for router in (tasks_router, accounts_router, legacy_router, ui_router):
+        app.include_router(router, responses=problems(403, 500, 503))
+    app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
+    app.include_router(health_router, responses=problems(403, 500))
     if settings.metrics.enabled and settings.metrics.address is None:
-        app.include_router(metrics_router)
+        app.include_router(metrics_router, responses=problems(403, 500, 503))
     add_head(app)
+    describe(app)
     _add_error_handlers(app)
     _add_middleware(app, settings)
     return app

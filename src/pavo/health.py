@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from pavo.bootstrap import ApiParts
 from pavo.errors import PavoError
+from pavo.kit.problem import problems
 from pavo.observe.scrape import CONTENT_TYPE
 from pavo.temporal.failures import translated as temporal_errors
 
@@ -45,6 +46,11 @@ class Readiness(BaseModel):
     temporal: str
     reconciled: str
     """Whether tasks and workflows have been compared since the process began."""
+
+
+_NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"model": Readiness, **problems(503)[503], "description": "A dependency is away, or the API is overloaded."}
+}
 
 
 class FirstReconciliation:
@@ -93,7 +99,7 @@ async def healthz() -> Alive:
     return Alive(ok=True)
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=_NOT_READY)
 async def readyz(request: Request, response: Response) -> Readiness:
     """Whether each dependency answers. Redis may be away: streams then read PostgreSQL."""
     parts: ApiParts = request.app.state.parts

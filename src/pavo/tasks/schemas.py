@@ -124,6 +124,13 @@ class ReceiptOut(BaseModel):
     resume: str
 
 
+class StopOut(BaseModel):
+    """What a stop answers that no worker has seen yet."""
+
+    accepted: bool
+    detail: str
+
+
 class AcceptIn(_In):
     """Which version is accepted."""
 
