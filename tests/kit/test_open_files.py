@@ -1,7 +1,15 @@
 """The limit of open files, in processes of their own: a hard limit that was lowered stays low."""
 
+import asyncio
+import resource
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from pavo.api import NEEDED_FILES
+from tests.parts import Parts, free_port
 
 CODE = """
 import logging, resource, sys
@@ -34,3 +42,18 @@ def test_a_low_hard_limit_is_reached_and_told() -> None:
 
 def test_a_high_limit_stays() -> None:
     assert limits(512, 512, 256) == ["512 512 512"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+async def test_the_api_raises_the_limit_that_it_begins_with(parts: Parts) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        part = await parts.start("api", PAVO_PORT=str(free_port()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    reached = NEEDED_FILES if hard == resource.RLIM_INFINITY else min(hard, NEEDED_FILES)
+    with Path(f"/proc/{part.pid}/limits").open() as limits_of_it:
+        [line] = [line for line in limits_of_it if line.startswith("Max open files")]
+    assert int(line.split()[3]) == reached > 1024
+    await asyncio.to_thread(part.end)
