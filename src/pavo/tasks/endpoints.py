@@ -22,6 +22,7 @@ from pavo.tasks.schemas import (
     FeedbackIn,
     FeedbackOut,
     ReceiptOut,
+    ReviewedIn,
     StartOut,
     TaskCreate,
     TaskOut,
@@ -142,9 +143,15 @@ async def edit_feedback(
 
 
 @router.post("/{task_id}/plan/done-reviewing")
-async def done_reviewing(request: Request, who: Caller, task_id: uuid.UUID) -> AnswerOut:
-    """End the review: with feedback the agent revises the plan, without it is accepted."""
-    answer = await services_of(request).review.done_reviewing(who, task_id)
+async def done_reviewing(
+    request: Request, who: Caller, task_id: uuid.UUID, reviewed: ReviewedIn | None = None
+) -> AnswerOut:
+    """End the review: with feedback the agent revises the plan, without any the plan is accepted.
+
+    Name the hash of the version that you reviewed: a second click then never answers the next one.
+    """
+    plan_hash = reviewed.hash if reviewed else None
+    answer = await services_of(request).review.done_reviewing(who, task_id, plan_hash=plan_hash)
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 
