@@ -179,6 +179,42 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         assert not driver.wrong, driver.wrong
 
 
+async def test_the_last_of_stop_and_resume_holds_also_without_a_worker(stack: Stack) -> None:
+    """Each in both orders: what no worker has shown yet counts nevertheless."""
+    async with Driver(stack) as driver:
+        resumed, stopped = await asyncio.gather(driver.create(2000, 0.02), driver.create(2000, 0.02))
+        await asyncio.gather(driver.start(resumed), driver.start(stopped))
+        for task in (resumed, stopped):
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        assert (await driver.stop(stopped)).status_code == 200
+        await driver.stage(stopped, "STOPPED")
+        await stack.down("worker-1")
+        # Stopped in the row; a resume that nobody takes; then a stop: it must not answer with the old receipt.
+        before = (await driver.get(stopped))["steps"]
+        assert (await driver.once("POST", f"/api/tasks/{stopped}/resume")).status_code == 503
+        assert (await driver.stop(stopped)).status_code == 202
+        # Running in the row; a stop that nobody takes; then a resume: it must not answer that it runs already.
+        assert (await driver.stop(resumed)).status_code == 202
+        answer = await driver.once("POST", f"/api/tasks/{resumed}/resume")
+        assert answer.status_code in (409, 503), answer.text
+        await stack.up("worker-1")
+        assert (await driver.stage(stopped, "STOPPED"))["steps"] == before
+
+        async def quiet() -> bool:
+            at = [event for event in await driver.events(stopped) if event["type"] == "stopped"]
+            return len(at) == 2
+
+        await until(quiet, 20, "the second stop")
+        assert (await driver.get(stopped))["steps"] == before, "steps after a stop that had answered"
+        await driver.stage(resumed, "STOPPED")
+        at = (await driver.get(resumed))["steps"]
+        await driver.resume(resumed)
+        await driver.wait(resumed, lambda view: view["steps"] > at, "steps after the resume")
+        for task in (resumed, stopped):
+            await driver.call("DELETE", f"/api/tasks/{task}")
+        assert not driver.wrong, driver.wrong
+
+
 class Answered:
     """One command each, up to its 2xx answer, and what must hold however soon everything dies after it."""
 
