@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+from temporalio.client import Client
 
 from tests.faults.drive import Driver, check_timeline, seeded
 from tests.faults.stack import Stack, until
@@ -213,6 +214,19 @@ async def test_the_last_of_stop_and_resume_holds_also_without_a_worker(stack: St
         for task in (resumed, stopped):
             await driver.call("DELETE", f"/api/tasks/{task}")
         assert not driver.wrong, driver.wrong
+
+
+async def test_a_run_that_was_ended_before_its_first_write_is_started_anew(stack: Stack) -> None:
+    async with Driver(stack) as driver:
+        task = await driver.create(10, 0.02)
+        await stack.down("worker-1")
+        await driver.start(task)
+        temporal = await Client.connect(stack.temporal_address)
+        await temporal.get_workflow_handle((await driver.get(task))["workflow_id"]).terminate("by the test")
+        await stack.up("worker-1")
+        assert (await driver.get(task))["stage"] == "INIT"
+        assert (await driver.start(task))["already_running"] is False
+        await driver.verify([task], 10)
 
 
 class Answered:
