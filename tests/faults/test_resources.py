@@ -97,8 +97,8 @@ async def beyond(stack: Stack, before: int) -> bool:
     return await steps(stack) > before
 
 
-async def test_an_exhausted_pool(stack: Stack) -> None:
-    # Every connection of the API waits for a lock; the requests behind them find none free.
+async def exhausted_pool(stack: Stack) -> None:
+    """Every connection of the API waits for a lock; the requests behind them find none free."""
     async with Driver(stack) as driver:
         ids = await asyncio.gather(*(driver.create(100, 0.05) for _ in range(3)))
         await asyncio.gather(*(driver.start(task) for task in ids))
@@ -110,6 +110,10 @@ async def test_an_exhausted_pool(stack: Stack) -> None:
         answers = await asyncio.gather(*(driver.once("GET", f"/api/tasks/{ids[0]}") for _ in range(200)))
         assert {answer.status_code for answer in answers} <= {200, 503}
         await driver.verify(ids, 100)
+
+
+async def test_an_exhausted_pool(stack: Stack) -> None:
+    await exhausted_pool(stack)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
 STEPS = 10
 
 
-async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> None:
+async def rogues(stack: Stack) -> None:
+    """One of each harm beside agents that do none."""
     starts = stack.workers[0].starts
     async with Driver(stack) as driver:
         bad = {
@@ -38,6 +39,10 @@ async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> Non
             assert len(died) == 3, (harm, [event.get("cause") for event in died])
             print(harm, view["error"]["cause"])
         assert stack.workers[0].starts == starts, "the worker died with an agent"
+
+
+async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> None:
+    await rogues(stack)
 
 
 async def stopped_in_time(driver: Driver, task: str) -> dict[str, Any]:
