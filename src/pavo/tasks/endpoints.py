@@ -23,6 +23,7 @@ from pavo.tasks.schemas import (
     FeedbackIn,
     FeedbackOut,
     ReceiptOut,
+    ReviewedIn,
     StartOut,
     StopOut,
     TaskCreate,
@@ -165,10 +166,16 @@ async def edit_feedback(
     return feedback_out(await review.edit_feedback(who, task_id, document_id, feedback_id, changed.body))
 
 
-@router.post("/{task_id}/plan/done-reviewing", responses=problems(404, 409))
-async def done_reviewing(request: Request, who: Caller, task_id: uuid.UUID) -> AnswerOut:
-    """End the review: with feedback the agent revises the plan, without it is accepted."""
-    answer = await services_of(request).review.done_reviewing(who, task_id)
+@router.post("/{task_id}/plan/done-reviewing", responses=problems(404, 409, 413))
+async def done_reviewing(
+    request: Request, who: Caller, task_id: uuid.UUID, reviewed: ReviewedIn | None = None
+) -> AnswerOut:
+    """End the review: with feedback the agent revises the plan, without any the plan is accepted.
+
+    Name the hash of the version that you reviewed: a second click then never answers the next one.
+    """
+    plan_hash = reviewed.hash if reviewed else None
+    answer = await services_of(request).review.done_reviewing(who, task_id, plan_hash=plan_hash)
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 

@@ -143,7 +143,7 @@ async def document_status(
         raise BadRequest(
             f"There is no action {change.action!r}.", field="action", remedy='Send {"action": "done_reviewing"}.'
         )
-    await services_of(request).review.done_reviewing(who, task_id, document_id)
+    await services_of(request).review.done_reviewing(who, task_id, document_id=document_id)
     return LegacyOk()
 
 

@@ -137,6 +137,12 @@ class AcceptIn(_In):
     hash: Text = Field(min_length=1, max_length=128)
 
 
+class ReviewedIn(_In):
+    """Which version was reviewed."""
+
+    hash: Text | None = Field(default=None, min_length=1, max_length=128)
+
+
 class AnswerOut(BaseModel):
     """What became of the plan."""
 
