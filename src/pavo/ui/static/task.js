@@ -40,7 +40,7 @@ export class TaskView {
 
   async open() {
     try {
-      // The timeline's head first: whatever happens behind it is told again by the stream, and read again.
+      // The timeline's head first: whatever happens after it is told again by the stream, and read again.
       const head = await tasks.events(this.id, 0, 1);
       await this.read();
       if (this.#closed) return;
