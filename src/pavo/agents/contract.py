@@ -13,7 +13,7 @@ JSON: TypeAlias = Any
 MAX_CHECKPOINT_BYTES = 1_000_000
 """A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""
 MAX_EVENT_BYTES = 64_000
-"""An event is copied to every viewer; what is larger belongs into the report."""
+"""An event is copied to every viewer; what is larger belongs in the report."""
 MAX_STEP_EVENTS = 1000
 """Events of one step: they are written in one transaction, which should stay short."""
 MAX_STEP_EVENT_BYTES = 4_000_000

@@ -15,7 +15,7 @@ from pavo.errors import AgentRefused, InvalidInput, TooLarge
 
 FIELD = "agent_options"
 MAX_OPTIONS_BYTES = 64_000
-"""Options are settings; what an agent is to work on belongs into the prompt or the corpus."""
+"""Options are settings; what an agent is to work on belongs in the prompt or the corpus."""
 _MESSAGE_CHARACTERS = 300
 
 

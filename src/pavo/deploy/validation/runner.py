@@ -1,4 +1,4 @@
-"""Runs the validation: an own short-lived worker on an own task queue, and what the client sees of it."""
+"""Runs the validation: a short-lived worker on a task queue of its own, and what the client sees of it."""
 
 import asyncio
 import logging
