@@ -86,7 +86,7 @@ def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revi
         _check_text(answer, f"The answer to feedback {identifier}")
     size = sum(len(answer.encode()) for answer in answers.values())
     _check_size(size, MAX_DOCUMENT_BYTES, "The answers to the feedback", "Shorten them.")
-    return Revision(plan, dict(answers))
+    return Revision(plan, {identifier: str.__str__(answer) for identifier, answer in answers.items()})
 
 
 def checked_step(step: object) -> Step:
@@ -147,7 +147,7 @@ def checked_report(report: object) -> str:
         _wrong_type("report()", "a str", report)
     _check_text(report, "The report")
     _check_size(len(report.encode()), MAX_DOCUMENT_BYTES, "The report", "Shorten it: people are to read it.")
-    return report
+    return str.__str__(report)  # a StrEnum, say, would be stored by its name
 
 
 def storable(text: str, limit: int = 2000) -> str:

@@ -32,7 +32,11 @@ def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mappin
     filled, _ = _checked_json(_with_defaults(schema, copy.deepcopy(given)))
     # The library's types are incomplete. An empty registry: a schema must not make Pavo fetch others from the network.
     validator: Any = cast(Any, Draft202012Validator)(schema, registry=cast(Any, Registry)())
-    error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+    try:
+        error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+    except RecursionError as deep:
+        detail = "These options and their schema refer too deeply into each other."
+        raise InvalidInput(detail, field=FIELD, remedy="Nest the options less.") from deep
     if error is not None:
         raise _invalid(agent_type, error)
     return filled
