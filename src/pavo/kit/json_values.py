@@ -47,7 +47,7 @@ def plain(value: Any) -> tuple[Any, int]:
         data = encode(value)
     except (TypeError, RecursionError) as error:
         raise _unwritable(error) from error
-    if _NUL.search(data):
+    if b"\\u0000" in data and _NUL.search(data):  # the first is quick, and nearly always enough
         raise NotStorable(
             "it holds a NUL character, which PostgreSQL cannot store", "Remove it: text.replace('\\0', '')."
         )
@@ -61,7 +61,7 @@ def encode(value: Any) -> bytes:
         TypeError: it is not JSON. Whatever `plain` answers is.
     """
     data = orjson.dumps(value)
-    return orjson.dumps(_spelled_out(value)) if _WIDE.search(data) else data
+    return orjson.dumps(_spelled_out(value)) if b"e+" in data and _WIDE.search(data) else data
 
 
 def encode_text(value: Any) -> str:
