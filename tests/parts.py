@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+
+from pavo.deploy.ports import free_port as free_port
 
 READY_SECONDS = 30
 
@@ -85,13 +86,6 @@ class Parts:
     def close(self) -> None:
         for part in reversed(self.running):
             part.end()
-
-
-def free_port() -> int:
-    """A port of the loopback address that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def new_database(stores: Stores) -> str:

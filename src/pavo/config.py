@@ -26,7 +26,7 @@ class DatabaseSettings(_Section):
     url: str = Field(default="postgresql://localhost:5432/pavo", validation_alias="DATABASE_URL")
     """PostgreSQL URL of Pavo's own database."""
     pool_size: int = Field(default=20, ge=4, le=500, validation_alias="PAVO_DATABASE_POOL")
-    """Connections that one process opens at most."""
+    """Connections of one pool at most: an API process has one pool, a worker two."""
 
 
 class RedisSettings(_Section):

@@ -27,7 +27,7 @@ from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsag
 from pavo import __version__, bootstrap
 from pavo.agents.registry import AgentRegistry
 from pavo.config import ExecutionSettings, Settings
-from pavo.deploy import rollout
+from pavo.deploy import worker_versions
 from pavo.deploy.probe_workflow import Probe
 from pavo.errors import Unavailable
 from pavo.kit.ready import announce_ready
@@ -86,7 +86,7 @@ async def _serve(settings: Settings) -> None:
     ):
         if settings.execution.build_id:
             deployment, build_id = settings.execution.deployment, settings.execution.build_id
-            await rollout.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
+            await worker_versions.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
         announce_ready()
         await _replace_predecessor(parts)
         await ensure_schedule(parts.temporal, settings.temporal.task_queue)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pavo.deploy import deployment
+from pavo.deploy.layout import Layout
+
 POINTS = {
     "undecided": "deployment.save = die_after(1)",
-    "decided": "restoring.finish = lambda layout, *rest: die() if restoring.pending(layout) else finish(layout, *rest)",
+    "decided": "restoring.finish = lambda layout, *rest: die() if pending(layout) else finish(layout, *rest)",
     "half": "backup._take_place = lambda *of: die() if done else (done.append(1), take_place(*of))",
     "one file": "sqlite_file.take_place = lambda *of: (put_file(*of), die())",
     "undecided again": "deployment.save = die_after(2)",
@@ -22,6 +25,9 @@ from pavo.cli.main import main
 from pavo.deploy import backup, deployment, restoring, sqlite_file
 done = []
 finish, take_place, save, put_file = restoring.finish, backup._take_place, deployment.save, sqlite_file.take_place
+def pending(layout):
+    chosen = deployment.load(layout)
+    return chosen is not None and chosen.restoring
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 def die_after(saves):
@@ -30,6 +36,12 @@ def die_after(saves):
 sys.argv[0] = "pavo"
 main()
 """
+
+
+def decided(layout: Layout) -> bool:
+    """Whether a restore was decided and not ended."""
+    chosen = deployment.load(layout)
+    return chosen is not None and bool(chosen.restoring)
 
 
 def killed_restore(data_dir: Path, backup: Path, point: str) -> None:

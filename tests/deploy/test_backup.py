@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from pavo.deploy import backup, restoring
+from pavo.deploy import backup
 from pavo.deploy.layout import Layout
 from pavo.errors import ConfigurationError, NotFound
-from tests.deploy.killed import killed_restore
+from tests.deploy.killed import decided, killed_restore
 from tests.deploy.native.stack import Native
 from tests.faults.drive import Driver
 from tests.faults.stack import until
@@ -83,12 +83,12 @@ async def test_a_restore_that_is_killed_leaves_the_old_or_the_new_and_the_next_s
         if point == "undecided again":  # the second one ends the first, and then decides nothing of its own
             await asyncio.to_thread(killed_restore, stack.data_dir, place, "decided")
         await asyncio.to_thread(killed_restore, stack.data_dir, place, point)
-        assert bool(restoring.pending(Layout(stack.data_dir))) == (not point.startswith("undecided"))
+        assert decided(Layout(stack.data_dir)) == (not point.startswith("undecided"))
         if point == "decided":
             plan = await stack.command("deploy", "start", "--target", "embedded", "--dry-run")
             assert "an interrupted restore is ended: pavo" in plan
         await stack.command("up", "--port", "0", "--detach")
-        assert restoring.pending(Layout(stack.data_dir)) is None
+        assert not decided(Layout(stack.data_dir))
         databases = {str(row[0]) for row in await stack.sql("SELECT datname FROM pg_database")}
         assert not {name for name in databases if "restoring" in name}, point
         assert not list(stack.data_dir.rglob(".restoring.db")), point

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
+from pavo.config import DatabaseSettings
 from pavo.deploy import docker
 from pavo.deploy.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
 from pavo.deploy.images import POSTGRES
@@ -128,8 +129,9 @@ def test_connections_suffice(services: dict[str, Any]) -> None:
 
     temporal = services["temporal"]["environment"]
     pools = 4 * (int(temporal["SQL_MAX_CONNS"]) + int(temporal["SQL_VIS_MAX_CONNS"]))
-    assert limit(1) >= pools + 20 + 2 * 20 + 5  # the API's pool, a worker's two, some for people
-    assert limit(5) - limit(4) >= 2 * 20
+    pool = DatabaseSettings().pool_size
+    assert limit(1) >= pools + pool + 2 * pool + 5  # the API's pool, a worker's two, some for people
+    assert limit(5) - limit(4) == 2 * pool
 
 
 def test_volumes_are_where_each_postgres_image_keeps_its_data() -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from pavo.deploy.privileges import unprivileged
 from pavo.deploy.stack import EmbeddedStack, remove_data
 from pavo.deploy.temporal_programs import SERVER, SQL_TOOL, cache_folder
 from pavo.deploy.wheels import postgres_home, redis_server
+from tests.driving import until
 
 LIMIT = 90.0
 VARIABLE = re.compile(r"\$\{(\w+):\?[^}]*\}")
@@ -59,13 +60,6 @@ class Stack:
         """As a role logs in."""
         secret = read_env(self.folder)[f"{role.upper()}_DATABASE_PASSWORD"]
         return f"postgresql://{role}:{secret}@127.0.0.1:{self.superuser['PGPORT']}/{database}"
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(LIMIT):
-        while not await true():
-            await asyncio.sleep(0.1)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -151,7 +145,7 @@ async def test_valkey_starts_with_its_password_and_keeps_data(stack: Stack, tmp_
     for kept in (None, b"1"):
         process = await asyncio.create_subprocess_exec("sh", "-c", script, env=given, stdout=subprocess.DEVNULL)
         try:
-            await until(answers)
+            await until(answers, seconds=LIMIT)
             assert secret not in Path(f"/proc/{process.pid}/cmdline").read_text()
             async with Redis(port=port, password=secret) as redis:
                 assert await redis.get("kept") == kept
@@ -179,7 +173,7 @@ async def test_the_namespace_is_made_once_and_its_retention_follows(stack: Stack
                 found = await client.workflow_service.describe_namespace(request)
                 return found.config.workflow_execution_retention_ttl.seconds == days * 86_400
 
-            await until(kept)
+            await until(kept, seconds=LIMIT)
         listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="team"))
         assert "PavoKind" in listed.custom_attributes
     remove_data(tmp_path / "temporal")
@@ -244,7 +238,7 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
             return False
 
     try:
-        await until(healthy)
+        await until(healthy, seconds=LIMIT)
         address = f"127.0.0.1:{ports['FRONTEND_GRPC_PORT']}"
         namespace = databases.environment("temporal-namespace", TEMPORAL_ADDRESS=address)
         await asyncio.to_thread(run, databases.script("temporal-namespace"), {**namespace, **place})
@@ -295,7 +289,7 @@ async def test_own_containers_get_healthy_and_end_in_time(
         return await asked.wait() == 0
 
     try:
-        await until(healthy)
+        await until(healthy, seconds=LIMIT)
         process.terminate()
         await asyncio.wait_for(process.wait(), float(service["stop_grace_period"].removesuffix("s")))
         assert process.returncode in (0, -15)

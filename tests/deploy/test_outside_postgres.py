@@ -1,14 +1,16 @@
 """What Pavo does in somebody else's PostgreSQL, with no Temporal beside it."""
 
+import asyncio
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, maintenance, schema, state
+from pavo.deploy import deployment, local_backup, schema, state
 from pavo.deploy.components import dev_server
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.deployment import Deployment, TargetName
@@ -26,7 +28,7 @@ ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
 async def server() -> AsyncGenerator[DatabaseServer]:
     with tempfile.TemporaryDirectory(prefix="pavo-outside-") as folder:
         Path(folder).chmod(0o755)
-        async with maintenance.scratch_server(Path(folder), wheel_postgres()) as server:
+        async with local_backup.scratch_server(Path(folder), wheel_postgres()) as server:
             yield server
 
 
@@ -124,14 +126,14 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     with schema.connect(server, "pavo") as connection:  # the others hold nothing, which is a backup as well
         connection.execute("CREATE TABLE kept (n int)")
     said: list[str] = []
-    place, _ = await maintenance.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
+    place, _ = await local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
     newer = {"temporal_version": "1.32.1", "temporal_bin": tmp_path, "worker_build": build}
     deployment.save(layout, chosen.model_copy(update=newer))
     said.clear()
     orphan = subprocess.Popen(["tail", "-f", "/dev/null"])
     try:
         left_behind(layout, orphan.pid)
-        await maintenance.restore_backup(layout, place, said.append)
+        await local_backup.restore_backup(layout, place, said.append)
         assert orphan.poll() == -9
     finally:
         orphan.kill()
@@ -140,6 +142,32 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     assert [line for line in said if "pavo deploy workers" in line] == (
         [f"  → Once it runs: pavo deploy workers {command}"] if command else []
     )
+
+
+async def test_the_event_loop_goes_on_while_a_backup_is_taken(server: DatabaseServer, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data")
+    layout.root.mkdir()
+    deployment.save(layout, Deployment(target=TargetName.NATIVE, postgres=server.url("postgres")))
+    for name in ("pavo", "temporal", "temporal_visibility"):
+        schema.make_database(server, name)
+    async with await psycopg.AsyncConnection.connect(server.url("pavo")) as writer:
+        await writer.execute("CREATE TABLE kept (n int)")
+        await writer.commit()
+        await writer.execute("INSERT INTO kept VALUES (1)")  # the backup waits until this is committed
+        taking = asyncio.create_task(
+            local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=lambda _line: None)
+        )
+        while not taking.done() and not await waited_for(writer):
+            await asyncio.sleep(0.02)
+        await writer.commit()
+    _, manifest = await taking
+    assert manifest.databases["pavo"].rows == {"kept": 1}
+
+
+async def waited_for(writer: psycopg.AsyncConnection) -> bool:
+    """Whether somebody waits for a lock in the writer's database."""
+    found = await (await writer.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")).fetchone()
+    return found != (0,)
 
 
 def left_behind(layout: Layout, pid: int) -> None:

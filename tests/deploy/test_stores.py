@@ -101,13 +101,6 @@ async def test_temporal_killed_comes_back_with_its_workflows(stores: EmbeddedSta
     assert timedelta(days=7) < RETENTION
 
 
-async def test_a_part_can_be_held_down_and_started_again(stores: EmbeddedStack) -> None:
-    await stores.supervisor.stop_part("redis")
-    assert [part.state for part in stores.supervisor.states() if part.name == "redis"] == ["stopped"]
-    await stores.supervisor.start_part("redis")
-    await ping(stores)
-
-
 async def test_one_stack_at_a_time_in_a_directory(stores: EmbeddedStack) -> None:
     with pytest.raises(Conflict, match="already"):
         await EmbeddedStack(stores.layout.root, parts=STORES).start()

@@ -198,6 +198,15 @@ async def test_idempotency_key_creates_once(client: httpx2.AsyncClient, stranger
     assert bad.status_code == 422 and bad.json()["field"] == "Idempotency-Key"
 
 
+async def test_an_idempotency_key_outlives_its_task(client: httpx2.AsyncClient) -> None:
+    headers, same = {"Idempotency-Key": str(uuid.uuid4())}, {"title": "Once"}
+    made = await client.post("/api/tasks", json=same, headers=headers)
+    assert (await client.delete(f"/api/tasks/{made.json()['id']}")).status_code == 204
+    again = await client.post("/api/tasks", json=same, headers=headers)
+    assert again.status_code == 409, again.text
+    assert again.json()["field"] == "Idempotency-Key" and "new key" in again.json()["remedy"]
+
+
 async def test_pages_hold_every_task_once_newest_first(stack: str) -> None:
     headers = {"X-User-Email": "pages@example.com"}
     async with httpx2.AsyncClient(base_url=stack, headers=headers, timeout=30) as client:

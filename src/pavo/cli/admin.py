@@ -1,36 +1,31 @@
 """`pavo token`, `pavo org`, `pavo corpus`: an operator's commands, which work on the database itself."""
 
-import json
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from pavo import config
 from pavo.accounts.domain import TokenInfo
 from pavo.accounts.service import AccountsService
+from pavo.cli.output import Output, console, print_json, say, table
 from pavo.corpus.domain import MAX_DOCUMENT_BYTES
 from pavo.corpus.service import CorpusService
 from pavo.deploy import state
 from pavo.errors import ConfigurationError, InvalidInput
-from pavo.kit.clock import iso, now
+from pavo.kit.clock import now
 from pavo.kit.sql import Database
 
 token_app = App(name="token", help="API tokens: create, list, revoke.")
 org_app = App(name="org", help="Organisations: invite somebody, list them.")
 corpus_app = App(name="corpus", help="An organisation's documents, which its agents may search.")
 
-Output = Annotated[
-    Literal["text", "json"], Parameter(name=["--output", "-o"], help="text for people, json for programs.")
-]
 Organisation = Annotated[
     str | None,
     Parameter(
@@ -109,12 +104,11 @@ async def create_token(
     async with _services(data_dir) as services:
         created = await services.accounts.create_token(email, name, expires)
     if output == "json":
-        _print_json({"token": created.secret, **_token(created.token)})
+        print_json({"token": created.secret, **_token(created.token)})
         return
-    console = Console()
-    console.print(Text(created.secret, style="bold"), soft_wrap=True)
+    console().print(Text(created.secret, style="bold"), soft_wrap=True)
     # On the error stream, so that TOKEN=$(pavo token create …) gets nothing but the token.
-    Console(stderr=True).print(Text("Keep it: it is not shown again.", style="dim"))
+    console(stderr=True).print(Text("Keep it: it is not shown again.", style="dim"))
 
 
 @token_app.command(name="list")
@@ -129,13 +123,13 @@ async def list_tokens(*, email: str | None = None, output: Output = "text", data
     async with _services(data_dir) as services:
         tokens = await services.accounts.tokens(email)
     if output == "json":
-        _print_json({"tokens": [_token(token) for token in tokens]})
+        print_json({"tokens": [_token(token) for token in tokens]})
         return
     rows = [
         (f"{token.prefix}…", token.name, token.email, token.state(now()), _when(token.last_used_at), str(token.id))
         for token in tokens
     ]
-    _print_table(("TOKEN", "NAME", "USER", "STATE", "LAST USED", "ID"), rows, "There are no tokens.")
+    table(("TOKEN", "NAME", "USER", "STATE", "LAST USED", "ID"), rows, fold=True, nothing="There are no tokens.")
 
 
 @token_app.command(name="revoke")
@@ -150,9 +144,9 @@ async def revoke_token(token: str, /, *, output: Output = "text", data_dir: Data
     async with _services(data_dir) as services:
         revoked = await services.accounts.revoke_token(token.removesuffix("…"))
     if output == "json":
-        _print_json(_token(revoked))
+        print_json(_token(revoked))
         return
-    Console().print(Text(f"✓ {revoked.prefix}… ({revoked.name}, {revoked.email}) is revoked."))
+    say(f"✓ {revoked.prefix}… ({revoked.name}, {revoked.email}) is revoked.")
 
 
 @org_app.command(name="invite")
@@ -168,9 +162,9 @@ async def invite(email: str, /, *, org: Organisation = None, output: Output = "t
         organisation_id = await services.organisation(org)
         joined = await services.accounts.invite(organisation_id, email)
     if output == "json":
-        _print_json({"organisation_id": str(organisation_id), "email": email.strip().lower(), "joined": joined})
+        print_json({"organisation_id": str(organisation_id), "email": email.strip().lower(), "joined": joined})
         return
-    Console().print(Text(f"✓ {email} {'is a member now' if joined else 'joins when first seen'}."))
+    say(f"✓ {email} {'is a member now' if joined else 'joins when first seen'}.")
 
 
 @org_app.command(name="list")
@@ -179,10 +173,10 @@ async def list_organisations(*, output: Output = "text", data_dir: DataDir = Non
     async with _services(data_dir) as services:
         found = await services.accounts.organisations()
     if output == "json":
-        _print_json({"organisations": [asdict(one) for one in found]})
+        print_json({"organisations": [asdict(one) for one in found]})
         return
     rows = [(one.name, ", ".join(one.members), ", ".join(one.invited), str(one.id)) for one in found]
-    _print_table(("NAME", "MEMBERS", "INVITED", "ID"), rows, "There are no organisations yet.")
+    table(("NAME", "MEMBERS", "INVITED", "ID"), rows, fold=True, nothing="There are no organisations yet.")
 
 
 @corpus_app.command(name="add")
@@ -205,10 +199,10 @@ async def add_documents(
         for path, (name, content) in zip(files, contents, strict=True):
             added[str(path)] = await services.corpus.add_file(organisation_id, name, content)
     if output == "json":
-        _print_json({"organisation_id": str(organisation_id), "files": added})
+        print_json({"organisation_id": str(organisation_id), "files": added})
         return
     for path, new in added.items():
-        Console().print(Text(f"✓ {path} {'added' if new else 'was there already'}"), soft_wrap=True)
+        say(f"✓ {path} {'added' if new else 'was there already'}")
 
 
 def _read(path: Path) -> bytes:
@@ -229,9 +223,9 @@ async def add_sample(*, org: Organisation = None, output: Output = "text", data_
         organisation_id = await services.organisation(org)
         added = await services.corpus.ensure_sample(organisation_id)
     if output == "json":
-        _print_json({"organisation_id": str(organisation_id), "added": added})
+        print_json({"organisation_id": str(organisation_id), "added": added})
         return
-    Console().print(Text(f"✓ {added} documents added" if added else "It has documents; nothing was added."))
+    say(f"✓ {added} documents added" if added else "It has documents; nothing was added.")
 
 
 @corpus_app.command(name="list")
@@ -240,10 +234,12 @@ async def list_documents(*, org: Organisation = None, output: Output = "text", d
     async with _services(data_dir) as services:
         found = await services.corpus.entries(await services.organisation(org))
     if output == "json":
-        _print_json({"documents": [asdict(entry) for entry in found]})
+        print_json({"documents": [asdict(entry) for entry in found]})
         return
     rows = [(entry.title, entry.source, f"{entry.size:,}", _when(entry.created_at)) for entry in found]
-    _print_table(("TITLE", "SOURCE", "BYTES", "ADDED"), rows, "There are no documents: pavo corpus add FILE…")
+    table(
+        ("TITLE", "SOURCE", "BYTES", "ADDED"), rows, fold=True, nothing="There are no documents: pavo corpus add FILE…"
+    )
 
 
 @corpus_app.command(name="search")
@@ -262,10 +258,10 @@ async def search_documents(
     async with _services(data_dir) as services:
         hits = await services.corpus.search(await services.organisation(org), query, limit)
     if output == "json":
-        _print_json({"hits": [asdict(hit) for hit in hits]})
+        print_json({"hits": [asdict(hit) for hit in hits]})
         return
     rows = [(f"{hit.rank:.2f}", hit.title, hit.excerpt) for hit in hits]
-    _print_table(("RANK", "TITLE", "EXCERPT"), rows, "Nothing matches.")
+    table(("RANK", "TITLE", "EXCERPT"), rows, fold=True, nothing="Nothing matches.")
 
 
 def _token(token: TokenInfo) -> dict[str, Any]:
@@ -274,25 +270,3 @@ def _token(token: TokenInfo) -> dict[str, Any]:
 
 def _when(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _plain(value: object) -> str:
-    return iso(value) if isinstance(value, datetime) else str(value)
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    shown = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
-    Console().print(shown, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> None:
-    console = Console()
-    if not rows:
-        console.print(Text(nothing, style="dim"))
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)

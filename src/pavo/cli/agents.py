@@ -3,39 +3,30 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
-from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App
 from rich.text import Text
 
-from pavo.agents.registry import AgentCard, AgentRegistry, BrokenAgent
+from pavo.agents.registry import AgentCard, AgentRegistry
+from pavo.cli.output import Output, console, print_json, say, table
 
 agents_app = App(name="agents", help="The agents that are installed.")
-
-Output = Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])]
 
 
 @agents_app.command(name="list")
 def list_agents(*, output: Output = "text") -> None:
-    """List the installed agents, with what is wrong with those that cannot be used.
-
-    Parameters
-    ----------
-    output
-        text for people, json for programs.
-    """
+    """List the installed agents, with what is wrong with those that cannot be used."""
     registry = AgentRegistry.load()
     cards, broken = registry.cards(), registry.broken()
-    console = Console()
     if output == "json":
-        agents: list[dict[str, Any]] = [asdict(card) for card in cards]
-        _print_json(console, {"agents": agents, "broken": [asdict(agent) for agent in broken]})
+        print_json({"agents": [asdict(card) for card in cards], "broken": [asdict(agent) for agent in broken]})
         return
-    console.print(_table(cards))
+    rows = [(card.name, card.isolation, card.distribution, card.description) for card in cards]
+    table(("NAME", "ISOLATION", "PACKAGE", "DESCRIPTION"), rows)
     for agent in broken:
-        console.print(_broken_line(agent))
+        line = f"✗ {agent.name} ({agent.distribution}) cannot be used: {agent.error}"
+        console().print(Text(line, style="red"))
 
 
 @agents_app.command
@@ -46,15 +37,12 @@ def show(agent_type: str, /, *, output: Output = "text") -> None:
     ----------
     agent_type
         The agent's name.
-    output
-        text for people, json for programs.
     """
     card = AgentRegistry.load().card(agent_type)
-    console = Console()
     if output == "json":
-        _print_json(console, asdict(card))
+        print_json(asdict(card))
         return
-    console.print(Text(card.name, style="bold"), Text(card.description))
+    console().print(Text(card.name, style="bold"), Text(card.description))
     for label, value in (
         ("package", card.distribution),
         ("class", card.target),
@@ -62,34 +50,23 @@ def show(agent_type: str, /, *, output: Output = "text") -> None:
         ("stop grace", f"{card.stop_grace:g} s"),
         ("gathers context", "yes" if card.wants_context else "no"),
     ):
-        console.print(Text(f"  {label:<16} {value}"))
-    console.print(_options_table(card))
+        say(f"  {label:<16} {value}")
+    columns = ("OPTION", "TYPE", "DEFAULT", "DESCRIPTION")
+    table(columns, _options(card), nothing="  It takes no options.")
 
 
-def _table(cards: Any) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("NAME", "ISOLATION", "PACKAGE", "DESCRIPTION"):
-        table.add_column(heading)
-    for card in cast("list[AgentCard]", cards):
-        table.add_row(Text(card.name), card.isolation, Text(card.distribution), Text(card.description))
-    return table
-
-
-def _broken_line(agent: BrokenAgent) -> Text:
-    return Text(f"✗ {agent.name} ({agent.distribution}) cannot be used: {agent.error}", style="red")
-
-
-def _options_table(card: AgentCard) -> Table | Text:
+def _options(card: AgentCard) -> list[tuple[str, str, str, str]]:
+    """A row for each option: name, type, default, description."""
     properties = cast(Mapping[str, Mapping[str, Any]], card.options_schema.get("properties", {}))
-    if not properties:
-        return Text("  It takes no options.")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("OPTION", "TYPE", "DEFAULT", "DESCRIPTION"):
-        table.add_column(heading)
-    for name, option in properties.items():
-        default = json.dumps(option["default"]) if "default" in option else ""
-        table.add_row(Text(name), Text(_type(option)), Text(default), Text(str(option.get("description", ""))))
-    return table
+    return [
+        (
+            name,
+            _type(option),
+            json.dumps(option["default"]) if "default" in option else "",
+            str(option.get("description", "")),
+        )
+        for name, option in properties.items()
+    ]
 
 
 def _type(option: Mapping[str, Any]) -> str:
@@ -102,7 +79,3 @@ def _type(option: Mapping[str, Any]) -> str:
     if low is not None or high is not None:
         text += f" {'' if low is None else low}..{'' if high is None else high}"
     return text
-
-
-def _print_json(console: Console, value: Any) -> None:
-    console.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)

@@ -12,12 +12,15 @@ def layout_of(data_dir: Path | None) -> Layout:
     return Layout((data_dir or default_data_dir()).absolute())
 
 
-def confirm(question: str) -> bool:
+def confirm(question: str, *, option: str = "--auto-approve") -> bool:
     """Ask a person.
+
+    Args:
+        option: of the command, which answers without asking.
 
     Raises:
         ConfigurationError: nobody can be asked here.
     """
     if not sys.stdin.isatty():
-        raise ConfigurationError("Nobody can be asked here.", field="--auto-approve", remedy="Pass --auto-approve.")
+        raise ConfigurationError("Nobody can be asked here.", field=option, remedy=f"Pass {option}.")
     return input(f"{question} Type yes: ").strip() == "yes"

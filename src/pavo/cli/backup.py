@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pavo.cli.ask import confirm, layout_of
-from pavo.cli.output import console
-from pavo.deploy import maintenance
+from pavo.cli.output import say
+from pavo.deploy import local_backup
 
 
 def backup(
@@ -24,7 +24,7 @@ def backup(
         output: a new folder; beneath the data directory without.
         verify: prove it on a scratch server.
     """
-    asyncio.run(maintenance.take_backup(layout_of(data_dir), output and output.absolute(), verify=verify, say=_say))
+    asyncio.run(local_backup.take_backup(layout_of(data_dir), output and output.absolute(), verify=verify, say=say))
     return 0
 
 
@@ -41,9 +41,5 @@ def restore(
     layout = layout_of(data_dir)
     if not auto_approve and not confirm(f"Replace all tasks of {layout.root} by those of {place}?"):
         return 1
-    asyncio.run(maintenance.restore_backup(layout, place.absolute(), _say))
+    asyncio.run(local_backup.restore_backup(layout, place.absolute(), say))
     return 0
-
-
-def _say(line: str) -> None:
-    console().print(line, soft_wrap=True, markup=False)

@@ -4,13 +4,10 @@ import asyncio
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pavo.cli import services
 from pavo.cli.findings import show
-from pavo.cli.output import Format, console, print_json
+from pavo.cli.output import Output, console, print_json
 from pavo.deploy.checks.run import Checked, Wanted, check_rollout
 from pavo.deploy.parts import kind_of
 from pavo.errors import InvalidInput
@@ -22,7 +19,7 @@ def check(
     limit: int = 500,
     accept_breaking: bool = False,
     data_dir: Path | None = None,
-    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
+    output: Output = "text",
 ) -> None:
     """Check settings, services, versions, disk, clocks, migrations and open histories; exit code 1 when one fails.
 
@@ -32,7 +29,6 @@ def check(
         limit: so many open histories are replayed at most.
         accept_breaking: histories that this build breaks only warn.
         data_dir: the stack that is meant.
-        output: text or json.
     """
     if limit < 1:
         raise InvalidInput("Nothing would be replayed.", field="--limit", remedy="Pass 1 or more.")

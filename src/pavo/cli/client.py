@@ -4,8 +4,6 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,6 +11,7 @@ import httpx2
 from pydantic import BaseModel
 
 from pavo import errors
+from pavo.deploy.state import DEFAULT_URL, find_api_url
 from pavo.errors import ConfigurationError, NotFound, OutcomeUnknown, PavoError, Unavailable
 from pavo.tasks.schemas import (
     AnswerOut,
@@ -28,8 +27,6 @@ from pavo.tasks.schemas import (
     TaskPage,
 )
 
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
-"""Where `pavo up` listens unless told otherwise."""
 PATIENCE_SECONDS: Final = 20.0
 """How long a command is repeated while the API or a worker restarts: a restart takes one or two."""
 STREAM_SILENCE_SECONDS: Final = 25.0
@@ -41,15 +38,8 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 def find_url(url: str | None = None, data_dir: Path | None = None) -> str:
-    """The API's address: the one given, else PAVO_URL, else the running stack's, else `DEFAULT_URL`."""
-    given = url or os.environ.get("PAVO_URL")
-    return (given or _stack_url(data_dir) or DEFAULT_URL).rstrip("/")
-
-
-def _stack_url(data_dir: Path | None) -> str | None:
-    if find_spec("pavo.deploy") is None:  # a slim installation: no stack of its own
-        return None
-    return import_module("pavo.deploy.state").find_api_url(data_dir)
+    """The API's address: the one given, else as `find_api_url` finds it."""
+    return (url or find_api_url(data_dir)).rstrip("/")
 
 
 class Client:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from pavo.cli import follow, render
 from pavo.cli.client import Client
-from pavo.cli.render import Output
+from pavo.cli.output import Output, print_json
 from pavo.deploy.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
@@ -92,12 +92,12 @@ def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, don
 def demo(
     *,
     steps: Annotated[PositiveInt, Parameter(help="Steps of the task, a tenth of a second each.")] = 60,
-    output: Annotated[Output, Parameter(name=["--output", "-o"], help="text for people, json for programs.")] = "text",
+    output: Output = "text",
 ) -> int:
     """Watch an agent task survive a killed worker: a whole stack with throw-away data, gone afterwards."""
     # The supervisor's words go to its log; here the demo tells the story.
     logging.getLogger("pavo").addHandler(logging.NullHandler())
-    out = render.console(stderr=output == "json")
+    out = render.page(stderr=output == "json")
     out.print(Text.assemble("\n", ("Pavo", "bold cyan"), "  a task, and a worker that is killed in the middle of it\n"))
     folder = Path(tempfile.mkdtemp(prefix="pavo-demo-"))
     with _ending_on_sigterm():
@@ -108,7 +108,7 @@ def demo(
     if found.ok:
         render.good(out, "Stack ended; no process and no file is left")
     if output == "json":
-        render.print_json({**asdict(found), "survived": found.ok})
+        print_json({**asdict(found), "survived": found.ok})
     elif found.ok:
         out.print()
         render.command(out, "next", "pavo up")

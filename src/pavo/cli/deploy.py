@@ -6,12 +6,13 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pavo.cli import elsewhere, foreground, stack
+from pavo.cli import foreground, orchestrated, stack
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.deploy_options import Chosen
-from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.output import Output, console, fields, print_json, table
+from pavo.cli.plan import show as show_plan
 from pavo.deploy import control, deployment
-from pavo.deploy.compatibility import Verdict, matrix
+from pavo.deploy.compatibility import matrix
 from pavo.deploy.components.dev_server import dev_server_versions
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout
@@ -30,7 +31,6 @@ for path, name, summary in (
     ("pavo.cli.upgrade:upgrade", "upgrade", "Upgrade a running deployment: schema, servers, API, workers."),
 ):
     deploy_app.command(path, name=name, help=summary)
-Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 START_SECONDS = 2400.0
 """A first start may build Temporal with Go."""
 NOTHING = Chosen()
@@ -61,31 +61,17 @@ def start(
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
-    if wanted.target in elsewhere.ELSEWHERE:
-        how = elsewhere.How(force_version, auto_approve, dry_run, postgres_version)
-        return elsewhere.start(layout, wanted, values, how)
+    if wanted.target in orchestrated.ORCHESTRATED:
+        how = orchestrated.How(force_version, auto_approve, dry_run, postgres_version)
+        return orchestrated.start(layout, wanted, values, how)
     look = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
     plan = look(layout, wanted, postgres_version=postgres_version, force=force_version)
-    _show(plan, layout)
+    show_plan(wanted.target, layout, plan.parts, plan.changes or ("nothing: everything is there",), plan.assessments)
     if dry_run:
         return 0
     if not auto_approve and not confirm("Start this?"):
         return 1
     return _start_here(layout, plan, in_foreground=in_foreground)
-
-
-def _show(plan: Plan, layout: Layout) -> None:
-    shown = console()
-    shown.print(f"[bold]Target[/]  {plan.chosen.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
-    rows = [(part.name, part.version, part.address, part.data) for part in plan.parts]
-    table(("part", "version", "address", "data"), rows, fold=True)
-    shown.print("\n[bold]What changes[/]")
-    for line in plan.changes or ("nothing: everything is there",):
-        shown.print(f"  {line}", soft_wrap=True, markup=False)
-    for finding in plan.findings:
-        if finding.verdict is not Verdict.GOOD:
-            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
-    shown.print()
 
 
 def make_directory(layout: Layout) -> None:
@@ -164,17 +150,17 @@ def must_read(layout: Layout) -> StackState:
 
 
 def _say_where(state: StackState) -> None:
-    shown = console()
-    shown.print()
-    for name, value in {
-        "API": state.urls.api,
-        "UI": state.urls.ui,
-        "Temporal UI": state.urls.temporal_ui or "not there",
-        "Data": state.data_dir,
-        "Prove it": f"pavo validate --data-dir {state.data_dir}",
-        "Stop": f"pavo deploy stop --data-dir {state.data_dir}",
-    }.items():
-        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+    console().print()
+    fields(
+        {
+            "API": state.urls.api,
+            "UI": state.urls.ui,
+            "Temporal UI": state.urls.temporal_ui or "not there",
+            "Data": state.data_dir,
+            "Prove it": f"pavo validate --data-dir {state.data_dir}",
+            "Stop": f"pavo deploy stop --data-dir {state.data_dir}",
+        }
+    )
 
 
 @deploy_app.command
@@ -183,11 +169,10 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
 
     Args:
         data_dir: where everything is kept.
-        output: text or json.
     """
     layout = layout_of(data_dir)
-    if target := elsewhere.found(layout):
-        return elsewhere.status(target, output)
+    if target := orchestrated.found(layout):
+        return orchestrated.status(target, output)
     state, chosen = must_read(layout), deployment.load(layout)
     if output == "json":
         alive = state.supervisor.alive()
@@ -236,7 +221,7 @@ def logs(
         lines: how many of the newest lines of each part.
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         return target.logs(part, follow=follow, lines=lines)
     return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir)
 
@@ -248,7 +233,7 @@ def stop(*, data_dir: Path | None = None) -> int:
     Args:
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         target.stop()
         console().print("Stopped.")
         return 0
@@ -263,7 +248,7 @@ def restart(part: str, /, *, data_dir: Path | None = None) -> int:
         part: for example temporal, worker-1, or worker for every worker.
         data_dir: where everything is kept.
     """
-    if target := elsewhere.found(layout_of(data_dir)):
+    if target := orchestrated.found(layout_of(data_dir)):
         target.restart(part)
         console().print(f"[green]✓[/] {part} is back")
         return 0
@@ -281,8 +266,8 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
         auto_approve: do not ask.
     """
     layout = layout_of(data_dir)
-    if target := elsewhere.found(layout):
-        return elsewhere.destroy(layout, target, approved=auto_approve)
+    if target := orchestrated.found(layout):
+        return orchestrated.destroy(layout, target, approved=auto_approve)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
         raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")
@@ -301,11 +286,7 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False) -> int:
 
 @deploy_app.command
 def versions(*, output: Output = "text") -> int:
-    """Show which versions go together, and what was really tested.
-
-    Args:
-        output: text or json.
-    """
+    """Show which versions go together, and what was really tested."""
     known = matrix()
     if output == "json":
         print_json(known.model_dump())

@@ -6,12 +6,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from pavo.cli.output import Format, console, print_json
-from pavo.deploy.layout import default_data_dir
+from pavo.cli.ask import layout_of
+from pavo.cli.output import Output, console, print_json
 from pavo.deploy.ports import is_free
 from pavo.deploy.privileges import unprivileged
 from pavo.deploy.state import running
@@ -22,16 +19,13 @@ LEAST_FREE_BYTES = 2_000_000_000
 PORT = 8000
 
 
-def doctor(
-    *, data_dir: Path | None = None, output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text"
-) -> int:
+def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
     """Check this machine for the embedded stack; exit code 1 when something is wrong.
 
     Args:
         data_dir: the data directory that is meant.
-        output: text or json.
     """
-    folder = (data_dir or default_data_dir()).absolute()
+    folder = layout_of(data_dir).root
     checks: dict[str, Callable[[], str]] = {
         "Python": _python,
         "Platform": _platform,

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel
 from rich.console import Console, Group, RenderableType
 from rich.markdown import Heading, Markdown
 from rich.padding import Padding
@@ -16,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from pavo.cli import output
 from pavo.kit.clock import now
 from pavo.tasks.schemas import DocumentOut, EventOut, FeedbackOut, TaskOut
-
-Output = Literal["text", "json"]
 
 WIDTH: Final = 100
 """Widest that text is set: longer lines are hard to read."""
@@ -49,9 +47,9 @@ CALM: Final = Theme(
 """Rich's own styles underline headings and shine in magenta."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console on standard output (or error): no colours and no cutting of lines where no terminal is."""
-    terminal = Console(stderr=stderr, highlight=False, emoji=False, markup=False, theme=CALM)
+def page(*, stderr: bool = False) -> Console:
+    """A console that sets text for reading: at most `WIDTH` wide, and as wide as that where no terminal is."""
+    terminal = output.console(stderr=stderr, markup=False, theme=CALM)
     asked = terminal.is_terminal or "COLUMNS" in os.environ
     terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
     return terminal
@@ -60,28 +58,6 @@ def console(*, stderr: bool = False) -> Console:
 def interactive() -> bool:
     """Whether a person sits at both ends."""
     return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
-    """One JSON document on standard output, for programs."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2) + "\n")
-    sys.stdout.flush()
-
-
-def print_json_line(value: BaseModel) -> None:
-    """One JSON document in one line: a stream of them is JSON Lines."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
 
 
 class _QuietHeading(Heading):

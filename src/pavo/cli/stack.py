@@ -12,7 +12,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pavo.cli import foreground
-from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.ask import confirm, layout_of
+from pavo.cli.output import Output, console, fields, print_json, say, table
 from pavo.deploy.layout import Layout, default_data_dir
 from pavo.deploy.logs import new_lines, tail
 from pavo.deploy.stack import THROW_AWAY, EmbeddedStack, end_orphans, remove_data
@@ -20,8 +21,6 @@ from pavo.deploy.state import read, running
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, Unavailable
 
 DOWN_SECONDS = 40.0
-
-Output = Annotated[Format, Parameter(name=["--output", "-o"])]
 
 
 def up(
@@ -78,7 +77,7 @@ def _clear(folder: Path) -> None:
 
 
 def _of_this_target(data_dir: Path | None) -> Path:
-    folder = (data_dir or default_data_dir()).absolute()
+    folder = layout_of(data_dir).root
     if not (folder / "deployment.json").exists():
         return folder
     from pavo.deploy import deployment
@@ -106,6 +105,7 @@ def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
         shown.print(f"[yellow]Port {wanted} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
     if stack.target.options.allow_file_origin:
         shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
+    shown.print()
     rows = {
         "API": urls.api,
         "UI": urls.ui,
@@ -114,9 +114,7 @@ def _started(stack: EmbeddedStack, wanted: int, *, open_browser: bool) -> None:
         "Data": str(stack.layout.root),
         "Next": 'pavo run "Analyze churn drivers"',
     }
-    shown.print()
-    for name, value in rows.items():
-        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
+    fields(rows)
     if open_browser:
         webbrowser.open(urls.ui)
 
@@ -126,10 +124,8 @@ def _detach(folder: Path, *, ephemeral: bool) -> int:
     if ephemeral and not any(word.startswith("--data-dir") for word in rest):
         rest += ["--data-dir", str(folder)]
     state = foreground.detach(rest, folder)
-    shown = console()
-    for name, value in {"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir}.items():
-        shown.print(f"[bold]{name:<12}[/]{value}", soft_wrap=True)
-    shown.print(f"[bold]{'Stop':<12}[/]pavo down --data-dir {state.data_dir}", soft_wrap=True)
+    stop = f"pavo down --data-dir {state.data_dir}"
+    fields({"API": state.urls.api, "UI": state.urls.ui, "Data": state.data_dir, "Stop": stop})
     return 0
 
 
@@ -141,7 +137,7 @@ def down(*, data_dir: Path | None = None) -> int:
     """
     state = running(data_dir)
     if state is None:
-        left = asyncio.run(end_orphans(Layout((data_dir or default_data_dir()).absolute())))
+        left = asyncio.run(end_orphans(layout_of(data_dir)))
         console().print(f"Ended {left} processes of a killed stack." if left else "No stack runs here.")
         return 0
     state.supervisor.signal(signal.SIGTERM)
@@ -157,7 +153,6 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
 
     Args:
         data_dir: the stack's data directory.
-        output: text or json.
     """
     state = read(data_dir)
     if state is None:
@@ -196,7 +191,7 @@ def logs(
         lines: how many of the newest lines of each part.
         data_dir: the stack's data directory.
     """
-    layout = Layout((data_dir or default_data_dir()).absolute())
+    layout = layout_of(data_dir)
     files = {file.stem: file for file in sorted(layout.logs.glob("*.log"))}
     if part is not None and part not in files:
         raise NotFound(f"There is no log of {part}.", field="part", remedy=f"Logs: {', '.join(files) or 'none yet'}.")
@@ -225,16 +220,13 @@ def reset(*, data_dir: Path | None = None, yes: bool = False) -> int:
         data_dir: the stack's data directory.
         yes: do not ask.
     """
-    folder = (data_dir or default_data_dir()).absolute()
-    if running(folder):
+    layout = layout_of(data_dir)
+    if running(layout.root):
         raise ConfigurationError("The stack runs.", field="--data-dir", remedy="Stop it first: pavo down")
-    if not Layout(folder).lock.exists():
-        raise NotFound(f"There is no stack's data in {folder}.", field="--data-dir")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ConfigurationError("Nobody can be asked here.", field="--yes", remedy="Pass --yes.")
-        if input(f"Remove all tasks and data in {folder}? Type yes: ").strip() != "yes":
-            return 1
-    remove_data(folder)
-    console().print(f"Removed {folder}.")
+    if not layout.lock.exists():
+        raise NotFound(f"There is no stack's data in {layout.root}.", field="--data-dir")
+    if not yes and not confirm(f"Remove all tasks and data in {layout.root}?", option="--yes"):
+        return 1
+    remove_data(layout.root)
+    say(f"Removed {layout.root}.")
     return 0

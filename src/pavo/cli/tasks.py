@@ -13,7 +13,7 @@ from rich.console import Console
 from pavo.cli import render, review
 from pavo.cli.client import Client
 from pavo.cli.follow import Follower, plan_of, report_of
-from pavo.cli.render import Output
+from pavo.cli.output import Output, print_json
 from pavo.errors import InvalidInput, NotFound
 from pavo.tasks.domain import DONE, FAILED, INIT, STAGES, STOPPED, WAIT_RFC
 from pavo.tasks.schemas import TaskCreate, TaskOut
@@ -25,7 +25,6 @@ INTERRUPTED: Final = 130
 Url = Annotated[
     str | None, Parameter(name="--url", help="Address of the API; default: PAVO_URL, else the running stack.")
 ]
-Format = Annotated[Output, Parameter(name=["--output", "-o"], help="text for people, json for programs.")]
 TaskRef = Annotated[str, Parameter(help="The task's id, the beginning or end of it, or: last.")]
 
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
@@ -41,7 +40,7 @@ def run(
     ] = (),
     accept: Annotated[bool, Parameter(help="Accept the first plan without asking.", negative="")] = False,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Create a task, review its plan, watch it, read its report.
 
@@ -52,7 +51,7 @@ def run(
     new = TaskCreate.model_construct(
         title=title, prompt=_prompt(prompt), agent_type=agent, agent_options=options_of(option)
     )
-    out = render.console() if output == "text" else None
+    out = render.page() if output == "text" else None
     with Client.from_environment(url) as client:
         task_id = client.create(new).id
         with _detaching(out, task_id):
@@ -79,7 +78,7 @@ def _finish(client: Client, view: TaskOut, out: Console | None) -> int:
     document = report_of(client, view.id) if view.stage == DONE else None
     if out is None:
         plan = plan_of(client, view)
-        render.print_json({"task": view, "plan": plan, "report": document})
+        print_json({"task": view, "plan": plan, "report": document})
         return TASK_FAILED if view.stage == FAILED else OK
     if document is not None:
         render.show(out, render.report(document))
@@ -103,7 +102,7 @@ def _detaching(out: Console | None, task_id: uuid.UUID) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        notes = out or render.console(stderr=True)
+        notes = out or render.page(stderr=True)
         notes.print()
         render.say(notes, "Detached; the task goes on without you")
         render.command(notes, "watch", f"pavo task watch {task_id}")
@@ -116,7 +115,7 @@ def list_(
     stage: Annotated[str | None, Parameter(help="Only tasks in this stage, such as WAIT_RFC.")] = None,
     limit: Annotated[int, Parameter(help="How many, newest first.")] = 20,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Your organisation's tasks, newest first."""
     if stage is not None and stage.upper() not in STAGES:
@@ -124,9 +123,9 @@ def list_(
     with Client.from_environment(url) as client:
         page = client.list(stage=stage and stage.upper(), limit=limit)
     if output == "json":
-        render.print_json(page)
+        print_json(page)
         return OK
-    out = render.console()
+    out = render.page()
     if page.items:
         render.show(out, render.tasks(page.items))
     else:
@@ -136,14 +135,14 @@ def list_(
 
 
 @task_app.command
-def show(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
+def show(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
     """One task: its stage, how far it is, what went wrong."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
     if output == "json":
-        render.print_json(view)
+        print_json(view)
     else:
-        render.show(render.console(), render.task(view))
+        render.show(render.page(), render.task(view))
     return OK
 
 
@@ -153,7 +152,7 @@ def plan(
     *,
     version: Annotated[int | None, Parameter(help="An earlier version.")] = None,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """The task's plan, with its feedback."""
     with Client.from_environment(url) as client:
@@ -164,14 +163,14 @@ def plan(
         what = "no plan yet" if version is None else f"no version {version} of the plan"
         raise NotFound(f"There is {what}: the task is {view.stage}.", remedy="Wait for it with: pavo task watch")
     if output == "json":
-        render.print_json(wanted[-1])
+        print_json(wanted[-1])
     else:
-        render.show(render.console(), render.plan(wanted[-1]))
+        render.show(render.page(), render.plan(wanted[-1]))
     return OK
 
 
 @task_app.command
-def report(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
+def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
     """The task's report."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
@@ -179,9 +178,9 @@ def report(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
     if found is None:
         raise NotFound(f"There is no report yet: the task is {view.stage}.", remedy="Wait for it: pavo task watch")
     if output == "json":
-        render.print_json(found)
+        print_json(found)
         return OK
-    out = render.console()
+    out = render.page()
     # A file gets the Markdown itself: that is what `> report.md` wants.
     out.print(render.report(found) if out.is_terminal else found.body, soft_wrap=not out.is_terminal)
     return OK
@@ -195,7 +194,7 @@ def feedback(
     step: Annotated[int | None, Parameter(help="The number of the plan's step that it is about.")] = None,
     done: Annotated[bool, Parameter(help="End the review: the agent revises the plan.", negative="")] = False,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Comment on the plan under review."""
     with Client.from_environment(url) as client:
@@ -203,9 +202,9 @@ def feedback(
         added = client.add_feedback(view.id, review.plan_under_review(view).document_id, text, step)
         answer = client.done_reviewing(view.id) if done else None
     if output == "json":
-        render.print_json({"feedback": added, "answer": answer})
+        print_json({"feedback": added, "answer": answer})
         return OK
-    out = render.console()
+    out = render.page()
     render.good(out, "Feedback added", "the agent revises the plan" if done else "")
     if done:
         render.command(out, "then", f"pavo task watch {view.id}")
@@ -220,7 +219,7 @@ def accept(
     *,
     hash: Annotated[str | None, Parameter(help="The hash, or its beginning, of the version that you read.")] = None,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Accept the plan; with --hash only if no newer version came meanwhile."""
     with Client.from_environment(url) as client:
@@ -229,24 +228,24 @@ def accept(
         chosen = current if hash is None or (len(hash) >= 8 and current.startswith(hash)) else hash
         answer = client.accept(view.id, chosen)
     if output == "json":
-        render.print_json(answer)
+        print_json(answer)
         return OK
-    out = render.console()
+    out = render.page()
     render.good(out, "Plan accepted", chosen[:12])
     render.command(out, "watch", f"pavo task watch {view.id}")
     return OK
 
 
 @task_app.command
-def stop(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
+def stop(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
     """Stop the task; once this has answered, no further step starts."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
         receipt = client.stop(view.id)
     if output == "json":
-        render.print_json({"receipt": receipt})
+        print_json({"receipt": receipt})
         return OK
-    out = render.console()
+    out = render.page()
     if receipt is None:
         render.say(out, "The stop is recorded; it happens as soon as a worker is there")
         return OK
@@ -257,15 +256,15 @@ def stop(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
 
 
 @task_app.command
-def resume(task: TaskRef, *, url: Url = None, output: Format = "text") -> int:
+def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> int:
     """Go on where the task was stopped or failed."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
         started = client.start(view.id) if view.stage == INIT else client.resume(view.id)
     if output == "json":
-        render.print_json(started)
+        print_json(started)
         return OK
-    out = render.console()
+    out = render.page()
     render.good(out, "It is running already" if started.already_running else f"Goes on behind step {view.steps}")
     render.command(out, "watch", f"pavo task watch {view.id}")
     return OK
@@ -277,12 +276,12 @@ def watch(
     *,
     after: Annotated[int | None, Parameter(help="Show every event behind this number, one a line.")] = None,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Follow the task until it ends or waits for you. With -o json every event as a line of JSON, from the first on."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
-        out = render.console()
+        out = render.page()
         with _detaching(None if output == "json" else out, view.id):
             if output == "json" or after is not None:
                 return _print_events(client, view.id, after or 0, None if output == "json" else out)
@@ -297,7 +296,7 @@ def _print_events(client: Client, task_id: uuid.UUID, after: int, out: Console |
     """Every event until the stream ends; a stopped or failed task's does when it has been shown so far."""
     for event in client.stream(task_id, after):
         if out is None:
-            render.print_json_line(event)
+            print_json(event, indent=None)
         else:
             out.print(render.event(event), soft_wrap=not out.is_terminal)
         if event.type == "stage" and (event.model_extra or {}).get("stage") in (STOPPED, FAILED):
@@ -313,17 +312,17 @@ def delete(
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask.", negative="")] = False,
     url: Url = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Stop the task and remove it with all its documents."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
-        out = render.console()
+        out = render.page()
         if not yes and render.interactive() and not review.confirm(out, f"Delete “{view.title}” for good?"):
             return OK
         client.delete(view.id)
     if output == "json":
-        render.print_json({"deleted": str(view.id)})
+        print_json({"deleted": str(view.id)})
     else:
         render.good(out, "Deleted", str(view.id))
     return OK

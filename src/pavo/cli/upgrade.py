@@ -6,11 +6,11 @@ from pathlib import Path
 from pavo.cli import services
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.findings import show
-from pavo.cli.output import console
+from pavo.cli.output import fields, say
+from pavo.cli.plan import warn
 from pavo.config import Settings
 from pavo.deploy import control
 from pavo.deploy.checks.run import Wanted, check_rollout
-from pavo.deploy.compatibility import Verdict
 from pavo.deploy.layout import Layout
 from pavo.deploy.upgrade import UpgradePlan, plan_upgrade
 from pavo.deploy.upgrade import upgrade as do_upgrade
@@ -51,8 +51,8 @@ def upgrade(
     settings = _checked(layout, worker_build or plan.chosen.worker_build, accept_breaking=accept_breaking)
     if not auto_approve and not confirm("Upgrade?"):
         return 1
-    place = asyncio.run(do_upgrade(layout, plan, settings, _say, build=worker_build, backup=backup))
-    _say("Upgraded." + (f" The state before is in {place}." if place else ""))
+    place = asyncio.run(do_upgrade(layout, plan, settings, say, build=worker_build, backup=backup))
+    say("Upgraded." + (f" The state before is in {place}." if place else ""))
     return 0
 
 
@@ -85,13 +85,5 @@ def _show(plan: UpgradePlan, *, backup: bool) -> None:
         "Restarts": "temporal once a step, then each API and each worker, one by one",
         "Way back": "a server that does not get ready is taken back; later only the backup",
     }
-    shown = console()
-    for name, value in rows.items():
-        shown.print(f"[bold]{name:<10}[/]{value}", soft_wrap=True)
-    for finding in plan.findings:
-        if finding.verdict is not Verdict.GOOD:
-            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    console().print(line, soft_wrap=True, markup=False)
+    fields(rows, width=10)
+    warn(plan.assessments)

@@ -6,13 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from pavo.cli import services
 from pavo.cli.findings import show
-from pavo.cli.output import Format, console, print_json
+from pavo.cli.output import Output, console, print_json
 from pavo.config import Settings
 from pavo.deploy.connectivity import TemporalReached, reach_postgres, reach_temporal
 from pavo.deploy.findings import Finding, succeeded
@@ -58,7 +56,7 @@ def validate(
     restart_command: str | None = None,
     temporal_database_url: str | None = None,
     data_dir: Path | None = None,
-    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
+    output: Output = "text",
 ) -> None:
     """Prove an installation by a workflow; exit code 1 when something does not work.
 
@@ -68,7 +66,6 @@ def validate(
         restart_command: what restarts servers that are not of this machine's stack.
         temporal_database_url: PostgreSQL URL of Temporal's own database, to count its rows.
         data_dir: the stack that is meant.
-        output: text or json.
     """
     if repeat < 1:
         raise InvalidInput("There is nothing to do.", field="--repeat", remedy="Pass 1 or more.")

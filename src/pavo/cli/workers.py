@@ -3,17 +3,14 @@
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pavo.cli import services
-from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.ask import layout_of
+from pavo.cli.output import Output, console, print_json, table
 from pavo.config import Settings
-from pavo.deploy import rollout
-from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy import worker_versions
 from pavo.deploy.rolling import roll_native
-from pavo.deploy.rollout import Deployment, Drained
+from pavo.deploy.worker_versions import Drained, WorkerDeployment
 from pavo.errors import InvalidInput
 from pavo.temporal.client import connect
 
@@ -28,7 +25,7 @@ def workers(
     roll: str | None = None,
     seconds: float = 120.0,
     data_dir: Path | None = None,
-    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "text",
+    output: Output = "text",
 ) -> None:
     """Show the workers' versions and how many open tasks stay with which; exit code 1 when a drain leaves some.
 
@@ -41,7 +38,6 @@ def workers(
         roll: build id to give the workers of a native deployment, one after the other, with the tasks moving along.
         seconds: how long to wait for a drain.
         data_dir: the stack that is meant.
-        output: text or json.
     """
     if ramp is not None and set_current is None:
         raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
@@ -71,28 +67,29 @@ class Change:
     data_dir: Path | None
 
 
-async def _work(settings: Settings, change: Change) -> tuple[Deployment, Drained | None]:
+async def _work(settings: Settings, change: Change) -> tuple[WorkerDeployment, Drained | None]:
     client, name = await connect(settings.temporal), settings.execution.deployment
     queue = settings.temporal.task_queue
     if change.set_current is not None and change.ramp is not None:
-        await rollout.ramp(client, name, change.set_current, change.ramp, queue)
+        await worker_versions.ramp(client, name, change.set_current, change.ramp, queue)
     elif change.set_current is not None:
-        await rollout.set_current(client, name, change.set_current, queue)
+        await worker_versions.set_current(client, name, change.set_current, queue)
     if change.take_over is not None:
-        await rollout.take_over(client, name, change.take_over)
+        await worker_versions.take_over(client, name, change.take_over)
     drained = None
     if change.rollback is not None:
-        drained = await rollout.rollback(client, name, change.rollback, queue, seconds=change.seconds)
+        drained = await worker_versions.rollback(client, name, change.rollback, queue, seconds=change.seconds)
     elif change.roll is not None:
-        layout = Layout((change.data_dir or default_data_dir()).absolute())
         said = console(stderr=True)
-        drained = await roll_native(layout, settings, change.roll, said.print, seconds=change.seconds)
+        drained = await roll_native(
+            layout_of(change.data_dir), settings, change.roll, said.print, seconds=change.seconds
+        )
     elif change.drain:
-        drained = await rollout.drain(client, name, seconds=change.seconds)
-    return await rollout.describe(client, name), drained
+        drained = await worker_versions.drain(client, name, seconds=change.seconds)
+    return await worker_versions.describe(client, name), drained
 
 
-def _show(deployment: Deployment, drained: Drained | None) -> None:
+def _show(deployment: WorkerDeployment, drained: Drained | None) -> None:
     shown = console()
     if not deployment.versions:
         shown.print(f"No worker of {deployment.name} has a version: set PAVO_WORKER_BUILD_ID for `pavo worker`.")
@@ -111,5 +108,5 @@ def _show(deployment: Deployment, drained: Drained | None) -> None:
         shown.print(f"[green]✓[/] All tasks are on the current version ({drained.seconds:.0f} s).")
 
 
-def _status(deployment: Deployment, build_id: str, status: str) -> str:
+def _status(deployment: WorkerDeployment, build_id: str, status: str) -> str:
     return f"{status} {deployment.ramp_percent:g} %" if build_id == deployment.ramping else status

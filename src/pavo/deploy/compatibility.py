@@ -129,7 +129,7 @@ def rows_within_reach(version: str) -> list[TemporalRow]:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Assessment:
     """What the matrix says, for people."""
 
     verdict: Verdict
@@ -137,9 +137,9 @@ class Finding:
     remedy: str = ""
 
 
-def assess(*, temporal: str | None = None, postgres: str | None = None, sdk: str | None = None) -> list[Finding]:
+def assess(*, temporal: str | None = None, postgres: str | None = None, sdk: str | None = None) -> list[Assessment]:
     """What is known of these versions and of their combination; what is None is not looked at."""
-    found: list[Finding] = []
+    found: list[Assessment] = []
     if temporal is not None:
         found.append(_of_temporal(temporal))
     if postgres is not None:
@@ -151,50 +151,50 @@ def assess(*, temporal: str | None = None, postgres: str | None = None, sdk: str
     return found
 
 
-def _of_temporal(version: str) -> Finding:
+def _of_temporal(version: str) -> Assessment:
     row, pin = temporal_row(version), matrix().pins.temporal
     if row is None:
         newest = max(parse(each.tag) for each in matrix().temporal)
         if parse(version) > newest:
-            return Finding(Verdict.UNKNOWN, f"Temporal {version} is newer than this Pavo knows.")
-        return Finding(Verdict.BAD, f"Temporal {version} is too old.", f"Take --temporal-version {pin}.")
+            return Assessment(Verdict.UNKNOWN, f"Temporal {version} is newer than this Pavo knows.")
+        return Assessment(Verdict.BAD, f"Temporal {version} is too old.", f"Take --temporal-version {pin}.")
     remedy = f"Take --temporal-version {pin}." if row.status is Verdict.BAD else ""
-    return Finding(row.status, f"Temporal {version}: {row.why or 'known good'}", remedy)
+    return Assessment(row.status, f"Temporal {version}: {row.why or 'known good'}", remedy)
 
 
-def _of_postgres(major: int) -> Finding:
+def _of_postgres(major: int) -> Assessment:
     row = next((row for row in matrix().postgres if row.major == major), None)
     if row is None:
         newest = max(row.major for row in matrix().postgres)
         if major > newest:
-            return Finding(Verdict.UNKNOWN, f"PostgreSQL {major} is newer than this Pavo knows.")
-        return Finding(Verdict.BAD, f"PostgreSQL {major} is out of support.", "Move to PostgreSQL 15 or later.")
+            return Assessment(Verdict.UNKNOWN, f"PostgreSQL {major} is newer than this Pavo knows.")
+        return Assessment(Verdict.BAD, f"PostgreSQL {major} is out of support.", "Move to PostgreSQL 15 or later.")
     remedy = "Move to PostgreSQL 15 or later." if row.status is Verdict.BAD else ""
-    return Finding(row.status, f"PostgreSQL {major}: {row.why or 'known good'}", remedy)
+    return Assessment(row.status, f"PostgreSQL {major}: {row.why or 'known good'}", remedy)
 
 
-def _of_sdk(version: str) -> Finding:
+def _of_sdk(version: str) -> Assessment:
     minor = ".".join(version.split(".")[:2])
     known = any(row.minor == minor and row.status is Verdict.GOOD for row in matrix().python_sdk)
     if known:
-        return Finding(Verdict.GOOD, f"Python SDK {version}: known good")
-    return Finding(Verdict.UNKNOWN, f"Python SDK {version} was not run with this Pavo.")
+        return Assessment(Verdict.GOOD, f"Python SDK {version}: known good")
+    return Assessment(Verdict.UNKNOWN, f"Python SDK {version} was not run with this Pavo.")
 
 
-def _of_pair(temporal: str, major: int) -> Finding:
+def _of_pair(temporal: str, major: int) -> Assessment:
     for row in matrix().tested:
         if row.temporal == temporal and row.postgres == major:
-            return Finding(Verdict.GOOD, f"Temporal {temporal} on PostgreSQL {major}: tested {row.when}")
-    return Finding(Verdict.UNKNOWN, f"Temporal {temporal} on PostgreSQL {major}: documented, not tested here")
+            return Assessment(Verdict.GOOD, f"Temporal {temporal} on PostgreSQL {major}: tested {row.when}")
+    return Assessment(Verdict.UNKNOWN, f"Temporal {temporal} on PostgreSQL {major}: documented, not tested here")
 
 
-def refuse_bad(findings: list[Finding], *, forced: bool) -> list[str]:
+def refuse_bad(assessments: list[Assessment], *, forced: bool) -> list[str]:
     """Stop at what is known bad; answers what was forced, for the state.
 
     Raises:
         ConfigurationError: something is known bad and nobody forces it.
     """
-    bad = [each for each in findings if each.verdict is Verdict.BAD]
+    bad = [each for each in assessments if each.verdict is Verdict.BAD]
     if bad and not forced:
         raise ConfigurationError(
             " ".join(each.what for each in bad),

@@ -9,10 +9,11 @@ from math import ceil
 from pathlib import Path
 
 from pavo import __version__
+from pavo.config import DatabaseSettings
 from pavo.deploy.compatibility import matrix, parse
 from pavo.deploy.images import images
 from pavo.deploy.layout import write_private
-from pavo.deploy.parts import PARTS
+from pavo.deploy.parts import PARTS, connections
 from pavo.deploy.ports import LOOPBACK
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
@@ -30,7 +31,9 @@ MAX_SHARDS = 16_384
 TEMPORAL_CONNECTIONS, VISIBILITY_CONNECTIONS = 20, 5
 TEMPORAL_SERVICES = 4
 """Frontend, history, matching and worker, each with connections of its own, in one process."""
-API_CONNECTIONS, WORKER_CONNECTIONS, SPARE_CONNECTIONS = 25, 45, 30
+SPARE_CONNECTIONS = 30
+"""For people, for backups, and for a worker that begins while another one ends."""
+POOL: int = DatabaseSettings.model_fields["pool_size"].default
 LAST_OLD_MOUNT = 17
 """PostgreSQL's images before 18 want their volume one folder deeper."""
 OWN_SETTINGS = """\
@@ -222,7 +225,7 @@ def _check_step(options: ComposeOptions, folder: Path) -> None:
 
 
 def _compose(options: ComposeOptions) -> str:
-    reserved = TEMPORAL_SERVICES * (TEMPORAL_CONNECTIONS + VISIBILITY_CONNECTIONS) + API_CONNECTIONS + SPARE_CONNECTIONS
+    reserved = TEMPORAL_SERVICES * (TEMPORAL_CONNECTIONS + VISIBILITY_CONNECTIONS) + SPARE_CONNECTIONS
     values = {
         **{
             f"{name}_image": image for name, image in images(options.temporal, options.postgres, options.images).items()
@@ -239,7 +242,7 @@ def _compose(options: ComposeOptions) -> str:
         "port": str(options.port),
         "ui_port": str(options.ui_port),
         "workers": str(options.workers),
-        "connections": str(reserved + WORKER_CONNECTIONS * options.workers),
+        "connections": str(reserved + connections(POOL, apis=1, workers=options.workers)),
         "temporal_connections": str(TEMPORAL_CONNECTIONS),
         "visibility_connections": str(VISIBILITY_CONNECTIONS),
         "postgres_major": str(options.postgres),

@@ -5,9 +5,11 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pavo.deploy.outside_programs import Done, ask, last_line, last_lines
 from pavo.deploy.parts import PARTS, kind_of
 from pavo.errors import ConfigurationError, NotFound, PavoError
 
@@ -44,6 +46,9 @@ class DockerFailed(PavoError):
     title = "Docker Compose failed"
 
 
+_ask = partial(ask, failed=DockerFailed, remedy="Look at the engine's own log.", seconds=ASK_SECONDS)
+
+
 def compose_command() -> list[str] | None:
     """`docker compose`, or a standalone `docker-compose` of version 2 or later; None where there is neither."""
     for words in (["docker", "compose"], ["docker-compose"]):
@@ -61,7 +66,7 @@ def check_docker() -> str | None:
     if shutil.which("docker"):
         asked = _ask(["docker", "version", "--format", "{{.Server.Version}}"])
         if asked.returncode:
-            return f"No Docker engine answers: {_last_line(asked.stderr)}"
+            return f"No Docker engine answers: {last_line(asked.stderr)}"
     return None
 
 
@@ -146,28 +151,14 @@ def _run(folder: Path, *words: str, seconds: float) -> str:
     return done.stdout
 
 
-def _failed(what: str, done: "subprocess.CompletedProcess[str]") -> DockerFailed:
-    said = "\n".join(done.stderr.strip().splitlines()[-8:]) or f"exit code {done.returncode}"
+def _failed(what: str, done: Done) -> DockerFailed:
     remedy = "Look at pavo deploy logs PART and docs/deployment-compose.md."
-    return DockerFailed(f"docker compose {what}: {said}", remedy=remedy)
-
-
-def _ask(command: Sequence[str], *, seconds: float = ASK_SECONDS) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise DockerFailed(
-            f"{' '.join(command[:3])} did not end within {seconds:.0f} s.", remedy="Look at the engine's own log."
-        ) from error
+    return DockerFailed(f"docker compose {what}: {last_lines(done)}", remedy=remedy)
 
 
 def _said(command: Sequence[str]) -> str:
     done = _ask(command)
     return "" if done.returncode else done.stdout.strip()
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 def _rows(said: str) -> list[dict[str, Any]]:

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pavo.deploy.kubernetes import KubernetesOptions
+from pavo.deploy.outside_programs import ask, last_line, last_lines
 from pavo.deploy.parts import kind_of
 from pavo.errors import ConfigurationError, PavoError
 
@@ -42,12 +44,15 @@ class HelmFailed(PavoError):
     title = "The cluster refused"
 
 
+_ask = partial(ask, failed=HelmFailed, remedy="Look whether the cluster answers at all.", seconds=ASK_SECONDS)
+
+
 def check_helm(options: KubernetesOptions) -> str | None:
     """Why nothing can be installed from here; None when it can."""
     if not shutil.which("helm"):
         return "There is no helm on the PATH."
     done = _ask([*_helm(options), "list", "--short"])
-    return f"No cluster answers: {_last_line(done.stderr)}" if done.returncode else None
+    return f"No cluster answers: {last_line(done.stderr)}" if done.returncode else None
 
 
 def require_helm(options: KubernetesOptions) -> None:
@@ -144,22 +149,9 @@ def _select(options: KubernetesOptions, component: str | None = None) -> list[st
 def _run(words: Sequence[str], what: str, *, seconds: float = ASK_SECONDS) -> str:
     done = _ask(words, seconds=seconds)
     if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-8:]) or f"exit code {done.returncode}"
-        raise HelmFailed(f"{what}: {said}", remedy="Look at pavo deploy status and docs/deployment-kubernetes.md.")
+        remedy = "Look at pavo deploy status and docs/deployment-kubernetes.md."
+        raise HelmFailed(f"{what}: {last_lines(done)}", remedy=remedy)
     return done.stdout
-
-
-def _ask(words: Sequence[str], *, seconds: float = ASK_SECONDS) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise HelmFailed(
-            f"{words[0]} did not end within {seconds:.0f} s.", remedy="Look whether the cluster answers at all."
-        ) from error
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 def _pod(item: dict[str, Any]) -> PodState:

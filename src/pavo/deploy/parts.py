@@ -81,6 +81,14 @@ def names_of(kinds: Iterable[str], counts: Mapping[str, int]) -> list[str]:
     return names
 
 
+def connections(pool: int, *, apis: int, workers: int) -> int:
+    """How many connections to Pavo's database the processes may open, each with pools of this size.
+
+    An API has one pool, a worker one for each of its two event loops (`bootstrap`); nothing connects beside them.
+    """
+    return pool * (apis + 2 * workers)
+
+
 def _numbered(part: Part, number: int) -> str:
     """The first API is just `api`, as it mostly is the only one; workers are counted from the first."""
     return part.name if not part.replicated or (part.name == "api" and number == 1) else f"{part.name}-{number}"

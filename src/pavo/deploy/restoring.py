@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from pavo.deploy.deployment import Deployment
 
 
-def pending(layout: Layout) -> "Deployment | None":
-    """What was chosen, if a restore was decided and not ended."""
-    chosen = _begun(layout)
-    return chosen if chosen is not None and not chosen.copying else None
-
-
 def _begun(layout: Layout) -> "Deployment | None":
     """What was chosen, if a restore was begun and not ended, decided or not."""
     if not (layout.root / "deployment.json").exists():

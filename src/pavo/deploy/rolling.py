@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.deploy import control, deployment, rollout
+from pavo.deploy import control, deployment, worker_versions
 from pavo.deploy.layout import Layout
-from pavo.deploy.maintenance import must_be_native
+from pavo.deploy.local_backup import must_be_native
 from pavo.deploy.parts import kind_of
-from pavo.deploy.rollout import Drained
+from pavo.deploy.worker_versions import Drained
 from pavo.errors import InvalidInput, PavoError, Unavailable
 from pavo.temporal.client import connect
 
@@ -45,18 +45,18 @@ async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     first, others = wanted.workers[0], wanted.workers[1:]
     await wanted.restart(first)
     say(f"{first} runs {wanted.build_id}.")
-    before = await rollout.set_current(client, wanted.name, wanted.build_id, wanted.task_queue)
+    before = await worker_versions.set_current(client, wanted.name, wanted.build_id, wanted.task_queue)
     say(f"New runs begin on {wanted.build_id}" + (f" instead of {before}." if before != wanted.build_id else "."))
     if others:
-        drained = await rollout.drain(client, wanted.name, seconds=wanted.seconds)
+        drained = await worker_versions.drain(client, wanted.name, seconds=wanted.seconds)
         say(f"{drained.woken} tasks were asked to move on; {sum(drained.left.values())} did not yet.")
     for worker in others:
         await wanted.restart(worker)
         say(f"{worker} runs {wanted.build_id}.")
-    for build_id in (await rollout.describe(client, wanted.name)).behind:
-        count = await rollout.take_over(client, wanted.name, build_id)
+    for build_id in (await worker_versions.describe(client, wanted.name)).behind:
+        count = await worker_versions.take_over(client, wanted.name, build_id)
         say(f"{count} tasks of {build_id} were taken over.")
-    return await rollout.drain(client, wanted.name, seconds=wanted.seconds)
+    return await worker_versions.drain(client, wanted.name, seconds=wanted.seconds)
 
 
 async def roll_native(
@@ -88,7 +88,7 @@ async def roll_native(
     try:
         return await roll(client, wanted, say)
     except PavoError as error:
-        now = await rollout.describe(client, wanted.name)
+        now = await worker_versions.describe(client, wanted.name)
         if now.current == build_id != chosen.worker_build:
             raise  # tasks may be on it already: repeating goes on, --rollback goes back
         deployment.save(layout, chosen)

@@ -24,6 +24,7 @@ from pavo.deploy.target import Ports, Target
 from pavo.errors import ConfigurationError
 
 STORES = ("postgres", "redis", "temporal")
+"""The parts that keep what the others work on."""
 FOLDERS = ("postgres", "redis", "temporal", "temporal-server", "temporal-ui", "logs")
 """What the parts keep in the data directory; backups lie beside them and stay."""
 THROW_AWAY = ".throw-away"

@@ -4,11 +4,14 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pavo.deploy.layout import Layout, default_data_dir, write_private
 from pavo.deploy.processes import Identity
 from pavo.errors import ConfigurationError
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+"""Where `pavo up` listens unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,12 @@ def running(data_dir: Path | None = None) -> StackState | None:
 
 
 def find_api_url(data_dir: Path | None = None) -> str:
-    """$PAVO_URL, else the running stack's, else http://127.0.0.1:8000."""
+    """$PAVO_URL, else the running stack's, else `DEFAULT_URL`."""
     chosen = os.environ.get("PAVO_URL")
     if chosen:
         return chosen.rstrip("/")
     state = running(data_dir)
-    return state.urls.api if state else "http://127.0.0.1:8000"
+    return state.urls.api if state else DEFAULT_URL
 
 
 def database_url(data_dir: Path | None = None) -> str:

@@ -248,13 +248,6 @@ class Supervisor:
         part.state, part.child = "stopped", None
         part.ready.clear()
 
-    async def start_part(self, name: str) -> None:
-        """Start a part that was stopped, and wait until it is ready."""
-        part = self._parts[name]
-        part.wanted = True
-        part.keeper = asyncio.create_task(self._keep(part, time.monotonic()), name=f"keep-{name}")
-        await self._until_ready(part)
-
     async def until_ready(self, name: str) -> None:
         """Wait until a part that died is back."""
         part = self._parts[name]

@@ -15,9 +15,9 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.deploy import control, maintenance, native, schema
+from pavo.deploy import control, local_backup, native, schema
 from pavo.deploy import deployment as deployments
-from pavo.deploy.compatibility import Finding, assess, matrix, minors_between, parse, refuse_bad
+from pavo.deploy.compatibility import Assessment, assess, matrix, minors_between, parse, refuse_bad
 from pavo.deploy.deployment import Deployment
 from pavo.deploy.embedded import migrate
 from pavo.deploy.layout import Layout, load_secrets
@@ -41,7 +41,7 @@ class UpgradePlan:
     """What the last step's server needs, for people."""
     pending: tuple[str, ...]
     """Of Pavo's own migrations."""
-    findings: tuple[Finding, ...]
+    assessments: tuple[Assessment, ...]
     programs: Path | None = None
     """A folder with the last step's programs; else they are found."""
 
@@ -55,7 +55,7 @@ async def plan_upgrade(
         ConfigurationError: the version is known bad, or older than what runs.
         Conflict: the deployment does not run.
     """
-    chosen = maintenance.must_be_native(layout)
+    chosen = local_backup.must_be_native(layout)
     if running(layout.root) is None:
         raise Conflict(
             "The deployment does not run; an upgrade passes every minor with a running server.",
@@ -63,8 +63,8 @@ async def plan_upgrade(
             remedy="Start it first: pavo deploy start",
         )
     target = wanted or matrix().pins.temporal
-    findings = assess(temporal=target, postgres=chosen.postgres_version or None)
-    forced = refuse_bad(findings, forced=force)
+    assessments = assess(temporal=target, postgres=chosen.postgres_version or None)
+    forced = refuse_bad(assessments, forced=force)
     chosen = chosen.model_copy(update={"forced": sorted({*chosen.forced, *forced})})
     now = await server_version(control.must_run(layout.root).environment["TEMPORAL_ADDRESS"])
     steps = _steps(now, target)
@@ -75,7 +75,7 @@ async def plan_upgrade(
         steps,
         tuple(f"{name} {version}" for name, version in schema.expected(target).items()),
         tuple(await asyncio.to_thread(_pending, server.url("pavo"))),
-        tuple(findings),
+        tuple(assessments),
         programs,
     )
 
@@ -122,7 +122,7 @@ async def upgrade(
     """
     place: Path | None = None
     if backup:
-        place, _ = await maintenance.take_backup(layout, None, verify=True, say=say)
+        place, _ = await local_backup.take_backup(layout, None, verify=True, say=say)
     for version in plan.steps:
         await _pass(layout, plan, version, say, place)
     server = native.database_server(plan.chosen, load_secrets(layout))

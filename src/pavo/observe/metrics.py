@@ -55,7 +55,7 @@ LEASES_LOST: Final = Counter(
 )
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
-    "Attempts that went on behind the last recorded step after a process had died: the worker's or the agent's.",
+    "Attempts that went on after the last recorded step after a process had died: the worker's or the agent's.",
     ("died",),
     (("worker",), ("agent",)),
 )

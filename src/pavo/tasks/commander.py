@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from pavo.errors import Conflict, OutcomeUnknown, Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ending import end
+from pavo.kit.ids import new_id
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
@@ -85,8 +86,12 @@ class Commander:
             return None
         return handle.first_execution_run_id
 
-    async def resume(self, target: Target) -> c.Resumed:
+    async def resume(self, target: Target, *, running: bool = False) -> c.Resumed:
         """Start the next generation, or find it running.
+
+        Args:
+            running: the task's row says that it runs: then each request asks anew, for the answer of an earlier one
+                would be that of a time before a stop.
 
         Raises:
             Stopping: the run before is just ending.
@@ -108,7 +113,7 @@ class Commander:
             AgentTask.resume,
             start_workflow_operation=operation,
             wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            id=f"resume:{target.task_id}:{generation}",
+            id=f"resume:{target.task_id}:{new_id() if running else generation}",
         )
         # Nobody needs the operation's handle, but its error wants to be asked for.
         started = asyncio.ensure_future(operation.workflow_handle())

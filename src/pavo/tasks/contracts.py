@@ -27,12 +27,18 @@ HEARTBEAT_SECONDS: Final = 0.4
 """Shorter ones cost more than a core with 100 running batches; two may be lost before the time-out above."""
 
 DATABASE_WRITE: Final = workflow.LocalActivityConfig(
-    schedule_to_close_timeout=timedelta(days=3650),
-    start_to_close_timeout=timedelta(seconds=30),
+    schedule_to_close_timeout=timedelta(seconds=10),
     retry_policy=_INFRASTRUCTURE,
     local_retry_threshold=timedelta(seconds=10),
 )
 """One short, fenced transaction: repeating it changes nothing, so it may run inside the workflow task."""
+
+PATIENT_WRITE: Final = workflow.ActivityConfig(
+    schedule_to_close_timeout=timedelta(days=3650),
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=_INFRASTRUCTURE,
+)
+"""The same once that did not succeed: PostgreSQL is away, or somebody locks the tables."""
 
 RECONCILE: Final = workflow.ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),

@@ -59,8 +59,13 @@ class Recorded:
     stop_hint: bool
 
 
-async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str) -> Lease | None:
+async def open_lease(
+    session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str, *, ended: bool = False
+) -> Lease | None:
     """Raise the epoch; from here on no older attempt can record anything.
+
+    Args:
+        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
 
     None when the task is not executing in this generation any more: the attempt itself is a late one.
     """
@@ -70,7 +75,7 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
     if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
         return None
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
-    died = row.holder is not None and row.holder != holder
+    died = row.holder is not None and row.holder != holder and not ended
     deaths = row.deaths + (1 if died else 0)
     lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
     await session.execute(

@@ -112,10 +112,23 @@ class ReceiptOut(BaseModel):
     resume: str
 
 
+class StopOut(BaseModel):
+    """What a stop answers that no worker has seen yet."""
+
+    accepted: bool
+    detail: str
+
+
 class AcceptIn(_In):
     """Which version is accepted."""
 
     hash: Text = Field(min_length=1, max_length=128)
+
+
+class ReviewedIn(_In):
+    """Which version was reviewed."""
+
+    hash: Text | None = Field(default=None, min_length=1, max_length=128)
 
 
 class AnswerOut(BaseModel):

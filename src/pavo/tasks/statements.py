@@ -82,7 +82,7 @@ _OPEN: Final = (
     _EXECUTING
     + """, leased AS (
     UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
-    WHERE e.task_id = t.id AND NOT e.stop_hint AND (e.holder IS NULL OR e.holder = %(holder)s)
+    WHERE e.task_id = t.id AND NOT e.stop_hint AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
@@ -178,12 +178,12 @@ class Statements:
         return rows[0][0] if rows else None
 
     async def open_lease(
-        self, task_id: uuid.UUID, fence: Fence, plan_hash: str
+        self, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool = False
     ) -> tuple[Lease, Work, Plan, Sequence[Event]] | None:
         """Raise the epoch, after an attempt that ended in order or one that died; see `lease.open_lease`."""
         values = {"task_id": task_id, **_fence(fence), "plan_hash": plan_hash, "holder": self.holder}
-        rows = await self._connections.rows(_OPEN, values)
-        took_over = not rows
+        rows = await self._connections.rows(_OPEN, {**values, "ended": ended})
+        took_over = not rows and not ended
         if took_over:
             rows = await self._connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
         if not rows:

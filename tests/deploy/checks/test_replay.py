@@ -9,7 +9,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from pavo.config import Settings
-from pavo.deploy import rollout
+from pavo.deploy import worker_versions
 from pavo.deploy.checks.replay import Broken, Replayed, findings, replay_open
 from pavo.deploy.probe_workflow import Probe
 from pavo.worker import WORKFLOWS
@@ -74,7 +74,7 @@ async def test_pinned_ones_only_warn_where_another_version_is_rolled_out(tempora
     version = WorkerDeploymentVersion(name, "one")
     config = WorkerDeploymentConfig(version, True, VersioningBehavior.PINNED)
     async with Worker(temporal, task_queue=name, workflows=[changing.AsItWas, Probe], deployment_config=config):
-        assert await rollout.adopt(temporal, name, "one", name)
+        assert await worker_versions.adopt(temporal, name, "one", name)
         handle = await temporal.start_workflow(changing.AsItWas.run, id=name, task_queue=name)
         await until(lambda: fired(handle))
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import maintenance, schema
+from pavo.deploy import local_backup, schema
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.embedded import wheel_postgres
 from pavo.deploy.ports import free_port
@@ -32,7 +32,7 @@ async def outside(place: Path) -> AsyncGenerator[DatabaseServer]:
     """Somebody else's PostgreSQL."""
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         yield server
 
 
@@ -41,7 +41,7 @@ async def scratch() -> AsyncGenerator[DatabaseServer]:
     """One PostgreSQL for cases that make their own databases in it."""
     with tempfile.TemporaryDirectory(prefix="pavo-schema-") as folder:
         Path(folder).chmod(0o755)
-        async with maintenance.scratch_server(Path(folder), wheel_postgres()) as server:
+        async with local_backup.scratch_server(Path(folder), wheel_postgres()) as server:
             yield server
 
 

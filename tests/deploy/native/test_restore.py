@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, maintenance, restoring, schema
+from pavo.deploy import deployment, local_backup, restoring, schema
 from pavo.deploy.components.database import DatabaseServer
 from pavo.deploy.embedded import wheel_postgres
 from pavo.deploy.layout import Layout
 from pavo.deploy.lock import take_lock
 from pavo.deploy.upgrade import server_version
-from tests.deploy.killed import killed_restore
+from tests.deploy.killed import decided, killed_restore
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import NEWEST, OLDEST, Native, deployed
 from tests.faults.drive import Driver
@@ -59,7 +59,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 ) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         where = server.url("postgres") if postgres == "outside" else "wheel"
         options = ("--temporal-version", NEWEST, "--shards", "8", "--workers", "1", "--no-temporal-ui")
         async with deployed(place / "data", "--postgres", where, *options) as native:
@@ -78,7 +78,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, old: Old) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         native, layout = Native(place / "data"), Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, postgres=server.url("postgres"))
@@ -93,7 +93,7 @@ async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, ol
 
 async def test_ending_it_twice_changes_nothing(place: Path) -> None:
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
         layout = Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, restoring=["temporal", "pavo"])
@@ -106,7 +106,7 @@ async def test_ending_it_twice_changes_nothing(place: Path) -> None:
         for _ in range(2):
             deployment.save(layout, chosen)
             restoring.finish(layout, server, said.append)
-            assert restoring.pending(layout) is None
+            assert not decided(layout)
             with schema.connect(server, "pavo") as connection:
                 assert connection.execute("SELECT count(*) FROM restored").fetchone() == (0,)
         restoring.finish(layout, server, said.append)

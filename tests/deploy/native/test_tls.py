@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pavo.deploy import maintenance, schema
+from pavo.deploy import local_backup, schema
 from pavo.deploy.native import postgres_programs
 from pavo.deploy.privileges import unprivileged
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
@@ -53,7 +53,7 @@ async def test_every_part_speaks_tls_and_proves_the_server(place: Path) -> None:
     need_installed_postgres()
     trusted = certificate(place / "tls")
     (place / "outside").mkdir()
-    async with maintenance.scratch_server(place / "outside", postgres_programs("machine")) as server:
+    async with local_backup.scratch_server(place / "outside", postgres_programs("machine")) as server:
         with schema.connect(server, "postgres") as connection:
             connection.execute(f"ALTER SYSTEM SET ssl_cert_file = '{trusted}'")
             connection.execute(f"ALTER SYSTEM SET ssl_key_file = '{trusted.with_name('server.key')}'")

@@ -2,11 +2,13 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
-from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio import activity, workflow
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
 
 from pavo.config import Settings, TemporalSettings
 from pavo.deploy.connectivity import reach_postgres, reach_redis, reach_temporal
@@ -44,6 +46,27 @@ class Slow(Prover):
     async def write_and_read(self, scratch_id: str) -> int:
         await asyncio.sleep(60)
         return 2
+
+
+@workflow.defn(name=c.WORKFLOW_TYPE, sandboxed=False)
+class Gullible:
+    """A validation that takes every update."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.signal(name="nudge")
+    def nudge(self) -> None:
+        pass
+
+    @workflow.query(name="progress")
+    def progress(self) -> c.Progress:
+        return c.Progress((), False)
+
+    @workflow.update(name="double")
+    def double(self, number: int) -> int:
+        return 2 * number
 
 
 async def validated(temporal: Client, prover: c.ValidationActivities) -> Validated:
@@ -105,6 +128,20 @@ async def test_a_database_without_pavos_schema_fails_with_that_cause(temporal: C
 async def test_what_does_not_retry_and_what_forgets_is_named(temporal: Client, database: Database) -> None:
     assert failed(await validated(temporal, NoRetry(database))) == {c.RETRY: "Every attempt fails."}
     assert failed(await validated(temporal, Forgetful(database))) == {c.DATABASE: "0 of 2 committed events were read"}
+
+
+async def test_an_update_that_should_be_refused_and_is_not_is_named(temporal: Client) -> None:
+    name = f"gullible-{uuid.uuid4()}"
+    async with Worker(temporal, task_queue=name, workflows=[Gullible]):
+        handle: WorkflowHandle[Any, Any] = await temporal.start_workflow(Gullible.run, id=name, task_queue=name)
+        found = await runner.speak(handle)
+        await handle.terminate()
+    assert {finding.name: finding.status for finding in found.values()} == {
+        c.SIGNAL: "pass",
+        c.QUERY: "pass",
+        c.UPDATE: "fail",
+    }
+    assert found[c.UPDATE].detail == "A negative number was not refused; it answered -2."
 
 
 async def test_where_it_hangs_is_told_from_what_was_not_reached(

@@ -16,6 +16,7 @@ from pavo.accounts.origin import check_listener
 from pavo.config import Settings
 from pavo.deploy.compatibility import Verdict, assess
 from pavo.deploy.findings import Finding, Status
+from pavo.deploy.parts import connections
 from pavo.deploy.probe_workflow import Probe
 from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
@@ -56,8 +57,8 @@ def check_versions(temporal: str, postgres: str) -> list[Finding]:
 
 async def check_connections(settings: Settings, apis: int, workers: int) -> Finding:
     """Whether PostgreSQL lets in as many connections as the processes may open."""
-    name, pool = "connections", settings.database.pool_size
-    wanted = pool * (apis + 2 * workers) + SPARE_CONNECTIONS  # a worker has a pool for each of its event loops
+    name = "connections"
+    wanted = connections(settings.database.pool_size, apis=apis, workers=workers) + SPARE_CONNECTIONS
     url = plain_url(settings.database.url)
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
         row = await (await connection.execute("SELECT current_setting('max_connections')::int")).fetchone()

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from pavo.config import Settings
-from pavo.deploy import rollout
+from pavo.deploy import worker_versions
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks import migrations, replay
 from pavo.deploy.checks.replay import Replayed
@@ -49,7 +49,10 @@ class Checked:
 
 
 async def check_rollout(settings: Settings, wanted: Wanted) -> Checked:
-    """Look at everything, change nothing. What cannot be looked at is a finding, not an exception."""
+    """Look at everything, change nothing beyond a probe workflow that is removed.
+
+    What cannot be looked at is a finding, not an exception.
+    """
     postgres, redis, temporal = await asyncio.gather(
         reach_postgres(settings.database.url), reach_redis(settings.redis.url), reach_temporal(settings.temporal)
     )
@@ -80,12 +83,12 @@ async def _of_temporal(settings: Settings, temporal: TemporalReached) -> list[Fi
     clock, name = e.check_clock, settings.execution.deployment
     try:
         offset = await e.temporal_clock_offset(temporal.client)
-        return [clock("Temporal", offset), _versions(await rollout.describe(temporal.client, name))]
+        return [clock("Temporal", offset), _versions(await worker_versions.describe(temporal.client, name))]
     except (RPCError, PavoError) as error:
         return [Finding("temporal", "fail", str(error), "Look at Temporal's log: pavo logs temporal")]
 
 
-def _versions(deployment: rollout.Deployment) -> Finding:
+def _versions(deployment: worker_versions.WorkerDeployment) -> Finding:
     if not deployment.versions:
         return Finding("worker versions", "pass", "workers have no versions")
     behind = ", ".join(f"{count} on {build}" for build, count in deployment.behind.items())

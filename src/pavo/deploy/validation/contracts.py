@@ -25,6 +25,8 @@ CHECKS: Final = (ACTIVITY, TIMER, CHILD, SIGNAL, QUERY, UPDATE, DATABASE, CONTIN
 ORDER: Final = (ACTIVITY, TIMER, CHILD, DATABASE, RETRY, CONTINUE_AS_NEW)
 """What the workflow does by itself, in its own order."""
 
+REFUSED: Final = "Refused"
+"""Type of the error with which the update's validator refuses a negative number."""
 FAILS_FIRST: Final = "FailsFirst"
 """Type of the error that the retried activity raises on purpose."""
 
@@ -41,6 +43,10 @@ HEARING_TIMEOUT: Final = timedelta(seconds=6)
 """For the runner's signal and update to arrive."""
 HOLD_SECONDS: Final = timedelta(seconds=1)
 """The timer of a run that is left in flight: due while the servers are down, or soon after."""
+EXECUTION_TIMEOUT: Final = timedelta(minutes=10)
+"""After which Temporal itself ends a validation whose runner is gone."""
+RELEASE_TIMEOUT: Final = timedelta(minutes=8)
+"""For the runner to release a run that is left in flight, which it does within four; below `EXECUTION_TIMEOUT`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
     WorkflowFailureError,
-    WorkflowHandle,
     WorkflowQueryFailedError,
 )
 from temporalio.service import RPCError, RPCStatusCode
@@ -24,6 +22,7 @@ from pavo.config import Settings
 from pavo.deploy import control, state
 from pavo.deploy.connectivity import CONNECT_SECONDS, reach_temporal
 from pavo.deploy.findings import Finding
+from pavo.deploy.stack import STORES
 from pavo.deploy.validation.activities import Prover
 from pavo.deploy.validation.runner import Validator, speak
 from pavo.deploy.validation.workflow import Validation
@@ -33,7 +32,6 @@ from pavo.kit.sql import Database
 Restart = Callable[[], Awaitable[str]]
 """Restarts the servers, returns when they are back, and answers what it restarted."""
 
-SERVERS = ("postgres", "redis", "temporal")
 EARLIER = 25
 """So many histories of closed workflows are compared, newest first."""
 BACK_SECONDS = 90.0
@@ -64,7 +62,7 @@ async def restart_stack(data_dir: Path | None) -> str:
     stack = state.running(data_dir)
     if stack is None:
         raise Conflict("No stack runs here.", remedy="Pass --restart-command with what restarts your servers.")
-    names = [part.name for part in stack.parts if part.name in SERVERS]
+    names = [part.name for part in stack.parts if part.name in STORES]
     await asyncio.gather(*(control.restart(Path(stack.data_dir), name) for name in names))
     return ", ".join(names)
 
@@ -123,7 +121,7 @@ async def _take_off(client: Client, validator: Validator) -> Flight:
     await validator.once()  # at least one earlier history
     handle = await validator.start(hold=True)
     await speak(handle)
-    await _until_waiting(handle)
+    await _until_waiting(client, handle.id)
     earlier = {
         (execution.id, execution.run_id): await _events(client, execution.id, execution.run_id)
         async for execution in client.list_workflows("ExecutionStatus != 'Running'", limit=EARLIER)
@@ -131,8 +129,8 @@ async def _take_off(client: Client, validator: Validator) -> Flight:
     return Flight(validator.name, handle.id, handle.first_execution_run_id or "", earlier)
 
 
-async def _until_waiting(handle: WorkflowHandle[Validation, Any]) -> None:
-    current = handle.__class__(handle._client, handle.id)  # pyright: ignore[reportPrivateUsage]
+async def _until_waiting(client: Client, workflow_id: str) -> None:
+    current = client.get_workflow_handle_for(Validation.run, workflow_id)  # of the run that is now, not of the first
     end = time.monotonic() + FLIGHT_SECONDS
     while True:
         try:

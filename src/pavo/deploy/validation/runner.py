@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 DEADLINE_SECONDS = 25.0
 """For one whole validation; a healthy installation needs one or two."""
 SHUTDOWN_SECONDS = 5.0
-EXECUTION_TIMEOUT = timedelta(minutes=10)
-"""After which Temporal itself ends a validation whose runner is gone."""
 
 REMEDIES = {
     c.ACTIVITY: "Temporal's matching service hands tasks to workers: look at Temporal's log (pavo logs temporal).",
@@ -106,7 +105,7 @@ class Validator:
             c.ValidationInput(str(uuid.uuid4()), hold),
             id=f"{self.name}-{self._count}",
             task_queue=self.name,
-            execution_timeout=EXECUTION_TIMEOUT,
+            execution_timeout=c.EXECUTION_TIMEOUT,
             task_timeout=timedelta(seconds=2),
         )
 
@@ -159,10 +158,11 @@ async def speak(handle: WorkflowHandle[Validation, Any]) -> dict[str, Finding]:
         return f"answered: {len(told.done)} things done"
 
     async def update() -> str:
+        await _refused(handle)
         doubled = await handle.execute_update(Validation.double, 21, id="double", rpc_timeout=timedelta(seconds=5))
         if doubled != 42:
             raise ValueError(f"It answered {doubled} instead of 42.")
-        return ""
+        return "a negative number was refused"
 
     async def signal() -> str:
         await handle.signal(Validation.nudge, rpc_timeout=timedelta(seconds=5))
@@ -170,6 +170,22 @@ async def speak(handle: WorkflowHandle[Validation, Any]) -> dict[str, Finding]:
 
     steps: dict[str, Callable[[], Awaitable[str]]] = {c.SIGNAL: signal, c.QUERY: query, c.UPDATE: update}
     return {name: await _timed(name, step) for name, step in steps.items()}
+
+
+async def _refused(handle: WorkflowHandle[Validation, Any]) -> None:
+    """The update's validator keeps a negative number out.
+
+    Raises:
+        ValueError: it was let in.
+        WorkflowUpdateFailedError: something else went wrong.
+    """
+    try:
+        answer = await handle.execute_update(Validation.double, -1, id="refused", rpc_timeout=timedelta(seconds=5))
+    except WorkflowUpdateFailedError as error:
+        if isinstance(error.cause, ApplicationError) and error.cause.type == c.REFUSED:
+            return
+        raise
+    raise ValueError(f"A negative number was not refused; it answered {answer}.")
 
 
 async def _timed(name: str, step: Callable[[], Awaitable[str]]) -> Finding:

@@ -1,7 +1,6 @@
 """The workflow that proves an installation: each thing in turn, noted with its time or its cause."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
@@ -113,7 +112,7 @@ class Validation:
     async def _stay_in_flight(self) -> None:
         self._waiting = True
         await workflow.sleep(c.HOLD_SECONDS)
-        await workflow.wait_condition(lambda: self._released, timeout=timedelta(hours=1))
+        await workflow.wait_condition(lambda: self._released, timeout=c.RELEASE_TIMEOUT)
         self._waiting = False
 
     @workflow.signal(name="nudge")
@@ -136,7 +135,7 @@ class Validation:
     def check_double(self, number: int) -> None:
         """Refuses negative numbers, so that a refusal is proved as well."""
         if number < 0:
-            raise ApplicationError("A negative number is refused.", non_retryable=True)
+            raise ApplicationError("A negative number is refused.", type=c.REFUSED, non_retryable=True)
 
     @workflow.query(name="progress")
     def progress(self) -> c.Progress:

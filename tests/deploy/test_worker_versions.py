@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import VersioningBehavior
 from temporalio.worker import Replayer
 
-from pavo.deploy import rollout
+from pavo.deploy import worker_versions
 from pavo.deploy.rolling import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from pavo.worker import WORKFLOWS
@@ -57,7 +57,7 @@ async def own(parts: Parts) -> AsyncIterator[Versioned]:
 
 async def pinned(temporal: Client, name: str) -> dict[str, int]:
     """Open tasks by build id."""
-    return {version.build_id: version.tasks for version in (await rollout.describe(temporal, name)).versions}
+    return {version.build_id: version.tasks for version in (await worker_versions.describe(temporal, name)).versions}
 
 
 async def until_pinned(temporal: Client, name: str, wanted: dict[str, int]) -> None:
@@ -71,19 +71,19 @@ async def until_pinned(temporal: Client, name: str, wanted: dict[str, int]) -> N
 
 async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Versioned, temporal: Client) -> None:
     await own.worker("v1")
-    deployment = await rollout.describe(temporal, own.name)
+    deployment = await worker_versions.describe(temporal, own.name)
     assert (deployment.current, [version.status for version in deployment.versions]) == ("v1", ["current"])
     waiting = [await own.tasks.reviewable(QUICK) for _ in range(3)]
     executing = [await own.tasks.executing(LONG) for _ in range(3)]
     await until_pinned(temporal, own.name, {"v1": 6})
 
     await own.worker("v2")
-    assert await rollout.adopt(temporal, own.name, "v2", own.name) is False
+    assert await worker_versions.adopt(temporal, own.name, "v2", own.name) is False
     await until_pinned(temporal, own.name, {"v1": 6})
-    assert await rollout.set_current(temporal, own.name, "v2", own.name) == "v1"
-    assert await rollout.set_current(temporal, own.name, "v2", own.name) == "v2"
+    assert await worker_versions.set_current(temporal, own.name, "v2", own.name) == "v1"
+    assert await worker_versions.set_current(temporal, own.name, "v2", own.name) == "v2"
     seen: list[int] = []
-    drained = await rollout.drain(
+    drained = await worker_versions.drain(
         temporal, own.name, seconds=60, on_progress=lambda left: seen.append(sum(left.values()))
     )
     assert drained.left == {} and drained.woken >= 3 and seen[-1] == 0
@@ -97,9 +97,9 @@ async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Vers
 
     await until_pinned(temporal, own.name, {"v2": 1})
     with pytest.raises(Conflict):  # its workers are gone
-        await rollout.rollback(temporal, own.name, "v1", own.name, seconds=5)
+        await worker_versions.rollback(temporal, own.name, "v1", own.name, seconds=5)
     await own.worker("v1")
-    back = await rollout.rollback(temporal, own.name, "v1", own.name, seconds=30)
+    back = await worker_versions.rollback(temporal, own.name, "v1", own.name, seconds=30)
     assert back.left == {} and back.woken == 1
     own.end("v2")
     await own.tasks.accept(await own.tasks.get(waiting[2]["id"]))
@@ -110,7 +110,7 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
     await own.worker("v1")
     path = await own.tasks.executing(LONG)
     await own.worker("v2")
-    await rollout.set_current(temporal, own.name, "v2", own.name)
+    await worker_versions.set_current(temporal, own.name, "v2", own.name)
     await until_pinned(temporal, own.name, {"v2": 1})
     task = await own.tasks.wait(path, "DONE", seconds=60)
     found = temporal.list_workflows(f"WorkflowId = '{task['workflow_id']}'").map_histories()
@@ -125,7 +125,7 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
 async def test_tasks_without_a_version_are_taken_over_by_the_first(own: Versioned, temporal: Client) -> None:
     plain = await own.parts.start("worker", **own.environment)
     task = await own.tasks.reviewable(QUICK)
-    assert (await rollout.describe(temporal, own.name)).versions == ()
+    assert (await worker_versions.describe(temporal, own.name)).versions == ()
     await own.worker("v1")
     plain.end()
     await own.tasks.accept(task)
@@ -134,18 +134,18 @@ async def test_tasks_without_a_version_are_taken_over_by_the_first(own: Versione
 
 async def test_a_ramp_and_unknown_versions(own: Versioned, temporal: Client) -> None:
     with pytest.raises(NotFound, match="v9"):
-        await rollout.set_current(temporal, own.name, "v9", own.name)
+        await worker_versions.set_current(temporal, own.name, "v9", own.name)
     await own.worker("v1")
     await own.worker("v2")
-    await rollout.ramp(temporal, own.name, "v2", 100, own.name)
-    ramped = await rollout.describe(temporal, own.name)
+    await worker_versions.ramp(temporal, own.name, "v2", 100, own.name)
+    ramped = await worker_versions.describe(temporal, own.name)
     assert (ramped.current, ramped.ramping, ramped.ramp_percent) == ("v1", "v2", 100)
     await own.tasks.reviewable(QUICK)
     await until_pinned(temporal, own.name, {"v2": 1})
-    await rollout.ramp(temporal, own.name, "v2", 0, own.name)
-    assert (await rollout.describe(temporal, own.name)).ramping == ""
+    await worker_versions.ramp(temporal, own.name, "v2", 0, own.name)
+    assert (await worker_versions.describe(temporal, own.name)).ramping == ""
     with pytest.raises(NotFound, match="v9"):
-        await rollout.ramp(temporal, own.name, "v9", 10, own.name)
+        await worker_versions.ramp(temporal, own.name, "v9", 10, own.name)
 
 
 @pytest.mark.fault
@@ -155,11 +155,11 @@ async def test_tasks_of_workers_that_are_gone_are_taken_over(own: Versioned, tem
     await until_pinned(temporal, own.name, {"v1": 2})
     own.workers["v1"].kill()
     await own.worker("v2")
-    await rollout.set_current(temporal, own.name, "v2", own.name)
-    drained = await rollout.drain(temporal, own.name, seconds=2)
+    await worker_versions.set_current(temporal, own.name, "v2", own.name)
+    drained = await worker_versions.drain(temporal, own.name, seconds=2)
     assert drained.left == {"v1": 2}
-    assert await rollout.take_over(temporal, own.name, "v1") == 2
-    assert await rollout.take_over(temporal, own.name, "v9") == 0
+    assert await worker_versions.take_over(temporal, own.name, "v1") == 2
+    assert await worker_versions.take_over(temporal, own.name, "v9") == 0
     await until_pinned(temporal, own.name, {"v2": 2})
     for path in (waiting["id"], executing):
         run = temporal.get_workflow_handle((await own.tasks.get(path))["workflow_id"])

@@ -8,8 +8,8 @@ import pytest
 
 from pavo.deploy.compose import read_env
 from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.elsewhere import compose_options, elsewhere, project_name
 from pavo.deploy.layout import Layout
+from pavo.deploy.orchestrated import compose_options, orchestrated_target, project_name
 from pavo.errors import ConfigurationError, NotFound
 
 COMPOSE = Deployment(target=TargetName.COMPOSE, workers=2, port=8080)
@@ -34,14 +34,14 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_compose_from_plan_to_destruction(tmp_path: Path, calls: Path) -> None:
     layout = Layout(tmp_path / "data")
-    target = elsewhere(layout, COMPOSE)
+    target = orchestrated_target(layout, COMPOSE)
     assert [part.name for part in target.plan()][-2:] == ["worker-1", "worker-2"]
     addresses = {part.name: part.address for part in target.plan()}
     assert addresses["api"] == "127.0.0.1:8080" and addresses["temporal-ui"] == "127.0.0.1:8081"
     assert addresses["postgres"] == "not published"
     assert any("compose.yaml" in line for line in target.changes()) and not layout.root.exists()
     target.write()
-    assert not any("file" in line for line in elsewhere(layout, COMPOSE).changes())
+    assert not any("file" in line for line in orchestrated_target(layout, COMPOSE).changes())
     assert target.missing() is None
     target.start()
     target.restart("temporal")
@@ -55,12 +55,12 @@ def test_compose_from_plan_to_destruction(tmp_path: Path, calls: Path) -> None:
 
 def test_the_major_of_the_data_stays_whatever_the_default_becomes(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    elsewhere(layout, COMPOSE.model_copy(update={"postgres_version": "16.4"})).write()
+    orchestrated_target(layout, COMPOSE.model_copy(update={"postgres_version": "16.4"})).write()
     assert read_env(tmp_path / "compose")["POSTGRES_MAJOR"] == "16"
     assert compose_options(layout, COMPOSE).postgres == 16
-    elsewhere(layout, COMPOSE).write()
+    orchestrated_target(layout, COMPOSE).write()
     with pytest.raises(ConfigurationError, match="PostgreSQL 16"):
-        elsewhere(layout, COMPOSE.model_copy(update={"postgres_version": "18"})).write()
+        orchestrated_target(layout, COMPOSE.model_copy(update={"postgres_version": "18"})).write()
 
 
 def test_two_data_directories_are_two_stacks(tmp_path: Path) -> None:
@@ -71,20 +71,20 @@ def test_two_data_directories_are_two_stacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"postgres": "postgresql://x/y"}, {"redis": "redis://x"}, {"apis": 2}])
 def test_what_compose_cannot_do_is_said(tmp_path: Path, change: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="brings its own") as raised:
-        elsewhere(Layout(tmp_path), COMPOSE.model_copy(update=change))
+        orchestrated_target(Layout(tmp_path), COMPOSE.model_copy(update=change))
     assert "native" in (raised.value.remedy or "")
 
 
 def test_kubernetes_remembers_its_values(tmp_path: Path, calls: Path) -> None:
     layout, mine = Layout(tmp_path / "data"), tmp_path / "mine.yaml"
     with pytest.raises(NotFound, match="no installation"):
-        elsewhere(layout, KUBERNETES)
+        orchestrated_target(layout, KUBERNETES)
     mine.write_text("temporal:\n  address: t:7233\n")
-    target = elsewhere(layout, KUBERNETES, (mine,))
+    target = orchestrated_target(layout, KUBERNETES, (mine,))
     assert [part.name for part in target.plan()] == ["api", "worker"]
     target.write()
     mine.unlink()
-    again = elsewhere(layout, KUBERNETES)
+    again = orchestrated_target(layout, KUBERNETES)
     assert not any("file" in line for line in again.changes())
     again.start()
     call = calls.read_text().splitlines()[-1]
@@ -101,9 +101,9 @@ def test_kubernetes_remembers_its_values(tmp_path: Path, calls: Path) -> None:
 
 def test_a_values_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.yaml"):
-        elsewhere(Layout(tmp_path), KUBERNETES, (tmp_path / "none.yaml",)).write()
+        orchestrated_target(Layout(tmp_path), KUBERNETES, (tmp_path / "none.yaml",)).write()
 
 
 def test_targets_of_this_machine_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="this machine"):
-        elsewhere(Layout(tmp_path), Deployment(target=TargetName.NATIVE))
+        orchestrated_target(Layout(tmp_path), Deployment(target=TargetName.NATIVE))

@@ -5,21 +5,22 @@ from pathlib import Path
 
 from pavo.cli.ask import confirm
 from pavo.cli.output import Format, console, print_json, table
+from pavo.cli.plan import show as show_plan
 from pavo.deploy import deployment
-from pavo.deploy.compatibility import Finding, Verdict, assess, refuse_bad
+from pavo.deploy.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.compose import read_env
 from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.elsewhere import Elsewhere, elsewhere
 from pavo.deploy.layout import Layout
+from pavo.deploy.orchestrated import OrchestratedTarget, orchestrated_target
 from pavo.errors import ConfigurationError, Conflict
 
-ELSEWHERE = (TargetName.COMPOSE, TargetName.KUBERNETES)
+ORCHESTRATED = (TargetName.COMPOSE, TargetName.KUBERNETES)
 
 
-def found(layout: Layout) -> Elsewhere | None:
+def found(layout: Layout) -> OrchestratedTarget | None:
     """What was deployed for this data directory, if Docker or Kubernetes runs it."""
     chosen = deployment.load(layout)
-    return elsewhere(layout, chosen) if chosen is not None and chosen.target in ELSEWHERE else None
+    return orchestrated_target(layout, chosen) if chosen is not None and chosen.target in ORCHESTRATED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How
     """Show the plan, ask, write the files, start, wait. A dry run writes the files and starts nothing."""
     wanted = wanted.model_copy(update={"postgres_version": how.postgres_version or wanted.postgres_version})
     _same_target(layout, wanted)
-    target = elsewhere(layout, wanted, values)
-    findings = _findings(wanted, target)
-    wanted = wanted.model_copy(update={"forced": refuse_bad(findings, forced=how.force)})
-    _show(layout, wanted, target, findings)
+    target = orchestrated_target(layout, wanted, values)
+    assessments = _assessments(wanted, target)
+    wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=how.force)})
+    show_plan(wanted.target, layout, target.plan(), target.changes(), assessments)
     missing = target.missing()
     if missing is not None and not how.dry_run:
         raise ConfigurationError(
@@ -58,7 +59,7 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How
     return status(target, "text")
 
 
-def status(target: Elsewhere, output: Format) -> int:
+def status(target: OrchestratedTarget, output: Format) -> int:
     """Every container or pod; exit code 1 when one is not ready, or there is none."""
     shown = target.status()
     ready = bool(shown) and all(one.ready for one in shown)
@@ -72,7 +73,7 @@ def status(target: Elsewhere, output: Format) -> int:
     return 0 if ready else 1
 
 
-def destroy(layout: Layout, target: Elsewhere, *, approved: bool) -> int:
+def destroy(layout: Layout, target: OrchestratedTarget, *, approved: bool) -> int:
     """Remove it with its data; asks twice."""
     question = f"Remove what {target.folder} describes, with all its data?"
     if not approved and not (confirm(question) and confirm("There is no way back. Really?")):
@@ -95,24 +96,10 @@ def _same_target(layout: Layout, wanted: Deployment) -> None:
         )
 
 
-def _findings(wanted: Deployment, target: Elsewhere) -> list[Finding]:
+def _assessments(wanted: Deployment, target: OrchestratedTarget) -> list[Assessment]:
     """Of the versions that the target brings; in a cluster Temporal and PostgreSQL are others'."""
     if wanted.target is TargetName.KUBERNETES:
         return []
     image = next(part.version for part in target.plan() if part.name == "postgres")
     major = read_env(target.folder).get("POSTGRES_MAJOR") or image.rpartition(":")[2]
     return assess(temporal=wanted.temporal_version, postgres=major)
-
-
-def _show(layout: Layout, wanted: Deployment, target: Elsewhere, findings: list[Finding]) -> None:
-    shown = console()
-    shown.print(f"[bold]Target[/]  {wanted.target}    [bold]Data[/]  {layout.root}\n", soft_wrap=True)
-    rows = [(part.name, part.version, part.address, part.data) for part in target.plan()]
-    table(("part", "image", "address", "data"), rows, fold=True)
-    shown.print("\n[bold]What changes[/]")
-    for line in target.changes():
-        shown.print(f"  {line}", soft_wrap=True, markup=False)
-    for finding in findings:
-        if finding.verdict is not Verdict.GOOD:
-            shown.print(f"[yellow]![/] {finding.what}", soft_wrap=True)
-    shown.print()

@@ -17,8 +17,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
-from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
-from temporalio.api.workflow.v1 import WorkflowExecutionOptions
+from temporalio.api.enums.v1 import VersioningBehavior, WorkerDeploymentVersionStatus
+from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkerDeploymentRequest,
     DescribeWorkerDeploymentResponse,
@@ -27,7 +27,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateWorkflowExecutionOptionsRequest,
 )
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailureError, WorkflowHandle
-from temporalio.common import AutoUpgradeVersioningOverride, PinnedVersioningOverride, WorkerDeploymentVersion
+from temporalio.common import PinnedVersioningOverride, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.deploy.probe_workflow import Probe
@@ -47,7 +47,7 @@ _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class WorkerVersion:
     """One version of the workers."""
 
     build_id: str
@@ -61,7 +61,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class WorkerDeployment:
     """A worker deployment; an unknown one has no versions."""
 
     name: str
@@ -69,7 +69,7 @@ class Deployment:
     """Build id; empty while workers without one are current."""
     ramping: str
     ramp_percent: float
-    versions: tuple[Version, ...]
+    versions: tuple[WorkerVersion, ...]
     unversioned_tasks: int = 0
     """Open tasks that no version has taken yet."""
 
@@ -83,7 +83,7 @@ class Deployment:
         return asdict(self)
 
 
-async def describe(client: Client, name: str) -> Deployment:
+async def describe(client: Client, name: str) -> WorkerDeployment:
     """The deployment's versions, newest first.
 
     Raises:
@@ -92,11 +92,11 @@ async def describe(client: Client, name: str) -> Deployment:
     answer = await _describe(client, name)
     unversioned = f"{_open_tasks()} AND TemporalWorkerDeploymentVersion IS NULL"
     if answer is None:
-        return Deployment(name, "", "", 0.0, (), await _count(client, unversioned))
+        return WorkerDeployment(name, "", "", 0.0, (), await _count(client, unversioned))
     info = answer.worker_deployment_info
     routing = info.routing_config
     versions = [await _version(client, name, summary) for summary in info.version_summaries]
-    return Deployment(
+    return WorkerDeployment(
         name,
         routing.current_deployment_version.build_id,
         routing.ramping_deployment_version.build_id,
@@ -106,12 +106,14 @@ async def describe(client: Client, name: str) -> Deployment:
     )
 
 
-async def _version(client: Client, name: str, summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary) -> Version:
+async def _version(
+    client: Client, name: str, summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary
+) -> WorkerVersion:
     build_id = summary.deployment_version.build_id
     status = WorkerDeploymentVersionStatus.Name(summary.status).removeprefix(_STATUS).lower()
     tasks = await _count(client, _pinned_to(name, build_id))
     checked = summary.drainage_info.last_checked_time
-    return Version(build_id, status, tasks, _moment(summary.create_time), _moment(checked))
+    return WorkerVersion(build_id, status, tasks, _moment(summary.create_time), _moment(checked))
 
 
 def _moment(stamp: Timestamp) -> datetime | None:
@@ -301,13 +303,13 @@ async def take_over(client: Client, name: str, build_id: str) -> int:
     if not deployment.current:
         raise Conflict("There is no current version.", remedy="Name one: pavo deploy workers --set-current BUILD")
     # It ends with the run, which the signal ends: what continues as new inherits pins only.
-    override = AutoUpgradeVersioningOverride()
+    override = VersioningOverride(auto_upgrade=True, behavior=VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE)
 
     async def move(client: Client, workflow_id: str, run_id: str) -> None:
         request = UpdateWorkflowExecutionOptionsRequest(
             namespace=client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-            workflow_execution_options=WorkflowExecutionOptions(versioning_override=override._to_proto()),  # pyright: ignore[reportPrivateUsage]
+            workflow_execution_options=WorkflowExecutionOptions(versioning_override=override),
             update_mask=FieldMask(paths=["versioning_override"]),
             identity=client.identity,
         )

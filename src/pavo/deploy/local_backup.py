@@ -1,6 +1,5 @@
 """Backup and restore of a deployment on this machine, running or not, and the proof of a backup on a scratch server."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from pavo.deploy.privileges import unprivileged
 from pavo.deploy.stack import EmbeddedStack, LocalStack, end_orphans, remove_data
 from pavo.deploy.state import running
 from pavo.deploy.target import Target, urls
+from pavo.deploy.threads import in_thread
 from pavo.errors import ConfigurationError, Conflict, Unavailable
 
 Say = Callable[[str], None]
@@ -82,7 +82,7 @@ async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[Data
     if chosen.outside_postgres:
         with take_lock(layout):  # so that nobody starts meanwhile
             await end_orphans(layout)
-            await asyncio.to_thread(restoring.finish, layout, server)
+            await in_thread(restoring.finish, layout, server)
             yield server
         return
     async with LocalStack(layout.root, native.native, parts=("postgres",)):
@@ -127,8 +127,9 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
     embedded = chosen.target is TargetName.EMBEDDED
     place = folder or layout.root / "backups" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     async with postgres_of(layout, chosen) as server:
-        home, programs = client_programs(chosen, server)
-        manifest = backup.take(
+        home, programs = await in_thread(client_programs, chosen, server)
+        manifest = await in_thread(
+            backup.take,
             server,
             home,
             place,
@@ -160,7 +161,7 @@ async def prove(place: Path, programs: Programs) -> None:
         root.chmod(0o711)
         try:
             async with scratch_server(root, programs) as server:
-                backup.restore_beside(server, programs.home(unprivileged()) / "bin", place, manifest)
+                await in_thread(backup.restore_beside, server, programs.home(unprivileged()) / "bin", place, manifest)
             for each in manifest.databases.values():
                 if each.file.endswith(".db") and sqlite_file.count(place / each.file) != each.rows:
                     raise Unavailable(f"{place / each.file} is not whole.", dependency="temporal")
@@ -209,14 +210,14 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     async with postgres_of(layout, chosen) as server:
         chosen = must_be_here(layout, *LOCAL)  # an older restore was ended just now, if it had been interrupted
         _must_fit(chosen, manifest)
-        home, _ = client_programs(chosen, server)
+        home, _ = await in_thread(client_programs, chosen, server)
         names = backup.of_postgres(manifest)
         deployments.save(layout, chosen.model_copy(update={"copying": names}))
-        backup.restore_beside(server, home, place, manifest)
+        await in_thread(backup.restore_beside, server, home, place, manifest)
         if chosen.target is TargetName.EMBEDDED:
-            sqlite_file.put_beside(place / manifest.databases["temporal"].file, layout.temporal_file)
+            await in_thread(sqlite_file.put_beside, place / manifest.databases["temporal"].file, layout.temporal_file)
         deployments.save(layout, _decided(chosen, manifest, names))
-        restoring.finish(layout, server)
+        await in_thread(restoring.finish, layout, server)
     again = "pavo up" if chosen.target is TargetName.EMBEDDED else "pavo deploy start"
     say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: {again}")
     for line in _to_be_picked_up(chosen, manifest):

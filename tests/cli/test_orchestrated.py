@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pavo.cli import elsewhere as cli
+from pavo.cli import orchestrated as cli
 from pavo.deploy import deployment
 from pavo.deploy.deployment import Deployment, TargetName
 from pavo.deploy.layout import Layout

@@ -34,7 +34,7 @@ class Shown:
     """None where the target does not count them."""
 
 
-class Elsewhere(Protocol):
+class OrchestratedTarget(Protocol):
     """What commands ask of a target."""
 
     folder: Path
@@ -80,7 +80,7 @@ class Elsewhere(Protocol):
         ...
 
 
-def elsewhere(layout: Layout, chosen: Deployment, values_files: tuple[Path, ...] = ()) -> Elsewhere:
+def orchestrated_target(layout: Layout, chosen: Deployment, values_files: tuple[Path, ...] = ()) -> OrchestratedTarget:
     """The target of a deployment.
 
     Args:
@@ -171,38 +171,38 @@ class Compose:
         )
 
     def write(self) -> list[Path]:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return compose.write(self._options, self.folder)
 
     def missing(self) -> str | None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return docker.check_docker()
 
     def start(self) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         docker.up(self.folder)
 
     def status(self) -> list[Shown]:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return [
             Shown(one.name, one.health or f"{one.state} {one.exit_code}", one.ready, None)
             for one in docker.status(self.folder)
         ]
 
     def logs(self, part: str | None, *, follow: bool, lines: int) -> int:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return docker.logs(self.folder, part, follow=follow, lines=lines)
 
     def restart(self, part: str) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         docker.restart(self.folder, part)
 
     def stop(self) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         docker.stop(self.folder)
 
     def destroy(self) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         if (self.folder / "compose.yaml").exists():
             docker.down(self.folder, volumes=True)
         _remove(self.folder)
@@ -231,27 +231,27 @@ class Kubernetes:
         )
 
     def write(self) -> list[Path]:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return kubernetes.write(self._options, self.folder)
 
     def missing(self) -> str | None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return helm.check_helm(self._options)
 
     def start(self) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         helm.install(self._options, self.folder)
 
     def status(self) -> list[Shown]:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return [Shown(pod.name, pod.phase, pod.ready, pod.restarts) for pod in helm.status(self._options)]
 
     def logs(self, part: str | None, *, follow: bool, lines: int) -> int:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         return helm.logs(self._options, part, follow=follow, lines=lines)
 
     def restart(self, part: str) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         helm.restart(self._options, part)
 
     def stop(self) -> None:
@@ -259,7 +259,7 @@ class Kubernetes:
         helm.uninstall(self._options)
 
     def destroy(self) -> None:
-        """See `Elsewhere`."""
+        """See `OrchestratedTarget`."""
         helm.uninstall(self._options)
         _remove(self.folder)
 
