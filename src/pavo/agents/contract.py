@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 JSON: TypeAlias = Any
-"""Anything that `json.dumps` takes: None, bool, int, float, str, lists and string-keyed dicts of these."""
+"""None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
+
+Tuples become lists, and subclasses (such as a StrEnum) what they derive from. What is yielded comes back equal; floats
+stay floats, and -0.0 comes back as 0.0.
+"""
 
 MAX_CHECKPOINT_BYTES = 1_000_000
 """A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.errors import AgentRefused
+from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnection
 from pavo.tasks.domain import EXECUTING, Fence
 from pavo.tasks.models import ExecutionRow, TaskRow
@@ -152,5 +153,12 @@ async def record_steps(
 
 
 def checkpoint_text(checkpoint: Any) -> str:
-    """A checkpoint as JSON text."""
-    return orjson.dumps(checkpoint).decode()
+    """A checkpoint as JSON text.
+
+    Raises:
+        AgentRefused: it is none. The agent's host refuses it before; this is for whatever it may let pass.
+    """
+    try:
+        return encode_text(checkpoint)
+    except (TypeError, RecursionError) as error:
+        raise AgentRefused(f"The checkpoint cannot be recorded: {error}.") from error

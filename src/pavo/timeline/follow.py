@@ -259,7 +259,11 @@ class Follower:
                 heads = await repository.heads(session, timeline_ids)
                 for timeline_id in timeline_ids:
                     head = heads.get(timeline_id)
-                    await self._catch_up(session, timeline_id, head)
+                    try:
+                        await self._catch_up(session, timeline_id, head)
+                    except (TypeError, ValueError, RecursionError):
+                        # Its own viewers will meet the error; those of the others are not to wait for it.
+                        logger.exception("Timeline %s holds what cannot be shown", timeline_id)
                     for viewer in self._viewers.get(timeline_id, ()):
                         viewer.learn(head)
         except Unavailable as error:
