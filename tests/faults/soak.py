@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.faults.drive import Driver, Viewer
 from tests.faults.proxy import Mode
+from tests.faults.rogues import install
 from tests.faults.stack import Stack, running_stack, until
 from tests.faults.test_commands import (
     commands_without_a_worker,
@@ -111,7 +112,7 @@ async def soak(seed: int, minutes: float) -> int:
     rng = random.Random(seed)
     injected: Counter[str] = Counter()
     wanted, until_time, number = 0, time.monotonic() + minutes * 60, 0
-    async with running_stack(workers=2) as stack:
+    async with running_stack(workers=2, prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
         while time.monotonic() < until_time:
             number += 1
             faults = rng.randint(3, 8)

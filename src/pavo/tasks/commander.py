@@ -49,6 +49,14 @@ class Target:
         return self.workflow_id.rpartition("|a:")[2]
 
 
+class _AlreadyRunning(Exception):
+    """A resume found its task running."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+
 class Commander:
     """Sends commands to the workflows of tasks."""
 
@@ -119,6 +127,8 @@ class Commander:
         started = asyncio.ensure_future(operation.workflow_handle())
         try:
             return await self._finish(update, "resume")
+        except _AlreadyRunning as found:
+            return c.Resumed(target.generation, found.run_id, True)
         finally:
             await end(started)
 
@@ -193,6 +203,8 @@ def _refusal(cause: BaseException | None) -> Exception:
         return UnaddressedFeedback(
             cause.message, remedy="Finish the review (done-reviewing) and accept the new version."
         )
+    if cause.type == c.REFUSED_RUNNING:
+        return _AlreadyRunning(cause.details[0])
     if cause.type == c.REFUSED_STOPPING:
         return Stopping(cause.message, remedy="Repeat the command.")
     return WrongStage(cause.message, remedy="Look at the task's stage and act on that.")

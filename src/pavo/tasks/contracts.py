@@ -65,6 +65,7 @@ REFUSED_WRONG_STAGE: Final = "WrongStage"
 REFUSED_WRONG_HASH: Final = "WrongPlanHash"
 REFUSED_FEEDBACK: Final = "UnaddressedFeedback"
 REFUSED_STOPPING: Final = "Stopping"
+REFUSED_RUNNING: Final = "AlreadyRunning"
 
 
 @dataclass(frozen=True, slots=True)

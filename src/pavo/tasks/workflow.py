@@ -270,17 +270,20 @@ class AgentTask:
     @workflow.update(name=c.UPDATE_RESUME)
     async def resume(self) -> c.Resumed:
         """Sent together with the start of a run: answers once the run knows where it goes on."""
-        already = self._standing_known
         await workflow.wait_condition(lambda: self._standing_known)
         if self._over and not self._receipt:
             raise ApplicationError("There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
-        return c.Resumed(self._generation, workflow.info().run_id, already)
+        return c.Resumed(self._generation, workflow.info().run_id, False)
 
     @resume.validator
     def check_resume(self) -> None:
-        """A run that is ending cannot be resumed: the next one can."""
+        """A run that is ending cannot be resumed, the next one can; one that runs need not be, and a refusal costs no
+        history."""
         if self._stop or self._over:
             raise ApplicationError("The run is just ending.", type=c.REFUSED_STOPPING, non_retryable=True)
+        if self._standing_known:
+            run_id = workflow.info().run_id
+            raise ApplicationError("The run is under way.", run_id, type=c.REFUSED_RUNNING, non_retryable=True)
 
     def _request_stop(self) -> None:
         self._stop = True
