@@ -94,6 +94,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
+            hide_parameters=True,  # errors with what people wrote would reach logs and histories
             json_serializer=encode_text,
             json_deserializer=decode,
             connect_args={

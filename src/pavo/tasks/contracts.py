@@ -125,10 +125,8 @@ class MakePlan:
 
 @dataclass(frozen=True, slots=True)
 class AgentFailure:
-    """An error of the agent's own, as people see it."""
+    """An error of the agent's own. What it says is in the execution's row."""
 
-    cause: str
-    remedy: str
     type: str
     retryable: bool
 

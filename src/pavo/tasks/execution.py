@@ -21,6 +21,7 @@ from pavo.tasks.attempt import (
     SHUTDOWN,
     Attempts,
     Cut,
+    Failure,
     Interruption,
     Superseded,
     failure_of,
@@ -134,13 +135,15 @@ class BatchExecutor:
             return c.BatchDone(c.FINISHED, (await repository.execution(session, task_id)).step)
 
     async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
-        async with self._database.transaction() as session:
-            await lease.close_lease(session, held)
-        return c.BatchDone(c.FATAL, held.step, failure=quarantine(held.step + 1, held.deaths, cause))
+        failure = quarantine(held.step + 1, held.deaths, cause)
+        await self.close(held, [], failure=failure)
+        return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
-    async def close(self, held: lease.Lease, new: list[NewEvent], *, died: bool = False) -> int:
-        """End the attempt in order, with its last events, in one transaction; answers the deaths."""
-        closed = await self._statements.close_lease(held, new, died=died)
+    async def close(
+        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: Failure | None = None
+    ) -> int:
+        """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
+        closed = await self._statements.close_lease(held, new, died=died, failure=failure)
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
@@ -297,16 +300,17 @@ class _Batch:
         new = [events.progress(self._step)]
         if not last:
             new.append(events.retry(self._step + 1, failure.cause, failures))
-        await self._executor.close(self._lease, new)
-        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure, failures=failures)
+        await self._executor.close(self._lease, new, failure=failure)
+        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)
 
     async def _died(self, death: AgentDied) -> c.BatchDone:
         new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
-        deaths = await self._executor.close(self._lease, new, died=True)
+        before = self._lease.deaths if self._step == self._lease.step else 0  # a recorded step begins the count anew
+        failure = quarantine(self._step + 1, before + 1, death.detail)
+        deaths = await self._executor.close(self._lease, new, died=True, failure=failure)
         metrics.RECOVERIES.add("agent")
         if deaths >= d.MAX_DEATHS:
-            failure = quarantine(self._step + 1, deaths, death.detail)
-            return c.BatchDone(c.FATAL, self._step, failure=failure)
+            return c.BatchDone(c.FATAL, self._step, failure=failure.decided())
         return c.BatchDone(c.MORE, self._step)
 
 

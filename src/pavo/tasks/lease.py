@@ -1,7 +1,7 @@
 """The lease of one attempt and the recording of steps under it: one statement for many tasks' steps."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -86,17 +86,6 @@ async def open_lease(
     return lease
 
 
-async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False) -> int | None:
-    """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
-    result = await session.execute(
-        update(_EXECUTIONS)
-        .where(_EXECUTIONS.c.task_id == lease.task_id, _EXECUTIONS.c.epoch == lease.epoch)
-        .values(holder=None, deaths=_EXECUTIONS.c.deaths + (1 if died else 0))
-        .returning(_EXECUTIONS.c.deaths)
-    )
-    return result.scalar_one_or_none()
-
-
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
     """Fence every attempt that may still be running; answers how many steps are recorded."""
     result = await session.execute(
@@ -106,6 +95,11 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) 
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
+
+
+async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
+    """Keep what the agent's failure says until the workflow has decided what follows."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))
 
 
 async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:

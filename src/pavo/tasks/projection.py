@@ -132,13 +132,12 @@ class Projection(c.RecordActivities):
     @activity.defn(name="record_failure")
     async def record_failure(self, request: c.RecordFailure) -> None:
         """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
-        failure = request.failure
 
         async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
             if task.stage == d.DONE:
                 return []
-            step = request.steps + 1 if task.stage == d.EXECUTING else None
-            error = {"type": failure.type, "cause": failure.cause, "remedy": failure.remedy, "step": step}
+            told = (await repository.execution(session, task.id)).failure or {"type": request.failure.type}
+            error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
             await lease.raise_epoch(session, task.id)
             await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
             return [events.failed(error), events.stage(d.FAILED)]
