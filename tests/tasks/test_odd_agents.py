@@ -106,6 +106,7 @@ async def test_no_history_tells_what_an_error_said(sealed: Sealed, temporal: Cli
         await tasks.post(f"{path}/plan/done-reviewing")
     task = await tasks.wait(path, "FAILED", seconds=40)
     assert SECRET in task["error"]["cause"]
+    assert task["error"]["step"] == (None if reviewed else 1)
     handle = sealed.temporal.get_workflow_handle(task["workflow_id"])
     with pytest.raises(Exception) as failed:
         await asyncio.wait_for(handle.result(), 10)
