@@ -7,13 +7,10 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
-from sqlalchemy import text
 from starlette.exceptions import HTTPException
 
 from pavo import __version__, bootstrap, errors
@@ -22,17 +19,22 @@ from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.config import HttpSettings, Settings
-from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError, Unavailable
+from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
+from pavo.health import FirstReconciliation, metrics_router
+from pavo.health import router as health_router
+from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.ending import end
+from pavo.kit.open_files import allow_open_files
+from pavo.kit.problem import problems
 from pavo.kit.ready import announce_ready
-from pavo.kit.requests import BodyLimit, problem_response
+from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
+from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
-from pavo.observe.scrape import CONTENT_TYPE
+from pavo.openapi import describe
 from pavo.tasks.endpoints import router as tasks_router
 from pavo.tasks.legacy_endpoints import router as legacy_router
-from pavo.temporal.failures import translated as temporal_errors
 from pavo.ui.endpoints import router as ui_router
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,11 @@ STATUS: dict[type[PavoError], int] = {
 DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
+
+NEEDED_FILES = MAX_REQUESTS + 1_000
+"""One for each request in flight, the rest for connections that wait for their next and for those to the stores."""
+
+
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """This machine does not have one of the host's addresses: `localhost` on a machine without IPv6."""
 
@@ -67,15 +74,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        allow_open_files(NEEDED_FILES)
         async with AsyncExitStack() as opened:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
             app.state.parts, app.state.tasks = parts, parts.tasks
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
-            app.state.reconciled = asyncio.create_task(_reconcile_once(parts))
+            app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_tasks)
+            reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
-            await end(app.state.reconciled)
+            await end(reconciling)
 
     app = FastAPI(
         title="Pavo",
@@ -86,15 +95,16 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    for router in (tasks_router, accounts_router, agents_router, legacy_router, ui_router):
-        app.include_router(router)
-    _add_health(app)
+    for router in (tasks_router, accounts_router, legacy_router, ui_router):
+        app.include_router(router, responses=problems(403, 500, 503))
+    app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
+    app.include_router(health_router, responses=problems(403, 500))
     if settings.metrics.enabled and settings.metrics.address is None:
-        _add_metrics(app)
+        app.include_router(metrics_router, responses=problems(403, 500, 503))
+    add_head(app)
+    describe(app)
     _add_error_handlers(app)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(BrowserGuard, settings=settings.http)
-    app.add_middleware(Observed)
+    _add_middleware(app, settings)
     return app
 
 
@@ -109,76 +119,13 @@ def _remembering_failure(app: FastAPI) -> Generator[None]:
         raise
 
 
-async def _reconcile_once(parts: bootstrap.ApiParts) -> None:
-    """Before the first `/readyz`: a stack that lost data in a power cut says so instead of showing ghosts."""
-    while True:
-        try:
-            await parts.reconciler.reconcile_tasks()
-        except Unavailable as error:
-            logger.warning("Cannot reconcile yet: %s", error)
-            await asyncio.sleep(0.5)
-        else:
-            return
-
-
-def _add_health(app: FastAPI) -> None:
-    @app.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, bool]:  # pyright: ignore[reportUnusedFunction]
-        """The process answers."""
-        return {"ok": True}
-
-    @app.get("/readyz", tags=["health"], responses={503: {"description": "A dependency is away."}})
-    async def readyz(request: Request, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        """Whether each dependency answers. Redis may be away: streams then read PostgreSQL."""
-        parts: bootstrap.ApiParts = request.app.state.parts
-        checks = {"postgres": _ask_postgres(parts), "redis": _ask_redis(parts), "temporal": _ask_temporal(parts)}
-        answers = await asyncio.gather(*checks.values())
-        found: dict[str, str] = dict(zip(checks, answers, strict=True))
-        found["reconciled"] = "ok" if request.app.state.reconciled.done() else "under way"
-        ready = all(found[name] == "ok" for name in ("postgres", "temporal", "reconciled"))
-        if not ready:
-            response.status_code = 503
-            response.headers["Retry-After"] = "1"
-        return {"ready": ready, **found}
-
-
-def _add_metrics(app: FastAPI) -> None:
-    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-    async def metrics(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        """Prometheus' page: this process, its part of Temporal's SDK, the tasks by stage, the task queue's backlog."""
-        parts: bootstrap.ApiParts = request.app.state.parts
-        return Response(await parts.scrape.text(), headers={"Content-Type": CONTENT_TYPE})
-
-
-async def _ask_postgres(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        async with parts.database.autocommit() as connection:
-            await connection.execute(text("SELECT 1"))
-
-    return await _answer(ask())
-
-
-async def _ask_redis(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        await parts.redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
-
-    return await _answer(ask())
-
-
-async def _ask_temporal(parts: bootstrap.ApiParts) -> str:
-    async def ask() -> None:
-        with temporal_errors():
-            await parts.temporal.service_client.check_health()
-
-    return await _answer(ask())
-
-
-async def _answer(question: Any) -> str:
-    try:
-        await asyncio.wait_for(question, 2.0)
-    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
-        return f"away: {type(error).__name__}: {error}"
-    return "ok"
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """From the innermost to the outermost. The guard is around whatever answers, so that other pages may read that."""
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Admission)
+    app.add_middleware(Failsafe)
+    app.add_middleware(BrowserGuard, settings=settings.http)
+    app.add_middleware(Observed)
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -196,8 +143,17 @@ def _add_error_handlers(app: FastAPI) -> None:
             return problem_response(
                 422, InvalidInput("The body cannot be read.", field="body", remedy="Send a JSON object in UTF-8.")
             )
+        if error.status_code == 405:
+            methods = allowed(app, request.scope["path"])
+            refused = InvalidInput(f"{request.method} is not possible here.", field="method", remedy=f"Use {methods}.")
+            return problem_response(405, refused, {"Allow": methods})
         kind = NotFound if error.status_code == 404 else InvalidInput
         return problem_response(error.status_code, kind(str(error.detail)), error.headers)
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """A fault of the middleware around `Failsafe`."""
+        return internal_problem(request.scope, error)
 
 
 def _invalid(error: RequestValidationError) -> Response:
@@ -228,7 +184,6 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        limit_concurrency=4_000,
         backlog=1024,
     )
     _Server(config, app, settings.http).run(sockets=_bind(settings.http))

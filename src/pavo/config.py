@@ -56,7 +56,7 @@ class TemporalSettings(_Section):
     tls_key: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_CLIENT_KEY_PATH")
     """PEM file of the client certificate's key."""
     codec_key: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_KEY")
-    """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM)."""
+    """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM), and what failures say."""
     search_attributes: bool = Field(default=False, validation_alias="PAVO_SEARCH_ATTRIBUTES")
     """Workflows carry PavoAgent and PavoTask (Keyword), which must be registered: the targets on PostgreSQL do that."""
     database_url: str | None = Field(default=None, validation_alias="PAVO_TEMPORAL_DATABASE_URL")

@@ -19,7 +19,8 @@
     ├── LeaseLost                 a newer attempt took the task over; this one may write nothing
     ├── AgentError                the agent's own code failed; the step is tried again
     │   └── AgentRefused          … and said that trying again is useless
-    └── AgentDied                 the agent's process ended without an answer
+    ├── AgentDied                 the agent's process ended without an answer
+    └── InternalError             a fault of Pavo's own; the log tells it
 
 HTTP statuses are mapped once, in `api.py`; exit codes once, in `cli/main.py`.
 """
@@ -113,12 +114,14 @@ class IdempotencyMismatch(Conflict):
 
 
 class Unavailable(PavoError):
-    """A dependency is away or overloaded. Remedy: repeat after `retry_after` seconds."""
+    """A dependency is away or overloaded. Remedy: repeat after `retry_after` seconds, unless another one is given."""
 
     title = "Not available at the moment"
 
-    def __init__(self, detail: str, *, dependency: str, retry_after: int = 1, **extra: Any) -> None:
-        super().__init__(detail, dependency=dependency, remedy=f"Try again in {retry_after} s.", **extra)
+    def __init__(
+        self, detail: str, *, dependency: str, retry_after: int = 1, remedy: str | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail, dependency=dependency, remedy=remedy or f"Try again in {retry_after} s.", **extra)
         self.dependency = dependency
         self.retry_after = retry_after
 
@@ -149,3 +152,9 @@ class AgentDied(PavoError):
     """The agent's process ended or hung without an answer. Three times at one step quarantine the task."""
 
     title = "The agent's process died"
+
+
+class InternalError(PavoError):
+    """A fault of Pavo's own that nobody foresaw. Remedy: look in the log for the id that the detail names."""
+
+    title = "Something is broken in Pavo"

@@ -219,6 +219,19 @@ async def test_a_bad_bearer_does_not_fall_back_to_the_cookie(token_app: FastAPI)
         assert refused.status_code == 401
 
 
+async def test_two_authorization_headers_are_read_as_one(token_app: FastAPI) -> None:
+    """The guard must not see a bearer that the look-up of the identity does not: the cookie would answer instead."""
+    _, secret = await new_token(token_app)
+    async with browser(token_app, "https://pavo.example", Origin="https://pavo.example") as client:
+        await client.post("/api/session", json={"token": secret})
+        foreign = [("Authorization", "Basic x"), ("Authorization", "Bearer y"), ("Origin", "https://evil.example")]
+        del client.headers["Origin"]
+        forged = await client.post("/api/things", headers=foreign)
+        assert (forged.status_code, forged.json()["field"]) == (403, "Origin")
+        worthless = await client.post("/api/things", headers=[foreign[1], foreign[0], foreign[2]])
+        assert worthless.status_code == 401
+
+
 async def test_what_opens_no_session(token_app: FastAPI) -> None:
     async with browser(token_app, "https://pavo.example", Origin="https://pavo.example") as client:
         for body, status in (

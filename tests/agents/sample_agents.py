@@ -7,7 +7,11 @@ import os
 import subprocess
 import sys
 import time
+import uuid
+from collections import OrderedDict, namedtuple
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +67,58 @@ class Sample(Agent):
         return f"# {ctx.title}\n{checkpoint} by v{plan.version}"
 
 
+Pair = namedtuple("Pair", "x y")
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Shape(Enum):
+    ROUND = 1
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Words(str):
+    pass
+
+
+RELATIVES: Any = {Words("pair"): Pair(1, (2,)), "ordered": OrderedDict(a=Level.HIGH), "words": Words("w"), "zero": -0.0}
+"""What is JSON by its bases; PLAIN_RELATIVES is what becomes of it."""
+PLAIN_RELATIVES: Any = {"pair": [1, [2]], "ordered": {"a": 3}, "words": "w", "zero": 0.0}
+NUMBERS: Any = [
+    1e22,
+    1e16,
+    1.2345678901234567e19,
+    1e308,
+    5e-324,
+    -1e300,
+    1.0,
+    2**53 + 1,
+    2**63 - 1,
+    2**64 - 1,
+    -(2**63),
+]
+
+
+def nested(levels: int) -> Any:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = [deep]
+    return deep
+
+
+def _circle() -> Any:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
 def _steps_of(options: dict[str, Any]) -> Any:
     """What the agent Breach yields, by name: it cannot come from the outside, as it is no JSON."""
-    deep: list[Any] = []
-    for _ in range(5000):
-        deep = [deep]
     return {
         "set": lambda: Step({1, 2}),
         "keys": lambda: Step({"a": [{1: 2}]}),
@@ -77,7 +128,22 @@ def _steps_of(options: dict[str, Any]) -> Any:
         "surrogate": lambda: Step("\ud800"),
         "nan": lambda: Step(float("nan")),
         "infinity": lambda: Step([float("inf")]),
-        "deep": lambda: Step(deep),
+        "deep": lambda: Step(nested(5000)),
+        "65 levels": lambda: Step(nested(65)),
+        "255 levels": lambda: Step(nested(255)),
+        "event of 65 levels": lambda: Step(1, [Event("x", {"a": nested(64)})]),
+        "circle": lambda: Step(_circle()),
+        "bytes": lambda: Step(b"x"),
+        "datetime": lambda: Step({"at": datetime.now(UTC)}),
+        "uuid": lambda: Step([uuid.uuid4()]),
+        "enum": lambda: Step(Shape.ROUND),
+        "dataclass": lambda: Step(Event("x")),
+        "large integer": lambda: Step({"n": 2**64}),
+        "event integer": lambda: Step(1, [Event("x", {"n": -(2**63) - 1})]),
+        "event uuid": lambda: Step(1, [Event("x", {"id": uuid.uuid4()})]),
+        "relatives": lambda: Step(RELATIVES, [Event("x", {"a": RELATIVES})]),
+        "64 levels": lambda: Step(nested(64)),
+        "numbers": lambda: Step(NUMBERS, [Event("x", {"a": NUMBERS})]),
         "large": lambda: Step("x" * 1_000_001),
         "no step": lambda: {"n": 1},
         "own type": lambda: Step(1, [Event("tick")]),
@@ -118,6 +184,7 @@ class Breach(Sample):
             "missing": lambda: Revision(draft, {}),
             "unknown": lambda: Revision(draft, {**answers, "zzz": "?"}),
             "answer": lambda: Revision(draft, dict.fromkeys(answers, 3)),  # type: ignore[arg-type]
+            "relative": lambda: Revision(draft, dict.fromkeys(answers, Colour.RED)),
             "answers": lambda: Revision(draft, ["ok"]),  # type: ignore[arg-type]
         }[ctx.options["what"]]()  # type: ignore[return-value]
 
@@ -125,7 +192,9 @@ class Breach(Sample):
         yield _steps_of(dict(ctx.options))
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
-        return {"type": 5, "nul": "a\0", "large": "x" * 1_000_001, "surrogate": "\ud800"}[ctx.options["what"]]  # type: ignore[return-value]
+        return {"relative": Colour.RED, "type": 5, "nul": "a\0", "large": "x" * 1_000_001, "surrogate": "\ud800"}[
+            ctx.options["what"]
+        ]  # type: ignore[return-value]
 
 
 class NoGenerator(Sample):

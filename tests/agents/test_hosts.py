@@ -2,11 +2,12 @@
 
 import asyncio
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_agents import Breach, NoGenerator, Raising, Sample, Slow, Stubborn
+from sample_agents import NUMBERS, PLAIN_RELATIVES, Breach, NoGenerator, Raising, Sample, Slow, Stubborn, nested
 
 from conftest import LIMITS, PLAN, context, opened, until
 from pavo.agents.contract import Event, FeedbackItem, PlanDraft, PlanStep, Step
@@ -16,6 +17,8 @@ from pavo.agents.process_host import ProcessHost
 from pavo.agents.registry import AgentRegistry
 from pavo.agents.worker_host import WorkerHost
 from pavo.errors import AgentError, AgentRefused, Unavailable
+from pavo.tasks.lease import checkpoint_text
+from pavo.timeline.domain import NewEvent, payload
 
 pytestmark = pytest.mark.parametrize("kind", ["worker", "process"])
 
@@ -103,7 +106,19 @@ async def test_an_outage_of_the_corpus_is_not_the_agents_error(kind: str) -> Non
         ("surrogate", "surrogate"),
         ("nan", "not JSON"),
         ("infinity", "not JSON"),
-        ("deep", "not JSON"),
+        ("deep", "deeper than 64"),
+        ("65 levels", "deeper than 64"),
+        ("255 levels", "deeper than 64"),
+        ("event of 65 levels", "deeper than 64"),
+        ("circle", "deeper than 64"),
+        ("bytes", "bytes"),
+        ("datetime", "datetime"),
+        ("uuid", "UUID"),
+        ("enum", "Shape"),
+        ("dataclass", "Event"),
+        ("large integer", "64 bits"),
+        ("event integer", "64 bits"),
+        ("event uuid", "UUID"),
         ("large", "1,000,003 bytes"),
         ("no step", "yielded dict"),
         ("own type", "'tick' is Pavo's own"),
@@ -127,6 +142,20 @@ async def test_a_wrong_step_is_refused(kind: str, what: str, says: str) -> None:
             await host.next_step()
 
 
+@pytest.mark.parametrize(
+    ("what", "kept"), [("relatives", PLAIN_RELATIVES), ("numbers", NUMBERS), ("64 levels", nested(64))]
+)
+async def test_what_the_check_takes_is_what_is_written(kind: str, what: str, kept: Any) -> None:
+    async with opened(kind, Breach, what=what) as host:
+        await host.open(PLAN, None)
+        step = await host.next_step()
+    assert step is not None
+    written = json.loads(checkpoint_text(step.checkpoint))
+    assert repr(step.checkpoint) == repr(written) == repr(kept)
+    for event in step.events:
+        assert json.loads(payload([NewEvent(event.type, event.data)])) == [{"a": kept, "type": "x"}]
+
+
 async def test_text_that_only_looks_like_a_nul_is_fine(kind: str) -> None:
     async with opened(kind, Breach, what="nul text") as host:
         await host.open(PLAN, None)
@@ -145,6 +174,13 @@ async def test_a_wrong_revision_is_refused(kind: str, what: str) -> None:
     async with opened(kind, Breach, what=what) as host:
         with pytest.raises(AgentRefused):
             await host.revise(PLAN, [FeedbackItem("f1", "more")])
+
+
+async def test_text_by_another_name_is_text(kind: str) -> None:
+    async with opened(kind, Breach, what="relative") as host:
+        report = await host.report(PLAN, None)
+        answers = (await host.revise(PLAN, [FeedbackItem("f1", "more")])).answers
+    assert [type(report), report] == [str, "red"] and repr(answers) == "{'f1': 'red'}"
 
 
 @pytest.mark.parametrize("what", ["type", "nul", "large", "surrogate"])

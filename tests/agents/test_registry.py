@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_agents import nested
 
 from pavo.agents.registry import GROUP, AgentRegistry
 from pavo.agents.target import load_target
@@ -34,6 +35,20 @@ class OtherName(Sample):
 class Schema(Sample):
     name = "schema"
     options_schema = {"type": "nonsense"}
+class Default(Sample):
+    name = "default"
+    options_schema = {"type": "object", "properties": {"large": {"default": 2**64}}}
+class Recursive(Sample):
+    name = "recursive"
+    options_schema = {
+        "$ref": "#/$defs/node",
+        "$defs": {"node": {"anyOf": [
+            {"type": "object", "properties": {"a": {"allOf": [{"$ref": "#/$defs/node"}]}}}, {"type": "integer"},
+        ]}},
+    }
+class Endless(Sample):
+    name = "endless"
+    options_schema = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
 class Isolation(Sample):
     name = "isolation"
     isolation = "container"
@@ -41,6 +56,12 @@ class Grace(Sample):
     name = "grace"
     stop_grace = -1
 """
+
+
+def nested_objects(levels: int, value: Any) -> Any:
+    for _ in range(levels):
+        value = {"a": value}
+    return value
 
 
 @pytest.fixture
@@ -53,6 +74,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentRegistry:
         "abstract": "plugged:Abstract",
         "renamed": "plugged:OtherName",
         "schema": "plugged:Schema",
+        "default": "plugged:Default",
+        "recursive": "plugged:Recursive",
+        "endless": "plugged:Endless",
         "isolation": "plugged:Isolation",
         "grace": "plugged:Grace",
         "missing": "no_such_module:X",
@@ -137,8 +161,15 @@ def test_defaults_are_filled_in(installed: AgentRegistry) -> None:
         ("intern", {"step_seconds": "x" * 5000}, "agent_options.step_seconds", "…"),
         ("intern", {"stepz": 1}, "agent_options.stepz", "no option 'stepz'"),
         ("intern", ["steps"], "agent_options", "no object"),
-        ("intern", {"steps": float("nan")}, "agent_options", "not JSON"),
-        ("intern", {"steps": "\0"}, "agent_options", "NUL"),
+        ("intern", {"steps": float("nan")}, "agent_options.steps", "not JSON"),
+        ("intern", {"steps": "\0"}, "agent_options.steps", "NUL"),
+        ("intern", {"steps": 1, "fail_at": 10**30}, "agent_options.fail_at", "64 bits"),
+        ("intern", {"steps\0": 1}, "agent_options", "NUL"),
+        ("intern", {"\ud800": 1}, "agent_options", "surrogate"),
+        *(("good", {"path": nested(n)}, "agent_options.path", "deeper than 64") for n in (64, 65, 500, 900, 5000)),
+        ("default", {}, "agent_options.large", "64 bits"),
+        ("recursive", {"a": nested_objects(62, 1.5)}, ".a".join(["agent_options", *[""] * 63]), "not valid under"),
+        ("endless", {}, "agent_options", "too deeply"),
         ("good", {}, "agent_options.path", "needs the option 'path'"),
         ("good", {"path": "x", "deep": {"n": "1"}}, "agent_options.deep.n", "not of type"),
         ("good", {"path": "x", "deep": {"m": 1}}, "agent_options.deep.m", "no option"),
@@ -152,6 +183,11 @@ def test_wrong_options_name_their_field(
     assert caught.value.field == field
     assert says in caught.value.detail and len(caught.value.detail) < 400
     assert caught.value.remedy
+
+
+def test_the_deepest_options_that_are_taken_fit_a_schema_that_refers_to_itself(installed: AgentRegistry) -> None:
+    deepest = nested_objects(64, 1)
+    assert installed.validate_options("recursive", deepest) == deepest
 
 
 def test_a_misspelt_option_gets_a_hint() -> None:

@@ -81,7 +81,7 @@ def test_the_way_of_an_upgrade() -> None:
 def test_the_matrix_is_of_this_pavo() -> None:
     known = matrix()
     head = ScriptDirectory.from_config(migrate.config("postgresql://nobody@localhost/none")).get_current_head()
-    assert known.pavo_schema[-1].revision == head, "a new migration belongs into compatibility.toml"
+    assert known.pavo_schema[-1].revision == head, "a new migration belongs in compatibility.toml"
     assert importlib.metadata.version("temporalio").startswith(known.pins.python_sdk)
     assert set(TESTED) == {NEWEST, BEFORE, OLDEST} == {row.temporal for row in known.tested}
     assert known.pins.temporal == NEWEST

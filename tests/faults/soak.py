@@ -11,11 +11,18 @@ from collections.abc import Awaitable, Callable
 
 from tests.faults.drive import Driver, Viewer
 from tests.faults.proxy import Mode
+from tests.faults.rogues import install
 from tests.faults.stack import Stack, running_stack, until
-from tests.faults.test_commands import stop_and_resume, storm
+from tests.faults.test_commands import (
+    commands_without_a_worker,
+    stop_and_resume,
+    stop_and_resume_without_a_worker,
+    storm,
+)
 from tests.faults.test_kill import PARTS, progress
 from tests.faults.test_links import LINKS, MODES
-from tests.faults.test_resources import locked_table
+from tests.faults.test_resources import exhausted_pool, locked_table
+from tests.faults.test_rogues import rogues
 
 TASKS, VIEWERS, STEPS = 20, 50, 150
 Fault = Callable[[Stack, random.Random], Awaitable[str]]
@@ -66,6 +73,21 @@ async def flush(stack: Stack, rng: random.Random) -> str:
 FAULTS: tuple[Fault, ...] = (kill, kill, pause, link, link, flush)
 
 
+async def long_lock(stack: Stack) -> None:
+    """A lock that outlasts every limit."""
+    await locked_table(stack, 30)
+
+
+SCENES: tuple[Callable[[Stack], Awaitable[None]], ...] = (
+    exhausted_pool,
+    long_lock,
+    rogues,
+    commands_without_a_worker,
+    stop_and_resume_without_a_worker,
+)
+"""One a round, in turn."""
+
+
 async def round_of(stack: Stack, rng: random.Random, faults: int, injected: Counter[str]) -> None:
     """Tasks and viewers through `faults` faults, then the judgement."""
     async with Driver(stack) as driver:
@@ -90,7 +112,7 @@ async def soak(seed: int, minutes: float) -> int:
     rng = random.Random(seed)
     injected: Counter[str] = Counter()
     wanted, until_time, number = 0, time.monotonic() + minutes * 60, 0
-    async with running_stack(workers=2) as stack:
+    async with running_stack(workers=2, prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
         while time.monotonic() < until_time:
             number += 1
             faults = rng.randint(3, 8)
@@ -98,8 +120,7 @@ async def soak(seed: int, minutes: float) -> int:
             await round_of(stack, rng, faults, injected)
             await stop_and_resume(stack, rng, 50)
             await storm(stack, rng, 1_000)
-            if number % 5 == 1:
-                await locked_table(stack, 30)
+            await SCENES[number % len(SCENES)](stack)
             await until(lambda: progress(stack), 30, "the database answers")
             print(f"round {number}: {sum(injected.values())} faults so far", flush=True)
     for name, count in sorted(injected.items()):

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+from temporalio.client import Client
 
 from tests.faults.drive import Driver, check_timeline, seeded
 from tests.faults.stack import Stack, until
@@ -148,7 +149,18 @@ async def test_duplicated_and_reordered_commands(stack: Stack) -> None:
     await storm(stack, seeded("storm"), DUPLICATED)
 
 
-async def test_commands_without_a_worker(stack: Stack) -> None:
+async def down(stack: Stack) -> None:
+    """No worker any more."""
+    await asyncio.gather(*(stack.down(part.name) for part in stack.workers))
+
+
+async def up(stack: Stack) -> None:
+    """All workers again."""
+    await asyncio.gather(*(stack.up(part.name) for part in stack.workers))
+
+
+async def commands_without_a_worker(stack: Stack) -> None:
+    """What needs a worker says so, and happens once when there is one."""
     async with Driver(stack) as driver:
         running, waiting, late = await asyncio.gather(
             driver.create(500, 0.05), driver.create(10, 0.02, auto_accept=False), driver.create(10, 0.02)
@@ -156,7 +168,7 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         await asyncio.gather(driver.start(running), driver.start(waiting))
         await driver.wait(running, lambda view: view["steps"] > 3, "steps")
         plan = (await driver.stage(waiting, "WAIT_RFC"))["plan"]
-        await stack.down("worker-1")
+        await down(stack)
         answer = await driver.stop(running)
         assert answer.status_code == 202, answer.text
         for _ in range(2):
@@ -166,7 +178,7 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         await driver.start(late)
         before = (await driver.get(running))["steps"]
         # While the worker is just starting: commands come before it is ready.
-        starting = asyncio.create_task(stack.up("worker-1"))
+        starting = asyncio.create_task(up(stack))
         accepts = await asyncio.gather(
             *(driver.call("POST", f"/api/tasks/{waiting}/plan/accept", json={"hash": plan["hash"]}) for _ in range(5))
         )
@@ -177,6 +189,63 @@ async def test_commands_without_a_worker(stack: Stack) -> None:
         await driver.verify([waiting, late], 10)
         assert [event["type"] for event in await driver.events(waiting)].count("accepted") == 1
         assert not driver.wrong, driver.wrong
+
+
+async def stop_and_resume_without_a_worker(stack: Stack) -> None:
+    """Each in both orders: what no worker has shown yet counts nevertheless."""
+    async with Driver(stack) as driver:
+        resumed, stopped = await asyncio.gather(driver.create(2000, 0.02), driver.create(2000, 0.02))
+        await asyncio.gather(driver.start(resumed), driver.start(stopped))
+        for task in (resumed, stopped):
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        assert (await driver.stop(stopped)).status_code == 200
+        await driver.stage(stopped, "STOPPED")
+        await down(stack)
+        # Stopped in the row; a resume that nobody takes; then a stop: it must not answer with the old receipt.
+        before = (await driver.get(stopped))["steps"]
+        assert (await driver.once("POST", f"/api/tasks/{stopped}/resume")).status_code == 503
+        assert (await driver.stop(stopped)).status_code == 202
+        # Running in the row; a stop that nobody takes; then a resume: it must not answer that it runs already.
+        assert (await driver.stop(resumed)).status_code == 202
+        answer = await driver.once("POST", f"/api/tasks/{resumed}/resume")
+        assert answer.status_code in (409, 503), answer.text
+        await up(stack)
+        assert (await driver.stage(stopped, "STOPPED"))["steps"] == before
+
+        async def quiet() -> bool:
+            at = [event for event in await driver.events(stopped) if event["type"] == "stopped"]
+            return len(at) == 2
+
+        await until(quiet, 20, "the second stop")
+        assert (await driver.get(stopped))["steps"] == before, "steps after a stop that had answered"
+        await driver.stage(resumed, "STOPPED")
+        at = (await driver.get(resumed))["steps"]
+        await driver.resume(resumed)
+        await driver.wait(resumed, lambda view: view["steps"] > at, "steps after the resume")
+        for task in (resumed, stopped):
+            await driver.call("DELETE", f"/api/tasks/{task}")
+        assert not driver.wrong, driver.wrong
+
+
+async def test_commands_without_a_worker(stack: Stack) -> None:
+    await commands_without_a_worker(stack)
+
+
+async def test_the_last_of_stop_and_resume_holds_also_without_a_worker(stack: Stack) -> None:
+    await stop_and_resume_without_a_worker(stack)
+
+
+async def test_a_run_that_was_ended_before_its_first_write_is_started_anew(stack: Stack) -> None:
+    async with Driver(stack) as driver:
+        task = await driver.create(10, 0.02)
+        await down(stack)
+        await driver.start(task)
+        temporal = await Client.connect(stack.temporal_address)
+        await temporal.get_workflow_handle((await driver.get(task))["workflow_id"]).terminate("by the test")
+        await up(stack)
+        assert (await driver.get(task))["stage"] == "INIT"
+        assert (await driver.start(task))["already_running"] is False
+        await driver.verify([task], 10)
 
 
 class Answered:

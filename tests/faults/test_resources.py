@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from temporalio.client import Client
 
 from tests.faults.drive import Driver
 from tests.faults.stack import Stack, running_stack, until
@@ -46,8 +47,58 @@ async def test_a_locked_table(stack: Stack) -> None:
     await locked_table(stack, LOCK_SECONDS)
 
 
-async def test_an_exhausted_pool(stack: Stack) -> None:
-    # Every connection of the API waits for a lock; the requests behind them find none free.
+async def test_a_write_that_has_to_wait_grows_no_history(stack: Stack) -> None:
+    """An answer that cannot be recorded: soon it waits outside the workflow task, which would tell of each second."""
+    temporal = await Client.connect(stack.temporal_address)
+    async with Driver(stack) as driver:
+        task = await driver.create(10, 0.02, auto_accept=False)
+        await driver.start(task)
+        view = await driver.stage(task, "WAIT_RFC")
+        handle = temporal.get_workflow_handle(view["workflow_id"])
+        async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
+            await connection.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
+            await handle.signal("signal_accept_rfc")
+
+            async def tried(times: int) -> int:
+                run = (await handle.describe()).raw_description
+                waiting = [work for work in run.pending_activities if work.attempt >= times]
+                return run.workflow_execution_info.history_length if waiting else 0
+
+            first = await until(lambda: tried(1), 60, "an activity of its own")
+            assert first < 60, "ten seconds of waiting inside the workflow task"
+            assert await until(lambda: tried(3), 60, "its third attempt") == first
+        await driver.verify([task], 10)
+
+
+async def test_attempts_that_fail_in_order_are_no_deaths(two_workers: Stack) -> None:
+    """Commits that cannot be made: the other worker goes on, and nobody says that the first had died."""
+    stack = two_workers
+    async with Driver(stack) as driver:
+        ids = await asyncio.gather(*(driver.create(150, 0.05) for _ in range(8)))
+        await asyncio.gather(*(driver.start(task) for task in ids))
+        for task in ids:
+            await driver.wait(task, lambda view: view["steps"] > 3, "steps")
+        for _ in range(2):
+            recorded = await steps(stack)
+            async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
+                await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+                await asyncio.sleep(LOCK_SECONDS)  # longer than a statement waits for a lock
+            await until(lambda before=recorded: beyond(stack, before + 8), 60, "steps after the lock")
+        await driver.verify(ids, 150)
+        told = [event for task in ids for event in await driver.events(task) if event["type"] == "recovered"]
+        assert not told, told
+
+
+async def steps(stack: Stack) -> int:
+    return int((await stack.sql("SELECT coalesce(sum(step), 0) FROM executions"))[0][0])
+
+
+async def beyond(stack: Stack, before: int) -> bool:
+    return await steps(stack) > before
+
+
+async def exhausted_pool(stack: Stack) -> None:
+    """Every connection of the API waits for a lock; the requests behind them find none free."""
     async with Driver(stack) as driver:
         ids = await asyncio.gather(*(driver.create(100, 0.05) for _ in range(3)))
         await asyncio.gather(*(driver.start(task) for task in ids))
@@ -59,6 +110,10 @@ async def test_an_exhausted_pool(stack: Stack) -> None:
         answers = await asyncio.gather(*(driver.once("GET", f"/api/tasks/{ids[0]}") for _ in range(200)))
         assert {answer.status_code for answer in answers} <= {200, 503}
         await driver.verify(ids, 100)
+
+
+async def test_an_exhausted_pool(stack: Stack) -> None:
+    await exhausted_pool(stack)
 
 
 @pytest.fixture

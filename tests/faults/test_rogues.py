@@ -1,18 +1,22 @@
 """Agents that loop, exit, segfault or eat memory are quarantined; their neighbours finish."""
 
 import asyncio
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.drive import Driver, check_timeline
 from tests.faults.rogues import AT, HARMS
-from tests.faults.stack import Stack
+from tests.faults.stack import Stack, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
 STEPS = 10
 
 
-async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> None:
+async def rogues(stack: Stack) -> None:
+    """One of each harm beside agents that do none."""
     starts = stack.workers[0].starts
     async with Driver(stack) as driver:
         bad = {
@@ -35,3 +39,56 @@ async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> Non
             assert len(died) == 3, (harm, [event.get("cause") for event in died])
             print(harm, view["error"]["cause"])
         assert stack.workers[0].starts == starts, "the worker died with an agent"
+
+
+async def test_rogues_are_quarantined_and_neighbours_finish(stack: Stack) -> None:
+    await rogues(stack)
+
+
+async def stopped_in_time(driver: Driver, task: str) -> dict[str, Any]:
+    """The receipt; it came without waiting for the agent."""
+    started = time.monotonic()
+    answer = await driver.stop(task)
+    assert answer.status_code == 200, answer.text
+    assert time.monotonic() - started < 5
+    await driver.stage(task, "STOPPED")
+    return answer.json()
+
+
+@pytest.mark.parametrize("agent", ["held", "held-inside"])
+async def test_stop_cuts_a_report(stack: Stack, agent: str, tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    async with Driver(stack) as driver:
+        task = await driver.create(0, agent=agent, options={"hold": str(hold)})
+        await driver.start(task)
+        await driver.wait(task, lambda view: view["steps"] == AT, "all steps")
+        receipt = await stopped_in_time(driver, task)
+        assert (receipt["stage"], receipt["last_step"], receipt["step_cut"]) == ("EXECUTING", AT, False)
+        hold.unlink()
+        await driver.resume(task)
+        await driver.verify([task], AT)
+        assert [event["type"] for event in await driver.events(task)].count("report") == 1
+
+
+async def test_stop_cuts_a_starting_process(stack: Stack) -> None:
+    held = stack.folder / "plugins" / "start_held"
+    async with Driver(stack) as driver:
+        task = await driver.create(0, agent="held", options={"hold": "/nowhere"}, auto_accept=False)
+        await driver.start(task)
+        view = await driver.stage(task, "WAIT_RFC")
+        held.touch()
+        try:
+            await driver.accept(task)
+            await until(lambda: leased(stack, task), 10, "the attempt")
+            receipt = await stopped_in_time(driver, task)
+        finally:
+            held.unlink()
+        assert (receipt["stage"], receipt["last_step"], receipt["step_cut"]) == ("EXECUTING", 0, False)
+        assert view["plan"]["version"] == 1
+        await driver.resume(task)
+        await driver.verify([task], AT)
+
+
+async def leased(stack: Stack, task: str) -> bool:
+    return (await stack.sql(f"SELECT holder IS NOT NULL FROM executions WHERE task_id = '{task}'"))[0][0]

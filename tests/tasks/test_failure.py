@@ -1,9 +1,11 @@
 """An agent's own errors: retried, explained, resumed."""
 
+from temporalio.client import Client
+
 from tests.driving import Tasks, stages, ticks, types, until
 
 
-async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks) -> None:
+async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks, temporal: Client) -> None:
     path = await tasks.started({"steps": 5, "step_seconds": 0, "fail_at": 3}, auto_accept=True)
     task = await tasks.wait(path, "FAILED", seconds=40)
     assert task["stage_status"] == "ERROR" and task["steps"] == 2
@@ -14,6 +16,8 @@ async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks
     assert retries == [(3, 1), (3, 2), (3, 3), (3, 4)]
     failed = next(event for event in events if event["type"] == "failed")
     assert failed["error"] == error and types(events)[-2:] == ["failed", "stage"]
+    history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
+    assert "AgentError" in history.to_json() and error["cause"] not in history.to_json()
 
     await tasks.post(f"{path}/start", 409)
     await tasks.post(f"{path}/resume")

@@ -10,7 +10,15 @@ import pytest
 
 from tests.driving import Tasks
 
-DEEP = b'{"title": "t", "agent_options": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}"
+
+def deep(levels: int) -> bytes:
+    """A task whose options are nested so deeply, the object of the options included."""
+    inner = levels - 1
+    return b'{"title": "t", "agent_options": {"a": ' + b"[" * inner + b"1" + b"]" * inner + b"}}"
+
+
+def deep_elsewhere(levels: int) -> bytes:
+    return b'{"title": ' + b'{"a":' * levels + b"1" + b"}" * levels + b"}"
 
 
 def body(**more: Any) -> bytes:
@@ -40,13 +48,17 @@ def body(**more: Any) -> bytes:
         (b'{"title": "t", "agent_options": {"step_seconds": NaN}}', 422, None),
         (body(agent_options={"unknown": 1}), 422, None),
         (body(agent_options={"a\x00": 1}), 422, "agent_options"),
-        (body(agent_options={"a": ["\x00"]}), 422, "agent_options"),
+        (body(agent_options={"a": ["\x00"]}), 422, "agent_options.a"),
+        (body(agent_options={"steps": 3, "fail_at": 10**30}), 422, "agent_options.fail_at"),
+        (body(agent_options={"fail_at": -(2**63) - 1}), 422, "agent_options.fail_at"),
         (b'{"title": "t", "agent_options": {"\\udfff": 1}}', 422, "agent_options"),
         (body(agent_options={"a": "x" * 70_000}), None, None),
         (body(agent_options=[]), 422, "agent_options"),
         (body(auto_accept="maybe"), 422, "auto_accept"),
         (body(surprise=1), 422, "surprise"),
-        (DEEP, 422, None),
+        *((deep(levels), 422, "agent_options.a") for levels in (65, 66, 254, 255, 500, 900)),
+        *((deep(levels), 422, None) for levels in (950, 1_000, 5_000)),
+        *((deep_elsewhere(levels), 422, None) for levels in (65, 500, 900, 950, 5_000)),
         (body(prompt="p" * 2_100_000), 413, "body"),
     ],
 )
@@ -60,6 +72,29 @@ async def test_bad_creation_is_explained(
     assert problem["status"] == answer.status_code and problem["title"] and problem["detail"] and problem["remedy"]
     if field:
         assert problem["field"].endswith(field)
+
+
+@pytest.mark.parametrize("options", [{"fail_at": 10**30}, {"a": 2**64}, {"steps": 1e999}, {"a": "\ud800"}])
+async def test_a_key_makes_no_difference_to_what_is_refused(client: httpx2.AsyncClient, options: Any) -> None:
+    content = body(agent_options=options)
+    without = await client.post("/api/tasks", content=content, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    with_key = await client.post("/api/tasks", content=content, headers=headers)
+    assert without.status_code == with_key.status_code == 422
+    assert without.json() == with_key.json()
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_numbers_among_the_options_are_kept_as_they_are(client: httpx2.AsyncClient, keyed: bool) -> None:
+    given = {"steps": 1_000_000, "step_seconds": 5e-324, "fail_at": 1e22, "plan_seconds": -0.0}
+    headers = {"Idempotency-Key": str(uuid.uuid4())} if keyed else {}
+    made = (await client.post("/api/tasks", json={"title": "t", "agent_options": given}, headers=headers)).json()
+    read = (await client.get(f"/api/tasks/{made['id']}")).json()
+    listed = (await client.get("/api/tasks", params={"limit": 1})).json()["items"][0]
+    kept = sorted({**given, "plan_seconds": 0.0}.items())
+    for view in (made, read, listed):
+        assert repr(sorted(view["agent_options"].items())) == repr(kept)
+    await client.delete(f"/api/tasks/{made['id']}")
 
 
 async def test_chunked_body_without_length_is_limited(client: httpx2.AsyncClient) -> None:
@@ -161,6 +196,15 @@ async def test_idempotency_key_creates_once(client: httpx2.AsyncClient, stranger
     await stranger.delete(f"/api/tasks/{theirs.json()['id']}")
     bad = await client.post("/api/tasks", json=same, headers={"Idempotency-Key": "k" * 256})
     assert bad.status_code == 422 and bad.json()["field"] == "Idempotency-Key"
+
+
+async def test_an_idempotency_key_outlives_its_task(client: httpx2.AsyncClient) -> None:
+    headers, same = {"Idempotency-Key": str(uuid.uuid4())}, {"title": "Once"}
+    made = await client.post("/api/tasks", json=same, headers=headers)
+    assert (await client.delete(f"/api/tasks/{made.json()['id']}")).status_code == 204
+    again = await client.post("/api/tasks", json=same, headers=headers)
+    assert again.status_code == 409, again.text
+    assert again.json()["field"] == "Idempotency-Key" and "new key" in again.json()["remedy"]
 
 
 async def test_pages_hold_every_task_once_newest_first(stack: str) -> None:

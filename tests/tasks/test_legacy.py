@@ -1,11 +1,13 @@
 """The existing frontends' contract, line by line."""
 
+import asyncio
 import json
 import uuid
 
 import httpx2
 
 from tests.driving import Tasks, until
+from tests.parts import Parts, free_port
 
 
 async def ok(client: httpx2.AsyncClient, path: str, **body: object) -> None:
@@ -43,6 +45,8 @@ async def test_the_walk(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     status = (await client.get("/agent_status", params={"task_id": task_id})).json()
     assert status == {"task_id": task_id, "stage": "INIT", "stage_status": "PENDING"}
     assert (await client.get("/agent_status")).json() == {"ok": True}
+    assert (await client.get("/agent_status?task_id=")).json() == {"ok": True}
+    assert (await client.get("/agent_status?task_id=7")).status_code == 422
     assert (await client.post(f"{path}/message")).json() == {"workflow_id": workflow_id, "started": True}
     assert (await client.post(f"{path}/message", json={"text": "x"})).json() == {
         "workflow_id": workflow_id,
@@ -71,6 +75,21 @@ async def test_the_walk(client: httpx2.AsyncClient, tasks: Tasks) -> None:
     assert (await client.post(f"{path}/message")).json() == {"workflow_id": workflow_id, "already_running": True}
     await tasks.wait(task_id, "EXECUTING")
     await ok(client, f"{path}/force-stop")
+
+
+async def test_where_tokens_are_needed(parts: Parts, tasks: Tasks) -> None:
+    """Only `/agent_status` without a task and `/me_v2` answer those who do not prove who they are."""
+    port, task_id = free_port(), await tasks.create()
+    part = await parts.start("api", PAVO_AUTH="token", PAVO_SECRET_KEY="s" * 40, PAVO_PORT=str(port))
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as nobody:
+        for path in ("/agent_status", "/agent_status?task_id="):
+            answer = await nobody.get(path)
+            assert (answer.status_code, answer.json()) == (200, {"ok": True}), answer.text
+        assert (await nobody.get("/me_v2")).json() == {"user_id": None, "email": None, "tasks": []}
+        for path in (f"/agent_status?task_id={task_id}", f"/tasks/{task_id}/stream", f"/api/tasks/{task_id}"):
+            refused = await nobody.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer"), path
+    await asyncio.to_thread(part.end)
 
 
 async def test_message_on_done_and_on_failed(client: httpx2.AsyncClient, tasks: Tasks) -> None:

@@ -1,13 +1,21 @@
 """Rows and workflows that disagree are repaired or explained."""
 
 import uuid
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy import text
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
+from pavo.agents.registry import AgentRegistry
+from pavo.bootstrap import build_accounts, build_redis, kept_connections
 from pavo.config import Settings
 from pavo.kit.sql import Database
+from pavo.tasks.commander import Commander, Target
+from pavo.tasks.domain import Receipt
 from pavo.tasks.reconcile import Reconciler
+from pavo.tasks.request_statements import RequestStatements
+from pavo.tasks.service import TaskService
+from pavo.temporal.failures import NoSuchRun
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks, ticks, types, until
 
@@ -15,8 +23,6 @@ from tests.driving import Tasks, ticks, types, until
 async def test_terminated_workflow_is_explained_and_resumes(
     tasks: Tasks, temporal: Client, database: Database, settings: Settings
 ) -> None:
-    from pavo.bootstrap import build_redis
-
     path = await tasks.executing({"steps": 60, "step_seconds": 0.02}, steps=5)
     await temporal.get_workflow_handle((await tasks.get(path))["workflow_id"]).terminate("by the test")
     redis = build_redis(settings)
@@ -56,3 +62,51 @@ async def test_stop_of_a_lost_workflow_answers(tasks: Tasks, temporal: Client) -
     await temporal.get_workflow_handle(task["workflow_id"]).terminate("by the test")
     await tasks.post(f"{task['id']}/stop")
     assert (await tasks.client.delete(f"/api/tasks/{task['id']}")).status_code == 204
+
+
+class Overtaken(Commander):
+    """Its first stop arrives when the run has just ended and the task was resumed by somebody else."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def stop(self, target: Target) -> Receipt:
+        if self.meanwhile is None:
+            return await super().stop(target)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        await meanwhile()
+        raise NoSuchRun("The run of then is over.")
+
+
+async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
+    tasks: Tasks, temporal: Client, database: Database, settings: Settings
+) -> None:
+    path = await tasks.executing({"steps": 5_000, "step_seconds": 0.02}, steps=3)
+    redis, connections = build_redis(settings), kept_connections(database, settings)
+    commander = Overtaken(temporal, settings.temporal.task_queue)
+    service = TaskService(
+        database, RequestStatements(connections), redis, Publisher(redis), AgentRegistry.load(), commander
+    )
+
+    async def meanwhile() -> None:
+        await tasks.post(f"{path}/stop")
+        await tasks.post(f"{path}/resume")
+
+    commander.meanwhile = meanwhile
+    accounts = build_accounts(database, settings)
+    who = await accounts.identify_header(None, "ada@example.com")
+    assert who is not None
+    stopped = await service.stop(who, uuid.UUID(path))
+    assert stopped.receipt is not None
+    task = await tasks.get(path)
+    assert (task["stage"], task["steps"]) == ("STOPPED", stopped.receipt.last_step)
+
+    async def closed() -> bool:
+        run = await temporal.get_workflow_handle(task["workflow_id"]).describe()
+        return run.status == WorkflowExecutionStatus.COMPLETED
+
+    await until(closed, what="the end of the run that was resumed")
+    await tasks.post(f"{path}/resume")
+    assert (await tasks.wait(path, "EXECUTING"))["stage"] == "EXECUTING"
+    await tasks.client.delete(f"/api/tasks/{path}")
+    await connections.close()
+    await redis.aclose()

@@ -152,7 +152,7 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
     stop = c.RecordStop(path, replace(fence, transition=4), step_cut=False)
     receipt = await Projection(database, publisher).record_stop(stop)
     assert (receipt.stage, receipt.last_step) == (d.DONE, QUICK["steps"])
-    failure = c.AgentFailure("cause", "remedy", "Error", retryable=False)
+    failure = c.AgentFailure("Error", retryable=False)
     await Projection(database, publisher).record_failure(
         c.RecordFailure(path, replace(fence, transition=5), failure, QUICK["steps"])
     )

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx2
+from temporalio.client import Client
 
 from tests.driving import QUICK, SLOW, Tasks, stages, ticks, until
 
@@ -127,6 +128,17 @@ async def test_a_double_click_on_stop_answers_alike(tasks: Tasks) -> None:
     first, second = await asyncio.gather(tasks.post(f"{path}/stop"), tasks.post(f"{path}/stop"))
     assert first == second
     await tasks.client.delete(f"/api/tasks/{path}")
+
+
+async def test_resuming_what_runs_changes_nothing(tasks: Tasks, temporal: Client) -> None:
+    task = await tasks.reviewable()
+    handle = temporal.get_workflow_handle(task["workflow_id"])
+    before = (await handle.describe()).history_length
+    answers = await asyncio.gather(*(tasks.post(f"{task['id']}/resume") for _ in range(20)))
+    assert {(answer["run_id"], answer["already_running"]) for answer in answers} == {(task["run_id"], True)}
+    assert (await handle.describe()).history_length == before
+    await tasks.accept(task)
+    await tasks.wait(task["id"], "DONE")
 
 
 async def test_delete_stops_and_ends_the_streams(tasks: Tasks, client: httpx2.AsyncClient) -> None:

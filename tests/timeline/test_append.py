@@ -1,6 +1,7 @@
 """The event log itself: gapless numbers under concurrency, nothing without its transaction."""
 
 import asyncio
+import json
 import uuid
 
 import pytest
@@ -78,3 +79,27 @@ async def test_a_closed_timeline_takes_nothing_but_the_deletion(database: Databa
     async with database.reading() as session:
         assert [event.type for event in await service.read_after(session, timeline_id, 0, 10)] == ["end", "deleted"]
         assert await service.head(session, timeline_id) == repository.Head(2, closed=True)
+
+
+NUMBERS: list[float] = [1e22, 1e16, 1.2345678901234567e19, 1e308, 5e-324, -1e300, 1.0, 2**53 + 1, 2**63 - 1, 2**64 - 1]
+
+
+async def test_numbers_come_back_as_they_were_written(database: Database) -> None:
+    timeline_id = await new_timeline(database)
+    async with database.transaction() as session:
+        written = await service.append(session, timeline_id, [NewEvent("measured", {"v": NUMBERS})])
+    async with database.reading() as session:
+        read = await service.read_after(session, timeline_id, 0, 10)
+    assert read[0].as_json() == written[0].as_json()
+    assert repr(read[0].data) == repr({"v": NUMBERS})
+
+
+async def test_what_was_written_before_can_be_shown(database: Database) -> None:
+    """jsonb had made integers of large floats, which no writer of JSON in Pavo takes."""
+    timeline_id = await new_timeline(database)
+    async with database.transaction() as session:
+        old = text("""SELECT timeline_append(:id, '[{"type": "measured", "v": 1e22}]'::jsonb)""")
+        await session.execute(old, {"id": timeline_id})
+    async with database.reading() as session:
+        read = await service.read_after(session, timeline_id, 0, 10)
+    assert json.loads(read[0].as_json())["v"] == 1e22

@@ -272,3 +272,29 @@ async def test_whatever_redis_does_each_event_is_seen_once_in_order(
     for (after, watch), outcome in zip(watching.items(), outcomes, strict=True):
         ends = after + len(watch.seen) if isinstance(outcome, asyncio.CancelledError) else last
         assert watch.seen == list(range(after + 1, ends + 1)), (after, outcome)
+
+
+async def test_a_timeline_that_cannot_be_shown_stops_no_other(
+    follower: Follower, timeline_id: uuid.UUID, append: Append, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    poisoned = uuid.uuid4()
+    # Deeper than any reader of Pavo's goes, and nothing that Pavo's writer would let through.
+    deep = '[{"type": "deep", "v": ' + "[" * 2_000 + "]" * 2_000 + "}]"
+    async with database.transaction() as session:
+        await session.execute(text("INSERT INTO timelines (id) VALUES (:id)"), {"id": poisoned})
+        await service.append(session, poisoned, [NewEvent("note")])
+    await append()
+    bad, good = Watch(follower, poisoned), Watch(follower, timeline_id)
+    await asyncio.gather(bad.reaches(1), good.reaches(1))
+    async with database.transaction() as session:
+        statement = text("SELECT timeline_append(:id, CAST(:deep AS jsonb))")
+        await session.execute(statement, {"id": poisoned, "deep": deep})
+    await append()
+    await follower._look([poisoned, timeline_id])
+    await good.reaches(2)
+    assert "cannot be shown" in caplog.text
+    with pytest.raises(ValueError):
+        await asyncio.wait_for(bad.task, 10)
+    await append(close=True)
+    await asyncio.wait_for(good.task, 10)
+    assert good.seen == [1, 2, 3] and bad.seen == [1]

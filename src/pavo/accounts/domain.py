@@ -129,7 +129,7 @@ def synthetic_email(user_id: uuid.UUID) -> str:
 
 
 def new_secret() -> str:
-    """A new API token: 256 random bits behind the prefix."""
+    """A new API token: the prefix, then 256 random bits."""
     return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 

@@ -11,6 +11,7 @@ from pavo.accounts.security import Caller
 from pavo.accounts.service import AccountsService
 from pavo.accounts.sessions import SESSION_SECONDS
 from pavo.errors import InvalidInput
+from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/session", tags=["session"])
 
@@ -23,7 +24,12 @@ def accounts_service(request: Request) -> AccountsService:
 Accounts = Annotated[AccountsService, Depends(accounts_service)]
 
 
-@router.post("", summary="Log in")
+@router.post(
+    "",
+    summary="Log in",
+    responses=problems(401, 413, 422),
+    openapi_extra={"security": []},  # what proves who it is comes in the body
+)
 async def open_session(body: OpenSession, request: Request, response: Response, accounts: Accounts) -> SessionView:
     """Exchange an API token (dev mode: an e-mail address) for a session cookie of 12 hours."""
     if (body.token is None) == (body.email is None):
@@ -44,7 +50,7 @@ async def open_session(body: OpenSession, request: Request, response: Response, 
     return _view(identity, accounts)
 
 
-@router.get("", summary="Who am I")
+@router.get("", summary="Who am I", responses=problems(401, 422))
 async def show_session(identity: Caller, accounts: Accounts) -> SessionView:
     """Who the API takes you for; 401 in token mode when nobody is logged in."""
     return _view(identity, accounts)

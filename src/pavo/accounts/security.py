@@ -71,13 +71,11 @@ class BrowserGuard:
 def _call(scope: Scope) -> Call:
     """Read the headers that the rules need. A header that must be single but comes twice counts as malformed."""
     found: dict[str, str] = {}
-    bearer = session = False
+    session = False
     for name, value in scope["headers"]:
         field = _READ.get(name)
         if field is not None:
             found[field] = "\0" if field in found else value.decode("latin-1")
-        elif name == b"authorization":
-            bearer = bearer or value[:7].lower() == b"bearer "
         elif name == b"cookie":
             session = session or SESSION_COOKIE.encode() in value
     scheme: str = scope["scheme"].replace("ws", "http")
@@ -91,7 +89,7 @@ def _call(scope: Scope) -> Call:
         fetch_site=found.get("fetch_site"),
         fetch_mode=found.get("fetch_mode"),
         fetch_dest=found.get("fetch_dest"),
-        bearer=bearer,
+        bearer=_bearer(scope) is not None,
         session=session,
     )
 
@@ -152,7 +150,7 @@ async def maybe_identity(request: Request) -> Identity | None:
         InvalidInput: an identity header is malformed (dev mode).
     """
     accounts: AccountsService = request.app.state.accounts
-    secret = _bearer(request)
+    secret = _bearer(request.scope)
     if secret is not None:
         identity = await accounts.identify_token(secret)
         if identity is None:
@@ -206,9 +204,11 @@ Caller = Annotated[Identity, Depends(current_identity)]
 StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
 
 
-def _bearer(request: Request) -> str | None:
-    value = request.headers.get("Authorization", "")
-    return value[7:].strip() if value[:7].lower() == "bearer " else None
+def _bearer(scope: Scope) -> str | None:
+    """The API token, from the first Authorization header alone. The guard and `maybe_identity` must see the same one:
+    a bearer that only the guard saw would let a foreign page's write pass, and the cookie would say whose it is."""
+    value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    return value[7:].decode("latin-1").strip() if value[:7].lower() == b"bearer " else None
 
 
 def _header(request: Request, name: str) -> str | None:

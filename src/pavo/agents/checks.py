@@ -3,7 +3,6 @@
 The limits and reserved words are in `contract.py`. Trying again would help against none of these: hence AgentRefused.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeGuard, cast
@@ -26,52 +25,22 @@ from pavo.agents.contract import (
     Step,
 )
 from pavo.errors import AgentRefused
+from pavo.kit.json_values import NotStorable, plain
 
 EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 """How the type of an agent's own event is spelled: it becomes a column and a filter."""
 
 
-def json_size(value: JSON, what: str) -> int:
-    """The bytes of `value` as JSON.
+def checked_json(value: JSON, what: str) -> tuple[JSON, int]:
+    """The value as it comes back from PostgreSQL (tuples as lists, subclasses as what they derive from), and its bytes.
 
     Raises:
-        AgentRefused: it is no JSON, or PostgreSQL's jsonb cannot store it (NUL characters, lone surrogates).
+        AgentRefused: it is no JSON, nested too deeply, or PostgreSQL's jsonb cannot store it.
     """
     try:
-        data = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError as error:
-        _refuse_surrogate(what, error)
-    except (TypeError, ValueError, RecursionError) as error:
-        _refuse(
-            f"{what} is not JSON: {error}.",
-            "Use only None, bool, int, finite float, str, lists, and dicts with string keys.",
-            error,
-        )
-    _check_containers(value, what, look_for_nul=b"\\u0000" in data)
-    return len(data)
-
-
-def _check_containers(value: JSON, what: str, *, look_for_nul: bool) -> None:
-    """Find keys that JSON would silently turn into text, and NUL characters where the encoded text hints at one."""
-    pending: list[Any] = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            members = cast(dict[Any, Any], item)
-            _check_keys(members, what)
-            pending.extend(members.values())
-            if look_for_nul:
-                pending.extend(members)
-        elif isinstance(item, list | tuple):
-            pending.extend(cast(Sequence[Any], item))
-        elif look_for_nul and isinstance(item, str):
-            _check_nul(item, what)
-
-
-def _check_keys(members: dict[Any, Any], what: str) -> None:
-    for key in members:
-        if not isinstance(key, str):
-            _refuse(f"{what} has the key {key!r}, which is no string.", "JSON would turn it into one: use string keys.")
+        return plain(value)
+    except NotStorable as error:
+        _refuse(f"{what} cannot be recorded: {error}.", error.remedy, error)
 
 
 def checked_plan(draft: object, what: str = "plan()") -> PlanDraft:
@@ -117,20 +86,20 @@ def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revi
         _check_text(answer, f"The answer to feedback {identifier}")
     size = sum(len(answer.encode()) for answer in answers.values())
     _check_size(size, MAX_DOCUMENT_BYTES, "The answers to the feedback", "Shorten them.")
-    return Revision(plan, dict(answers))
+    return Revision(plan, {identifier: str.__str__(answer) for identifier, answer in answers.items()})
 
 
 def checked_step(step: object) -> Step:
-    """The step with its events in a tuple."""
+    """The step as it will be recorded, its events in a tuple."""
     if not isinstance(step, Step):
         _wrong_type("execute()", "a Step", step, verb="yielded")
-    size = json_size(step.checkpoint, "The checkpoint")
+    checkpoint, size = checked_json(step.checkpoint, "The checkpoint")
     _check_size(size, MAX_CHECKPOINT_BYTES, "The checkpoint", "Keep large data elsewhere and its place here.")
     for name, number in (("progress", step.progress), ("total", step.total)):
         _check_number(number, name)
-    if isinstance(step.events, tuple) and not step.events:
+    if checkpoint is step.checkpoint and isinstance(step.events, tuple) and not step.events:
         return step
-    return Step(step.checkpoint, _checked_events(step.events), step.progress, step.total)
+    return Step(checkpoint, _checked_events(step.events), step.progress, step.total)
 
 
 def _check_number(number: object, name: str) -> None:
@@ -167,7 +136,7 @@ def _checked_event(event: object) -> tuple[Event, int]:
     data = dict(event.data)
     if taken := RESERVED_EVENT_KEYS & data.keys():
         _refuse(f"The event {kind!r} has data called {_listed(taken)}.", "Pavo sets these members: rename yours.")
-    size = json_size(data, f"The data of the event {kind!r}")
+    data, size = checked_json(data, f"The data of the event {kind!r}")
     _check_size(size, MAX_EVENT_BYTES, f"The event {kind!r}", "Put what is large into the report.")
     return Event(kind, data), size
 
@@ -178,7 +147,7 @@ def checked_report(report: object) -> str:
         _wrong_type("report()", "a str", report)
     _check_text(report, "The report")
     _check_size(len(report.encode()), MAX_DOCUMENT_BYTES, "The report", "Shorten it: people are to read it.")
-    return report
+    return str.__str__(report)  # a StrEnum, say, would be stored by its name
 
 
 def storable(text: str, limit: int = 2000) -> str:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 JSON: TypeAlias = Any
-"""Anything that `json.dumps` takes: None, bool, int, float, str, lists and string-keyed dicts of these."""
+"""None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
+
+Tuples become lists, and subclasses (such as a StrEnum) what they derive from. What is yielded comes back equal; floats
+stay floats, and -0.0 comes back as 0.0.
+"""
 
 MAX_CHECKPOINT_BYTES = 1_000_000
 """A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""
 MAX_EVENT_BYTES = 64_000
-"""An event is copied to every viewer; what is larger belongs into the report."""
+"""An event is copied to every viewer; what is larger belongs in the report."""
 MAX_STEP_EVENTS = 1000
 """Events of one step: they are written in one transaction, which should stay short."""
 MAX_STEP_EVENT_BYTES = 4_000_000

@@ -9,13 +9,13 @@ from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore
 from jsonschema.validators import Draft202012Validator
 from referencing import Registry
 
-from pavo.agents.checks import json_size
 from pavo.agents.contract import JSON
-from pavo.errors import AgentRefused, InvalidInput, TooLarge
+from pavo.errors import InvalidInput, TooLarge
+from pavo.kit.json_values import NotStorable, plain
 
 FIELD = "agent_options"
 MAX_OPTIONS_BYTES = 64_000
-"""Options are settings; what an agent is to work on belongs into the prompt or the corpus."""
+"""Options are settings; what an agent is to work on belongs in the prompt or the corpus."""
 _MESSAGE_CHARACTERS = 300
 
 
@@ -26,23 +26,44 @@ def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mappin
         InvalidInput: they do not fit the schema; `field` names the option.
         TooLarge: they have more than MAX_OPTIONS_BYTES.
     """
-    _check_json(options)
-    filled = cast(dict[str, JSON], _with_defaults(schema, copy.deepcopy(dict(options))))
+    given, size = _checked_json(options)
+    _check_size(size)
+    # Once more with the defaults: they are the agent's, and nobody has looked at them.
+    filled, _ = _checked_json(_with_defaults(schema, copy.deepcopy(given)))
     # The library's types are incomplete. An empty registry: a schema must not make Pavo fetch others from the network.
     validator: Any = cast(Any, Draft202012Validator)(schema, registry=cast(Any, Registry)())
-    error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+    try:
+        error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+    except RecursionError as deep:
+        detail = "These options and their schema refer too deeply into each other."
+        raise InvalidInput(detail, field=FIELD, remedy="Nest the options less.") from deep
     if error is not None:
         raise _invalid(agent_type, error)
     return filled
 
 
-def _check_json(options: object) -> None:
+def _checked_json(options: object) -> tuple[dict[str, JSON], int]:
+    """The options as PostgreSQL will give them back, and their size in bytes."""
     if not isinstance(options, Mapping):
         raise InvalidInput("The agent's options are no object.", field=FIELD, remedy='Send {"name": value, …}.')
+    given = dict(cast(Mapping[str, JSON], options))
     try:
-        size = json_size(dict(cast(Mapping[str, JSON], options)), "The value")
-    except AgentRefused as error:
-        raise InvalidInput(error.detail, field=FIELD, remedy=error.remedy) from error
+        return plain(given)
+    except NotStorable as error:
+        field = _field([name for name in given if not _is_storable(name, given[name])][:1])
+        raise InvalidInput(f"This cannot be stored: {error}.", field=field, remedy=error.remedy) from error
+
+
+def _is_storable(name: object, value: JSON) -> bool:
+    """Whether it is not this option at which a whole fails; a name that cannot be shown is not named."""
+    try:
+        plain([name, value])
+    except NotStorable:
+        return not isinstance(name, str) or not name.isprintable()
+    return True
+
+
+def _check_size(size: int) -> None:
     if size > MAX_OPTIONS_BYTES:
         raise TooLarge(
             f"The agent's options have {size:,} bytes, more than {MAX_OPTIONS_BYTES:,}.",

@@ -49,7 +49,10 @@ async def receive(reader: asyncio.StreamReader) -> Message | None:
         return None
     if not line.endswith(b"\n"):
         return None
-    message: object = json.loads(line)
+    try:
+        message: object = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(message, dict):
         raise ValueError("not a JSON object")
     return message  # pyright: ignore[reportUnknownVariableType]

@@ -29,7 +29,7 @@ class LogFile:
         self._file.close()
 
     def move(self, path: Path) -> None:
-        """What comes from now on belongs into another file."""
+        """What comes from now on belongs in another file."""
         with self._lock:
             self._file.close()
             self._path, self._file = path, path.open("ab", buffering=0)

@@ -100,7 +100,7 @@ def translated() -> Generator[None]:
 
 
 def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[object, ...]]":
-    """A connection of its own for maintenance.
+    """A connection of its own, for maintenance.
 
     Raises:
         ConfigurationError: the password or the user is wrong.

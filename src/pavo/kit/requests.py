@@ -1,20 +1,74 @@
-"""Limits on what a request may carry."""
+"""What every request passes: limits on what it may carry, and an answer whatever breaks."""
 
+import logging
 from collections.abc import Mapping
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pavo.errors import InvalidInput, PavoError, TooLarge, Unavailable
+from pavo.errors import InternalError, InvalidInput, NotAuthenticated, PavoError, TooLarge, Unavailable
+from pavo.kit.ids import new_id
 from pavo.kit.problem import PROBLEM_JSON, problem_bytes
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 2_000_000
 
 
 def problem_response(status: int, error: PavoError, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as problem details; with Retry-After where repeating later helps."""
-    later = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else {}
-    return Response(problem_bytes(status, error), status, headers={**later, **(headers or {})}, media_type=PROBLEM_JSON)
+    """An error as problem details; with Retry-After where repeating later helps, and how to authenticate on 401."""
+    added: dict[str, str] = {}
+    if isinstance(error, Unavailable):
+        added["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, NotAuthenticated):
+        added["WWW-Authenticate"] = "Bearer"
+    return Response(problem_bytes(status, error), status, headers={**added, **(headers or {})}, media_type=PROBLEM_JSON)
+
+
+def internal_problem(scope: Scope, error: Exception) -> Response:
+    """The answer (500) to a request that a fault of our own broke. It tells nothing but an id, the log everything."""
+    request_id = str(new_id())
+    logger.error(
+        "Request %s failed: %s %r",
+        request_id,
+        scope["method"],
+        scope["path"],
+        exc_info=error,
+        extra={"request_id": request_id},
+    )
+    problem = InternalError(
+        f"Pavo could not answer this request ({request_id}) because of a fault of its own.",
+        remedy=f"Repeat it; if it fails again, look in the API's log for {request_id}.",
+        request_id=request_id,
+    )
+    return problem_response(500, problem)
+
+
+class Failsafe:
+    """Answers a request that breaks with a problem (500). An answer that has begun can only be cut off: the error
+    goes on to the server, which closes the connection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if begun:
+                raise
+            await internal_problem(scope, error)(scope, receive, send)
 
 
 class _TooMuch(Exception):

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionm
 from sqlalchemy.orm import DeclarativeBase
 
 from pavo.errors import ConfigurationError, Unavailable
+from pavo.kit.json_values import decode, encode_text
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -93,6 +94,9 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
+            hide_parameters=True,  # errors with what people wrote would reach logs and histories
+            json_serializer=encode_text,
+            json_deserializer=decode,
             connect_args={
                 "async_creator_fn": _Connection.connect,
                 "options": options,

@@ -49,7 +49,7 @@ class Subscription:
         """Nothing happens before `run`.
 
         Args:
-            redis: whose server it is; the connection is an own one.
+            redis: whose server it is; the connection is this one's alone.
             always: channels that are wanted as long as it runs; at least one, which keeps the connection open.
             take: is told each message and its channel.
             begun: is told of each new connection; messages may have been missed before it.

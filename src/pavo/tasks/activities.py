@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -17,6 +17,9 @@ from pavo.tasks.execution import BatchExecutor
 from pavo.tasks.planning import Planner
 
 T = TypeVar("T")
+
+ENDED: Final = "ended"
+"""Detail of the last heartbeat of an attempt that failed in order, before its number."""
 
 
 class AgentWork(c.AgentActivities):
@@ -38,17 +41,19 @@ class AgentWork(c.AgentActivities):
     @activity.defn(name="execute_batch")
     async def execute_batch(self, request: c.ExecuteBatch) -> c.BatchDone:
         """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
-        return await self._attempt(lambda interruption: self._executor.run(request, interruption))
+        ended = _ended_in_order()
+        return await self._attempt(lambda interruption: self._executor.run(request, interruption, ended=ended))
 
     @activity.defn(name="carry_out")
     async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
         """`make_plan`, and where policy accepts the plan its first batch at once."""
-        done = await self._attempt(lambda interruption: self._carry_out(request, interruption))
+        ended = _ended_in_order()
+        done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))
         if isinstance(done, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
         return done
 
-    async def _carry_out(self, request: c.MakePlan, interruption: Interruption) -> c.CarriedOut | Cut:
+    async def _carry_out(self, request: c.MakePlan, interruption: Interruption, ended: bool) -> c.CarriedOut | Cut:
         planned = await self._planner.plan(request, interruption)
         if isinstance(planned, Cut):
             return planned
@@ -57,7 +62,8 @@ class AgentWork(c.AgentActivities):
         assert planned.made.plan_hash is not None
         done = replace(request.fence, transition=request.fence.transition + 2)
         execute = c.ExecuteBatch(request.task_id, done, planned.made.plan_hash)
-        return c.CarriedOut(planned.made, await self._executor.run(execute, interruption, planned.opened))
+        batch = await self._executor.run(execute, interruption, planned.opened, ended=ended)
+        return c.CarriedOut(planned.made, batch)
 
     async def _attempt(self, work: Callable[[Interruption], Coroutine[Any, Any, T]]) -> T:
         interruption = Interruption()
@@ -73,7 +79,9 @@ class AgentWork(c.AgentActivities):
         except Superseded as late:
             raise ApplicationError(late.detail, type=late.code, non_retryable=True) from late
         except (LeaseLost, Unavailable) as error:
-            # Infrastructure: Temporal tries again, and the next attempt goes on from what was recorded.
+            # Infrastructure: Temporal tries again, and the next attempt goes on from what was recorded. It cannot tell
+            # by the lease, which may still stand, that nobody died.
+            activity.heartbeat(ENDED, activity.info().attempt)
             raise ApplicationError(error.detail, type=error.code) from error
         finally:
             for helper in beside:
@@ -84,6 +92,12 @@ class AgentWork(c.AgentActivities):
     async def _shutdown(self, interruption: Interruption) -> None:
         await activity.wait_for_worker_shutdown()
         self._loop.call_soon(interruption.interrupt, SHUTDOWN)
+
+
+def _ended_in_order() -> bool:
+    """Whether the attempt before told that it ended, in its last heartbeat; else it died, or there was none."""
+    info = activity.info()
+    return list(info.heartbeat_details) == [ENDED, info.attempt - 1]
 
 
 def _reason() -> str:

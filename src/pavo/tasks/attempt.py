@@ -99,16 +99,34 @@ async def until_interrupted(
             await asyncio.wait({task})
 
 
-def failure_of(error: AgentError | AgentDied) -> AgentFailure:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure of the agent's own, as people will see it."""
+
+    cause: str
+    remedy: str
+    type: str
+    retryable: bool
+
+    def told(self) -> dict[str, str]:
+        """What is stored of it."""
+        return {"type": self.type, "cause": self.cause, "remedy": self.remedy}
+
+    def decided(self) -> AgentFailure:
+        """What the workflow needs for its decision."""
+        return AgentFailure(self.type, self.retryable)
+
+
+def failure_of(error: AgentError | AgentDied) -> Failure:
     """An agent's error as people will see it."""
     retryable = not isinstance(error, AgentRefused)
     remedy = "Look at the cause, mend the agent or its input, then resume the task."
-    return AgentFailure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
+    return Failure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
 
 
-def quarantine(step: int, deaths: int, cause: str) -> AgentFailure:
+def quarantine(step: int, deaths: int, cause: str) -> Failure:
     """The failure of a step at which processes keep dying."""
-    return AgentFailure(
+    return Failure(
         f"Step {step} is quarantined: its process died {deaths} times at it, last: {cause}.",
         "Mend the agent (or its memory limit), then resume: the step is tried again from its checkpoint.",
         "Quarantined",

@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from pavo.errors import Conflict, OutcomeUnknown, Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ending import end
+from pavo.kit.ids import new_id
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
@@ -46,6 +47,14 @@ class Target:
     def agent_type(self) -> str:
         """Of the task; the workflow's id ends with it."""
         return self.workflow_id.rpartition("|a:")[2]
+
+
+class _AlreadyRunning(Exception):
+    """A resume found its task running."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
 
 
 class Commander:
@@ -85,8 +94,12 @@ class Commander:
             return None
         return handle.first_execution_run_id
 
-    async def resume(self, target: Target) -> c.Resumed:
+    async def resume(self, target: Target, *, running: bool = False) -> c.Resumed:
         """Start the next generation, or find it running.
+
+        Args:
+            running: the task's row says that it runs: then each request asks anew, for the answer of an earlier one
+                would be that of a time before a stop.
 
         Raises:
             Stopping: the run before is just ending.
@@ -108,12 +121,14 @@ class Commander:
             AgentTask.resume,
             start_workflow_operation=operation,
             wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            id=f"resume:{target.task_id}:{generation}",
+            id=f"resume:{target.task_id}:{new_id() if running else generation}",
         )
         # Nobody needs the operation's handle, but its error wants to be asked for.
         started = asyncio.ensure_future(operation.workflow_handle())
         try:
             return await self._finish(update, "resume")
+        except _AlreadyRunning as found:
+            return c.Resumed(target.generation, found.run_id, True)
         finally:
             await end(started)
 
@@ -188,6 +203,8 @@ def _refusal(cause: BaseException | None) -> Exception:
         return UnaddressedFeedback(
             cause.message, remedy="Finish the review (done-reviewing) and accept the new version."
         )
+    if cause.type == c.REFUSED_RUNNING:
+        return _AlreadyRunning(cause.details[0])
     if cause.type == c.REFUSED_STOPPING:
         return Stopping(cause.message, remedy="Repeat the command.")
     return WrongStage(cause.message, remedy="Look at the task's stage and act on that.")

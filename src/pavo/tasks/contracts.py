@@ -27,12 +27,18 @@ HEARTBEAT_SECONDS: Final = 0.4
 """Shorter ones cost more than a core with 100 running batches; two may be lost before the time-out above."""
 
 DATABASE_WRITE: Final = workflow.LocalActivityConfig(
-    schedule_to_close_timeout=timedelta(days=3650),
-    start_to_close_timeout=timedelta(seconds=30),
+    schedule_to_close_timeout=timedelta(seconds=10),
     retry_policy=_INFRASTRUCTURE,
     local_retry_threshold=timedelta(seconds=10),
 )
 """One short, fenced transaction: repeating it changes nothing, so it may run inside the workflow task."""
+
+PATIENT_WRITE: Final = workflow.ActivityConfig(
+    schedule_to_close_timeout=timedelta(days=3650),
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=_INFRASTRUCTURE,
+)
+"""The same once that did not succeed: PostgreSQL is away, or somebody locks the tables."""
 
 RECONCILE: Final = workflow.ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
@@ -59,6 +65,7 @@ REFUSED_WRONG_STAGE: Final = "WrongStage"
 REFUSED_WRONG_HASH: Final = "WrongPlanHash"
 REFUSED_FEEDBACK: Final = "UnaddressedFeedback"
 REFUSED_STOPPING: Final = "Stopping"
+REFUSED_RUNNING: Final = "AlreadyRunning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +125,8 @@ class MakePlan:
 
 @dataclass(frozen=True, slots=True)
 class AgentFailure:
-    """An error of the agent's own, as people see it."""
+    """An error of the agent's own. What it says is in the execution's row."""
 
-    cause: str
-    remedy: str
     type: str
     retryable: bool
 

@@ -51,7 +51,7 @@ def progress(steps: int) -> NewEvent:
 
 
 def recovered(step: int, cause: str) -> NewEvent:
-    """The run goes on behind this recorded step after a process died."""
+    """The run goes on after this recorded step after a process died."""
     return NewEvent("recovered", {"step": step, "cause": cause})
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pavo.agents.contract import Plan, Step
 from pavo.agents.host import AgentHost
@@ -20,6 +21,7 @@ from pavo.tasks.attempt import (
     SHUTDOWN,
     Attempts,
     Cut,
+    Failure,
     Interruption,
     Superseded,
     failure_of,
@@ -32,6 +34,8 @@ from pavo.tasks.statements import WORKER_LOST, Statements
 from pavo.tasks.work import Work, plan_of
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,13 @@ class BatchExecutor:
         self._limits = limits
 
     async def run(
-        self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None
+        self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None, *, ended: bool = False
     ) -> c.BatchDone:
         """Record steps until the batch is full, the agent is done or fails, or the attempt is interrupted.
 
         Args:
             opened: where the lease is held already.
+            ended: whether the attempt before ended in order; a lease that it could not give back is no death then.
 
         Raises:
             Superseded: the task is not executing in this generation any more.
@@ -86,7 +91,7 @@ class BatchExecutor:
         task_id = uuid.UUID(request.task_id)
         self._attempts.begin(task_id, interruption)
         try:
-            opened = opened or await self._open(task_id, request)
+            opened = opened or await self._open(task_id, request, ended=ended)
             if opened is None:
                 return await self._finished(task_id)
             held = opened.lease
@@ -99,9 +104,9 @@ class BatchExecutor:
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch) -> Opened | None:
+    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch, *, ended: bool) -> Opened | None:
         """None when an attempt before recorded DONE and died before it could say so."""
-        usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash)
+        usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash, ended=ended)
         if usual is not None:
             held, work, plan, recorded = usual
             self._publisher.publish(recorded)
@@ -110,7 +115,7 @@ class BatchExecutor:
             return Opened(held, work, plan)
         new: list[NewEvent] = []
         async with self._database.transaction() as session:
-            held = await lease.open_lease(session, task_id, request.fence, self._statements.holder)
+            held = await lease.open_lease(session, task_id, request.fence, self._statements.holder, ended=ended)
             task = await repository.find_tombstone(session, task_id)
             if task is not None and task.stage == d.DONE and repository.is_latest(task, request.fence):
                 return None
@@ -130,13 +135,15 @@ class BatchExecutor:
             return c.BatchDone(c.FINISHED, (await repository.execution(session, task_id)).step)
 
     async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
-        async with self._database.transaction() as session:
-            await lease.close_lease(session, held)
-        return c.BatchDone(c.FATAL, held.step, failure=quarantine(held.step + 1, held.deaths, cause))
+        failure = quarantine(held.step + 1, held.deaths, cause)
+        await self.close(held, [], failure=failure)
+        return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
-    async def close(self, held: lease.Lease, new: list[NewEvent], *, died: bool = False) -> int:
-        """End the attempt in order, with its last events, in one transaction; answers the deaths."""
-        closed = await self._statements.close_lease(held, new, died=died)
+    async def close(
+        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: Failure | None = None
+    ) -> int:
+        """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
+        closed = await self._statements.close_lease(held, new, died=died, failure=failure)
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
@@ -184,18 +191,18 @@ class _Batch:
         self._interruption = interruption
         self._step = opened.lease.step
         self._checkpoint = opened.lease.checkpoint
-        self._cut = False
+        self._cancelled = asyncio.Event()
+        self._cut = self._step_cut = False
 
     async def run(self) -> c.BatchDone:
         """Drive the agent and say how it ended."""
-        cancelled = asyncio.Event()
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(self._work, cancelled=cancelled, steps=self._step)
-            finished = await self._drive(host, cancelled)
-            if not finished:
+            host = await self._executor.hosting.open(self._work, cancelled=self._cancelled, steps=self._step)
+            body = await self._report(host) if await self._drive(host) else None
+            if body is None:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
-            return await self._finish(host)
+            return await self._finish(body)
         except AgentDied as death:
             return await self._died(death)
         except AgentError as error:
@@ -207,21 +214,27 @@ class _Batch:
     def _interrupted_by_people(self) -> bool:
         return self._interruption.wanted and self._interruption.reason != SHUTDOWN
 
-    async def _drive(self, host: AgentHost, cancelled: asyncio.Event) -> bool:
+    async def _work_of(self, call: Awaitable[T], grace: float) -> T | Cut:
+        """What the agent answers, unless it is interrupted and does not end within its grace."""
+        answer = await until_interrupted(call, self._interruption, grace=grace, on_interrupt=self._cancelled)
+        self._cut = isinstance(answer, Cut)
+        return answer
+
+    async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""
         limits = self._executor.limits
         last = self._step + limits.steps
         until = time.monotonic() + limits.seconds
-        await host.open(self._plan, self._checkpoint)
         grace = self._executor.hosting.grace(self._work.agent_type)
+        # Until it is open no step is in flight, and nothing wants a grace.
+        if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
+            return False
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:
             with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
                 began = time.perf_counter()
-                step = await until_interrupted(
-                    host.next_step(), self._interruption, grace=grace, on_interrupt=cancelled
-                )
+                step = await self._work_of(host.next_step(), grace)
                 if isinstance(step, Cut):
-                    self._cut = True
+                    self._step_cut = True
                     return False
                 if step is None:
                     seen.rename("end of steps")
@@ -253,11 +266,16 @@ class _Batch:
 
     async def _close(self, outcome: str) -> c.BatchDone:
         await self._executor.close(self._lease, [events.progress(self._step)])
-        return c.BatchDone(outcome, self._step, step_cut=self._cut)
+        return c.BatchDone(outcome, self._step, step_cut=self._step_cut)
 
-    async def _finish(self, host: AgentHost) -> c.BatchDone:
+    async def _report(self, host: AgentHost) -> str | None:
+        """The report; None when it was cut, then the next attempt writes it."""
+        grace = self._executor.hosting.grace(self._work.agent_type)
         with span("report", {"pavo.task_id": self._request.task_id}):
-            body = await host.report(self._plan, self._checkpoint)
+            body = await self._work_of(host.report(self._plan, self._checkpoint), grace)
+        return None if isinstance(body, Cut) else body
+
+    async def _finish(self, body: str) -> c.BatchDone:
         content = {"body": body}
         report_id = new_id()
         row = {
@@ -282,16 +300,17 @@ class _Batch:
         new = [events.progress(self._step)]
         if not last:
             new.append(events.retry(self._step + 1, failure.cause, failures))
-        await self._executor.close(self._lease, new)
-        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure, failures=failures)
+        await self._executor.close(self._lease, new, failure=failure)
+        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)
 
     async def _died(self, death: AgentDied) -> c.BatchDone:
         new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
-        deaths = await self._executor.close(self._lease, new, died=True)
+        before = self._lease.deaths if self._step == self._lease.step else 0  # a recorded step begins the count anew
+        failure = quarantine(self._step + 1, before + 1, death.detail)
+        deaths = await self._executor.close(self._lease, new, died=True, failure=failure)
         metrics.RECOVERIES.add("agent")
         if deaths >= d.MAX_DEATHS:
-            failure = quarantine(self._step + 1, deaths, death.detail)
-            return c.BatchDone(c.FATAL, self._step, failure=failure)
+            return c.BatchDone(c.FATAL, self._step, failure=failure.decided())
         return c.BatchDone(c.MORE, self._step)
 
 

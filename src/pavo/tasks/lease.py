@@ -1,15 +1,16 @@
 """The lease of one attempt and the recording of steps under it: one statement for many tasks' steps."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.errors import AgentRefused
+from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnection
 from pavo.tasks.domain import EXECUTING, Fence
 from pavo.tasks.models import ExecutionRow, TaskRow
@@ -58,8 +59,13 @@ class Recorded:
     stop_hint: bool
 
 
-async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str) -> Lease | None:
+async def open_lease(
+    session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str, *, ended: bool = False
+) -> Lease | None:
     """Raise the epoch; from here on no older attempt can record anything.
+
+    Args:
+        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
 
     None when the task is not executing in this generation any more: the attempt itself is a late one.
     """
@@ -69,7 +75,7 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
     if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
         return None
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
-    died = row.holder is not None and row.holder != holder
+    died = row.holder is not None and row.holder != holder and not ended
     deaths = row.deaths + (1 if died else 0)
     lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
     await session.execute(
@@ -78,17 +84,6 @@ async def open_lease(session: AsyncSession, task_id: uuid.UUID, fence: Fence, ho
         .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
     )
     return lease
-
-
-async def close_lease(session: AsyncSession, lease: Lease, *, died: bool = False) -> int | None:
-    """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
-    result = await session.execute(
-        update(_EXECUTIONS)
-        .where(_EXECUTIONS.c.task_id == lease.task_id, _EXECUTIONS.c.epoch == lease.epoch)
-        .values(holder=None, deaths=_EXECUTIONS.c.deaths + (1 if died else 0))
-        .returning(_EXECUTIONS.c.deaths)
-    )
-    return result.scalar_one_or_none()
 
 
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
@@ -100,6 +95,11 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) 
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
+
+
+async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
+    """Keep what the agent's failure says until the workflow has decided what follows."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))
 
 
 async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:
@@ -147,5 +147,12 @@ async def record_steps(
 
 
 def checkpoint_text(checkpoint: Any) -> str:
-    """A checkpoint as JSON text."""
-    return orjson.dumps(checkpoint).decode()
+    """A checkpoint as JSON text.
+
+    Raises:
+        AgentRefused: it is none. The agent's host refuses it before; this is for whatever it may let pass.
+    """
+    try:
+        return encode_text(checkpoint)
+    except (TypeError, RecursionError) as error:
+        raise AgentRefused(f"The checkpoint cannot be recorded: {error}.") from error

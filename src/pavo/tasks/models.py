@@ -75,6 +75,8 @@ class ExecutionRow(Base):
     """How often a process died in the step after `step`."""
     stop_hint: Mapped[bool] = mapped_column(server_default=text("false"))
     """Somebody wants to stop: read by every step's commit. Only a hint; the workflow decides."""
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
 
 
 class DocumentRow(Base):

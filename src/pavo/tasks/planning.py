@@ -16,8 +16,8 @@ from pavo.kit.ids import new_id
 from pavo.observe.spans import span
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, repository
-from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded, failure_of, until_interrupted
+from pavo.tasks import events, lease, repository
+from pavo.tasks.attempt import Attempts, Cut, Failure, Interruption, Superseded, failure_of, until_interrupted
 from pavo.tasks.execution import Opened
 from pavo.tasks.hosting import Hosting
 from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
@@ -142,23 +142,30 @@ class Planner:
         await self._note(job.work.id, request.fence, events.context([hit.title for hit in hits]))
         return hits
 
-    async def _note(self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent) -> None:
+    async def _note(
+        self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent | None, failure: Failure | None = None
+    ) -> None:
         """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, fence)
             if repository.is_latest(task, fence):
-                recorded = await timeline.append_once(session, task_id, event)
+                if failure is not None:
+                    await lease.note_failure(session, task_id, failure.told())
+                if event is not None:
+                    recorded = await timeline.append_once(session, task_id, event)
         self._publisher.publish(recorded)
 
     async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> Planned:
         failure = failure_of(error)
         failures = request.failures + 1
+        retry: NewEvent | None = None
         if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
             failure = replace(failure, retryable=False)
         else:
-            await self._note(job.work.id, request.fence, events.retry(0, failure.cause, failures))
-        return Planned(c.PlanMade(failure=failure))
+            retry = events.retry(0, failure.cause, failures)
+        await self._note(job.work.id, request.fence, retry, failure)
+        return Planned(c.PlanMade(failure=failure.decided()))
 
     async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> Planned:
         """Store the draft and the answers to the feedback; with auto_accept accept it in the same transaction."""

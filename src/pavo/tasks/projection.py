@@ -102,8 +102,9 @@ class Projection(c.RecordActivities):
 
         applied, task = await self._write(request.task_id, request.fence, write)
         if not applied and task is not None and repository.is_latest(task, request.fence):
-            outcome = c.ACCEPTED if task.stage == d.EXECUTING else c.REVISING
-            return c.Answer(outcome, current_hash=request.plan_hash)
+            outcome = {d.EXECUTING: c.ACCEPTED, d.PLANNING: c.REVISING}.get(task.stage)
+            if outcome is not None:
+                return c.Answer(outcome, current_hash=request.plan_hash)
         return answer
 
     @activity.defn(name="record_stop")
@@ -131,12 +132,12 @@ class Projection(c.RecordActivities):
     @activity.defn(name="record_failure")
     async def record_failure(self, request: c.RecordFailure) -> None:
         """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
-        failure = request.failure
-        error = {"type": failure.type, "cause": failure.cause, "remedy": failure.remedy, "step": request.steps + 1}
 
         async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
             if task.stage == d.DONE:
                 return []
+            told = (await repository.execution(session, task.id)).failure or {"type": request.failure.type}
+            error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
             await lease.raise_epoch(session, task.id)
             await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
             return [events.failed(error), events.stage(d.FAILED)]

@@ -69,13 +69,13 @@ class StepRecorder:
         began = time.perf_counter()
         try:
             recorded = await record_steps(self._connection, [record for record, _ in group])
-        except psycopg.DataError as error:
+        except (psycopg.DataError, TypeError, ValueError, RecursionError) as error:
             if len(group) > 1:
-                # One step that PostgreSQL cannot store must not harm the others of its group.
+                # One step that cannot be written, or that PostgreSQL cannot store, must not harm the others.
                 for single in group:
                     await self._commit([single])
                 return
-            self._fail(group, AgentRefused(f"PostgreSQL cannot store this step: {error}"))
+            self._fail(group, AgentRefused(f"This step cannot be stored: {error}"))
             return
         except Exception as error:  # noqa: BLE001 - raised where it is waited for; the recorder itself goes on
             self._fail(group, error)

@@ -4,8 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
-
+from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
 from pavo.tasks.models import TaskRow
 from pavo.tasks.repository import PlanHead, TaskView
@@ -80,7 +79,7 @@ class RequestStatements:
             for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
         }
         values |= {name: getattr(task, name) for name in ("stage", "status", "phase", "workflow_id", "created_at")}
-        values["agent_options"] = orjson.dumps(task.agent_options).decode()
+        values["agent_options"] = encode_text(task.agent_options)
         rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
         at: datetime = rows[0][0]
         return numbered(task.id, 1, at, [first])

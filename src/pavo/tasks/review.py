@@ -127,25 +127,50 @@ class ReviewService:
             raise _not_waiting(view.task)
         return await self.accept(who, task_id, view.plan.hash)
 
-    async def done_reviewing(self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID | None = None) -> c.Answer:
+    async def done_reviewing(
+        self,
+        who: Identity,
+        task_id: uuid.UUID,
+        *,
+        document_id: uuid.UUID | None = None,
+        plan_hash: str | None = None,
+    ) -> c.Answer:
         """End the review: with unaddressed feedback the agent revises, without any the plan is accepted.
 
         Args:
-            document_id: the version that was reviewed; another one being current is refused.
+            document_id, plan_hash: the version that was reviewed, by either; where none is named, the current one. Of
+                a version that was revised already the review is over, and nothing happens: a second click never
+                answers a version that nobody has seen.
+
+        Raises:
+            WrongPlanHash, WrongStage, NotFound: refused, nothing changed.
         """
         view = await self._tasks.get(who, task_id)
         if view.plan is None:
             raise _not_waiting(view.task)
-        if document_id is not None and view.plan.document_id != document_id:
-            async with self._database.reading() as session:
-                _found(await repository.document(session, task_id, document_id), document_id)
-            raise _superseded(view)
+        current = view.plan
+        if document_id not in (None, current.document_id) or plan_hash not in (None, current.hash):
+            return await self._reviewed_before(view, document_id, plan_hash)
+        if view.task.stage == d.PLANNING and current.status == repository.LOCKED:
+            return c.Answer(c.REVISING, current_hash=current.hash)
         if view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
         try:
             return await self._commander.done_reviewing(target_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
+
+    async def _reviewed_before(self, view: TaskView, document_id: uuid.UUID | None, plan_hash: str | None) -> c.Answer:
+        assert view.plan is not None
+        async with self._database.reading() as session:
+            if document_id is not None:
+                plan = _found(await repository.document(session, view.task.id, document_id), document_id)
+            else:
+                plan = await repository.plan_by_hash(session, view.task.id, plan_hash or "")
+        under_way = view.task.stage in (d.PLANNING, d.WAIT_RFC)
+        if plan is None or plan.status != repository.LOCKED or not under_way:
+            raise _superseded(view)
+        return c.Answer(c.REVISING, current_hash=view.plan.hash)
 
     @staticmethod
     def _check_hash(view: TaskView, plan_hash: str) -> None:

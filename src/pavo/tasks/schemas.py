@@ -27,19 +27,6 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _storable_tree(value: Any) -> Any:
-    if isinstance(value, str):
-        _storable(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
-            _storable_tree(key)
-            _storable_tree(item)
-    elif isinstance(value, list):
-        for item in value:  # pyright: ignore[reportUnknownVariableType]
-            _storable_tree(item)
-    return value  # pyright: ignore[reportUnknownVariableType]
-
-
 Text = Annotated[str, AfterValidator(_storable)]
 FilledText = Annotated[Text, AfterValidator(_not_blank)]
 
@@ -54,7 +41,8 @@ class TaskCreate(_In):
     title: FilledText = Field(min_length=1, max_length=MAX_TITLE)
     prompt: Text = Field(default="", max_length=MAX_PROMPT)
     agent_type: Text = Field(default="intern", max_length=100)
-    agent_options: Annotated[dict[str, Any], AfterValidator(_storable_tree)] = Field(default_factory=dict)
+    agent_options: dict[str, Any] = Field(default_factory=dict)
+    """Checked by the agent's own schema, and for what can be stored at all, in `agents/options.py`."""
     auto_accept: bool = False
     """The first plan is accepted by policy."""
 
@@ -124,10 +112,23 @@ class ReceiptOut(BaseModel):
     resume: str
 
 
+class StopOut(BaseModel):
+    """What a stop answers that no worker has seen yet."""
+
+    accepted: bool
+    detail: str
+
+
 class AcceptIn(_In):
     """Which version is accepted."""
 
     hash: Text = Field(min_length=1, max_length=128)
+
+
+class ReviewedIn(_In):
+    """Which version was reviewed."""
+
+    hash: Text | None = Field(default=None, min_length=1, max_length=128)
 
 
 class AnswerOut(BaseModel):

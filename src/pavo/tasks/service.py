@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
+from pavo.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
@@ -81,6 +81,7 @@ class TaskService:
         Raises:
             InvalidInput, TooLarge: unknown agent, or options that its schema does not take.
             IdempotencyMismatch: the key belongs to another request.
+            Conflict: the task that the key created was deleted.
         """
         options = self._registry.validate_options(new.agent_type, new.agent_options)
         task = _row(new_id(), who, new, options)
@@ -110,7 +111,14 @@ class TaskService:
                 field="Idempotency-Key",
                 remedy="Use a new key for a new request.",
             )
-        return await self.get(who, task_id)
+        try:
+            return await self.get(who, task_id)
+        except NotFound as error:
+            raise Conflict(
+                "The task that was created with this Idempotency-Key exists no more.",
+                field="Idempotency-Key",
+                remedy="Use a new key to create another task.",
+            ) from error
 
     async def get(self, who: Identity, task_id: uuid.UUID) -> TaskView:
         """One task.
@@ -164,9 +172,18 @@ class TaskService:
             return Started(task.workflow_id, task.run_id, True)
         run_id = await self._commander.start(target_of(task))
         if run_id is None:
-            return Started(task.workflow_id, (await self.get(who, task_id)).task.run_id, True)
+            return await self._started_before(who, task)
         await self._statements.note_run(task_id, run_id)
         return Started(task.workflow_id, run_id, False)
+
+    async def _started_before(self, who: Identity, task: TaskRow) -> Started:
+        is_open = await self._commander.is_open(target_of(task))
+        task = (await self.get(who, task.id)).task
+        if is_open or task.stage != d.INIT:
+            return Started(task.workflow_id, task.run_id, True)
+        # It was ended from outside before it wrote anything, and nothing of it can write any more.
+        resumed = await self._commander.resume(target_of(task))
+        return Started(task.workflow_id, resumed.run_id, resumed.already_running)
 
     async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:
         """Go on where the task was stopped or failed; on a running task nothing happens.
@@ -180,10 +197,9 @@ class TaskService:
             if task.stage in (d.INIT, d.DONE):
                 remedy = "Start it." if task.stage == d.INIT else "Create a new task."
                 raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
-            if task.stage in d.ACTIVE and await self._commander.is_open(target_of(task)):
-                return Started(task.workflow_id, task.run_id, True)
             try:
-                resumed = await self._commander.resume(target_of(task))
+                # A running one is asked as well: it knows whether a stop is on its way.
+                resumed = await self._commander.resume(target_of(task), running=task.stage in d.ACTIVE)
                 return Started(task.workflow_id, resumed.run_id, resumed.already_running)
             except Stopping:
                 if attempt == RESUME_TRIES - 1:
@@ -198,33 +214,45 @@ class TaskService:
 
     async def _stop(self, view: TaskView) -> Stopped:
         task = view.task
-        if task.stage in (d.DONE, *d.RESUMABLE):
+        if task.stage == d.DONE:
             return Stopped(_standing_receipt(view))
+        if task.stage in d.RESUMABLE and not await self._commander.is_open(target_of(task)):
+            return Stopped(_standing_receipt(view))  # else a resume was taken that no worker has shown yet
         await self._hint(task.id)
         try:
             return Stopped(await self._commander.stop(target_of(task)))
         except NoSuchRun:
-            return Stopped(await self._receipt_of_closed(task.id))
+            return await self._stopped_closed(task)
         except Unavailable as error:
             if error.dependency != "worker":
                 raise
             try:
                 await self._commander.signal_stop(target_of(task))
             except NoSuchRun:
-                return Stopped(await self._receipt_of_closed(task.id))
+                return await self._stopped_closed(task)
             # Once more: a worker that came meanwhile took the first hint for a false alarm.
             await self._hint(task.id)
             return Stopped(None)
 
-    async def _receipt_of_closed(self, task_id: uuid.UUID) -> d.Receipt:
-        async with self._database.reading() as session:
-            view = await repository.find_task(session, task_id)
-            if view is not None and view.task.stage in d.ACTIVE:
-                await self._stop_lost(view.task)
-                view = await repository.find_task(session, task_id)
+    async def _stopped_closed(self, sent: TaskRow) -> Stopped:
+        """The answer of a stop that found no run open.
+
+        Args:
+            sent: the task as it was when the stop was sent: a run of a later generation is another one.
+        """
+        view = await self._reread(sent.id)
+        if view.task.stage in d.ACTIVE and view.task.generation != sent.generation:
+            return await self._stop(view)
+        if view.task.stage in d.ACTIVE:
+            await self._stop_lost(view.task)
+            view = await self._reread(sent.id)
+        return Stopped(_standing_receipt(view))
+
+    async def _reread(self, task_id: uuid.UUID) -> TaskView:
+        view = await self._statements.find_task(task_id)
         if view is None:
             raise _unknown(task_id)
-        return _standing_receipt(view)
+        return view
 
     async def _stop_lost(self, task: TaskRow) -> None:
         """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""

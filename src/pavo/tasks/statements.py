@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from pavo.agents.contract import Plan
+from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
 from pavo.tasks import events
+from pavo.tasks.attempt import Failure
 from pavo.tasks.domain import Fence
 from pavo.tasks.lease import Lease
 from pavo.tasks.work import Work, plan_from
@@ -82,7 +82,7 @@ _OPEN: Final = (
     _EXECUTING
     + """, leased AS (
     UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
-    WHERE e.task_id = t.id AND NOT e.stop_hint AND (e.holder IS NULL OR e.holder = %(holder)s)
+    WHERE e.task_id = t.id AND NOT e.stop_hint AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
@@ -106,7 +106,8 @@ SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL t
 
 _CLOSE: Final = """
 WITH closed AS (
-    UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s
+    UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s,
+        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure)
     WHERE e.task_id = %(task_id)s AND e.epoch = %(epoch)s RETURNING e.task_id, e.deaths
 )
 SELECT a.first_seq, a.at, c.deaths
@@ -178,12 +179,12 @@ class Statements:
         return rows[0][0] if rows else None
 
     async def open_lease(
-        self, task_id: uuid.UUID, fence: Fence, plan_hash: str
+        self, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool = False
     ) -> tuple[Lease, Work, Plan, Sequence[Event]] | None:
         """Raise the epoch, after an attempt that ended in order or one that died; see `lease.open_lease`."""
         values = {"task_id": task_id, **_fence(fence), "plan_hash": plan_hash, "holder": self.holder}
-        rows = await self._connections.rows(_OPEN, values)
-        took_over = not rows
+        rows = await self._connections.rows(_OPEN, {**values, "ended": ended})
+        took_over = not rows and not ended
         if took_over:
             rows = await self._connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
         if not rows:
@@ -194,11 +195,12 @@ class Statements:
         return lease, Work(*work), plan_from(version, content_hash, content), new
 
     async def close_lease(
-        self, lease: Lease, new: Sequence[NewEvent], *, died: bool = False
+        self, lease: Lease, new: Sequence[NewEvent], *, died: bool = False, failure: Failure | None = None
     ) -> tuple[int, Sequence[Event]] | None:
         """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
         values = {"task_id": lease.task_id, "epoch": lease.epoch, "died": int(died), "events": payload(new)}
-        rows = await self._connections.rows(_CLOSE, values)
+        told = encode_text(failure.told()) if failure else None
+        rows = await self._connections.rows(_CLOSE, {**values, "failure": told})
         if not rows:
             return None
         first_seq, at, deaths = rows[0]
@@ -221,4 +223,4 @@ def _fence(fence: Fence) -> dict[str, Any]:
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "content": orjson.dumps(row["content"]).decode()}
+    return {**row, "content": encode_text(row["content"])}

@@ -23,7 +23,7 @@ class WatchService:
     async def events(
         self, who: Identity, task_id: uuid.UUID, after: int, limit: int
     ) -> tuple[list[timeline.Event], timeline.Head]:
-        """The events behind `after`, and where the timeline stands."""
+        """The events after number `after`, and where the timeline stands."""
         await self._tasks.get(who, task_id)
         async with self._database.reading() as session:
             found = await timeline.read_after(session, task_id, after, limit)
@@ -34,7 +34,7 @@ class WatchService:
     async def stream(
         self, who: Identity | None, task_id: uuid.UUID, after: int
     ) -> AsyncGenerator[list[tuple[int, bytes]]] | None:
-        """Follow the task; None when nothing will come behind `after` (done and all seen, or deleted).
+        """Follow the task; None when nothing will come after number `after` (done and all seen, or deleted).
 
         Args:
             who: None where the task's id is the capability (dev mode).

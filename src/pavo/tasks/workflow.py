@@ -5,7 +5,6 @@ The workflow decides; its activities write what people read. It holds ids and nu
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -65,16 +64,15 @@ class AgentTask:
                 await self._execute()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._failure:
-            raise ApplicationError(self._failure.cause, type=self._failure.type, non_retryable=True)
+            # What the agent said stands in the task's row: a failure's message would be in the history in clear.
+            raise ApplicationError("The task failed; its row says why.", type=self._failure.type, non_retryable=True)
         return self._receipt.stage if self._receipt else d.DONE
 
     # The stages
 
     async def _begin(self) -> None:
         request = c.BeginRun(self._task_id, self._fence())
-        standing: c.Standing = await workflow.execute_local_activity_method(
-            c.RecordActivities.begin_run, request, **c.DATABASE_WRITE
-        )
+        standing: c.Standing = await _write(c.RecordActivities.begin_run, request)
         self._phase, self._plan_hash, self._steps = standing.phase, standing.plan_hash, standing.steps
         self._over = standing.phase == d.PHASE_OVER
         self._review_open = standing.phase == d.PHASE_REVIEW
@@ -110,11 +108,8 @@ class AgentTask:
         assert made.plan_hash is not None
         self._phase, self._review_open = d.PHASE_REVIEW, False
         # Handlers can take the answer from here on, so the plan may be shown.
-        await workflow.execute_local_activity_method(
-            c.RecordActivities.open_review,
-            c.OpenReview(self._task_id, self._fence(), made.plan_hash),
-            **c.DATABASE_WRITE,
-        )
+        request = c.OpenReview(self._task_id, self._fence(), made.plan_hash)
+        await _write(c.RecordActivities.open_review, request)
         self._review_open = True
 
     async def _await_review(self) -> None:
@@ -173,16 +168,14 @@ class AgentTask:
         if self._stop:
             return
         request = c.RecordFailure(self._task_id, self._fence(), failure, self._steps)
-        await workflow.execute_local_activity_method(c.RecordActivities.record_failure, request, **c.DATABASE_WRITE)
+        await _write(c.RecordActivities.record_failure, request)
         self._failure = failure
         self._over = True
 
     async def _record_stop(self, *, step_cut: bool) -> None:
         async with self._answering:  # an answer that is being recorded counts before the stop
             request = c.RecordStop(self._task_id, self._fence(), step_cut)
-            self._receipt = await workflow.execute_local_activity_method(
-                c.RecordActivities.record_stop, request, **c.DATABASE_WRITE
-            )
+            self._receipt = await _write(c.RecordActivities.record_stop, request)
             self._over = True
 
     # Histories stay small
@@ -204,6 +197,11 @@ class AgentTask:
             # By default a pinned run hands its old version on to its successor.
             initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
         )
+
+    @property
+    def _opening(self) -> bool:
+        """Nobody can answer yet: the run does not know where it stands, or the review is being shown."""
+        return not self._standing_known or (self._phase == d.PHASE_REVIEW and not self._review_open)
 
     def _fence(self) -> d.Fence:
         self._transition += 1
@@ -246,18 +244,17 @@ class AgentTask:
             )
 
     async def _answer(self, answer: c.AcceptPlan, record: Any) -> c.Answer:
-        await workflow.wait_condition(lambda: (self._standing_known and self._review_open) or self._stop or self._over)
+        await workflow.wait_condition(lambda: not self._opening or self._stop or self._over)
         async with self._answering:
             self._check_answer(answer)
             assert self._plan_hash is not None
             if self._phase == d.PHASE_EXECUTING:
                 return c.Answer(c.ACCEPTED, current_hash=self._plan_hash)
             request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or self._plan_hash, answer.by)
-            done: c.Answer = await workflow.execute_local_activity_method(record, request, **c.DATABASE_WRITE)
+            done: c.Answer = await _write(record, request)
             if done.outcome == c.REFUSED:
                 raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)
             self._phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
-            self._review_open = False
             return done
 
     @workflow.update(name=c.UPDATE_STOP)
@@ -273,17 +270,20 @@ class AgentTask:
     @workflow.update(name=c.UPDATE_RESUME)
     async def resume(self) -> c.Resumed:
         """Sent together with the start of a run: answers once the run knows where it goes on."""
-        already = self._standing_known
         await workflow.wait_condition(lambda: self._standing_known)
         if self._over and not self._receipt:
             raise ApplicationError("There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
-        return c.Resumed(self._generation, workflow.info().run_id, already)
+        return c.Resumed(self._generation, workflow.info().run_id, False)
 
     @resume.validator
     def check_resume(self) -> None:
-        """A run that is ending cannot be resumed: the next one can."""
+        """A run that is ending cannot be resumed, the next one can; one that runs need not be, and a refusal costs no
+        history."""
         if self._stop or self._over:
             raise ApplicationError("The run is just ending.", type=c.REFUSED_STOPPING, non_retryable=True)
+        if self._standing_known:
+            run_id = workflow.info().run_id
+            raise ApplicationError("The run is under way.", run_id, type=c.REFUSED_RUNNING, non_retryable=True)
 
     def _request_stop(self) -> None:
         self._stop = True
@@ -300,21 +300,24 @@ class AgentTask:
     @workflow.signal(name="signal_resume")
     async def signal_resume(self) -> None:
         """The review is done."""
-        await self._by_signal(self._answer(c.AcceptPlan(None, "signal"), c.RecordActivities.record_review))
+        await self._by_signal(c.RecordActivities.record_review)
 
     @workflow.signal(name="signal_accept_rfc")
     async def signal_accept_rfc(self) -> None:
         """Accept the current plan."""
-        await self._by_signal(self._answer(c.AcceptPlan(None, "signal"), c.RecordActivities.record_acceptance))
+        await self._by_signal(c.RecordActivities.record_acceptance)
 
     @workflow.signal(name=c.SIGNAL_MOVE_ON)
     def move_on(self) -> None:
         """Continue as new at the next opportunity: on the current version of the workers."""
         self._move_on = True
 
-    async def _by_signal(self, answer: Coroutine[Any, Any, c.Answer]) -> None:
+    async def _by_signal(self, record: Any) -> None:
+        # It means the plan that is under review now, not one that comes while it waits.
+        answer = c.AcceptPlan(self._plan_hash, "signal")
         try:
-            await answer
+            self._check_answer(answer)
+            await self._answer(answer, record)
         except ApplicationError as refusal:
             # A signal has no caller to tell, and a refused one must not fail the task.
             workflow.logger.warning("Signal refused: %s", refusal.message)
@@ -323,3 +326,17 @@ class AgentTask:
     def query_status(self) -> c.TaskStatus:
         """Where the run stands."""
         return c.TaskStatus(self._task_id, self._phase, self._plan_hash, self._steps, self._stop, self._generation)
+
+
+async def _write(record: Any, request: Any) -> Any:
+    """Inside the workflow task, which is quick; where the database keeps that waiting, outside.
+
+    A workflow task that waits grows its history by an event and a half a second, an activity that is tried again does
+    not. Both may happen, even at once: the fence lets one of them write.
+    """
+    try:
+        return await workflow.execute_local_activity_method(record, request, **c.DATABASE_WRITE)
+    except ActivityError as error:
+        if isinstance(error.cause, CancelledError):
+            raise
+        return await workflow.execute_activity_method(record, request, **c.PATIENT_WRITE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from temporalio.client import Client, Interceptor, TLSConfig
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 
@@ -60,7 +60,7 @@ def _from_environment() -> ClientConnectConfig:
 
 
 def data_converter(settings: TemporalSettings) -> DataConverter:
-    """JSON payloads, encrypted where a key is configured."""
+    """JSON payloads, encrypted where a key is configured, and with them what failures say and where they came from."""
     if settings.codec_key is None:
         return DataConverter.default
     try:
@@ -72,7 +72,9 @@ def data_converter(settings: TemporalSettings) -> DataConverter:
             field="PAVO_TEMPORAL_CODEC_KEY",
             remedy="Set it to the Base64 of 32 random bytes: openssl rand -base64 32",
         ) from error
-    return dataclasses.replace(DataConverter.default, payload_codec=codec)
+    # Codecs see payloads only: this converter moves messages and stack traces of failures into one.
+    failures = DefaultFailureConverterWithEncodedAttributes
+    return dataclasses.replace(DataConverter.default, payload_codec=codec, failure_converter_class=failures)
 
 
 def _tls(settings: TemporalSettings) -> TLSConfig | bool | None:

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.errors import Unavailable
@@ -18,6 +19,20 @@ def translated() -> Generator[None, None, None]:
     try:
         yield
     except RPCError as error:
+        if _no_namespace(error):
+            raise Unavailable(
+                f"Temporal does not have the namespace: {error}",
+                dependency="temporal",
+                retry_after=5,
+                remedy="Create the namespace in Temporal, or set TEMPORAL_NAMESPACE to one that exists and restart.",
+            ) from error
         if error.status == RPCStatusCode.NOT_FOUND:
             raise NoSuchRun(str(error)) from error
         raise Unavailable(f"Temporal does not take the command: {error}", dependency="temporal") from error
+
+
+def _no_namespace(error: RPCError) -> bool:
+    """Whether it is not the workflow but its whole namespace that is unknown: same status, other details."""
+    if error.status != RPCStatusCode.NOT_FOUND:
+        return False
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)

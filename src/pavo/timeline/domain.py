@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from pavo.kit.clock import iso
+from pavo.kit.json_values import encode_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,4 @@ def numbered(
 
 def payload(events: Sequence[NewEvent]) -> str:
     """Events as the JSON array that the database function `timeline_append` takes."""
-    return orjson.dumps([{**event.data, "type": event.type} for event in events]).decode()
+    return encode_text([{**event.data, "type": event.type} for event in events])

@@ -155,7 +155,7 @@ class Follower:
         await end(*self._tasks, *self._beside)
 
     async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
-        """Yield (seq, JSON) of every event behind `after`, each once, in order; ends when the timeline is closed.
+        """Yield (seq, JSON) of every event after number `after`, each once, in order; ends when the timeline is closed.
 
         What is there at once comes as one list; an empty one says that there was no event for a while.
 
@@ -194,7 +194,7 @@ class Follower:
         return reading.result()
 
     async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
-        """What PostgreSQL has behind the viewer's last event, one page."""
+        """What PostgreSQL has after the viewer's last event, one page."""
         # Before reading: what commits from here on wakes the viewer again.
         viewer.behind = False
         try:
@@ -259,7 +259,11 @@ class Follower:
                 heads = await repository.heads(session, timeline_ids)
                 for timeline_id in timeline_ids:
                     head = heads.get(timeline_id)
-                    await self._catch_up(session, timeline_id, head)
+                    try:
+                        await self._catch_up(session, timeline_id, head)
+                    except (TypeError, ValueError, RecursionError):
+                        # Its own viewers will meet the error; those of the others are not to wait for it.
+                        logger.exception("Timeline %s holds what cannot be shown", timeline_id)
                     for viewer in self._viewers.get(timeline_id, ()):
                         viewer.learn(head)
         except Unavailable as error:

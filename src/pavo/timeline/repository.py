@@ -59,7 +59,7 @@ async def append(
 
 
 async def is_told(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent) -> bool:
-    """Whether the very same event stands behind the newest `stage`."""
+    """Whether the very same event stands after the newest `stage`."""
     mine = EventRow.timeline_id == timeline_id
     stage = select(func.coalesce(func.max(EventRow.seq), 0)).where(mine, EventRow.type == "stage").scalar_subquery()
     told = select(EventRow.seq).where(mine, EventRow.seq > stage, EventRow.type == event.type)
@@ -67,7 +67,7 @@ async def is_told(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
-    """The events behind `after`, oldest first, at most `limit`."""
+    """The events after number `after`, oldest first, at most `limit`."""
     query = (
         select(EventRow)
         .where(EventRow.timeline_id == timeline_id, EventRow.seq > after)

@@ -46,7 +46,7 @@ async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewE
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
-    """The events behind `after`, oldest first, at most `limit`."""
+    """The events after number `after`, oldest first, at most `limit`."""
     return await repository.read_after(session, timeline_id, after, limit)
 
 

@@ -47,7 +47,7 @@ class Links(BaseModel):
     """Other pages that know about a task."""
 
     workflows: str | None
-    """Temporal's own UI: the workflow's id follows behind a slash."""
+    """Temporal's own UI: the workflow's id follows after a slash."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class PostgresServer(Simple):
             "listen_addresses": LOOPBACK,
             "port": self._port,
             "unix_socket_directories": "",
-            "max_connections": 200,
+            "max_connections": 400,
             "shared_buffers": "128MB",
             "wal_level": "replica",
             "max_wal_size": "1GB",

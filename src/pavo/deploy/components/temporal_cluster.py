@@ -19,7 +19,7 @@ from pavo.deploy.temporal_programs import TemporalPrograms
 
 NAMESPACE = "default"
 CONNECTIONS = 40
-"""To each database; PostgreSQL's limit of the stack's own server is 200."""
+"""To each database; of each of the four services; the stack's own server allows 400 in all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Runs the validation: a short-lived worker of its own on its own task queue, and what the client sees of it."""
+"""Runs the validation: a short-lived worker on a task queue of its own, and what the client sees of it."""
 
 import asyncio
 import logging

@@ -75,6 +75,6 @@ export const tasks = {
   comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),
   editComment: (id, document, feedback, body) =>
     request("PATCH", task(id, `/documents/${document}/feedback/${feedback}`), { body }),
-  doneReviewing: (id) => post(task(id, "/plan/done-reviewing")),
+  doneReviewing: (id, hash) => post(task(id, "/plan/done-reviewing"), { hash }),
   accept: (id, hash) => post(task(id, "/plan/accept"), { hash }),
 };

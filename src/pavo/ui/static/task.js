@@ -40,7 +40,7 @@ export class TaskView {
 
   async open() {
     try {
-      // The timeline's head first: whatever happens behind it is told again by the stream, and read again.
+      // The timeline's head first: whatever happens after it is told again by the stream, and read again.
       const head = await tasks.events(this.id, 0, 1);
       await this.read();
       if (this.#closed) return;
@@ -201,7 +201,7 @@ export class TaskView {
     show(
       this.actions,
       stage === "INIT" && button("start", "Start planning", "primary", () => tasks.start(this.id)),
-      review && open > 0 && button("done-reviewing", "Done reviewing", "primary", () => tasks.doneReviewing(this.id)),
+      review && open > 0 && button("done-reviewing", "Done reviewing", "primary", () => tasks.doneReviewing(this.id, this.#task.plan.hash)),
       review && open === 0 && button("accept", "Accept plan", "primary", () => tasks.accept(this.id, this.#task.plan.hash)),
       ["STOPPED", "FAILED"].includes(stage) && button("resume", stage === "FAILED" ? "Try again" : "Resume", "primary", () => tasks.resume(this.id)),
       isActive(stage) && button("stop", "Stop", "", () => this.#stop()),

@@ -70,7 +70,7 @@ export class Timeline {
     show(
       this.more,
       seq > 0 && [
-        `Begins behind event ${number(seq)}. `,
+        `Begins after event ${number(seq)}. `,
         h("button", { type: "button", class: "link", onclick: onAll }, "Show all of it"),
       ],
     );

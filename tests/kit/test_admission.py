@@ -1,0 +1,92 @@
+"""Too many requests at once."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from pavo.kit.admission import Admission
+
+
+class Held:
+    """Requests that are in flight until they are let go."""
+
+    def __init__(self, most: int, most_streams: int) -> None:
+        self._go = asyncio.Event()
+        self.inside = 0
+        paths = ("/tasks/7/stream", "/api/tasks/7/stop", "/broken")
+        inner = Starlette(routes=[Route(path, self._hold, methods=["GET", "POST"]) for path in paths])
+        inner.add_route("/healthz", self._answer)
+        self._app = Admission(inner, most=most, most_streams=most_streams)
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(self._app), base_url="http://test")
+
+    async def _hold(self, request: Request) -> PlainTextResponse:
+        self.inside += 1
+        await self._go.wait()
+        if request.url.path == "/broken":
+            raise RuntimeError("broken")
+        return PlainTextResponse("done")
+
+    async def _answer(self, request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    async def hold(self, method: str, path: str) -> asyncio.Task[httpx2.Response]:
+        """Send, and wait until it is in flight."""
+        before, sent = self.inside, asyncio.ensure_future(self.client.request(method, path))
+        async with asyncio.timeout(5):
+            while self.inside == before and not sent.done():
+                await asyncio.sleep(0)
+        return sent
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+def assert_refused(answer: httpx2.Response) -> None:
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "Unavailable" and answer.json()["remedy"]
+
+
+async def test_viewers_cannot_lock_out_commands() -> None:
+    held = Held(most=4, most_streams=2)
+    async with AsyncExitStack() as closing:
+        await closing.enter_async_context(held.client)
+        viewers = [await held.hold("GET", "/tasks/7/stream") for _ in range(2)]
+        assert_refused(await held.client.get("/tasks/7/stream"))
+        commands = [await held.hold("POST", "/api/tasks/7/stop") for _ in range(2)]
+        assert held.inside == 4, "two viewers and two commands"
+        assert_refused(await held.client.post("/api/tasks/7/stop"))
+        assert_refused(await held.client.get("/tasks/7/stream"))
+        assert (await held.client.get("/healthz")).text == "ok"
+        held.let_go()
+        assert [(await sent).status_code for sent in viewers + commands] == [200] * 4
+        assert (await held.client.get("/tasks/7/stream")).status_code == 200, "places are free again"
+
+
+async def test_commands_take_the_places_of_viewers() -> None:
+    """Streams last: they are refused first, whatever it is that is in flight."""
+    held = Held(most=3, most_streams=2)
+    async with held.client:
+        sent = [await held.hold("POST", "/api/tasks/7/stop") for _ in range(2)]
+        assert_refused(await held.client.get("/tasks/7/stream"))
+        held.let_go()
+        await asyncio.gather(*sent)
+
+
+@pytest.mark.timeout(20)
+async def test_whoever_breaks_or_leaves_frees_the_place() -> None:
+    held = Held(most=2, most_streams=2)
+    async with held.client:
+        broken, left = await held.hold("GET", "/broken"), await held.hold("GET", "/tasks/7/stream")
+        assert_refused(await held.client.post("/api/tasks/7/stop"))
+        left.cancel()
+        held.let_go()
+        ends = await asyncio.gather(broken, left, return_exceptions=True)
+        assert isinstance(ends[0], RuntimeError) and isinstance(ends[1], asyncio.CancelledError)
+        assert (await held.client.get("/tasks/7/stream")).status_code == 200

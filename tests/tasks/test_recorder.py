@@ -1,0 +1,49 @@
+"""A step that cannot be written is its agent's fault alone: the second line behind the hosts' own check."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from pavo.config import Settings
+from pavo.errors import AgentRefused, LeaseLost
+from pavo.kit.sql import Database
+from pavo.tasks.lease import StepRecord, checkpoint_text
+from pavo.tasks.recorder import StepRecorder
+from pavo.timeline.domain import NewEvent
+from pavo.timeline.publish import Publisher
+
+UNWRITABLE: list[Any] = [{1, 2}, 2**64, "\ud800", [object()]]
+
+
+@pytest_asyncio.fixture
+async def recorder(database: Database, settings: Settings) -> AsyncIterator[StepRecorder]:
+    async with Redis.from_url(settings.redis.url) as redis:
+        found = StepRecorder(database, Publisher(redis))
+        found.start()
+        yield found
+        await found.close()
+
+
+def step(data: Any) -> StepRecord:
+    """A step of a task that nobody holds a lease of: written, it is a lost one."""
+    return StepRecord(uuid.uuid4(), 1, 1, 1, None, checkpoint_text({"n": 1}), [NewEvent("x", {"v": data})])
+
+
+@pytest.mark.parametrize("bad", UNWRITABLE)
+def test_a_checkpoint_that_cannot_be_written_is_refused(bad: Any) -> None:
+    with pytest.raises(AgentRefused, match="checkpoint"):
+        checkpoint_text(bad)
+
+
+@pytest.mark.parametrize("bad", UNWRITABLE)
+async def test_a_step_that_cannot_be_written_harms_no_other_of_its_group(recorder: StepRecorder, bad: Any) -> None:
+    group = [step(1), step(bad), step(2)]
+    answers = await asyncio.gather(*map(recorder.record, group), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [LeaseLost, AgentRefused, LeaseLost]
+    with pytest.raises(LeaseLost):
+        await recorder.record(step(3))

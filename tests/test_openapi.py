@@ -1,0 +1,86 @@
+"""The description against what is really answered; `tests/test_api.py` tries its operations."""
+
+import re
+from typing import Any
+
+import httpx2
+import jsonschema
+import pytest
+
+from pavo import config
+from pavo.api import create_app
+from pavo.errors import InvalidInput, PavoError, WrongPlanHash
+from pavo.kit.problem import PROBLEM_JSON, Problem, problem
+
+DESCRIPTION: dict[str, Any] = create_app(config.Settings()).openapi()
+OPERATIONS = [
+    (f"{method.upper()} {path}", operation)
+    for path, item in DESCRIPTION["paths"].items()
+    for method, operation in item.items()
+]
+REFERENCE = {"$ref": "#/components/schemas/Problem"}
+ASK_NOBODY = {"POST /api/session", "DELETE /api/session", "GET /healthz", "GET /readyz", "GET /metrics"}
+ALSO_NOBODY = {"GET /me_v2", "GET /agent_status"}
+
+
+@pytest.mark.parametrize(("name", "operation"), OPERATIONS, ids=[name for name, _ in OPERATIONS])
+class TestEveryOperation:
+    def test_errors_are_problems(self, name: str, operation: dict[str, Any]) -> None:
+        errors = {status: found for status, found in operation["responses"].items() if status >= "400"}
+        assert {"403", "500"} <= set(errors)
+        for status, found in errors.items():
+            also = {"application/json"} if (name, status) == ("GET /readyz", "503") else set[str]()
+            assert set(found["content"]) == {PROBLEM_JSON} | also, (name, status)
+            assert found["content"][PROBLEM_JSON]["schema"] == REFERENCE and found["description"]
+
+    def test_errors_are_those_that_it_can_answer(self, name: str, operation: dict[str, Any]) -> None:
+        found = set(operation["responses"])
+        assert ("404" in found) == ("{task_id}" in name or name == "GET /agent_status")
+        assert ("413" in found) == ("requestBody" in operation)
+        assert ("422" in found) >= bool(operation.get("parameters") or "requestBody" in operation)
+        assert ("503" in found) == (name != "GET /healthz"), "which is answered also under overload"
+        command = name.partition(" ")[0] in ("POST", "PATCH", "DELETE") and "{task_id}" in name
+        assert ("409" in found) == (command or name == "POST /api/tasks")
+        assert all("Retry-After" in operation["responses"][status]["headers"] for status in found & {"503"})
+
+    def test_who_is_asked_for(self, name: str, operation: dict[str, Any]) -> None:
+        known = [{"bearerToken": []}, {"sessionCookie": []}]
+        if name in ASK_NOBODY:
+            assert not operation.get("security")
+        else:
+            assert operation["security"] == ([{}] if name in ALSO_NOBODY else []) + known
+            assert "WWW-Authenticate" in operation["responses"]["401"]["headers"]
+
+    def test_what_succeeds_has_a_type(self, name: str, operation: dict[str, Any]) -> None:
+        for status, found in operation["responses"].items():
+            if status < "300" and status != "204":
+                [(media_type, content)] = found["content"].items()
+                assert media_type != "application/json" or re.search(r"'\$ref'", str(content["schema"])), (name, status)
+
+
+def test_what_is_answered_besides() -> None:
+    paths = DESCRIPTION["paths"]
+    assert {"200", "201"} <= set(paths["/api/tasks"]["post"]["responses"])
+    for path in ("/api/tasks/{task_id}/stream", "/tasks/{task_id}/stream"):
+        assert "content" not in paths[path]["get"]["responses"]["204"]
+    schemes = DESCRIPTION["components"]["securitySchemes"]
+    assert schemes["bearerToken"]["scheme"] == "bearer" and schemes["sessionCookie"]["in"] == "cookie"
+
+
+def test_every_reference_leads_somewhere_and_no_schema_is_left_over() -> None:
+    schemas = DESCRIPTION["components"]["schemas"]
+    named = set(re.findall(r"#/components/schemas/(\w+)", str(DESCRIPTION)))
+    assert named == set(schemas)
+
+
+def test_the_schema_of_problems_takes_problems() -> None:
+    schema = Problem.model_json_schema()
+    for error in (PavoError("x"), InvalidInput("x", field="f", remedy="r"), WrongPlanHash("x", current_hash=None)):
+        jsonschema.validate(problem(422, error), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"detail": [{"loc": ["body"]}]}, schema)
+
+
+async def test_the_api_shows_this_description(client: httpx2.AsyncClient) -> None:
+    for _ in range(2):
+        assert (await client.get("/openapi.json")).json() == DESCRIPTION
