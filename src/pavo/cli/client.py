@@ -149,9 +149,9 @@ class Client:
         """Accept the plan with this hash."""
         return self._ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/accept", json={"hash": plan_hash})
 
-    def done_reviewing(self, task_id: uuid.UUID) -> AnswerOut:
-        """End the review: with feedback the agent revises the plan, without it is accepted."""
-        return self._ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/done-reviewing")
+    def done_reviewing(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
+        """End the review of this version: with feedback the agent revises the plan, without any it is accepted."""
+        return self._ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/done-reviewing", json={"hash": plan_hash})
 
     def events(self, task_id: uuid.UUID, after: int = 0, limit: int = 200) -> EventPage:
         """Events after number `after`, oldest first."""

@@ -57,7 +57,7 @@ def review(
             return True
         if choice == LATER:
             return False
-        client.done_reviewing(view.id)
+        client.done_reviewing(view.id, plan.hash)
         follower.answered(plan.version)
         before, view = plan, follower.until_reviewable()
     return False

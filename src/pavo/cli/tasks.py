@@ -199,8 +199,9 @@ def feedback(
     """Comment on the plan under review."""
     with Client.from_environment(url) as client:
         view = resolve(client, task)
-        added = client.add_feedback(view.id, review.plan_under_review(view).document_id, text, step)
-        answer = client.done_reviewing(view.id) if done else None
+        plan = review.plan_under_review(view)
+        added = client.add_feedback(view.id, plan.document_id, text, step)
+        answer = client.done_reviewing(view.id, plan.hash) if done else None
     if output == "json":
         print_json({"feedback": added, "answer": answer})
         return OK
