@@ -8,7 +8,6 @@ import httpx2
 import pytest
 from temporalio.client import Client
 
-from pavo import health
 from pavo.errors import Unavailable
 from pavo.health import FirstReconciliation
 from pavo.temporal.failures import NoSuchRun, translated
@@ -30,9 +29,7 @@ class Failing:
         return 0
 
 
-async def test_only_success_counts_as_reconciled(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_only_success_counts_as_reconciled(caplog: pytest.LogCaptureFixture) -> None:
     pauses: list[float] = []
     said: list[str] = []
 
@@ -40,10 +37,9 @@ async def test_only_success_counts_as_reconciled(
         pauses.append(seconds)
         said.append(first.state)
 
-    monkeypatch.setattr(health.asyncio, "sleep", pause)
     away = Unavailable("Temporal is away.", dependency="temporal", remedy="Start it.")
     failing = Failing(away, NoSuchRun("what is this"), *[ValueError("odd")] * 6)
-    first = FirstReconciliation(failing)
+    first = FirstReconciliation(failing, pause)
     assert first.state == "under way"
     await first.run()
     assert first.state == "ok" and failing.calls == 9

@@ -58,10 +58,15 @@ class FirstReconciliation:
 
     Args:
         reconcile: compares once.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, reconcile: Callable[[], Awaitable[object]]) -> None:
-        self._reconcile = reconcile
+    def __init__(
+        self,
+        reconcile: Callable[[], Awaitable[object]],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._reconcile, self._sleep = reconcile, sleep
         self.state = "under way"
         """`ok` once it has succeeded; until then what is the matter."""
 
@@ -69,7 +74,7 @@ class FirstReconciliation:
         """Try until it succeeds, with growing pauses: whatever is wrong may be mended while the process runs."""
         pause = FIRST_PAUSE_SECONDS
         while not await self._succeeds():
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     async def _succeeds(self) -> bool:
