@@ -15,6 +15,7 @@ from temporalio.client import Client
 
 from tests.faults.drive import Driver
 from tests.faults.stack import Stack, running_stack, until
+from tests.faults.test_kill import moved, progress
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
 LOCK_SECONDS = 5.0
@@ -79,22 +80,14 @@ async def test_attempts_that_fail_in_order_are_no_deaths(two_workers: Stack) -> 
         for task in ids:
             await driver.wait(task, lambda view: view["steps"] > 3, "steps")
         for _ in range(2):
-            recorded = await steps(stack)
+            recorded = await progress(stack)
             async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
                 await connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
                 await asyncio.sleep(LOCK_SECONDS)  # longer than a statement waits for a lock
-            await until(lambda before=recorded: beyond(stack, before + 8), 60, "steps after the lock")
+            await until(lambda before=recorded: moved(stack, before + 8), 60, "steps after the lock")
         await driver.verify(ids, 150)
         told = [event for task in ids for event in await driver.events(task) if event["type"] == "recovered"]
         assert not told, told
-
-
-async def steps(stack: Stack) -> int:
-    return int((await stack.sql("SELECT coalesce(sum(step), 0) FROM executions"))[0][0])
-
-
-async def beyond(stack: Stack, before: int) -> bool:
-    return await steps(stack) > before
 
 
 async def exhausted_pool(stack: Stack) -> None:

@@ -95,3 +95,13 @@ async def test_an_attempt_that_comes_after_a_stop_tells_nothing(tasks: Tasks, wo
     with pytest.raises(Superseded):
         await late
     assert await tasks.events(task_id) == before
+
+
+async def test_a_failure_of_which_nothing_was_kept_is_shown_nevertheless(tasks: Tasks, workshop: Workshop) -> None:
+    """As after an update, when the attempt was still of the version before."""
+    task_id = await tasks.create({"plan_seconds": 0})
+    failure = c.AgentFailure("AgentRefused", retryable=False)
+    await workshop.projection.record_failure(c.RecordFailure(task_id, FENCE, failure, 0))
+    task = await tasks.get(task_id)
+    assert (task["stage"], task["error"]["type"], task["error"]["step"]) == ("FAILED", "AgentRefused", None)
+    assert task["error"]["cause"] and task["error"]["remedy"]

@@ -6,7 +6,7 @@ Each can be repeated, and each that comes too late (an older copy of the worker 
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -21,6 +21,12 @@ from pavo.tasks.models import DocumentRow, TaskRow
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
+
+_UNTOLD: Final = {
+    "cause": "The agent failed; a worker of an earlier version did not keep what it said.",
+    "remedy": "Look into the worker's log, mend the agent or its input, then resume the task.",
+}
+"""Of a failure without a record."""
 
 
 class Projection(c.RecordActivities):
@@ -136,7 +142,7 @@ class Projection(c.RecordActivities):
         async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
             if task.stage == d.DONE:
                 return []
-            told = (await repository.execution(session, task.id)).failure or {"type": request.failure.type}
+            told = (await repository.execution(session, task.id)).failure or {**_UNTOLD, "type": request.failure.type}
             error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
             await lease.raise_epoch(session, task.id)
             await _show(session, task, request.fence, d.FAILED, task.phase, error=error)

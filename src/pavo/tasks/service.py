@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -181,8 +181,9 @@ class TaskService:
         task = (await self.get(who, task.id)).task
         if is_open or task.stage != d.INIT:
             return Started(task.workflow_id, task.run_id, True)
-        # It was ended from outside before it wrote anything, and nothing of it can write any more.
-        resumed = await self._commander.resume(target_of(task))
+        # It was ended from outside before it wrote anything. It had the first generation, so what still works for it
+        # is fenced by the second.
+        resumed = await self._commander.resume(replace(target_of(task), generation=1))
         return Started(task.workflow_id, resumed.run_id, resumed.already_running)
 
     async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:

@@ -331,7 +331,7 @@ class AgentTask:
 async def _write(record: Any, request: Any) -> Any:
     """Inside the workflow task, which is quick; where the database keeps that waiting, outside.
 
-    A workflow task that waits grows its history by an event and a half a second, an activity that is tried again does
+    A workflow task that waits grows its history by some two events a second, an activity that is tried again does
     not. Both may happen, even at once: the fence lets one of them write.
     """
     try:
