@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from bench.arms.base import Arm
 from bench.arms.pavo import Pavo, moment
 from bench.http import HttpError, load
-from bench.proc import Group, free_port, listens, until
+from bench.proc import Group, free_port, listens, until, usage
 
 Figures = dict[str, float]
 
@@ -32,15 +32,19 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 async def throughput(arm: Arm, tasks: int, steps: int, singles: int) -> Figures:
     """(a) and (b): many tasks at once, then one after the other."""
+    parts = arm.parts()
+    apart = {part: usage([pid]).cpu for part, pid in parts.items()}
     before, start = arm.usage(), time.perf_counter()
     await arm.burst(tasks, steps)
     seconds, after = time.perf_counter() - start, arm.usage()
+    apart = {part: usage([pid]).cpu - apart[part] for part, pid in parts.items()}
     lasting = [await arm.one(steps) * 1000 for _ in range(singles)]
     return {
         "steps_per_s": tasks * steps / seconds,
         "seconds": seconds,
         "cpu_s": after.cpu - before.cpu,
         "cpu_ms_per_task": (after.cpu - before.cpu) / tasks * 1000,
+        **{f"cpu_ms_per_task_{part}": cpu / tasks * 1000 for part, cpu in apart.items()},
         "memory_mb": after.memory_mb,
         "one_p50_ms": percentile(lasting, 0.5),
         "one_p95_ms": percentile(lasting, 0.95),

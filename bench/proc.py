@@ -61,7 +61,7 @@ def usage(roots: Sequence[int]) -> Usage:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat behind the command's name: [0] state, [1] parent, [11:15] CPU ticks."""
+    """Fields of /proc/PID/stat after the command's name: [0] state, [1] parent, [11:15] CPU ticks."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):

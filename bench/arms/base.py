@@ -3,6 +3,7 @@
 import abc
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import ClassVar
 
 from bench.proc import Group, Usage
@@ -34,6 +35,10 @@ class Arm(abc.ABC):
     async def stop(self) -> None:
         """Close the driver's own connections; the processes are the group's."""
         await asyncio.sleep(0)
+
+    def parts(self) -> Mapping[str, int]:
+        """The process of each part that is metered by itself as well; none where a system is one thing."""
+        return {}
 
     def usage(self) -> Usage:
         """CPU and memory of server, worker and stores, without the driver."""

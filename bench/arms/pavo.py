@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -80,6 +80,9 @@ class Pavo(Arm):
     def part(self, name: str) -> dict[str, Any]:
         """One part as `pavo status` describes it."""
         return next(part for part in self.status()["parts"] if part["name"] == name)
+
+    def parts(self) -> Mapping[str, int]:
+        return {part["name"]: part["pid"] for part in self.status()["parts"]}
 
     def usage(self) -> Usage:
         return usage(self._pids)
