@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            app.state.parts, app.state.tasks = parts, parts.tasks
+            app.state.parts, app.state.tasks, app.state.watching = parts, parts.tasks, parts.watching
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
             app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_tasks)
             reconciling = asyncio.create_task(app.state.reconciliation.run())

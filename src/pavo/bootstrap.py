@@ -27,14 +27,14 @@ from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
 from pavo.tasks.census import tasks_by_stage
 from pavo.tasks.commands import Commander
-from pavo.tasks.dependencies import Services
 from pavo.tasks.reconcile import Reconciler
 from pavo.tasks.records import Projection
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.statements import Statements
-from pavo.tasks.watching import WatchService
+from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.watching import WatchedTasks
 from pavo.tasks.work.activities import AgentWork
 from pavo.tasks.work.attempt import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
@@ -46,6 +46,7 @@ from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
+from pavo.timeline.watching import WatchService
 
 KEPT_SHARE = 4
 """One connection in four."""
@@ -101,10 +102,11 @@ class ApiParts:
     redis: Redis
     temporal: Client
     follower: Follower
+    watching: WatchService
     accounts: AccountsService
     corpus: CorpusService
     registry: AgentRegistry
-    tasks: Services
+    tasks: TaskUseCases
     reconciler: Reconciler
     scrape: Scrape
 
@@ -128,14 +130,13 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
         queue, attributes = settings.temporal.task_queue, settings.temporal.search_attributes
         commander = Commander(temporal, queue, search_attributes=attributes)
         tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
-        services = Services(
-            tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
-        )
+        services = TaskUseCases(tasks, ReviewService(database, publisher, commander), WatchedTasks(database))
         yield ApiParts(
             database,
             redis,
             temporal,
             follower,
+            WatchService(database, follower),
             build_accounts(database, settings),
             CorpusService(database),
             registry,

@@ -27,7 +27,8 @@ from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
 from pavo.tasks.domain import DONE, WAIT_RFC
-from pavo.tasks.schemas import EventOut, TaskCreate, TaskOut
+from pavo.tasks.schemas import TaskCreate, TaskOut
+from pavo.timeline.schemas import EventOut
 
 TITLE: Final = "Analyze churn drivers"
 STEP_SECONDS: Final = 0.1
