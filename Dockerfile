@@ -6,7 +6,7 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN pip install --root-user-action=ignore uv==0.13.8
+RUN pip install --root-user-action=ignore uv==0.13.9
 WORKDIR /src
 COPY pyproject.toml requirements.lock README.md ./
 COPY migrations migrations
