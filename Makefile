@@ -6,7 +6,6 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # A network's certificate may be in the system's own store alone, as behind many companies' proxies.
 export UV_SYSTEM_CERTS ?= 1
-export NODE_USE_SYSTEM_CA ?= 1
 
 .PHONY: demo test check up bench soak clean setup lock
 

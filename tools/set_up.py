@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-PATIENCE_SECONDS = 4.0
+PATIENCE_SECONDS = 3.0
 """The longest silence."""
 FORMER_NAME = "pavo"
 """Of the distribution. Left beside the new one, it would declare the same agents a second time."""
@@ -106,14 +106,14 @@ def pinned_uv(lock: str) -> tuple[str, str]:
 
 def certificates(program: Path) -> list[str]:
     """Options by which an older pip, too, trusts what the system trusts; none where somebody has configured it."""
-    version = quietly([program, "-m", "pip", "--version"]).split()[1:2]
-    newer = [int(number) for number in re.findall(r"\d+", "".join(version))[:2]] >= list(TRUSTING_PIP)
-    configured = re.search(r"\bcert=", quietly([program, "-m", "pip", "config", "list"]))
-    if newer or configured or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+    asked = "import pip, ssl; paths = ssl.get_default_verify_paths(); "
+    asked += "print(pip.__version__, paths.cafile or paths.capath or '', sep='\\n')"
+    version, _, store = quietly([program, "-c", asked]).strip().partition("\n")
+    newer = [int(number) for number in re.findall(r"\d+", version)[:2]] >= list(TRUSTING_PIP)
+    if newer or not store or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
         return []
-    asked = "import ssl; paths = ssl.get_default_verify_paths(); print(paths.cafile or paths.capath or '')"
-    store = quietly([program, "-c", asked]).strip()
-    return ["--cert", store] if store else []
+    configured = re.search(r"\bcert=", quietly([program, "-m", "pip", "config", "list"]))
+    return [] if configured else ["--cert", store]
 
 
 def quietly(command: Sequence[str | Path]) -> str:

