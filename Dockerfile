@@ -11,7 +11,7 @@ WORKDIR /src
 COPY pyproject.toml requirements.lock README.md ./
 COPY migrations migrations
 COPY src src
-# The lock serves as constraints: it also names what only tests and benchmarks need.
+# The lock serves as constraints, whose hashes are checked: it also names what only tests and benchmarks need.
 RUN python -m venv /opt/pavo \
     && uv pip install --no-cache --compile-bytecode --python /opt/pavo/bin/python --constraint requirements.lock '.[server]'
 
