@@ -31,7 +31,7 @@ soak: $(STAMP)  ## the long fault tests
 	$(BIN)/python -m tests.faults.soak
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache
+	rm -rf .venv .venv-docs build dist .ruff_cache .hypothesis .import_linter_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)
@@ -44,4 +44,26 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# The site and the release.
+.PHONY: docs lock-docs release
+DOCS := .venv-docs/bin
+DOCS_STAMP := .venv-docs/.installed
+
+docs: $(DOCS_STAMP)  ## the site of docs/, into build/site; links and anchors checked
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict
+	$(DOCS)/python tools/check_site.py build/site
+
+lock-docs: $(STAMP)  ## write requirements-docs.lock anew from pyproject.toml; versions stay unless ARGS=--upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group docs \
+		--custom-compile-command "make lock-docs" --output-file requirements-docs.lock $(ARGS)
+
+release: $(STAMP)  ## wheel, source distribution and chart, into dist; contents checked, the wheel tried elsewhere
+	$(BIN)/python tools/release.py $(ARGS)
+
+$(DOCS_STAMP): requirements-docs.lock | $(STAMP)
+	@echo "Setting up .venv-docs (once) ..."
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip install --quiet --python $(DOCS)/python --require-hashes --requirement requirements-docs.lock
 	@touch $@
