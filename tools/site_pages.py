@@ -7,11 +7,12 @@ lead out of docs/ are turned to the site's pages.
 import posixpath
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+if TYPE_CHECKING:  # so that tests can read this without the site's tools
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 FROM_THE_TOP = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
 """Files at the top of the repository that are pages of the site."""
@@ -22,7 +23,7 @@ ELSEWHERE = {**FROM_THE_TOP, "CONTRIBUTING.md": "contributing.md", "docs/decisio
 _LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
     """List every decision in the navigation, so that a new one needs no second place."""
     for section in config.nav or []:
         if isinstance(section, dict) and "Decisions" in section:
@@ -32,11 +33,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
-def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+def on_files(files: "Files", *, config: "MkDocsConfig") -> "Files":
     """Add the pages that are no files of docs/."""
+    from mkdocs.structure.files import File
+
     docs = Path(config.docs_dir)
     for source, page in FROM_THE_TOP.items():
-        text = _turn((docs.parent / source).read_text(encoding="utf-8"), ".", page)
+        text = turn((docs.parent / source).read_text(encoding="utf-8"), ".", page)
         files.append(File.generated(config, page, content=text))
     icon = docs.parent / "src" / "pavo" / "ui" / "static" / "favicon.svg"
     files.append(File.generated(config, "images/favicon.svg", content=icon.read_bytes()))
@@ -44,15 +47,15 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: "Page", **_: Any) -> str:
     """Turn the links of a file of docs/."""
     name = page.file.src_uri
     if page.file.generated_by is not None:
         return markdown
-    return _turn(markdown, posixpath.dirname(f"docs/{name}"), name)
+    return turn(markdown, posixpath.dirname(f"docs/{name}"), name)
 
 
-def _turn(text: str, folder: str, page: str) -> str:
+def turn(text: str, folder: str, page: str) -> str:
     """`text` with the links that it has as a file in `folder` of the repository, as the site's page needs them."""
     here = posixpath.dirname(page)
 
