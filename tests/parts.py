@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from pavo.deploy.ports import free_port as free_port
+from pavo.deploy.local.machine.ports import free_port as free_port
 
 READY_SECONDS = 30
 

@@ -23,7 +23,7 @@ from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, Pa
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
 from pavo.kit.admission import MAX_REQUESTS, Admission
-from pavo.kit.ending import end
+from pavo.kit.cancellation import end
 from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import problems
 from pavo.kit.ready import announce_ready
@@ -34,7 +34,7 @@ from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe
 from pavo.tasks.endpoints import router as tasks_router
-from pavo.tasks.legacy_endpoints import router as legacy_router
+from pavo.tasks.legacy.endpoints import router as legacy_router
 from pavo.ui.endpoints import router as ui_router
 
 logger = logging.getLogger(__name__)

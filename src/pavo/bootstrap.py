@@ -19,29 +19,29 @@ from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
-from pavo.kit.ending import end
+from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
-from pavo.tasks.activities import AgentWork
-from pavo.tasks.attempt import Attempts
 from pavo.tasks.census import tasks_by_stage
-from pavo.tasks.commander import Commander
+from pavo.tasks.commands import Commander
 from pavo.tasks.dependencies import Services
-from pavo.tasks.execution import BatchExecutor, BatchLimits
-from pavo.tasks.hints import listen_for_hints
-from pavo.tasks.hosting import Hosting
-from pavo.tasks.planning import Planner
-from pavo.tasks.projection import Projection
 from pavo.tasks.reconcile import Reconciler
-from pavo.tasks.recorder import StepRecorder
-from pavo.tasks.request_statements import RequestStatements
+from pavo.tasks.records import Projection
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
-from pavo.tasks.statements import Statements
+from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.sql.statements import Statements
 from pavo.tasks.watching import WatchService
+from pavo.tasks.work.activities import AgentWork
+from pavo.tasks.work.attempt import Attempts
+from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.hints import listen_for_hints
+from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.recorder import StepRecorder
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower

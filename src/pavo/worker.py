@@ -29,16 +29,16 @@ from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsag
 from pavo import __version__, bootstrap
 from pavo.agents.registry import AgentRegistry
 from pavo.config import ExecutionSettings, Settings
-from pavo.deploy import worker_versions
-from pavo.deploy.probe_workflow import Probe
+from pavo.deploy.rollout import worker_versions
+from pavo.deploy.rollout.probe_workflow import Probe
 from pavo.errors import ConfigurationError, Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
 from pavo.tasks.census import task_ids
 from pavo.tasks.contracts import HEARTBEAT_SECONDS
-from pavo.tasks.handover import hand_over
 from pavo.tasks.reconcile_workflow import ReconcileTasks
+from pavo.tasks.work.handover import hand_over
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.activities import implementations
 from pavo.temporal.sandbox import Sandbox

@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import VersioningBehavior
 from temporalio.worker import Replayer
 
-from pavo.deploy import worker_versions
-from pavo.deploy.rolling import Rolling, roll
+from pavo.deploy.rollout import worker_versions
+from pavo.deploy.rollout.rolling import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from pavo.worker import WORKFLOWS
 from tests.driving import QUICK, Tasks, ticks, until

@@ -25,8 +25,8 @@ import psycopg
 from redis.asyncio import Redis
 from temporalio.client import Client
 
-from pavo.deploy.privileges import unprivileged
-from pavo.deploy.wheels import postgres_home, redis_server
+from pavo.deploy.local.components.wheels import postgres_home, redis_server
+from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.kit import migrate
 from tests.faults.proxy import Link
 

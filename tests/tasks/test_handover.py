@@ -6,7 +6,7 @@ import uuid
 from temporalio.client import Client
 
 from pavo.kit.sql import Database
-from pavo.tasks.handover import hand_over
+from pavo.tasks.work.handover import hand_over
 from tests.driving import Tasks, ticks, types
 from tests.parts import Parts, free_port
 

@@ -20,7 +20,7 @@ from temporalio.client import Client
 from pavo.config import Settings
 from pavo.errors import WrongPlanHash
 from pavo.tasks import contracts as c
-from pavo.tasks.commander import Commander, Target
+from pavo.tasks.commands import Commander, Target
 from pavo.temporal.client import connect
 from pavo.timeline.publish import channel
 from tests.driving import Tasks, types

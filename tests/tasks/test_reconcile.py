@@ -10,11 +10,11 @@ from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import build_accounts, build_redis, kept_connections
 from pavo.config import Settings
 from pavo.kit.sql import Database
-from pavo.tasks.commander import Commander, Target
+from pavo.tasks.commands import Commander, Target
 from pavo.tasks.domain import Receipt
 from pavo.tasks.reconcile import Reconciler
-from pavo.tasks.request_statements import RequestStatements
 from pavo.tasks.service import TaskService
+from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks, ticks, types, until

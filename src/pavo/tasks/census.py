@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pavo.kit.sql import Database
 from pavo.tasks import domain as d
-from pavo.tasks import repository
+from pavo.tasks.sql import repository
 from pavo.temporal.ids import workflow_ids
 
 

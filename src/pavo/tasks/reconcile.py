@@ -10,8 +10,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, lease, repository
-from pavo.tasks.models import TaskRow
+from pavo.tasks import events
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.models import TaskRow
 from pavo.temporal.failures import NoSuchRun, translated
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher

@@ -11,11 +11,12 @@ from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, repository
-from pavo.tasks.commander import Commander
-from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
-from pavo.tasks.repository import TaskView
+from pavo.tasks import events
+from pavo.tasks.commands import Commander
 from pavo.tasks.service import TaskService, target_of
+from pavo.tasks.sql import repository
+from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
+from pavo.tasks.sql.repository import TaskView
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher

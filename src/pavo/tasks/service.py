@@ -17,17 +17,18 @@ from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
-from pavo.observe.scope import note
+from pavo.observe.noted_ids import note
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, lease, repository
-from pavo.tasks.commander import Commander, Target
-from pavo.tasks.hints import STOP_CHANNEL
-from pavo.tasks.models import ExecutionRow, IdempotencyRow, TaskRow
-from pavo.tasks.projection import Projection
-from pavo.tasks.repository import TaskView
-from pavo.tasks.request_statements import RequestStatements
+from pavo.tasks import events
+from pavo.tasks.commands import Commander, Target
+from pavo.tasks.records import Projection
 from pavo.tasks.schemas import TaskCreate
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.models import ExecutionRow, IdempotencyRow, TaskRow
+from pavo.tasks.sql.repository import TaskView
+from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher

@@ -9,9 +9,9 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from pavo.config import Settings
-from pavo.deploy import worker_versions
 from pavo.deploy.checks.replay import Broken, Replayed, findings, replay_open
-from pavo.deploy.probe_workflow import Probe
+from pavo.deploy.rollout import worker_versions
+from pavo.deploy.rollout.probe_workflow import Probe
 from pavo.worker import WORKFLOWS
 from tests.deploy.checks import changing
 from tests.driving import QUICK, SLOW, Tasks, until

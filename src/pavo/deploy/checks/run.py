@@ -10,13 +10,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from pavo.config import Settings
-from pavo.deploy import worker_versions
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks import migrations, replay
+from pavo.deploy.checks.connectivity import TemporalReached, reach_postgres, reach_redis, reach_temporal
 from pavo.deploy.checks.replay import Replayed
 from pavo.deploy.checks.temporal_schema import check_temporal_schemas
-from pavo.deploy.connectivity import TemporalReached, reach_postgres, reach_redis, reach_temporal
-from pavo.deploy.findings import Finding, succeeded
+from pavo.deploy.model.findings import Finding, succeeded
+from pavo.deploy.rollout import worker_versions
 from pavo.errors import PavoError
 
 
