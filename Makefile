@@ -31,7 +31,7 @@ soak: $(STAMP)  ## the long fault tests
 	$(BIN)/python -m tests.faults.soak
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .venv-docs build dist .ruff_cache .hypothesis .import_linter_cache .pytest_cache
+	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)
@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 # The site and the release.
-.PHONY: docs lock-docs release
+.PHONY: docs lock-docs release clean-made
 DOCS := .venv-docs/bin
 DOCS_STAMP := .venv-docs/.installed
 
@@ -61,6 +61,10 @@ lock-docs: $(STAMP)  ## write requirements-docs.lock anew from pyproject.toml; v
 
 release: $(STAMP)  ## wheel, source distribution and chart, into dist; contents checked, the wheel tried elsewhere
 	$(BIN)/python tools/release.py $(ARGS)
+
+clean: clean-made
+clean-made:
+	rm -rf .venv-docs build dist
 
 $(DOCS_STAMP): requirements-docs.lock | $(STAMP)
 	@echo "Setting up .venv-docs (once) ..."
