@@ -187,7 +187,9 @@ def try_elsewhere(wheel: Path) -> None:
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True)
         lock = ["--constraint", ROOT / "requirements.lock"]
         wanted = f"{wheel.resolve()}[{','.join(EXTRAS)}]"
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *lock, wanted], check=True)
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *lock, wanted], check=True
+        )
         where = _said([python, "-I", "-c", "import pavo; print(pavo.__file__)"], folder, environment)
         if not Path(where).is_relative_to(folder):
             raise ReleaseRefused(f"The environment imports {where}, not the wheel.")
