@@ -46,3 +46,29 @@ $(STAMP): pyproject.toml requirements.lock tools/set_up.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found." >&2; exit 1; }
 	@$(PYTHON) tools/set_up.py
 	@touch $@
+
+# The site and the release.
+.PHONY: docs lock-docs release clean-made
+DOCS := .venv-docs/bin
+DOCS_STAMP := .venv-docs/.installed
+
+docs: $(DOCS_STAMP)  ## the site of docs/, into build/site; links and anchors checked
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict
+	$(DOCS)/python tools/check_site.py build/site
+
+lock-docs: $(STAMP)  ## write requirements-docs.lock anew from pyproject.toml; versions stay unless ARGS=--upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group docs \
+		--custom-compile-command "make lock-docs" --output-file requirements-docs.lock $(ARGS)
+
+release: $(STAMP)  ## wheel, source distribution and chart, into dist; contents checked, the wheel tried elsewhere
+	$(BIN)/python tools/release.py $(ARGS)
+
+clean: clean-made
+clean-made:
+	rm -rf .venv-docs build dist
+
+$(DOCS_STAMP): requirements-docs.lock | $(STAMP)
+	@echo "Setting up .venv-docs (once) ..."
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip install --quiet --python $(DOCS)/python --require-hashes --requirement requirements-docs.lock
+	@touch $@
