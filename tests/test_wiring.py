@@ -14,8 +14,8 @@ from pavo.api import create_app
 from pavo.tasks.dependencies import own_task
 from pavo.timeline.dependencies import position
 
-MAY_LOOK_UP = ("dependencies.py", "health.py", "api.py")
-"""Where `app.state` is read: one place a slice, the health checks, and whoever fills it."""
+MAY_LOOK_UP = ("dependencies.py", "health.py")
+"""Where requests are asked for `app.state`: one place a slice, and the health checks."""
 
 
 def test_the_application_is_asked_in_one_place_of_a_slice(root: Path) -> None:

@@ -15,7 +15,7 @@ from pavo.timeline.domain import Subject
 
 def _use_cases(request: Request) -> TaskUseCases:
     """Those that `api.create_app` put on the application."""
-    found: TaskUseCases = request.app.state.tasks
+    found: TaskUseCases = request.app.state.services["task"]
     return found
 
 
