@@ -21,7 +21,7 @@ MAY_LOOK_UP = ("dependencies.py", "health.py")
 def test_the_application_is_asked_in_one_place_of_a_slice(root: Path) -> None:
     source = root / "src" / "pavo"
     found = {
-        path.relative_to(source) for path in source.rglob("*.py") if re.search(r"\bapp\.state\b", path.read_text())
+        path.relative_to(source) for path in source.rglob("*.py") if re.search(r"\.app\.state\b", path.read_text())
     }
     assert {path.name for path in found} == set(MAY_LOOK_UP), found
 
