@@ -91,9 +91,9 @@ def turn(out: Console, text: str, note: str = "") -> None:
     _line(out, "↻", "yellow", text, note)
 
 
-def say(out: Console, text: str, note: str = "") -> None:
-    """A line that tells something."""
-    _line(out, "·", "dim", text, note)
+def note(out: Console, text: str, more: str = "") -> None:
+    """A line that tells something by the way."""
+    _line(out, "·", "dim", text, more)
 
 
 def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
@@ -103,8 +103,8 @@ def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
     out.print(row, soft_wrap=not out.is_terminal)
 
 
-def show(out: Console, what: RenderableType) -> None:
-    """Print; in pipes and files without the blanks that fill lines up."""
+def print_block(out: Console, what: RenderableType) -> None:
+    """Print a block of text; in pipes and files without the blanks that fill its lines up."""
     if out.is_terminal:
         out.print(what)
         return

@@ -1,4 +1,4 @@
-"""What `pavo deploy start` can be told."""
+"""The options of `pavo deploy start` that are remembered for the next start."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ was remembered for the same server and user."""
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class StartOptions:
     """What is remembered for the next start."""
 
     target: TargetName | None = None
@@ -47,11 +47,11 @@ class Chosen:
     """for how long Temporal keeps closed workflows."""
 
     def over(self, kept: Deployment | None) -> Deployment:
-        """These over what was remembered.
+        """What was remembered, overridden by the options that were given.
 
         Raises:
-            InvalidInput: no target, or a value that cannot be.
-            ConfigurationError: what looks like a URL is none.
+            InvalidInput: no target is named, or a value is not possible.
+            ConfigurationError: a value looks like a URL and is none.
         """
         given = {name: getattr(self, name) for name in self.__slots__}
         given = {name: value for name, value in given.items() if value is not None}

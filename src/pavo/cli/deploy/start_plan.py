@@ -14,7 +14,7 @@ from pavo.deploy.model.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class StartPlan:
     """The parts, what changes for them, and what is known of their versions."""
 
     target: TargetName
