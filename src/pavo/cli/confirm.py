@@ -9,7 +9,7 @@ def confirm(*questions: str, approved: bool) -> bool:
     """Ask one question after the other, on the error stream: standard output may have to carry a document alone.
 
     Args:
-        approved: the command's parameter `Approved`: everything was answered beforehand.
+        approved: the command's parameter `Approved`; if true, nothing is asked.
 
     Returns: whether each was answered with yes; after a no nothing more is asked.
 

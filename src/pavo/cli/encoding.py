@@ -2,7 +2,7 @@
 
 
 def is_text(word: str) -> bool:
-    """Whether it has no surrogates: Python hands down bytes that are not UTF-8 as such."""
+    """Whether it has no surrogates, which Python puts in the place of bytes that are not UTF-8."""
     try:
         word.encode()
     except UnicodeEncodeError:

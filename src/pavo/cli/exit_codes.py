@@ -12,7 +12,7 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 UNREAD: Final = 141
-"""Nobody reads the output any more: as a shell reports programs that SIGPIPE ends."""
+"""Nobody reads the output any more. A shell shows the same code for a program that SIGPIPE ended."""
 
 OF_ERRORS: Final[dict[type[PavoError], int]] = {
     errors.ConfigurationError: WRONG_USAGE,

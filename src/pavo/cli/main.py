@@ -90,8 +90,8 @@ def main() -> None:
         _exit(exit_code(error))
     except KeyboardInterrupt:
         _exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever reads has enough, as in `pavo logs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in its buffer
+    except BrokenPipeError:  # the reader has enough, as in `pavo logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest of the buffer goes
         _exit(UNREAD)
     else:
         _exit(result if isinstance(result, int) else DONE)

@@ -21,7 +21,7 @@ Output: TypeAlias = Annotated[Format, Parameter(name=["--output", "-o"], help="t
 
 
 PIPE_WIDTH: Final = 1_000_000
-"""Wider than any row."""
+"""Columns of a console in a pipe: more than any row has."""
 
 
 class _Console(Console):
@@ -32,7 +32,7 @@ class _Console(Console):
 
 def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = None) -> Console:
     """A console on standard output (or error) that is plain without a terminal and with NO_COLOR."""
-    # Rich's own no_color leaves bold, the spinner and the cursor's codes; without a terminal it prints none of them.
+    # Rich's own no_color leaves bold, spinner and cursor codes; told that there is no terminal, it prints none of them.
     plain = False if os.environ.get("NO_COLOR") else None
     return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme, force_terminal=plain)
 
@@ -124,7 +124,7 @@ def table(
     nothing: str = "",
     to: Console | None = None,
 ) -> None:
-    """An aligned table without lines; its cells are text as it is.
+    """An aligned table without lines. Its cells are plain text, not markup.
 
     Args:
         fold: what does not fit on a terminal goes on in the next line, instead of being cut.
@@ -146,7 +146,7 @@ def table(
 
 
 def _print_unfolded(out: Console, shown: Table) -> None:
-    """A row stays one line for the programs that a pipe leads to, however long it is."""
+    """Keep each row in one line, however long: a program may read them."""
     before, out.width = out.width, PIPE_WIDTH
     with out.capture() as captured:
         out.print(shown)
@@ -156,6 +156,6 @@ def _print_unfolded(out: Console, shown: Table) -> None:
 
 
 def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:
-    """A line for each value, its name before it."""
+    """Print a line for each value, after its name."""
     for name, value in values.items():
         (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), str(value)), soft_wrap=True)

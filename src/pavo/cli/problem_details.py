@@ -1,4 +1,4 @@
-"""An answer of the API that tells of an error, as the error that it tells of."""
+"""From an answer of the API that tells of an error to the error itself."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ async def add_documents(
 
 
 def _read(path: Path) -> bytes:
-    """At most one byte more than a document may have: enough to see that it is too large."""
+    """The content, cut one byte after what a document may have: by that the service sees that it is too large."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_DOCUMENT_BYTES + 1)

@@ -30,7 +30,7 @@ DataDir = Annotated[Path | None, Parameter(name="--data-dir", help="The embedded
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What an operator may do on one database."""
+    """The services that an operator's commands call, on one database."""
 
     accounts: AccountsService
     corpus: CorpusService

@@ -23,7 +23,7 @@ def backup(
 
     Args:
         data_dir: where everything is kept.
-        output: a new folder; beneath the data directory without.
+        output: a new folder; default: one beneath the data directory.
         verify: prove it on a scratch server.
         form: text for people, json for programs. Elsewhere it is --output too; here that names the folder.
     """

@@ -102,7 +102,7 @@ def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode
 
 
 def _stack(layout: Layout, shown: Console) -> LocalStack:
-    """What was chosen."""
+    """The stack that was chosen."""
     chosen = deployment.load(layout)
     if chosen is not None and chosen.target is TargetName.EMBEDDED:
         return _embedded_stack(layout, chosen, shown)
@@ -114,7 +114,7 @@ def _stack(layout: Layout, shown: Console) -> LocalStack:
 
 
 def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> EmbeddedStack:
-    """The parts that `pavo up` runs, on the ports of the plan; at a later start inner ones may be taken meanwhile."""
+    """The parts that `pavo up` runs, on the ports of the plan; an inner port that is taken meanwhile is replaced."""
 
     def ports() -> Ports:
         if not chosen.ports:
@@ -147,7 +147,7 @@ def serve(*, data_dir: Path) -> int:
 
 
 def must_read(layout: Layout) -> StackState:
-    """What the supervisor wrote.
+    """The state that the supervisor wrote.
 
     Raises:
         NotFound: nothing runs or ran here.
@@ -207,7 +207,7 @@ def _print_deployment(layout: Layout, state: StackState) -> None:
 
 
 def _versions(state: StackState) -> dict[str, str]:
-    """Of the parts; of the embedded Temporal the server's, for its wheel has another one."""
+    """The parts' versions; for the embedded Temporal the server's, not that of the wheel that brings it."""
     if state.target != TargetName.EMBEDDED:
         return state.versions
     temporal, ui = dev_server_versions()

@@ -23,9 +23,9 @@ class StartOptions:
     """What is remembered for the next start."""
 
     target: TargetName | None = None
-    """embedded, native, compose or kubernetes; the remembered one without."""
+    """embedded, native, compose or kubernetes; default: the remembered one."""
     temporal_version: str | None = None
-    """Of Temporal's server; the pinned one without (pavo deploy versions)."""
+    """of Temporal's server; default: the pinned one (pavo deploy versions)."""
     temporal_bin: Path | None = None
     """a folder with temporal-server and temporal-sql-tool of that version."""
     temporal_ui: bool | None = None
@@ -42,7 +42,7 @@ class StartOptions:
     apis: int | None = None
     """how many API processes, which share the port (Linux)."""
     shards: int | None = None
-    """Of Temporal's history; never to be changed afterwards."""
+    """of Temporal's history; never to be changed afterwards."""
     retention_days: int | None = None
     """for how long Temporal keeps closed workflows."""
 

@@ -24,7 +24,7 @@ class StartPlan:
     assessments: Sequence[Assessment]
 
     def show(self, shown: Console) -> None:
-        """For people; of the versions only what speaks against them."""
+        """Print it for people; of the versions only what speaks against them."""
         image = self.target in (TargetName.COMPOSE, TargetName.KUBERNETES)
         head = f"[bold]Target[/]  {self.target}    [bold]Data[/]  {self.layout.root}\n"
         shown.print(head, soft_wrap=True)

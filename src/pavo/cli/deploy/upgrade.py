@@ -39,7 +39,7 @@ def upgrade(
 
     Args:
         data_dir: where everything is kept.
-        temporal_version: to which; the pinned one without (pavo deploy versions).
+        temporal_version: to which; default: the pinned one (pavo deploy versions).
         temporal_bin: a folder with temporal-server and temporal-sql-tool of that version.
         worker_build: a build id for the installed code's workers: tasks stay on the build that began them until they
             continue as new or are woken (pavo deploy workers shows them). Without, workers are restarted one by one.

@@ -30,7 +30,7 @@ class ValidationReport:
 
     findings: tuple[Finding, ...]
     seconds: float
-    """The whole command's work."""
+    """Of everything that the command did."""
     repeats: tuple[float, ...] = ()
     """Seconds of each repeat that passed."""
     wanted: int = 1

@@ -41,9 +41,13 @@ def workers(
         data_dir: the stack that is meant.
     """
     if ramp is not None and set_current is None:
-        raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
+        raise InvalidInput("A ramp needs a version.", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
     if rollback is not None and set_current is not None:
-        raise InvalidInput("One of the two.", field="--rollback", remedy="Pass --set-current or --rollback.")
+        raise InvalidInput(
+            "A rollback sets the current version itself.",
+            field="--rollback",
+            remedy="Leave out --set-current, or --rollback.",
+        )
     settings = find_installation(data_dir).settings
     change = VersionChange(set_current, ramp, drain, rollback, take_over, roll, seconds, data_dir)
     deployment, drained = asyncio.run(_work(settings, change))

@@ -34,7 +34,7 @@ def ready_line(shown: Console) -> Callable[[str, float], None]:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A stack that is to be started, in both ways."""
+    """A stack that is to be started: how in the foreground, and how in the background."""
 
     folder: Path
     """Its data directory."""
@@ -107,7 +107,7 @@ async def _drain(stack: LocalStack, forced: asyncio.Event) -> int:
 
 
 def start_in_background(command: Sequence[str], folder: Path, shown: Console, seconds: float) -> StackState:
-    """Start a command of ours in a session of its own, and wait until its stack is ready; tells as the foreground does.
+    """Start a command of ours in a session of its own, and wait for its stack; prints what the foreground does.
 
     Raises:
         Conflict: a stack runs there already.

@@ -159,5 +159,5 @@ def _tell(
 
 
 def _found_by_itself(state: StackState) -> bool:
-    """Whether other commands find this stack without being told where it is."""
+    """Whether other commands find this stack without --url and --data-dir."""
     return "PAVO_URL" not in os.environ and Path(state.data_dir) == default_data_dir()

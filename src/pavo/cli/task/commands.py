@@ -196,7 +196,7 @@ def watch(
 
 
 def _print_events(tasks: TaskClient, task_id: uuid.UUID, after: int, out: Console, printer: Printer) -> int:
-    """Every event until the stream ends; a stopped or failed task's does when it has been shown so far."""
+    """Every event until the stream ends; that of a stopped or failed task is left after the last one."""
     for event in tasks.stream(task_id, after):
         printer.show_line(event, partial(_print_event, out, event))
         if event.type == "stage" and (event.model_extra or {}).get("stage") in (STOPPED, FAILED):
@@ -221,7 +221,7 @@ def delete(
     """Stop the task and remove it with all its documents."""
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
-        # Scripts are not asked: they delete one task that they named.
+        # A script is not asked: it deletes only the one task that it names.
         if not confirm(f"Delete “{view.title}” for good?", approved=yes or not render.interactive()):
             return exit_codes.FAILED
         tasks.delete(view.id)

@@ -53,7 +53,7 @@ class Survival:
     """What the timeline proves about a run in which the worker was killed."""
 
     steps: int
-    """Steps that were wanted."""
+    """How many steps the task has."""
     recorded: int
     once_in_order: bool
     """The recorded steps are 1, 2, … steps: each once, none missing."""
@@ -75,7 +75,14 @@ class Survival:
 
 
 def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, done: bool) -> Survival:
-    """Judge a timeline."""
+    """What a timeline proves.
+
+    Args:
+        events: all of them, oldest first.
+        steps: how many the task has.
+        killed_at: when its worker was killed.
+        done: whether the task is DONE.
+    """
     ticks = [_data(event)["step"] for event in events if event.type == "tick"]
     recovered = next((event for event in events if event.type == "recovered"), None)
     after = next((e for e in events if recovered and e.seq > recovered.seq and e.type == "tick"), None)
@@ -221,7 +228,7 @@ class _Loop:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run there, wait here; an interruption here cancels it there, and waits for that."""
+        """Run it in that thread and wait for its result; an interruption of this thread cancels it."""
         running: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return running.result()

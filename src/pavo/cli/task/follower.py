@@ -39,7 +39,7 @@ class TaskFollower:
         self._answered = version
 
     def until_reviewable(self) -> TaskOut:
-        """Wait until a plan is there to review, or the task rests in another way; show what happens meanwhile."""
+        """Wait until a plan is there to review, or the task rests for another reason; show what happens meanwhile."""
         with _maybe_waiting(self._out, "planning …"):
             return self._until_resting(NoProgress())
 
@@ -52,12 +52,12 @@ class TaskFollower:
             return self._until_resting(progress)
 
     def skip(self) -> TaskOut:
-        """Begin with what happens from now on; the task as it is."""
+        """Pass over what happened until now; answers the task as it is."""
         self._last = self._tasks.events(self._id, limit=1).last_seq
         return self._tasks.get(self._id)
 
     def _until_resting(self, progress: ProgressView) -> TaskOut:
-        # The row is read after each event that may end the wait, so a stage of an earlier run, replayed, ends nothing.
+        # The task is read after each event that may end the wait: an event may be older, of a run before this one.
         view = self._tasks.get(self._id)
         if self._rests(view):
             return view

@@ -49,7 +49,7 @@ def exit_code_of(view: TaskOut) -> int:
 
 @contextmanager
 def leaving_it_running(out: Console | None, task_id: uuid.UUID) -> Generator[None]:
-    """Ctrl-C ends the watching, never the task."""
+    """Ctrl-C ends the watching, never the task, and prints how to go on with it."""
     try:
         yield
     except KeyboardInterrupt:

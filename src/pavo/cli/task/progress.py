@@ -1,4 +1,4 @@
-"""How far a task is, as it is shown: a bar on a terminal, a line now and then in a pipe."""
+"""Showing how far a task is: a bar on a terminal, a line now and then in a pipe."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,25 +11,25 @@ from rich.text import Text
 from pavo.tasks.schemas import EventOut, TaskOut
 
 PLAIN_LINES: Final = 10
-"""How many lines a pipe gets over a task whose total is known."""
+"""How many lines a pipe gets for a whole task, if its total is known."""
 
 
 class NoProgress:
-    """No progress is shown."""
+    """Shows nothing."""
 
     def see(self, event: EventOut) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ProgressLines:
-    """Progress for pipes and files: a line now and then."""
+    """For pipes and files: a line now and then."""
 
     def __init__(self, out: Console, view: TaskOut) -> None:
         self._out = out
         self._told = _tenths(view.progress, view.total)
 
     def see(self, event: EventOut) -> None:
-        """Tell a tenth when it is reached."""
+        """Print a line for each tenth of the total that is reached."""
         if event.type != "tick":
             return
         data = event.model_extra or {}
@@ -40,7 +40,7 @@ class ProgressLines:
 
 
 class ProgressBar:
-    """Progress for terminals."""
+    """For terminals."""
 
     def __init__(self, progress: Progress, view: TaskOut) -> None:
         self._progress = progress
@@ -64,7 +64,7 @@ class _Steps(ProgressColumn):
 
 @contextmanager
 def progress_view(out: Console | None, view: TaskOut) -> Generator[ProgressView]:
-    """Something to show each event to, and which shows how far the task is."""
+    """What shows how far the task is; give each event to its `see`."""
     if out is None:
         yield NoProgress()
     elif not out.is_terminal:

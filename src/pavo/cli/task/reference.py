@@ -22,7 +22,7 @@ def resolve(tasks: TaskClient, ref: str) -> TaskOut:
     try:
         return tasks.get(uuid.UUID(ref))
     except ValueError:
-        pass  # no whole id
+        pass  # not a whole id
     if len(ref) < 4:
         raise InvalidInput(f"{ref!r} is too short for a task's id.", field="TASK", remedy="Give 4 characters at least.")
     newest = tasks.list(limit=1 if ref == "last" else 200).items

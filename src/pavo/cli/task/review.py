@@ -39,7 +39,7 @@ def review(
     asking: Console | None,
     accept: bool,
 ) -> bool:
-    """Show the plan and bring it to an answer.
+    """Show the plan, and its revisions, until it is accepted or the person stops.
 
     Args:
         out: where plans are shown; None shows none.
@@ -94,7 +94,7 @@ def _ask(asking: Console) -> str:
 
 
 def _give_feedback(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Console) -> bool:
-    """Take comments until an empty line; whether there was any."""
+    """Send comments until an empty line; answers whether there was any."""
     asking.print(Text("  One comment a line, “2: …” for step 2; an empty line ends.", "dim"))
     given = 0
     while line := _read(asking, Text.assemble("  ", ("› ", "cyan"))):
@@ -113,7 +113,7 @@ def comment_of(line: str) -> tuple[int | None, str]:
 
 
 def _read(asking: Console, prompt: Text) -> str | None:
-    """A line from the person; None when there is nobody any more."""
+    """A line that the person typed; None at the end of the input."""
     try:
         return asking.input(prompt).strip()
     except EOFError:

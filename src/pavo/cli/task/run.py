@@ -37,7 +37,7 @@ def run(
     On a terminal you are asked about the plan. Elsewhere, without --accept, the plan is printed and the command
     that accepts it. Ctrl-C leaves the task running.
     """
-    # Not validated here: the API says what is wrong with it, in one place for all its users.
+    # Not validated here: the API does it for all its users, and says what is wrong.
     new = TaskCreate.model_construct(
         title=title, prompt=prompt_of(prompt), agent_type=agent, agent_options=options_of(option)
     )

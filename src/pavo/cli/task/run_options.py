@@ -1,4 +1,4 @@
-"""What `pavo run` was told about the new task: its prompt and its agent's options."""
+"""The prompt and the agent's options that `pavo run` is given."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pavo.errors import InvalidInput
 
 
 def options_of(pairs: Sequence[str]) -> dict[str, Any]:
-    """An agent's options from "K=V": V is JSON where it reads as such, else text.
+    """An agent's options from "K=V": V is JSON if it can be read as JSON, else text.
 
     Raises:
         InvalidInput: a pair has no "=" or no name, or its value cannot be sent.
