@@ -15,7 +15,7 @@ from pavo.cli.deploy.start_plan import StartPlan
 from pavo.cli.output import Output, Printer, console, fields, table, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
-from pavo.cli.stack.launch import Launch, launch, ready_line, run_in_foreground
+from pavo.cli.stack.launch import StackLaunch, launch, ready_line, run_in_foreground
 from pavo.cli.stack.logs import logs as stack_logs
 from pavo.cli.stack.logs import show_log_line
 from pavo.cli.stack.status import print_parts, status_document
@@ -97,7 +97,7 @@ def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode
     make_directory(layout)
     settle(layout, found)
     serving = ["deploy", "serve", "--data-dir", str(layout.root)]
-    start = Launch(layout.root, partial(_stack, layout, shown), serving, START_SECONDS)
+    start = StackLaunch(layout.root, partial(_stack, layout, shown), serving, START_SECONDS)
     return launch(start, partial(_tell, layout, shown, printer), shown, detach=detach)
 
 

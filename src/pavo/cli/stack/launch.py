@@ -33,7 +33,7 @@ def ready_line(shown: Console) -> Callable[[str, float], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class StackLaunch:
     """A stack that is to be started: how in the foreground, and how in the background."""
 
     folder: Path
@@ -46,7 +46,7 @@ class Launch:
     """How long a start in the background may take."""
 
 
-def launch(wanted: Launch, ready: Callable[[StackState], None], shown: Console, *, detach: bool) -> int:
+def launch(wanted: StackLaunch, ready: Callable[[StackState], None], shown: Console, *, detach: bool) -> int:
     """Start it, and call `ready` once it is.
 
     Args:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pavo.cli.output import Output, Printer, fields
 from pavo.cli.parameters import Detach, Port, layout_of
-from pavo.cli.stack.launch import Launch, launch, ready_line
+from pavo.cli.stack.launch import StackLaunch, launch, ready_line
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
@@ -54,7 +54,9 @@ def up(
     shown = printer.people
     ready = partial(_tell, options, shown, printer, detached=detach, open_browser=open_browser)
     try:
-        return launch(Launch(folder, partial(_stack, options, shown), options.words()), ready, shown, detach=detach)
+        return launch(
+            StackLaunch(folder, partial(_stack, options, shown), options.words()), ready, shown, detach=detach
+        )
     finally:
         _clear(folder)
 

@@ -56,7 +56,7 @@ class ProgressBar:
 ProgressView = NoProgress | ProgressLines | ProgressBar
 
 
-class _Steps(ProgressColumn):
+class _StepsColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         total = None if task.total is None else int(task.total)
         return Text(steps_text(int(task.completed), total))
@@ -80,7 +80,7 @@ def bar(out: Console) -> Progress:
         TextColumn(""),
         SpinnerColumn("dots", style="cyan", finished_text=Text("✓", "green")),
         BarColumn(40, style="grey30", complete_style="cyan", finished_style="green", pulse_style="cyan"),
-        _Steps(),
+        _StepsColumn(),
         TimeElapsedColumn(),
         console=out,
     )
