@@ -16,10 +16,11 @@ from pavo.cli.encoding import escaped, is_text
 from pavo.cli.exit_codes import DONE, INTERRUPTED, UNREAD, WRONG_USAGE, end_process, exit_code
 from pavo.cli.output import console
 from pavo.errors import InvalidInput, PavoError
+from pavo.kit.extras import DISTRIBUTION, needing
 
 app = App(
     name="pavo",
-    version=__version__,
+    version=f"{DISTRIBUTION} {__version__} (import pavo)",
     help="Long AI-agent tasks that survive anything. Start with: pavo up",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
     console=console(),
@@ -81,7 +82,8 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         check_words(sys.argv[1:])
-        result = app(exit_on_error=False, print_error=True, result_action="return_value")
+        with needing("This command"):
+            result = app(exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
         _exit(WRONG_USAGE)

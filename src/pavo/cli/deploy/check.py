@@ -12,7 +12,7 @@ from pavo.cli.output import Output, Printer, console
 from pavo.deploy.checks.run import Checked, Wanted, check_rollout
 from pavo.deploy.model.parts import kind_of
 from pavo.errors import InvalidInput
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # a history that breaks has its own line
     kinds = [kind_of(part.name).name for part in found.stack.parts] if found.stack else []
     wanted = Wanted(
-        WORKFLOWS,
+        workflows(),
         limit,
         accept_breaking,
         Path(found.stack.data_dir) if found.stack else None,

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pavo.cli.output import Output, Printer, console
+from rich.text import Text
+
+from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import layout_of
 from pavo.deploy.local.components.wheels import postgres_home, redis_server, temporal_server
 from pavo.deploy.local.machine.ports import is_free
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError
+from pavo.kit.extras import require
 
 LEAST_FREE_BYTES = 2_000_000_000
 PORT = 8000
@@ -45,10 +48,10 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
 
 def _print(found: Sequence[Mapping[str, str | bool | None]]) -> None:
     for check in found:
-        mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
-        console().print(f"{mark} {check['name']:<15}{check['detail']}", soft_wrap=True)
+        mark = ("✓", "green") if check["ok"] else ("✗", "red")
+        console().print(Text.assemble(mark, f" {check['name']:<15}{check['detail']}"), soft_wrap=True)
         if check["remedy"]:
-            console().print(f"  → {check['remedy']}", soft_wrap=True)
+            say(f"  → {check['remedy']}")
 
 
 def _run(name: str, check: Callable[[], str]) -> dict[str, str | bool | None]:
@@ -73,11 +76,10 @@ def _platform() -> str:
 
 
 def _web_server() -> str:
-    try:
-        import fastapi
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error.name} is missing.", remedy="pip install 'pavo[server]'") from error
+    require("The API", "server")
+    import fastapi
+    import uvicorn
+
     return f"FastAPI {fastapi.__version__}, uvicorn {uvicorn.__version__}"
 
 

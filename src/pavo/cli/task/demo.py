@@ -30,6 +30,7 @@ from pavo.cli.task.progress import progress_view
 from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
+from pavo.kit.extras import require
 from pavo.tasks.domain import DONE, WAIT_RFC
 from pavo.tasks.schemas import EventOut, TaskCreate, TaskOut
 
@@ -106,6 +107,7 @@ def demo(
     output: Output = "text",
 ) -> int:
     """Watch an agent task survive a killed worker: a whole stack with throw-away data, gone afterwards."""
+    require("The embedded stack", "server", "embedded")
     # What the supervisor logs goes to its file; on the terminal the demo tells what happens.
     logging.getLogger("pavo").addHandler(logging.NullHandler())
     printer = Printer(output)
