@@ -21,7 +21,7 @@ KUBERNETES = Deployment(target=TargetName.KUBERNETES)
 def start(
     layout: Layout, wanted: Deployment = COMPOSE, *values: Path, dry_run: bool = False, force: bool = False
 ) -> int:
-    return cli.start(layout, wanted, values, cli.How(force, True, dry_run, None))
+    return cli.start(layout, wanted, values, cli.StartMode(force, True, dry_run, None))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from pavo.cli.main import app
-from pavo.cli.stack import foreground
+from pavo.cli.stack import launch
 from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
@@ -36,7 +36,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         words.extend(arguments)
         raise Told("no child here", dependency="stack")
 
-    monkeypatch.setattr(foreground, "detach", detach)
+    monkeypatch.setattr(launch, "start_in_background", detach)
     return words
 
 
@@ -86,7 +86,7 @@ STATE = StackState(
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that is ready at once."""
-    monkeypatch.setattr(foreground, "detach", lambda *_: STATE)
+    monkeypatch.setattr(launch, "start_in_background", lambda *_: STATE)
 
 
 @pytest.mark.usefixtures("started")
@@ -119,12 +119,12 @@ def test_parts_are_told_as_they_get_ready(tmp_path: Path, monkeypatch: pytest.Mo
         return found and replace(found, supervisor=Identity(children[0].pid, "now"))
 
     children: list[subprocess.Popen[bytes]] = []
-    monkeypatch.setattr(foreground, "read", read)
-    monkeypatch.setattr(foreground.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
+    monkeypatch.setattr(launch, "read", read)
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
     layout.root.mkdir()
     state.write(layout, STATE)
     try:
-        foreground.detach(["up"], layout.root, out, 20)
+        launch.start_in_background(["up"], layout.root, out, 20)
     finally:
         children[0].kill()
         children[0].wait()
@@ -137,7 +137,7 @@ def sleeper() -> "subprocess.Popen[bytes]":
 
 def test_a_child_that_never_gets_ready_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     children: list[subprocess.Popen[bytes]] = []
-    monkeypatch.setattr(foreground.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
     with pytest.raises(Unavailable, match="did not start"):
-        foreground.detach(["up"], tmp_path / "data", Console(file=io.StringIO()), 0.2)
+        launch.start_in_background(["up"], tmp_path / "data", Console(file=io.StringIO()), 0.2)
     assert children[0].poll() is not None

@@ -1,11 +1,10 @@
-"""`pavo api`, `pavo worker`, `pavo migrate`: one part against services from the environment."""
+"""`pavo api` and `pavo worker`: one process each, against the services that the environment names."""
 
 import importlib
 import os
-from pathlib import Path
 
 from pavo import config
-from pavo.cli.output import Output, console, tell
+from pavo.cli.output import console
 from pavo.kit.extras import require
 from pavo.kit.ready import await_turn, gently, is_spare
 from pavo.observe.lean_imports import lean_imports
@@ -33,18 +32,3 @@ def worker() -> None:
         from pavo.worker import serve
 
     serve(config.load())
-
-
-def migrate(*, data_dir: Path | None = None, output: Output = "text") -> None:
-    """Bring Pavo's schema up to date in DATABASE_URL, or in the running stack's database.
-
-    Args:
-        data_dir: the stack whose database is meant.
-    """
-    from pavo.deploy.model.state import database_url
-    from pavo.kit.migrate import pending, upgrade
-
-    url = database_url(data_dir)
-    missing = pending(url)
-    upgrade(url)
-    tell(output, f"Applied {', '.join(missing)}." if missing else "The schema is up to date.", {"applied": missing})

@@ -14,7 +14,7 @@ from pavo.deploy.model.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class StartPlan:
     """The parts, what changes for them, and what is known of their versions."""
 
     target: TargetName
@@ -24,7 +24,7 @@ class Planned:
     assessments: Sequence[Assessment]
 
     def show(self, shown: Console) -> None:
-        """For people; of the versions only what speaks against them."""
+        """Print it for people; of the versions only what speaks against them."""
         image = self.target in (TargetName.COMPOSE, TargetName.KUBERNETES)
         head = f"[bold]Target[/]  {self.target}    [bold]Data[/]  {self.layout.root}\n"
         shown.print(head, soft_wrap=True)

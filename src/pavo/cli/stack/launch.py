@@ -1,4 +1,4 @@
-"""Running a stack of this machine in the foreground, or starting the same in the background."""
+"""Starting a stack of this machine: it stays in the foreground, or goes on in the background."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -27,11 +28,43 @@ STARTING = "starting the stack …"
 
 
 def ready_line(shown: Console) -> Callable[[str, float], None]:
-    """Tells of each part that is ready, in a line."""
+    """Prints a line for each part that gets ready."""
     return lambda name, seconds: shown.print(f"[green]✓[/] {name:<12} {seconds:5.1f} s")
 
 
-async def run(stack: LocalStack, ready: Callable[[StackState], None], shown: Console) -> int:
+@dataclass(frozen=True, slots=True)
+class StackLaunch:
+    """A stack that is to be started: how in the foreground, and how in the background."""
+
+    folder: Path
+    """Its data directory."""
+    stack: Callable[[], LocalStack]
+    """Makes it, for the foreground."""
+    command: Sequence[str]
+    """The words of the `pavo` that runs the same stack in its foreground, for the background."""
+    seconds: float = START_SECONDS
+    """How long a start in the background may take."""
+
+
+def launch(wanted: StackLaunch, ready: Callable[[StackState], None], shown: Console, *, detach: bool) -> int:
+    """Start it, and call `ready` once it is.
+
+    Args:
+        detach: return then; else go on until SIGINT or SIGTERM, as `run_in_foreground` does.
+
+    Returns: the exit code.
+
+    Raises:
+        Conflict: a stack runs there already.
+        Unavailable: it did not start; the end of its log is told.
+    """
+    if not detach:
+        return asyncio.run(run_in_foreground(wanted.stack(), ready, shown))
+    ready(start_in_background(wanted.command, wanted.folder, shown, wanted.seconds))
+    return 0
+
+
+async def run_in_foreground(stack: LocalStack, ready: Callable[[StackState], None], shown: Console) -> int:
     """Start the stack, call `ready`, and drain it at SIGINT or SIGTERM; a second one forces.
 
     Returns:
@@ -73,8 +106,8 @@ async def _drain(stack: LocalStack, forced: asyncio.Event) -> int:
     return FORCED
 
 
-def detach(arguments: Sequence[str], folder: Path, shown: Console, seconds: float = START_SECONDS) -> StackState:
-    """Start a command of ours in a session of its own, and wait until its stack is ready; tells as `run` does.
+def start_in_background(command: Sequence[str], folder: Path, shown: Console, seconds: float) -> StackState:
+    """Start a command of ours in a session of its own, and wait for its stack; prints what the foreground does.
 
     Raises:
         Conflict: a stack runs there already.
@@ -87,7 +120,7 @@ def detach(arguments: Sequence[str], folder: Path, shown: Console, seconds: floa
     log = layout.log("supervisor")
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pavo.cli.main", *arguments],
+            [sys.executable, "-m", "pavo.cli.main", *command],
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -100,7 +133,7 @@ def detach(arguments: Sequence[str], folder: Path, shown: Console, seconds: floa
 
 @contextlib.contextmanager
 def _ended_unless_started(child: "subprocess.Popen[bytes]") -> Generator[None]:
-    """Nothing goes on in the background of which the caller was not told: not after Ctrl-C either."""
+    """End the child unless the caller was told that it runs: after Ctrl-C too, nothing goes on in the background."""
     try:
         yield
     except BaseException:

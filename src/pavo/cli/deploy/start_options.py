@@ -1,4 +1,4 @@
-"""What `pavo deploy start` can be told."""
+"""The options of `pavo deploy start` that are remembered for the next start."""
 
 import os
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ was remembered for the same server and user."""
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class StartOptions:
     """What is remembered for the next start."""
 
     target: TargetName | None = None
-    """embedded, native, compose or kubernetes; the remembered one without."""
+    """embedded, native, compose or kubernetes; default: the remembered one."""
     temporal_version: str | None = None
-    """Of Temporal's server; the pinned one without (pavo deploy versions)."""
+    """of Temporal's server; default: the pinned one (pavo deploy versions)."""
     temporal_bin: Path | None = None
     """a folder with temporal-server and temporal-sql-tool of that version."""
     temporal_ui: bool | None = None
@@ -42,16 +42,16 @@ class Chosen:
     apis: int | None = None
     """how many API processes, which share the port (Linux)."""
     shards: int | None = None
-    """Of Temporal's history; never to be changed afterwards."""
+    """of Temporal's history; never to be changed afterwards."""
     retention_days: int | None = None
     """for how long Temporal keeps closed workflows."""
 
     def over(self, kept: Deployment | None) -> Deployment:
-        """These over what was remembered.
+        """What was remembered, overridden by the options that were given.
 
         Raises:
-            InvalidInput: no target, or a value that cannot be.
-            ConfigurationError: what looks like a URL is none.
+            InvalidInput: no target is named, or a value is not possible.
+            ConfigurationError: a value looks like a URL and is none.
         """
         given = {name: getattr(self, name) for name in self.__slots__}
         given = {name: value for name, value in given.items() if value is not None}
