@@ -13,8 +13,8 @@ from redis.backoff import NoBackoff
 from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
-from pavo.agents.agent_loop import AgentLoop
-from pavo.agents.host import HostLimits
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService

@@ -16,12 +16,12 @@ from pavo.deploy.local.components import temporal_schema as schema
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
 from pavo.deploy.local.embedded import wheel_postgres
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model import deployment, state
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Conflict, Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
 
@@ -174,10 +174,10 @@ async def waited_for(writer: psycopg.AsyncConnection) -> bool:
 
 def left_behind(layout: Layout, pid: int) -> None:
     """The state of a supervisor that was killed, with a part that still runs."""
-    found = Identity.of(pid)
+    found = ProcessIdentity.of(pid)
     assert found is not None
     part = PartState("worker-1", "ready", pid, "", 0, "", found.started)
     state.write(
         layout,
-        StackState(Identity(pid, "long ago"), True, False, str(layout.root), (part,), Urls("", "", "", ""), {}),
+        StackState(ProcessIdentity(pid, "long ago"), True, False, str(layout.root), (part,), Urls("", "", "", ""), {}),
     )

@@ -18,7 +18,7 @@ from pavo.cli.stack import foreground
 from pavo.cli.words import Lines
 from pavo.deploy.local import control
 from pavo.deploy.local.components.dev_server import dev_server_versions
-from pavo.deploy.local.local_target import Ports
+from pavo.deploy.local.definition import Ports
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
 from pavo.deploy.local.native import native

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from pavo.deploy.local import native
 from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import Options
+from pavo.deploy.local.components.component import Options
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.dev_server import dev_server_versions
 from pavo.deploy.local.components.postgres import PostgresServer, Programs
+from pavo.deploy.local.definition import Target, urls
 from pavo.deploy.local.dumps import database_dump as backup
 from pavo.deploy.local.dumps import sqlite_file
 from pavo.deploy.local.dumps import unfinished_restore as restoring
 from pavo.deploy.local.dumps.database_dump import Manifest
-from pavo.deploy.local.local_target import Target, urls
+from pavo.deploy.local.machine.blocking_work import in_thread
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port
 from pavo.deploy.local.machine.privileges import unprivileged
-from pavo.deploy.local.machine.threads import in_thread
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, end_orphans, remove_data
 from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import parse

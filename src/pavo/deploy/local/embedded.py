@@ -5,15 +5,15 @@ Clients of the stores are imported where they are used: it takes a second, in wh
 
 import importlib.metadata
 
-from pavo.deploy.local.components.base import Options, at
+from pavo.deploy.local.components.component import Options, at
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.dev_server import DevServer
-from pavo.deploy.local.components.own import OwnProcess
+from pavo.deploy.local.components.pavo_process import OwnProcess
 from pavo.deploy.local.components.postgres import PostgresServer, Programs
 from pavo.deploy.local.components.redis import RedisServer
 from pavo.deploy.local.components.wheels import postgres_home
+from pavo.deploy.local.definition import Ports, Target, own_environment, urls
 from pavo.deploy.local.dumps import unfinished_restore as restoring
-from pavo.deploy.local.local_target import Ports, Target, own_environment, urls
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model.layout import Layout, load_secrets
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import Component, Options, at
+from pavo.deploy.local.components.component import Component, Options, at
 from pavo.deploy.local.components.database import DatabaseServer
-from pavo.deploy.local.components.own import OwnProcess
+from pavo.deploy.local.components.pavo_process import OwnProcess
 from pavo.deploy.local.components.postgres import PostgresServer, Programs
 from pavo.deploy.local.components.redis import RedisServer
 from pavo.deploy.local.components.temporal_cluster import NAMESPACE, ClusterPorts, TemporalServer, TemporalUi
 from pavo.deploy.local.components.temporal_programs import find_temporal, find_ui
+from pavo.deploy.local.definition import Ports, Target, own_environment, urls
 from pavo.deploy.local.dumps import unfinished_restore as restoring
 from pavo.deploy.local.embedded import migrate, wheel_postgres
-from pavo.deploy.local.local_target import Ports, Target, own_environment, urls
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
 from pavo.deploy.local.machine.privileges import Runner, unprivileged
 from pavo.deploy.model import deployment as deployments

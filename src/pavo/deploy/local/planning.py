@@ -7,13 +7,13 @@ from pathlib import Path
 from pavo import __version__
 from pavo.deploy.local import native
 from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import at
+from pavo.deploy.local.components.component import at
 from pavo.deploy.local.components.database import DatabaseServer, split_url
 from pavo.deploy.local.components.dev_server import RETENTION, dev_server_versions
 from pavo.deploy.local.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder, version_of
+from pavo.deploy.local.definition import Ports
 from pavo.deploy.local.embedded import wheel_version
-from pavo.deploy.local.local_target import Ports
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import next_free, replace_taken
 from pavo.deploy.local.machine.privileges import unprivileged

@@ -10,18 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from pavo.deploy.local.components.base import Options
+from pavo.deploy.local.components.component import Options
 from pavo.deploy.local.components.postgres import postgres_place
+from pavo.deploy.local.definition import Ports, Target
 from pavo.deploy.local.embedded import embedded
-from pavo.deploy.local.local_target import Ports, Target
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.privileges import unprivileged
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.local.supervisor import Supervisor
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import names_of
 from pavo.errors import ConfigurationError
+from pavo.kit.processes import ProcessIdentity
 
 STORES = ("postgres", "redis", "temporal")
 """The parts that keep what the others work on."""
@@ -195,7 +195,8 @@ def make_directory(layout: Layout) -> None:
 async def end_orphans(layout: Layout) -> int:
     """End what a supervisor that was killed may have left behind; answers how many processes that were."""
     state = state_file.read(layout.root)
-    named = [Identity(part.pid, part.started) for part in state.parts if part.pid and part.started] if state else []
+    parts = state.parts if state else ()
+    named = [ProcessIdentity(part.pid, part.started) for part in parts if part.pid and part.started]
     alive = [orphan for orphan in named if orphan.alive()]
     for orphan in alive:
         orphan.signal(signal.SIGKILL)

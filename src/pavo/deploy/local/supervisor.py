@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pavo.deploy.local.local_target import Target
+from pavo.deploy.local.definition import Target
 from pavo.deploy.local.machine.logs import LogFile, tail
-from pavo.deploy.local.machine.processes import Child, Identity, spawn
+from pavo.deploy.local.machine.part_process import PartProcess, spawn
 from pavo.deploy.local.spare import SpareWorker
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import Readiness, kind_of
 from pavo.deploy.model.state import PartState, StackState
 from pavo.errors import PavoError, Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Running:
 
     name: str
     state: str = "waiting"
-    child: Child | None = None
+    child: PartProcess | None = None
     restarts: int = 0
     started_at: float = 0.0
     pause: float = 0.0
@@ -303,7 +304,7 @@ class Supervisor:
 
     def describe(self) -> StackState:
         """What other commands are told."""
-        supervisor = Identity.of(os.getpid())
+        supervisor = ProcessIdentity.of(os.getpid())
         assert supervisor is not None
         return StackState(
             supervisor,

@@ -25,7 +25,7 @@ from pavo.deploy.model.compatibility import Assessment, assess, matrix, minors_b
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, load_secrets
 from pavo.deploy.model.state import running
-from pavo.deploy.rollout.rolling import roll_native
+from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.errors import Conflict, PavoError, Unavailable
 
 Say = Callable[[str], None]

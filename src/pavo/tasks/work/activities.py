@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.errors import LeaseLost, Unavailable
 from pavo.tasks import contracts as c
 from pavo.tasks.work.attempt import SHUTDOWN, STOP, Cut, Interruption, Superseded

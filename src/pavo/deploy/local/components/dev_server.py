@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components.component import Simple, at, inherited
 from pavo.deploy.local.components.wheels import temporal_server
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK
-from pavo.deploy.local.machine.processes import Launch
 from pavo.deploy.model.layout import Layout
 from pavo.errors import Unavailable
 

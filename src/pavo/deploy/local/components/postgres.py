@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at
+from pavo.deploy.local.components.component import Simple, at
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK
 from pavo.deploy.local.machine.privileges import Runner, data_place, own
-from pavo.deploy.local.machine.processes import Identity, Launch
 from pavo.deploy.model.layout import Layout, write_private
 from pavo.errors import ConfigurationError
+from pavo.kit.processes import ProcessIdentity
 
 BUILTIN_LOCALE = 17
 """The first major with a locale provider of its own, which needs nothing of the system."""
@@ -27,7 +28,7 @@ def clear_stale_pid(data: Path) -> None:
     """
     file = data / "postmaster.pid"
     try:
-        old = Identity.of(int(file.read_text().split("\n", 1)[0]))
+        old = ProcessIdentity.of(int(file.read_text().split("\n", 1)[0]))
     except (FileNotFoundError, ValueError):
         return
     if old is not None and _runs_in(old.pid, data):

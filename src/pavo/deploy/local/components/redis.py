@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components.component import Simple, at, inherited
 from pavo.deploy.local.components.wheels import redis_server
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK
-from pavo.deploy.local.machine.processes import Launch
 from pavo.deploy.model.layout import Layout, write_private
 
 

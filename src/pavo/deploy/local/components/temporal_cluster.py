@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components.component import Simple, at, inherited
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.dev_server import DYNAMIC_CONFIG
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port
-from pavo.deploy.local.machine.processes import Launch
 from pavo.deploy.model.layout import Layout, write_private
 
 NAMESPACE = "default"

@@ -21,9 +21,9 @@ from psycopg import sql
 
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
-from pavo.deploy.local.machine.processes import dies_with_parent
 from pavo.deploy.model.compatibility import parse, rows_within_reach, temporal_row
 from pavo.errors import ConfigurationError, Conflict, Unavailable
+from pavo.kit.processes import child_dies_with_us
 
 PLUGIN = "postgres12_pgx"
 DATABASES = {"temporal": "postgresql/v12/temporal", "temporal_visibility": "postgresql/v12/visibility"}
@@ -338,7 +338,8 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
             text=True,
             check=False,
             timeout=TOOL_SECONDS,
-            preexec_fn=dies_with_parent(signal.SIGKILL),  # one that outlived a killed start would work beside the next
+            # One that outlived a killed start would work beside the tool of the next start.
+            preexec_fn=child_dies_with_us(signal.SIGKILL),
         )
     except subprocess.TimeoutExpired as error:
         said = f"temporal-sql-tool {command[0]} did not end within {TOOL_SECONDS:g} s for {database}. {kept}"

@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from pavo.deploy.local.components.base import Simple, inherited
-from pavo.deploy.local.machine.processes import Launch
+from pavo.deploy.local.components.component import Simple, inherited
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
 

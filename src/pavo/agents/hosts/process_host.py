@@ -1,4 +1,4 @@
-"""Drives an agent in a child process (`child.py`), so that one that loops, eats memory or exits harms nobody else.
+"""Drives an agent in a child process (`child_program`): one that loops, eats memory or exits harms nobody else.
 
 It protects against mistakes, not against malice: the child runs as the worker's user.
 """
@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pavo.agents import wire
-from pavo.agents.child_process import ChildProcess
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.host import HostLimits
-from pavo.agents.wire import Message
+from pavo.agents.hosts import wire
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.child_process import ChildProcess
+from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _SEARCH_LIMIT = 100
 
 
 class ProcessHost:
-    """An AgentHost whose agent runs in a child process; see `pavo.agents.host.AgentHost`."""
+    """An AgentHost whose agent runs in a child process; see `pavo.agents.hosts.agent_host.AgentHost`."""
 
     def __init__(self, target: str, ctx: AgentContext, limits: HostLimits) -> None:
         self._target = target
@@ -121,7 +121,7 @@ class _Link:
         ours, theirs = socket.socketpair()
         label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
         options = [theirs.fileno(), os.getpid(), limits.memory_mb, limits.silence_seconds]
-        arguments = [sys.executable, "-P", "-m", "pavo.agents.child", *map(str, options)]
+        arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.child_program", *map(str, options)]
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         try:
             child = ChildProcess.spawn(arguments, theirs, environment, label)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step, storable
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.host import HostLimits
+from pavo.agents.hosts.agent_host import HostLimits
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _abandoned: set[asyncio.Task[Any]] = set()
 
 
 class WorkerHost:
-    """An AgentHost in the calling event loop; see `pavo.agents.host.AgentHost`."""
+    """An AgentHost in the calling event loop; see `pavo.agents.hosts.agent_host.AgentHost`."""
 
     def __init__(self, agent: type[Agent], ctx: AgentContext, limits: HostLimits) -> None:
         self._agent = agent

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from pavo.deploy.local.components.base import Component, Options, at
+from pavo.deploy.local.components.component import Component, Options, at
+from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free
-from pavo.deploy.local.machine.processes import Launch
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.state import Urls
 
