@@ -16,7 +16,7 @@ import yaml
 
 from pavo.deploy.model.parts import PARTS
 from pavo.deploy.orchestrated import helm
-from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerVersion, changes, render, values, write
+from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerBuild, changes, render, values, write
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
 
@@ -354,7 +354,7 @@ def refusals() -> dict[str, str]:
 
 def test_writing_makes_a_chart_that_helm_takes(tmp_path: Path) -> None:
     options = KubernetesOptions(
-        "t:7233", worker_versions=(WorkerVersion("2", "2.0"), WorkerVersion("1", replicas=1)), keda=True
+        "t:7233", worker_versions=(WorkerBuild("2", "2.0"), WorkerBuild("1", replicas=1)), keda=True
     )
     assert set(changes(options, tmp_path).values()) == {"new"}
     assert {file.relative_to(tmp_path).as_posix() for file in write(options, tmp_path)} == set(render(options))
@@ -372,7 +372,7 @@ def test_what_people_choose_reaches_the_values() -> None:
     found = values(
         KubernetesOptions(
             "t:1",
-            worker_versions=(WorkerVersion("b", "tag", 3),),
+            worker_versions=(WorkerBuild("b", "tag", 3),),
             api_key_secret="key",
             values={"api": {"publicHosts": ["h"]}},
         )
@@ -387,7 +387,7 @@ def test_what_people_choose_reaches_the_values() -> None:
     [
         (KubernetesOptions("temporal"), "--temporal"),
         (KubernetesOptions("t:7233", workers=0), "--workers"),
-        (KubernetesOptions("t:7233", worker_versions=(WorkerVersion("a"), WorkerVersion("a"))), "worker_versions"),
+        (KubernetesOptions("t:7233", worker_versions=(WorkerBuild("a"), WorkerBuild("a"))), "worker_versions"),
     ],
 )
 def test_bad_options_are_named(options: KubernetesOptions, field: str) -> None:

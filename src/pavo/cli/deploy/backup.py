@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from pavo.cli.ask import confirm, layout_of
 from pavo.cli.output import Format, Output, people, print_json, teller
-from pavo.deploy.backups import local_backup
+from pavo.deploy.backups.restore_backup import restore_backup
+from pavo.deploy.backups.take_backup import take_backup
 
 
 def backup(
@@ -27,7 +28,7 @@ def backup(
         form: text for people, json for programs. Elsewhere it is --output too; here that names the folder.
     """
     say, folder = teller(people(form)), output and output.absolute()
-    place, manifest = asyncio.run(local_backup.take_backup(layout_of(data_dir), folder, verify=verify, say=say))
+    place, manifest = asyncio.run(take_backup(layout_of(data_dir), folder, verify=verify, say=say))
     if form == "json":
         print_json({**manifest.model_dump(mode="json"), "folder": str(place), "verified": verify})
     return 0
@@ -51,7 +52,7 @@ def restore(
     layout = layout_of(data_dir)
     if not auto_approve and not confirm(f"Replace all tasks of {layout.root} by those of {place}?"):
         return 1
-    manifest = asyncio.run(local_backup.restore_backup(layout, place.absolute(), teller(people(output))))
+    manifest = asyncio.run(restore_backup(layout, place.absolute(), teller(people(output))))
     if output == "json":
         print_json({**manifest.model_dump(mode="json"), "folder": str(place.absolute()), "data_dir": str(layout.root)})
     return 0

@@ -18,10 +18,10 @@ from pavo.cli.stack import foreground
 from pavo.cli.words import Lines
 from pavo.deploy.local import control
 from pavo.deploy.local.components.dev_server import dev_server_versions
-from pavo.deploy.local.definition import Ports
+from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
-from pavo.deploy.local.native import native
+from pavo.deploy.local.native import define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
@@ -109,7 +109,7 @@ def _stack(layout: Layout, shown: Console) -> LocalStack:
         return _embedded_stack(layout, chosen, shown)
     return LocalStack(
         layout.root,
-        lambda found: native(found, teller(shown)),
+        lambda found: define_native(found, teller(shown)),
         on_ready=foreground.ready_line(shown),
     )
 
@@ -117,12 +117,12 @@ def _stack(layout: Layout, shown: Console) -> LocalStack:
 def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> EmbeddedStack:
     """The parts that `pavo up` runs, on the ports of the plan; at a later start inner ones may be taken meanwhile."""
 
-    def ports() -> Ports:
+    def ports() -> StackPorts:
         if not chosen.ports:
-            return Ports.choose(chosen.port)
+            return StackPorts.choose(chosen.port)
         found = replace_taken(chosen.ports)
         refuse_taken(found)
-        return Ports(**found)
+        return StackPorts(**found)
 
     return EmbeddedStack(
         layout.root,

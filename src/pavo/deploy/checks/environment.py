@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from pavo.accounts.origin import check_listener
 from pavo.config import Settings
-from pavo.deploy.model.compatibility import Verdict, assess
+from pavo.deploy.model.compatibility import VersionVerdict, assess
 from pavo.deploy.model.findings import Finding, Status
 from pavo.deploy.model.parts import connections
 from pavo.deploy.rollout.probe_workflow import Probe
@@ -50,7 +50,11 @@ def check_settings(settings: Settings) -> Finding:
 
 def check_versions(temporal: str, postgres: str) -> list[Finding]:
     """What the compatibility matrix says of what runs here."""
-    status: dict[Verdict, Status] = {Verdict.GOOD: "pass", Verdict.UNKNOWN: "warn", Verdict.BAD: "fail"}
+    status: dict[VersionVerdict, Status] = {
+        VersionVerdict.GOOD: "pass",
+        VersionVerdict.UNKNOWN: "warn",
+        VersionVerdict.BAD: "fail",
+    }
     found = assess(temporal=temporal or None, postgres=postgres or None, sdk=temporalio.__version__)
     return [Finding("versions", status[each.verdict], each.what, each.remedy or None) for each in found]
 

@@ -121,7 +121,7 @@ def _plain(name: str) -> str:
     return name.replace('"', "").removeprefix("public.").lower()
 
 
-def check(url: str) -> list[Finding]:
+def check_migrations(url: str) -> list[Finding]:
     """A finding for each pending migration, or one that there is none. Reads only; on a thread.
 
     Raises:

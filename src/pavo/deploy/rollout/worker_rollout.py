@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.deploy.backups.local_backup import must_be_native
 from pavo.deploy.local import control
+from pavo.deploy.local.deployed import must_be_native
 from pavo.deploy.model import deployment
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.progress import Say
 from pavo.deploy.rollout import worker_versions
 from pavo.deploy.rollout.worker_versions import Drained
 from pavo.errors import InvalidInput, PavoError, Unavailable
 from pavo.temporal.client import connect
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,29 @@
-"""What the supervisor asks of whatever runs behind a part."""
+"""What the supervisor asks of whatever runs behind a part.
 
+Components ask the stores by `probes`, whose clients take a second to import. They import it where they ask, and the
+supervisor before that, on a thread: meanwhile the stores start.
+"""
+
+import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from pavo.deploy.local.machine.part_process import Launch
-from pavo.deploy.local.machine.ports import LOOPBACK
 
 FOREIGN = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHONDONTWRITEBYTECODE")
 """Variables of a shell that is set up for other services (another database, Temporal Cloud) stay outside. And parts may
 cache their bytecode, without which each start takes seconds longer."""
 
 
-def inherited() -> dict[str, str]:
+def import_probes() -> None:
+    """Import what the stores are asked by; on a thread."""
+    importlib.import_module("pavo.deploy.local.components.probes")
+
+
+def inherited_environment() -> dict[str, str]:
     """Our environment without what it says of other services."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What people choose for the processes on this machine."""
-
-    port: int = 8000
-    workers: int = 1
-    apis: int = 1
-    """API processes that share the port (Linux)."""
-    ephemeral: bool = False
-    """Throw-away data: the stores do not wait for the disk."""
-    allow_file_origin: bool = False
-    spare_worker: bool = False
-    """Whether one more process waits to replace a worker that dies."""
 
 
 class Component(Protocol):
@@ -63,7 +56,7 @@ class Component(Protocol):
         ...
 
 
-class Simple:
+class PlainComponent:
     """What most components have in common."""
 
     address = ""
@@ -78,8 +71,3 @@ class Simple:
 
     async def settle(self) -> None:
         """Nothing to settle."""
-
-
-def at(port: int) -> str:
-    """host:port on loopback."""
-    return f"{LOOPBACK}:{port}"

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from pavo.deploy.local.components.component import Simple, at
+from pavo.deploy.local.components.component import PlainComponent
+from pavo.deploy.local.components.postgres_programs import PostgresPrograms
 from pavo.deploy.local.machine.part_process import Launch
-from pavo.deploy.local.machine.ports import LOOPBACK
+from pavo.deploy.local.machine.ports import LOOPBACK, on_loopback
 from pavo.deploy.local.machine.privileges import Runner, data_place, own
 from pavo.deploy.model.layout import Layout, write_private
 from pavo.errors import ConfigurationError
@@ -50,16 +50,7 @@ def _runs_in(pid: int, data: Path) -> bool:
         return str(data) in subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """One PostgreSQL's programs."""
-
-    home: Callable[[Runner], Path]
-    """The folder with bin/, where the runner can use it; looked up when it is first needed."""
-    major: int
-
-
-class PostgresServer(Simple):
+class PostgresServer(PlainComponent):
     """One server with the databases of the stack.
 
     Args:
@@ -73,7 +64,7 @@ class PostgresServer(Simple):
         self,
         layout: Layout,
         runner: Runner,
-        programs: Programs,
+        programs: PostgresPrograms,
         *,
         port: int,
         password: str,
@@ -85,7 +76,7 @@ class PostgresServer(Simple):
         self._layout, self._runner, self._programs = layout, runner, programs
         self._port, self._password, self._ephemeral = port, password, ephemeral
         self._databases, self._settled, self._answered = databases, settled, answered
-        self.address = at(port)
+        self.address = on_loopback(port)
         self.data = postgres_place(layout, runner) / "data"
         """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
 

@@ -8,14 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.component import Simple, at, inherited
+from pavo.deploy.local.components import temporal_schema
+from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.dev_server import DYNAMIC_CONFIG
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
 from pavo.deploy.local.machine.part_process import Launch
-from pavo.deploy.local.machine.ports import LOOPBACK, free_port
+from pavo.deploy.local.machine.ports import LOOPBACK, free_port, on_loopback
 from pavo.deploy.model.layout import Layout, write_private
+from pavo.deploy.model.progress import Say, say_nothing
 
 NAMESPACE = "default"
 CONNECTIONS = 40
@@ -52,14 +53,14 @@ class ClusterPorts:
         return cls(*chosen)
 
 
-class TemporalServer(Simple):
+class TemporalServer(PlainComponent):
     """All four services in one process.
 
     Args:
         programs: asked at each start, so that an upgrade needs a restart of this part only.
         shards: of the history; they can never be changed afterwards.
         retention: for which closed workflows are kept.
-        said: told what was done to the schema.
+        say: told what was done to the schema.
     """
 
     def __init__(
@@ -71,12 +72,12 @@ class TemporalServer(Simple):
         *,
         shards: int,
         retention: timedelta,
-        said: Callable[[str], None] = lambda _line: None,
+        say: Say = say_nothing,
     ) -> None:
         self._layout, self._database, self._programs, self._ports = layout, database, programs, ports
-        self._shards, self._retention, self._said = shards, retention, said
+        self._shards, self._retention, self._say = shards, retention, say
         self._prepared_for = ""
-        self.address = at(ports.frontend)
+        self.address = on_loopback(ports.frontend)
 
     @property
     def _folder(self) -> Path:
@@ -89,8 +90,8 @@ class TemporalServer(Simple):
         write_private(self._folder / "dynamic.yaml", json.dumps(dynamic_settings(), indent=1))
         programs = self._programs()
         if programs.version != self._prepared_for:  # a part that died is back at once, whatever PostgreSQL does
-            for line in schema.prepare(self._database, programs):
-                self._said(line)
+            for line in temporal_schema.prepare(self._database, programs):
+                self._say(line)
             self._prepared_for = programs.version
 
     def settings(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class TemporalServer(Simple):
             },
             "global": {
                 "membership": {"maxJoinDuration": "30s", "broadcastAddress": LOOPBACK},
-                "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": at(ports.metrics)}},
+                "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": on_loopback(ports.metrics)}},
             },
             "services": {
                 "frontend": _service(ports.frontend, ports.frontend_membership, httpPort=ports.frontend_http),
@@ -129,7 +130,7 @@ class TemporalServer(Simple):
         if server.ca:
             tls["caFile"] = server.ca
         return {
-            "pluginName": schema.PLUGIN,
+            "pluginName": temporal_schema.PLUGIN,
             "databaseName": database,
             "connectAddr": server.address,
             "connectProtocol": "tcp",
@@ -147,7 +148,7 @@ class TemporalServer(Simple):
             *(str(self._programs().server), "--config-file", str(self._folder / "server.yaml")),
             *("--allow-no-auth", "start"),
         ]
-        return Launch(command, {**inherited(), **extra}, self._layout.log(name), directory=self._folder)
+        return Launch(command, {**inherited_environment(), **extra}, self._layout.log(name), directory=self._folder)
 
     async def answers(self) -> bool:
         """The frontend is healthy; the namespace comes when it is settled."""
@@ -186,12 +187,12 @@ def dynamic_settings() -> dict[str, Any]:
     return {key: [{"value": json.loads(value)}] for key, value in DYNAMIC_CONFIG.items()}
 
 
-class TemporalUi(Simple):
+class TemporalUi(PlainComponent):
     """Temporal's own web UI for a server without one."""
 
     def __init__(self, layout: Layout, program: Path, *, port: int, temporal: str) -> None:
         self._layout, self._program, self._port, self._temporal = layout, program, port, temporal
-        self.address = at(port)
+        self.address = on_loopback(port)
 
     @property
     def _folder(self) -> Path:
@@ -215,7 +216,7 @@ class TemporalUi(Simple):
         """The UI's server."""
         folder = self._folder
         command = [str(self._program), "--root", str(folder.parent), "--config", folder.name, "--env", "pavo", "start"]
-        environment = {**inherited(), "PATH": os.environ.get("PATH", ""), **extra}
+        environment = {**inherited_environment(), "PATH": os.environ.get("PATH", ""), **extra}
         return Launch(command, environment, self._layout.log(name), directory=folder)
 
     async def answers(self) -> bool:

@@ -19,11 +19,12 @@ from psycopg import sql
 from pydantic import BaseModel
 
 from pavo.deploy.local.components.database import DatabaseServer
-from pavo.deploy.local.components.temporal_schema import connect, translated
+from pavo.deploy.local.components.maintenance import maintenance_connection, maintenance_refusals
 from pavo.deploy.local.dumps import sqlite_file
 from pavo.errors import ConfigurationError, NotFound, Unavailable
 
-DATABASES = ("pavo", "temporal", "temporal_visibility")
+BACKED_UP = ("pavo", "temporal", "temporal_visibility")
+"""Pavo's database, and Temporal's two where it keeps them in PostgreSQL."""
 DUMP = ".dump"
 SQLITE = "temporal.db"
 LOCK_MS = 300
@@ -59,7 +60,7 @@ class Manifest(BaseModel):
     verified: bool = False
 
 
-@translated()
+@maintenance_refusals()
 def take(
     server: DatabaseServer,
     programs: Path,
@@ -69,7 +70,7 @@ def take(
     temporal_version: str,
     shards: int,
     worker_build: str = "",
-    databases: tuple[str, ...] = DATABASES,
+    databases: tuple[str, ...] = BACKED_UP,
     sqlite: Path | None = None,
 ) -> Manifest:
     """Back up into a new folder.
@@ -84,7 +85,7 @@ def take(
     """
     _make_private(folder)
     with contextlib.ExitStack() as stack:
-        readers = {name: stack.enter_context(connect(server, name)) for name in databases}
+        readers = {name: stack.enter_context(maintenance_connection(server, name)) for name in databases}
         version = next(iter(readers.values())).info.server_version
         locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, folder / SQLITE))
         done = {"temporal": _described(folder / SQLITE, sqlite_file.count(folder / SQLITE))} if sqlite else {}
@@ -156,7 +157,7 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
         Unavailable: long transactions or an autovacuum of others kept us from it.
     """
     with contextlib.ExitStack() as stack:
-        lockers = {name: stack.enter_context(connect(server, name)) for name in readers}
+        lockers = {name: stack.enter_context(maintenance_connection(server, name)) for name in readers}
         for locker in lockers.values():
             _be_quick(locker)
         for _ in range(LOCK_TRIES):
@@ -262,7 +263,7 @@ def of_postgres(manifest: Manifest) -> list[str]:
     return [name for name, each in manifest.databases.items() if each.file.endswith(DUMP)]
 
 
-@translated()
+@maintenance_refusals()
 def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> None:
     """Restore a backup's databases beside the old ones, and count every table.
 
@@ -275,31 +276,31 @@ def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifes
     for name, each in dumped.items():
         fresh = _fresh(name)
         discard(server, [name])
-        with connect(server, "postgres") as admin:
+        with maintenance_connection(server, "postgres") as admin:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(fresh)))
         command = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={fresh}"]
         run_program(server, programs, [*command, str(folder / each.file)])
-        with connect(server, fresh) as session:
+        with maintenance_connection(server, fresh) as session:
             found = count(session)
         if found != each.rows:
             wrong = sorted(table for table in {*found, *each.rows} if found.get(table) != each.rows.get(table))
             raise Unavailable(f"{name} was not restored whole: {', '.join(wrong)}.", dependency="postgres")
 
 
-@translated()
+@maintenance_refusals()
 def take_places(server: DatabaseServer, names: Sequence[str]) -> None:
     """Let restored copies replace the databases of these names; one that did so already is passed over.
 
     Raises:
         Unavailable: PostgreSQL failed.
     """
-    with connect(server, "postgres") as admin:
+    with maintenance_connection(server, "postgres") as admin:
         for name in names:
             if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_fresh(name),)).fetchone():
                 _take_place(admin, name)
 
 
-@translated()
+@maintenance_refusals()
 def discard(server: DatabaseServer, names: Sequence[str]) -> None:
     """Take away the restored copies of these databases, as far as they are there.
 
@@ -308,7 +309,7 @@ def discard(server: DatabaseServer, names: Sequence[str]) -> None:
     """
     if not names:
         return
-    with connect(server, "postgres") as admin:
+    with maintenance_connection(server, "postgres") as admin:
         for name in names:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_fresh(name))))
 

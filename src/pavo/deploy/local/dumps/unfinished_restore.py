@@ -9,13 +9,13 @@ works on them; doing it twice changes nothing.
 Everything heavy is imported where it is used: every start asks, and hardly any has something to do.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.progress import Say, say_nothing
 
 if TYPE_CHECKING:
-    from pavo.deploy.local.components.database import DatabaseServer
     from pavo.deploy.model.deployment import Deployment
 
 
@@ -42,7 +42,7 @@ def finish_files(layout: Layout) -> None:
         sqlite_file.take_place(layout.temporal_file)
 
 
-def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] = lambda _line: None) -> None:
+def finish(layout: Layout, server: DatabaseServer, say: Say = say_nothing) -> None:
     """End what was decided, and take away what was not; on a thread, with nobody else at the databases.
 
     Raises:
@@ -51,15 +51,15 @@ def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] 
     chosen = _begun(layout)
     if chosen is None:
         return
-    from pavo.deploy.local.dumps import database_dump as backup
+    from pavo.deploy.local.dumps import database_dump
     from pavo.deploy.model import deployment as deployments
 
     finish_files(layout)
     if chosen.copying:
-        backup.discard(server, chosen.copying)
+        database_dump.discard(server, chosen.copying)
         told = "Took away what an interrupted restore had copied; the databases are as they were before it."
     else:
-        backup.take_places(server, chosen.restoring)
+        database_dump.take_places(server, chosen.restoring)
         told = f"Ended an interrupted restore: {', '.join(chosen.restoring)}."
     deployments.save(layout, chosen.model_copy(update={"restoring": [], "copying": []}))
     say(told)

@@ -1,4 +1,4 @@
-"""Free ports on loopback."""
+"""Ports on loopback: free ones, and their addresses."""
 
 import random
 import socket
@@ -9,6 +9,11 @@ LOOPBACK = "127.0.0.1"
 LOW, HIGH = 15_000, 32_000
 """Below the range from which kernels take outgoing connections' ports (32768 and up on Linux, 49152 on macOS): while a
 part is being restarted, no client's connection can take its port."""
+
+
+def on_loopback(port: int) -> str:
+    """host:port on loopback."""
+    return f"{LOOPBACK}:{port}"
 
 
 def is_free(port: int) -> bool:
