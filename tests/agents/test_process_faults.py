@@ -19,7 +19,7 @@ from sample_agents import Descendants, Faulty, Sample, Talkative
 from conftest import LIMITS, PLAN, alive, context, opened, until
 from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.process_host import SECRETS, ProcessHost
+from pavo.agents.hosts.process_host import PAVO_VARIABLES, ProcessHost
 from pavo.config import Settings
 from pavo.errors import AgentDied, AgentError
 
@@ -202,7 +202,7 @@ def test_no_secret_of_pavo_reaches_an_agent() -> None:
     names = {str(field.validation_alias) for section in sections for field in cast(Any, section).model_fields.values()}
     secrets = {name for name in names if name.endswith(telling)}
     assert len(secrets) > 5
-    assert secrets <= SECRETS, secrets - SECRETS
+    assert secrets <= PAVO_VARIABLES, secrets - PAVO_VARIABLES
 
 
 async def _life() -> int:

@@ -399,7 +399,7 @@ def test_bad_options_are_named(options: KubernetesOptions, field: str) -> None:
 def test_without_helm_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="no helm") as raised:
-        helm.install(OPTIONS, tmp_path)
+        helm.install_chart(OPTIONS, tmp_path)
     assert "Install Helm" in (raised.value.remedy or "")
     with pytest.raises(ConfigurationError, match="no kubectl"):
         helm.status(OPTIONS)
@@ -410,7 +410,7 @@ def test_without_a_cluster_the_reason_is_said(tmp_path: Path, monkeypatch: pytes
         pytest.skip("helm is not installed")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match="No cluster answers"):
-        helm.install(OPTIONS, tmp_path)
+        helm.install_chart(OPTIONS, tmp_path)
 
 
 FAKE = """#!/bin/sh
@@ -437,7 +437,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_helm_says_on_failure_is_passed_on(fake: Path, tmp_path: Path) -> None:
     options = KubernetesOptions("t:7233", release="r", namespace="n", context="c")
     with pytest.raises(helm.HelmFailed, match="deadline exceeded"):
-        helm.install(options, tmp_path)
+        helm.install_chart(options, tmp_path)
     call = (fake / "calls").read_text().splitlines()[-1]
     assert call.startswith(f"helm --namespace n --kube-context c upgrade --install r {tmp_path}/chart")
     helm.uninstall(options)

@@ -206,7 +206,8 @@ StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
 
 def _bearer(scope: Scope) -> str | None:
     """The API token, from the first Authorization header alone. The guard and `maybe_identity` must see the same one:
-    a bearer that only the guard saw would let a foreign page's write pass, and the cookie would say whose it is."""
+    if only the guard saw a bearer token, it would let a foreign page's write pass, and the cookie would decide in whose
+    name."""
     value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     return value[7:].decode("latin-1").strip() if value[:7].lower() == b"bearer " else None
 

@@ -118,8 +118,8 @@ class AgentServer:
 
     def _pong(self) -> None:
         self._send({"op": "pong"})
-        # Against code that hangs in C without the interpreter's lock while the worker is killed: no signal handler
-        # would run then. In all other cases the worker ends a hung child long before.
+        # For code that hangs in C and holds the interpreter's lock while the worker is killed: then no signal handler
+        # runs. In all other cases the worker ends a hung child long before.
         faulthandler.dump_traceback_later(2 * self._silence_seconds + 10, exit=True)
 
     def _send(self, message: Message, error: PavoError | None = None) -> None:

@@ -23,7 +23,8 @@ from pavo.errors import ConfigurationError
 async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[DatabaseServer]:
     """The deployment's PostgreSQL: the running one, an outside one, or its own started for this alone.
 
-    A restore that was interrupted is ended before, and what a killed supervisor left behind where nothing runs.
+    Where nothing runs, processes that a killed supervisor left behind are ended first, and an interrupted restore is
+    completed or undone.
 
     Raises:
         Conflict: somebody else works on the data directory.

@@ -19,8 +19,8 @@ from pavo.errors import Conflict
 async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     """Put a backup in the place of a stopped deployment's databases.
 
-    Until all of it is restored beside them, the old databases stay; from then on it is ended, if need be by the next
-    start.
+    The old databases stay until everything is restored beside them. From then on the restore will be completed, after a
+    crash by the next start.
 
     Raises:
         Conflict: the deployment runs, or its Temporal is older than the backup's.
@@ -32,7 +32,8 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     if running(layout.root):
         raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
     async with postgres_of(layout, chosen) as server:
-        chosen = must_be_here(layout, *LOCAL)  # an older restore was ended just now, if it had been interrupted
+        # Again: opening PostgreSQL has ended a restore that was interrupted, and that changes what is deployed.
+        chosen = must_be_here(layout, *LOCAL)
         _must_fit(chosen, manifest)
         home, _ = await in_thread(client_programs, chosen, server)
         names = database_dump.of_postgres(manifest)
@@ -72,7 +73,8 @@ def _must_fit(chosen: Deployment, manifest: Manifest) -> None:
 def _to_be_picked_up(chosen: Deployment, manifest: Manifest) -> list[str]:
     """What to run where the restored tasks are pinned to a build that the deployment's workers do not carry.
 
-    A backup of workers without versions needs nothing: the first version that polls is made current, and takes theirs.
+    A backup of workers without versions needs nothing: the first version that polls is made current, and takes their
+    tasks.
     """
     was, now = manifest.worker_build, chosen.worker_build
     if not was or was == now:

@@ -74,7 +74,7 @@ async def check_connections(settings: Settings, apis: int, workers: int) -> Find
 
 
 async def check_disk(folder: Path, url: str) -> Finding:
-    """Free space under the data directory, beside what a backup of the databases would take."""
+    """Free space under the data directory, compared with what a backup of the databases would take."""
     name, usage = "disk", shutil.disk_usage(folder)
     detail = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB free at {folder}"
     if usage.free < LEAST_FREE_BYTES:
@@ -89,7 +89,7 @@ async def check_disk(folder: Path, url: str) -> Finding:
 
 
 def check_clock(whose: str, offset: float | None) -> Finding:
-    """A server's clock beside this machine's, by how many seconds it is ahead."""
+    """How far a server's clock is from this machine's; `offset` is in seconds, positive when it is ahead."""
     if offset is None:
         return Finding("clock", "skip", f"{whose} did not tell its time.")
     detail = f"{whose}'s clock is {abs(offset):.2f} s {'ahead' if offset > 0 else 'behind'}"

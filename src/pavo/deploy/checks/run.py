@@ -30,7 +30,7 @@ class Wanted:
     """So many open histories are replayed at most."""
     accept_breaking: bool = False
     data_dir: Path | None = None
-    """Where the stack keeps its data, if they are on this machine."""
+    """Where the stack keeps its data, if that is on this machine."""
     apis: int = 1
     workers: int = 1
 

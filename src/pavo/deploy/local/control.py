@@ -14,7 +14,7 @@ BACK_SECONDS = 90.0
 STOP_SECONDS = 40.0
 POLL_SECONDS = 0.05
 DEATHS = 4
-"""So many ends before it is ready, and it will not get ready."""
+"""A part that ended so often before it was ready will not get ready."""
 
 
 def must_run(data_dir: Path) -> StackState:
@@ -88,7 +88,8 @@ async def _restart(data_dir: Path, part: PartState) -> None:
 
 
 def _checkpoint(state: StackState) -> None:
-    """Write what is dirty while others still work, so that the shutdown, in which nobody works, has little left."""
+    """Have PostgreSQL write its changed pages while others still work: less is left for the shutdown, during which
+    nobody can."""
     import psycopg
 
     with (

@@ -27,7 +27,7 @@ class LocalOptions:
 
 @dataclass(frozen=True, slots=True)
 class StackPorts:
-    """Where the parts listen; fixed for the life of a stack, so that a restarted part is found again."""
+    """Where the parts listen. It does not change while a stack runs, so that a restarted part is found again."""
 
     postgres: int
     redis: int
@@ -64,7 +64,7 @@ class StackDefinition:
     before: Callable[[], None] = lambda: None
     """Called on a thread before anything is started: what outside services need."""
     independent: frozenset[str] = frozenset()
-    """Kinds that need nothing here, whatever the model says: the development server brings its own store."""
+    """Kinds of parts that need no other here, whatever the model says: the development server brings its own store."""
 
     def component(self, name: str) -> Component:
         """What runs behind a part: `worker-2` is a `worker`."""
@@ -84,7 +84,7 @@ class StackDefinition:
         return () if kind.name in self.independent else tuple(need for need in kind.needs if need in self.components)
 
     def probe(self, name: str) -> Callable[[], Awaitable[bool]]:
-        """Asks whether a store answers. Call it on a thread: what it asks by takes a second to import."""
+        """What asks whether a store answers. Call this on a thread: the clients take a second to import."""
         import_probes()
         return self.component(name).answers
 

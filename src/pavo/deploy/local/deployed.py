@@ -17,7 +17,7 @@ def must_be_here(layout: Layout, *targets: TargetName) -> Deployment:
         ConfigurationError: there is none, or it is of another kind.
     """
     chosen = deployments.load(layout)
-    if chosen is None and (layout.root / "postgres").exists():  # `pavo up` chooses nothing that would be written down
+    if chosen is None and (layout.root / "postgres").exists():  # `pavo up` without options writes no deployment.json
         chosen = Deployment(target=TargetName.EMBEDDED)
     if chosen is None or chosen.target not in targets:
         raise ConfigurationError(
@@ -25,7 +25,7 @@ def must_be_here(layout: Layout, *targets: TargetName) -> Deployment:
             field="--data-dir",
             remedy="Name its data directory; compose and kubernetes have their own ways, see docs/deployment.md.",
         )
-    if chosen.target is TargetName.EMBEDDED:  # its server is that of the wheel, whatever was the pin at its first start
+    if chosen.target is TargetName.EMBEDDED:  # its server is the wheel's, whatever was pinned at the first start
         return chosen.model_copy(update={"temporal_version": dev_server_versions()[0] or chosen.temporal_version})
     return chosen
 

@@ -1,6 +1,6 @@
 """The embedded target: every part from a wheel, Temporal with an SQLite file.
 
-Clients of the stores are imported where they are used: it takes a second, in which the stores start.
+Clients of the stores are imported where they are used: that takes a second, and the stores start meanwhile.
 """
 
 from pavo.deploy.local.components.database import DatabaseServer, migrate_pavo

@@ -34,7 +34,8 @@ from pavo.errors import ConfigurationError
 
 
 def choose_ports(chosen: Deployment) -> Deployment:
-    """Give every part a port that it keeps; one that somebody else has taken meanwhile is replaced, save the API's."""
+    """Give every part a port that it keeps. One that another program has taken meanwhile is replaced, except for the
+    API's."""
     if chosen.ports:
         return chosen.model_copy(update={"ports": replace_taken(chosen.ports)})
     ports = StackPorts.choose(chosen.port)
@@ -58,7 +59,7 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     """The definition of a data directory's stack, from what was chosen for it.
 
     Raises:
-        ConfigurationError: nothing was chosen, or a program is not to be had.
+        ConfigurationError: nothing was chosen, or a program cannot be found.
     """
     chosen = deployments.load(layout)
     if chosen is None:
@@ -123,7 +124,8 @@ def _stores(
     if not chosen.outside_redis:
         found["redis"] = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=False)
 
-    find_temporal(chosen.temporal_version, chosen.temporal_bin, say)  # what is missing is said before anything starts
+    # Now already, so that a missing program is reported before anything starts.
+    find_temporal(chosen.temporal_version, chosen.temporal_bin, say)
 
     def programs():
         now = deployments.load(layout) or chosen
@@ -145,7 +147,7 @@ def _stores(
 
 
 def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> None:
-    """On somebody else's PostgreSQL: our database and its schema."""
+    """Make our database and its schema on somebody else's PostgreSQL."""
     if not chosen.outside_postgres:
         return
     unfinished_restore.finish(layout, server, say)

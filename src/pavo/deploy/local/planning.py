@@ -75,7 +75,7 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
 
 
 def _shown(value: object) -> object:
-    """What is chosen, of a URL only the server: a login may change, and is not shown."""
+    """What is chosen; of a URL only the server, for the login may change and is not shown."""
     if isinstance(value, str) and "://" in value:
         server = DatabaseServer.of(value)
         return server.address
@@ -83,7 +83,7 @@ def _shown(value: object) -> object:
 
 
 def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
-    """What is wanted, with the ports of the last start; the API's anew when another one is wanted."""
+    """What is wanted, with the ports of the last start; only the API's is chosen anew when another one is wanted."""
     ports = kept.ports
     if ports and wanted.port != kept.port:
         ports = {**ports, "api": next_free(wanted.port)}
@@ -258,7 +258,7 @@ def _schema_changes(layout: Layout, chosen: Deployment) -> list[str]:
             return []
         databases = [f"database {name}: schema {wanted.get(name, '?')}" for name in temporal_schema.DATABASES]
         return [f"a PostgreSQL cluster is made in {_data(layout)}", *databases]
-    if chosen.restoring:  # what is there now is not what the server will find
+    if chosen.restoring:  # the restore replaces what is there now before the server starts
         return []
     changes: list[str] = []
     for found in temporal_schema.inspect(DatabaseServer.of(chosen.postgres)).values():
@@ -279,7 +279,7 @@ def settle(layout: Layout, plan: StartPlan) -> None:
     """Remember what was planned, for the start that follows.
 
     Raises:
-        Conflict: a stack runs or is worked on by now, or another one was remembered since, as after a restore.
+        Conflict: meanwhile a stack runs or is being worked on, or the deployment was changed, as by a restore.
     """
     with take_lock(layout):
         if deployments.load(layout) != plan.before:

@@ -22,7 +22,7 @@ class SpareWorker:
         self._child: PartProcess | None = None
 
     def prepare(self) -> None:
-        """Start one unless one waits; without it workers are only replaced more slowly."""
+        """Start one unless one waits already. If it cannot be started, dead workers are only replaced more slowly."""
         if self._child is not None and not self._child.exited.done():
             return
         try:
@@ -31,7 +31,7 @@ class SpareWorker:
             logger.warning("No spare worker can be started: %s", error)
 
     def take(self, launch: Launch) -> PartProcess | None:
-        """The spare, from now on a worker that logs as `launch` says; None when none is far enough."""
+        """Make the spare a worker that logs as `launch` says; None when no spare has got to waiting yet."""
         child, self._child = self._child, None
         if child is None:
             return None

@@ -173,7 +173,8 @@ class EmbeddedStack(LocalStack):
 
 
 def make_directory(layout: Layout) -> None:
-    """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user.
+    """Make the data directory. Other users see nothing of it; root's they may pass through, for PostgreSQL then runs as
+    another user.
 
     Raises:
         ConfigurationError: this user may not write there.

@@ -133,16 +133,16 @@ class Supervisor:
             await self._before_restart(part, code, begun)
 
     async def _until_stores(self, part: SupervisedPart) -> None:
-        """A store that keeps its data in another one would die again and again while that one recovers.
-
-        Pavo's own processes wait by themselves, and import meanwhile.
+        """Wait until the stores that this part needs are ready: a store that keeps its data in another one would die
+        again and again while that one recovers. Pavo's own processes wait by themselves, and import meanwhile.
         """
         if kind_of(part.name).readiness is not ReadinessCheck.ANNOUNCED:
             for need in self._needed(part.name):
                 await self.until_ready(need.name)
 
     async def _begin(self, part: SupervisedPart) -> bool:
-        """Start its process; False when the machine does not let us just now (a full disk), after a pause."""
+        """Start the part's process. False, after a pause, when the machine does not allow it at the moment (a full
+        disk)."""
         try:
             await asyncio.to_thread(self._definition.component(part.name).prepare)
             if part.wanted:
@@ -256,7 +256,7 @@ class Supervisor:
             await asyncio.sleep(PROBE_SECONDS)
 
     def signal(self, name: str, number: int) -> int:
-        """Send a part a signal; answers its pid. From SIGKILL on it is not ready, until it is back.
+        """Send a part a signal; answers its pid. After SIGKILL it counts as not ready until it is back.
 
         Raises:
             Unavailable: it does not run at the moment.

@@ -17,9 +17,9 @@ class VersionVerdict(StrEnum):
     GOOD = "good"
     """Known to work."""
     UNKNOWN = "unknown"
-    """Nobody tried, or nobody wrote it down: warns and goes on."""
+    """Not tried, or not recorded: a start warns and goes on."""
     BAD = "bad"
-    """Known not to work, or out of support: warns and stops."""
+    """Known not to work, or out of support: a start stops."""
 
 
 class TemporalRow(BaseModel):

@@ -32,7 +32,7 @@ class Part:
     """Parts that must be ready before this one is started."""
     readiness: ReadinessCheck
     drain_seconds: float
-    """For a clean end after SIGTERM; then it is killed."""
+    """For a clean end after `stop_signal`; then it is killed."""
     replicated: bool = False
     """Whether several may run side by side: `worker-1`, `worker-2`, …; `api`, `api-2`, …"""
     stop_signal: int = signal.SIGTERM

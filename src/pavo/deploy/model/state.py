@@ -98,7 +98,7 @@ def running(data_dir: Path | None = None) -> StackState | None:
 
 
 def refuse_running(data_dir: Path) -> None:
-    """See to it early that no stack runs here; whoever works on its data takes the lock nevertheless.
+    """Refuse early where a stack runs; whoever works on its data must take the lock all the same.
 
     Raises:
         Conflict: one runs.

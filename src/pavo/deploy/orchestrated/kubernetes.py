@@ -28,7 +28,7 @@ class WorkerBuild:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesOptions:
-    """What people choose. Secrets are named, never held: they exist in the namespace before."""
+    """What people choose. Secrets are only named; they must exist in the namespace already."""
 
     temporal_address: str = ""
     """host:port of Temporal's frontend: its own chart's, or Temporal Cloud's. May stand in a values file instead."""
@@ -95,7 +95,8 @@ def render(options: KubernetesOptions) -> dict[str, str]:
 
 
 def installed(folder: Path) -> KubernetesOptions:
-    """Where a written folder belongs, and its values files as they were written; for all but writing it anew.
+    """Which installation a written folder belongs to, with its values files as they were written. Enough for every
+    command but the one that writes it anew.
 
     Raises:
         NotFound: nothing was written there.

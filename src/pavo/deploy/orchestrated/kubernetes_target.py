@@ -32,7 +32,7 @@ class KubernetesTarget:
         self._options, self.folder = options, folder
 
     def plan(self) -> tuple[PlannedPart, ...]:
-        """What the chart brings; everything else exists before."""
+        """What the chart brings; everything else must be there already."""
         options = self._options
         image = f"{options.image}:{options.image_tag}"
         place = f"namespace {options.namespace}"
@@ -57,7 +57,7 @@ class KubernetesTarget:
 
     def start(self) -> None:
         """See `OrchestratedTarget`."""
-        helm.install(self._options, self.folder)
+        helm.install_chart(self._options, self.folder)
 
     def status(self) -> list[RunningPart]:
         """See `OrchestratedTarget`."""

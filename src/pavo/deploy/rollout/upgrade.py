@@ -84,7 +84,7 @@ async def plan_upgrade(
 
 
 def _steps(now: str, target: str) -> tuple[str, ...]:
-    """Every minor in between by the patch that is known of it, then the wanted version itself."""
+    """The known patch of every minor in between, then the wanted version itself."""
     if parse(now) == parse(target):
         return ()
     known = matrix().path
@@ -109,7 +109,8 @@ async def server_version(address: str) -> str:
 async def perform_upgrade(
     layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str = "", backup: bool = True
 ) -> Path | None:
-    """Do what was planned; answers the backup's folder. Interrupted, the same command goes on where it was.
+    """Do what was planned; answers the backup's folder. After an interruption, the same command continues where it
+    stopped.
 
     Args:
         build: the build id of the installed code's workers; without, they keep theirs or have none.
@@ -162,7 +163,8 @@ async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place
 
 
 def _given(plan: UpgradePlan, version: str) -> Path | None:
-    """A folder of programs that was named holds the last version; the ones in between are found as ever."""
+    """The named folder of programs, which holds the last version; programs of the versions in between are searched
+    for."""
     return plan.programs if version == plan.steps[-1] else None
 
 

@@ -37,7 +37,8 @@ class Rolling:
 async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     """The first worker begins the new version, which becomes current; tasks move to it while the others still run.
 
-    What is left when the last of them is replaced (all of it, where there is one worker only) is taken over as it is.
+    Tasks that have not moved when the last worker is replaced are taken over as they are; with a single worker, that is
+    all of them.
 
     Raises:
         Conflict: no worker of the new version answers: nothing has moved.

@@ -12,8 +12,8 @@ from typing import Protocol
 from pavo.deploy.local.machine.part_process import Launch
 
 FOREIGN = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHONDONTWRITEBYTECODE")
-"""Variables of a shell that is set up for other services (another database, Temporal Cloud) stay outside. And parts may
-cache their bytecode, without which each start takes seconds longer."""
+"""Variables that parts do not inherit: a shell may be set up for other services (another database, Temporal Cloud), and
+parts must cache their bytecode, or each start takes seconds longer."""
 
 
 def import_probes() -> None:
@@ -22,7 +22,7 @@ def import_probes() -> None:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Our environment without what it says of other services."""
+    """Our environment without `FOREIGN`."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
 
 
@@ -40,7 +40,7 @@ class Component(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Before each start; on a thread. An interrupted one is begun again."""
+        """Called before each start, on a thread. It may be interrupted and then called again."""
         ...
 
     def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
@@ -52,7 +52,7 @@ class Component(Protocol):
         ...
 
     async def settle(self) -> None:
-        """When it answers for the first time, before others use it."""
+        """Called when it answers for the first time, before others use it."""
         ...
 
 

@@ -17,7 +17,7 @@ def split_url(url: str, field: str) -> SplitResult:
         field: the option that it was given with.
 
     Raises:
-        ConfigurationError: it is none; it is not shown, for it may hold a password.
+        ConfigurationError: it is no URL. The message does not show it, for it may hold a password.
     """
     try:
         parts = urlsplit(url)

@@ -64,7 +64,7 @@ class DevServer(PlainComponent):
     def __init__(self, layout: Layout, *, port: int, ui_port: int, ephemeral: bool) -> None:
         self._layout, self._port, self._ui_port, self._ephemeral = layout, port, ui_port, ephemeral
         self.address = on_loopback(port)
-        # Its own shutdown takes two seconds, which throw-away data are not worth.
+        # Its own shutdown takes two seconds; throw-away data do not need it.
         self.stop_signal = signal.SIGKILL if ephemeral else None
 
     @property

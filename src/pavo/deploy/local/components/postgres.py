@@ -23,8 +23,8 @@ BUILTIN_LOCALE = 17
 def clear_stale_pid(data: Path) -> None:
     """Take away the pid file that a killed server left behind.
 
-    Its pid may be a zombie or by now another process, and a new server would refuse to start. A server that really
-    still runs on these data (its supervisor was killed) is ended first.
+    Its pid may be a zombie or by now another process, and a new server would refuse to start. If a server does still
+    run on these data, because its supervisor was killed, it is ended first.
     """
     file = data / "postmaster.pid"
     try:

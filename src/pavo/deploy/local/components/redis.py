@@ -11,7 +11,7 @@ from pavo.deploy.model.layout import Layout, write_private
 
 
 class RedisServer(PlainComponent):
-    """One server; what it holds can be lost without harm, and is kept nevertheless."""
+    """One server. Its data could be lost without harm; they are kept all the same."""
 
     def __init__(self, layout: Layout, *, port: int, password: str, ephemeral: bool) -> None:
         self._layout, self._port, self._password, self._ephemeral = layout, port, password, ephemeral

@@ -20,15 +20,15 @@ from pavo.deploy.model.progress import Say, say_nothing
 
 NAMESPACE = "default"
 CONNECTIONS = 40
-"""To each database; of each of the four services; the stack's own server allows 400 in all."""
+"""How many each of the four services opens to each database; the stack's own PostgreSQL allows 400 in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPorts:
     """Where the four services of one server listen.
 
-    They stay the same over restarts: a server finds its peers, after a restart its own former self, in PostgreSQL by
-    these addresses.
+    They stay the same over restarts: PostgreSQL lists a cluster's members by these addresses, and a restarted server
+    still finds itself in that list.
     """
 
     frontend: int
@@ -89,7 +89,8 @@ class TemporalServer(PlainComponent):
         write_private(self._folder / "server.yaml", json.dumps(self.settings(), indent=1))  # JSON is YAML
         write_private(self._folder / "dynamic.yaml", json.dumps(dynamic_settings(), indent=1))
         programs = self._programs()
-        if programs.version != self._prepared_for:  # a part that died is back at once, whatever PostgreSQL does
+        # Once for each version only, so that a part that died is back at once, whatever PostgreSQL does.
+        if programs.version != self._prepared_for:
             for line in temporal_schema.prepare(self._database, programs):
                 self._say(line)
             self._prepared_for = programs.version
@@ -157,7 +158,7 @@ class TemporalServer(PlainComponent):
         return await probes.temporal_answers(self.address, namespace=None)
 
     async def settle(self) -> None:
-        """Register the namespace with its retention, and what tasks are found by in it."""
+        """Register the namespace with its retention, and the search attributes of tasks."""
         from pavo.deploy.local.components import probes
         from pavo.temporal.search_attributes import TYPES
 

@@ -1,8 +1,8 @@
-"""Temporal's schema in PostgreSQL: what is there, how it gets there, and how an interrupted work is taken up again.
+"""Temporal's schema in PostgreSQL: what is there, how it gets there, and how interrupted work on it is continued.
 
 A database that is being set up carries a mark (its comment in PostgreSQL) from before the first statement until after
-the last. What carries the mark of a first set-up is ours and half-made, and is emptied and made anew; what carries the
-mark of an update is taken up where it was left, for `temporal-sql-tool` passes over what is there already.
+the last. A database with the mark of a first set-up is ours and half-made: it is emptied and made anew. An update whose
+mark is there is continued where it was left, for `temporal-sql-tool` skips what is there already.
 
 A schema may be one minor ahead of its server: an upgrade raises it first, while the older server runs on it, and a
 newer server that does not get ready is taken back to that older one. The older tool never works on it.
@@ -33,7 +33,7 @@ SETTING_UP = "pavo: being set up"
 UPDATING = "pavo: being updated"
 TOOL_SECONDS = 300.0
 LOCK_SECONDS = 30
-"""For what a killed set-up may still be doing in the database that is emptied."""
+"""How long to wait for locks that a killed set-up may still hold in the database that is emptied."""
 
 
 class Condition(StrEnum):
@@ -67,7 +67,8 @@ def expected(temporal_version: str) -> dict[str, str]:
 
 
 def newest(temporal_version: str) -> dict[str, str]:
-    """The newest schema of each database that a server of this version runs on: the next minor's; empty as above."""
+    """The newest schema of each database that a server of this version runs on, which is the next minor's; empty when
+    nobody knows."""
     if not expected(temporal_version):
         return {}
     rows = rows_within_reach(temporal_version)
@@ -122,7 +123,7 @@ def _inspect(server: DatabaseServer, database: str, mark: str | None) -> Tempora
 
 
 def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
-    """Set up what is not there, take up what was interrupted, leave alone what fits; answers what was done.
+    """Set up what is not there, continue what was interrupted, leave alone what fits; answers what was done.
 
     An older schema is refused here: raising it belongs to an upgrade, with a backup before it. An interrupted update to
     a schema that these programs do not ask for keeps its mark, for newer ones.
@@ -209,8 +210,9 @@ def _create(connection: "psycopg.Connection[tuple[object, ...]]", database: str)
 
 
 def _begin_anew(connection: "psycopg.Connection[tuple[object, ...]]", server: DatabaseServer, database: str) -> None:
-    """Take away what a killed set-up left; with the database where its schema public is the administrator's, as before
-    PostgreSQL 15, and the role may make another. Killed in between, the next start finds none or an empty one."""
+    """Remove what a killed set-up left. Where the schema public is the administrator's, as before PostgreSQL 15, and
+    the role may make databases, the whole database is dropped and made again; if that is killed in between, the next
+    start finds no database, or an empty one."""
     try:
         _empty(server, database)
     except psycopg.errors.InsufficientPrivilege:
@@ -223,7 +225,8 @@ def _begin_anew(connection: "psycopg.Connection[tuple[object, ...]]", server: Da
 
 
 def _empty(server: DatabaseServer, database: str) -> None:
-    """Take away what a killed set-up left, its sessions first. The database stays: the role may not make another."""
+    """Remove what a killed set-up left, its sessions first. The database itself stays: the role may not be allowed to
+    make another."""
     with maintenance_connection(server, database) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -237,7 +240,7 @@ def _empty(server: DatabaseServer, database: str) -> None:
 
 @contextmanager
 def _permitted(each: TemporalDatabase, user: str) -> Generator[None]:
-    """What the role may not do, with the remedy.
+    """Tell what the role may not do, with the remedy.
 
     Raises:
         Conflict: in place of PostgreSQL's own error.
@@ -315,7 +318,7 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
 
 
 def _tool_environment(server: DatabaseServer, database: str) -> dict[str, str]:
-    """The login goes this way, where other users do not see the password."""
+    """The login goes by the environment, where other users do not see the password."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "SQL_HOST": server.host,

@@ -2,7 +2,7 @@
 
 PostgreSQL cannot take one snapshot of several databases. So for an instant every table of each of them is locked
 against writers, a snapshot of each is taken, and the locks are let go; the dumps then read those snapshots while work
-goes on. What one database saw happen before the instant, the others saw as well: a task and its workflow fit.
+goes on. All snapshots are of the same instant, so a task in one database fits its workflow in the other.
 """
 
 import contextlib
@@ -28,7 +28,8 @@ BACKED_UP = ("pavo", "temporal", "temporal_visibility")
 DUMP = ".dump"
 SQLITE = "temporal.db"
 LOCK_MS = 300
-"""Below PostgreSQL's deadlock_timeout (1 s): where a writer and we wait for each other, we let go first."""
+"""Below PostgreSQL's deadlock_timeout (1 s): when a writer and a backup wait for each other, the backup gives up
+first."""
 DEADLOCK_MS = 100
 LOCK_TRIES = 40
 PAUSE = 0.1
@@ -56,7 +57,7 @@ class Manifest(BaseModel):
     """For how long writers waited."""
     databases: dict[str, BackedUp]
     worker_build: str | None = None
-    """The build id of the workers, to which Temporal's data send tasks; None in backups that do not tell."""
+    """The build id of the workers, to which Temporal's data pin tasks; None in backups from before it was recorded."""
     verified: bool = False
 
 
@@ -81,7 +82,7 @@ def take(
 
     Raises:
         ConfigurationError: the folder is not empty.
-        Unavailable: PostgreSQL does not answer, or is so busy that the instant could not be had.
+        Unavailable: PostgreSQL does not answer, or writers could not be stopped for an instant.
     """
     _make_private(folder)
     with contextlib.ExitStack() as stack:
@@ -182,9 +183,10 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
 
 
 def _be_quick(locker: Connection) -> None:
-    """Let PostgreSQL look soon who is in the way: it ends an autovacuum then, and of a deadlock us, not the writer.
+    """Have PostgreSQL look early for who blocks us: then it ends an autovacuum, and in a deadlock it ends us, not the
+    writer.
 
-    Only a superuser may ask for it; without, an autovacuum in the way is waited for, as long as there are tries.
+    Only a superuser may ask for that; other users wait for the autovacuum until their tries are used up.
     """
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         locker.execute(sql.SQL("SET deadlock_timeout = {}").format(sql.Literal(DEADLOCK_MS)))

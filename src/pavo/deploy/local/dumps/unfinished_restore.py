@@ -1,12 +1,12 @@
 """The last moment of a restore, which a crash may cut in two.
 
-Restored copies lie beside the old databases until all are whole; those of a restore that ends before are taken away by
-whoever has the databases next. Then one write of `deployment.json` decides: it names
-the copies that take the place of the old databases, and the version and shards of the server that wrote them. From then
-on it is ended by whoever has the databases first, the restore itself or after a crash the next start, before anything
-works on them; doing it twice changes nothing.
+Restored copies lie beside the old databases until all are whole. If the restore ends before that, whoever opens the
+databases next removes them. Once all are whole, one write of `deployment.json` decides: it names the copies that take
+the place of the old databases, and the version and shards of the server that wrote them. From then on the restore is
+completed before anything works on the databases, by itself or, after a crash, by the next start; doing it twice changes
+nothing.
 
-Everything heavy is imported where it is used: every start asks, and hardly any has something to do.
+Everything heavy is imported where it is used: every start looks for such a restore, and hardly any finds one.
 """
 
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ def _begun(layout: Layout) -> "Deployment | None":
 
 
 def finish_files(layout: Layout) -> None:
-    """Let the restored file of Temporal take its place, where it keeps one, or take it away; nothing has it open."""
+    """Let Temporal's restored file take its place, or remove it where nothing was decided; Temporal must not run."""
     chosen = _begun(layout)
     if chosen is None:
         return
@@ -43,10 +43,11 @@ def finish_files(layout: Layout) -> None:
 
 
 def finish(layout: Layout, server: DatabaseServer, say: Say = say_nothing) -> None:
-    """End what was decided, and take away what was not; on a thread, with nobody else at the databases.
+    """Complete a restore that was decided, and remove what one that was not has copied; on a thread, while nobody else
+    uses the databases.
 
     Raises:
-        Unavailable: PostgreSQL failed; the next one goes on.
+        Unavailable: PostgreSQL failed; the next call continues.
     """
     chosen = _begun(layout)
     if chosen is None:

@@ -128,7 +128,8 @@ def _close(*descriptors: int | None) -> None:
 
 
 def _watch(child: PartProcess, loop: asyncio.AbstractEventLoop, reader: int) -> None:
-    """Threads, because they work on every event loop: one waits for the end, one copies output, one waits for READY."""
+    """Start three threads, for these work with every event loop: one waits for the end, one copies the output, one
+    waits for READY."""
 
     def resolve(code: int) -> None:
         if not child.exited.done():

@@ -46,7 +46,8 @@ def next_free(preferred: int) -> int:
 
 
 def replace_taken(ports: dict[str, int]) -> dict[str, int]:
-    """The same ports, others for those that somebody has taken meanwhile; save the API's, which clients know."""
+    """The same ports, with new ones for those that another program has taken; only the API's stays, which clients
+    know."""
     kept = {name: port for name, port in ports.items() if name == "api" or (port != ports["api"] and is_free(port))}
     taken = set(kept.values())
     for name in ports.keys() - kept.keys():
