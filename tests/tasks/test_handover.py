@@ -2,12 +2,14 @@
 
 import socket
 import uuid
+from collections.abc import Sequence
 
 from temporalio.client import Client
 
 from pavo.kit.sql import Database
-from pavo.tasks.work.handover import hand_over
-from tests.driving import Tasks, ticks, types
+from pavo.runs.handover import hand_over
+from pavo.tasks.work.handover import held_by
+from tests.driving import Tasks, ticks, types, until
 from tests.parts import Parts, free_port
 
 STEPS = 30
@@ -30,9 +32,15 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
             tasks = Tasks(client)
             path = await tasks.executing({"steps": STEPS, "step_seconds": 0.2})
             processes.append(await parts.start("worker", **own))
-            handed = {"holder": f"{host}:{first.pid}:", "identity": f"{first.pid}@{host}"}
-            assert await hand_over(database, temporal, holder=f"{host}:1:", identity=f"1@{host}") == 0
-            assert await hand_over(database, temporal, **handed) == 1
+            assert await held_by(database, f"{host}:1:") == []
+
+            async def held() -> Sequence[str]:  # between two batches nobody does
+                return await held_by(database, f"{host}:{first.pid}:")
+
+            found = await until(held, what="an attempt of the first worker")
+            assert found == [(await tasks.get(path))["workflow_id"]]
+            assert await hand_over(temporal, found, identity=f"1@{host}") == 0
+            assert await hand_over(temporal, found, identity=f"{first.pid}@{host}") == 1
             await tasks.wait(path, "DONE", seconds=60)
             events = await tasks.events(path)
     finally:

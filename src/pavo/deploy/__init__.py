@@ -18,7 +18,7 @@ The rooms are floors: each uses only the ones above it in this list, and import-
   `docker`, `helm` start them, by `outside_programs`.
 - **`backups/`**: `take_backup`, `prove_backup`, `restore_backup`; `postgres_access` opens what they work on.
 - **`rollout/`: new versions.** `upgrade`: backup, then each minor of Temporal, then Pavo. `worker_rollout` restarts one
-  worker after the other, `worker_versions` speaks with Temporal, `probe_workflow` shows that a version answers.
+  worker after the other, `worker_versions` speaks with Temporal.
 - **`checks/`: before a rollout.** `run` calls all; `connectivity` reaches the services.
 - **`validation/`: `pavo validate`.** `runner` and `workflow` prove an installation, `readback` what its servers hold,
   `restart` that it survives one.

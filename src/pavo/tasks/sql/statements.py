@@ -219,7 +219,7 @@ class Statements:
 
 
 def _fence(fence: Fence) -> dict[str, Any]:
-    return {"run_id": fence.run_id, "generation": fence.generation, "transition": fence.transition}
+    return fence.columns()
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:

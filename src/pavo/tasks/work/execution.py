@@ -13,6 +13,7 @@ from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
 from pavo.observe import metrics
 from pavo.observe.spans import span
+from pavo.runs.fenced_row import is_latest
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -118,7 +119,7 @@ class BatchExecutor:
         async with self._database.transaction() as session:
             held = await lease.open_lease(session, task_id, request.fence, self._statements.holder, ended=ended)
             task = await repository.find_tombstone(session, task_id)
-            if task is not None and task.stage == d.DONE and repository.is_latest(task, request.fence):
+            if task is not None and task.stage == d.DONE and is_latest(task, request.fence):
                 return None
             plan_row = await repository.plan_by_hash(session, task_id, request.plan_hash)
             if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:

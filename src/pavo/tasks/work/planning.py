@@ -14,6 +14,7 @@ from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe.spans import span
+from pavo.runs.fenced_row import is_latest, is_new
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -100,7 +101,7 @@ class Planner:
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, request.fence)
             plans = await repository.plans(session, task_id)
-            if repository.is_new(task, request.fence):
+            if is_new(task, request.fence):
                 shown = task.stage == d.PLANNING
                 await repository.advance(
                     session,
@@ -150,7 +151,7 @@ class Planner:
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await _locked(session, task_id, fence)
-            if repository.is_latest(task, fence):
+            if is_latest(task, fence):
                 if failure is not None:
                     await lease.note_failure(session, task_id, failure.told())
                 if event is not None:
@@ -193,7 +194,7 @@ class Planner:
         return Planned(c.PlanMade(row["hash"], accepted=by_policy))
 
     async def _accept(self, session: AsyncSession, task: TaskRow, fence: d.Fence, row: dict[str, Any]) -> list[Event]:
-        following = replace(fence, transition=fence.transition + 1)
+        following = fence.later(1)
         await repository.advance(
             session, task, following, stage=d.EXECUTING, status=d.STATUS_OF[d.EXECUTING], phase=d.PHASE_EXECUTING
         )
@@ -228,10 +229,10 @@ async def _locked(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> 
     """The task's row, locked, if this planning is still wanted (or went further by policy)."""
     task = await repository.lock_task(session, task_id)
     if task is None or not (
-        repository.is_new(task, fence)
-        or repository.is_latest(task, fence)
-        or (repository.is_latest(task, replace(fence, transition=fence.transition + 1)) and task.stage == d.EXECUTING)
-        or (repository.is_latest(task, replace(fence, transition=fence.transition + 2)) and task.stage == d.DONE)
+        is_new(task, fence)
+        or is_latest(task, fence)
+        or (is_latest(task, fence.later(1)) and task.stage == d.EXECUTING)
+        or (is_latest(task, fence.later(2)) and task.stage == d.DONE)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task
