@@ -1,12 +1,14 @@
 """The services that endpoints call, found on the application."""
 
 from dataclasses import dataclass
-
-from starlette.requests import HTTPConnection
+from typing import TYPE_CHECKING
 
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.watching import WatchService
+
+if TYPE_CHECKING:  # workers install without the web server
+    from starlette.requests import HTTPConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Services:
     watching: WatchService
 
 
-def services_of(connection: HTTPConnection) -> Services:
+def services_of(connection: "HTTPConnection") -> Services:
     """The services that `api.create_app` put on the application."""
     services: Services = connection.app.state.services["task"]
     return services
