@@ -14,11 +14,11 @@ from rich.console import Console
 
 from pavo.cli.main import app
 from pavo.cli.stack import launch
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 REAL_POPEN = subprocess.Popen
 
@@ -73,7 +73,7 @@ def test_the_child_of_a_throw_away_stack_gets_its_folder(child: list[str]) -> No
 
 
 STATE = StackState(
-    Identity(1, "now"),
+    ProcessIdentity(1, "now"),
     True,
     False,
     "/data",
@@ -116,7 +116,7 @@ def test_parts_are_told_as_they_get_ready(tmp_path: Path, monkeypatch: pytest.Mo
 
     def read(data_dir: Path) -> StackState | None:
         found = ready(data_dir)
-        return found and replace(found, supervisor=Identity(children[0].pid, "now"))
+        return found and replace(found, supervisor=ProcessIdentity(children[0].pid, "now"))
 
     children: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(launch, "read", read)

@@ -13,7 +13,7 @@ from pavo.deploy.local import native, planning
 from pavo.deploy.local.components.database import DatabaseServer, with_password
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import free_port
-from pavo.deploy.local.planning import Plan, plan_embedded, plan_native, settle, settle_choice
+from pavo.deploy.local.planning import StartPlan, plan_embedded, plan_native, settle, settle_choice
 from pavo.deploy.model import deployment
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
@@ -23,7 +23,7 @@ from tests.deploy.native.stack import pavo
 EMBEDDED = Deployment(target=TargetName.EMBEDDED)
 
 
-def plan(root: Path, **chosen: object) -> Plan:
+def plan(root: Path, **chosen: object) -> StartPlan:
     wanted = (deployment.load(Layout(root)) or EMBEDDED).model_copy(update=chosen)
     return plan_embedded(Layout(root), wanted, postgres_version=None, force=False)
 

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from pavo.cli.confirm import confirm
 from pavo.cli.output import Format, Output, Printer, teller
 from pavo.cli.parameters import Approved, layout_of
-from pavo.deploy.backups import local_backup
+from pavo.deploy.backups.restore_backup import restore_backup
+from pavo.deploy.backups.take_backup import take_backup
 
 
 def backup(
@@ -29,7 +30,7 @@ def backup(
     """
     printer, folder = Printer(form), output and output.absolute()
     say = teller(printer.people)
-    place, manifest = asyncio.run(local_backup.take_backup(layout_of(data_dir), folder, verify=verify, say=say))
+    place, manifest = asyncio.run(take_backup(layout_of(data_dir), folder, verify=verify, say=say))
     printer.show({**manifest.model_dump(mode="json"), "folder": str(place), "verified": verify})
     return 0
 
@@ -51,6 +52,6 @@ def restore(
     layout, printer = layout_of(data_dir), Printer(output)
     if not confirm(f"Replace all tasks of {layout.root} by those of {place}?", approved=yes):
         return 1
-    manifest = asyncio.run(local_backup.restore_backup(layout, place.absolute(), teller(printer.people)))
+    manifest = asyncio.run(restore_backup(layout, place.absolute(), teller(printer.people)))
     printer.show({**manifest.model_dump(mode="json"), "folder": str(place.absolute()), "data_dir": str(layout.root)})
     return 0

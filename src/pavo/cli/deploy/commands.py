@@ -21,10 +21,10 @@ from pavo.cli.stack.logs import show_log_line
 from pavo.cli.stack.status import print_parts, status_document
 from pavo.deploy.local import control
 from pavo.deploy.local.components.dev_server import dev_server_versions
-from pavo.deploy.local.local_target import Ports
+from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
-from pavo.deploy.local.native import native
+from pavo.deploy.local.native import define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
@@ -108,7 +108,7 @@ def _stack(layout: Layout, shown: Console) -> LocalStack:
         return _embedded_stack(layout, chosen, shown)
     return LocalStack(
         layout.root,
-        lambda found: native(found, teller(shown)),
+        lambda found: define_native(found, teller(shown)),
         on_ready=ready_line(shown),
     )
 
@@ -116,12 +116,12 @@ def _stack(layout: Layout, shown: Console) -> LocalStack:
 def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> EmbeddedStack:
     """The parts that `pavo up` runs, on the ports of the plan; an inner port that is taken meanwhile is replaced."""
 
-    def ports() -> Ports:
+    def ports() -> StackPorts:
         if not chosen.ports:
-            return Ports.choose(chosen.port)
+            return StackPorts.choose(chosen.port)
         found = replace_taken(chosen.ports)
         refuse_taken(found)
-        return Ports(**found)
+        return StackPorts(**found)
 
     return EmbeddedStack(
         layout.root,

@@ -11,8 +11,9 @@ from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import read_env
-from pavo.deploy.orchestrated.targets import OrchestratedTarget, orchestrated_target
+from pavo.deploy.orchestrated.target_interface import OrchestratedTarget
 from pavo.errors import ConfigurationError, Conflict
 
 ORCHESTRATED = (TargetName.COMPOSE, TargetName.KUBERNETES)

@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Console
 
 from pavo.cli.output import say, table
-from pavo.deploy.local.planning import PlannedPart
-from pavo.deploy.model.compatibility import Assessment, Verdict
+from pavo.deploy.model.compatibility import Assessment, VersionVerdict
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.parts import PlannedPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,5 @@ class StartPlan:
 def warn(assessments: Iterable[Assessment], shown: Console) -> None:
     """A line for each that is not known to be good."""
     for assessment in assessments:
-        if assessment.verdict is not Verdict.GOOD:
+        if assessment.verdict is not VersionVerdict.GOOD:
             shown.print(f"[yellow]![/] {assessment.what}", soft_wrap=True)

@@ -15,8 +15,7 @@ from pavo.config import Settings
 from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.local import control
 from pavo.deploy.model.layout import Layout
-from pavo.deploy.rollout.upgrade import UpgradePlan, plan_upgrade
-from pavo.deploy.rollout.upgrade import upgrade as do_upgrade
+from pavo.deploy.rollout.upgrade import UpgradePlan, perform_upgrade, plan_upgrade
 from pavo.errors import Conflict
 from pavo.worker import workflows
 
@@ -55,7 +54,7 @@ def upgrade(
     settings = _checked(layout, worker_build or plan.chosen.worker_build, shown, accept_breaking=accept_breaking)
     if not confirm("Upgrade?", approved=yes):
         return 1
-    place = asyncio.run(do_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
+    place = asyncio.run(perform_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
     _tell(plan, place, printer)
     return 0
 

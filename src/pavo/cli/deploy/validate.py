@@ -128,14 +128,14 @@ async def _repeats(settings: Settings, temporal: TemporalReached, repeat: int) -
 
 async def _read_back(settings: Settings, temporal: TemporalReached, last: Validated) -> list[Finding]:
     assert temporal.client is not None
-    history, runs = await readback.histories(temporal.client, last.workflow_id, last.first_run_id)
+    history, runs = await readback.read_histories(temporal.client, last.workflow_id, last.first_run_id)
     if not runs or not last.ok:
         return [history]
     url, ui = settings.temporal.database_url, settings.http.temporal_ui
     return [
         history,
-        await readback.stored(temporal.client, temporal.persistence, url, last.workflow_id, runs),
-        await readback.shown(ui, temporal.client.namespace, last.workflow_id, runs),
+        await readback.count_stored(temporal.client, temporal.persistence, url, last.workflow_id, runs),
+        await readback.ask_ui(ui, temporal.client.namespace, last.workflow_id, runs),
     ]
 
 

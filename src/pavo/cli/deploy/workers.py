@@ -10,7 +10,7 @@ from pavo.cli.output import Output, Printer, console, table
 from pavo.cli.parameters import layout_of
 from pavo.config import Settings
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.rolling import roll_native
+from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.deploy.rollout.worker_versions import Drained, WorkerDeployment
 from pavo.errors import InvalidInput
 from pavo.temporal.client import connect

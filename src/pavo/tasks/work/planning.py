@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import FeedbackItem, PlanDraft, Revision
-from pavo.agents.host import AgentHost
+from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id

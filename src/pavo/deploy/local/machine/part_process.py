@@ -1,12 +1,10 @@
-"""Child processes: their identity, their end when ours ends, and their output."""
+"""The process behind a part: how it is started, how it tells that it is ready, its output and its end."""
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,59 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from pavo.deploy.local.machine.logs import LogFile
-
-_PR_SET_PDEATHSIG = 1
-_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def start_time(pid: int) -> str | None:
-    """When the process began, in the kernel's words; None when it is gone. With the pid it names a process for good."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
-    except ProcessLookupError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _start_time_by_ps(pid: int) -> str | None:
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process that cannot be mistaken for a later one with the same pid."""
-
-    pid: int
-    started: str
-
-    @classmethod
-    def of(cls, pid: int) -> "Identity | None":
-        """The identity of a live process."""
-        started = start_time(pid)
-        return cls(pid, started) if started else None
-
-    def alive(self) -> bool:
-        """Whether that very process still runs."""
-        return start_time(self.pid) == self.started
-
-    def signal(self, number: int) -> None:
-        """Send a signal if that very process still runs."""
-        if self.alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    async def wait_gone(self, seconds: float) -> bool:
-        """Wait for its end; False when it still runs after so long."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while self.alive():
-            if asyncio.get_running_loop().time() > deadline:
-                return False
-            await asyncio.sleep(0.02)
-        return True
+from pavo.kit.processes import ProcessIdentity, child_dies_with_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +34,11 @@ class Launch:
 
 
 @dataclass(slots=True)
-class Child:
+class PartProcess:
     """A running child: `exited` is set with its return code, `announced` when it wrote READY, `waiting` as a spare."""
 
     process: "subprocess.Popen[bytes]"
-    identity: Identity | None
+    identity: ProcessIdentity | None
     exited: "asyncio.Future[int]"
     log: LogFile
     announced: asyncio.Event = field(default_factory=asyncio.Event)
@@ -138,7 +84,7 @@ class Child:
         return await asyncio.shield(self.exited)
 
 
-def spawn(launch: Launch) -> Child:
+def spawn(launch: Launch) -> PartProcess:
     """Start a child in a session of its own: a Ctrl-C reaches the supervisor alone, which then drains the parts.
 
     Raises:
@@ -163,14 +109,14 @@ def spawn(launch: Launch) -> Child:
             user=launch.uid,
             group=launch.gid,
             extra_groups=[] if launch.uid is not None else None,
-            preexec_fn=dies_with_parent(launch.orphan_signal),
+            preexec_fn=child_dies_with_us(launch.orphan_signal),
         )
     except BaseException:
         _close(reader, told)
         raise
     finally:
         _close(writer, turn)
-    child = Child(process, Identity.of(process.pid), loop.create_future(), log, turn=told)
+    child = PartProcess(process, ProcessIdentity.of(process.pid), loop.create_future(), log, turn=told)
     _watch(child, loop, reader)
     return child
 
@@ -181,22 +127,9 @@ def _close(*descriptors: int | None) -> None:
             os.close(descriptor)
 
 
-def dies_with_parent(number: int) -> Callable[[], None] | None:
-    """To be called in a new child: it gets this signal when the thread that started it ends (Linux; else None)."""
-    if _libc is None:
-        return None
-    libc, parent = _libc, os.getpid()
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-        if os.getppid() != parent:  # it died between fork and prctl
-            os._exit(1)
-
-    return prepare
-
-
-def _watch(child: Child, loop: asyncio.AbstractEventLoop, reader: int) -> None:
-    """Threads, because they work on every event loop: one waits for the end, one copies output, one waits for READY."""
+def _watch(child: PartProcess, loop: asyncio.AbstractEventLoop, reader: int) -> None:
+    """Start three threads, for these work with every event loop: one waits for the end, one copies the output, one
+    waits for READY."""
 
     def resolve(code: int) -> None:
         if not child.exited.done():

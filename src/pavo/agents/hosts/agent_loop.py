@@ -1,7 +1,7 @@
 """A thread with an event loop of its own for all agents' code, apart from the Temporal worker's.
 
-Heartbeats so go out on time while a step is busy; and a step that blocks the loop for too long ends the process,
-so that another worker takes its tasks over, instead of keeping them all alive and stuck.
+So heartbeats go out on time while a step is busy. A step that blocks the loop for too long ends the process, and
+another worker takes its tasks over; otherwise they would all stay alive and stuck.
 """
 
 import asyncio
@@ -122,7 +122,8 @@ class AgentLoop:
                 self._on_stall()
 
     def _watch(self) -> None:
-        """Notice a stall. Turns without an answer count, not the clock: a worker that was paused as a whole is well."""
+        """Notice a stall. It counts turns without an answer instead of reading the clock: a worker that was paused as a
+        whole has not stalled."""
         assert self._loop is not None
         interval = self._stall_seconds / 20
         silence = 0.0

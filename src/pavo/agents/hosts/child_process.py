@@ -1,7 +1,7 @@
 """A child process in a group of its own: started, watched, killed with all its descendants, and reaped.
 
-It does without asyncio's own subprocesses: their child watchers depend on the kind of event loop and on its thread,
-and reap at a moment of their own choosing, after which the process group's number may belong to somebody else.
+asyncio's own subprocesses are not used: their child watchers depend on the kind of event loop and on its thread, and
+they reap a child at any moment, after which the number of its process group may belong to other processes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _WINDOW_SECONDS = 10.0
 _WINDOW_LINES = 200
 """Lines of a child's output that the log takes in a window; an agent that prints in a loop must not fill the disk."""
 _LAST_OUTPUT_SECONDS = 0.5
-"""What the end waits for the output's rest: a descendant in a session of its own may hold the pipe open."""
+"""For so long the end waits for the rest of the output: a descendant in a session of its own may hold the pipe open."""
 
 
 class ChildProcess:

@@ -1,18 +1,33 @@
-"""A target on this machine: the components behind the parts, and how clients reach them."""
+"""What a stack on this machine consists of: the components behind its parts, and how clients reach them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from pavo.deploy.local.components.base import Component, Options, at
-from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free
-from pavo.deploy.local.machine.processes import Launch
+from pavo.deploy.local.components.component import Component, import_probes
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free, on_loopback
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.state import Urls
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the parts listen; fixed for the life of a stack, so that a restarted part is found again."""
+class LocalOptions:
+    """What people choose for the processes on this machine."""
+
+    port: int = 8000
+    workers: int = 1
+    apis: int = 1
+    """API processes that share the port (Linux)."""
+    ephemeral: bool = False
+    """Throw-away data: the stores do not wait for the disk."""
+    allow_file_origin: bool = False
+    spare_worker: bool = False
+    """Whether one more process waits to replace a worker that dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """Where the parts listen. It does not change while a stack runs, so that a restarted part is found again."""
 
     postgres: int
     redis: int
@@ -21,7 +36,7 @@ class Ports:
     api: int
 
     @classmethod
-    def choose(cls, api: int) -> "Ports":
+    def choose(cls, api: int) -> "StackPorts":
         """Free ones; for the API the wanted one or the next free one."""
         taken: set[int] = set()
         for _ in range(4):
@@ -31,7 +46,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class StackDefinition:
     """What the supervisor runs.
 
     `components` has one entry for each kind of part that is a process here; `environment` tells clients how to reach
@@ -40,7 +55,7 @@ class Target:
 
     name: str
     """embedded or native."""
-    options: Options
+    options: LocalOptions
     components: Mapping[str, Component]
     environment: dict[str, str]
     urls: Urls
@@ -49,7 +64,7 @@ class Target:
     before: Callable[[], None] = lambda: None
     """Called on a thread before anything is started: what outside services need."""
     independent: frozenset[str] = frozenset()
-    """Kinds that need nothing here, whatever the model says: the development server brings its own store."""
+    """Kinds of parts that need no other here, whatever the model says: the development server brings its own store."""
 
     def component(self, name: str) -> Component:
         """What runs behind a part: `worker-2` is a `worker`."""
@@ -69,26 +84,27 @@ class Target:
         return () if kind.name in self.independent else tuple(need for need in kind.needs if need in self.components)
 
     def probe(self, name: str) -> Callable[[], Awaitable[bool]]:
-        """Asks whether a store answers. On a thread: its clients take a second to import, in which the stores start."""
-        from pavo.deploy.local.components import probes  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
+        """What asks whether a store answers. Call this on a thread: the clients take a second to import."""
+        import_probes()
         return self.component(name).answers
 
 
-def urls(api_port: int, temporal_ui: str) -> Urls:
+def local_urls(api_port: int, temporal_ui: str) -> Urls:
     """Where people find things on this machine."""
     api = f"http://{LOOPBACK}:{api_port}"
     return Urls(api, f"{api}/", f"{api}/docs", temporal_ui)
 
 
-def own_environment(environment: Mapping[str, str], options: Options, ports: Ports, session_key: str) -> dict[str, str]:
+def pavo_environment(
+    environment: Mapping[str, str], options: LocalOptions, ports: StackPorts, session_key: str
+) -> dict[str, str]:
     """What `pavo api` and `pavo worker` are started with."""
     return {
         **environment,
         "PAVO_HOST": LOOPBACK,
         "PAVO_PORT": str(ports.api),
         "PAVO_SECRET_KEY": session_key,
-        "PAVO_TEMPORAL_UI_URL": f"http://{at(ports.temporal_ui)}",
+        "PAVO_TEMPORAL_UI_URL": f"http://{on_loopback(ports.temporal_ui)}",
         "PAVO_SHARE_PORT": str(options.apis > 1).lower(),
         "PAVO_ALLOW_FILE_ORIGIN": str(options.allow_file_origin).lower(),
     }

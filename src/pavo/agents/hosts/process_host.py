@@ -1,4 +1,4 @@
-"""Drives an agent in a child process (`child.py`), so that one that loops, eats memory or exits harms nobody else.
+"""Drives an agent in a child process (`child_program`): one that loops, eats memory or exits harms nobody else.
 
 It protects against mistakes, not against malice: the child runs as the worker's user.
 """
@@ -12,16 +12,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pavo.agents import wire
-from pavo.agents.child_process import ChildProcess
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.host import HostLimits
-from pavo.agents.wire import Message
+from pavo.agents.hosts import wire
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.child_process import ChildProcess
+from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-SECRETS = frozenset(
+PAVO_VARIABLES = frozenset(
     (
         "DATABASE_URL",
         "PAVO_READY_FD",
@@ -37,15 +37,15 @@ SECRETS = frozenset(
         "TEMPORAL_TLS_CLIENT_KEY_PATH",
     )
 )
-"""Environment variables that are Pavo's own business: agents get the rest, for example their provider's API key."""
+"""Environment variables of Pavo alone, mostly secrets: agents get the rest, for example their provider's API key."""
 _PING_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
-"""What a hung child gets to write its stack, and a dead one's connection to be read to its end."""
+"""For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
 _SEARCH_LIMIT = 100
 
 
 class ProcessHost:
-    """An AgentHost whose agent runs in a child process; see `pavo.agents.host.AgentHost`."""
+    """An AgentHost whose agent runs in a child process; see `pavo.agents.hosts.agent_host.AgentHost`."""
 
     def __init__(self, target: str, ctx: AgentContext, limits: HostLimits) -> None:
         self._target = target
@@ -121,8 +121,8 @@ class _Link:
         ours, theirs = socket.socketpair()
         label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
         options = [theirs.fileno(), os.getpid(), limits.memory_mb, limits.silence_seconds]
-        arguments = [sys.executable, "-P", "-m", "pavo.agents.child", *map(str, options)]
-        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.child_program", *map(str, options)]
+        environment = {name: value for name, value in os.environ.items() if name not in PAVO_VARIABLES}
         try:
             child = ChildProcess.spawn(arguments, theirs, environment, label)
         except OSError as error:
@@ -149,7 +149,7 @@ class _Link:
             raise
 
     def send(self, message: Message) -> None:
-        """Queue a message; a child that has gone is noticed elsewhere."""
+        """Queue a message. That the child is gone is noticed elsewhere."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(wire.encode(message))
 
@@ -274,7 +274,7 @@ class _Link:
         await self._end_hung(f"did not yield for {self._limits.silence_seconds:g} s")
 
     async def _pass_cancellation(self) -> None:
-        """Tell the child when somebody stops the task, be it by `cancel` or by setting the context's event."""
+        """Tell the child when somebody stops the task, by `cancel` or by setting the context's event."""
         await asyncio.wait({self._ready})
         await self._ctx.cancelled.wait()
         self.send({"op": "cancel"})

@@ -1,10 +1,10 @@
-"""An agent's own process: `python -m pavo.agents.child FD PARENT_PID MEMORY_MB SILENCE_SECONDS`; ProcessHost starts it.
+"""The program of an agent's own process, which `ProcessHost` starts.
 
-It imports little, so that it starts quickly, and it dies with its parent, its whole process group with it.
+`python -m pavo.agents.hosts.child_program FD PARENT_PID MEMORY_MB SILENCE_SECONDS`. It imports little, so that it
+starts quickly. When its parent ends, it ends too, with its whole process group.
 """
 
 import asyncio
-import ctypes
 import faulthandler
 import logging
 import os
@@ -12,23 +12,21 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from pavo.agents import wire
+from pavo.agents.agent_class import load_agent_class
 from pavo.agents.checks import storable
 from pavo.agents.contract import Hit
-from pavo.agents.host import HostLimits
-from pavo.agents.target import load_target
-from pavo.agents.wire import Message
-from pavo.agents.worker_host import WorkerHost, innermost
+from pavo.agents.hosts import wire
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.wire import Message
+from pavo.agents.hosts.worker_host import WorkerHost, innermost
 from pavo.errors import AgentError, PavoError
-
-_PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
+from pavo.kit.processes import die_with_parent
 
 
-class Child:
+class AgentServer:
     """Answers the worker: runs the agent on a WorkerHost, one call at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silence_seconds: float) -> None:
@@ -69,7 +67,7 @@ class Child:
     def _start(self, first: Message) -> WorkerHost:
         sys.path[:] = first["path"]
         try:
-            agent = load_target(first["target"])
+            agent = load_agent_class(first["target"])
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:
@@ -120,8 +118,8 @@ class Child:
 
     def _pong(self) -> None:
         self._send({"op": "pong"})
-        # Against code that hangs in C without the interpreter's lock while the worker is killed: no signal handler
-        # would run then. In all other cases the worker ends a hung child long before.
+        # For code that hangs in C and holds the interpreter's lock while the worker is killed: then no signal handler
+        # runs. In all other cases the worker ends a hung child long before.
         faulthandler.dump_traceback_later(2 * self._silence_seconds + 10, exit=True)
 
     def _send(self, message: Message, error: PavoError | None = None) -> None:
@@ -161,14 +159,6 @@ def _die(*_: Any) -> NoReturn:
     os._exit(1)
 
 
-def _die_with(parent: int, die: Callable[..., NoReturn]) -> None:
-    signal.signal(signal.SIGTERM, die)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        die()
-
-
 def _limit_memory(mebibytes: int) -> None:
     """Limit what the process can write to; on Linux that leaves reserved but unused address space out."""
     limit = mebibytes * 1024 * 1024
@@ -183,13 +173,13 @@ async def _serve(descriptor: int, silence_seconds: float) -> None:
     end = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     reader, writer = await asyncio.open_connection(sock=end, limit=wire.LINE_LIMIT)
-    await Child(reader, writer, silence_seconds).serve()
+    await AgentServer(reader, writer, silence_seconds).serve()
 
 
 def main(descriptor: str, parent: str, memory_mb: str, silence_seconds: str) -> None:
     """Serve one agent; returns only by ending the process."""
     faulthandler.enable()
-    _die_with(int(parent), _die)
+    die_with_parent(int(parent), _die)
     _limit_memory(int(memory_mb))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -13,12 +13,13 @@ Result = TypeVar("Result")
 async def in_thread(
     work: Callable[Parameters, Result], /, *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """Do it in a thread, and be there until its end, even when cancelled meanwhile.
+    """Do the work in a thread and wait for its end, even when cancelled meanwhile.
 
-    A thread cannot be ended from outside. Who is cancelled must not let go what the work needs, a server or the lock of
-    a data directory, while it goes on; so CancelledError is raised after its end, which is then not told.
+    A thread cannot be ended from outside. A cancelled caller must not release what the work needs, like a server or the
+    lock of a data directory, while the work goes on. So CancelledError is raised only after its end, and its result is
+    dropped.
     """
-    # A bare future, no task: what ends an event loop cancels all tasks.
+    # A bare future, not a task: at the end of an event loop all tasks are cancelled.
     doing = asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
     try:
         return await asyncio.shield(doing)

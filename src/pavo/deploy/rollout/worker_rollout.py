@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.deploy.backups.local_backup import must_be_native
 from pavo.deploy.local import control
+from pavo.deploy.local.deployed import must_be_native
 from pavo.deploy.model import deployment
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.progress import Say
 from pavo.deploy.rollout import worker_versions
 from pavo.deploy.rollout.worker_versions import Drained
 from pavo.errors import InvalidInput, PavoError, Unavailable
 from pavo.temporal.client import connect
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,8 @@ class Rolling:
 async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     """The first worker begins the new version, which becomes current; tasks move to it while the others still run.
 
-    What is left when the last of them is replaced (all of it, where there is one worker only) is taken over as it is.
+    Tasks that have not moved when the last worker is replaced are taken over as they are; with a single worker, that is
+    all of them.
 
     Raises:
         Conflict: no worker of the new version answers: nothing has moved.

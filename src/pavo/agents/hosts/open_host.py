@@ -1,11 +1,11 @@
 """Chooses the host that an agent's isolation asks for."""
 
+from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import AgentContext
-from pavo.agents.host import AgentHost, HostLimits
-from pavo.agents.process_host import ProcessHost
+from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.registry import AgentCard
-from pavo.agents.target import load_target
-from pavo.agents.worker_host import WorkerHost
 
 
 def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits) -> AgentHost:
@@ -16,4 +16,4 @@ def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits) -> AgentHo
     """
     if card.isolation == "process":
         return ProcessHost(card.target, ctx, limits)
-    return WorkerHost(load_target(card.target), ctx, limits)
+    return WorkerHost(load_agent_class(card.target), ctx, limits)

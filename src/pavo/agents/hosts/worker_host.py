@@ -10,20 +10,20 @@ from typing import Any, TypeVar, cast
 
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step, storable
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.host import HostLimits
+from pavo.agents.hosts.agent_host import HostLimits
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FORCED_SECONDS = 0.1
-"""What a forced close waits for the agent to let go: code in the worker's own process cannot be killed."""
+"""For so long a forced close waits for the agent to end: code in the worker's own process cannot be killed."""
 _abandoned: set[asyncio.Task[Any]] = set()
 """Tasks of agents that ignore their cancellation: the event loop itself holds tasks only weakly."""
 
 
 class WorkerHost:
-    """An AgentHost in the calling event loop; see `pavo.agents.host.AgentHost`."""
+    """An AgentHost in the calling event loop; see `pavo.agents.hosts.agent_host.AgentHost`."""
 
     def __init__(self, agent: type[Agent], ctx: AgentContext, limits: HostLimits) -> None:
         self._agent = agent
@@ -78,7 +78,8 @@ class WorkerHost:
 class _Steps:
     """Runs the agent's generator in one task for its whole life.
 
-    Time-outs, task groups and context variables may so span a `yield`, and the generator is closed where it ran.
+    So time-outs, task groups and context variables may span a `yield`, and the generator is closed in the task in which
+    it ran.
     """
 
     def __init__(self, begin: Callable[[], AsyncIterator[Step]], close_seconds: float) -> None:
