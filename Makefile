@@ -4,8 +4,10 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	&& command -v $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# How many processes run the tests side by side: they wait more than they compute.
+PROCESSES := 3
 
-.PHONY: demo test check up bench soak clean setup
+.PHONY: demo test native slowest check up bench soak clean setup
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
@@ -13,9 +15,17 @@ demo: $(STAMP)  ## watch an agent task survive a killed worker
 up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up
 
-test: $(STAMP)  ## all tests, against real PostgreSQL, Valkey and Temporal; with Go also Temporal on PostgreSQL
+test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Valkey and Temporal; builds nothing
+	@rm -f .test-durations
+	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m "not native and serial"
+
+native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/pytest
+	$(BIN)/pytest -m native
+
+slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since
+	$(BIN)/python -m tests.budget
 
 check: $(STAMP)  ## style, types, imports, sizes
 	$(BIN)/ruff check .
@@ -31,7 +41,7 @@ soak: $(STAMP)  ## the long fault tests
 	$(BIN)/python -m tests.faults.soak
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache
+	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache .test-durations
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

@@ -13,6 +13,16 @@ from pavo.deploy.native import DEBIAN
 from pavo.deploy.temporal_programs import SERVER, cache_folder, version_of
 from tests.deploy.native.stack import NEWEST, Native, deployed
 
+FOLDER = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder are of the group `native`."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.native)
+
 
 def need_temporal(version: str) -> None:
     """Skip, with the reason, where this server is not to be had; building it takes minutes and is not a test's work."""

@@ -1,0 +1,84 @@
+"""The limit that tests have, proven on a run of its own; which tests stay together."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import budget, groups
+
+SLOW = """
+import time
+import pytest
+
+def test_slow():
+    time.sleep(0.3)
+
+@pytest.mark.fault
+def test_a_slow_fault():
+    time.sleep(0.3)
+
+def test_quick():
+    pass
+
+def test_broken():
+    time.sleep(0.3)
+    assert False, "its own reason"
+"""
+LOWERED = """
+from tests import budget
+budget.LIMIT_SECONDS = 0.2 / budget.MOST_STRETCH
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "fault: is slow")
+"""
+
+
+@pytest.mark.parametrize("side_by_side", [(), ("-p", "xdist.plugin", "-n", "1")])
+def test_a_slow_test_fails_by_name(tmp_path: Path, root: Path, side_by_side: tuple[str, ...]) -> None:
+    (tmp_path / "conftest.py").write_text(LOWERED)
+    (tmp_path / "test_slow.py").write_text(SLOW)
+    words = ["-m", "pytest", "-p", "tests.budget", "-p", "no:cacheprovider", "-rA", *side_by_side, "."]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = done.stdout
+    assert done.returncode == 1, told
+    for outcome in ("FAILED test_slow.py::test_slow", "PASSED test_slow.py::test_a_slow_fault"):
+        assert outcome in told
+    assert "This test took 0.3 s" in told and "PASSED test_slow.py::test_quick" in told
+    assert "its own reason" in told and told.count("This test took") == told.count("took 0.3 s; ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "load", "cores", "slow"),
+    [
+        (20, 0, 2, False),
+        (20.1, 1, 2, True),
+        (39, 4, 2, False),
+        (41, 4, 2, True),
+        (79, 100, 2, False),
+        (81, 100, 2, True),
+    ],
+)
+def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores: int, slow: bool) -> None:
+    told = budget.complaint(seconds, load, cores)
+    assert (told is not None) is slow
+    assert not slow or f"{seconds:.1f} s" in (told or "")
+
+
+def test_what_is_started_once_stays_together(root: Path) -> None:
+    tests = root / "tests"
+    assert groups.group_of(tests / "faults" / "test_kill.py") == groups.group_of(tests / "faults" / "test_links.py")
+    assert groups.group_of(tests / "cli" / "test_up.py") == "cli/test_up"
+    for place in (*groups.TOGETHER, *groups.FIRST):
+        assert (tests / place).is_dir() or (tests / f"{place}.py").exists(), place
