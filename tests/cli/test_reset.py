@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests import command
 
 from pavo.cli.up import _clear
 from pavo.deploy import state
@@ -20,8 +21,6 @@ from pavo.deploy.processes import Identity
 from pavo.deploy.stack import THROW_AWAY
 from pavo.deploy.state import StackState, Urls
 from pavo.errors import Conflict
-
-PAVO = [sys.executable, "-m", "pavo.cli.main"]
 
 
 @pytest.fixture
@@ -56,9 +55,7 @@ def running_here(layout: Layout) -> None:
 
 
 def pavo(layout: Layout, words: Sequence[str]) -> tuple[int, str]:
-    done = subprocess.run(
-        [*PAVO, *words, "--data-dir", str(layout.root)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = command.pavo([*words, "--data-dir", str(layout.root)])
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 
