@@ -1,7 +1,7 @@
 """Which tests run in one process when several run side by side (`pytest -n 3 --dist loadgroup`), and which begin.
 
-Each process has its own stores, database, task queue and ports (conftest.py). What starts something expensive of its
-own for all tests of a file or folder stays together, so that it is started once.
+Each process has its own stores, database, task queue and ports (conftest.py). What shares something expensive stays
+together, so that it is started once.
 """
 
 from pathlib import Path
@@ -9,26 +9,48 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-TOGETHER = ("faults", "observe", "ui")
-"""Folders whose conftest.py starts a stack or a browser for the session."""
-FIRST = ("faults", "cli/test_validate", "deploy/test_backup", "deploy/test_worker_versions", "ui")
+SHARED = {"native": "native deployment", "two_workers": "faults, two workers", "stack": "faults"}
+"""Fixtures of tests/deploy/native and tests/faults that are one stack for the folder, and the group they make."""
+TOGETHER = ("observe", "ui")
+"""Folders whose conftest.py starts a stack or a browser for all of it."""
+ALONE = (
+    "deploy/native/test_upgrade",
+    "deploy/native/test_life",
+    "deploy/native/test_rolling",
+    "deploy/native/test_tls",
+)
+"""Files whose tests start a deployment each, unless they have a shared one."""
+FIRST = (
+    "faults",
+    "native deployment",
+    "deploy/native/test_restore",
+    "cli/test_validate",
+    "deploy/test_worker_versions",
+    "deploy/test_backup",
+    "faults, two workers",
+    "ui",
+)
 """The longest, in this order: begun last, one of them would run alone at the end."""
 
 
-def group_of(path: Path) -> str:
-    """By its place under tests/: the folder that stays together, else the file."""
+def group_of(path: Path, fixtures: tuple[str, ...] = (), name: str = "") -> str:
+    """By the stack that a test shares, else by its place under tests/: the folder that stays together, or the file."""
     place = path.relative_to(TESTS)
-    return place.parts[0] if place.parts[0] in TOGETHER else str(place.with_suffix(""))
-
-
-def turn_of(group: str) -> int:
-    """When a group begins; those of the same turn keep their order."""
-    return FIRST.index(group) if group in FIRST else len(FIRST)
+    if place.parts[0] == "faults" or "native" in place.parts:
+        shared = [group for fixture, group in SHARED.items() if fixture in fixtures]
+        if shared:
+            return shared[0]
+    if place.parts[0] in TOGETHER:
+        return place.parts[0]
+    file = str(place.with_suffix(""))
+    return f"{file} {name}" if file in ALONE else file
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name each test's group, and let the long ones begin."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
-    items.sort(key=lambda item: turn_of(group_of(item.path)))
+    turns = {group: turn for turn, group in enumerate(FIRST)}
+    groups = {item: group_of(item.path, tuple(getattr(item, "fixturenames", ())), item.name) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: turns.get(groups[item], len(turns)))

@@ -78,7 +78,11 @@ def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores
 
 def test_what_is_started_once_stays_together(root: Path) -> None:
     tests = root / "tests"
-    assert groups.group_of(tests / "faults" / "test_kill.py") == groups.group_of(tests / "faults" / "test_links.py")
-    assert groups.group_of(tests / "cli" / "test_up.py") == "cli/test_up"
-    for place in (*groups.TOGETHER, *groups.FIRST):
+    of_faults = [groups.group_of(tests / "faults" / f"test_{name}.py", ("stack",)) for name in ("kill", "links")]
+    assert of_faults == ["faults", "faults"]
+    assert groups.group_of(tests / "cli" / "test_up.py", ("stack",), "test_x") == "cli/test_up"
+    upgrade, life = (tests / "deploy" / "native" / f"test_{name}.py" for name in ("upgrade", "life"))
+    assert groups.group_of(upgrade, ("place",), "test_a") != groups.group_of(upgrade, ("place",), "test_b")
+    assert groups.group_of(life, ("native", "shared_native"), "test_a") == "native deployment"
+    for place in (*groups.TOGETHER, *groups.ALONE, *(set(groups.FIRST) - set(groups.SHARED.values()))):
         assert (tests / place).is_dir() or (tests / f"{place}.py").exists(), place

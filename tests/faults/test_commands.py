@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -364,10 +363,7 @@ COMMANDS = ("create", "start", "accept", "feedback", "done_reviewing", "stop", "
 async def test_everything_dies_right_after_the_answer(stack: Stack, command: str) -> None:
     async with Driver(stack) as driver:
         holds: Check = await getattr(Answered(driver), command)()
-        names = [name for name, part in stack.parts.items() if part.wanted]
-        for name in names:
-            stack.parts[name].send(signal.SIGKILL)
-        await asyncio.gather(*(stack.parts[name].process.wait() for name in names))
+        await stack.kill_all()
         await stack.ready()
         await holds()
         assert not driver.wrong, driver.wrong

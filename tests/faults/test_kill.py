@@ -67,7 +67,7 @@ async def test_redis_loses_everything_and_goes_away(stack: Stack) -> None:
         ids = await asyncio.gather(*(driver.create(60, 0.05) for _ in range(5)))
         watching = [Viewer(driver, ids[n % 5], rng) for n in range(10)]
         await asyncio.gather(*(driver.start(task) for task in ids))
-        redis = Redis(port=stack.redis_port)
+        redis = Redis.from_url(stack.redis_url)
         for _ in range(3):
             before = await progress(stack)
             await redis.flushall()
