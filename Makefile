@@ -22,7 +22,7 @@ test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Va
 
 native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/pytest -m native
+	$(BIN)/pytest -m native -n 2 --dist loadgroup --no-loadscope-reorder
 
 slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since
 	$(BIN)/python -m tests.budget

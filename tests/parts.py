@@ -13,7 +13,7 @@ import psycopg
 
 from pavo.deploy.ports import free_port as free_port
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,10 @@ def test_broken():
     assert False, "its own reason"
 """
 LOWERED = """
+import os
 from tests import budget
-budget.LIMIT_SECONDS = 0.2 / budget.MOST_STRETCH
+budget.LIMIT_SECONDS = 0.2
+os.getloadavg = lambda: (0.0, 0.0, 0.0)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault: is slow")
@@ -66,8 +68,8 @@ def test_a_slow_test_fails_by_name(tmp_path: Path, root: Path, side_by_side: tup
         (20.1, 1, 2, True),
         (39, 4, 2, False),
         (41, 4, 2, True),
-        (79, 100, 2, False),
-        (81, 100, 2, True),
+        (99, 10, 2, False),
+        (101, 10, 2, True),
     ],
 )
 def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores: int, slow: bool) -> None:

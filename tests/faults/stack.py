@@ -30,6 +30,7 @@ from pavo.deploy.state import PartState
 from pavo.deploy.supervisor import Supervisor
 from pavo.deploy.target import Ports, Target, own_environment
 from pavo.errors import Unavailable
+from tests.driving import pause
 from tests.faults.proxy import Link
 
 GONE_SECONDS = 10.0
@@ -40,14 +41,14 @@ OWN = ("api", "worker")
 
 async def until(check: Callable[[], Awaitable[Any]], seconds: float, what: str) -> Any:
     """The first true answer of `check`; it may raise until then."""
-    deadline, last = time.monotonic() + seconds, None
-    while time.monotonic() < deadline:
+    begun, last = time.monotonic(), None
+    while (waited := time.monotonic() - begun) < seconds:
         try:
             if found := await check():
                 return found
         except Exception as error:  # noqa: BLE001 - kept for the message below
             last = error
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause(waited))
     raise AssertionError(f"{what}: not within {seconds} s (last: {last!r})")
 
 

@@ -215,7 +215,7 @@ async def stop_and_resume_without_a_worker(stack: Stack) -> None:
             at = [event for event in await driver.events(stopped) if event["type"] == "stopped"]
             return len(at) == 2
 
-        await until(quiet, 20, "the second stop")
+        await until(quiet, 60, "the second stop")
         assert (await driver.get(stopped))["steps"] == before, "steps after a stop that had answered"
         await driver.stage(resumed, "STOPPED")
         at = (await driver.get(resumed))["steps"]
@@ -375,4 +375,4 @@ async def test_one_task_started_by_everybody_at_once(stack: Stack) -> None:
         answers = await asyncio.gather(*(driver.start(task) for task in itertools.chain(ids, ids, ids)))
         assert len({answer["workflow_id"] for answer in answers}) == 3
         await driver.verify(ids, 5)
-        await until(lambda: driver.get(ids[0]), 5, "API")
+        await until(lambda: driver.get(ids[0]), 30, "API")

@@ -80,7 +80,7 @@ async def test_stop_cuts_a_starting_process(stack: Stack) -> None:
         held.touch()
         try:
             await driver.accept(task)
-            await until(lambda: leased(stack, task), 10, "the attempt")
+            await until(lambda: leased(stack, task), 60, "the attempt")
             receipt = await stopped_in_time(driver, task)
         finally:
             held.unlink()
