@@ -15,8 +15,8 @@ from temporalio.client import Client
 
 from pavo import config
 from pavo.config import Settings
-from pavo.deploy.stack import STORES as STORE_PARTS
-from pavo.deploy.stack import EmbeddedStack, remove_data
+from pavo.deploy.local.stack import STORES as STORE_PARTS
+from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
 from pavo.temporal.client import connect

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from pavo.logging import JsonFormatter
-from pavo.observe import scope
+from pavo.observe import noted_ids as scope
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.meters import Counter
 

@@ -6,8 +6,8 @@ Without Go, or where a module cannot be had, it says so and ends well: those tes
 import sys
 import time
 
-from pavo.deploy.compatibility import matrix
-from pavo.deploy.temporal_programs import find_temporal, find_ui
+from pavo.deploy.local.components.temporal_programs import find_temporal, find_ui
+from pavo.deploy.model.compatibility import matrix
 from pavo.errors import ConfigurationError
 
 TESTED = ("1.32.1", "1.31.2", "1.30.7")

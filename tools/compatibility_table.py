@@ -2,14 +2,14 @@
 
 import sys
 
-from pavo.deploy.compatibility import Matrix, Verdict, matrix
+from pavo.deploy.model.compatibility import Matrix, Verdict, matrix
 
 WORDS = {Verdict.GOOD: "good", Verdict.UNKNOWN: "not known to be good: warns", Verdict.BAD: "**refused**"}
 HEAD = """# Compatibility
 
 Which versions go together. This file is written by `tools/compatibility_table.py` from
-`src/pavo/deploy/compatibility.toml`, which `pavo deploy` reads and `pavo deploy versions` prints; a test compares the
-two.
+`src/pavo/deploy/model/compatibility.toml`, which `pavo deploy` reads and `pavo deploy versions` prints; a test compares
+the two.
 
 A pair that is known good goes on; an unknown one warns and goes on; one that is known bad or out of support stops with
 the remedy, unless `--force-version` says otherwise, which the state then shows.

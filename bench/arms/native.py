@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from bench.arms.pavo import Pavo
 from bench.proc import free_port, script, until
-from pavo.deploy.compatibility import matrix
-from pavo.deploy.temporal_programs import SERVER, cache_folder
+from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder
+from pavo.deploy.model.compatibility import matrix
 
 
 def absent() -> str | None:

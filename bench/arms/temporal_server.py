@@ -1,7 +1,7 @@
 """A Temporal dev server with the very settings that Pavo ships for data that last: file store, WAL, full sync."""
 
 from bench.proc import Group, free_port, listens, script, until
-from pavo.deploy.components.dev_server import DYNAMIC_CONFIG
+from pavo.deploy.local.components.dev_server import DYNAMIC_CONFIG
 
 
 async def start_temporal(group: Group, *, synchronous: str = "full") -> str:

@@ -9,7 +9,7 @@ import orjson
 
 from pavo.config import LoggingSettings
 from pavo.kit.clock import iso, now
-from pavo.observe.scope import IdSource
+from pavo.observe.noted_ids import IdSource
 from pavo.observe.spans import trace_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}

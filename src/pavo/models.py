@@ -3,7 +3,7 @@
 from pavo.accounts import models as accounts
 from pavo.corpus import models as corpus
 from pavo.kit.sql import Base
-from pavo.tasks import models as tasks
+from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
 
 metadata = Base.metadata

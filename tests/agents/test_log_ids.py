@@ -9,7 +9,7 @@ from sample_agents import Talkative
 from conftest import PLAN, opened
 from pavo.agents.agent_loop import AgentLoop
 from pavo.logging import JsonFormatter
-from pavo.observe import scope
+from pavo.observe import noted_ids as scope
 
 
 async def test_its_words_carry_the_ids_of_the_caller() -> None:

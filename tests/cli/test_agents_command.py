@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pavo.cli.agents import agents_app
+from pavo.cli.task.agents import agents_app
 from pavo.errors import InvalidInput
 
 

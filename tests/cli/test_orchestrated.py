@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests import command
 
-from pavo.cli import orchestrated as cli
-from pavo.deploy import deployment
-from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.layout import Layout
+from pavo.cli.deploy import orchestrated as cli
+from pavo.deploy.model import deployment
+from pavo.deploy.model.deployment import Deployment, TargetName
+from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, Conflict
 
 COMPOSE = Deployment(target=TargetName.COMPOSE)

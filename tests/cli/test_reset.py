@@ -13,13 +13,13 @@ from typing import IO
 import pytest
 from tests import command
 
-from pavo.cli.up import _clear
-from pavo.deploy import state
-from pavo.deploy.layout import Layout
-from pavo.deploy.lock import take_lock
-from pavo.deploy.processes import Identity
-from pavo.deploy.stack import THROW_AWAY
-from pavo.deploy.state import StackState, Urls
+from pavo.cli.stack.up import _clear
+from pavo.deploy.local.machine.lock import take_lock
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.local.stack import THROW_AWAY
+from pavo.deploy.model import state
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.state import StackState, Urls
 from pavo.errors import Conflict
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavo.cli.demo import survival
-from pavo.cli.follow import steps_text
-from pavo.cli.review import comment_of
-from pavo.cli.tasks import options_of
+from pavo.cli.task.demo import survival
+from pavo.cli.task.follow import steps_text
+from pavo.cli.task.review import comment_of
+from pavo.cli.task.tasks import options_of
 from pavo.errors import InvalidInput
 from pavo.tasks.schemas import EventOut
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pavo.cli import foreground
 from pavo.cli.main import app
-from pavo.deploy import state
-from pavo.deploy.layout import Layout
-from pavo.deploy.processes import Identity
-from pavo.deploy.state import PartState, StackState, Urls
+from pavo.cli.stack import foreground
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.model import state
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Unavailable
 
 REAL_POPEN = subprocess.Popen

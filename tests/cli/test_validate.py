@@ -17,7 +17,7 @@ from temporalio.client import Client
 from tests.driving import until
 from tests.parts import free_port
 
-from pavo.deploy.stack import STORES, EmbeddedStack
+from pavo.deploy.local.stack import STORES, EmbeddedStack
 from pavo.deploy.validation.contracts import CHECKS
 from pavo.kit.migrate import upgrade
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pavo.deploy import deployment
-from pavo.deploy.layout import Layout
+from pavo.deploy.model import deployment
+from pavo.deploy.model.layout import Layout
 
 POINTS = {
     "undecided": "deployment.save = die_after(1)",
@@ -22,7 +22,10 @@ place; all have, and only the note of it is missing. "undecided again" is for a 
 RUN = """
 import os, signal, sys
 from pavo.cli.main import main
-from pavo.deploy import backup, deployment, restoring, sqlite_file
+from pavo.deploy.local.dumps import database_dump as backup
+from pavo.deploy.model import deployment
+from pavo.deploy.local.dumps import unfinished_restore as restoring
+from pavo.deploy.local.dumps import sqlite_file
 done = []
 finish, take_place, save, put_file = restoring.finish, backup._take_place, deployment.save, sqlite_file.take_place
 def pending(layout):

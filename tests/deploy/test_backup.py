@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from pavo.deploy import backup
-from pavo.deploy.layout import Layout
+from pavo.deploy.local.dumps import database_dump as backup
+from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, NotFound
 from tests.deploy.killed import decided, killed_restore
 from tests.deploy.native.stack import Native

@@ -14,8 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from pavo.deploy.processes import Identity
-from pavo.deploy.state import find_api_url
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.model.state import find_api_url
 from tests.parts import free_port
 
 PAVO = [sys.executable, "-m", "pavo.cli.main"]

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from tools.build_temporal import TESTED
 from tools.compatibility_table import text
 
-from pavo.deploy.compatibility import Verdict, assess, matrix, minors_between, parse, refuse_bad, temporal_row
+from pavo.deploy.model.compatibility import Verdict, assess, matrix, minors_between, parse, refuse_bad, temporal_row
 from pavo.errors import ConfigurationError
 from pavo.kit import migrate
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST

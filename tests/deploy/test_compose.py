@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from pavo.config import DatabaseSettings
-from pavo.deploy import docker
-from pavo.deploy.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
-from pavo.deploy.images import POSTGRES
-from pavo.deploy.parts import PARTS
+from pavo.deploy.model.parts import PARTS
+from pavo.deploy.orchestrated import docker
+from pavo.deploy.orchestrated.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
+from pavo.deploy.orchestrated.images import POSTGRES
 from pavo.errors import ConfigurationError, NotFound, PavoError
 
 LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"

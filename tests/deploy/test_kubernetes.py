@@ -14,9 +14,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pavo.deploy import helm
-from pavo.deploy.kubernetes import CHART, KubernetesOptions, WorkerVersion, changes, render, values, write
-from pavo.deploy.parts import PARTS
+from pavo.deploy.model.parts import PARTS
+from pavo.deploy.orchestrated import helm
+from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerVersion, changes, render, values, write
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pavo.deploy.compose import read_env
-from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.layout import Layout
-from pavo.deploy.orchestrated import compose_options, orchestrated_target, project_name
+from pavo.deploy.model.deployment import Deployment, TargetName
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.orchestrated.compose import read_env
+from pavo.deploy.orchestrated.targets import compose_options, orchestrated_target, project_name
 from pavo.errors import ConfigurationError, NotFound
 
 COMPOSE = Deployment(target=TargetName.COMPOSE, workers=2, port=8080)

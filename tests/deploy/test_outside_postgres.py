@@ -10,15 +10,17 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, local_backup, schema, state
-from pavo.deploy.components import dev_server
-from pavo.deploy.components.database import DatabaseServer
-from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.embedded import wheel_postgres
-from pavo.deploy.layout import Layout
-from pavo.deploy.processes import Identity
-from pavo.deploy.state import PartState, StackState, Urls
-from pavo.deploy.temporal_programs import TemporalPrograms
+from pavo.deploy.backups import local_backup
+from pavo.deploy.local.components import dev_server
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.temporal_programs import TemporalPrograms
+from pavo.deploy.local.embedded import wheel_postgres
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.model import deployment, state
+from pavo.deploy.model.deployment import Deployment, TargetName
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Conflict, Unavailable
 
 ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from pavo.deploy.docker import DockerFailed
-from pavo.deploy.outside_programs import Done, ask, last_line, last_lines
+from pavo.deploy.orchestrated.docker import DockerFailed
+from pavo.deploy.orchestrated.outside_programs import Done, ask, last_line, last_lines
 
 
 def run(code: str, seconds: float = 20) -> Done:

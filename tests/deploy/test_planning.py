@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from pavo.cli.deploy_options import Chosen
-from pavo.deploy import deployment, native, planning
-from pavo.deploy.components.database import DatabaseServer, with_password
-from pavo.deploy.deployment import Deployment, TargetName
-from pavo.deploy.layout import Layout
-from pavo.deploy.lock import take_lock
-from pavo.deploy.planning import Plan, plan_embedded, plan_native, settle, settle_choice
-from pavo.deploy.ports import free_port
+from pavo.cli.deploy.options import Chosen
+from pavo.deploy.local import native, planning
+from pavo.deploy.local.components.database import DatabaseServer, with_password
+from pavo.deploy.local.machine.lock import take_lock
+from pavo.deploy.local.machine.ports import free_port
+from pavo.deploy.local.planning import Plan, plan_embedded, plan_native, settle, settle_choice
+from pavo.deploy.model import deployment
+from pavo.deploy.model.deployment import Deployment, TargetName
+from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, Conflict, PavoError
 from tests.deploy.native.stack import pavo
 

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from pavo.deploy.processes import Child, Launch, spawn
-from pavo.deploy.spare import SpareWorker
+from pavo.deploy.local.machine.processes import Child, Launch, spawn
+from pavo.deploy.local.spare import SpareWorker
 from tests.driving import until
 
 CODE = """

@@ -18,11 +18,11 @@ from redis.asyncio import Redis
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from pavo.deploy.components.dev_server import RETENTION
-from pavo.deploy.components.postgres import clear_stale_pid
-from pavo.deploy.processes import Identity
-from pavo.deploy.stack import STORES, EmbeddedStack, remove_data
-from pavo.deploy.state import running
+from pavo.deploy.local.components.dev_server import RETENTION
+from pavo.deploy.local.components.postgres import clear_stale_pid
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.local.stack import STORES, EmbeddedStack, remove_data
+from pavo.deploy.model.state import running
 from pavo.errors import Conflict
 
 ROOT = Path(__file__).parent.parent.parent
@@ -129,7 +129,7 @@ def test_a_pid_file_that_names_another_process_is_taken_away(tmp_path: Path) -> 
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from pavo.deploy.stack import EmbeddedStack, STORES
+from pavo.deploy.local.stack import EmbeddedStack, STORES
 
 async def main():
     async with EmbeddedStack(Path(sys.argv[1]), ephemeral=True, parts=STORES) as stack:
@@ -165,7 +165,7 @@ def python_for_others(environment: dict[str, str]) -> str | None:
     """A Python that an unprivileged user may run, of this one's version."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
-        command = [candidate, "-c", "import redis.asyncio, psycopg, pavo.deploy.stack"]
+        command = [candidate, "-c", "import redis.asyncio, psycopg, pavo.deploy.local.stack"]
         with contextlib.suppress(OSError):
             done = subprocess.run(
                 command, user=65534, group=65534, extra_groups=[], env=environment, cwd="/", check=False

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pavo.cli.main import app
-from pavo.deploy.compose import ComposeOptions, render
-from pavo.deploy.kubernetes import CHART
+from pavo.deploy.orchestrated.compose import ComposeOptions, render
+from pavo.deploy.orchestrated.kubernetes import CHART
 
 COMPOSE, KUBERNETES = "deployment-compose.md", "deployment-kubernetes.md"
 

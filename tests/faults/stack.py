@@ -20,15 +20,15 @@ from typing import Any
 
 import psycopg
 
-from pavo.deploy.components.base import Options
-from pavo.deploy.components.own import OwnProcess
-from pavo.deploy.embedded import embedded
-from pavo.deploy.layout import Layout, load_secrets
-from pavo.deploy.processes import Identity
-from pavo.deploy.stack import STORES, LocalStack, remove_data
-from pavo.deploy.state import PartState
-from pavo.deploy.supervisor import Supervisor
-from pavo.deploy.target import Ports, Target, own_environment
+from pavo.deploy.local.components.base import Options
+from pavo.deploy.local.components.own import OwnProcess
+from pavo.deploy.local.embedded import embedded
+from pavo.deploy.local.local_target import Ports, Target, own_environment
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.local.stack import STORES, LocalStack, remove_data
+from pavo.deploy.local.supervisor import Supervisor
+from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.state import PartState
 from pavo.errors import Unavailable
 from tests.driving import pause
 from tests.faults.proxy import Link

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from pavo.kit import ending
-from pavo.kit.ending import end
+from pavo.kit import cancellation as ending
+from pavo.kit.cancellation import end
 
 
 async def stubborn(times: int) -> None:

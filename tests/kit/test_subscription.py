@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from pavo.config import Settings
 from pavo.kit import subscription as module
-from pavo.kit.ending import end
+from pavo.kit.cancellation import end
 from pavo.kit.subscription import Subscription
 from tests.driving import until
 from tests.faults.proxy import Link, Mode

@@ -11,7 +11,8 @@ import pytest
 
 from pavo.config import Settings
 from pavo.errors import ConfigurationError
-from pavo.observe import metrics, scope, spans
+from pavo.observe import metrics, spans
+from pavo.observe import noted_ids as scope
 from pavo.observe.http import Observed
 from pavo.observe.telemetry import open_telemetry
 
@@ -98,7 +99,7 @@ def test_switched_on_they_are_there(environment: dict[str, str]) -> None:
 def test_a_start_leaves_out_what_redis_would_load() -> None:
     code = """
 import sys
-from pavo.observe.lean import lean_imports
+from pavo.observe.lean_imports import lean_imports
 with lean_imports():
     import pavo.worker
 assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk.metrics")]

@@ -2,14 +2,15 @@
 
 import socket
 import uuid
+from collections.abc import Sequence
 
 import httpx2
-from sqlalchemy import text
 from temporalio.client import Client
 
 from pavo.kit.sql import Database
-from pavo.tasks.handover import hand_over
-from tests.driving import Tasks, ticks, types
+from pavo.runs.handover import hand_over
+from pavo.tasks.work.handover import held_by
+from tests.driving import Tasks, ticks, types, until
 from tests.parts import Parts, free_port
 
 STEPS = 30
@@ -28,10 +29,18 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
         ) as client:
             tasks = Tasks(client)
             path = await tasks.executing({"steps": STEPS, "step_seconds": 0.2})
-            pid = await holder(database, path)
-            assert pid in [str(worker.pid) for worker in processes[:2]]
-            assert await hand_over(database, temporal, holder=f"{host}:1:", identity=f"1@{host}") == 0
-            assert await hand_over(database, temporal, holder=f"{host}:{pid}:", identity=f"{pid}@{host}") == 1
+            assert await held_by(database, f"{host}:1:") == []
+
+            async def held() -> tuple[str, Sequence[str]] | None:  # between two batches nobody holds it
+                for worker in processes[:2]:
+                    if found := await held_by(database, f"{host}:{worker.pid}:"):
+                        return f"{worker.pid}@{host}", found
+                return None
+
+            identity, found = await until(held, what="an attempt of a worker")
+            assert found == [(await tasks.get(path))["workflow_id"]]
+            assert await hand_over(temporal, found, identity=f"1@{host}") == 0
+            assert await hand_over(temporal, found, identity=identity) == 1
             await tasks.wait(path, "DONE")
             events = await tasks.events(path)
     finally:
@@ -39,10 +48,3 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
             process.end()
     assert ticks(events) == list(range(1, STEPS + 1))
     assert "retry" not in types(events)
-
-
-async def holder(database: Database, task: str) -> str:
-    """The pid of the worker that holds the task's lease."""
-    async with database.autocommit() as connection:
-        question = text("SELECT split_part(holder, ':', 2) FROM executions WHERE task_id = :task")
-        return (await connection.execute(question, {"task": task})).scalar_one()

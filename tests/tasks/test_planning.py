@@ -15,12 +15,12 @@ from pavo.corpus.service import CorpusService
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded
-from pavo.tasks.hosting import Hosting
-from pavo.tasks.planning import Planner
-from pavo.tasks.projection import Projection
-from pavo.tasks.statements import Statements
-from pavo.tasks.work import Work
+from pavo.tasks.records import Projection
+from pavo.tasks.sql.statements import Statements
+from pavo.tasks.work.assignment import Work
+from pavo.tasks.work.attempt import Attempts, Cut, Interruption, Superseded
+from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.planning import Planner
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks
 

@@ -18,17 +18,18 @@ from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, repository
-from pavo.tasks.attempt import Attempts, Cut, Interruption, Superseded
-from pavo.tasks.execution import BatchExecutor, BatchLimits
-from pavo.tasks.hosting import Hosting
-from pavo.tasks.models import TaskRow
-from pavo.tasks.planning import Planner
+from pavo.tasks import events
 from pavo.tasks.presenters import task_out
-from pavo.tasks.projection import Projection
-from pavo.tasks.recorder import StepRecorder
-from pavo.tasks.request_statements import COLUMNS, RequestStatements
-from pavo.tasks.statements import Statements
+from pavo.tasks.records import Projection
+from pavo.tasks.sql import repository
+from pavo.tasks.sql.models import TaskRow
+from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
+from pavo.tasks.sql.statements import Statements
+from pavo.tasks.work.attempt import Attempts, Cut, Interruption, Superseded
+from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.recorder import StepRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pavo.deploy.layout import Layout, default_data_dir
+from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.errors import ConfigurationError
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pavo import errors
 from pavo.cli.words import header_from
-from pavo.deploy.state import DEFAULT_URL, find_api_url
+from pavo.deploy.model.state import DEFAULT_URL, find_api_url
 from pavo.errors import ConfigurationError, NotFound, OutcomeUnknown, PavoError, Unavailable
 from pavo.tasks.schemas import (
     AnswerOut,

@@ -10,8 +10,8 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from pavo import config
 from pavo.config import Settings
-from pavo.deploy import state
-from pavo.deploy.state import StackState
+from pavo.deploy.model import state
+from pavo.deploy.model.state import StackState
 from pavo.errors import ConfigurationError
 
 

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from pavo.kit.ending import end
+from pavo.kit.cancellation import end
 
 logger = logging.getLogger(__name__)
 

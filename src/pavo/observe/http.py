@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pavo.observe import metrics
-from pavo.observe import scope as ids
+from pavo.observe import noted_ids as ids
 from pavo.observe.spans import Span, request_span, tracing
 
 UNKNOWN = "(none)"

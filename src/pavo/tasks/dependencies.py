@@ -20,5 +20,5 @@ class Services:
 
 def services_of(connection: HTTPConnection) -> Services:
     """The services that `api.create_app` put on the application."""
-    services: Services = connection.app.state.tasks
+    services: Services = connection.app.state.services["task"]
     return services

@@ -107,7 +107,7 @@ async def resume_task(request: Request, who: Caller, task_id: uuid.UUID) -> Star
     responses={
         202: {
             "model": StopOut,
-            "description": "No worker is there; the stop is durable and happens as soon as one is.",
+            "description": "No worker has carried it out yet; it is durable, and happens as soon as one does.",
         },
         **problems(404, 409),
     },
@@ -116,7 +116,8 @@ async def stop_task(request: Request, who: Caller, task_id: uuid.UUID) -> Respon
     """Stop the task. Once this has answered 200, no further step starts."""
     stopped = await services_of(request).tasks.stop(who, task_id)
     if stopped.receipt is None:
-        recorded = StopOut(accepted=True, detail="The stop is recorded; no worker is there yet.")
+        why = stopped.pending.detail if stopped.pending else ""
+        recorded = StopOut(accepted=True, detail=f"The stop is durable. {why}".strip())
         return JSONResponse(recorded.model_dump(), 202)
     receipt = stopped.receipt
     return ReceiptOut(

@@ -1,10 +1,10 @@
 """From rows to the wire."""
 
 from pavo.tasks.domain import EXECUTING
-from pavo.tasks.models import FeedbackRow
-from pavo.tasks.repository import TaskView
 from pavo.tasks.review import DocumentView
 from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, PlanRef, TaskOut
+from pavo.tasks.sql.models import FeedbackRow
+from pavo.tasks.sql.repository import TaskView
 
 
 def stage_status(view: TaskView) -> str:

@@ -11,11 +11,12 @@ from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, repository
-from pavo.tasks.commander import Commander
-from pavo.tasks.models import DocumentRow, FeedbackRow, TaskRow
-from pavo.tasks.repository import TaskView
-from pavo.tasks.service import TaskService, target_of
+from pavo.tasks import events
+from pavo.tasks.commands import TaskCommands
+from pavo.tasks.service import TaskService, run_of
+from pavo.tasks.sql import repository
+from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
+from pavo.tasks.sql.repository import TaskView
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -35,10 +36,10 @@ class DocumentView:
 class ReviewService:
     """What people do with a task's documents."""
 
-    def __init__(self, database: Database, publisher: Publisher, commander: Commander, tasks: TaskService) -> None:
+    def __init__(self, database: Database, publisher: Publisher, commands: TaskCommands, tasks: TaskService) -> None:
         self._database = database
         self._publisher = publisher
-        self._commander = commander
+        self._commands = commands
         self._tasks = tasks
 
     async def documents(self, who: Identity, task_id: uuid.UUID) -> list[DocumentView]:
@@ -116,7 +117,7 @@ class ReviewService:
         await self._check_feedback(view)
         answer = c.AcceptPlan(plan_hash, who.email)
         try:
-            return await self._commander.accept(target_of(view.task), answer)
+            return await self._commands.accept(run_of(view.task), answer)
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 
@@ -156,7 +157,7 @@ class ReviewService:
         if view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
         try:
-            return await self._commander.done_reviewing(target_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
+            return await self._commands.done_reviewing(run_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 

@@ -11,23 +11,34 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
+from pavo.errors import (
+    Conflict,
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    Stopping,
+    Unavailable,
+    WrongStage,
+)
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
-from pavo.observe.scope import note
+from pavo.observe.noted_ids import note
+from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, lease, repository
-from pavo.tasks.commander import Commander, Target
-from pavo.tasks.hints import STOP_CHANNEL
-from pavo.tasks.models import ExecutionRow, IdempotencyRow, TaskRow
-from pavo.tasks.projection import Projection
-from pavo.tasks.repository import TaskView
-from pavo.tasks.request_statements import RequestStatements
+from pavo.tasks import events
+from pavo.tasks.commands import TaskCommands, TaskRun
+from pavo.tasks.records import Projection
 from pavo.tasks.schemas import TaskCreate
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.models import ExecutionRow, IdempotencyRow, TaskRow
+from pavo.tasks.sql.repository import TaskView
+from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -50,9 +61,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a stop answers: the receipt, or None when it was only signalled (no worker is there)."""
+    """What a stop answers."""
 
     receipt: d.Receipt | None
+    """None when it is durable but nobody has carried it out yet."""
+    pending: OutcomeUnknown | None = None
+    """Then why not: no worker lives, or all are busy, or the one that took it is slow."""
 
 
 class TaskService:
@@ -65,14 +79,14 @@ class TaskService:
         redis: Redis,
         publisher: Publisher,
         registry: AgentRegistry,
-        commander: Commander,
+        commands: TaskCommands,
     ) -> None:
         self._database = database
         self._statements = statements
         self._redis = redis
         self._publisher = publisher
         self._registry = registry
-        self._commander = commander
+        self._commands = commands
         self._projection = Projection(database, publisher)
 
     async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
@@ -170,20 +184,20 @@ class TaskService:
             )
         if task.stage in d.ACTIVE:
             return Started(task.workflow_id, task.run_id, True)
-        run_id = await self._commander.start(target_of(task))
+        run_id = await self._commands.start(run_of(task))
         if run_id is None:
             return await self._started_before(who, task)
         await self._statements.note_run(task_id, run_id)
         return Started(task.workflow_id, run_id, False)
 
     async def _started_before(self, who: Identity, task: TaskRow) -> Started:
-        is_open = await self._commander.is_open(target_of(task))
+        is_open = await self._commands.is_open(run_of(task))
         task = (await self.get(who, task.id)).task
         if is_open or task.stage != d.INIT:
             return Started(task.workflow_id, task.run_id, True)
         # It was ended from outside before it wrote anything. It had the first generation, so what still works for it
         # is fenced by the second.
-        resumed = await self._commander.resume(replace(target_of(task), generation=1))
+        resumed = await self._commands.resume(replace(run_of(task), generation=1))
         return Started(task.workflow_id, resumed.run_id, resumed.already_running)
 
     async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:
@@ -200,7 +214,7 @@ class TaskService:
                 raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
             try:
                 # A running one is asked as well: it knows whether a stop is on its way.
-                resumed = await self._commander.resume(target_of(task), running=task.stage in d.ACTIVE)
+                resumed = await self._commands.resume(run_of(task), running=task.stage in d.ACTIVE)
                 return Started(task.workflow_id, resumed.run_id, resumed.already_running)
             except Stopping:
                 if attempt == RESUME_TRIES - 1:
@@ -217,23 +231,26 @@ class TaskService:
         task = view.task
         if task.stage == d.DONE:
             return Stopped(_standing_receipt(view))
-        if task.stage in d.RESUMABLE and not await self._commander.is_open(target_of(task)):
+        if task.stage in d.RESUMABLE and not await self._commands.is_open(run_of(task)):
             return Stopped(_standing_receipt(view))  # else a resume was taken that no worker has shown yet
+        return await self._stop_open(task)
+
+    async def _stop_open(self, task: TaskRow) -> Stopped:
         await self._hint(task.id)
-        try:
-            return Stopped(await self._commander.stop(target_of(task)))
-        except NoSuchRun:
-            return await self._stopped_closed(task)
-        except Unavailable as error:
-            if error.dependency != "worker":
-                raise
-            try:
-                await self._commander.signal_stop(target_of(task))
-            except NoSuchRun:
-                return await self._stopped_closed(task)
+        run = run_of(task)
+
+        async def signal() -> None:
+            """Durable: it happens whatever becomes of the update, of this process and of the workers."""
+            await self._commands.signal_stop(run)
             # Once more: a worker that came meanwhile took the first hint for a false alarm.
             await self._hint(task.id)
-            return Stopped(None)
+
+        try:
+            return Stopped(await self._commands.stop(run, not_taken=signal))
+        except NoSuchRun:
+            return await self._stopped_closed(task)
+        except OutcomeUnknown as unknown:
+            return Stopped(None, unknown)
 
     async def _stopped_closed(self, sent: TaskRow) -> Stopped:
         """The answer of a stop that found no run open.
@@ -257,8 +274,7 @@ class TaskService:
 
     async def _stop_lost(self, task: TaskRow) -> None:
         """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""
-        fence = d.Fence(task.run_id or "", task.generation, task.transition + 1)
-        await self._projection.record_stop(c.RecordStop(str(task.id), fence, step_cut=task.stage != d.WAIT_RFC))
+        await self._projection.record_stop(c.RecordStop(str(task.id), after(task), step_cut=task.stage != d.WAIT_RFC))
 
     async def _hint(self, task_id: uuid.UUID) -> None:
         """Make a stop quick; it works without."""
@@ -274,9 +290,9 @@ class TaskService:
         view = await self.get(who, task_id)
         if view.task.stage not in (d.DONE, *d.RESUMABLE):
             stopped = await self._stop(view)
-            if stopped.receipt is None:
+            if stopped.pending is not None:
                 raise Unavailable(
-                    "The task is being stopped, but no worker is there to finish that.",
+                    f"The task must be stopped first, and that is not over. {stopped.pending.detail}",
                     dependency="worker",
                     retry_after=2,
                 )
@@ -333,9 +349,9 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
     )
 
 
-def target_of(task: TaskRow) -> Target:
+def run_of(task: TaskRow) -> TaskRun:
     """The run that a command to this task means."""
-    return Target(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
+    return TaskRun(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
 
 
 def _standing_receipt(view: TaskView) -> d.Receipt:

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from pavo.accounts.domain import Identity
 from pavo.errors import NotFound
 from pavo.kit.sql import Database
-from pavo.tasks import repository
 from pavo.tasks.service import TaskService
+from pavo.tasks.sql import repository
 from pavo.timeline import service as timeline
 from pavo.timeline.follow import Follower
 

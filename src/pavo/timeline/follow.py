@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Unavailable
+from pavo.kit.cancellation import end
 from pavo.kit.clock import now
-from pavo.kit.ending import end
 from pavo.kit.sql import Database
 from pavo.kit.subscription import Subscription
 from pavo.observe import metrics

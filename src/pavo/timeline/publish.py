@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from pavo.kit.ending import end
+from pavo.kit.cancellation import end
 from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe import metrics
 from pavo.timeline.domain import Event

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from pavo.deploy.checks.connectivity import TemporalReached
 from pavo.deploy.checks.temporal_schema import NAMES, check_temporal_schemas, judge
-from pavo.deploy.connectivity import TemporalReached
-from pavo.deploy.findings import Finding, Status
+from pavo.deploy.model.findings import Finding, Status
 from tests.parts import Stores, drop_database, new_database
 
 REACHED = Finding("temporal", "pass")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy.native import DEBIAN
-from pavo.deploy.temporal_programs import SERVER, cache_folder, version_of
+from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder, version_of
+from pavo.deploy.local.native import DEBIAN
 from tests.deploy.native.stack import NEWEST, Native, deployed
 from tests.faults.stack import until
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from pavo.deploy.control import until_back
-from pavo.deploy.ports import free_port
-from pavo.deploy.state import PartState, StackState, running
+from pavo.deploy.local.control import until_back
+from pavo.deploy.local.machine.ports import free_port
+from pavo.deploy.model.state import PartState, StackState, running
 
 NEWEST, BEFORE, OLDEST = "1.32.1", "1.31.2", "1.30.7"
 """The pinned server, and two older minors; the schema differs between the last two."""

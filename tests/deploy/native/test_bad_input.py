@@ -13,11 +13,12 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import local_backup, schema
-from pavo.deploy.components.database import DatabaseServer
-from pavo.deploy.embedded import wheel_postgres
-from pavo.deploy.ports import free_port
-from pavo.deploy.temporal_programs import TemporalPrograms, find_temporal
+from pavo.deploy.backups import local_backup
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.temporal_programs import TemporalPrograms, find_temporal
+from pavo.deploy.local.embedded import wheel_postgres
+from pavo.deploy.local.machine.ports import free_port
 from pavo.errors import Conflict
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed, pavo

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pavo.cli.deploy import deploy_app, start
+from pavo.cli.deploy.commands import deploy_app, start
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import NEWEST
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pavo.deploy.control import until_back
+from pavo.deploy.local.control import until_back
 from tests.deploy.native.stack import Native
 from tests.faults.drive import Driver, Viewer, seeded
 from tests.faults.stack import until

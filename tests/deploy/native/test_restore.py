@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy import deployment, local_backup, restoring, schema
-from pavo.deploy.components.database import DatabaseServer
-from pavo.deploy.embedded import wheel_postgres
-from pavo.deploy.layout import Layout
-from pavo.deploy.lock import take_lock
-from pavo.deploy.upgrade import server_version
+from pavo.deploy.backups import local_backup
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.dumps import unfinished_restore as restoring
+from pavo.deploy.local.embedded import wheel_postgres
+from pavo.deploy.local.machine.lock import take_lock
+from pavo.deploy.model import deployment
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.rollout.upgrade import server_version
 from tests.deploy.killed import decided, killed_restore
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import NEWEST, OLDEST, Native, deployed

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pavo.deploy import local_backup, schema
-from pavo.deploy.native import postgres_programs
-from pavo.deploy.privileges import unprivileged
+from pavo.deploy.backups import local_backup
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.machine.privileges import unprivileged
+from pavo.deploy.local.native import postgres_programs
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
 from tests.deploy.native.stack import NEWEST, deployed
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pavo.deploy import deployment, schema
-from pavo.deploy.layout import Layout, load_secrets
-from pavo.deploy.native import database_server
-from pavo.deploy.temporal_programs import find_temporal
-from pavo.deploy.upgrade import server_version
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.components.temporal_programs import find_temporal
+from pavo.deploy.local.native import database_server
+from pavo.deploy.model import deployment
+from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.rollout.upgrade import server_version
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed
 from tests.faults.drive import Driver, Viewer, check_timeline, seeded

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from pavo.config import Settings, TemporalSettings
-from pavo.deploy.connectivity import reach_postgres, reach_redis, reach_temporal
+from pavo.deploy.checks.connectivity import reach_postgres, reach_redis, reach_temporal
 from pavo.deploy.validation import contracts as c
 from pavo.deploy.validation import readback, runner
 from pavo.deploy.validation.activities import Prover

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import psycopg
 
-from pavo.deploy.findings import Finding
+from pavo.deploy.model.findings import Finding
 from pavo.kit import migrate
 
 NAME = "migration"

@@ -12,7 +12,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
-from pavo.deploy.findings import Finding
+from pavo.deploy.model.findings import Finding
 from pavo.temporal.sandbox import Sandbox
 
 NAME = "open histories"

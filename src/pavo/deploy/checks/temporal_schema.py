@@ -3,10 +3,10 @@
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pavo.deploy import schema
-from pavo.deploy.compatibility import parse
-from pavo.deploy.connectivity import CONNECT_SECONDS, TemporalReached
-from pavo.deploy.findings import Finding
+from pavo.deploy.checks.connectivity import CONNECT_SECONDS, TemporalReached
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.model.compatibility import parse
+from pavo.deploy.model.findings import Finding
 from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
 

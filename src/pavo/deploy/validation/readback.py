@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
-from pavo.deploy.findings import Finding
+from pavo.deploy.model.findings import Finding
 
 HISTORY = "histories"
 STORED = "temporal's database"

@@ -19,10 +19,11 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.config import Settings
-from pavo.deploy import control, state
-from pavo.deploy.connectivity import CONNECT_SECONDS, reach_temporal
-from pavo.deploy.findings import Finding
-from pavo.deploy.stack import STORES
+from pavo.deploy.checks.connectivity import CONNECT_SECONDS, reach_temporal
+from pavo.deploy.local import control
+from pavo.deploy.local.stack import STORES
+from pavo.deploy.model import state
+from pavo.deploy.model.findings import Finding
 from pavo.deploy.validation.activities import Prover
 from pavo.deploy.validation.runner import Validator, speak
 from pavo.deploy.validation.workflow import Validation

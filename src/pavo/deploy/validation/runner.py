@@ -22,7 +22,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from pavo.deploy.findings import Finding, succeeded
+from pavo.deploy.model.findings import Finding, succeeded
 from pavo.deploy.validation import contracts as c
 from pavo.deploy.validation.workflow import Validation, ValidationChild
 from pavo.temporal.activities import implementations

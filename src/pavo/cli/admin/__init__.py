@@ -1,0 +1,1 @@
+"""An operator's commands on accounts and the corpus."""

@@ -1,0 +1,1 @@
+"""Commands on deployments: start, check, prove, upgrade, back up."""

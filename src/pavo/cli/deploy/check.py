@@ -1,0 +1,61 @@
+"""`pavo deploy check`: everything that can be known before a rollout, in one table."""
+
+import asyncio
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from pavo.cli import services
+from pavo.cli.deploy.findings import show
+from pavo.cli.output import Output, console, print_json
+from pavo.deploy.checks.run import Checked, Wanted, check_rollout
+from pavo.deploy.model.parts import kind_of
+from pavo.errors import InvalidInput
+from pavo.worker import workflows
+
+
+def check(
+    *,
+    limit: int = 500,
+    accept_breaking: bool = False,
+    data_dir: Path | None = None,
+    output: Output = "text",
+) -> None:
+    """Check settings, services, versions, disk, clocks, migrations and open histories; exit code 1 when one fails.
+
+    Run it with the build that is to be rolled out: the open histories are replayed on it.
+
+    Args:
+        limit: so many open histories are replayed at most.
+        accept_breaking: histories that this build breaks only warn.
+        data_dir: the stack that is meant.
+    """
+    if limit < 1:
+        raise InvalidInput("Nothing would be replayed.", field="--limit", remedy="Pass 1 or more.")
+    found = services.find(data_dir)
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # a history that breaks is said in its own line
+    kinds = [kind_of(part.name).name for part in found.stack.parts] if found.stack else []
+    wanted = Wanted(
+        workflows(),
+        limit,
+        accept_breaking,
+        Path(found.stack.data_dir) if found.stack else None,
+        apis=max(kinds.count("api"), 1),
+        workers=max(kinds.count("worker"), 1),
+    )
+    checked = asyncio.run(check_rollout(found.settings, wanted))
+    if output == "json":
+        replayed = asdict(checked.replayed) if checked.replayed else None
+        checks = [finding.public() for finding in checked.findings]
+        print_json({"ok": checked.ok, "checks": checks, "histories": replayed})
+    else:
+        _show(checked)
+    services.leave(0 if checked.ok else 1)
+
+
+def _show(checked: Checked) -> None:
+    show(checked.findings)
+    counts = {status: sum(f.status == status for f in checked.findings) for status in ("pass", "warn", "fail")}
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    verdict = "[green]The rollout may go on[/]" if checked.ok else "[red]Do not roll out[/]"
+    console().print(f"{verdict} ({said}).")

@@ -1,0 +1,25 @@
+"""Findings on the terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from pavo.cli.output import console
+from pavo.deploy.model.findings import Finding
+
+MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
+
+
+def show(findings: Sequence[Finding], to: Console | None = None) -> None:
+    """A line each: mark, name, time, detail; the remedy below it."""
+    out = to or console()
+    for finding in findings:
+        mark, style = MARKS[finding.status]
+        took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
+        line = Text.assemble(
+            (mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {' '.join(finding.detail.split())}"
+        )
+        out.print(line, soft_wrap=True)
+        if finding.remedy:
+            out.print(Text(f"  → {finding.remedy}"), soft_wrap=True)

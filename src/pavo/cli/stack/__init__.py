@@ -1,0 +1,1 @@
+"""Commands on the embedded stack of this machine, and its parts one by one."""

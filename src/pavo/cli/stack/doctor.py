@@ -1,0 +1,102 @@
+"""`pavo doctor`: what is missing or wrong on this machine, and the remedy."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pavo.cli.ask import layout_of
+from pavo.cli.output import Output, console, print_json
+from pavo.deploy.local.components.wheels import postgres_home, redis_server, temporal_server
+from pavo.deploy.local.machine.ports import is_free
+from pavo.deploy.local.machine.privileges import unprivileged
+from pavo.deploy.model.state import running
+from pavo.errors import ConfigurationError
+
+LEAST_FREE_BYTES = 2_000_000_000
+PORT = 8000
+
+
+def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
+    """Check this machine for the embedded stack; exit code 1 when something is wrong.
+
+    Args:
+        data_dir: the data directory that is meant.
+    """
+    folder = layout_of(data_dir).root
+    checks: dict[str, Callable[[], str]] = {
+        "Python": _python,
+        "Platform": _platform,
+        "PostgreSQL": lambda: str(postgres_home(unprivileged())),
+        "Valkey": lambda: str(redis_server()),
+        "Temporal": lambda: str(temporal_server()),
+        "Web server": _web_server,
+        "Data directory": lambda: _writable(folder),
+        "Disk": lambda: _disk(folder),
+        "Port": lambda: _port(folder),
+    }
+    found = [_run(name, check) for name, check in checks.items()]
+    if output == "json":
+        print_json({"checks": found, "ok": all(check["ok"] for check in found)})
+    else:
+        for check in found:
+            mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
+            console().print(f"{mark} {check['name']:<15}{check['detail']}", soft_wrap=True)
+            if check["remedy"]:
+                console().print(f"  → {check['remedy']}", soft_wrap=True)
+    return 0 if all(check["ok"] for check in found) else 1
+
+
+def _run(name: str, check: Callable[[], str]) -> dict[str, str | bool | None]:
+    try:
+        return {"name": name, "ok": True, "detail": check(), "remedy": None}
+    except ConfigurationError as error:
+        return {"name": name, "ok": False, "detail": error.detail, "remedy": error.remedy}
+
+
+def _python() -> str:
+    return f"{platform.python_version()} at {sys.executable}"
+
+
+def _platform() -> str:
+    system, libc = platform.system(), platform.libc_ver()[0]
+    if system == "Darwin" or (system == "Linux" and libc == "glibc"):
+        return f"{system} {platform.machine()}"
+    raise ConfigurationError(
+        f"The embedded servers are not built for {system} {libc or '(musl?)'} on {platform.machine()}.",
+        remedy="Run PostgreSQL, Redis and Temporal yourself, and pavo api and pavo worker against them.",
+    )
+
+
+def _web_server() -> str:
+    try:
+        import fastapi
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing.", remedy="pip install 'pavo[server]'") from error
+    return f"FastAPI {fastapi.__version__}, uvicorn {uvicorn.__version__}"
+
+
+def _writable(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{existing} is not writable.", remedy="Choose another one with --data-dir.")
+    return str(folder)
+
+
+def _disk(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < LEAST_FREE_BYTES:
+        raise ConfigurationError(f"{free // 10**6} MB are free.", remedy="Free 2 GB, or choose another --data-dir.")
+    return f"{free // 10**9} GB free"
+
+
+def _port(folder: Path) -> str:
+    if running(folder):
+        return "the stack runs"
+    if not is_free(PORT):
+        raise ConfigurationError(f"Port {PORT} is taken.", remedy="pavo up takes the next free one, or pass --port.")
+    return f"{PORT} is free"

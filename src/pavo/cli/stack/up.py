@@ -1,0 +1,169 @@
+"""`pavo up`: the embedded stack, in the foreground or in the background."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import webbrowser
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from pavo.cli.ask import layout_of
+from pavo.cli.output import Format, Output, fields, people, print_json
+from pavo.cli.stack import foreground
+from pavo.cli.words import Port
+from pavo.deploy.local.machine.lock import take_lock
+from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
+from pavo.deploy.model.layout import Layout, default_data_dir
+from pavo.deploy.model.state import StackState
+from pavo.errors import Conflict, InvalidInput
+
+
+def up(
+    *,
+    port: Port = 8000,
+    data_dir: Path | None = None,
+    ephemeral: bool = False,
+    workers: int = 1,
+    allow_file_origin: bool = False,
+    spare_worker: bool = True,
+    detach: bool = False,
+    open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
+    output: Output = "text",
+) -> int:
+    """Start the whole stack on this machine: PostgreSQL, Valkey, Temporal, API and workers.
+
+    With -o json the document of `pavo status -o json`, once everything is ready.
+
+    Args:
+        port: of the API; a taken one is replaced by the next free one.
+        data_dir: where everything is kept.
+        ephemeral: throw-away data in a temporary folder.
+        workers: how many worker processes.
+        allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
+        spare_worker: keep one more process waiting, to replace a worker that dies at once (about 100 MB).
+        detach: return as soon as the stack is ready.
+        open_browser: open the UI.
+    """
+    _check_workers(workers)
+    folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
+    wanted = Wanted(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
+    shown = people(output)
+    ready = partial(_tell, wanted, shown, output, detached=detach, open_browser=open_browser)
+    try:
+        if not detach:
+            return asyncio.run(foreground.run(_stack(wanted, shown), ready, shown))
+        ready(foreground.detach(wanted.words(), folder, shown))
+    finally:
+        _clear(folder)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A stack as `pavo up` was told; the fields are its options."""
+
+    folder: Path
+    port: int
+    workers: int
+    ephemeral: bool
+    allow_file_origin: bool
+    spare_worker: bool
+
+    def words(self) -> list[str]:
+        """The same start as a command of its own that stays in the foreground.
+
+        Not what was typed without its --detach: that can be said in several ways, and one that is overlooked starts a
+        chain of children without an end.
+        """
+        valued = {"data-dir": self.folder, "port": self.port, "workers": self.workers}
+        switched = {
+            "ephemeral": self.ephemeral,
+            "allow-file-origin": self.allow_file_origin,
+            "spare-worker": self.spare_worker,
+            "detach": False,
+        }
+        switches = [f"--{name}" if on else f"--no-{name}" for name, on in switched.items()]
+        return ["up", *(f"--{name}={value}" for name, value in valued.items()), *switches, "--no-browser"]
+
+
+def _stack(wanted: Wanted, shown: Console) -> EmbeddedStack:
+    return EmbeddedStack(
+        wanted.folder,
+        ephemeral=wanted.ephemeral,
+        workers=wanted.workers,
+        port=wanted.port,
+        allow_file_origin=wanted.allow_file_origin,
+        spare_worker=wanted.spare_worker,
+        on_ready=foreground.ready_line(shown),
+    )
+
+
+def _check_workers(workers: int) -> None:
+    if workers < 1:
+        raise InvalidInput("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
+
+
+def _clear(folder: Path) -> None:
+    """Remove throw-away data, unless a stack runs on them."""
+    if (folder / THROW_AWAY).exists():
+        with contextlib.suppress(Conflict), take_lock(Layout(folder)):
+            remove_data(folder)
+
+
+def _of_this_target(data_dir: Path | None) -> Path:
+    folder = layout_of(data_dir).root
+    if not (folder / "deployment.json").exists():
+        return folder
+    from pavo.deploy.model import deployment
+
+    chosen = deployment.load(Layout(folder))
+    if chosen is not None and chosen.target is not deployment.TargetName.EMBEDDED:
+        raise Conflict(
+            f"{folder} was deployed as {chosen.target}.",
+            field="--data-dir",
+            remedy="Start it with pavo deploy start, or choose another --data-dir.",
+        )
+    return folder
+
+
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="pavo-"))
+    folder.chmod(0o711)  # PostgreSQL's own user walks through it
+    (folder / THROW_AWAY).touch()
+    return folder
+
+
+def _tell(
+    wanted: Wanted, shown: Console, output: Format, state: StackState, *, detached: bool, open_browser: bool
+) -> None:
+    """What is different from what was asked for, what it opens, where everything is, and what to do next."""
+    urls = state.urls
+    if wanted.port and not urls.api.endswith(f":{wanted.port}"):
+        shown.print(f"[yellow]Port {wanted.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
+    if wanted.allow_file_origin:
+        shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
+    shown.print()
+    rows = {
+        "API": urls.api,
+        "UI": urls.ui,
+        "API docs": urls.docs,
+        "Temporal UI": urls.temporal_ui,
+        "Data": state.data_dir,
+        "Next": 'pavo run "Analyze churn drivers"' + ("" if _found_by_itself(state) else f" --url {urls.api}"),
+    }
+    fields(rows | ({"Stop": f"pavo down --data-dir {state.data_dir}"} if detached else {}), to=shown)
+    if output == "json":
+        print_json(state.public())
+    if open_browser:
+        webbrowser.open(urls.ui)
+
+
+def _found_by_itself(state: StackState) -> bool:
+    """Whether other commands find this stack without being told where it is."""
+    return "PAVO_URL" not in os.environ and Path(state.data_dir) == default_data_dir()

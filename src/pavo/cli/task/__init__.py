@@ -1,0 +1,1 @@
+"""Commands on tasks: run, list, watch, review, stop and resume; the demonstration."""

@@ -1,0 +1,120 @@
+"""Reviewing a plan on a terminal: read, comment, read the revision, accept."""
+
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from pavo.cli.client import Client
+from pavo.cli.task import render
+from pavo.cli.task.follow import Follower
+from pavo.errors import WrongStage
+from pavo.tasks.domain import WAIT_RFC
+from pavo.tasks.schemas import PlanRef, TaskOut
+
+ACCEPT: Final = "a"
+FEEDBACK: Final = "f"
+LATER: Final = "l"
+
+
+def plan_under_review(view: TaskOut) -> PlanRef:
+    """The plan that waits for an answer.
+
+    Raises:
+        WrongStage: none does.
+    """
+    if view.plan is None:
+        raise WrongStage(
+            f"There is no plan yet: the task is {view.stage}.", field="stage", remedy="Wait for it: pavo task watch"
+        )
+    return view.plan
+
+
+def review(
+    client: Client, follower: Follower, view: TaskOut, out: Console | None, *, asking: Console | None, accept: bool
+) -> bool:
+    """Show the plan and bring it to an answer.
+
+    Args:
+        out: where plans are shown; None shows none.
+        asking: where to ask a person; None asks nobody.
+        accept: accept the first plan without asking.
+
+    Returns: whether the plan is accepted; if not, it waits, or the task ended while the plan was revised.
+    """
+    before: PlanRef | None = None
+    while view.stage == WAIT_RFC:
+        plan = plan_under_review(view)
+        if out is not None:
+            answered = client.document(view.id, before.document_id).feedback if before else ()
+            render.show(out, render.plan(client.document(view.id, plan.document_id), answered))
+        choice = ACCEPT if accept else _decide(client, view, plan, asking)
+        if choice == ACCEPT:
+            client.accept(view.id, plan.hash)
+            follower.answered(plan.version)
+            if out is not None:
+                render.good(out, f"Plan v{plan.version} accepted", plan.hash[:12])
+            return True
+        if choice == LATER:
+            return False
+        client.done_reviewing(view.id, plan.hash)
+        follower.answered(plan.version)
+        before, view = plan, follower.until_reviewable()
+    return False
+
+
+def _decide(client: Client, view: TaskOut, plan: PlanRef, asking: Console | None) -> str:
+    """What the person wants; FEEDBACK once there is some."""
+    if asking is None:
+        return LATER
+    choice = _ask(asking)
+    while choice == FEEDBACK and not _give_feedback(client, view, plan, asking):
+        choice = _ask(asking)
+    return choice
+
+
+def _ask(asking: Console) -> str:
+    question = Text.assemble(
+        ("? ", "cyan"), ("a", "bold cyan"), "ccept   ", ("f", "bold cyan"), "eedback   ", ("l", "bold cyan"), "ater  "
+    )
+    while True:
+        answer = _read(asking, question)
+        if answer is None or answer.lower() in ("l", "later"):
+            return LATER
+        if answer.lower() in ("a", "accept"):
+            return ACCEPT
+        if answer.lower() in ("f", "feedback"):
+            return FEEDBACK
+
+
+def _give_feedback(client: Client, view: TaskOut, plan: PlanRef, asking: Console) -> bool:
+    """Take comments until an empty line; whether there was any."""
+    asking.print(Text("  One comment a line, “2: …” for step 2; an empty line ends.", "dim"))
+    given = 0
+    while line := _read(asking, Text.assemble("  ", ("› ", "cyan"))):
+        step, body = comment_of(line)
+        client.add_feedback(view.id, plan.document_id, body, step)
+        given += 1
+    return given > 0
+
+
+def comment_of(line: str) -> tuple[int | None, str]:
+    """The plan step that a comment is about, and its text: "2: shorter" is (2, "shorter")."""
+    number, colon, text = line.partition(":")
+    if colon and number.strip().isascii() and number.strip().isdigit() and text.strip():
+        return int(number), text.strip()
+    return None, line.strip()
+
+
+def confirm(out: Console, question: str) -> bool:
+    """Ask; only a yes is a yes."""
+    answer = _read(out, Text.assemble(("? ", "cyan"), question, (" y/N ", "dim")))
+    return (answer or "").lower() in ("y", "yes")
+
+
+def _read(asking: Console, prompt: Text) -> str | None:
+    """A line from the person; None when there is nobody any more."""
+    try:
+        return asking.input(prompt).strip()
+    except EOFError:
+        return None

@@ -1,0 +1,209 @@
+"""PostgreSQL on this machine, from the wheel or from installed programs, as a user that is not root."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pavo.deploy.local.components.base import Simple, at
+from pavo.deploy.local.machine.ports import LOOPBACK
+from pavo.deploy.local.machine.privileges import Runner, data_place, own
+from pavo.deploy.local.machine.processes import Identity, Launch
+from pavo.deploy.model.layout import Layout, write_private
+from pavo.errors import ConfigurationError
+
+BUILTIN_LOCALE = 17
+"""The first major with a locale provider of its own, which needs nothing of the system."""
+
+
+def clear_stale_pid(data: Path) -> None:
+    """Take away the pid file that a killed server left behind.
+
+    Its pid may be a zombie or by now another process, and a new server would refuse to start. A server that really
+    still runs on these data (its supervisor was killed) is ended first.
+    """
+    file = data / "postmaster.pid"
+    try:
+        old = Identity.of(int(file.read_text().split("\n", 1)[0]))
+    except (FileNotFoundError, ValueError):
+        return
+    if old is not None and _runs_in(old.pid, data):
+        old.signal(signal.SIGQUIT)
+        asyncio.run(old.wait_gone(5))
+        old.signal(signal.SIGKILL)
+        asyncio.run(old.wait_gone(5))
+    file.unlink(missing_ok=True)
+
+
+def _runs_in(pid: int, data: Path) -> bool:
+    """Whether this process works in the data directory, as a server does."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == data.resolve()
+    except PermissionError:
+        return False
+    except FileNotFoundError:  # no /proc
+        command = ["ps", "-o", "command=", "-p", str(pid)]
+        return str(data) in subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """One PostgreSQL's programs."""
+
+    home: Callable[[Runner], Path]
+    """The folder with bin/, where the runner can use it; looked up when it is first needed."""
+    major: int
+
+
+class PostgresServer(Simple):
+    """One server with the databases of the stack.
+
+    Args:
+        password: of the user `pavo`, who owns everything.
+        databases: made when the server answers for the first time.
+        answered: called on a thread when it answers for the first time, before anything else.
+        settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        runner: Runner,
+        programs: Programs,
+        *,
+        port: int,
+        password: str,
+        ephemeral: bool,
+        databases: tuple[str, ...],
+        settled: Callable[[str], None],
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._layout, self._runner, self._programs = layout, runner, programs
+        self._port, self._password, self._ephemeral = port, password, ephemeral
+        self._databases, self._settled, self._answered = databases, settled, answered
+        self.address = at(port)
+        self.data = postgres_place(layout, runner) / "data"
+        """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
+
+    def url(self, database: str) -> str:
+        """How its owner logs in."""
+        return f"postgresql://pavo:{self._password}@{self.address}/{database}"
+
+    def prepare(self) -> None:
+        """Make the cluster at the first start."""
+        refuse_other_major(self.data, self._programs.major)
+        if not (self.data / "PG_VERSION").exists():
+            self._make_cluster()
+        clear_stale_pid(self.data)
+
+    def _make_cluster(self) -> None:
+        own(self.data.parent, self._runner)
+        draft = self.data.with_name("draft")
+        subprocess.run(["rm", "-rf", str(draft)], check=True)
+        password = self.data.with_name("password")
+        write_private(password, self._password)
+        if self._runner.uid is not None and self._runner.gid is not None:
+            os.chown(password, self._runner.uid, self._runner.gid)
+        locale = (
+            ("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C")
+            if self._programs.major >= BUILTIN_LOCALE
+            else ("--locale", "C.UTF-8")
+        )
+        done = subprocess.run(
+            [
+                *(str(self._programs.home(self._runner) / "bin" / "initdb"), "--pgdata", str(draft)),
+                *("--username", "pavo", "--auth", "scram-sha-256", "--pwfile", str(password), "--encoding", "UTF8"),
+                *(*locale, *(["--no-sync"] if self._ephemeral else [])),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.data.parent,
+            user=self._runner.uid,
+            group=self._runner.gid,
+            extra_groups=[] if self._runner.dropped else None,
+            env={"PATH": os.environ.get("PATH", ""), "TZ": "UTC"},
+        )
+        password.unlink()
+        if done.returncode:
+            raise ConfigurationError(
+                f"initdb failed: {done.stderr.strip()[-500:]}",
+                field="postgres",
+                remedy="Look at pavo doctor; disk space and write access to the data directory are the usual ones.",
+            )
+        draft.rename(self.data)
+
+    def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
+        """The server, with full synchronisation unless its data are thrown away."""
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": self._port,
+            "unix_socket_directories": "",
+            "max_connections": 400,
+            "shared_buffers": "128MB",
+            "wal_level": "replica",
+            "max_wal_size": "1GB",
+            "synchronous_commit": "on",
+            "fsync": "off" if self._ephemeral else "on",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        flags = [item for key, value in settings.items() for item in ("-c", f"{key}={value}")]
+        server = str(self._programs.home(self._runner) / "bin" / "postgres")
+        return Launch(
+            command=[server, "-D", str(self.data), *flags],
+            environment={"PATH": os.environ.get("PATH", ""), "TZ": "UTC", **extra},
+            log=self._layout.log(name),
+            directory=self.data,
+            uid=self._runner.uid,
+            gid=self._runner.gid,
+            orphan_signal=signal.SIGQUIT,  # its own children go with it
+        )
+
+    async def answers(self) -> bool:
+        """A login with the stack's own password."""
+        from pavo.deploy.local.components import probes
+
+        return await probes.postgres_answers(self.url("postgres"))
+
+    async def settle(self) -> None:
+        """Its databases, and Pavo's schema."""
+        await asyncio.to_thread(self._settle)
+
+    def _settle(self) -> None:
+        import psycopg
+        from psycopg import sql
+
+        self._answered()
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            for name in self._databases:
+                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._settled(self.url("pavo"))
+
+
+def refuse_other_major(data: Path, major: int) -> None:
+    """Refuse data that another major wrote.
+
+    Raises:
+        ConfigurationError: with the way to move them.
+    """
+    try:
+        found = (data / "PG_VERSION").read_text().strip()
+    except FileNotFoundError:
+        return
+    if found != str(major):
+        raise ConfigurationError(
+            f"{data} was written by PostgreSQL {found}; this one is {major}.",
+            field="--postgres",
+            remedy="Start with the same major (--postgres), take a backup there (pavo deploy backup), and "
+            "restore it into a stack with the new one (pavo deploy restore).",
+        )
+
+
+def postgres_place(layout: Layout, runner: Runner) -> Path:
+    """The folder around a stack's PostgreSQL data."""
+    return data_place(layout.root / "postgres", runner)

@@ -1,0 +1,118 @@
+"""What commands do to a running stack of this machine: the supervisor sees a part end, and brings it back."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from pavo.deploy.local.machine.processes import Identity
+from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.state import PartState, StackState, running
+from pavo.errors import InvalidInput, Unavailable
+
+BACK_SECONDS = 90.0
+STOP_SECONDS = 40.0
+POLL_SECONDS = 0.05
+DEATHS = 4
+"""So many ends before it is ready, and it will not get ready."""
+
+
+def must_run(data_dir: Path) -> StackState:
+    """The state of the stack that runs here.
+
+    Raises:
+        Unavailable: none does.
+    """
+    state = running(data_dir)
+    if state is None:
+        raise Unavailable(f"No stack runs on {data_dir}. Start it: pavo deploy start", dependency="stack")
+    return state
+
+
+async def stop(data_dir: Path) -> bool:
+    """Drain and end the stack that runs here; answers whether one did.
+
+    Raises:
+        Unavailable: it did not end in time and was killed.
+    """
+    state = running(data_dir)
+    if state is None:
+        return False
+    supervisor = state.supervisor
+    supervisor.signal(signal.SIGTERM)
+    if not await supervisor.wait_gone(STOP_SECONDS):
+        supervisor.signal(signal.SIGKILL)
+        raise Unavailable("The stack did not end in time and was killed.", dependency="stack")
+    return True
+
+
+def parts_named(state: StackState, name: str) -> list[PartState]:
+    """A part by its name, or all of a kind: `worker` means every worker.
+
+    Raises:
+        InvalidInput: the stack has none of that name.
+    """
+    found = [part for part in state.parts if part.name == name] or [
+        part for part in state.parts if kind_of(part.name).name == name
+    ]
+    if not found:
+        known = ", ".join(part.name for part in state.parts)
+        raise InvalidInput(f"This stack has no part {name!r}.", field="PART", remedy=f"Its parts are {known}.")
+    return found
+
+
+async def restart(data_dir: Path, name: str) -> list[str]:
+    """End a part cleanly and wait until its successor is ready; several of a kind one after the other.
+
+    A part that does not end within its drain time is killed. Answers the names.
+
+    Raises:
+        Unavailable: no stack runs here, or the part did not come back.
+    """
+    parts = parts_named(must_run(data_dir), name)
+    for part in parts:
+        await _restart(data_dir, part)
+    return [part.name for part in parts]
+
+
+async def _restart(data_dir: Path, part: PartState) -> None:
+    kind = kind_of(part.name)
+    if kind.name == "postgres":
+        await asyncio.to_thread(_checkpoint, must_run(data_dir))
+    if part.pid is not None and part.started is not None:
+        old = Identity(part.pid, part.started)
+        old.signal(kind.stop_signal)
+        if not await old.wait_gone(kind.drain_seconds):
+            old.signal(signal.SIGKILL)
+    await until_back(data_dir, part)
+
+
+def _checkpoint(state: StackState) -> None:
+    """Write what is dirty while others still work, so that the shutdown, in which nobody works, has little left."""
+    import psycopg
+
+    with (
+        contextlib.suppress(psycopg.Error),  # without the right to it the shutdown takes longer
+        psycopg.connect(state.environment["DATABASE_URL"], autocommit=True, connect_timeout=5) as connection,
+    ):
+        connection.execute("CHECKPOINT")
+
+
+async def until_back(data_dir: Path, before: PartState) -> None:
+    """Wait until a part is ready with another process than before.
+
+    Raises:
+        Unavailable: it did not come back, or the whole stack ended.
+    """
+    deadline = asyncio.get_running_loop().time() + BACK_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        state = must_run(data_dir)
+        now = next((part for part in state.parts if part.name == before.name), before)
+        if now.state == "ready" and (now.pid, now.started) != (before.pid, before.started):
+            return
+        if now.restarts - before.restarts > DEATHS:
+            raise Unavailable(f"{before.name} dies again and again; its log is {before.log}.", dependency=before.name)
+        await asyncio.sleep(POLL_SECONDS)
+    raise Unavailable(
+        f"{before.name} did not come back within {BACK_SECONDS:.0f} s; its log is {before.log}.", dependency=before.name
+    )

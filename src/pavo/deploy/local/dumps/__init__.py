@@ -1,0 +1,1 @@
+"""What the stores of a stack hold, written to files and put back."""

@@ -1,0 +1,49 @@
+"""A spare worker: a process that has imported everything and waits, to take the place of one that dies at once."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from pavo.deploy.local.machine.processes import Child, Launch, spawn
+
+logger = logging.getLogger(__name__)
+
+
+class SpareWorker:
+    """At most one process, which is no worker before `take`: it holds no connection and executes nothing.
+
+    Args:
+        launch: how workers are started; the same for each that it may replace.
+    """
+
+    def __init__(self, launch: Callable[[], Launch]) -> None:
+        self._launch = launch
+        self._child: Child | None = None
+
+    def prepare(self) -> None:
+        """Start one unless one waits; without it workers are only replaced more slowly."""
+        if self._child is not None and not self._child.exited.done():
+            return
+        try:
+            self._child = spawn(replace(self._launch(), spare=True))
+        except OSError as error:
+            logger.warning("No spare worker can be started: %s", error)
+
+    def take(self, launch: Launch) -> Child | None:
+        """The spare, from now on a worker that logs as `launch` says; None when none is far enough."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        if child.waiting.is_set() and not child.exited.done() and child.release(launch):
+            return child
+        child.kill_group()
+        return None
+
+    async def end(self) -> None:
+        """Leave none behind."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill_group()
+            with contextlib.suppress(TimeoutError):
+                await child.exited

@@ -1,0 +1,1 @@
+"""What a deployment is, whatever runs it: parts, versions, what was chosen, its files, what a running stack tells."""

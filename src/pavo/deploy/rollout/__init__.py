@@ -1,0 +1,1 @@
+"""New versions of workers and of Temporal, brought to a deployment while it works."""

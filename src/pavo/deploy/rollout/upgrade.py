@@ -1,0 +1,187 @@
+"""Upgrading a running native deployment: backup, schema, servers, Pavo's schema, API, workers; each minor of Temporal.
+
+The order is Temporal's own: the schema is raised while the older server still runs on it, then the server follows. A
+server that does not get ready is taken back to the version before, for the raised schema serves that one as well. One
+that was ready has written in its own way, and there is no way back but the backup: that is refused, and said.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.client import Client
+
+from pavo.config import Settings
+from pavo.deploy.backups import local_backup
+from pavo.deploy.local import control, native
+from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.local.components.temporal_programs import find_temporal
+from pavo.deploy.local.embedded import migrate
+from pavo.deploy.model import deployment as deployments
+from pavo.deploy.model.compatibility import Assessment, assess, matrix, minors_between, parse, refuse_bad
+from pavo.deploy.model.deployment import Deployment
+from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.state import running
+from pavo.deploy.rollout.rolling import roll_native
+from pavo.errors import Conflict, PavoError, Unavailable
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradePlan:
+    """What an upgrade will pass through."""
+
+    chosen: Deployment
+    running_version: str
+    steps: tuple[str, ...]
+    """Versions of Temporal, one minor after the other; empty when the server stays."""
+    schemas: tuple[str, ...]
+    """What the last step's server needs, for people."""
+    pending: tuple[str, ...]
+    """Of Pavo's own migrations."""
+    assessments: tuple[Assessment, ...]
+    programs: Path | None = None
+    """A folder with the last step's programs; else they are found."""
+
+
+async def plan_upgrade(
+    layout: Layout, wanted: str | None, *, programs: Path | None = None, force: bool = False
+) -> UpgradePlan:
+    """Look at everything, change nothing.
+
+    Raises:
+        ConfigurationError: the version is known bad, or older than what runs.
+        Conflict: the deployment does not run.
+    """
+    chosen = local_backup.must_be_native(layout)
+    if running(layout.root) is None:
+        raise Conflict(
+            "The deployment does not run; an upgrade passes every minor with a running server.",
+            field="--data-dir",
+            remedy="Start it first: pavo deploy start",
+        )
+    target = wanted or matrix().pins.temporal
+    assessments = assess(temporal=target, postgres=chosen.postgres_version or None)
+    forced = refuse_bad(assessments, forced=force)
+    chosen = chosen.model_copy(update={"forced": sorted({*chosen.forced, *forced})})
+    now = await server_version(control.must_run(layout.root).environment["TEMPORAL_ADDRESS"])
+    steps = _steps(now, target)
+    server = native.database_server(chosen, load_secrets(layout))
+    return UpgradePlan(
+        chosen,
+        now,
+        steps,
+        tuple(f"{name} {version}" for name, version in schema.expected(target).items()),
+        tuple(await asyncio.to_thread(_pending, server.url("pavo"))),
+        tuple(assessments),
+        programs,
+    )
+
+
+def _steps(now: str, target: str) -> tuple[str, ...]:
+    """Every minor in between by the patch that is known of it, then the wanted version itself."""
+    if parse(now) == parse(target):
+        return ()
+    known = matrix().path
+    passed = [known[minor] for minor in minors_between(now, target)[:-1] if minor in known]
+    missing = [minor for minor in minors_between(now, target)[:-1] if minor not in known]
+    if missing:
+        raise Conflict(
+            f"Between Temporal {now} and {target} lies {', '.join(missing)}, of which this Pavo knows no version.",
+            field="--temporal-version",
+            remedy="Upgrade to a version of that minor first.",
+        )
+    return (*passed, target)
+
+
+def _pending(url: str) -> list[str]:
+    from pavo.kit.migrate import pending
+
+    return list(pending(url))
+
+
+async def server_version(address: str) -> str:
+    """What the running server says of itself."""
+    client = await Client.connect(address)
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=timedelta(seconds=5))
+    return info.server_version
+
+
+async def upgrade(
+    layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str = "", backup: bool = True
+) -> Path | None:
+    """Do what was planned; answers the backup's folder. Interrupted, the same command goes on where it was.
+
+    Args:
+        build: the build id of the installed code's workers; without, they keep theirs or have none.
+
+    Raises:
+        Unavailable: a server did not get ready; it was taken back, or the message says why not.
+    """
+    place: Path | None = None
+    if backup:
+        place, _ = await local_backup.take_backup(layout, None, verify=True, say=say)
+    for version in plan.steps:
+        await _pass(layout, plan, version, say, place)
+    server = native.database_server(plan.chosen, load_secrets(layout))
+    await asyncio.to_thread(migrate, server.url("pavo"))
+    if plan.pending:
+        say(f"Pavo's schema: {', '.join(plan.pending)} applied.")
+    for name in await control.restart(layout.root, "api"):
+        say(f"{name} runs the installed code.")
+    now = deployments.load(layout) or plan.chosen
+    if build or now.worker_build:
+        await roll_native(layout, settings, build or now.worker_build, say)
+    else:
+        for name in await control.restart(layout.root, "worker"):
+            say(f"{name} runs the installed code.")
+    return place
+
+
+async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place: Path | None) -> None:
+    """One step: programs, schema, server."""
+    before = deployments.load(layout) or plan.chosen
+    programs = await asyncio.to_thread(find_temporal, version, _given(plan, version), say)
+    server = native.database_server(before, load_secrets(layout))
+    for line in await asyncio.to_thread(schema.update, server, programs):
+        say(line)
+    after = before.model_copy(
+        update={"temporal_version": version, "temporal_bin": _given(plan, version), "forced": plan.chosen.forced}
+    )
+    deployments.save(layout, after)
+    try:
+        await control.restart(layout.root, "temporal")
+    except PavoError as error:
+        deployments.save(layout, before)
+        await _take_back(layout, before, version, error, place)
+        raise
+    address = control.must_run(layout.root).environment["TEMPORAL_ADDRESS"]
+    found = await server_version(address)
+    if found != version:
+        raise Unavailable(f"Temporal says that it is {found}, not {version}.", dependency="temporal")
+    say(f"Temporal {version} runs.")
+
+
+def _given(plan: UpgradePlan, version: str) -> Path | None:
+    """A folder of programs that was named holds the last version; the ones in between are found as ever."""
+    return plan.programs if version == plan.steps[-1] else None
+
+
+async def _take_back(layout: Layout, before: Deployment, version: str, error: PavoError, place: Path | None) -> None:
+    try:
+        await control.restart(layout.root, "temporal")
+    except PavoError as again:
+        raise Unavailable(
+            f"Temporal {version} did not get ready ({error.detail}), and {before.temporal_version} neither "
+            f"({again.detail}). Restore the backup: pavo deploy stop, then pavo deploy restore {place or 'BACKUP'}.",
+            dependency="temporal",
+        ) from error
+    raise Unavailable(
+        f"Temporal {version} did not get ready and was taken back to {before.temporal_version}, which runs on the "
+        f"raised schema as well. {error.detail}",
+        dependency="temporal",
+    ) from error

@@ -1,0 +1,1 @@
+"""The contract of the frontends that exist, over the same services."""

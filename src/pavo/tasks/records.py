@@ -1,0 +1,193 @@
+"""The short, fenced transactions with which the workflow shows people what it decided.
+
+Each can be repeated, and each that comes too late (an older copy of the worker wakes up) changes nothing.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from pavo.kit.clock import now
+from pavo.kit.sql import Database
+from pavo.runs.fenced_row import is_latest, is_new
+from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
+from pavo.tasks import events
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.models import DocumentRow, TaskRow
+from pavo.tasks.work.attempt import Superseded
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent
+from pavo.timeline.publish import Publisher
+
+_UNTOLD: Final = {
+    "cause": "The agent failed; a worker of an earlier version did not keep what it said.",
+    "remedy": "Look into the worker's log, mend the agent or its input, then resume the task.",
+}
+"""Of a failure without a record."""
+
+
+class Projection(c.RecordActivities):
+    """Writes what people read. One transaction a call."""
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self._database = database
+        self._publisher = publisher
+
+    @activity.defn(name="begin_run")
+    async def begin_run(self, request: c.BeginRun) -> c.Standing:
+        """Show the stage that a resumed run returns to, and answer where it goes on."""
+        task_id = uuid.UUID(request.task_id)
+        recorded: list[Event] = []
+        async with self._database.transaction() as session:
+            task = await repository.lock_task(session, task_id)
+            if task is None or task.stage == d.DONE or task.generation > request.fence.generation:
+                return c.Standing(d.PHASE_OVER, None, 0)
+            execution = await repository.execution(session, task_id)
+            plans = [p for p in await repository.plans(session, task_id) if p.status != repository.DRAFT]
+            if is_new(task, request.fence):
+                stage = d.STAGE_OF_PHASE[task.phase]
+                await repository.advance(
+                    session,
+                    task,
+                    request.fence,
+                    stage=stage,
+                    status=d.STATUS_OF[stage],
+                    phase=task.phase,
+                    error=None,
+                    receipt=None,
+                )
+                await lease.raise_epoch(session, task_id, deaths=0)
+                event = events.stage_executing(execution.progress) if stage == d.EXECUTING else events.stage(stage)
+                recorded = await timeline.append(session, task_id, [event])
+        self._publisher.publish(recorded)
+        return c.Standing(task.phase, plans[0].hash if plans else None, execution.step)
+
+    @activity.defn(name="open_review")
+    async def open_review(self, request: c.OpenReview) -> None:
+        """Publish the draft: status REVIEW, event `plan`, stage WAIT_RFC, in one transaction."""
+
+        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+            plan = await repository.plan_by_hash(session, task.id, request.plan_hash)
+            if plan is None:
+                raise Superseded(f"The draft {request.plan_hash} is gone.")
+            await repository.set_document(session, plan.id, status=repository.REVIEW)
+            await _show(session, task, request.fence, d.WAIT_RFC, d.PHASE_REVIEW)
+            return [events.plan(plan.id, plan.version, plan.hash), events.stage(d.WAIT_RFC)]
+
+        await self._write(request.task_id, request.fence, write)
+
+    @activity.defn(name="record_acceptance")
+    async def record_acceptance(self, request: c.RecordAnswer) -> c.Answer:
+        """Accept the plan if its hash is current and all feedback is addressed."""
+        return await self._answer(request, revise=False)
+
+    @activity.defn(name="record_review")
+    async def record_review(self, request: c.RecordAnswer) -> c.Answer:
+        """End the review: lock the plan for revision if there is feedback, else accept it."""
+        return await self._answer(request, revise=True)
+
+    async def _answer(self, request: c.RecordAnswer, *, revise: bool) -> c.Answer:
+        answer = c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The task is not there any more.")
+
+        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+            nonlocal answer
+            plans = await repository.plans(session, task.id)
+            current = plans[0]
+            open_feedback = await repository.count_unaddressed(session, current.id)
+            answer = _judge(current, request.plan_hash, open_feedback, revise=revise)
+            if answer.outcome == c.ACCEPTED:
+                return await _accept(session, task, request, current)
+            if answer.outcome == c.REVISING:
+                await repository.set_document(session, current.id, status=repository.LOCKED)
+                await _show(session, task, request.fence, d.PLANNING, d.PHASE_REVISING)
+                return [events.stage(d.PLANNING)]
+            return []
+
+        applied, task = await self._write(request.task_id, request.fence, write)
+        if not applied and task is not None and is_latest(task, request.fence):
+            outcome = {d.EXECUTING: c.ACCEPTED, d.PLANNING: c.REVISING}.get(task.stage)
+            if outcome is not None:
+                return c.Answer(outcome, current_hash=request.plan_hash)
+        return answer
+
+    @activity.defn(name="record_stop")
+    async def record_stop(self, request: c.RecordStop) -> d.Receipt:
+        """Show STOPPED, raise the epoch, and write the receipt."""
+        receipt = d.Receipt(d.STOPPED, 0, False, "The task is deleted.")
+
+        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+            nonlocal receipt
+            if task.stage == d.DONE:  # its last batch recorded that, and died before it could say so
+                step = (await repository.execution(session, task.id)).step
+                receipt = d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False))
+                return []
+            step = await lease.raise_epoch(session, task.id)
+            outlook = d.resume_outlook(task.stage, step, step_cut=request.step_cut)
+            receipt = d.Receipt(task.stage, step, request.step_cut, outlook)
+            await _show(session, task, request.fence, d.STOPPED, task.phase, receipt=asdict(receipt))
+            return [events.stopped(asdict(receipt)), events.stage(d.STOPPED)]
+
+        applied, task = await self._write(request.task_id, request.fence, write)
+        if not applied and task is not None and task.receipt:
+            return d.Receipt(**task.receipt)
+        return receipt
+
+    @activity.defn(name="record_failure")
+    async def record_failure(self, request: c.RecordFailure) -> None:
+        """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
+
+        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+            if task.stage == d.DONE:
+                return []
+            told = (await repository.execution(session, task.id)).failure or {**_UNTOLD, "type": request.failure.type}
+            error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
+            await lease.raise_epoch(session, task.id)
+            await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
+            return [events.failed(error), events.stage(d.FAILED)]
+
+        await self._write(request.task_id, request.fence, write)
+
+    async def _write(self, task_id_text: str, fence: d.Fence, write: Any) -> tuple[bool, TaskRow | None]:
+        """Lock the row, and unless the fence has passed write and append; (whether it did, the row before)."""
+        task_id = uuid.UUID(task_id_text)
+        recorded: Sequence[Event] = ()
+        applied = False
+        async with self._database.transaction() as session:
+            task = await repository.lock_task(session, task_id)
+            if task is not None and is_new(task, fence):
+                new = await write(session, task)
+                recorded = await timeline.append(session, task_id, new)
+                applied = True
+        self._publisher.publish(recorded)
+        return applied, task
+
+
+async def _show(session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Any) -> None:
+    await repository.advance(session, task, fence, stage=stage, status=d.STATUS_OF[stage], phase=phase, **values)
+
+
+def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:
+    if current.hash != plan_hash:
+        detail = d.superseded(current.version)
+        return c.Answer(c.REFUSED, c.REFUSED_WRONG_HASH, detail, current.hash)
+    if current.status != repository.REVIEW:
+        return c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The plan is not under review.", current.hash)
+    if open_feedback == 0:
+        return c.Answer(c.ACCEPTED, current_hash=current.hash)
+    if revise:
+        return c.Answer(c.REVISING, current_hash=current.hash)
+    detail = d.unanswered(open_feedback)
+    return c.Answer(c.REFUSED, c.REFUSED_FEEDBACK, detail, current.hash)
+
+
+async def _accept(session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow) -> list[NewEvent]:
+    await repository.set_document(
+        session, plan.id, status=repository.ACCEPTED, accepted_by=request.by, accepted_at=now()
+    )
+    await _show(session, task, request.fence, d.EXECUTING, d.PHASE_EXECUTING)
+    return [events.accepted(plan.id, plan.hash, request.by), events.stage(d.EXECUTING)]

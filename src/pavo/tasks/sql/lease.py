@@ -1,0 +1,158 @@
+"""The lease of one attempt and the recording of steps under it: one statement for many tasks' steps."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import AgentRefused
+from pavo.kit.json_values import encode_text
+from pavo.kit.sql import KeptConnection
+from pavo.tasks.domain import EXECUTING, Fence
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
+from pavo.timeline.domain import NewEvent, payload
+
+_EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to record steps, and where to go on."""
+
+    task_id: uuid.UUID
+    epoch: int
+    step: int
+    """How many steps are recorded."""
+    checkpoint: Any
+    deaths: int
+    """How often a process died in the step to come."""
+    took_over: bool
+    """Whether the holder before died without ending its attempt."""
+    stop_hint: bool = False
+    """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step on its way into the database."""
+
+    task_id: uuid.UUID
+    epoch: int
+    step: int
+    progress: int
+    total: int | None
+    checkpoint: str
+    """JSON text."""
+    events: Sequence[NewEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the database answered for one step."""
+
+    first_seq: int
+    at: datetime
+    stop_hint: bool
+
+
+async def open_lease(
+    session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str, *, ended: bool = False
+) -> Lease | None:
+    """Raise the epoch; from here on no older attempt can record anything.
+
+    Args:
+        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
+
+    None when the task is not executing in this generation any more: the attempt itself is a late one.
+    """
+    task = (
+        await session.scalars(select(TaskRow).where(TaskRow.id == task_id).with_for_update(read=True))
+    ).one_or_none()
+    if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
+        return None
+    row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
+    died = row.holder is not None and row.holder != holder and not ended
+    deaths = row.deaths + (1 if died else 0)
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
+    await session.execute(
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
+        .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
+    )
+    return lease
+
+
+async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
+    """Fence every attempt that may still be running; answers how many steps are recorded."""
+    result = await session.execute(
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
+        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, **values)
+        .returning(_EXECUTIONS.c.step)
+    )
+    return result.scalar_one()
+
+
+async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
+    """Keep what the agent's failure says until the workflow has decided what follows."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))
+
+
+async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:
+    """Tell the attempt in flight, by its next commit, that somebody wants to stop."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(stop_hint=True))
+
+
+_RECORD: Final = """
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(%(task_ids)s AS uuid[]),
+        CAST(%(epochs)s AS bigint[]), CAST(%(steps)s AS int[]), CAST(%(progress)s AS int[]),
+        CAST(%(totals)s AS int[]), CAST(%(checkpoints)s AS text[]), CAST(%(events)s AS text[])
+    ) AS g(task_id, epoch, step, progress, total, checkpoint, events)
+), recorded AS (
+    UPDATE executions e
+    SET step = g.step, progress = g.progress, total = g.total, checkpoint = CAST(g.checkpoint AS jsonb), deaths = 0
+    FROM given g
+    WHERE e.task_id = g.task_id AND e.epoch = g.epoch AND e.step = g.step - 1
+    RETURNING e.task_id, e.epoch, e.stop_hint, g.events
+)
+SELECT r.task_id, r.epoch, r.stop_hint, a.first_seq, a.at
+FROM recorded r, LATERAL timeline_append(r.task_id, CAST(r.events AS jsonb)) a
+"""
+
+
+async def record_steps(
+    connection: KeptConnection, records: Sequence[StepRecord]
+) -> dict[tuple[uuid.UUID, int], Recorded]:
+    """Record steps of different tasks, each under its own lease, in one statement that is its own transaction.
+
+    Keyed by (task, epoch). What is missing from the answer lost its lease; nothing of its step was written.
+    """
+    values = {
+        "task_ids": [r.task_id for r in records],
+        "epochs": [r.epoch for r in records],
+        "steps": [r.step for r in records],
+        "progress": [r.progress for r in records],
+        "totals": [r.total for r in records],
+        "checkpoints": [r.checkpoint for r in records],
+        "events": [payload(r.events) for r in records],
+    }
+    rows = await connection.rows(_RECORD, values)
+    return {(task_id, epoch): Recorded(seq, at, hint) for task_id, epoch, hint, seq, at in rows}
+
+
+def checkpoint_text(checkpoint: Any) -> str:
+    """A checkpoint as JSON text.
+
+    Raises:
+        AgentRefused: it is none. The agent's host refuses it before; this is for whatever it may let pass.
+    """
+    try:
+        return encode_text(checkpoint)
+    except (TypeError, RecursionError) as error:
+        raise AgentRefused(f"The checkpoint cannot be recorded: {error}.") from error

@@ -1,0 +1,131 @@
+"""Tables of tasks, their documents, the feedback on them, and the lease under which steps are recorded."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pavo.kit.sql import Base
+from pavo.runs.fenced_row import FencedRow
+
+
+class TaskRow(FencedRow, Base):
+    """What people read of a task. Stages are written by the workflow's activities, under the fence.
+
+    For a workflow that is gone, stop and the reconciler write them, as its next transition. Creation, the run id of a
+    command's answer and deletion are written beside it.
+    """
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index("ix_tasks_list", "organisation_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_tasks_user", "created_by", "created_at"),
+        Index("ix_tasks_stage", "stage", "updated_at", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organisations.id"))
+    created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    title: Mapped[str] = mapped_column(Text)
+    prompt: Mapped[str] = mapped_column(Text)
+    agent_type: Mapped[str] = mapped_column(Text)
+    agent_options: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    auto_accept: Mapped[bool] = mapped_column(server_default=text("false"))
+    """The first plan is accepted by policy, nobody reviews it."""
+    stage: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    """The stage's status without the step number, which `executions.progress` knows."""
+    phase: Mapped[str] = mapped_column(Text)
+    """Where a resumed run goes on: planning, revising, review or executing."""
+    workflow_id: Mapped[str] = mapped_column(Text, unique=True)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """Cause and remedy of FAILED."""
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """What the last stop answered."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ExecutionRow(Base):
+    """The lease under which steps are recorded, and the agent's state after the last one."""
+
+    __tablename__ = "executions"
+    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012
+
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Raised by each new attempt; whoever holds an older one can record nothing."""
+    holder: Mapped[str | None] = mapped_column(Text)
+    """The process that works under this epoch; None when the last attempt ended in order."""
+    step: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How many steps are recorded."""
+    progress: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    total: Mapped[int | None] = mapped_column(Integer)
+    checkpoint: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
+    deaths: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often a process died in the step after `step`."""
+    stop_hint: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Somebody wants to stop: read by every step's commit. Only a hint; the workflow decides."""
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
+
+
+class DocumentRow(Base):
+    """A version of a task's plan, or its report."""
+
+    __tablename__ = "documents"
+    __table_args__ = (UniqueConstraint("task_id", "kind", "version"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Text)
+    """PLAN or REPORT."""
+    version: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(Text)
+    """DRAFT (not to be seen yet), REVIEW, ACCEPTED, LOCKED (superseded), FINAL (a report)."""
+    hash: Mapped[str] = mapped_column(Text)
+    """SHA-256 of kind, version and content."""
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    """A plan: {"summary", "steps": [{"title", "detail"}]}; a report: {"body"}."""
+    body: Mapped[str] = mapped_column(Text)
+    """The same as Markdown."""
+    accepted_by: Mapped[str | None] = mapped_column(Text)
+    accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class FeedbackRow(Base):
+    """A reviewer's comment on a plan."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    document_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), index=True)
+    author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    step: Mapped[int | None] = mapped_column(Integer)
+    """Number of the plan's step that is meant; None: the whole plan."""
+    body: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str | None] = mapped_column(Text)
+    """What the agent did about it; None until a revision addressed it."""
+    answered_in: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("documents.id", ondelete="SET NULL"))
+    """The version that answers it."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class IdempotencyRow(Base):
+    """A creation that was asked for with an Idempotency-Key."""
+
+    __tablename__ = "idempotency_keys"
+
+    organisation_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_hash: Mapped[str] = mapped_column(Text)
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -1,0 +1,267 @@
+"""SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.kit.pagination import Cursor
+from pavo.tasks.domain import ACTIVE, Fence
+from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, IdempotencyRow, TaskRow
+
+PLAN = "PLAN"
+REPORT = "REPORT"
+DRAFT = "DRAFT"
+REVIEW = "REVIEW"
+ACCEPTED = "ACCEPTED"
+LOCKED = "LOCKED"
+FINAL = "FINAL"
+
+PAGE = 500
+"""Rows that the reconciler reads at once."""
+
+
+# Writes go to the tables themselves: the rows in memory need not follow, and it costs half.
+_TASKS: Table = TaskRow.__table__  # pyright: ignore[reportAssignmentType]
+_DOCUMENTS: Table = DocumentRow.__table__  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task with what lives beside its row: recorded progress and the newest plan that may be seen."""
+
+    task: TaskRow
+    step: int
+    progress: int
+    total: int | None
+    plan: "PlanHead | None"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHead:
+    """Which plan is current."""
+
+    document_id: uuid.UUID
+    version: int
+    hash: str
+    status: str
+
+
+def _views() -> Any:
+    newest_plan = (
+        select(DocumentRow.id, DocumentRow.version, DocumentRow.hash, DocumentRow.status)
+        .where(DocumentRow.task_id == TaskRow.id, DocumentRow.kind == PLAN, DocumentRow.status != DRAFT)
+        .order_by(DocumentRow.version.desc())
+        .limit(1)
+        .lateral("plan")
+    )
+    return (
+        select(
+            TaskRow,
+            ExecutionRow.step,
+            ExecutionRow.progress,
+            ExecutionRow.total,
+            newest_plan.c.id.label("plan_id"),
+            newest_plan.c.version,
+            newest_plan.c.hash,
+            newest_plan.c.status.label("plan_status"),
+        )
+        .join(ExecutionRow, ExecutionRow.task_id == TaskRow.id)
+        .outerjoin(newest_plan, true())
+    )
+
+
+_ALL_VIEWS: Any = _views()
+"""Built once: building a query costs more than running it."""
+
+
+def _view(row: Row[Any]) -> TaskView:
+    plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
+    return TaskView(row[0], row.step, row.progress, row.total, plan)
+
+
+async def find_task(session: AsyncSession, task_id: uuid.UUID) -> TaskView | None:
+    """The task, unless it is unknown or deleted."""
+    query = _ALL_VIEWS.where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None))
+    row = (await session.execute(query)).one_or_none()
+    return _view(row) if row else None
+
+
+async def find_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
+    """The task's row, deleted or not."""
+    return await session.get(TaskRow, task_id)
+
+
+async def list_tasks(
+    session: AsyncSession,
+    organisation_ids: Sequence[uuid.UUID],
+    *,
+    stage: str | None,
+    limit: int,
+    cursor: Cursor | None,
+    created_by: uuid.UUID | None = None,
+) -> list[TaskView]:
+    """The organisations' tasks, newest first."""
+    query = _ALL_VIEWS.where(TaskRow.organisation_id.in_(organisation_ids), TaskRow.deleted_at.is_(None))
+    if stage:
+        query = query.where(TaskRow.stage == stage)
+    if created_by:
+        query = query.where(TaskRow.created_by == created_by)
+    if cursor:
+        query = query.where(tuple_(TaskRow.created_at, TaskRow.id) < (cursor.created_at, cursor.id))
+    query = query.order_by(TaskRow.created_at.desc(), TaskRow.id.desc()).limit(limit)
+    return [_view(row) for row in await session.execute(query)]
+
+
+async def count_by_stage(session: AsyncSession) -> dict[str, int]:
+    """How many tasks are in which stage, deleted ones left out; stages without any are missing."""
+    query = select(TaskRow.stage, func.count()).where(TaskRow.deleted_at.is_(None)).group_by(TaskRow.stage)
+    return {stage: count for stage, count in await session.execute(query)}
+
+
+async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
+    """Tasks that say they run and were not written for this long: the next page of them by id."""
+    query = (
+        select(TaskRow)
+        .where(TaskRow.stage.in_(ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.updated_at < func.now() - age)
+        .order_by(TaskRow.id)
+        .limit(PAGE)
+    )
+    if after:
+        query = query.where(TaskRow.id > after)
+    return list((await session.scalars(query)).all())
+
+
+async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
+    """The task's row, locked: reviews, answers and transitions of one task happen one after the other."""
+    query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update()
+    return (await session.scalars(query)).one_or_none()
+
+
+async def advance(
+    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, status: str, phase: str, **values: Any
+) -> None:
+    """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
+    changes = {"stage": stage, "status": status, "phase": phase, **fence.columns(), **values}
+    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **changes))
+
+
+async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
+    """The task's lease and checkpoint."""
+    return (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id))).one()
+
+
+# Documents
+
+
+async def plans(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
+    """All versions of the plan, newest first, drafts included."""
+    query = (
+        select(DocumentRow)
+        .where(DocumentRow.task_id == task_id, DocumentRow.kind == PLAN)
+        .order_by(DocumentRow.version.desc())
+    )
+    return list((await session.scalars(query)).all())
+
+
+async def documents(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
+    """What people may see of a task's documents, oldest first."""
+    query = (
+        select(DocumentRow)
+        .where(DocumentRow.task_id == task_id, DocumentRow.status != DRAFT)
+        .order_by(DocumentRow.created_at, DocumentRow.id)
+    )
+    return list((await session.scalars(query)).all())
+
+
+async def document(session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentRow | None:
+    """One document, unless it is unknown or a draft."""
+    query = select(DocumentRow).where(
+        DocumentRow.id == document_id, DocumentRow.task_id == task_id, DocumentRow.status != DRAFT
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+async def plan_by_hash(session: AsyncSession, task_id: uuid.UUID, plan_hash: str) -> DocumentRow | None:
+    """The version of the plan with this hash."""
+    query = select(DocumentRow).where(
+        DocumentRow.task_id == task_id, DocumentRow.kind == PLAN, DocumentRow.hash == plan_hash
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+async def add_document(session: AsyncSession, row: dict[str, Any]) -> None:
+    """Store a document unless this version is there already: the first of two attempts wins."""
+    await session.execute(insert(_DOCUMENTS).values(**row).on_conflict_do_nothing())
+
+
+async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Any) -> None:
+    """Change a document's status or acceptance."""
+    await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
+
+
+# Feedback
+
+
+async def feedback(session: AsyncSession, document_id: uuid.UUID) -> list[FeedbackRow]:
+    """Everything said about a document, oldest first."""
+    query = (
+        select(FeedbackRow)
+        .where(FeedbackRow.document_id == document_id)
+        .order_by(FeedbackRow.created_at, FeedbackRow.id)
+    )
+    return list((await session.scalars(query)).all())
+
+
+async def edit_feedback(session: AsyncSession, row: FeedbackRow, body: str) -> None:
+    """Change what a comment says."""
+    await session.execute(update(FeedbackRow).where(FeedbackRow.id == row.id).values(body=body, updated_at=func.now()))
+    await session.refresh(row)
+
+
+async def count_unaddressed(session: AsyncSession, document_id: uuid.UUID) -> int:
+    """How many comments on a document no revision has answered."""
+    query = select(func.count()).where(FeedbackRow.document_id == document_id, FeedbackRow.answer.is_(None))
+    return (await session.scalars(query)).one()
+
+
+async def answer_feedback(session: AsyncSession, feedback_id: uuid.UUID, answer: str, document_id: uuid.UUID) -> None:
+    """Note what a revision did about a comment."""
+    await session.execute(
+        update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(answer=answer, answered_in=document_id)
+    )
+
+
+# Creation
+
+
+async def claim_key(session: AsyncSession, row: dict[str, Any]) -> IdempotencyRow | None:
+    """Take an Idempotency-Key; if it is taken, answer who has it."""
+    taken = await session.execute(
+        insert(IdempotencyRow).values(**row).on_conflict_do_nothing().returning(IdempotencyRow.key)
+    )
+    if taken.one_or_none():
+        return None
+    keys = (IdempotencyRow.organisation_id, IdempotencyRow.user_id, IdempotencyRow.key)
+    query = select(IdempotencyRow).where(*(column == row[column.key] for column in keys))
+    return (await session.scalars(query)).one_or_none()
+
+
+async def bury(session: AsyncSession, task_id: uuid.UUID) -> None:
+    """Remove what a deleted task held; its row and its timeline's end stay, so that streams know that it is over."""
+    await session.execute(delete(DocumentRow).where(DocumentRow.task_id == task_id))
+    await session.execute(
+        update(ExecutionRow)
+        .where(ExecutionRow.task_id == task_id)
+        .values(epoch=ExecutionRow.epoch + 1, holder=None, checkpoint=None)
+    )
+    await session.execute(
+        update(TaskRow)
+        .where(TaskRow.id == task_id)
+        .values(title="", prompt="", agent_options={}, deleted_at=func.now(), updated_at=func.now())
+    )

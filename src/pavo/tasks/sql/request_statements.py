@@ -1,0 +1,89 @@
+"""What the API asks PostgreSQL at nearly every request, each one statement on a kept connection."""
+
+import uuid
+from datetime import datetime
+from typing import Any, Final
+
+from pavo.kit.json_values import encode_text
+from pavo.kit.sql import KeptConnections
+from pavo.tasks.sql.models import TaskRow
+from pavo.tasks.sql.repository import PlanHead, TaskView
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent, numbered
+
+COLUMNS: Final = (
+    *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options", "auto_accept"),
+    *("stage", "status", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
+    *("created_at", "updated_at", "deleted_at"),
+)
+"""Of a task's row, in the order of the statement below."""
+
+_FIND: Final = """
+SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
+    t.stage, t.status, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
+    t.created_at, t.updated_at, t.deleted_at,
+    e.step, e.progress, e.total, p.id, p.version, p.hash, p.status
+FROM tasks t
+JOIN executions e ON e.task_id = t.id
+LEFT JOIN LATERAL (
+    SELECT d.id, d.version, d.hash, d.status FROM documents d
+    WHERE d.task_id = t.id AND d.kind = 'PLAN' AND d.status <> 'DRAFT' ORDER BY d.version DESC LIMIT 1
+) p ON true
+WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
+"""
+
+_CREATE: Final = (
+    """
+WITH created AS (
+    INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, auto_accept,
+        stage, status, phase, workflow_id, created_at, updated_at)
+    VALUES (%(id)s, %(organisation_id)s, %(created_by)s, %(title)s, %(prompt)s, %(agent_type)s,
+        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(status)s, %(phase)s, %(workflow_id)s,
+        %(created_at)s, %(created_at)s)
+    RETURNING id
+), execution AS (
+    INSERT INTO executions (task_id) SELECT id FROM created RETURNING task_id
+), """
+    + timeline.BEGIN
+    + """
+SELECT begun.at FROM begun, execution
+"""
+)
+
+_NOTE_RUN: Final = """
+UPDATE tasks SET run_id = %(run_id)s WHERE id = %(task_id)s AND transition = 0 RETURNING id
+"""
+
+
+class RequestStatements:
+    """The ways of `repository` without SQLAlchemy, which costs more than PostgreSQL does."""
+
+    def __init__(self, connections: KeptConnections) -> None:
+        self._connections = connections
+
+    async def find_task(self, task_id: uuid.UUID) -> TaskView | None:
+        """The task, unless it is unknown or deleted."""
+        rows = await self._connections.rows(_FIND, {"task_id": task_id})
+        if not rows:
+            return None
+        count = len(COLUMNS)
+        row = TaskRow(**dict(zip(COLUMNS, rows[0], strict=False)))
+        step, progress, total, plan_id, version, plan_hash, status = rows[0][count:]
+        plan = PlanHead(plan_id, version, plan_hash, status) if plan_id else None
+        return TaskView(row, step, progress, total, plan)
+
+    async def create_task(self, task: TaskRow, first: NewEvent) -> list[Event]:
+        """Store a new task with its execution and the beginning of its timeline."""
+        values: dict[str, Any] = {
+            name: getattr(task, name)
+            for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
+        }
+        values |= {name: getattr(task, name) for name in ("stage", "status", "phase", "workflow_id", "created_at")}
+        values["agent_options"] = encode_text(task.agent_options)
+        rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
+        at: datetime = rows[0][0]
+        return numbered(task.id, 1, at, [first])
+
+    async def note_run(self, task_id: uuid.UUID, run_id: str) -> None:
+        """Note the run that was just started, unless it has already written itself."""
+        await self._connections.rows(_NOTE_RUN, {"task_id": task_id, "run_id": run_id})

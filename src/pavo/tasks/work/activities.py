@@ -1,0 +1,111 @@
+"""The activities that run agents: each hands its work to the agents' own event loop and stays to heartbeat."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pavo.agents.agent_loop import AgentLoop
+from pavo.errors import LeaseLost, Unavailable
+from pavo.runs.story import HEARTBEAT_SECONDS
+from pavo.tasks import contracts as c
+from pavo.tasks.work.attempt import SHUTDOWN, STOP, Cut, Interruption, Superseded
+from pavo.tasks.work.execution import BatchExecutor
+from pavo.tasks.work.planning import Planner
+
+T = TypeVar("T")
+
+ENDED: Final = "ended"
+"""Detail of the last heartbeat of an attempt that failed in order, before its number."""
+
+
+class AgentWork(c.AgentActivities):
+    """Runs on the worker's event loop; agents and their commits run on `loop`, so a busy step starves no heartbeat."""
+
+    def __init__(self, loop: AgentLoop, planner: Planner, executor: BatchExecutor) -> None:
+        self._loop = loop
+        self._planner = planner
+        self._executor = executor
+
+    @activity.defn(name="make_plan")
+    async def make_plan(self, request: c.MakePlan) -> c.PlanMade:
+        """Gather context if the agent wants it, let it plan or revise, and store the draft."""
+        planned = await self._attempt(lambda interruption: self._planner.plan(request, interruption))
+        if isinstance(planned, Cut):
+            raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
+        return planned.made
+
+    @activity.defn(name="execute_batch")
+    async def execute_batch(self, request: c.ExecuteBatch) -> c.BatchDone:
+        """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
+        ended = _ended_in_order()
+        return await self._attempt(lambda interruption: self._executor.run(request, interruption, ended=ended))
+
+    @activity.defn(name="carry_out")
+    async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
+        """`make_plan`, and where policy accepts the plan its first batch at once."""
+        ended = _ended_in_order()
+        done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))
+        if isinstance(done, Cut):
+            raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
+        return done
+
+    async def _carry_out(self, request: c.MakePlan, interruption: Interruption, ended: bool) -> c.CarriedOut | Cut:
+        planned = await self._planner.plan(request, interruption)
+        if isinstance(planned, Cut):
+            return planned
+        if not planned.made.accepted:
+            return c.CarriedOut(planned.made)
+        assert planned.made.plan_hash is not None
+        done = request.fence.later(2)
+        execute = c.ExecuteBatch(request.task_id, done, planned.made.plan_hash)
+        batch = await self._executor.run(execute, interruption, planned.opened, ended=ended)
+        return c.CarriedOut(planned.made, batch)
+
+    async def _attempt(self, work: Callable[[Interruption], Coroutine[Any, Any, T]]) -> T:
+        interruption = Interruption()
+        task = asyncio.ensure_future(self._loop.run(lambda: work(interruption)))
+        beside = [asyncio.ensure_future(_heartbeat()), asyncio.ensure_future(self._shutdown(interruption))]
+        try:
+            while not task.done():
+                try:
+                    await asyncio.shield(task)
+                except asyncio.CancelledError:
+                    self._loop.call_soon(interruption.interrupt, _reason())
+            return task.result()
+        except Superseded as late:
+            raise ApplicationError(late.detail, type=late.code, non_retryable=True) from late
+        except (LeaseLost, Unavailable) as error:
+            # Infrastructure: Temporal tries again, and the next attempt goes on from what was recorded. It cannot tell
+            # by the lease, which may still stand, that nobody died.
+            activity.heartbeat(ENDED, activity.info().attempt)
+            raise ApplicationError(error.detail, type=error.code) from error
+        finally:
+            for helper in beside:
+                helper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await helper
+
+    async def _shutdown(self, interruption: Interruption) -> None:
+        await activity.wait_for_worker_shutdown()
+        self._loop.call_soon(interruption.interrupt, SHUTDOWN)
+
+
+def _ended_in_order() -> bool:
+    """Whether the attempt before told that it ended, in its last heartbeat; else it died, or there was none."""
+    info = activity.info()
+    return list(info.heartbeat_details) == [ENDED, info.attempt - 1]
+
+
+def _reason() -> str:
+    details = activity.cancellation_details()
+    return SHUTDOWN if details is not None and details.worker_shutdown else STOP
+
+
+async def _heartbeat() -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        activity.heartbeat()

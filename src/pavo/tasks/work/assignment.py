@@ -1,0 +1,37 @@
+"""What an agent works on: the parts of a task that do not change, and the plan."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pavo.agents.contract import Plan, PlanStep
+from pavo.tasks.sql.models import DocumentRow, TaskRow
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task as its agent needs it."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    title: str
+    prompt: str
+    agent_type: str
+    agent_options: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: TaskRow) -> "Work":
+        """From the task's row."""
+        return cls(row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
+
+
+def plan_from(version: int, content_hash: str, content: Mapping[str, Any]) -> Plan:
+    """A stored plan as agents see it."""
+    steps = [PlanStep(step["title"], step["detail"]) for step in content["steps"]]
+    return Plan(version, content_hash, content["summary"], steps)
+
+
+def plan_of(row: DocumentRow) -> Plan:
+    """The same, from its row."""
+    return plan_from(row.version, row.hash, row.content)

@@ -1,0 +1,321 @@
+"""A batch of steps under one lease: open, drive the agent step by step, record each, close."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pavo.agents.contract import Plan, Step
+from pavo.agents.host import AgentHost
+from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
+from pavo.kit.ids import new_id
+from pavo.observe import metrics
+from pavo.observe.spans import span
+from pavo.runs.fenced_row import is_latest
+from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
+from pavo.tasks import events
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.statements import WORKER_LOST, Statements
+from pavo.tasks.work.assignment import Work, plan_of
+from pavo.tasks.work.attempt import (
+    HINT,
+    SHUTDOWN,
+    Attempts,
+    Cut,
+    Failure,
+    Interruption,
+    Superseded,
+    failure_of,
+    quarantine,
+    until_interrupted,
+)
+from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.recorder import StepRecorder
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import NewEvent
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch ends and the workflow takes stock."""
+
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an attempt begins with."""
+
+    lease: lease.Lease
+    work: Work
+    plan: Plan
+
+
+class BatchExecutor:
+    """Executes batches; any number at once on one event loop."""
+
+    def __init__(
+        self,
+        hosting: Hosting,
+        statements: Statements,
+        recorder: StepRecorder,
+        attempts: Attempts,
+        limits: BatchLimits,
+    ) -> None:
+        self._hosting = hosting
+        self._database = hosting.database
+        self._publisher = hosting.publisher
+        self._statements = statements
+        self._recorder = recorder
+        self._attempts = attempts
+        self._limits = limits
+
+    async def run(
+        self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None, *, ended: bool = False
+    ) -> c.BatchDone:
+        """Record steps until the batch is full, the agent is done or fails, or the attempt is interrupted.
+
+        Args:
+            opened: where the lease is held already.
+            ended: whether the attempt before ended in order; a lease that it could not give back is no death then.
+
+        Raises:
+            Superseded: the task is not executing in this generation any more.
+            LeaseLost: a newer attempt took over in the middle.
+            Unavailable: PostgreSQL went away; a new attempt goes on from what was recorded.
+        """
+        task_id = uuid.UUID(request.task_id)
+        self._attempts.begin(task_id, interruption)
+        try:
+            opened = opened or await self._open(task_id, request, ended=ended)
+            if opened is None:
+                return await self._finished(task_id)
+            held = opened.lease
+            if held.stop_hint:
+                # A stop that was only signalled has answered already: ask the workflow before a step starts.
+                interruption.interrupt(HINT)
+            if held.deaths >= d.MAX_DEATHS:
+                return await self._close_fatal(held, "its worker was lost")
+            return await _Batch(self, opened, request, interruption).run()
+        finally:
+            self._attempts.end(task_id, interruption)
+
+    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch, *, ended: bool) -> Opened | None:
+        """None when an attempt before recorded DONE and died before it could say so."""
+        usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash, ended=ended)
+        if usual is not None:
+            held, work, plan, recorded = usual
+            self._publisher.publish(recorded)
+            if held.took_over:
+                metrics.RECOVERIES.add("worker")
+            return Opened(held, work, plan)
+        new: list[NewEvent] = []
+        async with self._database.transaction() as session:
+            held = await lease.open_lease(session, task_id, request.fence, self._statements.holder, ended=ended)
+            task = await repository.find_tombstone(session, task_id)
+            if task is not None and task.stage == d.DONE and is_latest(task, request.fence):
+                return None
+            plan_row = await repository.plan_by_hash(session, task_id, request.plan_hash)
+            if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:
+                raise Superseded(f"Task {task_id} is not executing plan {request.plan_hash} in this run.")
+            if held.took_over:
+                new = [events.recovered(held.step, WORKER_LOST)]
+            recorded = await timeline.append(session, task_id, new)
+        self._publisher.publish(recorded)
+        if held.took_over:
+            metrics.RECOVERIES.add("worker")
+        return Opened(held, Work.of(task), plan_of(plan_row))
+
+    async def _finished(self, task_id: uuid.UUID) -> c.BatchDone:
+        async with self._database.reading() as session:
+            return c.BatchDone(c.FINISHED, (await repository.execution(session, task_id)).step)
+
+    async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
+        failure = quarantine(held.step + 1, held.deaths, cause)
+        await self.close(held, [], failure=failure)
+        return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
+
+    async def close(
+        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: Failure | None = None
+    ) -> int:
+        """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
+        closed = await self._statements.close_lease(held, new, died=died, failure=failure)
+        if closed is None:
+            raise _lost(held)
+        deaths, recorded = closed
+        self._publisher.publish(recorded)
+        return deaths
+
+    async def finish(self, held: lease.Lease, fence: d.Fence, report: dict[str, Any], new: list[NewEvent]) -> None:
+        """End the attempt with the report and DONE, in one transaction."""
+        recorded = await self._statements.finish(held, fence, report, new)
+        if recorded is None:
+            raise _lost(held)
+        self._publisher.publish(recorded)
+
+    @property
+    def hosting(self) -> Hosting:
+        """Where agents run."""
+        return self._hosting
+
+    @property
+    def recorder(self) -> StepRecorder:
+        """Where steps are recorded."""
+        return self._recorder
+
+    @property
+    def limits(self) -> BatchLimits:
+        """When a batch ends."""
+        return self._limits
+
+
+class _Batch:
+    """The state of one batch in flight."""
+
+    def __init__(
+        self,
+        executor: BatchExecutor,
+        opened: Opened,
+        request: c.ExecuteBatch,
+        interruption: Interruption,
+    ) -> None:
+        self._executor = executor
+        self._lease = opened.lease
+        self._work = opened.work
+        self._plan = opened.plan
+        self._request = request
+        self._interruption = interruption
+        self._step = opened.lease.step
+        self._checkpoint = opened.lease.checkpoint
+        self._cancelled = asyncio.Event()
+        self._cut = self._step_cut = False
+
+    async def run(self) -> c.BatchDone:
+        """Drive the agent and say how it ended."""
+        host: AgentHost | None = None
+        try:
+            host = await self._executor.hosting.open(self._work, cancelled=self._cancelled, steps=self._step)
+            body = await self._report(host) if await self._drive(host) else None
+            if body is None:
+                return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
+            return await self._finish(body)
+        except AgentDied as death:
+            return await self._died(death)
+        except AgentError as error:
+            return await self._failed(error)
+        finally:
+            if host is not None:
+                await host.close(force=self._cut)
+
+    def _interrupted_by_people(self) -> bool:
+        return self._interruption.wanted and self._interruption.reason != SHUTDOWN
+
+    async def _work_of(self, call: Awaitable[T], grace: float) -> T | Cut:
+        """What the agent answers, unless it is interrupted and does not end within its grace."""
+        answer = await until_interrupted(call, self._interruption, grace=grace, on_interrupt=self._cancelled)
+        self._cut = isinstance(answer, Cut)
+        return answer
+
+    async def _drive(self, host: AgentHost) -> bool:
+        """Record steps; True when the agent has no more."""
+        limits = self._executor.limits
+        last = self._step + limits.steps
+        until = time.monotonic() + limits.seconds
+        grace = self._executor.hosting.grace(self._work.agent_type)
+        # Until it is open no step is in flight, and nothing wants a grace.
+        if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
+            return False
+        while self._step < last and time.monotonic() < until and not self._interruption.wanted:
+            with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
+                began = time.perf_counter()
+                step = await self._work_of(host.next_step(), grace)
+                if isinstance(step, Cut):
+                    self._step_cut = True
+                    return False
+                if step is None:
+                    seen.rename("end of steps")
+                    return True
+                metrics.STEP_SECONDS.observe(time.perf_counter() - began)
+                await self._record(step)
+                seen.set("pavo.recorded", True)
+        return False
+
+    async def _record(self, step: Step) -> None:
+        number = self._step + 1
+        progress = step.progress if step.progress is not None else number
+        new = [NewEvent(event.type, event.data) for event in step.events]
+        new.append(events.tick(progress, number, step.total))
+        record = lease.StepRecord(
+            task_id=self._lease.task_id,
+            epoch=self._lease.epoch,
+            step=number,
+            progress=progress,
+            total=step.total,
+            checkpoint=lease.checkpoint_text(step.checkpoint),
+            events=new,
+        )
+        # Shielded: a commit under way is never cut, it would leave nobody to know its outcome.
+        recorded = await asyncio.shield(self._executor.recorder.record(record))
+        self._step, self._checkpoint = number, step.checkpoint
+        if recorded.stop_hint:
+            self._interruption.interrupt(HINT)
+
+    async def _close(self, outcome: str) -> c.BatchDone:
+        await self._executor.close(self._lease, [events.progress(self._step)])
+        return c.BatchDone(outcome, self._step, step_cut=self._step_cut)
+
+    async def _report(self, host: AgentHost) -> str | None:
+        """The report; None when it was cut, then the next attempt writes it."""
+        grace = self._executor.hosting.grace(self._work.agent_type)
+        with span("report", {"pavo.task_id": self._request.task_id}):
+            body = await self._work_of(host.report(self._plan, self._checkpoint), grace)
+        return None if isinstance(body, Cut) else body
+
+    async def _finish(self, body: str) -> c.BatchDone:
+        content = {"body": body}
+        report_id = new_id()
+        row = {
+            "id": report_id,
+            "kind": repository.REPORT,
+            "version": self._lease.epoch,
+            "status": repository.FINAL,
+            "hash": d.content_hash(repository.REPORT, self._lease.epoch, content),
+            "content": content,
+            "body": body,
+        }
+        new = [events.progress(self._step), events.report(report_id), events.stage(d.DONE)]
+        await self._executor.finish(self._lease, self._request.fence, row, new)
+        return c.BatchDone(c.FINISHED, self._step)
+
+    async def _failed(self, error: AgentError) -> c.BatchDone:
+        before = self._request.failures if self._step == self._request.failed_step else 0
+        failures = before + 1
+        metrics.STEP_ERRORS.add()
+        failure = failure_of(error)
+        last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
+        new = [events.progress(self._step)]
+        if not last:
+            new.append(events.retry(self._step + 1, failure.cause, failures))
+        await self._executor.close(self._lease, new, failure=failure)
+        return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)
+
+    async def _died(self, death: AgentDied) -> c.BatchDone:
+        new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
+        before = self._lease.deaths if self._step == self._lease.step else 0  # a recorded step begins the count anew
+        failure = quarantine(self._step + 1, before + 1, death.detail)
+        deaths = await self._executor.close(self._lease, new, died=True, failure=failure)
+        metrics.RECOVERIES.add("agent")
+        if deaths >= d.MAX_DEATHS:
+            return c.BatchDone(c.FATAL, self._step, failure=failure.decided())
+        return c.BatchDone(c.MORE, self._step)
+
+
+def _lost(held: lease.Lease) -> LeaseLost:
+    metrics.LEASES_LOST.add()
+    return LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")

@@ -1,0 +1,84 @@
+"""Opening the host of a task's agent: from the task's row to a running agent."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+from pavo.agents.contract import AgentContext, Hit
+from pavo.agents.host import AgentHost, HostLimits
+from pavo.agents.opening import open_host
+from pavo.agents.registry import AgentCard, AgentRegistry
+from pavo.corpus.service import CorpusService
+from pavo.errors import AgentRefused, InvalidInput
+from pavo.kit.sql import Database
+from pavo.tasks.work.assignment import Work
+from pavo.timeline.publish import Publisher
+
+
+class _TaskCorpus:
+    """The corpus of one organisation, as its agents see it."""
+
+    def __init__(self, corpus: CorpusService, organisation_id: uuid.UUID) -> None:
+        self._corpus = corpus
+        self._organisation_id = organisation_id
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        hits = await self._corpus.search(self._organisation_id, query, limit)
+        return [Hit(hit.title, hit.excerpt, hit.rank) for hit in hits]
+
+
+class Hosting:
+    """What is needed to run agents for tasks."""
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        registry: AgentRegistry,
+        corpus: CorpusService,
+        limits: HostLimits,
+    ) -> None:
+        self.database = database
+        self.publisher = publisher
+        self._registry = registry
+        self._corpus = corpus
+        self._limits = limits
+
+    def grace(self, agent_type: str) -> float:
+        """Seconds that a step in flight gets after a stop."""
+        return self._card(agent_type).stop_grace
+
+    def wants_context(self, agent_type: str) -> bool:
+        """Whether the corpus is searched before planning."""
+        return self._card(agent_type).wants_context
+
+    def _card(self, agent_type: str) -> AgentCard:
+        """The agent's description; a worker that lacks the agent fails the task with that cause."""
+        try:
+            return self._registry.card(agent_type)
+        except InvalidInput as error:
+            raise AgentRefused(
+                f"This worker cannot run the task: {error.detail}",
+                remedy="Install the agent's package on every worker, then resume the task.",
+            ) from error
+
+    async def gather(self, task: Work) -> Sequence[Hit]:
+        """What the organisation's corpus has for the task's title and prompt, best first."""
+        return await _TaskCorpus(self._corpus, task.organisation_id).search(f"{task.title}\n{task.prompt}")
+
+    async def open(
+        self, task: Work, *, cancelled: asyncio.Event, steps: int = 0, context: Sequence[Hit] = ()
+    ) -> AgentHost:
+        """Host the task's agent; the caller closes it."""
+        context_object = AgentContext(
+            task_id=task.id,
+            organisation_id=task.organisation_id,
+            title=task.title,
+            prompt=task.prompt,
+            options=task.agent_options,
+            corpus=_TaskCorpus(self._corpus, task.organisation_id),
+            context=context,
+            cancelled=cancelled,
+            steps=steps,
+        )
+        return open_host(self._card(task.agent_type), context_object, self._limits)
