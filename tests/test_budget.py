@@ -78,6 +78,11 @@ def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores
     assert not slow or f"{seconds:.1f} s" in (told or "")
 
 
+@pytest.mark.parametrize("name", ["test_a.py::test_b", "test_a.py::test_b[ada@example.com]"])
+def test_durations_are_kept_by_the_name_that_one_can_run(name: str) -> None:
+    assert budget.without_group(name) == budget.without_group(f"{name}@faults, two workers") == name
+
+
 def test_what_is_started_once_stays_together(root: Path) -> None:
     tests = root / "tests"
     of_faults = [groups.group_of(tests / "faults" / f"test_{name}.py", ("stack",)) for name in ("kill", "links")]
