@@ -4,6 +4,7 @@ Each process has its own stores, database, task queue and ports (conftest.py). W
 together, so that it is started once.
 """
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,12 @@ def group_of(path: Path, fixtures: tuple[str, ...] = (), name: str = "") -> str:
     return f"{file} {name}" if file in ALONE else file
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name each test's group, and let the long ones begin."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Name each test's group before pytest-xdist looks for it, and let the long ones begin."""
     turns = {group: turn for turn, group in enumerate(FIRST)}
     groups = {item: group_of(item.path, tuple(getattr(item, "fixturenames", ())), item.name) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: turns.get(groups[item], len(turns)))
+    yield

@@ -78,6 +78,23 @@ def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores
     assert not slow or f"{seconds:.1f} s" in (told or "")
 
 
+@pytest.mark.parametrize("name", ["test_a.py::test_b", "test_a.py::test_b[ada@example.com]"])
+def test_durations_are_kept_by_the_name_that_one_can_run(name: str) -> None:
+    assert budget.without_group(name) == budget.without_group(f"{name}@faults, two workers") == name
+
+
+def test_groups_are_known_before_tests_are_shared_out(root: Path) -> None:
+    """A mark that comes after pytest-xdist looked changes nothing, and nobody would see it but in the minutes."""
+    plugins = [word for name in ("xdist.plugin", "pytest_asyncio.plugin", "pytest_timeout") for word in ("-p", name)]
+    words = ["-m", "pytest", *plugins, "-vv", "-n", "1", "--dist", "loadgroup", __file__, "-k", "a_loaded_machine"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    done = subprocess.run(
+        [sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0 and "@test_budget" in done.stdout, done.stdout + done.stderr
+
+
 def test_what_is_started_once_stays_together(root: Path) -> None:
     tests = root / "tests"
     of_faults = [groups.group_of(tests / "faults" / f"test_{name}.py", ("stack",)) for name in ("kill", "links")]
