@@ -17,12 +17,12 @@ up: $(STAMP)  ## start the whole stack
 
 test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Valkey and Temporal; builds nothing
 	@rm -f .test-durations
-	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES)
 	$(BIN)/pytest -m "not native and serial"
 
 native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/pytest -m native -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m native -n 2
 
 slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since
 	$(BIN)/python -m tests.budget

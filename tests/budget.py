@@ -60,12 +60,6 @@ def remembered() -> dict[str, float]:
     return {name: float(seconds) for seconds, _, name in parted}
 
 
-def without_group(name: str) -> str:
-    """A test's name as pytest knows it: pytest-xdist adds `@group`; an `@` of a parameter stands in its brackets."""
-    at = name.rfind("@")
-    return name[:at] if at > name.rfind("]") else name
-
-
 class Durations:
     """Adds up what each test takes, and writes it where `make slowest` reads it."""
 
@@ -73,7 +67,7 @@ class Durations:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[without_group(report.nodeid)] += report.duration
+        self.seconds[report.nodeid] += report.duration
 
     def pytest_sessionfinish(self) -> None:
         found = {**remembered(), **self.seconds}

@@ -1,58 +1,69 @@
-"""Which tests run in one process when several run side by side (`pytest -n 3 --dist loadgroup`), and which begin.
+"""Which tests run in one process when several run side by side (`pytest -n 3`), and which begin.
 
 Each process has its own stores, database, task queue and ports (conftest.py). What shares something expensive stays
-together, so that it is started once.
+together, so that it is started once. The groups are named by a scheduler of our own: the marks of `--dist loadgroup`
+are not seen with this pytest, and without them every process would start every file's stack.
 """
 
-from collections.abc import Generator
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-TESTS = Path(__file__).parent
-SHARED = {"native": "native deployment", "two_workers": "faults, two workers", "stack": "faults"}
-"""Fixtures of tests/deploy/native and tests/faults that are one stack for the folder, and the group they make."""
-TOGETHER = ("observe", "ui")
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = ("faults", "observe", "ui")
 """Folders whose conftest.py starts a stack or a browser for all of it."""
+NATIVE = "deploy/native"
+SHARE_A_DEPLOYMENT = tuple(f"{NATIVE}/test_{name}" for name in ("faults", "life", "rolling"))
+"""Files whose tests use the one native deployment of their folder, but those of `ALONE`."""
 ALONE = (
-    "deploy/native/test_upgrade",
-    "deploy/native/test_life",
-    "deploy/native/test_rolling",
-    "deploy/native/test_tls",
+    f"{NATIVE}/test_life::test_other_versions",
+    f"{NATIVE}/test_rolling::test_one_worker_on_an_older_temporal_hands_its_tasks_over",
+    f"{NATIVE}/test_upgrade::",
 )
-"""Files whose tests start a deployment each, unless they have a shared one."""
+"""Tests that start a deployment each."""
 FIRST = (
     "faults",
     "native deployment",
-    "deploy/native/test_restore",
-    "cli/test_validate",
+    f"{NATIVE}/test_restore",
+    f"{NATIVE}/test_bad_input",
     "deploy/test_worker_versions",
+    "cli/test_validate",
     "deploy/test_backup",
-    "faults, two workers",
     "ui",
 )
 """The longest, in this order: begun last, one of them would run alone at the end."""
 
 
-def group_of(path: Path, fixtures: tuple[str, ...] = (), name: str = "") -> str:
-    """By the stack that a test shares, else by its place under tests/: the folder that stays together, or the file."""
-    place = path.relative_to(TESTS)
-    if place.parts[0] == "faults" or "native" in place.parts:
-        shared = [group for fixture, group in SHARED.items() if fixture in fixtures]
-        if shared:
-            return shared[0]
-    if place.parts[0] in TOGETHER:
-        return place.parts[0]
-    file = str(place.with_suffix(""))
-    return f"{file} {name}" if file in ALONE else file
+def group_of(test: str) -> str:
+    """The group of a test, by its name as pytest prints it."""
+    file, _, name = test.removeprefix("tests/").partition("::")
+    place = file.removesuffix(".py")
+    if any(f"{place}::{name}".startswith(alone) for alone in ALONE):
+        return f"{place}::{name}"
+    if place in SHARE_A_DEPLOYMENT:
+        return "native deployment"
+    folder = place.partition("/")[0]
+    return folder if folder in TOGETHER else place
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Name each test's group before pytest-xdist looks for it, and let the long ones begin."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long groups begin, and keep each group's tests side by side."""
     turns = {group: turn for turn, group in enumerate(FIRST)}
-    groups = {item: group_of(item.path, tuple(getattr(item, "fixturenames", ())), item.name) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: turns.get(groups[item], len(turns)))
-    yield
+    groups = [group_of(item.nodeid) for item in items]
+    seen = {group: turns.get(group, len(turns) + place) for place, group in enumerate(dict.fromkeys(groups))}
+    items.sort(key=lambda item: seen[group_of(item.nodeid)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
+    """Share out whole groups, in their order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False  # it would begin with what has the most tests, which are the quickest
+    return Groups(config, log)

@@ -78,30 +78,49 @@ def test_a_loaded_machine_stretches_the_limit(seconds: float, load: float, cores
     assert not slow or f"{seconds:.1f} s" in (told or "")
 
 
-@pytest.mark.parametrize("name", ["test_a.py::test_b", "test_a.py::test_b[ada@example.com]"])
-def test_durations_are_kept_by_the_name_that_one_can_run(name: str) -> None:
-    assert budget.without_group(name) == budget.without_group(f"{name}@faults, two workers") == name
+TOGETHER = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range(10))
+def test_one(number):
+    with open({told!r}, "a") as told:
+        told.write(os.environ["PYTEST_XDIST_WORKER"] + " {name}\\n")
+"""
 
 
-def test_groups_are_known_before_tests_are_shared_out(root: Path) -> None:
-    """A mark that comes after pytest-xdist looked changes nothing, and nobody would see it but in the minutes."""
-    plugins = [word for name in ("xdist.plugin", "pytest_asyncio.plugin", "pytest_timeout") for word in ("-p", name)]
-    words = ["-m", "pytest", *plugins, "-vv", "-n", "1", "--dist", "loadgroup", __file__, "-k", "a_loaded_machine"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+def test_a_group_is_one_process(tmp_path: Path, root: Path) -> None:
+    """As the suite runs, on files of its own: each file's tests in one process, the files in several."""
+    told = tmp_path / "told"
+    for name in "abcdef":
+        (tmp_path / f"test_{name}.py").write_text(TOGETHER.format(told=str(told), name=name))
+    plugins = [word for name in ("xdist.plugin", "tests.groups") for word in ("-p", name)]
     done = subprocess.run(
-        [sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-m", "pytest", *plugins, "-p", "no:cacheprovider", "-n", "2", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert done.returncode == 0 and "@test_budget" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = [line.split() for line in told.read_text().splitlines()]
+    assert len(ran) == 60 and len({worker for worker, _ in ran}) == 2
+    assert len({(worker, file) for worker, file in ran}) == 6, "a file ran in two processes"
 
 
 def test_what_is_started_once_stays_together(root: Path) -> None:
-    tests = root / "tests"
-    of_faults = [groups.group_of(tests / "faults" / f"test_{name}.py", ("stack",)) for name in ("kill", "links")]
-    assert of_faults == ["faults", "faults"]
-    assert groups.group_of(tests / "cli" / "test_up.py", ("stack",), "test_x") == "cli/test_up"
-    upgrade, life = (tests / "deploy" / "native" / f"test_{name}.py" for name in ("upgrade", "life"))
-    assert groups.group_of(upgrade, ("place",), "test_a") != groups.group_of(upgrade, ("place",), "test_b")
-    assert groups.group_of(life, ("native", "shared_native"), "test_a") == "native deployment"
-    for place in (*groups.TOGETHER, *groups.ALONE, *(set(groups.FIRST) - set(groups.SHARED.values()))):
-        assert (tests / place).is_dir() or (tests / f"{place}.py").exists(), place
+    group = groups.group_of
+    assert group("tests/faults/test_kill.py::test_a") == group("tests/faults/test_links.py::test_b[x]") == "faults"
+    assert group("tests/cli/test_up.py::test_a") == "cli/test_up"
+    native = "tests/deploy/native"
+    assert group(f"{native}/test_upgrade.py::test_a") != group(f"{native}/test_upgrade.py::test_b")
+    assert group(f"{native}/test_life.py::test_a") == group(f"{native}/test_faults.py::test_b") == "native deployment"
+    assert group(f"{native}/test_life.py::test_other_versions[wheel-1]") != "native deployment"
+
+
+def test_every_name_of_a_group_is_there(root: Path) -> None:
+    named = {*groups.TOGETHER, *groups.SHARE_A_DEPLOYMENT, *groups.ALONE, *groups.FIRST} - {"native deployment"}
+    for place, _, test in (name.partition("::") for name in named):
+        file = root / "tests" / f"{place}.py"
+        assert (root / "tests" / place).is_dir() or f"def {test}" in file.read_text(), (place, test)
