@@ -79,7 +79,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            app.state.parts = parts
+            app.state.parts, app.state.watching = parts, parts.watching
             app.state.services = {each.kind.noun: each.services for each in parts.kinds}
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
             app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_runs)

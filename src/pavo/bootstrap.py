@@ -30,6 +30,7 @@ from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
+from pavo.timeline.watching import WatchService
 
 SLICES: Final[Sequence[Slice]] = (tasks,)
 """What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
@@ -87,6 +88,7 @@ class ApiParts:
     redis: Redis
     temporal: Client
     follower: Follower
+    watching: WatchService
     accounts: AccountsService
     corpus: CorpusService
     registry: AgentRegistry
@@ -117,6 +119,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             redis,
             temporal,
             follower,
+            WatchService(database, follower),
             build_accounts(database, settings),
             CorpusService(database),
             AgentRegistry.load(),

@@ -2,16 +2,14 @@
 
 import socket
 import uuid
-from collections.abc import Sequence
 
-import httpx2
 from temporalio.client import Client
 
 from pavo.kit.sql import Database
 from pavo.runs.handover import hand_over
 from pavo.tasks.work.handover import held_by
 from tests.driving import Tasks, ticks, types, until
-from tests.parts import Parts, free_port
+from tests.parts import Part, Parts, free_port
 
 STEPS = 30
 
@@ -19,9 +17,12 @@ STEPS = 30
 async def test_a_worker_that_lives_after_all_records_no_step_twice(
     parts: Parts, temporal: Client, database: Database
 ) -> None:
+    import httpx2
+
     queue, port = f"handover-{uuid.uuid4().hex[:8]}", str(free_port())
     own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    processes = [await parts.start(name, **own) for name in ("worker", "worker", "api")]
+    workers = [await parts.start("worker", **own) for _ in range(2)]
+    processes = [*workers, await parts.start("api", **own)]
     host = socket.gethostname()
     try:
         async with httpx2.AsyncClient(
@@ -29,19 +30,17 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
         ) as client:
             tasks = Tasks(client)
             path = await tasks.executing({"steps": STEPS, "step_seconds": 0.2})
-            assert await held_by(database, f"{host}:1:") == []
+            workflow_id = (await tasks.get(path))["workflow_id"]
 
-            async def held() -> tuple[str, Sequence[str]] | None:  # between two batches nobody holds it
-                for worker in processes[:2]:
-                    if found := await held_by(database, f"{host}:{worker.pid}:"):
-                        return f"{worker.pid}@{host}", found
-                return None
+            async def holder() -> Part | None:
+                held = [worker for worker in workers if workflow_id in await held_by(database, f"{host}:{worker.pid}:")]
+                return held[0] if held else None
 
-            identity, found = await until(held, what="an attempt of a worker")
-            assert found == [(await tasks.get(path))["workflow_id"]]
-            assert await hand_over(temporal, found, identity=f"1@{host}") == 0
-            assert await hand_over(temporal, found, identity=identity) == 1
-            await tasks.wait(path, "DONE")
+            first = await until(holder, what="an attempt of one of the two")
+            assert workflow_id not in await held_by(database, f"{host}:1:")
+            assert await hand_over(temporal, [workflow_id], identity=f"1@{host}") == 0
+            assert await hand_over(temporal, [workflow_id], identity=f"{first.pid}@{host}") == 1
+            await tasks.wait(path, "DONE", seconds=60)
             events = await tasks.events(path)
     finally:
         for process in processes:

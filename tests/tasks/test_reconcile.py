@@ -97,10 +97,9 @@ async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
         await tasks.post(f"{path}/resume")
 
     commands.meanwhile = meanwhile
-    accounts = build_accounts(database, settings)
-    who = await accounts.identify_header(None, "ada@example.com")
+    who = await build_accounts(database, settings).identify_header(None, "ada@example.com")
     assert who is not None
-    stopped = await service.stop(who, uuid.UUID(path))
+    stopped = await service.stop(await service.get(who, uuid.UUID(path)))
     assert stopped.receipt is not None
     task = await tasks.get(path)
     assert (task["stage"], task["steps"]) == ("STOPPED", stopped.receipt.last_step)

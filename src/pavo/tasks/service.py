@@ -142,7 +142,7 @@ class TaskService:
         """
         view = await self._statements.find_task(task_id)
         if view is None or view.task.organisation_id not in who.organisation_ids:
-            raise _unknown(task_id)
+            raise unknown_task(task_id)
         note(workflow_id=view.task.workflow_id)
         return view
 
@@ -168,13 +168,12 @@ class TaskService:
         last = page[-1].task if len(found) > limit else None
         return Page(page, Cursor(last.created_at, last.id).encode() if last else None)
 
-    async def start(self, who: Identity, task_id: uuid.UUID) -> Started:
-        """Start the workflow, once however often it is asked for.
+    async def start(self, view: TaskView) -> Started:
+        """Start the task's workflow, once however often it is asked for.
 
         Raises:
             WrongStage: the task is stopped, failed or done.
         """
-        view = await self.get(who, task_id)
         task = view.task
         if task.stage in (d.DONE, *d.RESUMABLE):
             raise WrongStage(
@@ -186,13 +185,13 @@ class TaskService:
             return Started(task.workflow_id, task.run_id, True)
         run_id = await self._commands.start(run_of(task))
         if run_id is None:
-            return await self._started_before(who, task)
-        await self._statements.note_run(task_id, run_id)
+            return await self._started_before(task)
+        await self._statements.note_run(task.id, run_id)
         return Started(task.workflow_id, run_id, False)
 
-    async def _started_before(self, who: Identity, task: TaskRow) -> Started:
+    async def _started_before(self, task: TaskRow) -> Started:
         is_open = await self._commands.is_open(run_of(task))
-        task = (await self.get(who, task.id)).task
+        task = (await self._reread(task.id)).task
         if is_open or task.stage != d.INIT:
             return Started(task.workflow_id, task.run_id, True)
         # It was ended from outside before it wrote anything. It had the first generation, so what still works for it
@@ -200,15 +199,14 @@ class TaskService:
         resumed = await self._commands.resume(replace(run_of(task), generation=1))
         return Started(task.workflow_id, resumed.run_id, resumed.already_running)
 
-    async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:
+    async def resume(self, view: TaskView) -> Started:
         """Go on where the task was stopped or failed; on a running task nothing happens.
 
         Raises:
             WrongStage: never started, or done.
         """
         for attempt in range(RESUME_TRIES):
-            view = await self.get(who, task_id)
-            task = view.task
+            task = (await self._reread(view.task.id) if attempt else view).task
             if task.stage in (d.INIT, d.DONE):
                 remedy = "Start it." if task.stage == d.INIT else "Create a new task."
                 raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
@@ -222,12 +220,8 @@ class TaskService:
                 await asyncio.sleep(RESUME_PAUSE_SECONDS)
         raise Stopping("The run is still ending.", remedy="Repeat the command.")
 
-    async def stop(self, who: Identity, task_id: uuid.UUID) -> Stopped:
+    async def stop(self, view: TaskView) -> Stopped:
         """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
-        view = await self.get(who, task_id)
-        return await self._stop(view)
-
-    async def _stop(self, view: TaskView) -> Stopped:
         task = view.task
         if task.stage == d.DONE:
             return Stopped(_standing_receipt(view))
@@ -260,7 +254,7 @@ class TaskService:
         """
         view = await self._reread(sent.id)
         if view.task.stage in d.ACTIVE and view.task.generation != sent.generation:
-            return await self._stop(view)
+            return await self.stop(view)
         if view.task.stage in d.ACTIVE:
             await self._stop_lost(view.task)
             view = await self._reread(sent.id)
@@ -269,7 +263,7 @@ class TaskService:
     async def _reread(self, task_id: uuid.UUID) -> TaskView:
         view = await self._statements.find_task(task_id)
         if view is None:
-            raise _unknown(task_id)
+            raise unknown_task(task_id)
         return view
 
     async def _stop_lost(self, task: TaskRow) -> None:
@@ -285,11 +279,11 @@ class TaskService:
         except (Unavailable, *REDIS_AWAY) as error:
             logger.info("The stop of task %s goes without its hint: %s", task_id, error)
 
-    async def delete(self, who: Identity, task_id: uuid.UUID) -> None:
+    async def delete(self, view: TaskView) -> None:
         """Stop the task and remove it; its streams end."""
-        view = await self.get(who, task_id)
+        task_id = view.task.id
         if view.task.stage not in (d.DONE, *d.RESUMABLE):
-            stopped = await self._stop(view)
+            stopped = await self.stop(view)
             if stopped.pending is not None:
                 raise Unavailable(
                     f"The task must be stopped first, and that is not over. {stopped.pending.detail}",
@@ -361,7 +355,8 @@ def _standing_receipt(view: TaskView) -> d.Receipt:
     return d.Receipt(task.stage, view.step, False, d.resume_outlook(task.stage, view.step, step_cut=False))
 
 
-def _unknown(task_id: uuid.UUID) -> NotFound:
+def unknown_task(task_id: uuid.UUID) -> NotFound:
+    """Said alike of what does not exist, is deleted, or is somebody else's."""
     return NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of your tasks.")
 
 

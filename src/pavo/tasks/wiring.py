@@ -19,7 +19,6 @@ from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
-from pavo.tasks.dependencies import Services
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.records import Projection
 from pavo.tasks.review import ReviewService
@@ -27,7 +26,8 @@ from pavo.tasks.service import TaskService
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.statements import Statements
-from pavo.tasks.watching import WatchService
+from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.watching import WatchedTasks
 from pavo.tasks.work.activities import AgentWork
 from pavo.tasks.work.attempt import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
@@ -61,11 +61,7 @@ async def served(clients: ApiClients) -> KindServed:
     )
     statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
-    services = Services(
-        tasks,
-        ReviewService(database, clients.publisher, commands, tasks),
-        WatchService(database, clients.follower, tasks),
-    )
+    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands), WatchedTasks(database))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(_by_stage, database))
 

@@ -155,7 +155,7 @@ class Planner:
                 if failure is not None:
                     await lease.note_failure(session, task_id, failure.told())
                 if event is not None:
-                    recorded = await timeline.append_once(session, task_id, event)
+                    recorded = await timeline.append_once(session, task_id, event, since="stage")
         self._publisher.publish(recorded)
 
     async def _failed(self, job: _Job, request: c.MakePlan, error: AgentError | AgentDied) -> Planned:
