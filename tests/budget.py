@@ -3,8 +3,8 @@
 A test outside of the groups `fault` and `native` that takes longer than `LIMIT_SECONDS` fails, with that reason. The
 limit is meant for a machine that has nothing else to do. Where more processes want to run than there are cores, each
 gets its share of them and everything takes so much longer: the limit grows by the same factor, the load average of the
-last minute for each core. So the suite beside busy loops is judged as it would be without them, and an idle machine,
-where a slow test shows, stays strict.
+last minute for each core, or the suite's own processes for each where these are more. So the suite beside busy loops is
+judged as it would be without them, and an idle machine, where a slow test shows, stays strict.
 """
 
 import os
@@ -46,7 +46,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Let a test fail that passed too slowly."""
     report = yield
     if report.when == "call" and report.passed and not any(item.get_closest_marker(name) for name in FREE):
-        slow = complaint(report.duration, os.getloadavg()[0], os.cpu_count() or 1)
+        side_by_side = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        slow = complaint(report.duration, max(os.getloadavg()[0], side_by_side), os.cpu_count() or 1)
         if slow:
             report.outcome, report.longrepr = "failed", slow
     return report
