@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests import command
 
 from pavo.cli.stack.up import _clear
 from pavo.deploy.local.machine.lock import take_lock
@@ -20,8 +21,6 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import StackState, Urls
 from pavo.errors import Conflict
 from pavo.kit.processes import ProcessIdentity
-
-PAVO = [sys.executable, "-m", "pavo.cli.main"]
 
 
 @pytest.fixture
@@ -56,9 +55,7 @@ def running_here(layout: Layout) -> None:
 
 
 def pavo(layout: Layout, words: Sequence[str]) -> tuple[int, str]:
-    done = subprocess.run(
-        [*PAVO, *words, "--data-dir", str(layout.root)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = command.pavo([*words, "--data-dir", str(layout.root)])
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 

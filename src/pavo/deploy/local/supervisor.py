@@ -88,13 +88,16 @@ class Supervisor:
         self._layout.logs.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         for part in self._parts.values():
-            part.keeper = asyncio.create_task(self._keep(part, begun), name=f"keep-{part.name}")
+            self._watch(part, begun)
         for part in self._parts.values():
             await self._until_ready(part)
         self._ready = True
         self._save()
         if self._spare is not None:
             self._spare.prepare()
+
+    def _watch(self, part: SupervisedPart, begun: float) -> None:
+        part.keeper = asyncio.create_task(self._keep(part, begun), name=f"keep-{part.name}")
 
     async def _until_ready(self, part: SupervisedPart) -> None:
         assert part.keeper is not None
@@ -248,6 +251,17 @@ class Supervisor:
             part.child.kill_group()
         part.state, part.child = "stopped", None
         part.ready.clear()
+
+    async def start_part(self, name: str) -> None:
+        """Start a part that `stop_part` ended; returns when it is ready.
+
+        Raises:
+            Unavailable: it did not get ready; the message tells its log.
+        """
+        part = self._parts[name]
+        part.wanted = True
+        self._watch(part, time.monotonic())
+        await self._until_ready(part)
 
     async def until_ready(self, name: str) -> None:
         """Wait until a part that died is back."""
