@@ -25,18 +25,18 @@ from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
-from pavo.tasks.census import tasks_by_stage
 from pavo.tasks.commands import Commander
 from pavo.tasks.dependencies import Services
 from pavo.tasks.reconcile import Reconciler
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.statements import Statements
 from pavo.tasks.watching import WatchService
 from pavo.tasks.work.activities import AgentWork
-from pavo.tasks.work.attempt import Attempts
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
@@ -188,7 +188,7 @@ class WorkerParts:
     database: Database
     temporal: Client
     agent_work: AgentWork
-    projection: Projection
+    recorder: TransitionRecorder
     reconciler: Reconciler
     scrape: Scrape
 
@@ -216,7 +216,7 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
             database,
             temporal,
             AgentWork(loop, agents.planner, agents.executor),
-            Projection(database, publisher),
+            TransitionRecorder(database, publisher),
             Reconciler(database, publisher, temporal),
             Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )

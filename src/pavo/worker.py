@@ -35,8 +35,8 @@ from pavo.errors import ConfigurationError, Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
-from pavo.tasks.census import task_ids
 from pavo.tasks.contracts import HEARTBEAT_SECONDS
+from pavo.tasks.log_ids import task_ids
 from pavo.tasks.reconcile_workflow import ReconcileTasks
 from pavo.tasks.work.handover import hand_over
 from pavo.tasks.workflow import AgentTask
@@ -147,7 +147,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
         workflow_runner=Sandbox(),
         activities=[
             *implementations(parts.agent_work),
-            *implementations(parts.projection),
+            *implementations(parts.recorder),
             *implementations(parts.reconciler),
         ],
         max_concurrent_activities=settings.execution.max_tasks,

@@ -14,20 +14,22 @@ from pavo.agents.host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
+from pavo.errors import Superseded
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.presenters import task_out
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
 from pavo.tasks.sql.statements import Statements
-from pavo.tasks.work.attempt import Attempts, Cut, Interruption, Superseded
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
 from pavo.timeline.publish import Publisher
@@ -151,10 +153,10 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
         await executor.run(replace(again, fence=replace(fence, transition=2)), Interruption())
 
     stop = c.RecordStop(path, replace(fence, transition=4), step_cut=False)
-    receipt = await Projection(database, publisher).record_stop(stop)
+    receipt = await TransitionRecorder(database, publisher).record_stop(stop)
     assert (receipt.stage, receipt.last_step) == (d.DONE, QUICK["steps"])
     failure = c.AgentFailure("Error", retryable=False)
-    await Projection(database, publisher).record_failure(
+    await TransitionRecorder(database, publisher).record_failure(
         c.RecordFailure(path, replace(fence, transition=5), failure, QUICK["steps"])
     )
     assert (await tasks.get(path))["stage"] == d.DONE

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
@@ -18,7 +19,6 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
-from pavo.tasks.work.attempt import Superseded
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -30,7 +30,7 @@ _UNTOLD: Final = {
 """Of a failure without a record."""
 
 
-class Projection(c.RecordActivities):
+class TransitionRecorder(c.RecordActivities):
     """Writes what people read. One transaction a call."""
 
     def __init__(self, database: Database, publisher: Publisher) -> None:

@@ -22,7 +22,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.commands import Commander, Target
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import ExecutionRow, IdempotencyRow, TaskRow
@@ -74,7 +74,7 @@ class TaskService:
         self._publisher = publisher
         self._registry = registry
         self._commander = commander
-        self._projection = Projection(database, publisher)
+        self._recorder = TransitionRecorder(database, publisher)
 
     async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
         """Store a task; (task, whether it is new). With a key the same request creates once.
@@ -259,7 +259,7 @@ class TaskService:
     async def _stop_lost(self, task: TaskRow) -> None:
         """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""
         fence = d.Fence(task.run_id or "", task.generation, task.transition + 1)
-        await self._projection.record_stop(c.RecordStop(str(task.id), fence, step_cut=task.stage != d.WAIT_RFC))
+        await self._recorder.record_stop(c.RecordStop(str(task.id), fence, step_cut=task.stage != d.WAIT_RFC))
 
     async def _hint(self, task_id: uuid.UUID) -> None:
         """Make a stop quick; it works without."""

@@ -118,12 +118,6 @@ async def list_tasks(
     return [_view(row) for row in await session.execute(query)]
 
 
-async def count_by_stage(session: AsyncSession) -> dict[str, int]:
-    """How many tasks are in which stage, deleted ones left out; stages without any are missing."""
-    query = select(TaskRow.stage, func.count()).where(TaskRow.deleted_at.is_(None)).group_by(TaskRow.stage)
-    return {stage: count for stage, count in await session.execute(query)}
-
-
 async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
     """Tasks that say they run and were not written for this long: the next page of them by id."""
     query = (

@@ -15,9 +15,8 @@ from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
 from pavo.tasks import events
 from pavo.tasks.domain import Fence
+from pavo.tasks.sql.assignment import Assignment, plan_from
 from pavo.tasks.sql.lease import Lease
-from pavo.tasks.work.assignment import Work, plan_from
-from pavo.tasks.work.attempt import Failure
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
 WORKER_LOST: Final = "the worker that executed it was lost"
@@ -151,14 +150,14 @@ class Statements:
 
     async def begin_plan(
         self, task_id: uuid.UUID, fence: Fence, new: Sequence[NewEvent]
-    ) -> tuple[Work, Sequence[Event]] | None:
+    ) -> tuple[Assignment, Sequence[Event]] | None:
         """Show PLANNING for a task that was just started."""
         values = {"task_id": task_id, **_fence(fence), "events": payload(new)}
         rows = await self._connections.rows(_BEGIN_PLAN, values)
         if not rows:
             return None
-        first_seq, at, *work = rows[0]
-        return Work(*work), numbered(task_id, first_seq, at, new)
+        first_seq, at, *assignment = rows[0]
+        return Assignment(*assignment), numbered(task_id, first_seq, at, new)
 
     async def accept_by_policy(
         self, task_id: uuid.UUID, fence: Fence, plan: Mapping[str, Any], new: Sequence[NewEvent]
@@ -180,7 +179,7 @@ class Statements:
 
     async def open_lease(
         self, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool = False
-    ) -> tuple[Lease, Work, Plan, Sequence[Event]] | None:
+    ) -> tuple[Lease, Assignment, Plan, Sequence[Event]] | None:
         """Raise the epoch, after an attempt that ended in order or one that died; see `lease.open_lease`."""
         values = {"task_id": task_id, **_fence(fence), "plan_hash": plan_hash, "holder": self.holder}
         rows = await self._connections.rows(_OPEN, {**values, "ended": ended})
@@ -189,17 +188,17 @@ class Statements:
             rows = await self._connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
         if not rows:
             return None
-        first_seq, at, epoch, step, checkpoint, deaths, stop_hint, version, content_hash, content, *work = rows[0]
+        first_seq, at, epoch, step, checkpoint, deaths, stop_hint, version, content_hash, content, *assignment = rows[0]
         lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, stop_hint)
         new = numbered(task_id, first_seq, at, [events.recovered(step, WORKER_LOST)]) if took_over else []
-        return lease, Work(*work), plan_from(version, content_hash, content), new
+        return lease, Assignment(*assignment), plan_from(version, content_hash, content), new
 
     async def close_lease(
-        self, lease: Lease, new: Sequence[NewEvent], *, died: bool = False, failure: Failure | None = None
+        self, lease: Lease, new: Sequence[NewEvent], *, died: bool = False, failure: Mapping[str, str] | None = None
     ) -> tuple[int, Sequence[Event]] | None:
         """End the attempt in order; answers the deaths at the coming step, or None when the lease was lost."""
         values = {"task_id": lease.task_id, "epoch": lease.epoch, "died": int(died), "events": payload(new)}
-        told = encode_text(failure.told()) if failure else None
+        told = encode_text(dict(failure)) if failure else None
         rows = await self._connections.rows(_CLOSE, {**values, "failure": told})
         if not rows:
             return None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pavo.agents.contract import Plan, Step
 from pavo.agents.host import AgentHost
-from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
+from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost, Superseded
 from pavo.kit.ids import new_id
 from pavo.observe import metrics
 from pavo.observe.spans import span
@@ -17,21 +17,12 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.assignment import Assignment, plan_of
 from pavo.tasks.sql.statements import WORKER_LOST, Statements
-from pavo.tasks.work.assignment import Work, plan_of
-from pavo.tasks.work.attempt import (
-    HINT,
-    SHUTDOWN,
-    Attempts,
-    Cut,
-    Failure,
-    Interruption,
-    Superseded,
-    failure_of,
-    quarantine,
-    until_interrupted,
-)
+from pavo.tasks.work.attempts import Attempts
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
 from pavo.tasks.work.recorder import StepRecorder
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
@@ -52,7 +43,7 @@ class Opened:
     """What an attempt begins with."""
 
     lease: lease.Lease
-    work: Work
+    assignment: Assignment
     plan: Plan
 
 
@@ -109,11 +100,11 @@ class BatchExecutor:
         """None when an attempt before recorded DONE and died before it could say so."""
         usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash, ended=ended)
         if usual is not None:
-            held, work, plan, recorded = usual
+            held, assignment, plan, recorded = usual
             self._publisher.publish(recorded)
             if held.took_over:
                 metrics.RECOVERIES.add("worker")
-            return Opened(held, work, plan)
+            return Opened(held, assignment, plan)
         new: list[NewEvent] = []
         async with self._database.transaction() as session:
             held = await lease.open_lease(session, task_id, request.fence, self._statements.holder, ended=ended)
@@ -129,7 +120,7 @@ class BatchExecutor:
         self._publisher.publish(recorded)
         if held.took_over:
             metrics.RECOVERIES.add("worker")
-        return Opened(held, Work.of(task), plan_of(plan_row))
+        return Opened(held, Assignment.of(task), plan_of(plan_row))
 
     async def _finished(self, task_id: uuid.UUID) -> c.BatchDone:
         async with self._database.reading() as session:
@@ -141,10 +132,10 @@ class BatchExecutor:
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
     async def close(
-        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: Failure | None = None
+        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: ExplainedFailure | None = None
     ) -> int:
         """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
-        closed = await self._statements.close_lease(held, new, died=died, failure=failure)
+        closed = await self._statements.close_lease(held, new, died=died, failure=failure.told() if failure else None)
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
@@ -186,7 +177,7 @@ class _Batch:
     ) -> None:
         self._executor = executor
         self._lease = opened.lease
-        self._work = opened.work
+        self._assignment = opened.assignment
         self._plan = opened.plan
         self._request = request
         self._interruption = interruption
@@ -199,7 +190,7 @@ class _Batch:
         """Drive the agent and say how it ended."""
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(self._work, cancelled=self._cancelled, steps=self._step)
+            host = await self._executor.hosting.open(self._assignment, cancelled=self._cancelled, steps=self._step)
             body = await self._report(host) if await self._drive(host) else None
             if body is None:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
@@ -226,7 +217,7 @@ class _Batch:
         limits = self._executor.limits
         last = self._step + limits.steps
         until = time.monotonic() + limits.seconds
-        grace = self._executor.hosting.grace(self._work.agent_type)
+        grace = self._executor.hosting.grace(self._assignment.agent_type)
         # Until it is open no step is in flight, and nothing wants a grace.
         if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
             return False
@@ -271,7 +262,7 @@ class _Batch:
 
     async def _report(self, host: AgentHost) -> str | None:
         """The report; None when it was cut, then the next attempt writes it."""
-        grace = self._executor.hosting.grace(self._work.agent_type)
+        grace = self._executor.hosting.grace(self._assignment.agent_type)
         with span("report", {"pavo.task_id": self._request.task_id}):
             body = await self._work_of(host.report(self._plan, self._checkpoint), grace)
         return None if isinstance(body, Cut) else body

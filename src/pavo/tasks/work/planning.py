@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import FeedbackItem, PlanDraft, Revision
 from pavo.agents.host import AgentHost
-from pavo.errors import AgentDied, AgentError, AgentRefused
+from pavo.errors import AgentDied, AgentError, AgentRefused, Superseded
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe.spans import span
@@ -18,12 +18,14 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.assignment import Assignment, plan_from, plan_of
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.statements import Statements
-from pavo.tasks.work.assignment import Work, plan_from, plan_of
-from pavo.tasks.work.attempt import Attempts, Cut, Failure, Interruption, Superseded, failure_of, until_interrupted
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import Opened
+from pavo.tasks.work.failures import ExplainedFailure, failure_of
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import Cut, Interruption, until_interrupted
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 
@@ -32,7 +34,7 @@ from pavo.timeline.domain import Event, NewEvent
 class _Job:
     """What is to be planned: from scratch, or the revision of `reviewed`."""
 
-    work: Work
+    assignment: Assignment
     reviewed: DocumentRow | None
     feedback: Sequence[FeedbackRow]
     version: int
@@ -77,7 +79,7 @@ class Planner:
             if job.made is not None:
                 return Planned(job.made)
             try:
-                grace = self._hosting.grace(job.work.agent_type)
+                grace = self._hosting.grace(job.assignment.agent_type)
             except AgentRefused as refusal:
                 return await self._failed(job, request, refusal)
             work = self._work(job, request, cancelled)
@@ -90,9 +92,9 @@ class Planner:
         begun = await self._statements.begin_plan(task_id, fence, [events.stage(d.PLANNING)])
         if begun is None:
             return None
-        work, recorded = begun
+        assignment, recorded = begun
         self._publisher.publish(recorded)
-        return _Job(work, None, [], 1, None)
+        return _Job(assignment, None, [], 1, None)
 
     async def _begin_again(self, task_id: uuid.UUID, request: c.MakePlan) -> _Job:
         """Show PLANNING, and read what there is to plan."""
@@ -118,11 +120,11 @@ class Planner:
             reviewed = visible[0] if visible else None
             feedback = await repository.feedback(session, reviewed.id) if reviewed else []
         self._publisher.publish(fresh)
-        return _Job(Work.of(task), reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
+        return _Job(Assignment.of(task), reviewed, feedback, (reviewed.version if reviewed else 0) + 1, made)
 
     async def _work(self, job: _Job, request: c.MakePlan, cancelled: asyncio.Event) -> Planned:
         gathered = await self._gather(job, request)
-        host = await self._hosting.open(job.work, cancelled=cancelled, context=gathered)
+        host = await self._hosting.open(job.assignment, cancelled=cancelled, context=gathered)
         try:
             if job.reviewed is None:
                 with span("plan", {"pavo.task_id": request.task_id}):
@@ -137,14 +139,14 @@ class Planner:
             await host.close(force=cancelled.is_set())
 
     async def _gather(self, job: _Job, request: c.MakePlan) -> Sequence[Any]:
-        if job.reviewed is not None or not self._hosting.wants_context(job.work.agent_type):
+        if job.reviewed is not None or not self._hosting.wants_context(job.assignment.agent_type):
             return ()
-        hits = await self._hosting.gather(job.work)
-        await self._note(job.work.id, request.fence, events.context([hit.title for hit in hits]))
+        hits = await self._hosting.gather(job.assignment)
+        await self._note(job.assignment.id, request.fence, events.context([hit.title for hit in hits]))
         return hits
 
     async def _note(
-        self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent | None, failure: Failure | None = None
+        self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent | None, failure: ExplainedFailure | None = None
     ) -> None:
         """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
         recorded: list[Event] = []
@@ -165,7 +167,7 @@ class Planner:
             failure = replace(failure, retryable=False)
         else:
             retry = events.retry(0, failure.cause, failures)
-        await self._note(job.work.id, request.fence, retry, failure)
+        await self._note(job.assignment.id, request.fence, retry, failure)
         return Planned(c.PlanMade(failure=failure.decided()))
 
     async def _store(self, job: _Job, request: c.MakePlan, draft: PlanDraft, answers: Any) -> Planned:
@@ -173,15 +175,15 @@ class Planner:
         by_policy = request.auto_accept and job.reviewed is None
         row = _plan_row(job, draft, by_policy=by_policy)
         if by_policy:
-            accepted = await self._statements.accept_by_policy(job.work.id, request.fence, row, _accepted(row))
+            accepted = await self._statements.accept_by_policy(job.assignment.id, request.fence, row, _accepted(row))
             if accepted is not None:
                 held, fresh = accepted
                 self._publisher.publish(fresh)
                 plan = plan_from(row["version"], row["hash"], row["content"])
-                return Planned(c.PlanMade(row["hash"], accepted=True), Opened(held, job.work, plan))
+                return Planned(c.PlanMade(row["hash"], accepted=True), Opened(held, job.assignment, plan))
         recorded: list[Event] = []
         async with self._database.transaction() as session:
-            task = await _locked(session, job.work.id, request.fence)
+            task = await _locked(session, job.assignment.id, request.fence)
             if made := _made(task, await repository.plans(session, task.id)):
                 return Planned(made)  # another attempt was quicker
             await repository.add_document(session, row)
@@ -214,12 +216,12 @@ def _plan_row(job: _Job, draft: PlanDraft, *, by_policy: bool) -> dict[str, Any]
     accepted = {"status": repository.ACCEPTED, "accepted_by": d.BY_POLICY, "accepted_at": now()}
     return {
         "id": new_id(),
-        "task_id": job.work.id,
+        "task_id": job.assignment.id,
         "kind": repository.PLAN,
         "version": job.version,
         "hash": d.content_hash(repository.PLAN, job.version, content),
         "content": content,
-        "body": d.plan_markdown(job.work.title, job.version, draft.summary, steps),
+        "body": d.plan_markdown(job.assignment.title, job.version, draft.summary, steps),
         **(accepted if by_policy else {"status": repository.DRAFT}),
     }
 
