@@ -33,7 +33,7 @@ from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
-from pavo.tasks.sql.statements import Statements
+from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.watching import WatchService
 from pavo.tasks.work.activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
@@ -236,11 +236,12 @@ class _Agents:
         hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
         self._connections = kept_connections(self._database, settings)
         # The beginning is what `worker` knows of a predecessor.
-        statements = Statements(self._connections, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
-        self.planner = Planner(hosting, statements, attempts)
+        holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
+        writer = TaskWriter(self._connections, self._database, holder)
+        self.planner = Planner(hosting, writer, attempts)
         self.executor = BatchExecutor(
             hosting,
-            statements,
+            writer,
             self._recorder,
             attempts,
             BatchLimits(settings.execution.batch_steps, settings.execution.batch_seconds),

@@ -18,7 +18,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.sql.assignment import Assignment
-from pavo.tasks.sql.statements import Statements
+from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
@@ -50,10 +50,10 @@ class Workshop:
         parts = (database, publisher, AgentRegistry.load(), CorpusService(database), HostLimits())
         self.hosting, self.held = Hosting(*parts), HeldHosting(*parts)
         self.recorder = TransitionRecorder(database, publisher)
-        self._statements = Statements(connections, "a worker")
+        self._writer = TaskWriter(connections, database, "a worker")
 
     async def plan(self, task_id: str, hosting: Hosting, interruption: Interruption | None = None) -> Any:
-        planner = Planner(hosting, self._statements, Attempts())
+        planner = Planner(hosting, self._writer, Attempts())
         return await planner.plan(c.MakePlan(task_id, FENCE), interruption or Interruption())
 
 

@@ -25,9 +25,9 @@ from pavo.tasks.commands import Commander, Target
 from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
 from pavo.tasks.sql import lease, repository
-from pavo.tasks.sql.models import ExecutionRow, IdempotencyRow, TaskRow
+from pavo.tasks.sql.models import IdempotencyRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
-from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
@@ -99,11 +99,9 @@ class TaskService:
         if key is None:
             return await self._statements.create_task(task, first)
         async with self._database.transaction() as session:
-            session.add(task)
-            await session.flush()
+            recorded = await create_in(session, task, first)
             await _claim(session, who, _key(key), task.id, new)
-            session.add(ExecutionRow(task_id=task.id))
-            return await timeline.create(session, task.id, first)
+            return recorded
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
         if request_hash != _request_hash(new):

@@ -43,7 +43,7 @@ class WatchService:
             NotFound: unknown, or not theirs.
         """
         async with self._database.reading() as session:
-            task = await repository.find_tombstone(session, task_id)
+            task = await repository.row_or_tombstone(session, task_id)
             head = await timeline.head(session, task_id)
         foreign = task is not None and who is not None and task.organisation_id not in who.organisation_ids
         if task is None or head is None or foreign:

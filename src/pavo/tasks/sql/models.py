@@ -46,9 +46,9 @@ class TaskRow(Base):
     """How often the task was started or resumed. With `transition` the fence of every write to this row."""
     transition: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """Number of the last write within the generation; a write with no higher number came too late."""
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Cause and remedy of FAILED."""
-    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """What the last stop answered."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -1,15 +1,16 @@
 """SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Required, TypedDict, Unpack
 
 from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.agents.contract import JSON
 from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import ACTIVE, Fence
 from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, IdempotencyRow, TaskRow
@@ -52,6 +53,41 @@ class PlanHead:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A version of a plan, or a report, before it is stored; the members are those of `DocumentRow`."""
+
+    id: uuid.UUID
+    task_id: uuid.UUID
+    kind: str
+    version: int
+    status: str
+    hash: str
+    content: dict[str, JSON]
+    body: str
+    accepted_by: str | None = None
+    accepted_at: datetime | None = None
+
+    def values(self) -> dict[str, Any]:
+        """By column."""
+        return {member.name: getattr(self, member.name) for member in fields(self)}
+
+
+class Shown(TypedDict, total=False):
+    """What may be written together with a stage; what is left out stays."""
+
+    error: Mapping[str, JSON] | None
+    receipt: Mapping[str, JSON] | None
+
+
+class Reviewed(TypedDict, total=False):
+    """What changes on a document that is there."""
+
+    status: Required[str]
+    accepted_by: str
+    accepted_at: datetime
+
+
 def _views() -> Any:
     newest_plan = (
         select(DocumentRow.id, DocumentRow.version, DocumentRow.hash, DocumentRow.status)
@@ -85,15 +121,8 @@ def _view(row: Row[Any]) -> TaskView:
     return TaskView(row[0], row.step, row.progress, row.total, plan)
 
 
-async def find_task(session: AsyncSession, task_id: uuid.UUID) -> TaskView | None:
-    """The task, unless it is unknown or deleted."""
-    query = _ALL_VIEWS.where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None))
-    row = (await session.execute(query)).one_or_none()
-    return _view(row) if row else None
-
-
-async def find_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
-    """The task's row, deleted or not."""
+async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
+    """The task's row, also what remains of one that is deleted."""
     return await session.get(TaskRow, task_id)
 
 
@@ -148,7 +177,7 @@ def is_latest(task: TaskRow, fence: Fence) -> bool:
 
 
 async def advance(
-    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, status: str, phase: str, **values: Any
+    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, status: str, phase: str, **values: Unpack[Shown]
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
     changes = {"stage": stage, "status": status, "phase": phase, "run_id": fence.run_id, **values}
@@ -203,12 +232,12 @@ async def plan_by_hash(session: AsyncSession, task_id: uuid.UUID, plan_hash: str
     return (await session.scalars(query)).one_or_none()
 
 
-async def add_document(session: AsyncSession, row: dict[str, Any]) -> None:
+async def add_document(session: AsyncSession, document: NewDocument) -> None:
     """Store a document unless this version is there already: the first of two attempts wins."""
-    await session.execute(insert(_DOCUMENTS).values(**row).on_conflict_do_nothing())
+    await session.execute(insert(_DOCUMENTS).values(**document.values()).on_conflict_do_nothing())
 
 
-async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Any) -> None:
+async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Unpack[Reviewed]) -> None:
     """Change a document's status or acceptance."""
     await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
 

@@ -1,12 +1,17 @@
-"""What the API asks PostgreSQL at nearly every request, each one statement on a kept connection."""
+"""What the API asks PostgreSQL at nearly every request, each one statement on a kept connection.
+
+Creation has a long way too, `create_in`: for a caller who writes more in the same transaction.
+"""
 
 import uuid
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
-from pavo.tasks.sql.models import TaskRow
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.repository import PlanHead, TaskView
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered
@@ -55,8 +60,16 @@ UPDATE tasks SET run_id = %(run_id)s WHERE id = %(task_id)s AND transition = 0 R
 """
 
 
+async def create_in(session: AsyncSession, task: TaskRow, first: NewEvent) -> list[Event]:
+    """As `RequestStatements.create_task`, in the caller's transaction (one that claims an Idempotency-Key, say)."""
+    session.add(task)
+    await session.flush()
+    session.add(ExecutionRow(task_id=task.id))
+    return await timeline.create(session, task.id, first)
+
+
 class RequestStatements:
-    """The ways of `repository` without SQLAlchemy, which costs more than PostgreSQL does."""
+    """Without SQLAlchemy, which costs more than PostgreSQL does."""
 
     def __init__(self, connections: KeptConnections) -> None:
         self._connections = connections
