@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -104,13 +105,13 @@ class Copies:
         values = {
             **{"id": task_id, "organisation": self.organisation, "user": self.user, "workflow": f"w:{task_id}"},
             **{"stage": state.stage, "phase": state.phase, "generation": state.generation},
-            **{"status": d.STATUS_OF[state.stage], "transition": state.transition},
+            **{"transition": state.transition},
             **{"error": '{"cause": "x"}' if state.error else None, "deleted": now() if state.deleted else None},
         }
         await self._run(
             "INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, stage,"
-            " status, phase, workflow_id, generation, transition, error, deleted_at) VALUES (%(id)s, %(organisation)s,"
-            " %(user)s, 'A title', 'Why?', 'intern', '{\"steps\": 3}', %(stage)s, %(status)s, %(phase)s, %(workflow)s,"
+            " phase, workflow_id, generation, transition, error, deleted_at) VALUES (%(id)s, %(organisation)s,"
+            " %(user)s, 'A title', 'Why?', 'intern', '{\"steps\": 3}', %(stage)s, %(phase)s, %(workflow)s,"
             " %(generation)s, %(transition)s, CAST(%(error)s AS jsonb), %(deleted)s)",
             values,
         )
@@ -274,7 +275,7 @@ async def test_a_task_is_created_the_same_both_ways(copies: Copies) -> None:
         return TaskRow(
             **{"id": task_id, "organisation_id": copies.organisation, "created_by": copies.user, "title": "A title"},
             **{"prompt": "Why?", "agent_type": "intern", "agent_options": {"steps": 3}, "auto_accept": True},
-            **{"stage": d.INIT, "status": d.STATUS_OF[d.INIT], "phase": d.PHASE_PLANNING},
+            **{"stage": d.INIT, "phase": d.PHASE_PLANNING},
             **{"workflow_id": f"w:{task_id}", "created_at": moment, "updated_at": moment},
         )
 
@@ -283,3 +284,12 @@ async def test_a_task_is_created_the_same_both_ways(copies: Copies) -> None:
     async with copies.database.transaction() as session:
         assert shape(await create_in(session, long, first)) == shape(recorded)
     assert await copies.written(quick.id) == await copies.written(long.id)
+
+
+@pytest.mark.parametrize("stage", d.STAGES)
+async def test_builds_of_before_read_the_status_that_the_stage_has(copies: Copies, stage: str) -> None:
+    """Nothing writes the column any more but the trigger of migration 0004."""
+    task_id = await copies.put(State())
+    statement = "UPDATE tasks SET stage = %(stage)s, status = 'of before' WHERE id = %(id)s RETURNING status"
+    values = {"id": task_id, "stage": stage}
+    assert await copies.writer.connections.rows(statement, values) == [(d.STATUSES[stage],)]

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events
+from pavo.tasks import events, removal
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import TaskRow
 from pavo.temporal.failures import NoSuchRun, translated
@@ -51,6 +51,7 @@ class Reconciler(c.ReconcileActivities):
             if verdict is not None and await self._explain(task, verdict):
                 logger.error("Task %s said %s without a workflow: %s", task.id, task.stage, verdict.cause)
                 found += 1
+        await removal.go_on(self._database)
         return found
 
     async def _open_workflows(self) -> set[str]:
@@ -89,9 +90,7 @@ class Reconciler(c.ReconcileActivities):
                 return False
             fence = d.Fence(task.run_id or "", task.generation, task.transition + 1)
             await lease.raise_epoch(session, task.id)
-            await repository.advance(
-                session, row, fence, stage=d.FAILED, status=d.STATUS_OF[d.FAILED], phase=row.phase, error=error
-            )
+            await repository.advance(session, row, fence, stage=d.FAILED, phase=row.phase, error=error)
             recorded = await timeline.append(session, task.id, [events.failed(error), events.stage(d.FAILED)])
         self._publisher.publish(recorded)
         return True

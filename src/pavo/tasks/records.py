@@ -61,14 +61,12 @@ class TransitionRecorder(c.RecordActivities):
                     task,
                     request.fence,
                     stage=stage,
-                    status=d.STATUS_OF[stage],
                     phase=task.phase,
                     error=None,
                     receipt=None,
                 )
                 await lease.raise_epoch(session, task_id, forget_deaths=True)
-                event = events.stage_executing(execution.progress) if stage == d.EXECUTING else events.stage(stage)
-                recorded = await timeline.append(session, task_id, [event])
+                recorded = await timeline.append(session, task_id, [events.stage(stage, execution.progress)])
         self._publisher.publish(recorded)
         return c.Standing(task.phase, plans[0].hash if plans else None, execution.step)
 
@@ -175,7 +173,7 @@ class TransitionRecorder(c.RecordActivities):
 async def _show(
     session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Unpack[Shown]
 ) -> None:
-    await repository.advance(session, task, fence, stage=stage, status=d.STATUS_OF[stage], phase=phase, **values)
+    await repository.advance(session, task, fence, stage=stage, phase=phase, **values)
 
 
 def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:

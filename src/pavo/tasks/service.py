@@ -20,7 +20,7 @@ from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe.noted_ids import note
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events
+from pavo.tasks import events, removal
 from pavo.tasks.commands import Commander, Target
 from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
@@ -285,9 +285,9 @@ class TaskService:
                 return
             if task.stage in d.ACTIVE:
                 raise Unavailable("The task was just resumed by somebody else.", dependency="worker")
-            recorded = await timeline.append(session, task_id, [events.deleted()], close=True)
-            await repository.bury(session, task_id)
+            recorded = await removal.bury(session, task_id)
         self._publisher.publish(recorded)
+        await removal.begin(self._database, task_id)
 
 
 class _Taken(Exception):
@@ -324,7 +324,6 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
         agent_options=options,
         auto_accept=new.auto_accept,
         stage=d.INIT,
-        status=d.STATUS_OF[d.INIT],
         phase=d.PHASE_PLANNING,
         workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
         created_at=moment,

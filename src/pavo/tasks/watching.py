@@ -45,10 +45,10 @@ class WatchService:
         async with self._database.reading() as session:
             task = await repository.row_or_tombstone(session, task_id)
             head = await timeline.head(session, task_id)
-        foreign = task is not None and who is not None and task.organisation_id not in who.organisation_ids
-        if task is None or head is None or foreign:
+        if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
             raise NotFound(f"There is no task {task_id}.", field="task_id")
-        if task.deleted_at is not None or (head.closed and after >= head.last_seq):
+        # Of a deleted task the head goes soon after its events.
+        if head is None or task.deleted_at is not None or (head.closed and after >= head.last_seq):
             return None
         # Numbers go back when PostgreSQL was restored: who saw a future that is gone begins anew.
         return self._follower.follow(task_id, after if after <= head.last_seq else 0)

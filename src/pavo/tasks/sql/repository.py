@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
 
-from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
+from sqlalchemy import Row, Table, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -177,10 +177,10 @@ def is_latest(task: TaskRow, fence: Fence) -> bool:
 
 
 async def advance(
-    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, status: str, phase: str, **values: Unpack[Shown]
+    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[Shown]
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
-    changes = {"stage": stage, "status": status, "phase": phase, "run_id": fence.run_id, **values}
+    changes = {"stage": stage, "phase": phase, "run_id": fence.run_id, **values}
     await session.execute(
         update(_TASKS)
         .where(_TASKS.c.id == task.id)
@@ -287,18 +287,3 @@ async def claim_key(session: AsyncSession, row: dict[str, Any]) -> IdempotencyRo
     keys = (IdempotencyRow.organisation_id, IdempotencyRow.user_id, IdempotencyRow.key)
     query = select(IdempotencyRow).where(*(column == row[column.key] for column in keys))
     return (await session.scalars(query)).one_or_none()
-
-
-async def bury(session: AsyncSession, task_id: uuid.UUID) -> None:
-    """Remove what a deleted task held; its row and its timeline's end stay, so that streams know that it is over."""
-    await session.execute(delete(DocumentRow).where(DocumentRow.task_id == task_id))
-    await session.execute(
-        update(ExecutionRow)
-        .where(ExecutionRow.task_id == task_id)
-        .values(epoch=ExecutionRow.epoch + 1, holder=None, checkpoint=None)
-    )
-    await session.execute(
-        update(TaskRow)
-        .where(TaskRow.id == task_id)
-        .values(title="", prompt="", agent_options={}, deleted_at=func.now(), updated_at=func.now())
-    )

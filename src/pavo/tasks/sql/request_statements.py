@@ -18,14 +18,14 @@ from pavo.timeline.domain import Event, NewEvent, numbered
 
 COLUMNS: Final = (
     *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options", "auto_accept"),
-    *("stage", "status", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
+    *("stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
     *("created_at", "updated_at", "deleted_at"),
 )
 """Of a task's row, in the order of the statement below."""
 
 _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
-    t.stage, t.status, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
+    t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
     t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, p.id, p.version, p.hash, p.status
 FROM tasks t
@@ -41,9 +41,9 @@ _CREATE: Final = (
     """
 WITH created AS (
     INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, auto_accept,
-        stage, status, phase, workflow_id, created_at, updated_at)
+        stage, phase, workflow_id, created_at, updated_at)
     VALUES (%(id)s, %(organisation_id)s, %(created_by)s, %(title)s, %(prompt)s, %(agent_type)s,
-        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(status)s, %(phase)s, %(workflow_id)s,
+        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s,
         %(created_at)s, %(created_at)s)
     RETURNING id
 ), execution AS (
@@ -91,7 +91,7 @@ class RequestStatements:
             name: getattr(task, name)
             for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
         }
-        values |= {name: getattr(task, name) for name in ("stage", "status", "phase", "workflow_id", "created_at")}
+        values |= {name: getattr(task, name) for name in ("stage", "phase", "workflow_id", "created_at")}
         values["agent_options"] = encode_text(task.agent_options)
         rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
         at: datetime = rows[0][0]

@@ -209,7 +209,7 @@ class _Batch:
     async def _record(self, step: Step) -> None:
         number = self._step + 1
         progress = step.progress if step.progress is not None else number
-        new = [NewEvent(event.type, event.data) for event in step.events]
+        new = [events.of_agent(event.type, event.data) for event in step.events]
         new.append(events.tick(progress, number, step.total))
         record = StepRecord(
             task_id=self._lease.task_id,

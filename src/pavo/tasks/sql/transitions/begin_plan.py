@@ -56,7 +56,7 @@ async def begin_plan(
 _BEGIN: Final = """
 WITH moved AS (
     UPDATE tasks t
-    SET stage = 'PLANNING', status = 'RUNNING', phase = 'planning', error = NULL, updated_at = now(),
+    SET stage = 'PLANNING', phase = 'planning', error = NULL, updated_at = now(),
         run_id = %(run_id)s, generation = %(generation)s, transition = %(transition)s
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'INIT'
       AND (t.generation, t.transition) < (%(generation)s, %(transition)s)
@@ -87,9 +87,7 @@ async def long(
     recorded: Sequence[Event] = ()
     if repository.is_new(task, fence):
         shown = task.stage == d.PLANNING
-        await repository.advance(
-            session, task, fence, stage=d.PLANNING, status=d.STATUS_OF[d.PLANNING], phase=_phase(plans), error=None
-        )
+        await repository.advance(session, task, fence, stage=d.PLANNING, phase=_phase(plans), error=None)
         recorded = await timeline.append(session, task_id, [] if shown else [events.stage(d.PLANNING)])
     if made := made_before(task, plans):
         return made, recorded

@@ -60,7 +60,7 @@ async def store_plan(
 _ACCEPT_BY_POLICY: Final = """
 WITH moved AS (
     UPDATE tasks t
-    SET stage = 'EXECUTING', status = 'RUNNING', phase = 'executing', updated_at = now(),
+    SET stage = 'EXECUTING', phase = 'executing', updated_at = now(),
         run_id = %(run_id)s, transition = %(transition)s + 1
     FROM executions e
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
@@ -114,9 +114,7 @@ async def long(
     if plan.status != repository.ACCEPTED:
         return c.PlanMade(plan.hash), ()
     following = replace(fence, transition=fence.transition + 1)
-    await repository.advance(
-        session, task, following, stage=d.EXECUTING, status=d.STATUS_OF[d.EXECUTING], phase=d.PHASE_EXECUTING
-    )
+    await repository.advance(session, task, following, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
     return c.PlanMade(plan.hash, accepted=True), await timeline.append(session, task.id, _accepted(plan))
 
 
