@@ -19,7 +19,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
-from pavo.tasks.sql.repository import Shown
+from pavo.tasks.sql.repository import StageDetails
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -171,7 +171,7 @@ class TransitionRecorder(c.RecordActivities):
 
 
 async def _show(
-    session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Unpack[Shown]
+    session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Unpack[StageDetails]
 ) -> None:
     await repository.advance(session, task, fence, stage=stage, phase=phase, **values)
 

@@ -63,11 +63,11 @@ class Holding:
 
 
 HOLDINGS: Final = (
-    # What refers to others comes before them.
     Holding("tasks", "id", When.BLANKED),
     Holding("idempotency_keys", "task_id", When.NEVER),
     # Without it no attempt holds a lease, and none can record anything.
     Holding("executions", "task_id", When.WITH_THE_TOMBSTONE),
+    # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),
     Holding("documents", "task_id", When.AT_ONCE, batch=50),
     # The last event is `deleted`. The head takes it along, so that who still follows finds an end, never an empty

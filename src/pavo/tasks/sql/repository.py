@@ -73,14 +73,14 @@ class NewDocument:
         return {member.name: getattr(self, member.name) for member in fields(self)}
 
 
-class Shown(TypedDict, total=False):
+class StageDetails(TypedDict, total=False):
     """What may be written together with a stage; what is left out stays."""
 
     error: Mapping[str, JSON] | None
     receipt: Mapping[str, JSON] | None
 
 
-class Reviewed(TypedDict, total=False):
+class DocumentChange(TypedDict, total=False):
     """What changes on a document that is there."""
 
     status: Required[str]
@@ -177,7 +177,7 @@ def is_latest(task: TaskRow, fence: Fence) -> bool:
 
 
 async def advance(
-    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[Shown]
+    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[StageDetails]
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
     changes = {"stage": stage, "phase": phase, "run_id": fence.run_id, **values}
@@ -237,7 +237,7 @@ async def add_document(session: AsyncSession, document: NewDocument) -> None:
     await session.execute(insert(_DOCUMENTS).values(**document.values()).on_conflict_do_nothing())
 
 
-async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Unpack[Reviewed]) -> None:
+async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Unpack[DocumentChange]) -> None:
     """Change a document's status or acceptance."""
     await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
 

@@ -188,7 +188,7 @@ class _Batch:
         last = self._step + limits.steps
         until = time.monotonic() + limits.seconds
         grace = self._executor.hosting.grace(self._assignment.agent_type)
-        # Until it is open no step is in flight, and nothing wants a grace.
+        # No grace: until it is open, no step is in flight that could be lost.
         if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
             return False
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:

@@ -1,7 +1,7 @@
 """Taking over from a worker that is known to be dead, without waiting for the time-out of its heartbeats.
 
-Only a hurry: whatever is missed here, or cannot be reached, the time-outs bring. And harmless should the other one live
-after all: its attempts lose their leases like those of any zombie.
+It only saves time: whatever is missed here, or cannot be reached, is noticed by the time-outs. Should the other worker
+live after all, no harm is done: its attempts lose their leases like those of any zombie.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.assignment import plan_of
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.transitions.begin_plan import ToPlan, begin_plan, locked_for_planning
-from pavo.tasks.sql.transitions.store_plan import Planned, store_plan
+from pavo.tasks.sql.transitions.store_plan import StoredPlan, store_plan
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.failures import ExplainedFailure, failure_of
@@ -38,7 +38,7 @@ class Planner:
         self._publisher = hosting.publisher
         self._attempts = attempts
 
-    async def plan(self, request: c.MakePlan, interruption: Interruption) -> Planned | Cut:
+    async def plan(self, request: c.MakePlan, interruption: Interruption) -> StoredPlan | Cut:
         """Plan or revise; Cut when a stop or shutdown ended it.
 
         Raises:
@@ -51,7 +51,7 @@ class Planner:
             begun, recorded = await begin_plan(self._writer, task_id, request.fence, auto_accept=request.auto_accept)
             self._publisher.publish(recorded)
             if isinstance(begun, c.PlanMade):
-                return Planned(begun)
+                return StoredPlan(begun)
             try:
                 grace = self._hosting.grace(begun.assignment.agent_type)
             except AgentRefused as refusal:
@@ -61,7 +61,7 @@ class Planner:
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _make(self, to_plan: ToPlan, request: c.MakePlan, cancelled: asyncio.Event) -> Planned:
+    async def _make(self, to_plan: ToPlan, request: c.MakePlan, cancelled: asyncio.Event) -> StoredPlan:
         gathered = await self._gather(to_plan, request)
         host = await self._hosting.open(to_plan.assignment, cancelled=cancelled, context=gathered)
         try:
@@ -99,7 +99,7 @@ class Planner:
                     recorded = await timeline.append_once(session, task_id, event)
         self._publisher.publish(recorded)
 
-    async def _failed(self, to_plan: ToPlan, request: c.MakePlan, error: AgentError | AgentDied) -> Planned:
+    async def _failed(self, to_plan: ToPlan, request: c.MakePlan, error: AgentError | AgentDied) -> StoredPlan:
         failure = failure_of(error)
         failures = request.failures + 1
         retry: NewEvent | None = None
@@ -108,11 +108,11 @@ class Planner:
         else:
             retry = events.retry(0, failure.cause, failures)
         await self._note(to_plan.assignment.id, request.fence, retry, failure)
-        return Planned(c.PlanMade(failure=failure.decided()))
+        return StoredPlan(c.PlanMade(failure=failure.decided()))
 
     async def _store(
         self, to_plan: ToPlan, request: c.MakePlan, draft: PlanDraft, answers: Mapping[str, str]
-    ) -> Planned:
+    ) -> StoredPlan:
         """Store the draft and the answers to the feedback; a first plan with auto_accept is accepted with that."""
         by_policy = request.auto_accept and to_plan.reviewed is None
         plan = _document(to_plan, draft, by_policy=by_policy)

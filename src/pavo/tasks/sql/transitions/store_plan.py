@@ -28,7 +28,7 @@ from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class StoredPlan:
     """What became of it; `opened` where the plan was accepted by policy and may be executed at once."""
 
     made: c.PlanMade
@@ -37,7 +37,7 @@ class Planned:
 
 async def store_plan(
     writer: TaskWriter, to_plan: ToPlan, fence: d.Fence, plan: NewDocument, answers: Mapping[str, str]
-) -> tuple[Planned, Sequence[Event]]:
+) -> tuple[StoredPlan, Sequence[Event]]:
     """Store the plan, accepted by policy if its status says so; what came of it, and the events to publish.
 
     Args:
@@ -51,10 +51,10 @@ async def store_plan(
         if accepted is not None:
             lease, recorded = accepted
             opened = Opened(lease, to_plan.assignment, plan_from(plan.version, plan.hash, plan.content))
-            return Planned(c.PlanMade(plan.hash, accepted=True), opened), recorded
+            return StoredPlan(c.PlanMade(plan.hash, accepted=True), opened), recorded
     async with writer.database.transaction() as session:
         made, recorded = await long(session, fence, plan, to_plan.feedback, answers)
-    return Planned(made), recorded
+    return StoredPlan(made), recorded
 
 
 _ACCEPT_BY_POLICY: Final = """
