@@ -6,12 +6,12 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN pip install --root-user-action=ignore uv==0.13.8
+RUN pip install --root-user-action=ignore uv==0.13.9
 WORKDIR /src
 COPY pyproject.toml requirements.lock README.md ./
 COPY migrations migrations
 COPY src src
-# The lock serves as constraints: it also names what only tests and benchmarks need.
+# The lock serves as constraints, whose hashes are checked: it also names what only tests and benchmarks need.
 RUN python -m venv /opt/pavo \
     && uv pip install --no-cache --compile-bytecode --python /opt/pavo/bin/python --constraint requirements.lock '.[server]'
 

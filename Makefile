@@ -4,8 +4,10 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	&& command -v $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# A network's certificate may be in the system's own store alone, as behind many companies' proxies.
+export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo test check up bench soak clean setup
+.PHONY: demo test check up bench soak clean setup lock
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
@@ -36,12 +38,37 @@ clean:  ## remove what the targets above made
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.lock
+lock: $(STAMP)  ## write requirements.lock anew from pyproject.toml; versions stay unless ARGS=--upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+		--group dev --group bench --custom-compile-command "make lock" --output-file requirements.lock $(ARGS) pyproject.toml
+
+$(STAMP): pyproject.toml requirements.lock tools/set_up.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found." >&2; exit 1; }
-	@echo "Setting up .venv (once) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
-		echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(PYTHON) tools/set_up.py
+	@touch $@
+
+# The site and the release.
+.PHONY: docs lock-docs release clean-made
+DOCS := .venv-docs/bin
+DOCS_STAMP := .venv-docs/.installed
+
+docs: $(DOCS_STAMP)  ## the site of docs/, into build/site; links and anchors checked
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict
+	$(DOCS)/python tools/check_site.py build/site
+
+lock-docs: $(STAMP)  ## write requirements-docs.lock anew from pyproject.toml; versions stay unless ARGS=--upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group docs \
+		--custom-compile-command "make lock-docs" --output-file requirements-docs.lock $(ARGS)
+
+release: $(STAMP)  ## wheel, source distribution and chart, into dist; contents checked, the wheel tried elsewhere
+	$(BIN)/python tools/release.py $(ARGS)
+
+clean: clean-made
+clean-made:
+	rm -rf .venv-docs build dist
+
+$(DOCS_STAMP): requirements-docs.lock | $(STAMP)
+	@echo "Setting up .venv-docs (once) ..."
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip install --quiet --python $(DOCS)/python --require-hashes --requirement requirements-docs.lock
 	@touch $@

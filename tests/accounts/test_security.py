@@ -10,9 +10,10 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from pavo.accounts.dependencies import Caller, StreamCaller, maybe_identity
 from pavo.accounts.domain import Identity
 from pavo.accounts.endpoints import router
-from pavo.accounts.security import BrowserGuard, Caller, StreamCaller, maybe_identity
+from pavo.accounts.security import BrowserGuard
 from pavo.accounts.service import AccountsService
 from pavo.config import HttpSettings
 from pavo.errors import Forbidden, InvalidInput, NotAuthenticated, PavoError

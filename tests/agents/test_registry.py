@@ -97,7 +97,7 @@ def test_the_built_in_agents() -> None:
     cards = {card.name: card for card in AgentRegistry.load().cards()}
     assert cards["intern"].isolation == "worker"
     assert cards["tribal_search"].wants_context
-    assert cards["intern"].distribution.startswith("pavo ")
+    assert cards["intern"].distribution.startswith("pavo-temporal ")
     assert load_target(AgentRegistry.load().card("intern").target).name == "intern"
 
 

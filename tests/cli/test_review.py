@@ -11,7 +11,7 @@ from pavo.cli.task.follow import steps_text
 from pavo.cli.task.review import comment_of
 from pavo.cli.task.tasks import options_of
 from pavo.errors import InvalidInput
-from pavo.tasks.schemas import EventOut
+from pavo.timeline.schemas import EventOut
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

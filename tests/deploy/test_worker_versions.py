@@ -15,7 +15,7 @@ from temporalio.worker import Replayer
 from pavo.deploy.rollout import worker_versions
 from pavo.deploy.rollout.rolling import Rolling, roll
 from pavo.errors import Conflict, NotFound
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 from tests.driving import QUICK, Tasks, ticks, until
 from tests.parts import Part, Parts, free_port
 
@@ -56,8 +56,10 @@ async def own(parts: Parts) -> AsyncIterator[Versioned]:
 
 
 async def pinned(temporal: Client, name: str) -> dict[str, int]:
-    """Open tasks by build id."""
-    return {version.build_id: version.tasks for version in (await worker_versions.describe(temporal, name)).versions}
+    """Open runs by build id."""
+    return {
+        version.build_id: version.runs for version in (await worker_versions.describe(temporal, name, name)).versions
+    }
 
 
 async def until_pinned(temporal: Client, name: str, wanted: dict[str, int]) -> None:
@@ -71,7 +73,7 @@ async def until_pinned(temporal: Client, name: str, wanted: dict[str, int]) -> N
 
 async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Versioned, temporal: Client) -> None:
     await own.worker("v1")
-    deployment = await worker_versions.describe(temporal, own.name)
+    deployment = await worker_versions.describe(temporal, own.name, own.name)
     assert (deployment.current, [version.status for version in deployment.versions]) == ("v1", ["current"])
     waiting = [await own.tasks.reviewable(QUICK) for _ in range(3)]
     executing = [await own.tasks.executing(LONG) for _ in range(3)]
@@ -84,7 +86,7 @@ async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Vers
     assert await worker_versions.set_current(temporal, own.name, "v2", own.name) == "v2"
     seen: list[int] = []
     drained = await worker_versions.drain(
-        temporal, own.name, seconds=60, on_progress=lambda left: seen.append(sum(left.values()))
+        temporal, own.name, own.name, seconds=60, on_progress=lambda left: seen.append(sum(left.values()))
     )
     assert drained.left == {} and drained.woken >= 3 and seen[-1] == 0
     own.end("v1")
@@ -116,7 +118,7 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
     found = temporal.list_workflows(f"WorkflowId = '{task['workflow_id']}'").map_histories()
     runs = [run async for run in found]
     assert len(runs) == 2
-    replayer = Replayer(workflows=WORKFLOWS)
+    replayer = Replayer(workflows=workflows())
     for run in runs:
         await replayer.replay_workflow(run)
     assert ticks(await own.tasks.events(path)) == list(range(1, 241))
@@ -125,7 +127,7 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
 async def test_tasks_without_a_version_are_taken_over_by_the_first(own: Versioned, temporal: Client) -> None:
     plain = await own.parts.start("worker", **own.environment)
     task = await own.tasks.reviewable(QUICK)
-    assert (await worker_versions.describe(temporal, own.name)).versions == ()
+    assert (await worker_versions.describe(temporal, own.name, own.name)).versions == ()
     await own.worker("v1")
     plain.end()
     await own.tasks.accept(task)
@@ -138,12 +140,12 @@ async def test_a_ramp_and_unknown_versions(own: Versioned, temporal: Client) -> 
     await own.worker("v1")
     await own.worker("v2")
     await worker_versions.ramp(temporal, own.name, "v2", 100, own.name)
-    ramped = await worker_versions.describe(temporal, own.name)
+    ramped = await worker_versions.describe(temporal, own.name, own.name)
     assert (ramped.current, ramped.ramping, ramped.ramp_percent) == ("v1", "v2", 100)
     await own.tasks.reviewable(QUICK)
     await until_pinned(temporal, own.name, {"v2": 1})
     await worker_versions.ramp(temporal, own.name, "v2", 0, own.name)
-    assert (await worker_versions.describe(temporal, own.name)).ramping == ""
+    assert (await worker_versions.describe(temporal, own.name, own.name)).ramping == ""
     with pytest.raises(NotFound, match="v9"):
         await worker_versions.ramp(temporal, own.name, "v9", 10, own.name)
 
@@ -156,10 +158,10 @@ async def test_tasks_of_workers_that_are_gone_are_taken_over(own: Versioned, tem
     own.workers["v1"].kill()
     await own.worker("v2")
     await worker_versions.set_current(temporal, own.name, "v2", own.name)
-    drained = await worker_versions.drain(temporal, own.name, seconds=2)
+    drained = await worker_versions.drain(temporal, own.name, own.name, seconds=2)
     assert drained.left == {"v1": 2}
-    assert await worker_versions.take_over(temporal, own.name, "v1") == 2
-    assert await worker_versions.take_over(temporal, own.name, "v9") == 0
+    assert await worker_versions.take_over(temporal, own.name, "v1", own.name) == 2
+    assert await worker_versions.take_over(temporal, own.name, "v9", own.name) == 0
     await until_pinned(temporal, own.name, {"v2": 2})
     for path in (waiting["id"], executing):
         run = temporal.get_workflow_handle((await own.tasks.get(path))["workflow_id"])

@@ -42,7 +42,9 @@ async def test_a_task_leaves_its_marks(observed: Observed) -> None:
     assert risen(watched, api, observed.api) == 1
 
     async def shown() -> bool:
-        return read(observed.api)['pavo_tasks{stage="DONE"}'] - api['pavo_tasks{stage="DONE"}'] == 1
+        return (
+            read(observed.api)['pavo_runs{kind="task",stage="DONE"}'] - api['pavo_runs{kind="task",stage="DONE"}'] == 1
+        )
 
     await until(shown, what="the finished task among the tasks by stage")
     both = read(observed.api), read(observed.worker)
@@ -126,13 +128,13 @@ async def test_the_page_comes_whatever_is_away() -> None:
         raise OSError("no route")
 
     async def there() -> None:
-        metrics.TASKS.replace({("DONE",): 3})
+        metrics.RUNS.replace({("task", "DONE"): 3})
 
     scrape = Scrape("api", metrics.OF_API, None, {"redis": away, "postgres": there})
     text = (await scrape.text()).decode()
     assert 'pavo_dependency_up{dependency="redis"} 0.0' in text
-    assert 'pavo_dependency_up{dependency="postgres"} 1.0' in text and 'pavo_tasks{stage="DONE"} 3.0' in text
-    metrics.TASKS.replace({})
+    assert 'pavo_dependency_up{dependency="postgres"} 1.0' in text and 'pavo_runs{kind="task",stage="DONE"} 3.0' in text
+    metrics.RUNS.replace({})
 
 
 async def test_answers_of_others_are_kept_for_a_moment() -> None:

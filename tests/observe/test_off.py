@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pavo.config import Settings
-from pavo.errors import ConfigurationError
+from pavo.errors import NotInstalled
 from pavo.observe import metrics, spans
 from pavo.observe import noted_ids as scope
 from pavo.observe.http import Observed
@@ -124,10 +124,11 @@ def test_disabled_by_opentelemetrys_own_switch(monkeypatch: pytest.MonkeyPatch) 
 
 def test_traces_without_their_packages_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
-    monkeypatch.setitem(sys.modules, "pavo.observe.tracing", None)  # what an import of a missing module meets
-    with pytest.raises(ConfigurationError) as missing:
+    monkeypatch.delitem(sys.modules, "pavo.observe.tracing", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)  # what an import of a missing module meets
+    with pytest.raises(NotInstalled) as missing:
         open_telemetry(Settings(), "worker")
-    assert "pavo[otel]" in (missing.value.remedy or "")
+    assert "pip install 'pavo-temporal[otel]'. Or unset" in (missing.value.remedy or "")
 
 
 def micro(call: Callable[[], object], *, rounds: int = 20_000) -> float:

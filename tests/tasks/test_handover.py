@@ -6,9 +6,10 @@ import uuid
 from temporalio.client import Client
 
 from pavo.kit.sql import Database
-from pavo.tasks.work.handover import hand_over
-from tests.driving import Tasks, ticks, types
-from tests.parts import Parts, free_port
+from pavo.runs.handover import hand_over
+from pavo.tasks.work.handover import held_by
+from tests.driving import Tasks, ticks, types, until
+from tests.parts import Part, Parts, free_port
 
 STEPS = 30
 
@@ -20,8 +21,8 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
 
     queue, port = f"handover-{uuid.uuid4().hex[:8]}", str(free_port())
     own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    first = await parts.start("worker", **own)
-    processes = [first, await parts.start("api", **own)]
+    workers = [await parts.start("worker", **own) for _ in range(2)]
+    processes = [*workers, await parts.start("api", **own)]
     host = socket.gethostname()
     try:
         async with httpx2.AsyncClient(
@@ -29,10 +30,16 @@ async def test_a_worker_that_lives_after_all_records_no_step_twice(
         ) as client:
             tasks = Tasks(client)
             path = await tasks.executing({"steps": STEPS, "step_seconds": 0.2})
-            processes.append(await parts.start("worker", **own))
-            handed = {"holder": f"{host}:{first.pid}:", "identity": f"{first.pid}@{host}"}
-            assert await hand_over(database, temporal, holder=f"{host}:1:", identity=f"1@{host}") == 0
-            assert await hand_over(database, temporal, **handed) == 1
+            workflow_id = (await tasks.get(path))["workflow_id"]
+
+            async def holder() -> Part | None:
+                held = [worker for worker in workers if workflow_id in await held_by(database, f"{host}:{worker.pid}:")]
+                return held[0] if held else None
+
+            first = await until(holder, what="an attempt of one of the two")
+            assert workflow_id not in await held_by(database, f"{host}:1:")
+            assert await hand_over(temporal, [workflow_id], identity=f"1@{host}") == 0
+            assert await hand_over(temporal, [workflow_id], identity=f"{first.pid}@{host}") == 1
             await tasks.wait(path, "DONE", seconds=60)
             events = await tasks.events(path)
     finally:

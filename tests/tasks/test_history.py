@@ -4,7 +4,7 @@ import uuid
 
 from temporalio.client import Client, WorkflowHistory
 
-from pavo.tasks.workflow import MAX_HISTORY_EVENTS
+from pavo.runs.story import MAX_HISTORY_EVENTS
 from tests.driving import Tasks, ticks
 from tests.parts import Parts, free_port
 

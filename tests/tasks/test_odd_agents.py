@@ -17,10 +17,12 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import Client
 
+from pavo.bootstrap import build_redis
 from pavo.config import Settings
 from pavo.errors import WrongPlanHash
+from pavo.runs.presence import Presence
 from pavo.tasks import contracts as c
-from pavo.tasks.commands import Commander, Target
+from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.temporal.client import connect
 from pavo.timeline.publish import channel
 from tests.driving import Tasks, types
@@ -117,16 +119,18 @@ async def test_no_history_tells_what_an_error_said(sealed: Sealed, temporal: Cli
         assert told.encode() not in history, told
 
 
-async def test_refusals_are_understood_through_the_seal(sealed: Sealed) -> None:
+async def test_refusals_are_understood_through_the_seal(sealed: Sealed, settings: Settings) -> None:
     tasks = sealed.tasks
     task = await tasks.reviewable({}, agent_type="odd")
-    commander = Commander(sealed.temporal, sealed.queue)
+    redis = build_redis(settings)
+    commands = TaskCommands(sealed.temporal, sealed.queue, Presence(redis, sealed.queue))
     generation = 1
-    target = Target(uuid.UUID(task["id"]), task["workflow_id"], task["run_id"], generation, auto_accept=False)
+    run = TaskRun(uuid.UUID(task["id"]), task["workflow_id"], task["run_id"], generation, auto_accept=False)
     with pytest.raises(WrongPlanHash, match="Another version") as wrong:
-        await commander.accept(target, c.AcceptPlan("no-such-hash", "test"))
+        await commands.accept(run, c.AcceptPlan("no-such-hash", "test"))
     assert wrong.value.extra["current_hash"] == task["plan"]["hash"]
     await tasks.post(f"{task['id']}/documents/{task['plan']['document_id']}/feedback", 201, body="Wait.")
     refused = await tasks.post(f"{task['id']}/plan/accept", 409, hash=task["plan"]["hash"])
     assert refused["code"] == "UnaddressedFeedback"
     await tasks.post(f"{task['id']}/stop")
+    await redis.aclose()

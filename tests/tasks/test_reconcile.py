@@ -10,11 +10,15 @@ from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import build_accounts, build_redis, kept_connections
 from pavo.config import Settings
 from pavo.kit.sql import Database
-from pavo.tasks.commands import Commander, Target
+from pavo.runs.commands import NotTaken
+from pavo.runs.presence import Presence
+from pavo.runs.reconcile import Reconciler
+from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.domain import Receipt
-from pavo.tasks.reconcile import Reconciler
+from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.wiring import KIND
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks, ticks, types, until
@@ -28,16 +32,16 @@ async def test_terminated_workflow_is_explained_and_resumes(
     redis = build_redis(settings)
     publisher = Publisher(redis)
     publisher.start()
-    reconciler = Reconciler(database, publisher, temporal)
+    reconciler = Reconciler([(KIND, TaskRows(database, publisher))], temporal)
     old = text("UPDATE tasks SET updated_at = now() - interval '1 minute' WHERE id = :id")
 
     async def found() -> bool:
         async with database.transaction() as session:
             await session.execute(old, {"id": uuid.UUID(path)})
-        return await reconciler.reconcile_tasks() > 0
+        return await reconciler.reconcile_runs() > 0
 
     await until(found)
-    assert await reconciler.reconcile_tasks() == 0
+    assert await reconciler.reconcile_runs() == 0
     await publisher.close()
     await redis.aclose()
     task = await tasks.get(path)
@@ -64,14 +68,14 @@ async def test_stop_of_a_lost_workflow_answers(tasks: Tasks, temporal: Client) -
     assert (await tasks.client.delete(f"/api/tasks/{task['id']}")).status_code == 204
 
 
-class Overtaken(Commander):
+class Overtaken(TaskCommands):
     """Its first stop arrives when the run has just ended and the task was resumed by somebody else."""
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def stop(self, target: Target) -> Receipt:
+    async def stop(self, run: TaskRun, *, not_taken: NotTaken | None = None) -> Receipt:
         if self.meanwhile is None:
-            return await super().stop(target)
+            return await super().stop(run, not_taken=not_taken)
         meanwhile, self.meanwhile = self.meanwhile, None
         await meanwhile()
         raise NoSuchRun("The run of then is over.")
@@ -82,20 +86,20 @@ async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
 ) -> None:
     path = await tasks.executing({"steps": 5_000, "step_seconds": 0.02}, steps=3)
     redis, connections = build_redis(settings), kept_connections(database, settings)
-    commander = Overtaken(temporal, settings.temporal.task_queue)
+    queue = settings.temporal.task_queue
+    commands = Overtaken(temporal, queue, Presence(redis, queue))
     service = TaskService(
-        database, RequestStatements(connections), redis, Publisher(redis), AgentRegistry.load(), commander
+        database, RequestStatements(connections), redis, Publisher(redis), AgentRegistry.load(), commands
     )
 
     async def meanwhile() -> None:
         await tasks.post(f"{path}/stop")
         await tasks.post(f"{path}/resume")
 
-    commander.meanwhile = meanwhile
-    accounts = build_accounts(database, settings)
-    who = await accounts.identify_header(None, "ada@example.com")
+    commands.meanwhile = meanwhile
+    who = await build_accounts(database, settings).identify_header(None, "ada@example.com")
     assert who is not None
-    stopped = await service.stop(who, uuid.UUID(path))
+    stopped = await service.stop(await service.get(who, uuid.UUID(path)))
     assert stopped.receipt is not None
     task = await tasks.get(path)
     assert (task["stage"], task["steps"]) == ("STOPPED", stopped.receipt.last_step)

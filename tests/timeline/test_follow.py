@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from pavo.config import Settings
 from pavo.kit.sql import Database
 from pavo.timeline import follow, repository, service
 from pavo.timeline.domain import Event, NewEvent
@@ -21,21 +20,6 @@ from pavo.timeline.publish import CLOSED_CHANNEL, channel
 from tests.driving import until
 
 Append = Callable[..., Awaitable[list[Event]]]
-
-
-@pytest_asyncio.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    client = Redis.from_url(settings.redis.url)
-    yield client
-    await client.aclose()
-
-
-@pytest_asyncio.fixture
-async def follower(database: Database, redis: Redis) -> AsyncIterator[Follower]:
-    found = Follower(database, redis)
-    await found.start()
-    yield found
-    await found.close()
 
 
 @pytest_asyncio.fixture

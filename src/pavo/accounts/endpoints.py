@@ -1,13 +1,11 @@
 """The session: open one, see whose it is, close it."""
 
-from typing import Annotated
+from fastapi import APIRouter, Request, Response
 
-from fastapi import APIRouter, Depends, Request, Response
-
+from pavo.accounts.dependencies import Caller, TheAccounts
 from pavo.accounts.domain import Identity
 from pavo.accounts.origin import SESSION_COOKIE
 from pavo.accounts.schemas import OpenSession, SessionView
-from pavo.accounts.security import Caller
 from pavo.accounts.service import AccountsService
 from pavo.accounts.sessions import SESSION_SECONDS
 from pavo.errors import InvalidInput
@@ -16,21 +14,13 @@ from pavo.kit.problem import problems
 router = APIRouter(prefix="/api/session", tags=["session"])
 
 
-def accounts_service(request: Request) -> AccountsService:
-    """The service that the composition root put at `app.state.accounts`."""
-    return request.app.state.accounts
-
-
-Accounts = Annotated[AccountsService, Depends(accounts_service)]
-
-
 @router.post(
     "",
     summary="Log in",
     responses=problems(401, 413, 422),
     openapi_extra={"security": []},  # what proves who it is comes in the body
 )
-async def open_session(body: OpenSession, request: Request, response: Response, accounts: Accounts) -> SessionView:
+async def open_session(body: OpenSession, request: Request, response: Response, accounts: TheAccounts) -> SessionView:
     """Exchange an API token (dev mode: an e-mail address) for a session cookie of 12 hours."""
     if (body.token is None) == (body.email is None):
         raise InvalidInput("Send either a token or an e-mail address.", field="token")
@@ -51,7 +41,7 @@ async def open_session(body: OpenSession, request: Request, response: Response, 
 
 
 @router.get("", summary="Who am I", responses=problems(401, 422))
-async def show_session(identity: Caller, accounts: Accounts) -> SessionView:
+async def show_session(identity: Caller, accounts: TheAccounts) -> SessionView:
     """Who the API takes you for; 401 in token mode when nobody is logged in."""
     return _view(identity, accounts)
 

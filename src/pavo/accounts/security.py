@@ -1,30 +1,14 @@
-"""The gate in front of the API (`BrowserGuard`, ASGI) and the dependencies that tell endpoints who is asking.
-
-The composition root puts the `AccountsService` at `app.state.accounts` and adds `BrowserGuard` with the settings.
-"""
+"""The gate in front of the API (`BrowserGuard`, ASGI), which `api.create_app` adds with the settings."""
 
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pavo.accounts.domain import Identity
-from pavo.accounts.origin import SESSION_COOKIE, BrowserRules, Call, Verdict, check_listener
-from pavo.accounts.service import AccountsService
+from pavo.accounts.origin import SESSION_COOKIE, BrowserRules, Call, Verdict
 from pavo.config import HttpSettings
-from pavo.errors import Forbidden, InvalidInput, NotAuthenticated
+from pavo.errors import Forbidden
 from pavo.kit.problem import PROBLEM_JSON, problem_bytes
-
-__all__ = [
-    "BrowserGuard",
-    "Caller",
-    "StreamCaller",
-    "check_listener",
-    "current_identity",
-    "maybe_identity",
-    "stream_identity",
-]
 
 CORS_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-User-Email, X-User-Id"
 """Request headers that other pages may send."""
@@ -89,7 +73,7 @@ def _call(scope: Scope) -> Call:
         fetch_site=found.get("fetch_site"),
         fetch_mode=found.get("fetch_mode"),
         fetch_dest=found.get("fetch_dest"),
-        bearer=_bearer(scope) is not None,
+        bearer=bearer(scope) is not None,
         session=session,
     )
 
@@ -140,82 +124,11 @@ def _with_headers(send: Send, added: Iterable[tuple[bytes, bytes]]) -> Send:
     return sending
 
 
-async def maybe_identity(request: Request) -> Identity | None:
-    """Who is asking, or None if the request says nothing about it.
+def bearer(scope: Scope) -> str | None:
+    """The API token, from the first Authorization header alone.
 
-    A bearer token decides where there is one; then (dev mode) the identity headers; then the session cookie.
-
-    Raises:
-        NotAuthenticated: there is a bearer token, but it opens nothing.
-        InvalidInput: an identity header is malformed (dev mode).
+    The guard and `dependencies.maybe_identity` must see the same one: a bearer that only the guard saw would let a
+    foreign page's write pass, and the cookie would say whose it is.
     """
-    accounts: AccountsService = request.app.state.accounts
-    secret = _bearer(request.scope)
-    if secret is not None:
-        identity = await accounts.identify_token(secret)
-        if identity is None:
-            raise NotAuthenticated(
-                "This API token is unknown, revoked or expired.",
-                field="Authorization",
-                remedy="Make a new one with: pavo token create EMAIL",
-            )
-        return identity
-    if accounts.mode == "dev":
-        identity = await accounts.identify_header(_header(request, "X-User-Id"), _header(request, "X-User-Email"))
-        if identity is not None:
-            return identity
-    cookie = request.cookies.get(SESSION_COOKIE)
-    return None if cookie is None else await accounts.identify_session(cookie)
-
-
-async def current_identity(request: Request) -> Identity:
-    """Who is asking. In dev mode a request that does not say is the user `domain.DEV_EMAIL`.
-
-    Raises:
-        NotAuthenticated: token mode, and nobody proved who they are.
-        InvalidInput: an identity header is malformed (dev mode).
-    """
-    identity = await maybe_identity(request)
-    if identity is not None:
-        return identity
-    accounts: AccountsService = request.app.state.accounts
-    if accounts.mode == "dev":
-        return await accounts.default_identity()
-    raise NotAuthenticated(
-        "Nobody proved who they are.",
-        remedy="Send Authorization: Bearer with an API token, or open a session with POST /api/session.",
-        auth=accounts.mode,
-    )
-
-
-async def stream_identity(request: Request) -> Identity | None:
-    """Who may watch by a bare URL (an EventSource sends no headers).
-
-    None means that the task's id is the capability: dev mode, which listens on loopback only.
-
-    Raises:
-        NotAuthenticated: token mode, and nobody proved who they are.
-    """
-    accounts: AccountsService = request.app.state.accounts
-    return None if accounts.mode == "dev" else await current_identity(request)
-
-
-Caller = Annotated[Identity, Depends(current_identity)]
-StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
-
-
-def _bearer(scope: Scope) -> str | None:
-    """The API token, from the first Authorization header alone. The guard and `maybe_identity` must see the same one:
-    a bearer that only the guard saw would let a foreign page's write pass, and the cookie would say whose it is."""
     value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     return value[7:].decode("latin-1").strip() if value[:7].lower() == b"bearer " else None
-
-
-def _header(request: Request, name: str) -> str | None:
-    value = request.headers.get(name)
-    if value is None:
-        return None
-    try:
-        return value.encode("latin-1").decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise InvalidInput("This header is not UTF-8.", field=name, remedy="Send it in UTF-8.") from error

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel
 
-from pavo.accounts.security import Caller
-from pavo.agents.registry import AgentRegistry
+from pavo.accounts.dependencies import Caller
+from pavo.agents.dependencies import TheAgents
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
@@ -23,9 +23,8 @@ class AgentOut(BaseModel):
 
 
 @router.get("")
-async def list_agents(request: Request, who: Caller) -> list[AgentOut]:
+async def list_agents(agents: TheAgents, who: Caller) -> list[AgentOut]:
     """All installed agents."""
-    registry: AgentRegistry = request.app.state.registry
     return [
         AgentOut(
             name=card.name,
@@ -35,5 +34,5 @@ async def list_agents(request: Request, who: Caller) -> list[AgentOut]:
             isolation=card.isolation,
             wants_context=card.wants_context,
         )
-        for card in registry.cards()
+        for card in agents.cards()
     ]

@@ -19,11 +19,11 @@ from pavo.agents.contract import JSON, Agent, Isolation
 from pavo.agents.options import checked_options
 from pavo.agents.target import load_target
 from pavo.errors import InvalidInput
+from pavo.kit.extras import DISTRIBUTION
 
 logger = logging.getLogger(__name__)
 
 GROUP = "pavo.agents"
-_OWN_DISTRIBUTION = "pavo"
 _MAX_GRACE_SECONDS = 3600.0
 
 
@@ -128,7 +128,7 @@ class AgentRegistry:
 
 
 def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAgent:
-    own = [point for point in points if _distribution(point).split()[0] == _OWN_DISTRIBUTION]
+    own = [point for point in points if _distribution(point).split()[0] == DISTRIBUTION]
     chosen = own or points
     if len(chosen) > 1:
         sources = ", ".join(_distribution(point) for point in chosen)

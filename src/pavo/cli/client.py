@@ -17,8 +17,6 @@ from pavo.tasks.schemas import (
     AnswerOut,
     DocumentList,
     DocumentOut,
-    EventOut,
-    EventPage,
     FeedbackOut,
     ReceiptOut,
     StartOut,
@@ -26,6 +24,7 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
+from pavo.timeline.schemas import EventOut, EventPage
 
 PATIENCE_SECONDS: Final = 20.0
 """How long a command is repeated while the API or a worker restarts: a restart takes one or two."""

@@ -15,6 +15,7 @@ from pavo import __version__, errors
 from pavo.cli.output import console
 from pavo.cli.words import is_text, shown
 from pavo.errors import InvalidInput, PavoError
+from pavo.kit.extras import DISTRIBUTION, needing
 
 EXIT_CODES: dict[type[PavoError], int] = {
     errors.ConfigurationError: 2,
@@ -31,7 +32,7 @@ UNREAD = 141
 
 app = App(
     name="pavo",
-    version=__version__,
+    version=f"{DISTRIBUTION} {__version__} (import pavo)",
     help="Long AI-agent tasks that survive anything. Start with: pavo up",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
     console=console(),
@@ -99,7 +100,8 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         check_words(sys.argv[1:])
-        result = app(exit_on_error=False, print_error=True, result_action="return_value")
+        with needing("This command"):
+            result = app(exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
         _exit(2)

@@ -28,7 +28,9 @@ STREAM_LAG: Final = Histogram(
     "Seconds from an event's time in PostgreSQL to its being sent to a viewer who was waiting for it.",
     buckets=QUICK,
 )
-TASKS: Final = Gauge("pavo_tasks", "Tasks by stage, deleted ones left out.", ("stage",))
+RUNS: Final = Gauge(
+    "pavo_runs", "Tasks, and whatever else runs durably, by kind and stage; deleted ones left out.", ("kind", "stage")
+)
 BACKLOG: Final = Gauge(
     "pavo_task_queue_backlog", "Workflow tasks or activities that wait for a worker, about.", ("task_queue", "type")
 )
@@ -74,7 +76,7 @@ OF_API: Final[tuple[Meter, ...]] = (
     VIEWERS,
     EVENTS_SENT,
     STREAM_LAG,
-    TASKS,
+    RUNS,
     BACKLOG,
     BACKLOG_AGE,
     POLLERS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from temporalio.client import Interceptor
 
 from pavo.config import Settings
-from pavo.errors import ConfigurationError
+from pavo.kit.extras import needing
 from pavo.observe.sdk import SdkRuntime, open_runtime
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def open_telemetry(settings: Settings, role: Role) -> Telemetry:
     """Open what the settings want.
 
     Raises:
-        ConfigurationError: traces are wanted and the extra `otel` is not installed.
+        NotInstalled: traces are wanted and the extra `otel` is not installed.
     """
     metrics = settings.metrics.enabled and (role == "api" or settings.metrics.address is not None)
     return Telemetry(open_runtime(settings, metrics=metrics), _open_traces(settings, role))
@@ -49,12 +49,7 @@ def open_telemetry(settings: Settings, role: Role) -> Telemetry:
 def _open_traces(settings: Settings, role: Role) -> "Traces | None":
     if settings.traces.target is None:
         return None
-    try:
+    otherwise = "Or unset the variable, or set OTEL_SDK_DISABLED=true."
+    with needing("The sending of traces", field="OTEL_EXPORTER_OTLP_ENDPOINT", otherwise=otherwise):
         from pavo.observe.tracing import Traces
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"Traces are configured, but {error.name} is not installed.",
-            field="OTEL_EXPORTER_OTLP_ENDPOINT",
-            remedy="Install it: pip install 'pavo[otel]'. Or unset the variable, or set OTEL_SDK_DISABLED=true.",
-        ) from error
     return Traces(settings.traces, role)

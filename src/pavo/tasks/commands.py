@@ -1,41 +1,26 @@
-"""Commands on their way to a task's workflow: deterministic update ids, time limits, errors as ours."""
+"""The commands that a task's workflow takes, with their ids, and what they may be refused with."""
 
-import asyncio
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Final
 
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-    WorkflowUpdateStage,
-)
-from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.client import Client
+from temporalio.common import TypedSearchAttributes
+from temporalio.exceptions import ApplicationError
 
-from pavo.errors import Conflict, OutcomeUnknown, Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
-from pavo.kit.cancellation import end
+from pavo.errors import Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ids import new_id
+from pavo.runs.commands import Commands, NotTaken, Refusals, Start
+from pavo.runs.presence import Presence
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
-from pavo.temporal.failures import NoSuchRun, translated
 from pavo.temporal.search_attributes import of_task
-
-ACCEPT_SECONDS = 2.0
-"""How long a worker may take to pick a command up."""
-ANSWER_SECONDS = 45.0
-"""How long it may take to be carried out: a stop waits for the step in flight."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Which run is meant."""
+class TaskRun:
+    """Which run of which task a command means."""
 
     task_id: uuid.UUID
     workflow_id: str
@@ -57,44 +42,22 @@ class _AlreadyRunning(Exception):
         self.run_id = run_id
 
 
-class Commander:
+class TaskCommands:
     """Sends commands to the workflows of tasks."""
 
-    def __init__(self, client: Client, task_queue: str, *, search_attributes: bool = False) -> None:
-        self._client = client
-        self._task_queue = task_queue
+    def __init__(self, client: Client, task_queue: str, presence: Presence, *, search_attributes: bool = False) -> None:
+        self._commands = Commands(client, task_queue, presence, _REFUSALS)
         self._search_attributes = search_attributes
 
-    def _found_by(self, target: Target) -> TypedSearchAttributes:
-        """What the workflow is found by; nothing where the namespace has no such attributes."""
-        if not self._search_attributes:
-            return TypedSearchAttributes.empty
-        return of_task(str(target.task_id), target.agent_type)
-
-    async def start(self, target: Target) -> str | None:
+    async def start(self, run: TaskRun) -> str | None:
         """Start the first run; its run id, or None when it was started before.
 
         Raises:
             Unavailable: Temporal is away.
         """
-        request = c.TaskInput(str(target.task_id), 1, target.auto_accept)
-        try:
-            with translated():
-                handle = await self._client.start_workflow(
-                    AgentTask.run,
-                    request,
-                    id=target.workflow_id,
-                    task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    task_timeout=c.TASK_TIMEOUT,
-                    search_attributes=self._found_by(target),
-                    rpc_timeout=timedelta(seconds=5),
-                )
-        except WorkflowAlreadyStartedError:
-            return None
-        return handle.first_execution_run_id
+        return await self._commands.start(self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept)))
 
-    async def resume(self, target: Target, *, running: bool = False) -> c.Resumed:
+    async def resume(self, run: TaskRun, *, running: bool = False) -> c.Resumed:
         """Start the next generation, or find it running.
 
         Args:
@@ -106,33 +69,15 @@ class Commander:
             WrongStage: there is nothing to resume.
             OutcomeUnknown: no worker took it in time; it will, when one is there.
         """
-        generation = target.generation + 1
-        operation = WithStartWorkflowOperation(
-            AgentTask.run,
-            c.TaskInput(str(target.task_id), generation, target.auto_accept, resume=True),
-            id=target.workflow_id,
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            task_timeout=c.TASK_TIMEOUT,
-            search_attributes=self._found_by(target),
-        )
-        update = self._client.start_update_with_start_workflow(
-            AgentTask.resume,
-            start_workflow_operation=operation,
-            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            id=f"resume:{target.task_id}:{new_id() if running else generation}",
-        )
-        # Nobody needs the operation's handle, but its error wants to be asked for.
-        started = asyncio.ensure_future(operation.workflow_handle())
+        generation = run.generation + 1
+        start = self._start(run, c.TaskInput(str(run.task_id), generation, run.auto_accept, resume=True))
+        update_id = f"resume:{run.task_id}:{new_id() if running else generation}"
         try:
-            return await self._finish(update, "resume")
+            return await self._commands.update_with_start(start, AgentTask.resume, update_id, "resume")
         except _AlreadyRunning as found:
-            return c.Resumed(target.generation, found.run_id, True)
-        finally:
-            await end(started)
+            return c.Resumed(run.generation, found.run_id, True)
 
-    async def accept(self, target: Target, answer: c.AcceptPlan) -> c.Answer:
+    async def accept(self, run: TaskRun, answer: c.AcceptPlan) -> c.Answer:
         """Accept the plan.
 
         Raises:
@@ -140,71 +85,55 @@ class Commander:
             OutcomeUnknown: no worker took it in time.
             NoSuchRun: no run is open.
         """
-        update_id = f"accept:{target.run_id}:{answer.plan_hash}"
-        return await self._finish(self._send(target, AgentTask.accept_plan, update_id, [answer]), "accept")
+        update_id = f"accept:{run.run_id}:{answer.plan_hash}"
+        return await self._commands.update(run.workflow_id, AgentTask.accept_plan, update_id, "accept", [answer])
 
-    async def done_reviewing(self, target: Target, answer: c.AcceptPlan) -> c.Answer:
+    async def done_reviewing(self, run: TaskRun, answer: c.AcceptPlan) -> c.Answer:
         """End the review; errors as in `accept`."""
-        update_id = f"reviewed:{target.run_id}:{answer.plan_hash}"
-        return await self._finish(self._send(target, AgentTask.done_reviewing, update_id, [answer]), "done-reviewing")
+        update_id, name = f"reviewed:{run.run_id}:{answer.plan_hash}", "done-reviewing"
+        return await self._commands.update(run.workflow_id, AgentTask.done_reviewing, update_id, name, [answer])
 
-    async def stop(self, target: Target) -> Receipt:
-        """Stop, and answer with the receipt; errors as in `accept`."""
-        update_id = f"stop:{target.generation}"
-        return await self._finish(self._send(target, AgentTask.stop, update_id, []), "stop")
+    async def stop(self, run: TaskRun, *, not_taken: NotTaken | None = None) -> Receipt:
+        """Stop, and answer with the receipt; errors as in `accept`.
 
-    async def signal_stop(self, target: Target) -> None:
+        Args:
+            not_taken: called when no worker has taken it at once, before those that live are waited for.
+        """
+        update_id = f"stop:{run.generation}"
+        return await self._commands.update(run.workflow_id, AgentTask.stop, update_id, "stop", not_taken=not_taken)
+
+    async def signal_stop(self, run: TaskRun) -> None:
         """Stop once a worker is there; durable when this returns."""
-        with translated():
-            await self._handle(target).signal(AgentTask.signal_stop, rpc_timeout=timedelta(seconds=5))
+        await self._commands.signal(run.workflow_id, AgentTask.signal_stop)
 
-    async def is_open(self, target: Target) -> bool:
+    async def is_open(self, run: TaskRun) -> bool:
         """Whether a run is open."""
-        try:
-            with translated():
-                described = await self._handle(target).describe(rpc_timeout=timedelta(seconds=5))
-        except NoSuchRun:
-            return False
-        return described.status == WorkflowExecutionStatus.RUNNING
+        return await self._commands.is_open(run.workflow_id)
 
-    def _handle(self, target: Target) -> WorkflowHandle[Any, Any]:
-        return self._client.get_workflow_handle(target.workflow_id)
-
-    def _send(self, target: Target, update: Any, update_id: str, arguments: list[Any]) -> Any:
-        return self._handle(target).start_update(
-            update, args=arguments, id=update_id, wait_for_stage=WorkflowUpdateStage.ACCEPTED
-        )
-
-    async def _finish(self, sending: Any, command: str) -> Any:
-        unknown = OutcomeUnknown(
-            f"No worker answered {command} in time; it may still happen. Repeating it is safe.",
-            dependency="worker",
-            retry_after=2,
-        )
-        try:
-            with translated():
-                handle = await asyncio.wait_for(sending, ACCEPT_SECONDS)
-                return await asyncio.wait_for(handle.result(), ANSWER_SECONDS)
-        except WorkflowUpdateFailedError as failure:
-            raise _refusal(failure.cause) from failure
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise unknown from error
+    def _start(self, run: TaskRun, argument: c.TaskInput) -> Start:
+        found_by = of_task(str(run.task_id), run.agent_type) if self._search_attributes else TypedSearchAttributes.empty
+        return Start(AgentTask.run, argument, run.workflow_id, found_by)
 
 
-def _refusal(cause: BaseException | None) -> Exception:
-    if not isinstance(cause, ApplicationError):
-        return Conflict(f"The command was refused: {cause}")
-    if cause.type == c.REFUSED_WRONG_HASH:
-        current = cause.details[0] if cause.details else None
-        return WrongPlanHash(
-            cause.message, field="hash", remedy="Read the current plan and accept its hash.", current_hash=current
-        )
-    if cause.type == c.REFUSED_FEEDBACK:
-        return UnaddressedFeedback(
-            cause.message, remedy="Finish the review (done-reviewing) and accept the new version."
-        )
-    if cause.type == c.REFUSED_RUNNING:
-        return _AlreadyRunning(cause.details[0])
-    if cause.type == c.REFUSED_STOPPING:
-        return Stopping(cause.message, remedy="Repeat the command.")
-    return WrongStage(cause.message, remedy="Look at the task's stage and act on that.")
+def _wrong_hash(refusal: ApplicationError) -> Exception:
+    current = refusal.details[0] if refusal.details else None
+    remedy = "Read the current plan and accept its hash."
+    return WrongPlanHash(refusal.message, field="hash", remedy=remedy, current_hash=current)
+
+
+def _feedback(refusal: ApplicationError) -> Exception:
+    remedy = "Finish the review (done-reviewing) and accept the new version."
+    return UnaddressedFeedback(refusal.message, remedy=remedy)
+
+
+def _wrong_stage(refusal: ApplicationError) -> Exception:
+    return WrongStage(refusal.message, remedy="Look at the task's stage and act on that.")
+
+
+_REFUSALS: Final[Refusals] = {
+    c.REFUSED_WRONG_STAGE: _wrong_stage,
+    c.REFUSED_WRONG_HASH: _wrong_hash,
+    c.REFUSED_FEEDBACK: _feedback,
+    c.REFUSED_STOPPING: lambda refusal: Stopping(refusal.message, remedy="Repeat the command."),
+    c.REFUSED_RUNNING: lambda refusal: _AlreadyRunning(refusal.details[0]),
+}

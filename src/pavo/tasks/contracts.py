@@ -6,48 +6,18 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import activity, workflow
-from temporalio.common import RetryPolicy
 
-from pavo.tasks.domain import Fence, Receipt
-
-_INFRASTRUCTURE: Final = RetryPolicy(
-    initial_interval=timedelta(milliseconds=50), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
-)
-"""Without limit: time-outs count as attempts, and a healthy task must not fail because workers died often."""
+from pavo.runs.fence import Fence
+from pavo.runs.story import HEARTBEAT_TIMEOUT, INFRASTRUCTURE
+from pavo.tasks.domain import PHASE_PLANNING, Receipt
 
 AGENT_WORK: Final = workflow.ActivityConfig(
-    heartbeat_timeout=timedelta(seconds=1.0),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
     schedule_to_close_timeout=timedelta(days=3650),
-    retry_policy=_INFRASTRUCTURE,
+    retry_policy=INFRASTRUCTURE,
     cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
 """Planning, revising and batches of steps. No limit but the heartbeat: a long step is no dead one."""
-
-HEARTBEAT_SECONDS: Final = 0.4
-"""Shorter ones cost more than a core with 100 running batches; two may be lost before the time-out above."""
-
-DATABASE_WRITE: Final = workflow.LocalActivityConfig(
-    schedule_to_close_timeout=timedelta(seconds=10),
-    retry_policy=_INFRASTRUCTURE,
-    local_retry_threshold=timedelta(seconds=10),
-)
-"""One short, fenced transaction: repeating it changes nothing, so it may run inside the workflow task."""
-
-PATIENT_WRITE: Final = workflow.ActivityConfig(
-    schedule_to_close_timeout=timedelta(days=3650),
-    start_to_close_timeout=timedelta(seconds=30),
-    retry_policy=_INFRASTRUCTURE,
-)
-"""The same once that did not succeed: PostgreSQL is away, or somebody locks the tables."""
-
-RECONCILE: Final = workflow.ActivityConfig(
-    start_to_close_timeout=timedelta(minutes=5),
-    retry_policy=RetryPolicy(maximum_attempts=3),
-)
-"""The next round of the schedule repeats whatever this one did not finish."""
-
-TASK_TIMEOUT: Final = timedelta(seconds=2)
-"""Of a workflow task: how soon another worker takes over one that its worker took to the grave."""
 
 HINT_LEAD: Final = timedelta(seconds=1)
 """How far a hint may be ahead of the stop that it announces; if none comes, execution goes on."""
@@ -56,11 +26,9 @@ UPDATE_ACCEPT_PLAN: Final = "accept_plan"
 UPDATE_DONE_REVIEWING: Final = "done_reviewing"
 UPDATE_STOP: Final = "stop"
 UPDATE_RESUME: Final = "resume"
-SIGNAL_MOVE_ON: Final = "move_on"
 WORKFLOW_TYPE: Final = "AgentTask"
-RECONCILE_TYPE: Final = "ReconcileTasks"
 
-# The types of the errors that updates fail with; `commander` turns them into the error tree.
+# The types of the errors that updates fail with; `commands` turns them into the error tree.
 REFUSED_WRONG_STAGE: Final = "WrongStage"
 REFUSED_WRONG_HASH: Final = "WrongPlanHash"
 REFUSED_FEEDBACK: Final = "UnaddressedFeedback"
@@ -77,19 +45,24 @@ class TaskInput:
     auto_accept: bool = False
     resume: bool = False
     """Whether to ask the database where to go on; a first start knows."""
-    carry: "Carry | None" = None
+    carry: "RunState | None" = None
+    """Of the run before this one, where that has continued as new."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carry:
-    """What a run hands to its successor when it continues as new."""
+@dataclass(slots=True)
+class RunState:
+    """Where a run stands: handed on as it is when the run continues as new."""
 
-    transition: int
-    phase: str
-    plan_hash: str | None
-    failures: int
-    failed_step: int
-    steps: int
+    transition: int = 0
+    """Number of the last write."""
+    phase: str = PHASE_PLANNING
+    plan_hash: str | None = None
+    failures: int = 0
+    """How often the agent itself failed at what it is at."""
+    failed_step: int = -1
+    """Number of the last step that was recorded before it failed."""
+    steps: int = 0
+    """How many are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +89,8 @@ class MakePlan:
 
     task_id: str
     fence: Fence
-    """Of the write that shows PLANNING; the write that stores a plan accepted by policy takes the next number, and the
-    one that shows DONE after the first batch the next but one."""
+    """Of the write that shows PLANNING. With `auto_accept` two more are reserved: of the write that stores the plan as
+    accepted, and of the one that shows DONE after the first batch."""
     auto_accept: bool = False
     failures: int = 0
     """How often the agent itself failed at this already."""
@@ -317,12 +290,3 @@ class RecordActivities(ABC):
     @abstractmethod
     async def record_failure(self, request: RecordFailure) -> None:
         """Show FAILED."""
-
-
-class ReconcileActivities(ABC):
-    """The second line: rows and workflows that disagree."""
-
-    @activity.defn(name="reconcile_tasks")
-    @abstractmethod
-    async def reconcile_tasks(self) -> int:
-        """Repair or explain every disagreement; answers how many there were."""

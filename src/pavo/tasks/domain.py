@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pavo.runs.fence import Fence as Fence
+
 INIT: Final = "INIT"
 PLANNING: Final = "PLANNING"
 WAIT_RFC: Final = "WAIT_RFC"
@@ -83,15 +85,6 @@ def content_hash(kind: str, version: int, content: dict[str, Any]) -> str:
     """
     canonical = json.dumps([kind, version, content], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The number of one write of one run: a write happens only while no higher one has happened."""
-
-    run_id: str
-    generation: int
-    transition: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from temporalio import activity
 from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.sql import Database
+from pavo.runs.fenced_row import is_latest, is_new
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -54,7 +55,7 @@ class TransitionRecorder(c.RecordActivities):
                 return c.Standing(d.PHASE_OVER, None, 0)
             execution = await repository.execution(session, task_id)
             plans = [p for p in await repository.plans(session, task_id) if p.status != repository.DRAFT]
-            if repository.is_new(task, request.fence):
+            if is_new(task, request.fence):
                 stage = d.STAGE_OF_PHASE[task.phase]
                 await repository.advance(
                     session,
@@ -111,7 +112,7 @@ class TransitionRecorder(c.RecordActivities):
         answer, task = await self._write(request.task_id, request.fence, write)
         if answer is not None:
             return answer
-        if task is not None and repository.is_latest(task, request.fence):
+        if task is not None and is_latest(task, request.fence):
             outcome = {d.EXECUTING: c.ACCEPTED, d.PLANNING: c.REVISING}.get(task.stage)
             if outcome is not None:
                 return c.Answer(outcome, current_hash=request.plan_hash)
@@ -163,7 +164,7 @@ class TransitionRecorder(c.RecordActivities):
         answer: T | None = None
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
-            if task is not None and repository.is_new(task, fence):
+            if task is not None and is_new(task, fence):
                 answer, new = await write(session, task)
                 recorded = await timeline.append(session, task_id, new)
         self._publisher.publish(recorded)

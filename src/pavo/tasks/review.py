@@ -12,8 +12,8 @@ from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.commands import Commander
-from pavo.tasks.service import TaskService, target_of
+from pavo.tasks.commands import TaskCommands
+from pavo.tasks.service import run_of
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
@@ -34,24 +34,21 @@ class DocumentView:
 
 
 class ReviewService:
-    """What people do with a task's documents."""
+    """What people do with a task's documents. Whose the task is has been seen before."""
 
-    def __init__(self, database: Database, publisher: Publisher, commander: Commander, tasks: TaskService) -> None:
+    def __init__(self, database: Database, publisher: Publisher, commands: TaskCommands) -> None:
         self._database = database
         self._publisher = publisher
-        self._commander = commander
-        self._tasks = tasks
+        self._commands = commands
 
-    async def documents(self, who: Identity, task_id: uuid.UUID) -> list[DocumentView]:
+    async def documents(self, task_id: uuid.UUID) -> list[DocumentView]:
         """All versions of the plan and the report, oldest first."""
-        await self._tasks.get(who, task_id)
         async with self._database.reading() as session:
             rows = await repository.documents(session, task_id)
             return [DocumentView(row, await repository.feedback(session, row.id)) for row in rows]
 
-    async def document(self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
+    async def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
         """One of them."""
-        await self._tasks.get(who, task_id)
         async with self._database.reading() as session:
             row = _found(await repository.document(session, task_id, document_id), document_id)
             return DocumentView(row, await repository.feedback(session, row.id))
@@ -65,7 +62,6 @@ class ReviewService:
             WrongStage: the plan is not under review (any more): nothing was added.
             InvalidInput: the plan has no such step.
         """
-        await self._tasks.get(who, task_id)
         async with self._database.transaction() as session:
             document = await self._under_review(session, task_id, document_id)
             steps = len(document.content["steps"])
@@ -90,10 +86,9 @@ class ReviewService:
         return row
 
     async def edit_feedback(
-        self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
+        self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
     ) -> FeedbackRow:
         """Change a comment while the plan is under review."""
-        await self._tasks.get(who, task_id)
         async with self._database.transaction() as session:
             await self._under_review(session, task_id, document_id)
             row = await session.get(FeedbackRow, feedback_id)
@@ -104,34 +99,32 @@ class ReviewService:
         self._publisher.publish(recorded)
         return row
 
-    async def accept(self, who: Identity, task_id: uuid.UUID, plan_hash: str) -> c.Answer:
+    async def accept(self, who: Identity, view: TaskView, plan_hash: str) -> c.Answer:
         """Accept the plan with this hash; accepting it once more changes nothing.
 
         Raises:
             WrongPlanHash, UnaddressedFeedback, WrongStage: refused, nothing changed.
         """
-        view = await self._tasks.get(who, task_id)
         self._check_hash(view, plan_hash)
         if view.plan is not None and view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=plan_hash)
         await self._check_feedback(view)
         answer = c.AcceptPlan(plan_hash, who.email)
         try:
-            return await self._commander.accept(target_of(view.task), answer)
+            return await self._commands.accept(run_of(view.task), answer)
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 
-    async def accept_latest(self, who: Identity, task_id: uuid.UUID) -> c.Answer:
+    async def accept_latest(self, who: Identity, view: TaskView) -> c.Answer:
         """Accept whatever version is current."""
-        view = await self._tasks.get(who, task_id)
         if view.plan is None:
             raise _not_waiting(view.task)
-        return await self.accept(who, task_id, view.plan.hash)
+        return await self.accept(who, view, view.plan.hash)
 
     async def done_reviewing(
         self,
         who: Identity,
-        task_id: uuid.UUID,
+        view: TaskView,
         *,
         document_id: uuid.UUID | None = None,
         plan_hash: str | None = None,
@@ -146,7 +139,6 @@ class ReviewService:
         Raises:
             WrongPlanHash, WrongStage, NotFound: refused, nothing changed.
         """
-        view = await self._tasks.get(who, task_id)
         if view.plan is None:
             raise _not_waiting(view.task)
         current = view.plan
@@ -157,7 +149,7 @@ class ReviewService:
         if view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
         try:
-            return await self._commander.done_reviewing(target_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
+            return await self._commands.done_reviewing(run_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 

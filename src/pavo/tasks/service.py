@@ -11,17 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound, Stopping, Unavailable, WrongStage
+from pavo.errors import (
+    Conflict,
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    Stopping,
+    Unavailable,
+    WrongStage,
+)
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe.noted_ids import note
+from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events, removal
-from pavo.tasks.commands import Commander, Target
+from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
 from pavo.tasks.sql import lease, repository
@@ -51,9 +61,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a stop answers: the receipt, or None when it was only signalled (no worker is there)."""
+    """What a stop answers."""
 
     receipt: d.Receipt | None
+    """None when it is durable but nobody has carried it out yet."""
+    pending: OutcomeUnknown | None = None
+    """Then why not: no worker lives, or all are busy, or the one that took it is slow."""
 
 
 class TaskService:
@@ -66,14 +79,14 @@ class TaskService:
         redis: Redis,
         publisher: Publisher,
         registry: AgentRegistry,
-        commander: Commander,
+        commands: TaskCommands,
     ) -> None:
         self._database = database
         self._statements = statements
         self._redis = redis
         self._publisher = publisher
         self._registry = registry
-        self._commander = commander
+        self._commands = commands
         self._recorder = TransitionRecorder(database, publisher)
 
     async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
@@ -127,7 +140,7 @@ class TaskService:
         """
         view = await self._statements.find_task(task_id)
         if view is None or view.task.organisation_id not in who.organisation_ids:
-            raise _unknown(task_id)
+            raise unknown_task(task_id)
         note(workflow_id=view.task.workflow_id)
         return view
 
@@ -153,13 +166,12 @@ class TaskService:
         last = page[-1].task if len(found) > limit else None
         return Page(page, Cursor(last.created_at, last.id).encode() if last else None)
 
-    async def start(self, who: Identity, task_id: uuid.UUID) -> Started:
-        """Start the workflow, once however often it is asked for.
+    async def start(self, view: TaskView) -> Started:
+        """Start the task's workflow, once however often it is asked for.
 
         Raises:
             WrongStage: the task is stopped, failed or done.
         """
-        view = await self.get(who, task_id)
         task = view.task
         if task.stage in (d.DONE, *d.RESUMABLE):
             raise WrongStage(
@@ -169,37 +181,36 @@ class TaskService:
             )
         if task.stage in d.ACTIVE:
             return Started(task.workflow_id, task.run_id, True)
-        run_id = await self._commander.start(target_of(task))
+        run_id = await self._commands.start(run_of(task))
         if run_id is None:
-            return await self._started_before(who, task)
-        await self._statements.note_run(task_id, run_id)
+            return await self._started_before(task)
+        await self._statements.note_run(task.id, run_id)
         return Started(task.workflow_id, run_id, False)
 
-    async def _started_before(self, who: Identity, task: TaskRow) -> Started:
-        is_open = await self._commander.is_open(target_of(task))
-        task = (await self.get(who, task.id)).task
+    async def _started_before(self, task: TaskRow) -> Started:
+        is_open = await self._commands.is_open(run_of(task))
+        task = (await self._reread(task.id)).task
         if is_open or task.stage != d.INIT:
             return Started(task.workflow_id, task.run_id, True)
         # It was ended from outside before it wrote anything. It had the first generation, so what still works for it
         # is fenced by the second.
-        resumed = await self._commander.resume(replace(target_of(task), generation=1))
+        resumed = await self._commands.resume(replace(run_of(task), generation=1))
         return Started(task.workflow_id, resumed.run_id, resumed.already_running)
 
-    async def resume(self, who: Identity, task_id: uuid.UUID) -> Started:
+    async def resume(self, view: TaskView) -> Started:
         """Go on where the task was stopped or failed; on a running task nothing happens.
 
         Raises:
             WrongStage: never started, or done.
         """
         for attempt in range(RESUME_TRIES):
-            view = await self.get(who, task_id)
-            task = view.task
+            task = (await self._reread(view.task.id) if attempt else view).task
             if task.stage in (d.INIT, d.DONE):
                 remedy = "Start it." if task.stage == d.INIT else "Create a new task."
                 raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
             try:
                 # A running one is asked as well: it knows whether a stop is on its way.
-                resumed = await self._commander.resume(target_of(task), running=task.stage in d.ACTIVE)
+                resumed = await self._commands.resume(run_of(task), running=task.stage in d.ACTIVE)
                 return Started(task.workflow_id, resumed.run_id, resumed.already_running)
             except Stopping:
                 if attempt == RESUME_TRIES - 1:
@@ -207,32 +218,31 @@ class TaskService:
                 await asyncio.sleep(RESUME_PAUSE_SECONDS)
         raise Stopping("The run is still ending.", remedy="Repeat the command.")
 
-    async def stop(self, who: Identity, task_id: uuid.UUID) -> Stopped:
+    async def stop(self, view: TaskView) -> Stopped:
         """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
-        view = await self.get(who, task_id)
-        return await self._stop(view)
-
-    async def _stop(self, view: TaskView) -> Stopped:
         task = view.task
         if task.stage == d.DONE:
             return Stopped(_standing_receipt(view))
-        if task.stage in d.RESUMABLE and not await self._commander.is_open(target_of(task)):
+        if task.stage in d.RESUMABLE and not await self._commands.is_open(run_of(task)):
             return Stopped(_standing_receipt(view))  # else a resume was taken that no worker has shown yet
+        return await self._stop_open(task)
+
+    async def _stop_open(self, task: TaskRow) -> Stopped:
         await self._hint(task.id)
-        try:
-            return Stopped(await self._commander.stop(target_of(task)))
-        except NoSuchRun:
-            return await self._stopped_closed(task)
-        except Unavailable as error:
-            if error.dependency != "worker":
-                raise
-            try:
-                await self._commander.signal_stop(target_of(task))
-            except NoSuchRun:
-                return await self._stopped_closed(task)
+        run = run_of(task)
+
+        async def signal() -> None:
+            """Durable: it happens whatever becomes of the update, of this process and of the workers."""
+            await self._commands.signal_stop(run)
             # Once more: a worker that came meanwhile took the first hint for a false alarm.
             await self._hint(task.id)
-            return Stopped(None)
+
+        try:
+            return Stopped(await self._commands.stop(run, not_taken=signal))
+        except NoSuchRun:
+            return await self._stopped_closed(task)
+        except OutcomeUnknown as unknown:
+            return Stopped(None, unknown)
 
     async def _stopped_closed(self, sent: TaskRow) -> Stopped:
         """The answer of a stop that found no run open.
@@ -242,7 +252,7 @@ class TaskService:
         """
         view = await self._reread(sent.id)
         if view.task.stage in d.ACTIVE and view.task.generation != sent.generation:
-            return await self._stop(view)
+            return await self.stop(view)
         if view.task.stage in d.ACTIVE:
             await self._stop_lost(view.task)
             view = await self._reread(sent.id)
@@ -251,13 +261,12 @@ class TaskService:
     async def _reread(self, task_id: uuid.UUID) -> TaskView:
         view = await self._statements.find_task(task_id)
         if view is None:
-            raise _unknown(task_id)
+            raise unknown_task(task_id)
         return view
 
     async def _stop_lost(self, task: TaskRow) -> None:
         """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""
-        fence = d.Fence(task.run_id or "", task.generation, task.transition + 1)
-        await self._recorder.record_stop(c.RecordStop(str(task.id), fence, step_cut=task.stage != d.WAIT_RFC))
+        await self._recorder.record_stop(c.RecordStop(str(task.id), after(task), step_cut=task.stage != d.WAIT_RFC))
 
     async def _hint(self, task_id: uuid.UUID) -> None:
         """Make a stop quick; it works without."""
@@ -268,14 +277,14 @@ class TaskService:
         except (Unavailable, *REDIS_AWAY) as error:
             logger.info("The stop of task %s goes without its hint: %s", task_id, error)
 
-    async def delete(self, who: Identity, task_id: uuid.UUID) -> None:
+    async def delete(self, view: TaskView) -> None:
         """Stop the task and remove it; its streams end."""
-        view = await self.get(who, task_id)
+        task_id = view.task.id
         if view.task.stage not in (d.DONE, *d.RESUMABLE):
-            stopped = await self._stop(view)
-            if stopped.receipt is None:
+            stopped = await self.stop(view)
+            if stopped.pending is not None:
                 raise Unavailable(
-                    "The task is being stopped, but no worker is there to finish that.",
+                    f"The task must be stopped first, and that is not over. {stopped.pending.detail}",
                     dependency="worker",
                     retry_after=2,
                 )
@@ -331,9 +340,9 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
     )
 
 
-def target_of(task: TaskRow) -> Target:
+def run_of(task: TaskRow) -> TaskRun:
     """The run that a command to this task means."""
-    return Target(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
+    return TaskRun(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
 
 
 def _standing_receipt(view: TaskView) -> d.Receipt:
@@ -343,7 +352,8 @@ def _standing_receipt(view: TaskView) -> d.Receipt:
     return d.Receipt(task.stage, view.step, False, d.resume_outlook(task.stage, view.step, step_cut=False))
 
 
-def _unknown(task_id: uuid.UUID) -> NotFound:
+def unknown_task(task_id: uuid.UUID) -> NotFound:
+    """Said alike of what does not exist, is deleted, or is somebody else's."""
     return NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of your tasks.")
 
 

@@ -3,10 +3,10 @@
 The workflow decides; its activities write what people read. It holds ids and numbers only.
 """
 
-import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
@@ -15,9 +15,11 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     import pavo.tasks.contracts as c
     import pavo.tasks.domain as d
+    from pavo.runs.story import SIGNAL_MOVE_ON, Story, write
 
-MAX_HISTORY_EVENTS = 1_500
-"""Continue as new beyond this: well under the promised 2,000 with a batch and some commands to come."""
+Done = TypeVar("Done")
+RecordAnswer = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
+"""The activity that records an answer to a plan."""
 
 
 @workflow.defn(name=c.WORKFLOW_TYPE)
@@ -26,24 +28,15 @@ class AgentTask:
 
     @workflow.init
     def __init__(self, request: c.TaskInput) -> None:
-        carry = request.carry
         self._task_id = request.task_id
-        self._generation = request.generation
         self._auto_accept = request.auto_accept
-        self._phase: str = carry.phase if carry else d.PHASE_PLANNING
-        self._plan_hash: str | None = carry.plan_hash if carry else None
-        self._transition = carry.transition if carry else 0
-        self._failures: int = carry.failures if carry else 0
-        self._failed_step = carry.failed_step if carry else -1
-        self._steps: int = carry.steps if carry else 0
-        self._standing_known = not request.resume or carry is not None
-        self._review_open = carry is not None
-        self._stop = False
+        self._state = request.carry or c.RunState()
+        self._story = Story(request.generation, self._state)
+        self._standing_known = not request.resume or request.carry is not None
+        self._review_open = request.carry is not None
         self._over = False
-        self._move_on = False
         self._receipt: d.Receipt | None = None
         self._failure: c.AgentFailure | None = None
-        self._answering = asyncio.Lock()
         self._working: workflow.ActivityHandle[Any] | None = None
 
     @workflow.run
@@ -52,13 +45,13 @@ class AgentTask:
         if not self._standing_known:
             await self._begin()
         while not self._over:
-            if self._stop:
+            if self._story.stopping:
                 await self._record_stop(step_cut=False)
-            elif self._is_due():
+            elif self._story.is_due():
                 await self._continue_as_new()
-            elif self._phase in (d.PHASE_PLANNING, d.PHASE_REVISING):
+            elif self._state.phase in (d.PHASE_PLANNING, d.PHASE_REVISING):
                 await self._plan()
-            elif self._phase == d.PHASE_REVIEW:
+            elif self._state.phase == d.PHASE_REVIEW:
                 await self._await_review()
             else:
                 await self._execute()
@@ -72,18 +65,20 @@ class AgentTask:
 
     async def _begin(self) -> None:
         request = c.BeginRun(self._task_id, self._fence())
-        standing: c.Standing = await _write(c.RecordActivities.begin_run, request)
-        self._phase, self._plan_hash, self._steps = standing.phase, standing.plan_hash, standing.steps
+        standing = await write(c.RecordActivities.begin_run, request)
+        state = self._state
+        state.phase, state.plan_hash, state.steps = standing.phase, standing.plan_hash, standing.steps
         self._over = standing.phase == d.PHASE_OVER
         self._review_open = standing.phase == d.PHASE_REVIEW
         self._standing_known = True
 
     async def _plan(self) -> None:
-        request = c.MakePlan(self._task_id, self._fence(), self._auto_accept, self._failures)
+        # Where policy accepts the plan, the activity itself writes the acceptance, and DONE.
+        fence = self._story.fence(writes=3 if self._auto_accept else 1)
+        request = c.MakePlan(self._task_id, fence, self._auto_accept, self._state.failures)
         batch: c.BatchDone | None = None
         if self._auto_accept:
-            self._transition += 2  # the activity's own writes: the acceptance by policy, and DONE
-            carried: c.CarriedOut | None = await self._work(
+            carried = await self._work(
                 workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
             )
             made, batch = (carried.plan, carried.batch) if carried else (None, None)
@@ -96,9 +91,9 @@ class AgentTask:
         if made.failure:
             await self._fail_or_wait(made.failure)
             return
-        self._failures, self._plan_hash = 0, made.plan_hash
+        self._state.failures, self._state.plan_hash = 0, made.plan_hash
         if made.accepted:
-            self._phase = d.PHASE_EXECUTING
+            self._state.phase = d.PHASE_EXECUTING
             if batch:
                 await self._settle(batch)
             return
@@ -106,49 +101,55 @@ class AgentTask:
 
     async def _open_review(self, made: c.PlanMade) -> None:
         assert made.plan_hash is not None
-        self._phase, self._review_open = d.PHASE_REVIEW, False
+        self._state.phase, self._review_open = d.PHASE_REVIEW, False
         # Handlers can take the answer from here on, so the plan may be shown.
         request = c.OpenReview(self._task_id, self._fence(), made.plan_hash)
-        await _write(c.RecordActivities.open_review, request)
+        await write(c.RecordActivities.open_review, request)
         self._review_open = True
 
     async def _await_review(self) -> None:
-        await workflow.wait_condition(lambda: self._stop or self._phase != d.PHASE_REVIEW or self._is_due())
+        await workflow.wait_condition(self._answered_or_due)
+
+    def _answered_or_due(self) -> bool:
+        return self._story.stopping or self._state.phase != d.PHASE_REVIEW or self._story.is_due()
 
     async def _execute(self) -> None:
-        assert self._plan_hash is not None
-        request = c.ExecuteBatch(self._task_id, self._fence(), self._plan_hash, self._failures, self._failed_step)
-        work = workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
-        batch: c.BatchDone | None = await self._work(work)
+        state = self._state
+        assert state.plan_hash is not None
+        request = c.ExecuteBatch(self._task_id, self._fence(), state.plan_hash, state.failures, state.failed_step)
+        batch = await self._work(
+            workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
+        )
         if batch:
             await self._settle(batch)
 
     async def _settle(self, batch: c.BatchDone) -> None:
-        if batch.steps != self._steps:
-            self._failures = 0
-        self._steps = batch.steps
+        state = self._state
+        if batch.steps != state.steps:
+            state.failures = 0
+        state.steps = batch.steps
         if batch.outcome == c.FINISHED:
-            self._phase, self._over = d.PHASE_OVER, True
+            state.phase, self._over = d.PHASE_OVER, True
         elif batch.outcome in (c.ERROR, c.FATAL):
             assert batch.failure is not None
-            self._failures, self._failed_step = batch.failures - 1, batch.steps
+            state.failures, state.failed_step = batch.failures - 1, batch.steps
             await self._fail_or_wait(batch.failure)
-        elif self._stop or (batch.outcome == c.INTERRUPTED and await self._stop_follows()):
+        elif self._story.stopping or (batch.outcome == c.INTERRUPTED and await self._stop_follows()):
             await self._record_stop(step_cut=batch.step_cut)
 
     async def _stop_follows(self) -> bool:
         """A hint ended the batch before the stop itself got here: without waiting, one more step would start."""
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._stop, timeout=c.HINT_LEAD)
-        return self._stop
+            await workflow.wait_condition(lambda: self._story.stopping, timeout=c.HINT_LEAD)
+        return self._story.stopping
 
-    async def _work(self, handle: workflow.ActivityHandle[Any]) -> Any:
+    async def _work(self, handle: workflow.ActivityHandle[Done]) -> Done | None:
         """Wait for the agent's work. None when a stop ended it without an answer: then the stop is recorded."""
         self._working = handle
         try:
             return await handle
         except ActivityError as error:
-            if not self._stop:
+            if not self._story.stopping:
                 raise
             # Cancelled before it began, or between two attempts: no step was in flight.
             await self._record_stop(step_cut=not isinstance(error.cause, CancelledError))
@@ -157,55 +158,38 @@ class AgentTask:
             self._working = None
 
     async def _fail_or_wait(self, failure: c.AgentFailure) -> None:
-        self._failures += 1
-        if failure.retryable and self._failures < d.MAX_STEP_ATTEMPTS:
-            delay = timedelta(seconds=d.retry_delay(self._failures))
-            try:
-                await workflow.wait_condition(lambda: self._stop, timeout=delay)
-            except TimeoutError:
-                return
+        self._state.failures += 1
+        if failure.retryable and self._state.failures < d.MAX_STEP_ATTEMPTS:
+            delay = timedelta(seconds=d.retry_delay(self._state.failures))
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._story.stopping, timeout=delay)
             return
-        if self._stop:
+        if self._story.stopping:
             return
-        request = c.RecordFailure(self._task_id, self._fence(), failure, self._steps)
-        await _write(c.RecordActivities.record_failure, request)
+        request = c.RecordFailure(self._task_id, self._fence(), failure, self._state.steps)
+        await write(c.RecordActivities.record_failure, request)
         self._failure = failure
         self._over = True
 
     async def _record_stop(self, *, step_cut: bool) -> None:
-        async with self._answering:  # an answer that is being recorded counts before the stop
+        async with self._story.in_order:  # an answer that is being recorded counts before the stop
             request = c.RecordStop(self._task_id, self._fence(), step_cut)
-            self._receipt = await _write(c.RecordActivities.record_stop, request)
+            self._receipt = await write(c.RecordActivities.record_stop, request)
             self._over = True
 
-    # Histories stay small
-
-    def _is_due(self) -> bool:
-        info = workflow.info()
-        full = info.is_continue_as_new_suggested() or info.get_current_history_length() > MAX_HISTORY_EVENTS
-        # A run stays with the version of the workers that it began on; the next one begins on the current version.
-        return full or self._move_on or info.is_target_worker_deployment_version_changed()
-
     async def _continue_as_new(self) -> None:
-        # A stop's handler waits for the stop, which this loop records: so a stop ends the wait as well.
-        await workflow.wait_condition(lambda: self._stop or workflow.all_handlers_finished())
-        if self._stop:
-            return
-        carry = c.Carry(self._transition, self._phase, self._plan_hash, self._failures, self._failed_step, self._steps)
-        workflow.continue_as_new(
-            c.TaskInput(self._task_id, self._generation, self._auto_accept, resume=True, carry=carry),
-            # By default a pinned run hands its old version on to its successor.
-            initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE,
+        story = self._story
+        await story.continue_as_new(
+            c.TaskInput(self._task_id, story.generation, self._auto_accept, resume=True, carry=self._state)
         )
 
     @property
     def _opening(self) -> bool:
         """Nobody can answer yet: the run does not know where it stands, or the review is being shown."""
-        return not self._standing_known or (self._phase == d.PHASE_REVIEW and not self._review_open)
+        return not self._standing_known or (self._state.phase == d.PHASE_REVIEW and not self._review_open)
 
     def _fence(self) -> d.Fence:
-        self._transition += 1
-        return d.Fence(workflow.info().run_id, self._generation, self._transition)
+        return self._story.fence()
 
     # What people say
 
@@ -230,31 +214,33 @@ class AgentTask:
         self._check_answer(answer)
 
     def _check_answer(self, answer: c.AcceptPlan) -> None:
-        known = answer.plan_hash is None or answer.plan_hash == self._plan_hash
-        if self._standing_known and self._phase == d.PHASE_EXECUTING and known and not self._stop:
+        state, stopping = self._state, self._story.stopping
+        known = answer.plan_hash is None or answer.plan_hash == state.plan_hash
+        if self._standing_known and state.phase == d.PHASE_EXECUTING and known and not stopping:
             return  # the same answer once more
-        if self._standing_known and (self._phase != d.PHASE_REVIEW or self._stop or self._over):
+        if self._standing_known and (state.phase != d.PHASE_REVIEW or stopping or self._over):
             raise ApplicationError("No plan is waiting for an answer.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
         if self._standing_known and not known:
             raise ApplicationError(
                 "Another version of the plan is current.",
-                self._plan_hash,
+                state.plan_hash,
                 type=c.REFUSED_WRONG_HASH,
                 non_retryable=True,
             )
 
-    async def _answer(self, answer: c.AcceptPlan, record: Any) -> c.Answer:
-        await workflow.wait_condition(lambda: not self._opening or self._stop or self._over)
-        async with self._answering:
+    async def _answer(self, answer: c.AcceptPlan, record: RecordAnswer) -> c.Answer:
+        await workflow.wait_condition(lambda: not self._opening or self._story.stopping or self._over)
+        async with self._story.in_order:
             self._check_answer(answer)
-            assert self._plan_hash is not None
-            if self._phase == d.PHASE_EXECUTING:
-                return c.Answer(c.ACCEPTED, current_hash=self._plan_hash)
-            request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or self._plan_hash, answer.by)
-            done: c.Answer = await _write(record, request)
+            current = self._state.plan_hash
+            assert current is not None
+            if self._state.phase == d.PHASE_EXECUTING:
+                return c.Answer(c.ACCEPTED, current_hash=current)
+            request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or current, answer.by)
+            done = await write(record, request)
             if done.outcome == c.REFUSED:
                 raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)
-            self._phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
+            self._state.phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
             return done
 
     @workflow.update(name=c.UPDATE_STOP)
@@ -265,7 +251,8 @@ class AgentTask:
         if self._receipt:
             return self._receipt
         stage = d.FAILED if self._failure else d.DONE
-        return d.Receipt(stage, self._steps, False, d.resume_outlook(stage, self._steps, step_cut=False))
+        steps = self._state.steps
+        return d.Receipt(stage, steps, False, d.resume_outlook(stage, steps, step_cut=False))
 
     @workflow.update(name=c.UPDATE_RESUME)
     async def resume(self) -> c.Resumed:
@@ -273,20 +260,20 @@ class AgentTask:
         await workflow.wait_condition(lambda: self._standing_known)
         if self._over and not self._receipt:
             raise ApplicationError("There is nothing to resume.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
-        return c.Resumed(self._generation, workflow.info().run_id, False)
+        return c.Resumed(self._story.generation, workflow.info().run_id, False)
 
     @resume.validator
     def check_resume(self) -> None:
         """A run that is ending cannot be resumed, the next one can; one that runs need not be, and a refusal costs no
         history."""
-        if self._stop or self._over:
+        if self._story.stopping or self._over:
             raise ApplicationError("The run is just ending.", type=c.REFUSED_STOPPING, non_retryable=True)
         if self._standing_known:
             run_id = workflow.info().run_id
             raise ApplicationError("The run is under way.", run_id, type=c.REFUSED_RUNNING, non_retryable=True)
 
     def _request_stop(self) -> None:
-        self._stop = True
+        self._story.stopping = True
         if self._working:
             self._working.cancel()
 
@@ -307,14 +294,14 @@ class AgentTask:
         """Accept the current plan."""
         await self._by_signal(c.RecordActivities.record_acceptance)
 
-    @workflow.signal(name=c.SIGNAL_MOVE_ON)
+    @workflow.signal(name=SIGNAL_MOVE_ON)
     def move_on(self) -> None:
         """Continue as new at the next opportunity: on the current version of the workers."""
-        self._move_on = True
+        self._story.moving_on = True
 
-    async def _by_signal(self, record: Any) -> None:
+    async def _by_signal(self, record: RecordAnswer) -> None:
         # It means the plan that is under review now, not one that comes while it waits.
-        answer = c.AcceptPlan(self._plan_hash, "signal")
+        answer = c.AcceptPlan(self._state.plan_hash, "signal")
         try:
             self._check_answer(answer)
             await self._answer(answer, record)
@@ -325,18 +312,5 @@ class AgentTask:
     @workflow.query(name="query_status")
     def query_status(self) -> c.TaskStatus:
         """Where the run stands."""
-        return c.TaskStatus(self._task_id, self._phase, self._plan_hash, self._steps, self._stop, self._generation)
-
-
-async def _write(record: Any, request: Any) -> Any:
-    """Inside the workflow task, which is quick; where the database keeps that waiting, outside.
-
-    A workflow task that waits grows its history by some two events a second, an activity that is tried again does
-    not. Both may happen, even at once: the fence lets one of them write.
-    """
-    try:
-        return await workflow.execute_local_activity_method(record, request, **c.DATABASE_WRITE)
-    except ActivityError as error:
-        if isinstance(error.cause, CancelledError):
-            raise
-        return await workflow.execute_activity_method(record, request, **c.PATIENT_WRITE)
+        state, story = self._state, self._story
+        return c.TaskStatus(self._task_id, state.phase, state.plan_hash, state.steps, story.stopping, story.generation)

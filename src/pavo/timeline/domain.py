@@ -41,6 +41,27 @@ class Event:
         return orjson.dumps(self.as_dict())
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a timeline tells of, as its slice found it for somebody who may watch it."""
+
+    id: uuid.UUID
+    """The timeline's too."""
+    deleted: bool = False
+    """Whether it is gone: its streams end, and no other begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAfter:
+    """Recorded events that follow a number, oldest first, and where their timeline stands."""
+
+    events: Sequence[Event]
+    last_seq: int
+    """The timeline's newest number."""
+    closed: bool
+    """Nothing will follow `last_seq`."""
+
+
 def numbered(
     timeline_id: uuid.UUID, first_seq: int, at: datetime, events: Sequence[NewEvent], *, close: bool = False
 ) -> list[Event]:

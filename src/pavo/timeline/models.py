@@ -18,11 +18,11 @@ class TimelineRow(Base):
     __table_args__ = {"postgresql_with": {"fillfactor": "70"}}  # noqa: RUF012
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    """The task's id."""
+    """The id of its subject: a task's, or that of whatever else goes on for a while."""
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Number of the newest event; 0 when there is none."""
     closed: Mapped[bool] = mapped_column(server_default=text("false"))
-    """After DONE or deletion: nothing will follow."""
+    """Its subject has ended or was deleted: nothing will follow."""
 
 
 class EventRow(Base):

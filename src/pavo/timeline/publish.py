@@ -20,11 +20,11 @@ MAX_WAITING = 20_000
 CLOSED_CHANNEL = "pavo:closed"
 """Tells followers that a timeline has ended, so that its streams end at once."""
 CHANNEL = "sse:"
-"""What stands before a task's id in the name of its events' channel."""
+"""What stands before a subject's id in the name of its events' channel."""
 
 
 def channel(timeline_id: object) -> str:
-    """The Redis channel of a task's events."""
+    """The Redis channel of a subject's events."""
     return f"{CHANNEL}{timeline_id}"
 
 
@@ -91,7 +91,7 @@ class Publisher:
             self._away = True
         except Exception:
             metrics.PUBLISH_FAILURES.add()
-            # Logged and not raised: this loop serves every task of the process, and it may not end.
+            # Logged and not raised: this loop serves every timeline of the process, and it may not end.
             logger.exception("Publishing failed in an unforeseen way; viewers read from PostgreSQL")
             await self._redis.connection_pool.disconnect()
             self._away = True

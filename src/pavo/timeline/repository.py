@@ -58,11 +58,11 @@ async def append(
     return numbered(timeline_id, row.first_seq, row.at, events, close=close)
 
 
-async def is_told(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent) -> bool:
-    """Whether the very same event stands after the newest `stage`."""
+async def is_told(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent, since: str) -> bool:
+    """Whether the very same event stands after the newest of type `since`."""
     mine = EventRow.timeline_id == timeline_id
-    stage = select(func.coalesce(func.max(EventRow.seq), 0)).where(mine, EventRow.type == "stage").scalar_subquery()
-    told = select(EventRow.seq).where(mine, EventRow.seq > stage, EventRow.type == event.type)
+    start = select(func.coalesce(func.max(EventRow.seq), 0)).where(mine, EventRow.type == since).scalar_subquery()
+    told = select(EventRow.seq).where(mine, EventRow.seq > start, EventRow.type == event.type)
     return (await session.scalars(told.where(EventRow.data == dict(event.data)).limit(1))).first() is not None
 
 

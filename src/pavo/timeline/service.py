@@ -35,12 +35,12 @@ async def append(
     return await repository.append(session, timeline_id, events, close=close)
 
 
-async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent) -> list[Event]:
-    """Append unless the very same event came since the task's stage was last told.
+async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent, *, since: str) -> list[Event]:
+    """Append unless the very same event came after the newest one of type `since`.
 
     The caller holds a lock that orders those who would append it.
     """
-    if await repository.is_told(session, timeline_id, event):
+    if await repository.is_told(session, timeline_id, event, since):
         return []
     return await append(session, timeline_id, [event])
 

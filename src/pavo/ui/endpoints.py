@@ -8,9 +8,9 @@ from importlib import resources
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from pavo.accounts.security import Caller
-from pavo.config import Settings
+from pavo.accounts.dependencies import Caller
 from pavo.errors import NotFound
+from pavo.ui.dependencies import TheSettings
 
 router = APIRouter(include_in_schema=False)
 
@@ -84,9 +84,8 @@ async def favicon(request: Request) -> Response:
 
 
 @router.get("/ui/links.json")
-async def links(request: Request, who: Caller) -> Links:
+async def links(settings: TheSettings, who: Caller) -> Links:
     """Where else to look; for those who are logged in."""
-    settings: Settings = request.app.state.settings
     address = settings.http.temporal_ui
     namespace = settings.temporal.namespace or "default"
     return Links(workflows=f"{address.rstrip('/')}/namespaces/{namespace}/workflows" if address else None)

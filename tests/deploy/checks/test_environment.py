@@ -12,7 +12,7 @@ from pavo import config
 from pavo.config import DatabaseSettings, HttpSettings, Settings, TemporalSettings
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks.run import Wanted, check_rollout
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 from tests.driving import until
 from tests.parts import free_port
 
@@ -75,7 +75,7 @@ async def test_what_cannot_be_reached_is_a_finding(settings: Settings) -> None:
     away = settings.model_copy(
         update={"database": DatabaseSettings(url=url), "temporal": TemporalSettings(address=address)}
     )
-    checked = await check_rollout(away, Wanted(WORKFLOWS))
+    checked = await check_rollout(away, Wanted(workflows()))
     failed = {finding.name for finding in checked.findings if finding.status == "fail"}
     assert failed == {"postgres", "temporal"} and not checked.ok and checked.replayed is None
     assert [each.status for each in checked.findings if each.name == "open histories"] == ["skip"]
@@ -98,7 +98,7 @@ async def test_settings_that_are_no_settings_are_findings(
     for known, right in environment.items():
         monkeypatch.setenv(known, right)
     monkeypatch.setenv(variable, value)
-    checked = await check_rollout(config.load(), Wanted(WORKFLOWS))
+    checked = await check_rollout(config.load(), Wanted(workflows()))
     failed = {finding.name: finding for finding in checked.findings if finding.status == "fail"}
     assert name in failed and set(failed) <= {name, "settings"} and failed[name].remedy
     assert "secret" not in str(checked.findings)

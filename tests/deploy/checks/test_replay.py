@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from pavo.deploy.rollout.probe_workflow import Probe
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -11,8 +12,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from pavo.config import Settings
 from pavo.deploy.checks.replay import Broken, Replayed, findings, replay_open
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.probe_workflow import Probe
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 from tests.deploy.checks import changing
 from tests.driving import QUICK, SLOW, Tasks, until
 
@@ -102,7 +102,7 @@ async def test_pavos_own_open_tasks_replay_on_this_build(tasks: Tasks, temporal:
         return wanted <= {each.id async for each in found}
 
     await until(listed)
-    found = await replay_open(temporal, queue, WORKFLOWS, limit=1000)
+    found = await replay_open(temporal, queue, workflows(), limit=1000)
     assert found.looked_at >= 2 and found.broken == ()
     await tasks.post(f"{executing}/stop")
 

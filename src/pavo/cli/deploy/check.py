@@ -11,7 +11,7 @@ from pavo.cli.output import Output, console, print_json
 from pavo.deploy.checks.run import Checked, Wanted, check_rollout
 from pavo.deploy.model.parts import kind_of
 from pavo.errors import InvalidInput
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 
 
 def check(
@@ -36,7 +36,7 @@ def check(
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # a history that breaks is said in its own line
     kinds = [kind_of(part.name).name for part in found.stack.parts] if found.stack else []
     wanted = Wanted(
-        WORKFLOWS,
+        workflows(),
         limit,
         accept_breaking,
         Path(found.stack.data_dir) if found.stack else None,

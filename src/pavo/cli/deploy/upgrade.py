@@ -17,7 +17,7 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.rollout.upgrade import UpgradePlan, plan_upgrade
 from pavo.deploy.rollout.upgrade import upgrade as do_upgrade
 from pavo.errors import Conflict
-from pavo.worker import WORKFLOWS
+from pavo.worker import workflows
 
 
 def upgrade(
@@ -80,7 +80,7 @@ def _checked(layout: Layout, build: str, shown: Console, *, accept_breaking: boo
     workers = found.stack and len(control.parts_named(found.stack, "worker"))
     if build and workers and workers > 1:
         settings = settings.model_copy(update={"execution": settings.execution.model_copy(update={"build_id": build})})
-    wanted = Wanted(WORKFLOWS, accept_breaking=accept_breaking, data_dir=layout.root, workers=workers or 1)
+    wanted = Wanted(workflows(), accept_breaking=accept_breaking, data_dir=layout.root, workers=workers or 1)
     checked = asyncio.run(check_rollout(settings, wanted))
     show([finding for finding in checked.findings if finding.status in ("warn", "fail")], shown)
     if not checked.ok:

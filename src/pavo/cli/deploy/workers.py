@@ -75,7 +75,7 @@ async def _work(settings: Settings, change: Change) -> tuple[WorkerDeployment, D
     elif change.set_current is not None:
         await worker_versions.set_current(client, name, change.set_current, queue)
     if change.take_over is not None:
-        await worker_versions.take_over(client, name, change.take_over)
+        await worker_versions.take_over(client, name, change.take_over, queue)
     drained = None
     if change.rollback is not None:
         drained = await worker_versions.rollback(client, name, change.rollback, queue, seconds=change.seconds)
@@ -85,8 +85,8 @@ async def _work(settings: Settings, change: Change) -> tuple[WorkerDeployment, D
             layout_of(change.data_dir), settings, change.roll, said.print, seconds=change.seconds
         )
     elif change.drain:
-        drained = await worker_versions.drain(client, name, seconds=change.seconds)
-    return await worker_versions.describe(client, name), drained
+        drained = await worker_versions.drain(client, name, queue, seconds=change.seconds)
+    return await worker_versions.describe(client, name, queue), drained
 
 
 def _show(deployment: WorkerDeployment, drained: Drained | None) -> None:
@@ -95,17 +95,17 @@ def _show(deployment: WorkerDeployment, drained: Drained | None) -> None:
         shown.print(f"No worker of {deployment.name} has a version: set PAVO_WORKER_BUILD_ID for `pavo worker`.")
     else:
         table(
-            ("version", "status", "open tasks", "since"),
-            [(v.build_id, _status(deployment, v.build_id, v.status), v.tasks, v.created) for v in deployment.versions],
+            ("version", "status", "open runs", "since"),
+            [(v.build_id, _status(deployment, v.build_id, v.status), v.runs, v.created) for v in deployment.versions],
         )
-    if deployment.unversioned_tasks:
-        shown.print(f"{deployment.unversioned_tasks} open tasks are with workers without a version.")
+    if deployment.unversioned_runs:
+        shown.print(f"{deployment.unversioned_runs} open runs are with workers without a version.")
     if drained and drained.left:
         left = ", ".join(f"{count} on {build_id}" for build_id, count in drained.left.items())
         shown.print(f"[yellow]! Still there after {drained.seconds:.0f} s: {left}.[/]")
         shown.print("  → Keep their workers running; are they gone: pavo deploy workers --take-over BUILD")
     elif drained:
-        shown.print(f"[green]✓[/] All tasks are on the current version ({drained.seconds:.0f} s).")
+        shown.print(f"[green]✓[/] All runs are on the current version ({drained.seconds:.0f} s).")
 
 
 def _status(deployment: WorkerDeployment, build_id: str, status: str) -> str:

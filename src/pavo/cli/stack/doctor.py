@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.text import Text
+
 from pavo.cli.ask import layout_of
-from pavo.cli.output import Output, console, print_json
+from pavo.cli.output import Output, console, print_json, say
 from pavo.deploy.local.components.wheels import postgres_home, redis_server, temporal_server
 from pavo.deploy.local.machine.ports import is_free
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError
+from pavo.kit.extras import require
 
 LEAST_FREE_BYTES = 2_000_000_000
 PORT = 8000
@@ -42,10 +45,10 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
         print_json({"checks": found, "ok": all(check["ok"] for check in found)})
     else:
         for check in found:
-            mark = "[green]✓[/]" if check["ok"] else "[red]✗[/]"
-            console().print(f"{mark} {check['name']:<15}{check['detail']}", soft_wrap=True)
+            mark = ("✓", "green") if check["ok"] else ("✗", "red")
+            console().print(Text.assemble(mark, f" {check['name']:<15}{check['detail']}"), soft_wrap=True)
             if check["remedy"]:
-                console().print(f"  → {check['remedy']}", soft_wrap=True)
+                say(f"  → {check['remedy']}")
     return 0 if all(check["ok"] for check in found) else 1
 
 
@@ -71,11 +74,10 @@ def _platform() -> str:
 
 
 def _web_server() -> str:
-    try:
-        import fastapi
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error.name} is missing.", remedy="pip install 'pavo[server]'") from error
+    require("The API", "server")
+    import fastapi
+    import uvicorn
+
     return f"FastAPI {fastapi.__version__}, uvicorn {uvicorn.__version__}"
 
 

@@ -6,26 +6,23 @@ from pathlib import Path
 
 from pavo import config
 from pavo.cli.output import Output, console, tell
-from pavo.errors import ConfigurationError
+from pavo.kit.extras import require
 from pavo.kit.ready import await_turn, gently, is_spare
 from pavo.observe.lean_imports import lean_imports
 
 
 def api() -> None:
     """Serve the HTTP API against DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS."""
-    try:
-        with lean_imports():
-            from pavo.api import serve
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"The web server is not installed: {error.name} is missing.",
-            remedy="Install it: pip install 'pavo[server]'.",
-        ) from error
+    require("The API", "server")
+    with lean_imports():
+        from pavo.api import serve
+
     serve(config.load())
 
 
 def worker() -> None:
     """Execute tasks from the task queue of TEMPORAL_TASK_QUEUE."""
+    require("A worker", "worker")
     if is_spare():
         with lean_imports():
             gently(lambda: importlib.import_module("pavo.worker").warm_up())

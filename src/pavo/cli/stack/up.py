@@ -22,6 +22,7 @@ from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.deploy.model.state import StackState
 from pavo.errors import Conflict, InvalidInput
+from pavo.kit.extras import require
 
 
 def up(
@@ -51,6 +52,7 @@ def up(
         open_browser: open the UI.
     """
     _check_workers(workers)
+    require("The embedded stack", "server", "embedded")
     folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
     wanted = Wanted(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
     shown = people(output)

@@ -26,8 +26,10 @@ from pavo.cli.task import follow, render
 from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
+from pavo.kit.extras import require
 from pavo.tasks.domain import DONE, WAIT_RFC
-from pavo.tasks.schemas import EventOut, TaskCreate, TaskOut
+from pavo.tasks.schemas import TaskCreate, TaskOut
+from pavo.timeline.schemas import EventOut
 
 TITLE: Final = "Analyze churn drivers"
 STEP_SECONDS: Final = 0.1
@@ -95,6 +97,7 @@ def demo(
     output: Output = "text",
 ) -> int:
     """Watch an agent task survive a killed worker: a whole stack with throw-away data, gone afterwards."""
+    require("The embedded stack", "server", "embedded")
     # The supervisor's words go to its log; here the demo tells the story.
     logging.getLogger("pavo").addHandler(logging.NullHandler())
     out = render.page(stderr=output == "json")

@@ -13,7 +13,8 @@ from pavo.cli.client import Client
 from pavo.cli.output import waiting
 from pavo.cli.task import render
 from pavo.tasks.domain import DONE, FAILED, STOPPED, WAIT_RFC
-from pavo.tasks.schemas import DocumentOut, EventOut, TaskOut
+from pavo.tasks.schemas import DocumentOut, TaskOut
+from pavo.timeline.schemas import EventOut
 
 RESTING: Final = (WAIT_RFC, DONE, STOPPED, FAILED)
 """Stages in which a task goes on only when somebody does something, or not at all."""

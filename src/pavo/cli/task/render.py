@@ -16,7 +16,8 @@ from rich.theme import Theme
 
 from pavo.cli import output
 from pavo.kit.clock import now
-from pavo.tasks.schemas import DocumentOut, EventOut, FeedbackOut, TaskOut
+from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut
+from pavo.timeline.schemas import EventOut
 
 WIDTH: Final = 100
 """Widest that text is set: longer lines are hard to read."""

@@ -17,9 +17,9 @@ from pavo.config import Settings
 from pavo.deploy.model.compatibility import Verdict, assess
 from pavo.deploy.model.findings import Finding, Status
 from pavo.deploy.model.parts import connections
-from pavo.deploy.rollout.probe_workflow import Probe
 from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
+from pavo.runs.probe_workflow import Probe
 from pavo.temporal.client import data_converter
 
 RPC_TIMEOUT = timedelta(seconds=5)

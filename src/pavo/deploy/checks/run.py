@@ -80,10 +80,10 @@ async def _of_postgres(settings: Settings, wanted: Wanted, offset: float | None)
 async def _of_temporal(settings: Settings, temporal: TemporalReached) -> list[Finding]:
     if temporal.client is None:
         return []
-    clock, name = e.check_clock, settings.execution.deployment
+    clock, name, queue = e.check_clock, settings.execution.deployment, settings.temporal.task_queue
     try:
         offset = await e.temporal_clock_offset(temporal.client)
-        return [clock("Temporal", offset), _versions(await worker_versions.describe(temporal.client, name))]
+        return [clock("Temporal", offset), _versions(await worker_versions.describe(temporal.client, name, queue))]
     except (RPCError, PavoError) as error:
         return [Finding("temporal", "fail", str(error), "Look at Temporal's log: pavo logs temporal")]
 
@@ -98,8 +98,8 @@ def _versions(deployment: worker_versions.WorkerDeployment) -> Finding:
         return Finding("worker versions", "warn", f"{current}: versioned workers get no new tasks", remedy)
     if behind:
         remedy = "Keep their workers until they moved on: pavo deploy workers --drain"
-        return Finding("worker versions", "warn", f"{current}; open tasks: {behind}", remedy)
-    return Finding("worker versions", "pass", f"{current}, no task is behind")
+        return Finding("worker versions", "warn", f"{current}; open runs: {behind}", remedy)
+    return Finding("worker versions", "pass", f"{current}, no run is behind")
 
 
 async def _histories(

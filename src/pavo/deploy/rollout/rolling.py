@@ -50,15 +50,15 @@ async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     before = await worker_versions.set_current(client, wanted.name, wanted.build_id, wanted.task_queue)
     say(f"New runs begin on {wanted.build_id}" + (f" instead of {before}." if before != wanted.build_id else "."))
     if others:
-        drained = await worker_versions.drain(client, wanted.name, seconds=wanted.seconds)
-        say(f"{drained.woken} tasks were asked to move on; {sum(drained.left.values())} did not yet.")
+        drained = await worker_versions.drain(client, wanted.name, wanted.task_queue, seconds=wanted.seconds)
+        say(f"{drained.woken} runs were asked to move on; {sum(drained.left.values())} did not yet.")
     for worker in others:
         await wanted.restart(worker)
         say(f"{worker} runs {wanted.build_id}.")
-    for build_id in (await worker_versions.describe(client, wanted.name)).behind:
-        count = await worker_versions.take_over(client, wanted.name, build_id)
-        say(f"{count} tasks of {build_id} were taken over.")
-    return await worker_versions.drain(client, wanted.name, seconds=wanted.seconds)
+    for build_id in (await worker_versions.describe(client, wanted.name, wanted.task_queue)).behind:
+        count = await worker_versions.take_over(client, wanted.name, build_id, wanted.task_queue)
+        say(f"{count} runs of {build_id} were taken over.")
+    return await worker_versions.drain(client, wanted.name, wanted.task_queue, seconds=wanted.seconds)
 
 
 async def roll_native(
@@ -90,7 +90,7 @@ async def roll_native(
     try:
         return await roll(client, wanted, say)
     except PavoError as error:
-        now = await worker_versions.describe(client, wanted.name)
+        now = await worker_versions.describe(client, wanted.name, wanted.task_queue)
         if now.current == build_id != chosen.worker_build:
             raise  # tasks may be on it already: repeating goes on, --rollback goes back
         deployment.save(layout, chosen)

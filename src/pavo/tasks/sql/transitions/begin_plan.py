@@ -6,19 +6,20 @@ an attempt that is repeated.
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Superseded
+from pavo.runs.fenced_row import is_latest, is_new
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
-from pavo.tasks.sql.transitions.writer import TaskWriter, fence_values
+from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, numbered, payload
 
@@ -70,7 +71,7 @@ SELECT a.first_seq, a.at, m.* FROM moved m, LATERAL timeline_append(m.id, CAST(%
 async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence) -> tuple[ToPlan, Sequence[Event]] | None:
     """For a task that was just started; None, and nothing is written, when it has a past."""
     new = [events.stage(d.PLANNING)]
-    values = {"task_id": task_id, **fence_values(fence), "events": payload(new)}
+    values = {"task_id": task_id, **fence.columns(), "events": payload(new)}
     rows = await writer.connections.rows(_BEGIN, values)
     if not rows:
         return None
@@ -85,7 +86,7 @@ async def long(
     task = await locked_for_planning(session, task_id, fence)
     plans = await repository.plans(session, task_id)
     recorded: Sequence[Event] = ()
-    if repository.is_new(task, fence):
+    if is_new(task, fence):
         shown = task.stage == d.PLANNING
         await repository.advance(session, task, fence, stage=d.PLANNING, phase=_phase(plans), error=None)
         recorded = await timeline.append(session, task_id, [] if shown else [events.stage(d.PLANNING)])
@@ -108,7 +109,7 @@ WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING'
 
 async def accepted_before(writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence) -> str | None:
     """The hash of the plan that an attempt before stored under this fence, by policy, before it died. Only reads."""
-    rows = await writer.connections.rows(_ACCEPTED, {"task_id": task_id, **fence_values(fence)})
+    rows = await writer.connections.rows(_ACCEPTED, {"task_id": task_id, **fence.columns()})
     return rows[0][0] if rows else None
 
 
@@ -120,10 +121,10 @@ async def locked_for_planning(session: AsyncSession, task_id: uuid.UUID, fence: 
     """
     task = await repository.lock_task(session, task_id)
     if task is None or not (
-        repository.is_new(task, fence)
-        or repository.is_latest(task, fence)
-        or (repository.is_latest(task, replace(fence, transition=fence.transition + 1)) and task.stage == d.EXECUTING)
-        or (repository.is_latest(task, replace(fence, transition=fence.transition + 2)) and task.stage == d.DONE)
+        is_new(task, fence)
+        or is_latest(task, fence)
+        or (is_latest(task, fence.later(1)) and task.stage == d.EXECUTING)
+        or (is_latest(task, fence.later(2)) and task.stage == d.DONE)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task

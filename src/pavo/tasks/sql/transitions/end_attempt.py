@@ -10,7 +10,7 @@ from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import Fence
 from pavo.tasks.sql.lease import Lease
 from pavo.tasks.sql.repository import NewDocument
-from pavo.tasks.sql.transitions.writer import TaskWriter, document_values, fence_values
+from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
 _CLOSE: Final = """
@@ -73,7 +73,7 @@ async def finish(
     writer: TaskWriter, lease: Lease, fence: Fence, report: NewDocument, new: Sequence[NewEvent]
 ) -> Sequence[Event] | None:
     """Give the lease back, store the report and show DONE, all or nothing; None when the lease was lost."""
-    values = {**document_values(report), "task_id": lease.task_id, "epoch": lease.epoch, **fence_values(fence)}
+    values = {**document_values(report), "task_id": lease.task_id, "epoch": lease.epoch, **fence.columns()}
     rows = await writer.connections.rows(_FINISH, {**values, "events": payload(new)})
     if not rows:
         return None

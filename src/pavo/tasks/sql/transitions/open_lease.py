@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import Plan
 from pavo.errors import Superseded
+from pavo.runs.fenced_row import is_latest
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.assignment import Assignment, plan_from, plan_of
 from pavo.tasks.sql.lease import Lease
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
-from pavo.tasks.sql.transitions.writer import TaskWriter, fence_values
+from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, numbered
 
@@ -107,7 +108,7 @@ async def quick(
     writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
 ) -> tuple[Opened, Sequence[Event]] | None:
     """After an attempt that ended in order, or one that died; None, and nothing is written, else."""
-    values = {"task_id": task_id, **fence_values(fence), "plan_hash": plan_hash, "holder": writer.holder}
+    values = {"task_id": task_id, **fence.columns(), "plan_hash": plan_hash, "holder": writer.holder}
     rows = await writer.connections.rows(_OPEN, {**values, "ended": ended})
     took_over = not rows and not ended
     if took_over:
@@ -127,7 +128,7 @@ async def long(
     # Share: the stage must stay, but another attempt that only looks need not wait.
     query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update(read=True)
     task = (await session.scalars(query)).one_or_none()
-    if task is not None and task.stage == d.DONE and repository.is_latest(task, fence):
+    if task is not None and task.stage == d.DONE and is_latest(task, fence):
         return AlreadyDone((await repository.execution(session, task_id)).step), ()
     plan = await repository.plan_by_hash(session, task_id, plan_hash)
     executing = task is not None and task.stage == d.EXECUTING and task.generation == fence.generation

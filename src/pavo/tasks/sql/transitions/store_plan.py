@@ -7,7 +7,7 @@ wants to stop. Then the lease is opened afterwards, as for any other attempt.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +22,7 @@ from pavo.tasks.sql.models import FeedbackRow
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.transitions.begin_plan import ToPlan, locked_for_planning, made_before
 from pavo.tasks.sql.transitions.open_lease import Opened
-from pavo.tasks.sql.transitions.writer import TaskWriter, document_values, fence_values
+from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
@@ -88,7 +88,7 @@ async def quick(
 ) -> tuple[Lease, Sequence[Event]] | None:
     """Accept a first plan by policy and open its lease, under the next transition; None, writing nothing, otherwise."""
     new = _accepted(plan)
-    values = {**document_values(plan), "task_id": task_id, **fence_values(fence)}
+    values = {**document_values(plan), "task_id": task_id, **fence.columns()}
     rows = await writer.connections.rows(_ACCEPT_BY_POLICY, {**values, "events": payload(new), "holder": writer.holder})
     if not rows:
         return None
@@ -113,8 +113,7 @@ async def long(
         await repository.answer_feedback(session, item.id, answers[str(item.id)], plan.id)
     if plan.status != repository.ACCEPTED:
         return c.PlanMade(plan.hash), ()
-    following = replace(fence, transition=fence.transition + 1)
-    await repository.advance(session, task, following, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
+    await repository.advance(session, task, fence.later(1), stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
     return c.PlanMade(plan.hash, accepted=True), await timeline.append(session, task.id, _accepted(plan))
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database, KeptConnections
-from pavo.tasks.domain import Fence
 from pavo.tasks.sql.repository import NewDocument
 
 
@@ -19,11 +18,6 @@ class TaskWriter:
     """For the long way."""
     holder: str
     """Names this process in leases, so that a successor can tell a death from an error."""
-
-
-def fence_values(fence: Fence) -> dict[str, Any]:
-    """A fence as the values that statements take."""
-    return {"run_id": fence.run_id, "generation": fence.generation, "transition": fence.transition}
 
 
 def document_values(document: NewDocument) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class EventStream(StreamingResponse):
 
 async def _frames(found: AsyncGenerator[list[tuple[int, bytes]]]) -> AsyncGenerator[bytes]:
     async with aclosing(found):
-        # An early comment, so that a viewer of a quiet task knows at once that it is connected.
+        # An early comment, so that a viewer of a quiet subject knows at once that it is connected.
         yield b": connected\n\n"
         async for events in found:
             yield b"".join(b"id: %d\ndata: %s\n\n" % event for event in events) or b": keep-alive\n\n"

@@ -1,0 +1,96 @@
+"""Who is asking, for endpoints. `api.create_app` puts the `AccountsService` at `app.state.accounts`."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from pavo.accounts.domain import Identity
+from pavo.accounts.origin import SESSION_COOKIE
+from pavo.accounts.security import bearer
+from pavo.accounts.service import AccountsService
+from pavo.errors import InvalidInput, NotAuthenticated
+
+
+def accounts_of(request: Request) -> AccountsService:
+    """The service, for other dependencies; one more of them costs more than this look-up."""
+    service: AccountsService = request.app.state.accounts
+    return service
+
+
+# All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
+async def _accounts(request: Request) -> AccountsService:
+    return accounts_of(request)
+
+
+async def maybe_identity(request: Request) -> Identity | None:
+    """Who is asking, or None if the request says nothing about it.
+
+    A bearer token decides where there is one; then (dev mode) the identity headers; then the session cookie.
+
+    Raises:
+        NotAuthenticated: there is a bearer token, but it opens nothing.
+        InvalidInput: an identity header is malformed (dev mode).
+    """
+    accounts = accounts_of(request)
+    secret = bearer(request.scope)
+    if secret is not None:
+        identity = await accounts.identify_token(secret)
+        if identity is None:
+            raise NotAuthenticated(
+                "This API token is unknown, revoked or expired.",
+                field="Authorization",
+                remedy="Make a new one with: pavo token create EMAIL",
+            )
+        return identity
+    if accounts.mode == "dev":
+        identity = await accounts.identify_header(_header(request, "X-User-Id"), _header(request, "X-User-Email"))
+        if identity is not None:
+            return identity
+    cookie = request.cookies.get(SESSION_COOKIE)
+    return None if cookie is None else await accounts.identify_session(cookie)
+
+
+async def current_identity(request: Request) -> Identity:
+    """Who is asking. In dev mode a request that does not say is the user `domain.DEV_EMAIL`.
+
+    Raises:
+        NotAuthenticated: token mode, and nobody proved who they are.
+        InvalidInput: an identity header is malformed (dev mode).
+    """
+    identity = await maybe_identity(request)
+    if identity is not None:
+        return identity
+    accounts = accounts_of(request)
+    if accounts.mode == "dev":
+        return await accounts.default_identity()
+    raise NotAuthenticated(
+        "Nobody proved who they are.",
+        remedy="Send Authorization: Bearer with an API token, or open a session with POST /api/session.",
+        auth=accounts.mode,
+    )
+
+
+async def stream_identity(request: Request) -> Identity | None:
+    """Who may watch by a bare URL (an EventSource sends no headers).
+
+    None means that the subject's id is the capability: dev mode, which listens on loopback only.
+
+    Raises:
+        NotAuthenticated: token mode, and nobody proved who they are.
+    """
+    return None if accounts_of(request).mode == "dev" else await current_identity(request)
+
+
+TheAccounts = Annotated[AccountsService, Depends(_accounts)]
+Caller = Annotated[Identity, Depends(current_identity)]
+StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    try:
+        return value.encode("latin-1").decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("This header is not UTF-8.", field=name, remedy="Send it in UTF-8.") from error

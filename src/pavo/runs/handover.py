@@ -1,0 +1,58 @@
+"""Taking over from a worker that is known to be dead, without waiting for the time-out of its heartbeats.
+
+Only a hurry: whatever is missed here, or cannot be reached, the time-outs bring. And harmless should the other one live
+after all: its attempts lose their leases like those of any zombie.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 16
+
+
+async def hand_over(temporal: Client, workflow_ids: Sequence[str], *, identity: str) -> int:
+    """Fail the attempts of a dead worker, so that Temporal tries again at once; answers how many there were.
+
+    Args:
+        workflow_ids: whose attempts it may have held.
+        identity: its name in Temporal.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(workflow_id: str) -> int:
+        async with turns:
+            return await _hand_over(temporal, temporal.get_workflow_handle(workflow_id), identity)
+
+    return sum(await asyncio.gather(*(one(workflow_id) for workflow_id in workflow_ids)))
+
+
+async def _hand_over(temporal: Client, workflow: WorkflowHandle[object, object], identity: str) -> int:
+    failed = 0
+    try:
+        run = (await workflow.describe()).raw_description
+        mine = [work for work in run.pending_activities if work.last_worker_identity == identity]
+        for work in mine:
+            if work.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
+                handle = temporal.get_async_activity_handle(
+                    workflow_id=workflow.id,
+                    run_id=run.workflow_execution_info.execution.run_id,
+                    activity_id=work.activity_id,
+                )
+                await handle.fail(ApplicationError("The worker that ran it is dead.", type="WorkerLost"))
+                failed += 1
+        # Its next workflow task would wait for the dead one, which has the workflow in memory.
+        await temporal.workflow_service.reset_sticky_task_queue(
+            ResetStickyTaskQueueRequest(namespace=temporal.namespace, execution=run.workflow_execution_info.execution)
+        )
+    except RPCError as error:
+        logger.info("Workflow %s is left to its time-outs: %s", workflow.id, error)
+    return failed

@@ -1,0 +1,174 @@
+"""Kinds of durable work, and how a slice brings its own to the processes of Pavo.
+
+A slice's module `wiring` satisfies `Slice`. The composition root loops over the slices; nothing else names them.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+from redis.asyncio import Redis
+from temporalio.client import Client
+
+from pavo.config import Settings
+from pavo.kit.sql import Database, KeptConnections
+from pavo.runs.fence import Fence
+from pavo.runs.probe_workflow import PROBE_TYPE, Probe
+from pavo.runs.reconcile_workflow import RECONCILE_TYPE, ReconcileRuns
+from pavo.temporal.ids import workflow_ids
+from pavo.timeline.follow import Follower
+from pavo.timeline.publish import Publisher
+
+PASSING: Final[Mapping[str, type]] = {RECONCILE_TYPE: ReconcileRuns, PROBE_TYPE: Probe}
+"""Workflows of Pavo's own that end within seconds, by type: no rollout waits for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A workflow that a schedule of Temporal starts again and again, one at a time."""
+
+    name: str
+    """The schedule's id is this and the task queue: each task queue has its own."""
+    workflow: type[Any]
+    """Its run method takes no argument."""
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of durable work. Its workflow takes the signal `move_on`, and its writes carry fences."""
+
+    noun: str
+    """What people call one of them, in the singular: `task`. It names metrics, ids in log lines and checks."""
+    workflow: type[Any]
+    """The workflow of a run."""
+    type_name: str
+    """Under which that is registered."""
+    subject_of: Callable[[str], str | None]
+    """The id of the row whose run has this workflow id; None for other workflows."""
+    helpers: Sequence[type] = ()
+    """Further workflow classes of the slice."""
+    periodic: Sequence[Periodic] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRow:
+    """A row that says that its run is open."""
+
+    subject_id: uuid.UUID
+    workflow_id: str
+    stage: str
+    next: Fence
+    """Of whoever writes in the place of a run that is gone, provided that nothing was written meanwhile."""
+
+
+class Rows(Protocol):
+    """The rows of a kind, as the second line reads and explains them."""
+
+    def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
+        """Those that say they run and were not written for this long."""
+        ...
+
+    async def explain(self, row: RunningRow, cause: str, remedy: str) -> bool:
+        """Show that the run is lost, unless the row has moved on meanwhile; whether it was shown."""
+        ...
+
+    async def go_on(self) -> None:
+        """Go on with what the kind has left to a later round, such as removals that died half-way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KindAtWork:
+    """A kind in a worker process."""
+
+    kind: Kind
+    long: Sequence[object]
+    """Instances whose activities run for long, in the slots of `PAVO_WORKER_TASKS`."""
+    short: Sequence[object]
+    """Instances whose activities are short writes: inside workflow tasks, and in slots of their own."""
+    rows: Rows
+    held_by: Callable[[str], Awaitable[Sequence[str]]]
+    """Ids of the workflows whose attempts a worker may hold, by the beginning of its leases' holder."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindServed:
+    """A kind in an API process."""
+
+    kind: Kind
+    services: object
+    """The use cases that its endpoints call; on the application as `app.state.services[noun]`."""
+    rows: Rows
+    census: Callable[[], Awaitable[Mapping[str, int]]]
+    """How many there are in each stage; stages without any at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerClients:
+    """What the slices of a worker process share; what they open they push onto `closing`."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    temporal: Client
+    publisher: Publisher
+    closing: AsyncExitStack
+    new_database: Callable[[], Database]
+    """Clients belong to one event loop: another loop needs its own."""
+    new_redis: Callable[[], Redis]
+    keep: Callable[[Database], KeptConnections]
+    """A part of a pool's connections, kept for the statements that run all the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiClients:
+    """What the slices of an API process share."""
+
+    settings: Settings
+    database: Database
+    connections: KeptConnections
+    redis: Redis
+    temporal: Client
+    publisher: Publisher
+    follower: Follower
+    closing: AsyncExitStack
+
+
+class Slice(Protocol):
+    """A slice's module `wiring`."""
+
+    @property
+    def KIND(self) -> Kind:  # noqa: N802 - a constant of the module
+        """The kind that it brings."""
+        ...
+
+    def routers(self) -> Sequence[Any]:
+        """The FastAPI routers of its endpoints; imported here, for a worker has no web framework."""
+        ...
+
+    async def at_work(self, clients: WorkerClients) -> KindAtWork:
+        """Wire it for a worker process."""
+        ...
+
+    async def served(self, clients: ApiClients) -> KindServed:
+        """Wire it for an API process."""
+        ...
+
+
+def workflows_of(kinds: Sequence[Kind]) -> list[type]:
+    """Every workflow class that a worker runs."""
+    return [each for kind in kinds for each in (kind.workflow, *kind.helpers)] + list(PASSING.values())
+
+
+def ids_of(kinds: Sequence[Kind]) -> Mapping[str, str]:
+    """The ids of what the running workflow or activity works for, for log lines."""
+    found = workflow_ids()
+    for kind in kinds if found else ():
+        subject = kind.subject_of(found["workflow_id"])
+        if subject is not None:
+            return {**found, f"{kind.noun}_id": subject}
+    return found

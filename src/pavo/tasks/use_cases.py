@@ -1,0 +1,16 @@
+"""All use cases of tasks, as the composition root builds them and endpoints find them."""
+
+from dataclasses import dataclass
+
+from pavo.tasks.review import ReviewService
+from pavo.tasks.service import TaskService
+from pavo.tasks.watching import WatchedTasks
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUseCases:
+    """What people and programs do with tasks."""
+
+    tasks: TaskService
+    review: ReviewService
+    watched: WatchedTasks

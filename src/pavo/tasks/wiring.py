@@ -1,0 +1,121 @@
+"""How tasks come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.host import HostLimits
+from pavo.agents.registry import AgentRegistry
+from pavo.corpus.service import CorpusService
+from pavo.kit.cancellation import end
+from pavo.kit.ids import new_id
+from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
+from pavo.runs.presence import Presence
+from pavo.tasks import domain as d
+from pavo.tasks.commands import TaskCommands
+from pavo.tasks.contracts import WORKFLOW_TYPE
+from pavo.tasks.reconcile import TaskRows
+from pavo.tasks.records import TransitionRecorder
+from pavo.tasks.review import ReviewService
+from pavo.tasks.service import TaskService
+from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.sql.stage_counts import tasks_by_stage
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.watching import WatchedTasks
+from pavo.tasks.work.activities import AgentWork
+from pavo.tasks.work.attempts import Attempts
+from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.handover import held_by
+from pavo.tasks.work.hints import listen_for_hints
+from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.workflow import AgentTask
+from pavo.timeline.publish import Publisher
+
+KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow)
+
+
+def routers() -> Sequence[Any]:
+    """Tasks, and the contract of the frontends that exist."""
+    from pavo.tasks.endpoints import router
+    from pavo.tasks.legacy.endpoints import router as legacy
+
+    return [router, legacy]
+
+
+async def served(clients: ApiClients) -> KindServed:
+    """The use cases of tasks."""
+    temporal, database = clients.settings.temporal, clients.database
+    commands = TaskCommands(
+        clients.temporal,
+        temporal.task_queue,
+        Presence(clients.redis, temporal.task_queue),
+        search_attributes=temporal.search_attributes,
+    )
+    statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
+    tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
+    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands), WatchedTasks(database))
+    rows = TaskRows(database, clients.publisher)
+    return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
+
+
+async def at_work(clients: WorkerClients) -> KindAtWork:
+    """Agents on an event loop of their own, with the commits of their steps; the short writes on Temporal's."""
+    loop = AgentLoop()
+    loop.start()
+    clients.closing.push_async_callback(asyncio.to_thread, loop.stop)
+    agents = await loop.run(lambda: _open_agents(clients))
+    clients.closing.push_async_callback(loop.run, agents.close)
+    return KindAtWork(
+        KIND,
+        long=[AgentWork(loop, agents.planner, agents.executor)],
+        short=[TransitionRecorder(clients.database, clients.publisher)],
+        rows=TaskRows(clients.database, clients.publisher),
+        held_by=partial(held_by, clients.database),
+    )
+
+
+class _Agents:
+    """What lives on the agents' loop."""
+
+    def __init__(self, clients: WorkerClients) -> None:
+        settings = clients.settings.execution
+        self._database, self._redis = clients.new_database(), clients.new_redis()
+        self._publisher = Publisher(self._redis)
+        self._recorder = StepRecorder(self._database, self._publisher)
+        attempts = Attempts()
+        limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
+        hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
+        self._connections = clients.keep(self._database)
+        # By the beginning a successor finds what a dead process has held.
+        writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
+        self.planner = Planner(hosting, writer, attempts)
+        self.executor = BatchExecutor(
+            hosting,
+            writer,
+            self._recorder,
+            attempts,
+            BatchLimits(settings.batch_steps, settings.batch_seconds),
+        )
+        self._publisher.start()
+        self._recorder.start()
+        self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
+
+    async def close(self) -> None:
+        """Close in order: first what writes, then what it writes to."""
+        await end(self._hints)
+        await self._recorder.close()
+        await self._connections.close()
+        await self._publisher.close()
+        await self._redis.aclose()
+        await self._database.close()
+
+
+async def _open_agents(clients: WorkerClients) -> _Agents:
+    return _Agents(clients)

@@ -1,0 +1,55 @@
+"""Use cases of watching, for the subjects of any slice: read a timeline, follow it live.
+
+Whose a subject is, and who may watch it, its own slice decides before it asks here.
+"""
+
+import uuid
+from collections.abc import AsyncGenerator
+
+from pavo.errors import NotFound
+from pavo.kit.sql import Database
+from pavo.timeline import repository
+from pavo.timeline.domain import EventsAfter, Subject
+from pavo.timeline.follow import Follower
+
+
+class WatchService:
+    """What people see of a subject while it goes on."""
+
+    def __init__(self, database: Database, follower: Follower) -> None:
+        self._database = database
+        self._follower = follower
+
+    async def events(self, subject_id: uuid.UUID, after: int, limit: int) -> EventsAfter:
+        """At most `limit` events after number `after`, and where the timeline stands.
+
+        Raises:
+            NotFound: it has no timeline.
+        """
+        async with self._database.reading() as session:
+            found = await repository.read_after(session, subject_id, after, limit)
+            head = (await repository.heads(session, [subject_id])).get(subject_id)
+        if head is None:
+            raise _no_timeline(subject_id)
+        return EventsAfter(found, head.last_seq, head.closed)
+
+    async def stream(self, subject: Subject, after: int) -> AsyncGenerator[list[tuple[int, bytes]]] | None:
+        """Follow the subject; None when nothing will come after number `after` (closed and all seen, or deleted).
+
+        Raises:
+            NotFound: it has no timeline.
+        """
+        if subject.deleted:
+            return None
+        async with self._database.reading() as session:
+            head = (await repository.heads(session, [subject.id])).get(subject.id)
+        if head is None:
+            raise _no_timeline(subject.id)
+        if head.closed and after >= head.last_seq:
+            return None
+        # Numbers go back when PostgreSQL was restored: who saw a future that is gone begins anew.
+        return self._follower.follow(subject.id, after if after <= head.last_seq else 0)
+
+
+def _no_timeline(subject_id: uuid.UUID) -> NotFound:
+    return NotFound(f"There is no timeline {subject_id}.", remedy="Look at the list of what you may watch.")
