@@ -13,7 +13,7 @@ from pavo.kit.sql import Database
 
 app = FastAPI()
 _QUERY = text(
-    "SELECT id, title, prompt, agent_type, agent_options, stage, status, workflow_id, run_id, created_at, updated_at"
+    "SELECT id, title, prompt, agent_type, agent_options, stage, phase, workflow_id, run_id, created_at, updated_at"
     " FROM tasks WHERE id = :id"
 )
 

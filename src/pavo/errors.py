@@ -18,6 +18,7 @@
     ├── Unavailable               a dependency is away or overloaded; repeat later
     │   └── OutcomeUnknown        the command may or may not have happened; repeat it, it happens once
     ├── LeaseLost                 a newer attempt took the task over; this one may write nothing
+    ├── Superseded                the task is stopped, or a newer run has it; this attempt came too late
     ├── AgentError                the agent's own code failed; the step is tried again
     │   └── AgentRefused          … and said that trying again is useless
     ├── AgentDied                 the agent's process ended without an answer
@@ -143,6 +144,12 @@ class LeaseLost(PavoError):
     """A newer attempt took the task over (its epoch is higher); this one may write nothing and must end."""
 
     title = "The lease is lost"
+
+
+class Superseded(PavoError):
+    """This attempt came too late: the task is stopped or deleted, or a newer run has it. It ends and writes nothing."""
+
+    title = "The attempt is superseded"
 
 
 class AgentError(PavoError):

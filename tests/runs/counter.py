@@ -88,6 +88,9 @@ class CounterRows:
             await timeline.append(session, row.subject_id, [NewEvent("lost", {"cause": cause, "remedy": remedy})])
         return True
 
+    async def go_on(self) -> None:
+        """Nothing is left to later rounds."""
+
 
 async def create(database: Database) -> uuid.UUID:
     """The table, where it is missing, and a counter with its timeline."""

@@ -12,14 +12,16 @@ from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
+from pavo.errors import Superseded
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks.records import Projection
-from pavo.tasks.sql.statements import Statements
-from pavo.tasks.work.assignment import Work
-from pavo.tasks.work.attempt import Attempts, Cut, Interruption, Superseded
+from pavo.tasks.records import TransitionRecorder
+from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks
@@ -34,7 +36,7 @@ class HeldHosting(Hosting):
         super().__init__(*parts)
         self.gathered, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def gather(self, work: Work) -> Sequence[Any]:
+    async def gather(self, work: Assignment) -> Sequence[Any]:
         hits = await super().gather(work)
         self.gathered.set()
         await self.go_on.wait()
@@ -47,11 +49,11 @@ class Workshop:
     def __init__(self, database: Database, connections: KeptConnections, publisher: Publisher) -> None:
         parts = (database, publisher, AgentRegistry.load(), CorpusService(database), HostLimits())
         self.hosting, self.held = Hosting(*parts), HeldHosting(*parts)
-        self.projection = Projection(database, publisher)
-        self._statements = Statements(connections, "a worker")
+        self.recorder = TransitionRecorder(database, publisher)
+        self._writer = TaskWriter(connections, database, "a worker")
 
     async def plan(self, task_id: str, hosting: Hosting, interruption: Interruption | None = None) -> Any:
-        planner = Planner(hosting, self._statements, Attempts())
+        planner = Planner(hosting, self._writer, Attempts())
         return await planner.plan(c.MakePlan(task_id, FENCE), interruption or Interruption())
 
 
@@ -87,7 +89,7 @@ async def test_an_attempt_that_comes_after_a_stop_tells_nothing(tasks: Tasks, wo
     late = asyncio.ensure_future(workshop.plan(task_id, workshop.held))
     await workshop.held.gathered.wait()
     stop = c.RecordStop(task_id, d.Fence(FENCE.run_id, 1, 2), step_cut=False)
-    await workshop.projection.record_stop(stop)
+    await workshop.recorder.record_stop(stop)
     before = await tasks.events(task_id)
     assert before[-1]["stage"] == d.STOPPED
 
@@ -101,7 +103,7 @@ async def test_a_failure_of_which_nothing_was_kept_is_shown_nevertheless(tasks: 
     """As after an update, when the attempt was still of the version before."""
     task_id = await tasks.create({"plan_seconds": 0})
     failure = c.AgentFailure("AgentRefused", retryable=False)
-    await workshop.projection.record_failure(c.RecordFailure(task_id, FENCE, failure, 0))
+    await workshop.recorder.record_failure(c.RecordFailure(task_id, FENCE, failure, 0))
     task = await tasks.get(task_id)
     assert (task["stage"], task["error"]["type"], task["error"]["step"]) == ("FAILED", "AgentRefused", None)
     assert task["error"]["cause"] and task["error"]["remedy"]

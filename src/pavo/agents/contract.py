@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
+from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
+
 JSON: TypeAlias = Any
 """None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
 
@@ -27,24 +29,6 @@ MAX_DOCUMENT_BYTES = 1_000_000
 MAX_PROGRESS = 2**31 - 1
 """`progress` and `total` are PostgreSQL integers."""
 
-PAVO_EVENT_TYPES = frozenset(
-    (
-        "stage",
-        "context",
-        "plan",
-        "feedback",
-        "accepted",
-        "tick",
-        "progress",
-        "recovered",
-        "retry",
-        "stopped",
-        "report",
-        "failed",
-        "deleted",
-    )
-)
-"""Event types that Pavo itself writes: an agent's own must differ."""
 RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
 """Members that Pavo adds to every event beside the agent's data."""
 

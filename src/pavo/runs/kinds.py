@@ -76,6 +76,10 @@ class Rows(Protocol):
         """Show that the run is lost, unless the row has moved on meanwhile; whether it was shown."""
         ...
 
+    async def go_on(self) -> None:
+        """Go on with what the kind has left to a later round, such as removals that died half-way."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KindAtWork:

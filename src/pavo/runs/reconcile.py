@@ -48,6 +48,7 @@ class Reconciler(ReconcileActivities):
         for kind, rows in self._kinds:
             try:
                 found += await self._compare(kind, rows)
+                await rows.go_on()
             except Exception as error:
                 logger.exception("Cannot compare the %ss with their workflows", kind.noun)
                 failures.append(error)

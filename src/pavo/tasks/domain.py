@@ -18,7 +18,7 @@ STOPPED: Final = "STOPPED"
 FAILED: Final = "FAILED"
 STAGES: Final = (INIT, PLANNING, WAIT_RFC, EXECUTING, DONE, STOPPED, FAILED)
 
-STATUS_OF: Final = {
+STATUSES: Final = {
     INIT: "PENDING",
     PLANNING: "RUNNING",
     WAIT_RFC: "PAUSED",
@@ -27,7 +27,7 @@ STATUS_OF: Final = {
     STOPPED: "PAUSED",
     FAILED: "ERROR",
 }
-"""Each stage's status as people see it; EXECUTING adds its progress: RUNNING:{n}."""
+"""Each stage's status; people see it as `status_of` tells it."""
 
 ACTIVE: Final = (PLANNING, WAIT_RFC, EXECUTING)
 """Stages in which a workflow is open."""
@@ -55,6 +55,11 @@ MAX_RETRY_SECONDS: Final = 30.0
 
 BY_POLICY: Final = "policy:auto_accept"
 """Who accepted the plan of a task that was created with auto_accept."""
+
+
+def status_of(stage: str, progress: int = 0) -> str:
+    """A task's status as people see it: EXECUTING carries its progress, RUNNING:{n}."""
+    return f"{STATUSES[stage]}:{progress}" if stage == EXECUTING else STATUSES[stage]
 
 
 def retry_delay(attempt: int) -> float:

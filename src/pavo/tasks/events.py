@@ -1,80 +1,100 @@
-"""The events that tasks write to their timelines, by name, so that each is shaped in one place."""
+"""The events that tasks write to their timelines: each is shaped here, under the name that `agents.event_types` has.
+
+Events of an agent's own enter by `of_agent`, and nowhere else.
+"""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
-from pavo.tasks.domain import EXECUTING, STATUS_OF
+from pavo.agents import event_types as types
+from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
+from pavo.errors import AgentRefused
+from pavo.tasks.domain import status_of
 from pavo.timeline.domain import NewEvent
 
 
-def stage(name: str) -> NewEvent:
-    """The task entered a stage."""
-    status = f"{STATUS_OF[name]}:0" if name == EXECUTING else STATUS_OF[name]
-    return NewEvent("stage", {"stage": name, "status": status})
-
-
-def stage_executing(progress: int) -> NewEvent:
-    """The task goes on executing at this progress."""
-    return NewEvent("stage", {"stage": EXECUTING, "status": f"{STATUS_OF[EXECUTING]}:{progress}"})
+def stage(name: str, progress: int = 0) -> NewEvent:
+    """The task entered a stage; EXECUTING goes on at this progress."""
+    return NewEvent(types.STAGE, {"stage": name, "status": status_of(name, progress)})
 
 
 def context(titles: list[str]) -> NewEvent:
     """What was found in the corpus before planning."""
-    return NewEvent("context", {"n": len(titles), "titles": titles})
+    return NewEvent(types.CONTEXT, {"n": len(titles), "titles": titles})
 
 
 def plan(document_id: uuid.UUID, version: int, plan_hash: str) -> NewEvent:
     """A version of the plan is open for review."""
-    return NewEvent("plan", {"doc_id": str(document_id), "version": version, "hash": plan_hash})
+    return NewEvent(types.PLAN, {"doc_id": str(document_id), "version": version, "hash": plan_hash})
 
 
 def feedback(document_id: uuid.UUID, feedback_id: uuid.UUID, *, edited: bool = False) -> NewEvent:
     """Somebody commented on the plan, or changed a comment."""
     data: dict[str, Any] = {"doc_id": str(document_id), "feedback_id": str(feedback_id)}
-    return NewEvent("feedback", {**data, "edited": True} if edited else data)
+    return NewEvent(types.FEEDBACK, {**data, "edited": True} if edited else data)
 
 
 def accepted(document_id: uuid.UUID, plan_hash: str, by: str) -> NewEvent:
     """The plan with this hash is the one to execute."""
-    return NewEvent("accepted", {"doc_id": str(document_id), "hash": plan_hash, "by": by})
+    return NewEvent(types.ACCEPTED, {"doc_id": str(document_id), "hash": plan_hash, "by": by})
 
 
 def tick(progress: int, step: int, total: int | None) -> NewEvent:
     """One step is recorded."""
     data = {"progress": progress, "step": step}
-    return NewEvent("tick", {**data, "total": total} if total is not None else data)
+    return NewEvent(types.TICK, {**data, "total": total} if total is not None else data)
 
 
 def progress(steps: int) -> NewEvent:
     """A batch ended with this many steps recorded."""
-    return NewEvent("progress", {"steps": steps})
+    return NewEvent(types.PROGRESS, {"steps": steps})
 
 
 def recovered(step: int, cause: str) -> NewEvent:
     """The run goes on after this recorded step after a process died."""
-    return NewEvent("recovered", {"step": step, "cause": cause})
+    return NewEvent(types.RECOVERED, {"step": step, "cause": cause})
 
 
 def retry(step: int, error: str, attempt: int) -> NewEvent:
     """The agent failed at this step and will be tried again."""
-    return NewEvent("retry", {"step": step, "error": error, "attempt": attempt})
+    return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt})
 
 
 def stopped(receipt: dict[str, Any]) -> NewEvent:
     """The task is stopped; the receipt tells where."""
-    return NewEvent("stopped", {"receipt": receipt})
+    return NewEvent(types.STOPPED, {"receipt": receipt})
 
 
 def report(document_id: uuid.UUID) -> NewEvent:
     """The report is there."""
-    return NewEvent("report", {"doc_id": str(document_id)})
+    return NewEvent(types.REPORT, {"doc_id": str(document_id)})
 
 
 def failed(error: dict[str, Any]) -> NewEvent:
     """The task failed; cause and remedy."""
-    return NewEvent("failed", {"error": error})
+    return NewEvent(types.FAILED, {"error": error})
 
 
 def deleted() -> NewEvent:
     """The task is gone; nothing follows."""
-    return NewEvent("deleted")
+    return NewEvent(types.DELETED)
+
+
+def of_agent(name: str, data: Mapping[str, JSON]) -> NewEvent:
+    """An event of the agent's own.
+
+    Raises:
+        AgentRefused: its type, or a member of its data, is one that Pavo sets. The agent's host refuses that before;
+            this is for an isolated agent that speaks to its worker past the host.
+    """
+    if name in types.PAVO_EVENT_TYPES:
+        raise AgentRefused(
+            f"The event type {name!r} is Pavo's own.", remedy=f"Choose another name, for example 'my_{name}'."
+        )
+    if taken := RESERVED_EVENT_KEYS & data.keys():
+        raise AgentRefused(
+            f"The event {name!r} has data called {', '.join(sorted(taken))}.",
+            remedy="Pavo sets these members: rename yours.",
+        )
+    return NewEvent(name, data)

@@ -1,6 +1,6 @@
 """From rows to the wire."""
 
-from pavo.tasks.domain import EXECUTING
+from pavo.tasks.domain import status_of
 from pavo.tasks.review import DocumentView
 from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, PlanRef, TaskOut
 from pavo.tasks.sql.models import FeedbackRow
@@ -9,8 +9,7 @@ from pavo.tasks.sql.repository import TaskView
 
 def stage_status(view: TaskView) -> str:
     """The status as people see it: EXECUTING carries its progress."""
-    running = view.task.stage == EXECUTING and view.task.status == "RUNNING"
-    return f"RUNNING:{view.progress}" if running else view.task.status
+    return status_of(view.task.stage, view.progress)
 
 
 def task_out(view: TaskView) -> TaskOut:

@@ -7,7 +7,7 @@ from pavo.kit.sql import Database
 from pavo.runs.fenced_row import after
 from pavo.runs.kinds import RunningRow
 from pavo.tasks import domain as d
-from pavo.tasks import events
+from pavo.tasks import events, removal
 from pavo.tasks.sql import lease, repository
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -40,9 +40,11 @@ class TaskRows:
             if task is None or after(task).number != row.next.number:
                 return False
             await lease.raise_epoch(session, task.id)
-            await repository.advance(
-                session, task, row.next, stage=d.FAILED, status=d.STATUS_OF[d.FAILED], phase=task.phase, error=error
-            )
+            await repository.advance(session, task, row.next, stage=d.FAILED, phase=task.phase, error=error)
             recorded = await timeline.append(session, task.id, [events.failed(error), events.stage(d.FAILED)])
         self._publisher.publish(recorded)
         return True
+
+    async def go_on(self) -> None:
+        """Remove what is left of deleted tasks."""
+        await removal.go_on(self._database)

@@ -4,13 +4,14 @@ Each can be repeated, and each that comes too late (an older copy of the worker 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final, TypeAlias, TypeVar, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.sql import Database
 from pavo.runs.fenced_row import is_latest, is_new
@@ -19,7 +20,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
-from pavo.tasks.work.attempt import Superseded
+from pavo.tasks.sql.repository import StageDetails
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -31,7 +32,12 @@ _UNTOLD: Final = {
 """Of a failure without a record."""
 
 
-class Projection(c.RecordActivities):
+T = TypeVar("T")
+Write: TypeAlias = Callable[[AsyncSession, TaskRow], Awaitable[tuple[T, Sequence[NewEvent]]]]
+"""Changes rows in the caller's transaction; what to answer, and the events to append."""
+
+
+class TransitionRecorder(c.RecordActivities):
     """Writes what people read. One transaction a call."""
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
@@ -56,14 +62,12 @@ class Projection(c.RecordActivities):
                     task,
                     request.fence,
                     stage=stage,
-                    status=d.STATUS_OF[stage],
                     phase=task.phase,
                     error=None,
                     receipt=None,
                 )
-                await lease.raise_epoch(session, task_id, deaths=0)
-                event = events.stage_executing(execution.progress) if stage == d.EXECUTING else events.stage(stage)
-                recorded = await timeline.append(session, task_id, [event])
+                await lease.raise_epoch(session, task_id, forget_deaths=True)
+                recorded = await timeline.append(session, task_id, [events.stage(stage, execution.progress)])
         self._publisher.publish(recorded)
         return c.Standing(task.phase, plans[0].hash if plans else None, execution.step)
 
@@ -71,13 +75,13 @@ class Projection(c.RecordActivities):
     async def open_review(self, request: c.OpenReview) -> None:
         """Publish the draft: status REVIEW, event `plan`, stage WAIT_RFC, in one transaction."""
 
-        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+        async def write(session: AsyncSession, task: TaskRow) -> tuple[None, list[NewEvent]]:
             plan = await repository.plan_by_hash(session, task.id, request.plan_hash)
             if plan is None:
                 raise Superseded(f"The draft {request.plan_hash} is gone.")
             await repository.set_document(session, plan.id, status=repository.REVIEW)
             await _show(session, task, request.fence, d.WAIT_RFC, d.PHASE_REVIEW)
-            return [events.plan(plan.id, plan.version, plan.hash), events.stage(d.WAIT_RFC)]
+            return None, [events.plan(plan.id, plan.version, plan.hash), events.stage(d.WAIT_RFC)]
 
         await self._write(request.task_id, request.fence, write)
 
@@ -92,83 +96,85 @@ class Projection(c.RecordActivities):
         return await self._answer(request, revise=True)
 
     async def _answer(self, request: c.RecordAnswer, *, revise: bool) -> c.Answer:
-        answer = c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The task is not there any more.")
-
-        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
-            nonlocal answer
+        async def write(session: AsyncSession, task: TaskRow) -> tuple[c.Answer, list[NewEvent]]:
             plans = await repository.plans(session, task.id)
             current = plans[0]
             open_feedback = await repository.count_unaddressed(session, current.id)
             answer = _judge(current, request.plan_hash, open_feedback, revise=revise)
             if answer.outcome == c.ACCEPTED:
-                return await _accept(session, task, request, current)
+                return answer, await _accept(session, task, request, current)
             if answer.outcome == c.REVISING:
                 await repository.set_document(session, current.id, status=repository.LOCKED)
                 await _show(session, task, request.fence, d.PLANNING, d.PHASE_REVISING)
-                return [events.stage(d.PLANNING)]
-            return []
+                return answer, [events.stage(d.PLANNING)]
+            return answer, []
 
-        applied, task = await self._write(request.task_id, request.fence, write)
-        if not applied and task is not None and is_latest(task, request.fence):
+        answer, task = await self._write(request.task_id, request.fence, write)
+        if answer is not None:
+            return answer
+        if task is not None and is_latest(task, request.fence):
             outcome = {d.EXECUTING: c.ACCEPTED, d.PLANNING: c.REVISING}.get(task.stage)
             if outcome is not None:
                 return c.Answer(outcome, current_hash=request.plan_hash)
-        return answer
+        return c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The task is not there any more.")
 
     @activity.defn(name="record_stop")
     async def record_stop(self, request: c.RecordStop) -> d.Receipt:
         """Show STOPPED, raise the epoch, and write the receipt."""
-        receipt = d.Receipt(d.STOPPED, 0, False, "The task is deleted.")
 
-        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
-            nonlocal receipt
+        async def write(session: AsyncSession, task: TaskRow) -> tuple[d.Receipt, list[NewEvent]]:
             if task.stage == d.DONE:  # its last batch recorded that, and died before it could say so
                 step = (await repository.execution(session, task.id)).step
-                receipt = d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False))
-                return []
+                return d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False)), []
             step = await lease.raise_epoch(session, task.id)
             outlook = d.resume_outlook(task.stage, step, step_cut=request.step_cut)
             receipt = d.Receipt(task.stage, step, request.step_cut, outlook)
             await _show(session, task, request.fence, d.STOPPED, task.phase, receipt=asdict(receipt))
-            return [events.stopped(asdict(receipt)), events.stage(d.STOPPED)]
+            return receipt, [events.stopped(asdict(receipt)), events.stage(d.STOPPED)]
 
-        applied, task = await self._write(request.task_id, request.fence, write)
-        if not applied and task is not None and task.receipt:
+        receipt, task = await self._write(request.task_id, request.fence, write)
+        if receipt is not None:
+            return receipt
+        if task is not None and task.receipt:
             return d.Receipt(**task.receipt)
-        return receipt
+        return d.Receipt(d.STOPPED, 0, False, "The task is deleted.")
 
     @activity.defn(name="record_failure")
     async def record_failure(self, request: c.RecordFailure) -> None:
         """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
 
-        async def write(session: AsyncSession, task: TaskRow) -> list[NewEvent]:
+        async def write(session: AsyncSession, task: TaskRow) -> tuple[None, list[NewEvent]]:
             if task.stage == d.DONE:
-                return []
+                return None, []
             told = (await repository.execution(session, task.id)).failure or {**_UNTOLD, "type": request.failure.type}
             error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
             await lease.raise_epoch(session, task.id)
             await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
-            return [events.failed(error), events.stage(d.FAILED)]
+            return None, [events.failed(error), events.stage(d.FAILED)]
 
         await self._write(request.task_id, request.fence, write)
 
-    async def _write(self, task_id_text: str, fence: d.Fence, write: Any) -> tuple[bool, TaskRow | None]:
-        """Lock the row, and unless the fence has passed write and append; (whether it did, the row before)."""
+    async def _write(self, task_id_text: str, fence: d.Fence, write: Write[T]) -> tuple[T | None, TaskRow | None]:
+        """Lock the row, and unless the fence has passed write and append.
+
+        What `write` answered, None if it was not called; and the row before, None if the task is unknown or deleted.
+        """
         task_id = uuid.UUID(task_id_text)
         recorded: Sequence[Event] = ()
-        applied = False
+        answer: T | None = None
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
             if task is not None and is_new(task, fence):
-                new = await write(session, task)
+                answer, new = await write(session, task)
                 recorded = await timeline.append(session, task_id, new)
-                applied = True
         self._publisher.publish(recorded)
-        return applied, task
+        return answer, task
 
 
-async def _show(session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Any) -> None:
-    await repository.advance(session, task, fence, stage=stage, status=d.STATUS_OF[stage], phase=phase, **values)
+async def _show(
+    session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Unpack[StageDetails]
+) -> None:
+    await repository.advance(session, task, fence, stage=stage, phase=phase, **values)
 
 
 def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:

@@ -30,14 +30,14 @@ from pavo.observe.noted_ids import note
 from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events
+from pavo.tasks import events, removal
 from pavo.tasks.commands import TaskCommands, TaskRun
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
 from pavo.tasks.sql import lease, repository
-from pavo.tasks.sql.models import ExecutionRow, IdempotencyRow, TaskRow
+from pavo.tasks.sql.models import IdempotencyRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
-from pavo.tasks.sql.request_statements import RequestStatements
+from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
@@ -87,7 +87,7 @@ class TaskService:
         self._publisher = publisher
         self._registry = registry
         self._commands = commands
-        self._projection = Projection(database, publisher)
+        self._recorder = TransitionRecorder(database, publisher)
 
     async def create(self, who: Identity, new: TaskCreate, idempotency_key: str | None = None) -> tuple[TaskView, bool]:
         """Store a task; (task, whether it is new). With a key the same request creates once.
@@ -112,11 +112,9 @@ class TaskService:
         if key is None:
             return await self._statements.create_task(task, first)
         async with self._database.transaction() as session:
-            session.add(task)
-            await session.flush()
+            recorded = await create_in(session, task, first)
             await _claim(session, who, _key(key), task.id, new)
-            session.add(ExecutionRow(task_id=task.id))
-            return await timeline.create(session, task.id, first)
+            return recorded
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
         if request_hash != _request_hash(new):
@@ -268,7 +266,7 @@ class TaskService:
 
     async def _stop_lost(self, task: TaskRow) -> None:
         """The workflow was ended from outside: write what it can no longer write, unless a resume was quicker."""
-        await self._projection.record_stop(c.RecordStop(str(task.id), after(task), step_cut=task.stage != d.WAIT_RFC))
+        await self._recorder.record_stop(c.RecordStop(str(task.id), after(task), step_cut=task.stage != d.WAIT_RFC))
 
     async def _hint(self, task_id: uuid.UUID) -> None:
         """Make a stop quick; it works without."""
@@ -296,9 +294,9 @@ class TaskService:
                 return
             if task.stage in d.ACTIVE:
                 raise Unavailable("The task was just resumed by somebody else.", dependency="worker")
-            recorded = await timeline.append(session, task_id, [events.deleted()], close=True)
-            await repository.bury(session, task_id)
+            recorded = await removal.bury(session, task_id)
         self._publisher.publish(recorded)
+        await removal.begin(self._database, task_id)
 
 
 class _Taken(Exception):
@@ -335,7 +333,6 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
         agent_options=options,
         auto_accept=new.auto_accept,
         stage=d.INIT,
-        status=d.STATUS_OF[d.INIT],
         phase=d.PHASE_PLANNING,
         workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
         created_at=moment,

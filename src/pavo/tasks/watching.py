@@ -25,7 +25,7 @@ class WatchedTasks:
             NotFound: unknown, or not theirs.
         """
         async with self._database.reading() as session:
-            task = await repository.find_tombstone(session, task_id)
+            task = await repository.row_or_tombstone(session, task_id)
         if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
             raise unknown_task(task_id)
         return Subject(task_id, deleted=task.deleted_at is not None)

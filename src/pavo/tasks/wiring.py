@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,23 +13,22 @@ from pavo.agents.registry import AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
-from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.reconcile import TaskRows
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
-from pavo.tasks.sql import repository
 from pavo.tasks.sql.request_statements import RequestStatements
-from pavo.tasks.sql.statements import Statements
+from pavo.tasks.sql.stage_counts import tasks_by_stage
+from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.watching import WatchedTasks
 from pavo.tasks.work.activities import AgentWork
-from pavo.tasks.work.attempt import Attempts
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
@@ -63,13 +62,7 @@ async def served(clients: ApiClients) -> KindServed:
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
     services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands), WatchedTasks(database))
     rows = TaskRows(database, clients.publisher)
-    return KindServed(KIND, services, rows, partial(_by_stage, database))
-
-
-async def _by_stage(database: Database) -> Mapping[str, int]:
-    async with database.reading() as session:
-        found = await repository.count_by_stage(session)
-    return {stage: found.get(stage, 0) for stage in d.STAGES}
+    return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
@@ -82,7 +75,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     return KindAtWork(
         KIND,
         long=[AgentWork(loop, agents.planner, agents.executor)],
-        short=[Projection(clients.database, clients.publisher)],
+        short=[TransitionRecorder(clients.database, clients.publisher)],
         rows=TaskRows(clients.database, clients.publisher),
         held_by=partial(held_by, clients.database),
     )
@@ -101,11 +94,11 @@ class _Agents:
         hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
         self._connections = clients.keep(self._database)
         # By the beginning a successor finds what a dead process has held.
-        statements = Statements(self._connections, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
-        self.planner = Planner(hosting, statements, attempts)
+        writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
+        self.planner = Planner(hosting, writer, attempts)
         self.executor = BatchExecutor(
             hosting,
-            statements,
+            writer,
             self._recorder,
             attempts,
             BatchLimits(settings.batch_steps, settings.batch_seconds),

@@ -1,19 +1,22 @@
-"""The lease of one attempt and the recording of steps under it: one statement for many tasks' steps."""
+"""The lease of one attempt, and what is recorded under it: steps, one statement for those of many tasks.
+
+How it is opened and given back: `transitions.open_lease`, `transitions.end_attempt`.
+"""
 
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.agents.contract import JSON
 from pavo.errors import AgentRefused
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnection
-from pavo.tasks.domain import EXECUTING, Fence
-from pavo.tasks.sql.models import ExecutionRow, TaskRow
+from pavo.tasks.sql.models import ExecutionRow
 from pavo.timeline.domain import NewEvent, payload
 
 _EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
@@ -27,7 +30,7 @@ class Lease:
     epoch: int
     step: int
     """How many steps are recorded."""
-    checkpoint: Any
+    checkpoint: JSON
     deaths: int
     """How often a process died in the step to come."""
     took_over: bool
@@ -59,39 +62,17 @@ class Recorded:
     stop_hint: bool
 
 
-async def open_lease(
-    session: AsyncSession, task_id: uuid.UUID, fence: Fence, holder: str, *, ended: bool = False
-) -> Lease | None:
-    """Raise the epoch; from here on no older attempt can record anything.
+async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_deaths: bool = False) -> int:
+    """Fence every attempt that may still be running; answers how many steps are recorded.
 
     Args:
-        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
-
-    None when the task is not executing in this generation any more: the attempt itself is a late one.
+        forget_deaths: the step to come has its chances anew.
     """
-    task = (
-        await session.scalars(select(TaskRow).where(TaskRow.id == task_id).with_for_update(read=True))
-    ).one_or_none()
-    if task is None or task.stage != EXECUTING or task.generation != fence.generation or task.deleted_at:
-        return None
-    row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
-    died = row.holder is not None and row.holder != holder and not ended
-    deaths = row.deaths + (1 if died else 0)
-    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
-    await session.execute(
-        update(_EXECUTIONS)
-        .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
-    )
-    return lease
-
-
-async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, **values: Any) -> int:
-    """Fence every attempt that may still be running; answers how many steps are recorded."""
+    forgotten = {"deaths": 0} if forget_deaths else {}
     result = await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, **values)
+        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, **forgotten)
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
@@ -146,7 +127,7 @@ async def record_steps(
     return {(task_id, epoch): Recorded(seq, at, hint) for task_id, epoch, hint, seq, at in rows}
 
 
-def checkpoint_text(checkpoint: Any) -> str:
+def checkpoint_text(checkpoint: JSON) -> str:
     """A checkpoint as JSON text.
 
     Raises:

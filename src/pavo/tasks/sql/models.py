@@ -36,14 +36,12 @@ class TaskRow(FencedRow, Base):
     auto_accept: Mapped[bool] = mapped_column(server_default=text("false"))
     """The first plan is accepted by policy, nobody reviews it."""
     stage: Mapped[str] = mapped_column(Text)
-    status: Mapped[str] = mapped_column(Text)
-    """The stage's status without the step number, which `executions.progress` knows."""
     phase: Mapped[str] = mapped_column(Text)
     """Where a resumed run goes on: planning, revising, review or executing."""
     workflow_id: Mapped[str] = mapped_column(Text, unique=True)
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Cause and remedy of FAILED."""
-    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """What the last stop answered."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -104,7 +102,7 @@ class FeedbackRow(Base):
     __tablename__ = "feedback"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     document_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), index=True)
     author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     step: Mapped[int | None] = mapped_column(Integer)
@@ -112,10 +110,20 @@ class FeedbackRow(Base):
     body: Mapped[str] = mapped_column(Text)
     answer: Mapped[str | None] = mapped_column(Text)
     """What the agent did about it; None until a revision addressed it."""
-    answered_in: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("documents.id", ondelete="SET NULL"))
+    answered_in: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("documents.id", ondelete="SET NULL"), index=True)
     """The version that answers it."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class RemovalRow(Base):
+    """A deleted task of which something is left to remove; a trigger on `tasks.deleted_at` adds it."""
+
+    __tablename__ = "removals"
+
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+    """When the task was deleted."""
 
 
 class IdempotencyRow(Base):

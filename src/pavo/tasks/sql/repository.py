@@ -1,15 +1,16 @@
 """SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Required, TypedDict, Unpack
 
-from sqlalchemy import Row, Table, delete, func, select, true, tuple_, update
+from sqlalchemy import Row, Table, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.agents.contract import JSON
 from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import ACTIVE, Fence
 from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, IdempotencyRow, TaskRow
@@ -52,6 +53,41 @@ class PlanHead:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A version of a plan, or a report, before it is stored; the members are those of `DocumentRow`."""
+
+    id: uuid.UUID
+    task_id: uuid.UUID
+    kind: str
+    version: int
+    status: str
+    hash: str
+    content: dict[str, JSON]
+    body: str
+    accepted_by: str | None = None
+    accepted_at: datetime | None = None
+
+    def values(self) -> dict[str, Any]:
+        """By column."""
+        return {member.name: getattr(self, member.name) for member in fields(self)}
+
+
+class StageDetails(TypedDict, total=False):
+    """What may be written together with a stage; what is left out stays."""
+
+    error: Mapping[str, JSON] | None
+    receipt: Mapping[str, JSON] | None
+
+
+class DocumentChange(TypedDict, total=False):
+    """What changes on a document that is there."""
+
+    status: Required[str]
+    accepted_by: str
+    accepted_at: datetime
+
+
 def _views() -> Any:
     newest_plan = (
         select(DocumentRow.id, DocumentRow.version, DocumentRow.hash, DocumentRow.status)
@@ -85,15 +121,8 @@ def _view(row: Row[Any]) -> TaskView:
     return TaskView(row[0], row.step, row.progress, row.total, plan)
 
 
-async def find_task(session: AsyncSession, task_id: uuid.UUID) -> TaskView | None:
-    """The task, unless it is unknown or deleted."""
-    query = _ALL_VIEWS.where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None))
-    row = (await session.execute(query)).one_or_none()
-    return _view(row) if row else None
-
-
-async def find_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
-    """The task's row, deleted or not."""
+async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
+    """The task's row, also what remains of one that is deleted."""
     return await session.get(TaskRow, task_id)
 
 
@@ -118,12 +147,6 @@ async def list_tasks(
     return [_view(row) for row in await session.execute(query)]
 
 
-async def count_by_stage(session: AsyncSession) -> dict[str, int]:
-    """How many tasks are in which stage, deleted ones left out; stages without any are missing."""
-    query = select(TaskRow.stage, func.count()).where(TaskRow.deleted_at.is_(None)).group_by(TaskRow.stage)
-    return {stage: count for stage, count in await session.execute(query)}
-
-
 async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
     """Tasks that say they run and were not written for this long: the next page of them by id."""
     query = (
@@ -144,10 +167,10 @@ async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None
 
 
 async def advance(
-    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, status: str, phase: str, **values: Any
+    session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[StageDetails]
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
-    changes = {"stage": stage, "status": status, "phase": phase, **fence.columns(), **values}
+    changes = {"stage": stage, "phase": phase, **fence.columns(), **values}
     await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **changes))
 
 
@@ -195,12 +218,12 @@ async def plan_by_hash(session: AsyncSession, task_id: uuid.UUID, plan_hash: str
     return (await session.scalars(query)).one_or_none()
 
 
-async def add_document(session: AsyncSession, row: dict[str, Any]) -> None:
+async def add_document(session: AsyncSession, document: NewDocument) -> None:
     """Store a document unless this version is there already: the first of two attempts wins."""
-    await session.execute(insert(_DOCUMENTS).values(**row).on_conflict_do_nothing())
+    await session.execute(insert(_DOCUMENTS).values(**document.values()).on_conflict_do_nothing())
 
 
-async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Any) -> None:
+async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Unpack[DocumentChange]) -> None:
     """Change a document's status or acceptance."""
     await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
 
@@ -250,18 +273,3 @@ async def claim_key(session: AsyncSession, row: dict[str, Any]) -> IdempotencyRo
     keys = (IdempotencyRow.organisation_id, IdempotencyRow.user_id, IdempotencyRow.key)
     query = select(IdempotencyRow).where(*(column == row[column.key] for column in keys))
     return (await session.scalars(query)).one_or_none()
-
-
-async def bury(session: AsyncSession, task_id: uuid.UUID) -> None:
-    """Remove what a deleted task held; its row and its timeline's end stay, so that streams know that it is over."""
-    await session.execute(delete(DocumentRow).where(DocumentRow.task_id == task_id))
-    await session.execute(
-        update(ExecutionRow)
-        .where(ExecutionRow.task_id == task_id)
-        .values(epoch=ExecutionRow.epoch + 1, holder=None, checkpoint=None)
-    )
-    await session.execute(
-        update(TaskRow)
-        .where(TaskRow.id == task_id)
-        .values(title="", prompt="", agent_options={}, deleted_at=func.now(), updated_at=func.now())
-    )

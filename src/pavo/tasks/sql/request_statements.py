@@ -1,26 +1,31 @@
-"""What the API asks PostgreSQL at nearly every request, each one statement on a kept connection."""
+"""What the API asks PostgreSQL at nearly every request, each one statement on a kept connection.
+
+Creation has a long way too, `create_in`: for a caller who writes more in the same transaction.
+"""
 
 import uuid
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
-from pavo.tasks.sql.models import TaskRow
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.repository import PlanHead, TaskView
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered
 
 COLUMNS: Final = (
     *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options", "auto_accept"),
-    *("stage", "status", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
+    *("stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
     *("created_at", "updated_at", "deleted_at"),
 )
 """Of a task's row, in the order of the statement below."""
 
 _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
-    t.stage, t.status, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
+    t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
     t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, p.id, p.version, p.hash, p.status
 FROM tasks t
@@ -36,9 +41,9 @@ _CREATE: Final = (
     """
 WITH created AS (
     INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, auto_accept,
-        stage, status, phase, workflow_id, created_at, updated_at)
+        stage, phase, workflow_id, created_at, updated_at)
     VALUES (%(id)s, %(organisation_id)s, %(created_by)s, %(title)s, %(prompt)s, %(agent_type)s,
-        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(status)s, %(phase)s, %(workflow_id)s,
+        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s,
         %(created_at)s, %(created_at)s)
     RETURNING id
 ), execution AS (
@@ -55,8 +60,16 @@ UPDATE tasks SET run_id = %(run_id)s WHERE id = %(task_id)s AND transition = 0 R
 """
 
 
+async def create_in(session: AsyncSession, task: TaskRow, first: NewEvent) -> list[Event]:
+    """As `RequestStatements.create_task`, in the caller's transaction (one that claims an Idempotency-Key, say)."""
+    session.add(task)
+    await session.flush()
+    session.add(ExecutionRow(task_id=task.id))
+    return await timeline.create(session, task.id, first)
+
+
 class RequestStatements:
-    """The ways of `repository` without SQLAlchemy, which costs more than PostgreSQL does."""
+    """Without SQLAlchemy, which costs more than PostgreSQL does."""
 
     def __init__(self, connections: KeptConnections) -> None:
         self._connections = connections
@@ -78,7 +91,7 @@ class RequestStatements:
             name: getattr(task, name)
             for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
         }
-        values |= {name: getattr(task, name) for name in ("stage", "status", "phase", "workflow_id", "created_at")}
+        values |= {name: getattr(task, name) for name in ("stage", "phase", "workflow_id", "created_at")}
         values["agent_options"] = encode_text(task.agent_options)
         rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
         at: datetime = rows[0][0]

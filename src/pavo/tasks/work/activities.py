@@ -9,11 +9,11 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from pavo.agents.hosts.agent_loop import AgentLoop
-from pavo.errors import LeaseLost, Unavailable
+from pavo.errors import LeaseLost, Superseded, Unavailable
 from pavo.runs.story import HEARTBEAT_SECONDS
 from pavo.tasks import contracts as c
-from pavo.tasks.work.attempt import SHUTDOWN, STOP, Cut, Interruption, Superseded
 from pavo.tasks.work.execution import BatchExecutor
+from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.planning import Planner
 
 T = TypeVar("T")

@@ -3,38 +3,30 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pavo.agents.contract import Plan, Step
+from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
 from pavo.observe import metrics
 from pavo.observe.spans import span
-from pavo.runs.fenced_row import is_latest
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.sql import lease, repository
-from pavo.tasks.sql.statements import WORKER_LOST, Statements
-from pavo.tasks.work.assignment import Work, plan_of
-from pavo.tasks.work.attempt import (
-    HINT,
-    SHUTDOWN,
-    Attempts,
-    Cut,
-    Failure,
-    Interruption,
-    Superseded,
-    failure_of,
-    quarantine,
-    until_interrupted,
-)
+from pavo.tasks.sql import repository
+from pavo.tasks.sql.lease import Lease, StepRecord, checkpoint_text
+from pavo.tasks.sql.repository import NewDocument
+from pavo.tasks.sql.transitions import end_attempt
+from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_lease
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.work.attempts import Attempts
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
 from pavo.tasks.work.recorder import StepRecorder
-from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
 
 T = TypeVar("T")
@@ -48,30 +40,20 @@ class BatchLimits:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What an attempt begins with."""
-
-    lease: lease.Lease
-    work: Work
-    plan: Plan
-
-
 class BatchExecutor:
     """Executes batches; any number at once on one event loop."""
 
     def __init__(
         self,
         hosting: Hosting,
-        statements: Statements,
+        writer: TaskWriter,
         recorder: StepRecorder,
         attempts: Attempts,
         limits: BatchLimits,
     ) -> None:
         self._hosting = hosting
-        self._database = hosting.database
         self._publisher = hosting.publisher
-        self._statements = statements
+        self._writer = writer
         self._recorder = recorder
         self._attempts = attempts
         self._limits = limits
@@ -93,68 +75,46 @@ class BatchExecutor:
         task_id = uuid.UUID(request.task_id)
         self._attempts.begin(task_id, interruption)
         try:
-            opened = opened or await self._open(task_id, request, ended=ended)
-            if opened is None:
-                return await self._finished(task_id)
-            held = opened.lease
+            begun = opened or await self._open(task_id, request, ended=ended)
+            if isinstance(begun, AlreadyDone):
+                return c.BatchDone(c.FINISHED, begun.steps)
+            held = begun.lease
             if held.stop_hint:
                 # A stop that was only signalled has answered already: ask the workflow before a step starts.
                 interruption.interrupt(HINT)
             if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held, "its worker was lost")
-            return await _Batch(self, opened, request, interruption).run()
+            return await _Batch(self, begun, request, interruption).run()
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch, *, ended: bool) -> Opened | None:
-        """None when an attempt before recorded DONE and died before it could say so."""
-        usual = await self._statements.open_lease(task_id, request.fence, request.plan_hash, ended=ended)
-        if usual is not None:
-            held, work, plan, recorded = usual
-            self._publisher.publish(recorded)
-            if held.took_over:
-                metrics.RECOVERIES.add("worker")
-            return Opened(held, work, plan)
-        new: list[NewEvent] = []
-        async with self._database.transaction() as session:
-            held = await lease.open_lease(session, task_id, request.fence, self._statements.holder, ended=ended)
-            task = await repository.find_tombstone(session, task_id)
-            if task is not None and task.stage == d.DONE and is_latest(task, request.fence):
-                return None
-            plan_row = await repository.plan_by_hash(session, task_id, request.plan_hash)
-            if held is None or task is None or plan_row is None or plan_row.status != repository.ACCEPTED:
-                raise Superseded(f"Task {task_id} is not executing plan {request.plan_hash} in this run.")
-            if held.took_over:
-                new = [events.recovered(held.step, WORKER_LOST)]
-            recorded = await timeline.append(session, task_id, new)
+    async def _open(self, task_id: uuid.UUID, request: c.ExecuteBatch, *, ended: bool) -> Opened | AlreadyDone:
+        opened, recorded = await open_lease(self._writer, task_id, request.fence, request.plan_hash, ended=ended)
         self._publisher.publish(recorded)
-        if held.took_over:
+        if isinstance(opened, Opened) and opened.lease.took_over:
             metrics.RECOVERIES.add("worker")
-        return Opened(held, Work.of(task), plan_of(plan_row))
+        return opened
 
-    async def _finished(self, task_id: uuid.UUID) -> c.BatchDone:
-        async with self._database.reading() as session:
-            return c.BatchDone(c.FINISHED, (await repository.execution(session, task_id)).step)
-
-    async def _close_fatal(self, held: lease.Lease, cause: str) -> c.BatchDone:
+    async def _close_fatal(self, held: Lease, cause: str) -> c.BatchDone:
         failure = quarantine(held.step + 1, held.deaths, cause)
         await self.close(held, [], failure=failure)
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
     async def close(
-        self, held: lease.Lease, new: list[NewEvent], *, died: bool = False, failure: Failure | None = None
+        self, held: Lease, new: Sequence[NewEvent], *, died: bool = False, failure: ExplainedFailure | None = None
     ) -> int:
         """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
-        closed = await self._statements.close_lease(held, new, died=died, failure=failure)
+        told = failure.told() if failure else None
+        closed = await end_attempt.close_lease(self._writer, held, new, died=died, failure=told)
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
         self._publisher.publish(recorded)
         return deaths
 
-    async def finish(self, held: lease.Lease, fence: d.Fence, report: dict[str, Any], new: list[NewEvent]) -> None:
+    async def finish(self, held: Lease, fence: d.Fence, report: NewDocument, new: Sequence[NewEvent]) -> None:
         """End the attempt with the report and DONE, in one transaction."""
-        recorded = await self._statements.finish(held, fence, report, new)
+        recorded = await end_attempt.finish(self._writer, held, fence, report, new)
         if recorded is None:
             raise _lost(held)
         self._publisher.publish(recorded)
@@ -187,7 +147,7 @@ class _Batch:
     ) -> None:
         self._executor = executor
         self._lease = opened.lease
-        self._work = opened.work
+        self._assignment = opened.assignment
         self._plan = opened.plan
         self._request = request
         self._interruption = interruption
@@ -200,7 +160,7 @@ class _Batch:
         """Drive the agent and say how it ended."""
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(self._work, cancelled=self._cancelled, steps=self._step)
+            host = await self._executor.hosting.open(self._assignment, cancelled=self._cancelled, steps=self._step)
             body = await self._report(host) if await self._drive(host) else None
             if body is None:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
@@ -227,8 +187,8 @@ class _Batch:
         limits = self._executor.limits
         last = self._step + limits.steps
         until = time.monotonic() + limits.seconds
-        grace = self._executor.hosting.grace(self._work.agent_type)
-        # Until it is open no step is in flight, and nothing wants a grace.
+        grace = self._executor.hosting.grace(self._assignment.agent_type)
+        # No grace: until it is open, no step is in flight that could be lost.
         if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
             return False
         while self._step < last and time.monotonic() < until and not self._interruption.wanted:
@@ -249,15 +209,15 @@ class _Batch:
     async def _record(self, step: Step) -> None:
         number = self._step + 1
         progress = step.progress if step.progress is not None else number
-        new = [NewEvent(event.type, event.data) for event in step.events]
+        new = [events.of_agent(event.type, event.data) for event in step.events]
         new.append(events.tick(progress, number, step.total))
-        record = lease.StepRecord(
+        record = StepRecord(
             task_id=self._lease.task_id,
             epoch=self._lease.epoch,
             step=number,
             progress=progress,
             total=step.total,
-            checkpoint=lease.checkpoint_text(step.checkpoint),
+            checkpoint=checkpoint_text(step.checkpoint),
             events=new,
         )
         # Shielded: a commit under way is never cut, it would leave nobody to know its outcome.
@@ -272,7 +232,7 @@ class _Batch:
 
     async def _report(self, host: AgentHost) -> str | None:
         """The report; None when it was cut, then the next attempt writes it."""
-        grace = self._executor.hosting.grace(self._work.agent_type)
+        grace = self._executor.hosting.grace(self._assignment.agent_type)
         with span("report", {"pavo.task_id": self._request.task_id}):
             body = await self._work_of(host.report(self._plan, self._checkpoint), grace)
         return None if isinstance(body, Cut) else body
@@ -280,17 +240,18 @@ class _Batch:
     async def _finish(self, body: str) -> c.BatchDone:
         content = {"body": body}
         report_id = new_id()
-        row = {
-            "id": report_id,
-            "kind": repository.REPORT,
-            "version": self._lease.epoch,
-            "status": repository.FINAL,
-            "hash": d.content_hash(repository.REPORT, self._lease.epoch, content),
-            "content": content,
-            "body": body,
-        }
+        report = NewDocument(
+            id=report_id,
+            task_id=self._lease.task_id,
+            kind=repository.REPORT,
+            version=self._lease.epoch,
+            status=repository.FINAL,
+            hash=d.content_hash(repository.REPORT, self._lease.epoch, content),
+            content=content,
+            body=body,
+        )
         new = [events.progress(self._step), events.report(report_id), events.stage(d.DONE)]
-        await self._executor.finish(self._lease, self._request.fence, row, new)
+        await self._executor.finish(self._lease, self._request.fence, report, new)
         return c.BatchDone(c.FINISHED, self._step)
 
     async def _failed(self, error: AgentError) -> c.BatchDone:
@@ -316,6 +277,6 @@ class _Batch:
         return c.BatchDone(c.MORE, self._step)
 
 
-def _lost(held: lease.Lease) -> LeaseLost:
+def _lost(held: Lease) -> LeaseLost:
     metrics.LEASES_LOST.add()
     return LeaseLost(f"Epoch {held.epoch} of task {held.task_id} is over.")

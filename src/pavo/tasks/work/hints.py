@@ -7,7 +7,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from pavo.kit.subscription import Subscription
-from pavo.tasks.work.attempt import Attempts
+from pavo.tasks.work.attempts import Attempts
 
 STOP_CHANNEL: Final = "pavo:stop"
 

@@ -11,7 +11,7 @@ from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
-from pavo.tasks.work.assignment import Work
+from pavo.tasks.sql.assignment import Assignment
 from pavo.timeline.publish import Publisher
 
 
@@ -62,12 +62,12 @@ class Hosting:
                 remedy="Install the agent's package on every worker, then resume the task.",
             ) from error
 
-    async def gather(self, task: Work) -> Sequence[Hit]:
+    async def gather(self, task: Assignment) -> Sequence[Hit]:
         """What the organisation's corpus has for the task's title and prompt, best first."""
         return await _TaskCorpus(self._corpus, task.organisation_id).search(f"{task.title}\n{task.prompt}")
 
     async def open(
-        self, task: Work, *, cancelled: asyncio.Event, steps: int = 0, context: Sequence[Hit] = ()
+        self, task: Assignment, *, cancelled: asyncio.Event, steps: int = 0, context: Sequence[Hit] = ()
     ) -> AgentHost:
         """Host the task's agent; the caller closes it."""
         context_object = AgentContext(

@@ -14,20 +14,24 @@ from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
+from pavo.errors import Superseded
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.presenters import task_out
-from pavo.tasks.records import Projection
+from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.models import TaskRow
+from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
-from pavo.tasks.sql.statements import Statements
-from pavo.tasks.work.attempt import Attempts, Cut, Interruption, Superseded
+from pavo.tasks.sql.transitions import begin_plan, end_attempt, open_lease, store_plan
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
 from pavo.timeline.publish import Publisher
@@ -45,10 +49,9 @@ async def connections(database: Database) -> AsyncIterator[KeptConnections]:
     await found.close()
 
 
-def document(kind: str) -> dict[str, Any]:
-    row = {"id": new_id(), "kind": kind, "version": 1, "hash": d.content_hash(kind, 1, CONTENT)}
-    accepted = {"accepted_by": "test", "accepted_at": None}
-    return {**row, "content": CONTENT, "body": "text", "status": "ACCEPTED" if kind == "PLAN" else "FINAL", **accepted}
+def document(task_id: uuid.UUID, kind: str) -> NewDocument:
+    status = "ACCEPTED" if kind == "PLAN" else "FINAL"
+    return NewDocument(new_id(), task_id, kind, 1, status, d.content_hash(kind, 1, CONTENT), CONTENT, "text", "test")
 
 
 async def new_task(tasks: Tasks) -> uuid.UUID:
@@ -57,53 +60,57 @@ async def new_task(tasks: Tasks) -> uuid.UUID:
 
 
 async def test_each_transition_happens_once_and_only_under_its_fence(
-    tasks: Tasks, connections: KeptConnections
+    tasks: Tasks, database: Database, connections: KeptConnections
 ) -> None:
     task_id = await new_task(tasks)
-    mine, other = Statements(connections, "me"), Statements(connections, "somebody else")
-    plan, shown = document("PLAN"), [events.stage(d.PLANNING)]
-    begun = await mine.begin_plan(task_id, FENCE, shown)
-    assert begun is not None and begun[0].title == "By hand" and begun[0].agent_options["steps"] == QUICK["steps"]
-    assert await mine.begin_plan(task_id, FENCE, shown) is None
+    mine, other = TaskWriter(connections, database, "me"), TaskWriter(connections, database, "somebody else")
+    plan = document(task_id, "PLAN")
+    begun = await begin_plan.quick(mine, task_id, FENCE)
+    assert begun is not None and begun[0].assignment.title == "By hand"
+    assert begun[0].assignment.agent_options["steps"] == QUICK["steps"]
+    assert await begin_plan.quick(mine, task_id, FENCE) is None
 
-    new = [events.stage(d.EXECUTING)]
     for wrong in (replace(FENCE, transition=2), replace(FENCE, generation=2), replace(FENCE, transition=0)):
-        assert await mine.accept_by_policy(task_id, wrong, plan, new) is None
-    accepted = await mine.accept_by_policy(task_id, FENCE, plan, new)
+        assert await store_plan.quick(mine, task_id, wrong, plan) is None
+    accepted = await store_plan.quick(mine, task_id, FENCE, plan)
     assert accepted is not None
     first = accepted[0]
-    assert await mine.accept_by_policy(task_id, FENCE, document("PLAN"), new) is None
-    assert await mine.accepted_plan(task_id, FENCE) == plan["hash"]
-    assert await mine.accepted_plan(task_id, replace(FENCE, transition=2)) is None
+    assert await store_plan.quick(mine, task_id, FENCE, document(task_id, "PLAN")) is None
+    assert await begin_plan.accepted_before(mine, task_id, FENCE) == plan.hash
+    assert await begin_plan.accepted_before(mine, task_id, replace(FENCE, transition=2)) is None
 
-    assert await mine.open_lease(task_id, replace(FENCE, generation=2), plan["hash"]) is None
-    assert await mine.open_lease(task_id, FENCE, "another hash") is None
-    second = await mine.open_lease(task_id, FENCE, plan["hash"])
-    assert second is not None and second[0].epoch == first.epoch + 1
-    assert await mine.close_lease(first, [events.progress(0)]) is None
-    closed = await mine.close_lease(second[0], [events.progress(0)], died=True)
+    async def take(writer: TaskWriter, fence: d.Fence = FENCE, plan_hash: str = plan.hash) -> Any:
+        opened = await open_lease.quick(writer, task_id, fence, plan_hash, ended=False)
+        return opened and opened[0].lease
+
+    assert await take(mine, replace(FENCE, generation=2)) is None
+    assert await take(mine, FENCE, "another hash") is None
+    second = await take(mine)
+    assert second is not None and second.epoch == first.epoch + 1
+    assert await end_attempt.close_lease(mine, first, [events.progress(0)]) is None
+    closed = await end_attempt.close_lease(mine, second, [events.progress(0)], died=True)
     assert closed is not None and closed[0] == 1
-    third = await other.open_lease(task_id, FENCE, plan["hash"])
-    assert third is not None and third[0].deaths == 1
+    third = await take(other)
+    assert third is not None and third.deaths == 1
 
-    died = await mine.open_lease(task_id, FENCE, plan["hash"])
-    assert died is not None and died[0].took_over and died[0].deaths == 2 and died[0].epoch == third[0].epoch + 1
-    assert [event.data["step"] for event in died[3]] == [0]
-    assert await other.close_lease(third[0], []) is None
-    third = died
+    fourth = await take(mine)
+    assert fourth is not None and fourth.took_over and fourth.deaths == 2 and fourth.epoch == third.epoch + 1
+    assert await end_attempt.close_lease(other, third, []) is None
 
-    end, report = [events.stage(d.DONE)], document("REPORT")
+    end, report = [events.stage(d.DONE)], document(task_id, "REPORT")
     last = replace(FENCE, transition=3)
-    assert await mine.finish(second[0], last, report, end) is None
-    assert await mine.finish(third[0], replace(last, transition=2), report, end) is None
-    finished = await mine.finish(third[0], last, report, end)
+    assert await end_attempt.finish(mine, second, last, report, end) is None
+    assert await end_attempt.finish(mine, fourth, replace(last, transition=2), report, end) is None
+    finished = await end_attempt.finish(mine, fourth, last, report, end)
     assert finished is not None and finished[-1].closes
-    assert await mine.finish(third[0], last, document("REPORT"), end) is None
+    assert await end_attempt.finish(mine, fourth, last, document(task_id, "REPORT"), end) is None
 
     path = str(task_id)
-    assert [event["type"] for event in await tasks.events(path)] == [
-        *("stage", "stage", "stage", "progress", "recovered", "stage")
+    seen = await tasks.events(path)
+    assert [event["type"] for event in seen] == [
+        *("stage", "stage", "plan", "accepted", "stage", "progress", "recovered", "stage")
     ]
+    assert seen[6]["step"] == 0
     assert (await tasks.get(path))["stage"] == d.DONE
     documents = (await tasks.client.get(f"/api/tasks/{path}/documents")).json()["items"]
     assert [(item["kind"], item["status"]) for item in documents] == [("PLAN", "ACCEPTED"), ("REPORT", "FINAL")]
@@ -136,25 +143,23 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
     redis = Redis.from_url(settings.redis.url)
     publisher, attempts = Publisher(redis), Attempts()
     hosting = Hosting(database, publisher, AgentRegistry.load(), CorpusService(database), HostLimits())
-    statements = Statements(connections, "the next worker")
+    writer = TaskWriter(connections, database, "the next worker")
     recorder = StepRecorder(database, publisher)
     fence = d.Fence(task["run_id"], 1, 1)
 
-    planned = await Planner(hosting, statements, attempts).plan(
-        c.MakePlan(path, fence, auto_accept=True), Interruption()
-    )
+    planned = await Planner(hosting, writer, attempts).plan(c.MakePlan(path, fence, auto_accept=True), Interruption())
     assert not isinstance(planned, Cut) and planned.made.accepted and planned.opened is None
-    executor = BatchExecutor(hosting, statements, recorder, attempts, BatchLimits(50, 30))
+    executor = BatchExecutor(hosting, writer, recorder, attempts, BatchLimits(50, 30))
     again = c.ExecuteBatch(path, replace(fence, transition=3), str(planned.made.plan_hash))
     assert await executor.run(again, Interruption()) == c.BatchDone(c.FINISHED, QUICK["steps"])
     with pytest.raises(Superseded):
         await executor.run(replace(again, fence=replace(fence, transition=2)), Interruption())
 
     stop = c.RecordStop(path, replace(fence, transition=4), step_cut=False)
-    receipt = await Projection(database, publisher).record_stop(stop)
+    receipt = await TransitionRecorder(database, publisher).record_stop(stop)
     assert (receipt.stage, receipt.last_step) == (d.DONE, QUICK["steps"])
     failure = c.AgentFailure("Error", retryable=False)
-    await Projection(database, publisher).record_failure(
+    await TransitionRecorder(database, publisher).record_failure(
         c.RecordFailure(path, replace(fence, transition=5), failure, QUICK["steps"])
     )
     assert (await tasks.get(path))["stage"] == d.DONE
@@ -162,18 +167,22 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
     await redis.aclose()
 
 
-async def test_a_task_reads_the_same_both_ways(tasks: Tasks, database: Database, connections: KeptConnections) -> None:
+async def test_a_task_reads_the_same_in_a_list_and_alone(
+    tasks: Tasks, database: Database, connections: KeptConnections
+) -> None:
     assert set(COLUMNS) == set(TaskRow.__table__.columns.keys())
     reviewed = await tasks.reviewable(QUICK, prompt="Why?")
     done = await tasks.wait(await tasks.started(QUICK, auto_accept=True), "DONE")
     for path in (await tasks.create(QUICK), reviewed["id"], done["id"]):
-        quick = await RequestStatements(connections).find_task(uuid.UUID(path))
+        alone = await RequestStatements(connections).find_task(uuid.UUID(path))
+        assert alone is not None
+        organisation = [alone.task.organisation_id]
         async with database.reading() as session:
-            slow = await repository.find_task(session, uuid.UUID(path))
-        assert quick is not None and slow is not None
-        assert task_out(quick) == task_out(slow)
-        assert {name: getattr(quick.task, name) for name in COLUMNS} == {
-            name: getattr(slow.task, name) for name in COLUMNS
+            page = await repository.list_tasks(session, organisation, stage=None, limit=100, cursor=None)
+        listed = next(view for view in page if view.task.id == alone.task.id)
+        assert task_out(alone) == task_out(listed)
+        assert {name: getattr(alone.task, name) for name in COLUMNS} == {
+            name: getattr(listed.task, name) for name in COLUMNS
         }
-        assert task_out(quick).model_dump(mode="json") == await tasks.get(path)
+        assert task_out(alone).model_dump(mode="json") == await tasks.get(path)
     assert await RequestStatements(connections).find_task(uuid.uuid4()) is None

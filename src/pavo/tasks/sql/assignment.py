@@ -1,4 +1,4 @@
-"""What an agent works on: the parts of a task that do not change, and the plan."""
+"""What an agent works on, as its rows say: the parts of a task that do not change, and the plan."""
 
 import uuid
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pavo.tasks.sql.models import DocumentRow, TaskRow
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Assignment:
     """A task as its agent needs it."""
 
     id: uuid.UUID
@@ -21,7 +21,7 @@ class Work:
     agent_options: dict[str, Any]
 
     @classmethod
-    def of(cls, row: TaskRow) -> "Work":
+    def of(cls, row: TaskRow) -> "Assignment":
         """From the task's row."""
         return cls(row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
 

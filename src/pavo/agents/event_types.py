@@ -1,0 +1,25 @@
+"""The types of the events that Pavo itself writes to a task's timeline, each named once.
+
+They are named on the agents' floor because what an agent yields is checked against them; `tasks/events.py` shapes them.
+"""
+
+from typing import Final
+
+STAGE: Final = "stage"
+CONTEXT: Final = "context"
+PLAN: Final = "plan"
+FEEDBACK: Final = "feedback"
+ACCEPTED: Final = "accepted"
+TICK: Final = "tick"
+PROGRESS: Final = "progress"
+RECOVERED: Final = "recovered"
+RETRY: Final = "retry"
+STOPPED: Final = "stopped"
+REPORT: Final = "report"
+FAILED: Final = "failed"
+DELETED: Final = "deleted"
+
+PAVO_EVENT_TYPES: Final = frozenset(
+    (STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, STOPPED, REPORT, FAILED, DELETED)
+)
+"""Event types that Pavo itself writes: an agent's own must differ."""

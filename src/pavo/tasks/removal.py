@@ -1,0 +1,170 @@
+"""The removal of a task: a tombstone at once, and everything that the database holds of it, in batches.
+
+`HOLDINGS` is the one list of the tables that hold anything of a task; a slice that adds a table adds it here. Each
+transaction deletes a bounded number of rows, so that nothing is locked for long and no burst of WAL follows. A removal
+that dies half-way is finished by the next round of the reconciler: the table `removals`, which a trigger on
+`tasks.deleted_at` fills, says what is left to do. In the end one row without content remains: for the answers to late
+viewers (204), and for Idempotency-Keys, which point to it.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import Unavailable
+from pavo.kit.sql import Database
+from pavo.tasks import events
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
+
+logger = logging.getLogger(__name__)
+
+VIEWERS_LEAVE: Final = timedelta(seconds=10)
+"""How long those who follow a task have to see its end: so long its timeline stays."""
+BATCHES_AT_ONCE: Final = 20
+"""Transactions of one deletion at most, so that its answer comes soon; the reconciler does the rest."""
+BATCHES_OF_A_ROUND: Final = 400
+"""Transactions of one round of the reconciler at most: a second or two, for an API that starts waits for a round. The
+next one goes on."""
+
+
+class When(Enum):
+    """When the rows of a table go."""
+
+    BLANKED = "in the transaction that deletes the task; the row stays, without content"
+    WITH_THE_TOMBSTONE = "in that transaction too: one row"
+    AT_ONCE = "in batches, right after that"
+    AFTER_VIEWERS = "in batches, once those who follow have had time to see the end"
+    NEVER = "it holds no content"
+    LAST = "the note that there is something left to remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A table that holds something of a task."""
+
+    table: str
+    key: str
+    """The column with the task's id; it has an index."""
+    when: When
+    batch: int = 500
+    """Rows of one transaction. An event has at most 64 KB, a document 1 MB."""
+    rows: str = "true"
+    """Which of them, where some are left to another statement."""
+    order: str = "1"
+    """The order, where it matters."""
+
+
+HOLDINGS: Final = (
+    Holding("tasks", "id", When.BLANKED),
+    Holding("idempotency_keys", "task_id", When.NEVER),
+    # Without it no attempt holds a lease, and none can record anything.
+    Holding("executions", "task_id", When.WITH_THE_TOMBSTONE),
+    # Comments refer to documents, and go before them.
+    Holding("feedback", "task_id", When.AT_ONCE),
+    Holding("documents", "task_id", When.AT_ONCE, batch=50),
+    # The last event is `deleted`. The head takes it along, so that who still follows finds an end, never an empty
+    # timeline that was to have events.
+    Holding(
+        *("events", "timeline_id", When.AFTER_VIEWERS),
+        rows="seq < (SELECT last_seq FROM timelines WHERE id = :task_id)",
+        order="seq",
+    ),
+    Holding("timelines", "id", When.AFTER_VIEWERS),
+    Holding("removals", "task_id", When.LAST),
+)
+"""All tables that hold anything of a task, in the order in which they are emptied."""
+
+_BLANK = text("""
+UPDATE tasks SET title = '', prompt = '', agent_options = '{}', error = NULL, receipt = NULL,
+    deleted_at = coalesce(deleted_at, now()), updated_at = coalesce(deleted_at, now())
+WHERE id = :task_id
+""")
+
+
+def _statement(holding: Holding) -> Any:
+    if holding.when is When.BLANKED:
+        return _BLANK
+    return text(f"""
+DELETE FROM {holding.table} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {holding.table} WHERE {holding.key} = :task_id AND {holding.rows} ORDER BY {holding.order}
+    LIMIT :batch
+))""")
+
+
+_STATEMENTS: Final = {holding.table: _statement(holding) for holding in HOLDINGS if holding.when is not When.NEVER}
+_LEFT = text("""
+SELECT task_id, since < now() - CAST(:age AS interval) AS unwatched FROM removals ORDER BY since LIMIT :count
+""")
+
+
+async def bury(session: AsyncSession, task_id: uuid.UUID) -> list[Event]:
+    """Make a tombstone of a task whose row the caller has locked; answers the event to publish after commit.
+
+    Its timeline is closed, whoever holds a lease has lost it, and the row keeps no content.
+    """
+    await _batch(session, task_id, _of(When.BLANKED, When.WITH_THE_TOMBSTONE))
+    return await timeline.append(session, task_id, [events.deleted()], close=True)
+
+
+async def begin(database: Database, task_id: uuid.UUID) -> None:
+    """Remove what a deleted task held, as far as that can be done at once; never fails, for the reconciler follows."""
+    try:
+        await _empty(database, task_id, _of(When.AT_ONCE), BATCHES_AT_ONCE)
+    except Unavailable as error:
+        logger.info("The removal of task %s goes on later: %s", task_id, error)
+
+
+async def go_on(database: Database, *, age: timedelta = VIEWERS_LEAVE, batches: int = BATCHES_OF_A_ROUND) -> int:
+    """Go on with what is left to remove, oldest first; answers how many removals were finished.
+
+    Args:
+        age: how long ago a task must have been deleted for its timeline to go too.
+        batches: transactions at most.
+
+    Raises:
+        Unavailable: PostgreSQL is away; what was removed until then stays removed.
+    """
+    async with database.reading() as session:
+        left = (await session.execute(_LEFT, {"age": age, "count": batches})).all()
+    finished = 0
+    for task_id, unwatched in left:
+        # A build before this one left more behind than this one's tombstone does.
+        wanted = _of(*When) if unwatched else _of(When.AT_ONCE)
+        batches, done = await _empty(database, task_id, wanted, batches)
+        finished += unwatched and done
+        if batches <= 0:
+            break
+    return finished
+
+
+def _of(*wanted: When) -> Sequence[Holding]:
+    return [holding for holding in HOLDINGS if holding.when in wanted and holding.table in _STATEMENTS]
+
+
+async def _empty(database: Database, task_id: uuid.UUID, steps: Sequence[Holding], batches: int) -> tuple[int, bool]:
+    """How many of the batches are left, and whether nothing of what was to go is there any more."""
+    while steps:
+        if batches <= 0:
+            return 0, False
+        async with database.transaction() as session:
+            # As far as one transaction reaches: what is emptied by a batch that was not full takes the next with it.
+            steps = await _batch(session, task_id, steps)
+        batches -= 1
+    return batches, True
+
+
+async def _batch(session: AsyncSession, task_id: uuid.UUID, steps: Sequence[Holding]) -> Sequence[Holding]:
+    """Delete until a batch is full; what is still to be emptied."""
+    for number, holding in enumerate(steps):
+        result: Any = await session.execute(_STATEMENTS[holding.table], {"task_id": task_id, "batch": holding.batch})
+        if result.rowcount >= holding.batch:
+            return steps[number:]
+    return ()

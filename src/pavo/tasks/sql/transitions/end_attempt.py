@@ -1,0 +1,81 @@
+"""An attempt ends in order: it gives its lease back, or ends the task with its report.
+
+One way only: whoever holds the lease knows the case, and where a statement matches no row the lease is lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pavo.kit.json_values import encode_text
+from pavo.tasks.domain import Fence
+from pavo.tasks.sql.lease import Lease
+from pavo.tasks.sql.repository import NewDocument
+from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
+from pavo.timeline.domain import Event, NewEvent, numbered, payload
+
+_CLOSE: Final = """
+WITH closed AS (
+    UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s,
+        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure)
+    WHERE e.task_id = %(task_id)s AND e.epoch = %(epoch)s RETURNING e.task_id, e.deaths
+)
+SELECT a.first_seq, a.at, c.deaths
+FROM closed c, LATERAL timeline_append(c.task_id, CAST(%(events)s AS jsonb)) a
+"""
+
+_FINISH: Final = """
+WITH task AS (
+    SELECT t.id FROM tasks t
+    WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING'
+      AND t.generation = %(generation)s AND t.transition < %(transition)s
+    FOR UPDATE
+), closed AS (
+    UPDATE executions e SET holder = NULL FROM task t WHERE e.task_id = t.id AND e.epoch = %(epoch)s
+    RETURNING e.task_id
+), moved AS (
+    UPDATE tasks t
+    SET stage = 'DONE', phase = 'over', updated_at = now(),
+        run_id = %(run_id)s, transition = %(transition)s
+    FROM closed c WHERE t.id = c.task_id
+    RETURNING t.id
+), stored AS (
+    INSERT INTO documents (id, task_id, kind, version, status, hash, content, body)
+    SELECT %(id)s, m.id, %(kind)s, %(version)s, %(status)s, %(hash)s, CAST(%(content)s AS jsonb), %(body)s FROM moved m
+    RETURNING task_id
+)
+SELECT a.first_seq, a.at FROM stored s, LATERAL timeline_append(s.task_id, CAST(%(events)s AS jsonb), true) a
+"""
+
+
+async def close_lease(
+    writer: TaskWriter,
+    lease: Lease,
+    new: Sequence[NewEvent],
+    *,
+    died: bool = False,
+    failure: Mapping[str, str] | None = None,
+) -> tuple[int, Sequence[Event]] | None:
+    """Give the lease back; the deaths at the coming step and the events to publish, or None when the lease was lost.
+
+    Args:
+        failure: type, cause and remedy of the agent's failure, until the workflow decides to show it.
+    """
+    values = {"task_id": lease.task_id, "epoch": lease.epoch, "died": int(died), "events": payload(new)}
+    told = encode_text(dict(failure)) if failure else None
+    rows = await writer.connections.rows(_CLOSE, {**values, "failure": told})
+    if not rows:
+        return None
+    first_seq, at, deaths = rows[0]
+    return deaths, numbered(lease.task_id, first_seq, at, new)
+
+
+async def finish(
+    writer: TaskWriter, lease: Lease, fence: Fence, report: NewDocument, new: Sequence[NewEvent]
+) -> Sequence[Event] | None:
+    """Give the lease back, store the report and show DONE, all or nothing; None when the lease was lost."""
+    values = {**document_values(report), "task_id": lease.task_id, "epoch": lease.epoch, **fence.columns()}
+    rows = await writer.connections.rows(_FINISH, {**values, "events": payload(new)})
+    if not rows:
+        return None
+    first_seq, at = rows[0]
+    return numbered(lease.task_id, first_seq, at, new, close=True)

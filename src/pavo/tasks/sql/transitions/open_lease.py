@@ -1,0 +1,152 @@
+"""An attempt takes the lease: the epoch grows, and from here on no older attempt can record anything.
+
+Quick: the attempt before ended in order, or its process died. Long: somebody hinted at a stop, or there is nothing to
+open: the task is over, in another run, or not executing this plan.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.agents.contract import Plan
+from pavo.errors import Superseded
+from pavo.runs.fenced_row import is_latest
+from pavo.tasks import domain as d
+from pavo.tasks import events
+from pavo.tasks.sql import repository
+from pavo.tasks.sql.assignment import Assignment, plan_from, plan_of
+from pavo.tasks.sql.lease import Lease
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, numbered
+
+WORKER_LOST: Final = "the worker that executed it was lost"
+"""The cause of `recovered` when a process died while it held the lease."""
+
+_EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an attempt begins with."""
+
+    lease: Lease
+    assignment: Assignment
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """Instead: an attempt before recorded DONE after so many steps, and died before it could say so."""
+
+    steps: int
+
+
+async def open_lease(
+    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+) -> tuple[Opened | AlreadyDone, Sequence[Event]]:
+    """Raise the epoch; what the attempt begins with, and the events to publish.
+
+    Args:
+        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
+
+    Raises:
+        Superseded: the task is not executing this plan in this generation any more.
+    """
+    opened = await quick(writer, task_id, fence, plan_hash, ended=ended)
+    if opened is not None:
+        return opened
+    async with writer.database.transaction() as session:
+        return await long(session, writer.holder, task_id, fence, plan_hash, ended=ended)
+
+
+_EXECUTING: Final = """
+WITH task AS (
+    SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
+    WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
+    FOR SHARE
+), plan AS (
+    SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
+    WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
+)
+"""
+"""The task that is executing in this generation, and its accepted plan; begins a statement."""
+
+_OPEN: Final = (
+    _EXECUTING
+    + """, leased AS (
+    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
+    WHERE e.task_id = t.id AND NOT e.stop_hint AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
+)
+SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
+"""
+)
+
+_TAKE_OVER: Final = (
+    _EXECUTING
+    + """, held AS (
+    SELECT e.* FROM executions e, task t, plan p WHERE e.task_id = t.id AND e.holder <> %(holder)s FOR UPDATE OF e
+), leased AS (
+    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, deaths = h.deaths + 1, stop_hint = false
+    FROM held h WHERE e.task_id = h.task_id
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint
+)
+SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL timeline_append(
+    t.id, jsonb_build_array(jsonb_build_object('type', 'recovered', 'step', l.step, 'cause', %(cause)s::text))
+) a
+"""
+)
+
+
+async def quick(
+    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+) -> tuple[Opened, Sequence[Event]] | None:
+    """After an attempt that ended in order, or one that died; None, and nothing is written, else."""
+    values = {"task_id": task_id, **fence.columns(), "plan_hash": plan_hash, "holder": writer.holder}
+    rows = await writer.connections.rows(_OPEN, {**values, "ended": ended})
+    took_over = not rows and not ended
+    if took_over:
+        rows = await writer.connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
+    if not rows:
+        return None
+    first_seq, at, epoch, step, checkpoint, deaths, stop_hint, version, content_hash, content, *assignment = rows[0]
+    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, stop_hint)
+    recorded = numbered(task_id, first_seq, at, [events.recovered(step, WORKER_LOST)]) if took_over else ()
+    return Opened(lease, Assignment(*assignment), plan_from(version, content_hash, content)), recorded
+
+
+async def long(
+    session: AsyncSession, holder: str, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+) -> tuple[Opened | AlreadyDone, Sequence[Event]]:
+    """For every task that this attempt may execute, and the answer for one that is DONE."""
+    # Share: the stage must stay, but another attempt that only looks need not wait.
+    query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update(read=True)
+    task = (await session.scalars(query)).one_or_none()
+    if task is not None and task.stage == d.DONE and is_latest(task, fence):
+        return AlreadyDone((await repository.execution(session, task_id)).step), ()
+    plan = await repository.plan_by_hash(session, task_id, plan_hash)
+    executing = task is not None and task.stage == d.EXECUTING and task.generation == fence.generation
+    if task is None or not executing or plan is None or plan.status != repository.ACCEPTED:
+        raise Superseded(f"Task {task_id} is not executing plan {plan_hash} in this run.")
+    lease = await _take(session, holder, task_id, ended=ended)
+    new = [events.recovered(lease.step, WORKER_LOST)] if lease.took_over else []
+    return Opened(lease, Assignment.of(task), plan_of(plan)), await timeline.append(session, task_id, new)
+
+
+async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
+    row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
+    died = row.holder is not None and row.holder != holder and not ended
+    deaths = row.deaths + (1 if died else 0)
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
+    await session.execute(
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
+        .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
+    )
+    return lease

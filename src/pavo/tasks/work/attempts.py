@@ -1,0 +1,31 @@
+"""The attempts of this process, by task."""
+
+import uuid
+
+from pavo.observe import metrics
+from pavo.tasks.work.interruption import HINT, Interruption
+
+
+class Attempts:
+    """The attempts that run on one event loop, so that a hint finds them by task."""
+
+    def __init__(self) -> None:
+        self._running: dict[uuid.UUID, set[Interruption]] = {}
+
+    def begin(self, task_id: uuid.UUID, interruption: Interruption) -> None:
+        """Make an attempt known."""
+        metrics.ATTEMPTS.add()
+        self._running.setdefault(task_id, set()).add(interruption)
+
+    def end(self, task_id: uuid.UUID, interruption: Interruption) -> None:
+        """Forget it."""
+        metrics.ATTEMPTS.add(by=-1)
+        group = self._running.get(task_id, set())
+        group.discard(interruption)
+        if not group:
+            self._running.pop(task_id, None)
+
+    def hint(self, task_id: uuid.UUID) -> None:
+        """Interrupt what runs for this task, if anything does."""
+        for interruption in self._running.get(task_id, ()):
+            interruption.interrupt(HINT)

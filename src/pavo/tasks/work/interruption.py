@@ -1,0 +1,69 @@
+"""What may interrupt an agent's work inside an activity, and how the work is cut then."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+STOP: Final = "stop"
+"""Temporal cancelled the activity: somebody stopped the task."""
+HINT: Final = "hint"
+"""Somebody is about to; the workflow knows whether it is true."""
+SHUTDOWN: Final = "shutdown"
+"""The worker shuts down; another one goes on."""
+
+
+class Interruption:
+    """Set at most once, from the attempt's own event loop."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._set = asyncio.Event()
+
+    def interrupt(self, reason: str) -> None:
+        """Ask the attempt to end; the first reason stays."""
+        if self.reason is None or self.reason == HINT:
+            self.reason = reason
+        self._set.set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the attempt should end."""
+        return self._set.is_set()
+
+    async def wait(self) -> None:
+        """Until it should."""
+        await self._set.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Instead of a result: the work did not end within its grace."""
+
+
+async def until_interrupted(
+    work: Awaitable[T], interruption: Interruption, *, grace: float, on_interrupt: "asyncio.Event"
+) -> T | Cut:
+    """Wait for `work`; after an interruption give it `grace` seconds more, then cancel it.
+
+    Args:
+        on_interrupt: set as soon as the interruption comes, so that the work may end early by itself.
+    """
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    if task.done():  # most steps of a quick agent: nothing to wait for
+        return task.result()
+    waiter = asyncio.ensure_future(interruption.wait())
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            on_interrupt.set()
+            await asyncio.wait({task}, timeout=grace)
+        return task.result() if task.done() else Cut()
+    finally:
+        waiter.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})

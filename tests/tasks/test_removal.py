@@ -1,0 +1,230 @@
+"""What remains of a deleted task: one row without content, whatever stood in the way of its removal."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest_asyncio
+from alembic import command
+from redis.asyncio import Redis
+
+from pavo.config import Settings
+from pavo.deploy.checks.migrations import Effect, locks
+from pavo.kit import migrate
+from pavo.kit.ids import new_id
+from pavo.kit.sql import Base, Database, KeptConnections
+from pavo.tasks import removal
+from pavo.tasks.removal import HOLDINGS, When
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import NewEvent
+from pavo.timeline.follow import Follower
+from tests.driving import QUICK, Tasks, until
+from tests.parts import Stores, drop_database, new_database
+
+ROOTS = {"tasks", "timelines"}
+NOW = timedelta(0)
+
+
+@pytest_asyncio.fixture
+async def connections(database: Database) -> AsyncIterator[KeptConnections]:
+    found = KeptConnections(database, 1)
+    yield found
+    await found.close()
+
+
+async def held(connections: KeptConnections, task_id: str) -> dict[str, int]:
+    """How many rows each table has of a task."""
+    found: dict[str, int] = {}
+    for holding in HOLDINGS:
+        statement: Any = f"SELECT count(*) FROM {holding.table} WHERE {holding.key} = %(id)s"
+        found[holding.table] = (await connections.rows(statement, {"id": uuid.UUID(task_id)}))[0][0]
+    return {table: count for table, count in found.items() if count}
+
+
+async def commented(tasks: Tasks, key: str) -> str:
+    """A task with a report, two versions of a plan, feedback, events, a checkpoint and an Idempotency-Key."""
+    body = {"title": "To be deleted", "prompt": "Secret", "agent_options": QUICK}
+    answer = await tasks.client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
+    path = answer.json()["id"]
+    await tasks.post(f"{path}/start")
+    plan = (await tasks.wait(path, "WAIT_RFC"))["plan"]["document_id"]
+    await tasks.post(f"{path}/documents/{plan}/feedback", 201, body="Consider this.")
+    await tasks.post(f"{path}/plan/done-reviewing")
+
+    async def revised() -> bool:
+        task = await tasks.get(path)
+        return task["stage"] == "WAIT_RFC" and task["plan"]["version"] == 2
+
+    await until(revised, what="the second version")
+    await tasks.accept(await tasks.get(path))
+    await tasks.wait(path, "DONE")
+    return path
+
+
+async def finished(database: Database, connections: KeptConnections, task_id: str) -> None:
+    """The rounds of the reconciler until nothing is left to do for this task."""
+    while "removals" in await held(connections, task_id):
+        await removal.go_on(database, age=NOW)
+
+
+async def test_one_row_without_content_remains(
+    tasks: Tasks, client: httpx2.AsyncClient, database: Database, connections: KeptConnections
+) -> None:
+    key = str(uuid.uuid4())
+    path, other = await commented(tasks, key), await commented(tasks, str(uuid.uuid4()))
+    assert set(await held(connections, path)) == {holding.table for holding in HOLDINGS} - {"removals"}
+    untouched = await held(connections, other)
+    assert (await client.delete(f"/api/tasks/{path}")).status_code == 204
+    assert set(await held(connections, path)) == {"tasks", "idempotency_keys", "events", "timelines", "removals"}
+
+    await finished(database, connections, path)
+    assert await held(connections, path) == {"tasks": 1, "idempotency_keys": 1}
+    row = "SELECT title, prompt, agent_options, error, receipt FROM tasks WHERE id = %(id)s"
+    assert await connections.rows(row, {"id": uuid.UUID(path)}) == [("", "", {}, None, None)]
+    for headers in ({}, {"Last-Event-ID": "3"}, {"Last-Event-ID": "100000"}):
+        assert (await client.get(f"/api/tasks/{path}/stream", headers=headers)).status_code == 204
+    body = {"title": "To be deleted", "prompt": "Secret", "agent_options": QUICK}
+    again = await client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
+    assert again.status_code == 409 and "exists no more" in again.json()["detail"]
+    assert (await client.get(f"/api/tasks/{path}")).status_code == 404
+    assert await held(connections, other) == untouched
+
+
+async def test_a_removal_that_ended_half_way_goes_on_in_bounded_transactions(
+    tasks: Tasks, database: Database, connections: KeptConnections
+) -> None:
+    path = await tasks.create()
+    task_id = uuid.UUID(path)
+    batch = next(holding.batch for holding in HOLDINGS if holding.table == "events")
+    async with database.transaction() as session:
+        # With what is there, exactly so many that the batches are full to the last.
+        await timeline.append(session, task_id, [NewEvent("x", {"n": n}) for n in range(3 * batch - 2)])
+    assert (await tasks.client.delete(f"/api/tasks/{path}")).status_code == 204
+    assert (await held(connections, path))["events"] == 3 * batch
+    await removal.go_on(database, age=timedelta(hours=1))
+    assert (await held(connections, path))["events"] == 3 * batch, "who follows has time to see the end"
+
+    left = 3 * batch
+    while left:
+        # Older removals of other tests may take a turn each; what is asserted is the size of this one's steps.
+        await removal.go_on(database, age=NOW, batches=1)
+        now_left = (await held(connections, path)).get("events", 0)
+        assert left - now_left <= batch
+        if now_left:
+            rows = await connections.rows(
+                "SELECT type FROM events WHERE timeline_id = %(id)s ORDER BY seq DESC LIMIT 1", {"id": task_id}
+            )
+            assert rows == [("deleted",)], "the end is there as long as the timeline is"
+            assert (await tasks.client.get(f"/api/tasks/{path}/stream")).status_code == 204
+        left = now_left
+    await finished(database, connections, path)
+    assert await held(connections, path) == {"tasks": 1}
+
+
+async def test_a_slow_viewer_sees_the_end(
+    tasks: Tasks, database: Database, connections: KeptConnections, settings: Settings
+) -> None:
+    """One that is thousands of events behind when the task is deleted, and one that comes back to an emptied one."""
+    path = await tasks.create()
+    async with database.transaction() as session:
+        await timeline.append(session, uuid.UUID(path), [NewEvent("x", {"n": n}) for n in range(1_500)])
+    async with Redis.from_url(settings.redis.url) as redis:
+        follower = Follower(database, redis)
+        await follower.start()
+        slow, late = follower.follow(uuid.UUID(path), 0), follower.follow(uuid.UUID(path), 700)
+        first = await anext(slow)
+        assert (await tasks.client.delete(f"/api/tasks/{path}")).status_code == 204
+        while (await held(connections, path)).get("events", 0) > 600:
+            await removal.go_on(database, age=NOW, batches=1)
+        rest = await asyncio.wait_for(collect(slow), 10)
+        assert b'"type":"deleted"' in rest[-1][1] and rest[-1][0] == 1_502
+        seen = [seq for seq, _ in first + rest]
+        assert seen == sorted(set(seen))
+        await finished(database, connections, path)
+        assert await asyncio.wait_for(collect(late), 10) == []
+        await follower.close()
+
+
+async def collect(stream: AsyncIterator[list[tuple[int, bytes]]]) -> list[tuple[int, bytes]]:
+    return [event async for events in stream for event in events]
+
+
+async def test_what_a_build_before_deletes_during_a_rollout_is_removed_too(
+    tasks: Tasks, database: Database, connections: KeptConnections
+) -> None:
+    """It blanks the row and deletes the documents, and knows nothing of removals."""
+    path = await commented(tasks, str(uuid.uuid4()))
+    await connections.rows(
+        "UPDATE tasks SET title = '', deleted_at = now() WHERE id = %(id)s RETURNING 1", {"id": uuid.UUID(path)}
+    )
+    assert "removals" in await held(connections, path)
+    await finished(database, connections, path)
+    assert await held(connections, path) == {"tasks": 1, "idempotency_keys": 1}
+    rows = await connections.rows("SELECT prompt FROM tasks WHERE id = %(id)s", {"id": uuid.UUID(path)})
+    assert rows == [("",)]
+
+
+def test_every_table_that_holds_something_of_a_task_is_in_the_list(settings: Settings) -> None:
+    """A new one fails here until `HOLDINGS` says how it is emptied: by the models, and by a migrated database."""
+    listed = {(holding.table, holding.key) for holding in HOLDINGS}
+    assert len(listed) == len(HOLDINGS) == len({holding.table for holding in HOLDINGS})
+    models = {("tasks", "id"), ("timelines", "id")}
+    for table in Base.metadata.tables.values():
+        for column in table.columns:
+            if column.name == "task_id" or any(key.column.table.name in ROOTS for key in column.foreign_keys):
+                models.add((table.name, column.name))
+    assert models == listed
+    with psycopg.connect(migrate.plain_url(settings.database.url)) as connection:
+        named = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        found = {(t, c) for t, c in connection.execute(named) if c == "task_id"}
+        keys = (
+            "SELECT k.table_name, k.column_name FROM information_schema.key_column_usage k"
+            " JOIN information_schema.referential_constraints r USING (constraint_schema, constraint_name)"
+            " JOIN information_schema.table_constraints u ON u.constraint_name = r.unique_constraint_name"
+            " WHERE u.table_name = ANY (%s)"
+        )
+        found |= set(connection.execute(keys, [sorted(ROOTS)]))
+    assert found | {("tasks", "id"), ("timelines", "id")} == listed
+
+
+def test_every_table_is_found_by_an_index(settings: Settings) -> None:
+    with psycopg.connect(migrate.plain_url(settings.database.url)) as connection:
+        first = (
+            "SELECT c.relname, a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE i.indisvalid"
+        )
+        indexed = set(connection.execute(first))
+    emptied = {(h.table, h.key) for h in HOLDINGS if h.when is not When.NEVER}
+    assert emptied <= indexed
+    assert ("feedback", "answered_in") in indexed  # else each deleted document would read all feedback
+
+
+def test_the_migration_notes_what_was_deleted_before(stores: Stores) -> None:
+    url = new_database(stores)
+    try:
+        command.upgrade(migrate.config(url), "0004")
+        with psycopg.connect(migrate.plain_url(url), autocommit=True) as connection:
+            ids = {"org": new_id(), "user": new_id(), "gone": new_id(), "alive": new_id()}
+            connection.execute("INSERT INTO organisations (id, name) VALUES (%(org)s, 'x')", ids)
+            connection.execute("INSERT INTO users (id, email, organisation_id) VALUES (%(user)s, 'x@x', %(org)s)", ids)
+            for name, deleted in (("gone", "now()"), ("alive", "NULL")):
+                row: Any = (
+                    "INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options,"
+                    f" stage, phase, workflow_id, deleted_at) VALUES (%({name})s, %(org)s, %(user)s, '', '', 'intern',"
+                    f" '{{}}', 'DONE', 'over', '{name}', {deleted})"
+                )
+                connection.execute(row, ids)
+            pending = migrate.pending_scripts(url)
+            assert [script.revision for script in pending] == ["0005"] and pending[0].sql is not None
+            found = {(lock.table, lock.effect) for lock in locks(pending[0].sql)}
+            assert found == {("tasks", Effect.BRIEF), ("feedback", Effect.WRITES)}
+            migrate.upgrade(url)
+            assert connection.execute("SELECT task_id FROM removals").fetchall() == [(ids["gone"],)]
+        command.downgrade(migrate.config(url), "0003")
+        command.upgrade(migrate.config(url), "head")
+    finally:
+        drop_database(stores, url)
