@@ -33,7 +33,7 @@ async def test_versions_are_shown_changed_and_rolled_back(parts: Parts) -> None:
     found = json.loads(await pavo("--set-current", "two", "--ramp", "25", "-o", "json", environment=environment))
     assert (found["current"], found["ramping"], found["ramp_percent"]) == ("one", "two", 25)
     said = await pavo("--set-current", "two", "--drain", environment=environment)
-    assert "current" in said and "All tasks are on the current version" in said
+    assert "current" in said and "All runs are on the current version" in said
     said = await pavo("--rollback", "one", "-o", "json", environment=environment)
     assert json.loads(said)["current"] == "one" and json.loads(said)["left"] == {}
     said = await pavo("--take-over", "two", "-o", "json", environment=environment)

@@ -99,7 +99,7 @@ def test_a_killed_part_is_back(stack: Path, name: str) -> None:
     assert after["address"] == before["address"]
     assert f"[supervisor] {name} was killed by signal 9" in pavo("logs", name, data_dir=stack)
     if name == "worker-1":
-        while f"attempts of worker {before['pid']}, which is dead" not in pavo("logs", name, data_dir=stack):
+        while f"of worker {before['pid']}, which is dead" not in pavo("logs", name, data_dir=stack):
             assert time.monotonic() < deadline
 
 
