@@ -4,10 +4,12 @@ PYTHON := $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	&& command -v $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# How many processes run the tests side by side: they wait more than they compute.
+PROCESSES := 3
 # A network's certificate may be in the system's own store alone, as behind many companies' proxies.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo test check up bench soak clean setup lock
+.PHONY: demo test native slowest check up bench soak clean setup lock
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
@@ -15,9 +17,17 @@ demo: $(STAMP)  ## watch an agent task survive a killed worker
 up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up
 
-test: $(STAMP)  ## all tests, against real PostgreSQL, Valkey and Temporal; with Go also Temporal on PostgreSQL
+test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Valkey and Temporal; builds nothing
+	@rm -f .test-durations
+	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES)
+	$(BIN)/pytest -m "not native and serial"
+
+native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/pytest
+	$(BIN)/pytest -m native -n 2
+
+slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since
+	$(BIN)/python -m tests.budget
 
 check: $(STAMP)  ## style, types, imports, sizes
 	$(BIN)/ruff check .
@@ -33,7 +43,7 @@ soak: $(STAMP)  ## the long fault tests
 	$(BIN)/python -m tests.faults.soak
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache
+	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache .test-durations
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

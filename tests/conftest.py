@@ -23,6 +23,7 @@ from pavo.temporal.client import connect
 from tests.driving import Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
 
+pytest_plugins = ["tests.budget", "tests.groups"]
 STORES = os.environ.get("PAVO_TEST_STORES")
 """`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them."""
 

@@ -12,12 +12,23 @@ QUICK = {"steps": 5, "step_seconds": 0}
 SLOW = {"steps": 10_000, "step_seconds": 0.05}
 
 
-async def until(ask: Callable[[], Any], *, seconds: float = 20, what: str = "the condition") -> Any:
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
+PATIENCE = 60.0
+"""Seconds, on a machine that has other things to do too: a limit is no measure, what must be quick says how quick."""
+
+
+def pause(waited: float) -> float:
+    """Seconds until one asks again, after so many: what takes long is asked less often, and costs the others less."""
+    return min(max(SHORTEST_PAUSE, waited / 20), LONGEST_PAUSE)
+
+
+async def until(ask: Callable[[], Any], *, seconds: float = PATIENCE, what: str = "the condition") -> Any:
     """Ask (a coroutine function) until the answer is true; the answer."""
-    end = time.monotonic() + seconds
+    begun = time.monotonic()
     while not (answer := await ask()):
-        assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
-        await asyncio.sleep(0.02)
+        waited = time.monotonic() - begun
+        assert waited < seconds, f"{what} did not come true within {seconds} s"
+        await asyncio.sleep(pause(waited))
     return answer
 
 
@@ -46,7 +57,7 @@ class Tasks:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def wait(self, task_id: str, *stages: str, seconds: float = 20) -> dict[str, Any]:
+    async def wait(self, task_id: str, *stages: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """The task, as soon as it is in one of these stages."""
         last: dict[str, Any] = {}
 

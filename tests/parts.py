@@ -14,7 +14,7 @@ import psycopg
 
 from pavo.deploy.local.machine.ports import free_port as free_port
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 
 
 @dataclass(frozen=True)

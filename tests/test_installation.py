@@ -19,8 +19,10 @@ PLAIN = {"LANG": "C.UTF-8", "TERM": "dumb", "TEMPORAL_CONFIG_FILE": os.devnull, 
 
 BASE = (
     "pavo.agents.contract",
-    "pavo.cli.client",
-    "pavo.cli.task.tasks",
+    "pavo.cli.api_client",
+    "pavo.cli.task.client",
+    "pavo.cli.task.commands",
+    "pavo.cli.task.run",
     "pavo.config",
     "pavo.kit.json_values",
     "pavo.logging",
@@ -28,7 +30,9 @@ BASE = (
 WORKER = (
     "pavo.worker",
     "pavo.kit.migrate",
-    "pavo.cli.admin.commands",
+    "pavo.cli.admin.corpus",
+    "pavo.cli.admin.organisations",
+    "pavo.cli.admin.tokens",
     "pavo.cli.task.agents",
     "pavo.cli.deploy.commands",
     "pavo.cli.deploy.check",

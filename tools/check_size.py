@@ -1,4 +1,4 @@
-"""The size gates: functions of at most 40 lines and files of at most 400, in src/."""
+"""The size gates of src/: the longest functions and files, and the most modules at one level of a folder."""
 
 import ast
 import sys
@@ -6,6 +6,8 @@ from pathlib import Path
 
 MAX_FUNCTION = 40
 MAX_FILE = 400
+MAX_MODULES = 15
+"""Beside `__init__.py`; what needs more wants rooms that say what they hold."""
 
 
 def oversized(path: Path) -> list[str]:
@@ -21,12 +23,23 @@ def oversized(path: Path) -> list[str]:
     return found
 
 
+def crowded(files: list[Path]) -> list[str]:
+    """The folders that hold too many of these modules at one level."""
+    modules: dict[Path, int] = {}
+    for path in files:
+        if path.name != "__init__.py":
+            modules[path.parent] = modules.get(path.parent, 0) + 1
+    return [f"{folder}: {count} modules" for folder, count in modules.items() if count > MAX_MODULES]
+
+
 def main() -> None:
-    """Exit 1 when anything is too long."""
-    found = [line for path in sorted(Path("src").rglob("*.py")) for line in oversized(path)]
+    """Exit 1 when anything is too large."""
+    files = sorted(Path("src").rglob("*.py"))
+    found = [line for path in files for line in oversized(path)] + crowded(files)
     for line in found:
         print(line)
-    print(f"size: {len(found)} too long (functions over {MAX_FUNCTION} lines, files over {MAX_FILE})")
+    limits = f"functions over {MAX_FUNCTION} lines, files over {MAX_FILE}, folders over {MAX_MODULES} modules"
+    print(f"size: {len(found)} too large ({limits})")
     sys.exit(1 if found else 0)
 
 

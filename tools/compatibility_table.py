@@ -2,9 +2,13 @@
 
 import sys
 
-from pavo.deploy.model.compatibility import Matrix, Verdict, matrix
+from pavo.deploy.model.compatibility import Matrix, VersionVerdict, matrix
 
-WORDS = {Verdict.GOOD: "good", Verdict.UNKNOWN: "not known to be good: warns", Verdict.BAD: "**refused**"}
+WORDS = {
+    VersionVerdict.GOOD: "good",
+    VersionVerdict.UNKNOWN: "not known to be good: warns",
+    VersionVerdict.BAD: "**refused**",
+}
 HEAD = """# Compatibility
 
 Which versions go together. This file is written by `tools/compatibility_table.py` from

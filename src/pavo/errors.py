@@ -24,7 +24,7 @@
     ├── AgentDied                 the agent's process ended without an answer
     └── InternalError             a fault of Pavo's own; the log tells it
 
-HTTP statuses are mapped once, in `api.py`; exit codes once, in `cli/main.py`.
+HTTP statuses are mapped once, in `api.py`; exit codes once, in `cli/exit_codes.py`.
 """
 
 from typing import Any

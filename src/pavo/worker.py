@@ -64,7 +64,7 @@ def warm_up() -> None:
     asyncio.run(prepare())
     AgentRegistry.load().cards()
     configure_mappers()
-    for module in ("sqlalchemy.dialects.postgresql.psycopg", "pavo.agents.worker_host"):
+    for module in ("sqlalchemy.dialects.postgresql.psycopg", "pavo.agents.hosts.worker_host"):
         importlib.import_module(module)
 
 

@@ -13,9 +13,9 @@ import pytest
 import uvloop
 
 from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
-from pavo.agents.host import AgentHost, HostLimits
-from pavo.agents.process_host import ProcessHost
-from pavo.agents.worker_host import WorkerHost
+from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.errors import InvalidInput, Unavailable
 
 uvloop.new_event_loop().close()  # libuv keeps a pipe for the whole process from its first loop on
@@ -71,7 +71,7 @@ async def opened(
         await host.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import until
-from pavo.agents.agent_loop import EXIT_STALLED, AgentLoop
+from pavo.agents.hosts.agent_loop import EXIT_STALLED, AgentLoop
 
 marker: contextvars.ContextVar[str] = contextvars.ContextVar("marker")
 
@@ -160,7 +160,7 @@ async def test_a_busy_but_answering_loop_is_no_stall() -> None:
 
 CODE = """
 import asyncio, sys, time
-from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.hosts.agent_loop import AgentLoop
 loop = AgentLoop(stall_seconds=1)
 loop.start()
 async def hang():

@@ -10,8 +10,8 @@ import pytest
 
 from conftest import LIMITS, FakeCorpus, context
 from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanDraft
-from pavo.agents.opening import open_host
-from pavo.agents.process_host import ProcessHost
+from pavo.agents.hosts.open_host import open_host
+from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.errors import AgentRefused
 

@@ -11,11 +11,11 @@ from sample_agents import NUMBERS, PLAIN_RELATIVES, Breach, NoGenerator, Raising
 
 from conftest import LIMITS, PLAN, context, opened, until
 from pavo.agents.contract import Event, FeedbackItem, PlanDraft, PlanStep, Step
-from pavo.agents.host import HostLimits
-from pavo.agents.opening import open_host
-from pavo.agents.process_host import ProcessHost
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.open_host import open_host
+from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.registry import AgentRegistry
-from pavo.agents.worker_host import WorkerHost
 from pavo.errors import AgentError, AgentRefused, Unavailable
 from pavo.tasks.sql.lease import checkpoint_text
 from pavo.timeline.domain import NewEvent, payload

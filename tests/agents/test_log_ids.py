@@ -7,7 +7,7 @@ import logging
 from sample_agents import Talkative
 
 from conftest import PLAN, opened
-from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.logging import JsonFormatter
 from pavo.observe import noted_ids as scope
 
@@ -29,7 +29,7 @@ async def test_its_words_carry_the_ids_of_the_caller() -> None:
         scope.note(task_id=name)
         await loop.run(step)
 
-    logger, handler, loop = logging.getLogger("pavo.agents.child_process"), Kept(), AgentLoop()
+    logger, handler, loop = logging.getLogger("pavo.agents.hosts.child_process"), Kept(), AgentLoop()
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

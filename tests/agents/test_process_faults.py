@@ -18,8 +18,8 @@ from sample_agents import Descendants, Faulty, Sample, Talkative
 
 from conftest import LIMITS, PLAN, alive, context, opened, until
 from pavo.agents.contract import Step
-from pavo.agents.host import HostLimits
-from pavo.agents.process_host import SECRETS, ProcessHost
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.process_host import PAVO_VARIABLES, ProcessHost
 from pavo.config import Settings
 from pavo.errors import AgentDied, AgentError
 
@@ -148,8 +148,8 @@ WORKER = """
 import asyncio, json, sys
 sys.path.insert(0, {tests!r})
 from conftest import PLAN, context
-from pavo.agents.host import HostLimits
-from pavo.agents.process_host import ProcessHost
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.process_host import ProcessHost
 
 async def main():
     host = ProcessHost("sample_agents:Descendants", context(busy={busy}), HostLimits())
@@ -179,7 +179,7 @@ async def test_a_killed_worker_takes_its_agents_along(busy: bool) -> None:
 async def test_output_goes_to_the_log_and_secrets_stay_here(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "pavo.agents.child_process")
+    caplog.set_level(logging.INFO, "pavo.agents.hosts.child_process")
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("OPENAI_API_KEY", "for the agent")
     with socket.socket() as bystander:
@@ -202,7 +202,7 @@ def test_no_secret_of_pavo_reaches_an_agent() -> None:
     names = {str(field.validation_alias) for section in sections for field in cast(Any, section).model_fields.values()}
     secrets = {name for name in names if name.endswith(telling)}
     assert len(secrets) > 5
-    assert secrets <= SECRETS, secrets - SECRETS
+    assert secrets <= PAVO_VARIABLES, secrets - PAVO_VARIABLES
 
 
 async def _life() -> int:

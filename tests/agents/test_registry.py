@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sample_agents import nested
 
+from pavo.agents.agent_class import load_agent_class
 from pavo.agents.registry import GROUP, AgentRegistry
-from pavo.agents.target import load_target
 from pavo.errors import InvalidInput, TooLarge
 
 PACKAGE = """
@@ -98,7 +98,7 @@ def test_the_built_in_agents() -> None:
     assert cards["intern"].isolation == "worker"
     assert cards["tribal_search"].wants_context
     assert cards["intern"].distribution.startswith("pavo-temporal ")
-    assert load_target(AgentRegistry.load().card("intern").target).name == "intern"
+    assert load_agent_class(AgentRegistry.load().card("intern").target).name == "intern"
 
 
 def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytest.LogCaptureFixture) -> None:

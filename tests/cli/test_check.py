@@ -17,7 +17,7 @@ async def check(*words: str, environment: dict[str, str], expect: int = 0) -> st
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, errors = await asyncio.wait_for(process.communicate(), 60)
+    said, errors = await asyncio.wait_for(process.communicate(), 110)
     assert process.returncode == expect, said.decode() + errors.decode()
     assert not expect or b"Traceback" not in errors
     return (said if "json" in words else said + errors).decode()

@@ -1,13 +1,18 @@
-"""The command line's API client against a transport that answers as told."""
+"""The command line's clients of the API against a transport that answers as told."""
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
+from pydantic import BaseModel
 
-from pavo.cli.client import Client, error_of, find_url
+from pavo.cli import api_client
+from pavo.cli.api_client import ApiClient, find_url
+from pavo.cli.problem_details import error_of
+from pavo.cli.task.client import TaskClient
 from pavo.errors import (
     ConfigurationError,
     Conflict,
@@ -22,8 +27,34 @@ TASK = uuid.uuid4()
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
-def _client(handler: Handler, **more: object) -> Client:
-    return Client("http://127.0.0.1:9", transport=httpx2.MockTransport(handler), **more)  # type: ignore[arg-type]
+class Clock:
+    """Time that passes only while the client waits, or when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(api_client, "monotonic", found.monotonic)
+    monkeypatch.setattr(api_client, "sleep", found.sleep)
+    return found
+
+
+@contextmanager
+def _client(handler: Handler, **more: object) -> Generator[TaskClient]:
+    transport = httpx2.MockTransport(handler)
+    with ApiClient("http://127.0.0.1:9", transport=transport, **more) as api:  # type: ignore[arg-type]
+        yield TaskClient(api)
 
 
 def _event(seq: int, kind: str = "tick") -> str:
@@ -111,6 +142,32 @@ def test_a_command_is_repeated_while_its_outcome_is_unknown() -> None:
     assert len(keys) == 4
 
 
+def test_the_next_try_waits_as_long_as_the_api_asks(clock: Clock) -> None:
+    answers = [
+        httpx2.Response(200, json={"items": [], "next_cursor": None}),
+        _problem(503, "Unavailable", dependency="temporal"),
+        _problem(503, "Unavailable", dependency="temporal"),
+        httpx2.Response(200, json={"outcome": "accepted", "hash": "h"}),
+    ]
+    answers[1].headers["Retry-After"] = "5"
+    answers[2].headers["Retry-After"] = "0"
+    with _client(lambda _: answers.pop(0)) as client:
+        client.list()
+        client.accept(TASK, "h")
+    assert clock.pauses == [5, 2 * api_client.FIRST_PAUSE_SECONDS]
+
+
+def test_a_wait_beyond_the_patience_is_said_at_once(clock: Clock) -> None:
+    answers = [httpx2.Response(200, json={"items": [], "next_cursor": None})]
+    answers.append(_problem(503, "Unavailable", dependency="temporal"))
+    answers[1].headers["Retry-After"] = "3600"
+    with _client(lambda _: answers.pop(0)) as client:
+        client.list()
+        with pytest.raises(Unavailable, match="d") as found:
+            client.accept(TASK, "h")
+    assert found.value.retry_after == 3600 and clock.pauses == []
+
+
 def test_a_comment_is_sent_once() -> None:
     calls: list[str] = []
 
@@ -160,6 +217,40 @@ def test_a_stream_gives_up_when_the_patience_ends() -> None:
         next(client.stream(TASK))
 
 
+def test_the_patience_of_a_stream_begins_when_the_connection_is_lost(clock: Clock) -> None:
+    """An hour in which nothing happened is no hour in which the API was away."""
+    calls: list[str] = []
+
+    class Silent(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield _event(1).encode()
+            clock.now += 3600
+            raise httpx2.ReadError("cut")
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request.url.path)
+        if len(calls) == 1:
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Silent())
+        if len(calls) == 2:
+            raise httpx2.ConnectError("restarting", request=request)
+        return _sse(_event(2)) if len(calls) == 3 else httpx2.Response(204)
+
+    with _client(answer) as client:
+        assert [event.seq for event in client.stream(TASK)] == [1, 2]
+
+
+def test_a_stream_is_of_any_subject() -> None:
+    class Line(BaseModel):
+        seq: int
+        text: str
+
+    answers = [_sse('data: {"seq": 4, "text": "a"}\n\n', 'data: {"seq": 5, "text": "b"}\n\n'), httpx2.Response(204)]
+    transport = httpx2.MockTransport(lambda _: answers.pop(0))
+    with ApiClient("http://127.0.0.1:9", transport=transport) as api:
+        found = list(api.stream("/api/jobs/1/log", Line.model_validate_json, after=4))
+    assert found == [Line(seq=5, text="b")]
+
+
 def test_a_deletion_that_was_repeated_is_done_when_nothing_is_there() -> None:
     calls: list[str] = []
 
@@ -181,7 +272,7 @@ def test_a_deletion_that_was_repeated_is_done_when_nothing_is_there() -> None:
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "no way"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        Client(url)
+        ApiClient(url)
 
 
 def test_the_address_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

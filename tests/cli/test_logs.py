@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import command
 
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
 PARTS = ("api", "worker-1")
@@ -24,9 +25,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def logs(data_dir: Path, *words: str, expect: int = 0) -> list[str]:
-    done = subprocess.run(
-        [*PAVO, "logs", *words, "--data-dir", str(data_dir)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = command.pavo(["logs", *words, "--data-dir", str(data_dir)])
     assert done.returncode == expect and "Traceback" not in done.stderr, done.stderr
     return done.stdout.splitlines()
 

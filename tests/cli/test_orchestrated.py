@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import command
 
 from pavo.cli.deploy import orchestrated as cli
 from pavo.deploy.model import deployment
@@ -21,7 +22,7 @@ KUBERNETES = Deployment(target=TargetName.KUBERNETES)
 def start(
     layout: Layout, wanted: Deployment = COMPOSE, *values: Path, dry_run: bool = False, force: bool = False
 ) -> int:
-    return cli.start(layout, wanted, values, cli.How(force, True, dry_run, None))
+    return cli.start(layout, wanted, values, cli.StartMode(force, True, dry_run, None))
 
 
 @pytest.fixture
@@ -100,8 +101,7 @@ def test_bad_versions_stop_unless_forced(bare: Layout, capsys: pytest.CaptureFix
 
 def test_the_commands_find_the_target_that_was_started(equipped: Layout, tmp_path: Path) -> None:
     def pavo(*words: str, expect: int = 0) -> str:
-        command = [sys.executable, "-m", "pavo.cli.main", "deploy", *words, "--data-dir", str(equipped.root)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = command.pavo(["deploy", *words, "--data-dir", str(equipped.root)])
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -110,7 +110,9 @@ def test_the_commands_find_the_target_that_was_started(equipped: Layout, tmp_pat
     assert "Nobody can be asked" in pavo("start", expect=2)
     assert "healthy" in pavo("start", "--auto-approve")
     assert json.loads(pavo("status", "--output", "json"))["parts"][0]["ready"]
-    assert pavo("logs", "api") == "api-1  | it | runs\n"
+    words = [sys.executable, "-m", "pavo.cli.main", "deploy", "logs", "api", "--data-dir", str(equipped.root)]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout == "api-1  | it | runs\n"  # Docker itself writes it into the command's standard output
     assert json.loads(pavo("logs", "api", "-o", "json")) == {"part": "api-1", "line": "it | runs"}
     pavo("restart", "temporal")
     assert "no part" in pavo("restart", "cassandra", expect=2)

@@ -1,6 +1,8 @@
 """Every command can answer a program, and prints plainly where nobody looks."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cyclopts import App
@@ -57,3 +59,27 @@ def test_a_row_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and all(line == line.rstrip() for line in lines)
     assert "x" * 300 in lines[1] and lines[1].endswith("two lines") and lines[2].startswith("b")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_result_is_printed_in_the_form_that_was_asked_for(
+    form: output.Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printer = output.Printer(form)
+    printer.show({"done": 1}, "Done [1].")
+    printer.show({"done": 2}, lambda: output.say("Done [2]."))
+    printer.show({"done": 3})
+    for number in (4, 5):
+        printer.show_line({"line": number}, lambda number=number: output.say(f"Line {number}"))
+    printer.people.print("meanwhile")
+    documents = '{\n  "done": 1\n}\n{\n  "done": 2\n}\n{\n  "done": 3\n}\n{"line": 4}\n{"line": 5}\n'
+    text = "Done [1].\nDone [2].\nLine 4\nLine 5\nmeanwhile\n"
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ((documents, "meanwhile\n") if form == "json" else (text, ""))
+
+
+def test_the_form_is_decided_in_one_place(root: Path) -> None:
+    """A command gives both forms to its `Printer`."""
+    decides = re.compile(r"""[!=]= ["'](json|text)["']""")
+    found = [path for path in (root / "src/pavo/cli").rglob("*.py") for _ in decides.findall(path.read_text())]
+    assert [path.name for path in found] == ["output.py"]

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests import command
 
 from pavo.cli.stack.up import _clear
 from pavo.deploy.local.machine.lock import take_lock
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.local.stack import THROW_AWAY
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import StackState, Urls
 from pavo.errors import Conflict
-
-PAVO = [sys.executable, "-m", "pavo.cli.main"]
+from pavo.kit.processes import ProcessIdentity
 
 
 @pytest.fixture
@@ -49,16 +48,14 @@ def held(layout: Layout) -> Iterator[None]:
 
 def running_here(layout: Layout) -> None:
     """A state file that says that this very process supervises a stack."""
-    me = Identity.of(os.getpid())
+    me = ProcessIdentity.of(os.getpid())
     assert me is not None
     urls = Urls("http://127.0.0.1:1", "http://127.0.0.1:1/", "http://127.0.0.1:1/docs", "http://127.0.0.1:2")
     state.write(layout, StackState(me, True, False, str(layout.root), (), urls, {}))
 
 
 def pavo(layout: Layout, words: Sequence[str]) -> tuple[int, str]:
-    done = subprocess.run(
-        [*PAVO, *words, "--data-dir", str(layout.root)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = command.pavo([*words, "--data-dir", str(layout.root)])
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 

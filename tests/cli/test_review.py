@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pavo.cli.task.demo import survival
-from pavo.cli.task.follow import steps_text
+from pavo.cli.task.progress import steps_text
 from pavo.cli.task.review import comment_of
-from pavo.cli.task.tasks import options_of
+from pavo.cli.task.run_options import options_of
 from pavo.errors import InvalidInput
 from pavo.timeline.schemas import EventOut
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests import command
 from tests.parts import free_port
 
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
@@ -26,8 +27,8 @@ class Pavo:
         clean = {k: v for k, v in os.environ.items() if k not in ("PAVO_TOKEN", "NO_COLOR", "FORCE_COLOR")}
         self.environment = {**clean, "PAVO_URL": url, "PAVO_USER": "cli@example.com", "TERM": "xterm-256color"}
 
-    def __call__(self, *words: str, code: int = 0, **more: Any) -> str:
-        done = subprocess.run([*PAVO, *words], env=self.environment, capture_output=True, text=True, timeout=60, **more)
+    def __call__(self, *words: str, code: int = 0, typed: str = "") -> str:
+        done = command.pavo(words, self.environment, typed=typed)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stdout if code in (0, 1) and done.stdout else done.stdout + done.stderr
 

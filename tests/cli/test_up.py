@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from pavo.cli.main import app
-from pavo.cli.stack import foreground
-from pavo.deploy.local.machine.processes import Identity
+from pavo.cli.stack import launch
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 REAL_POPEN = subprocess.Popen
 
@@ -36,7 +36,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         words.extend(arguments)
         raise Told("no child here", dependency="stack")
 
-    monkeypatch.setattr(foreground, "detach", detach)
+    monkeypatch.setattr(launch, "start_in_background", detach)
     return words
 
 
@@ -73,7 +73,7 @@ def test_the_child_of_a_throw_away_stack_gets_its_folder(child: list[str]) -> No
 
 
 STATE = StackState(
-    Identity(1, "now"),
+    ProcessIdentity(1, "now"),
     True,
     False,
     "/data",
@@ -86,7 +86,7 @@ STATE = StackState(
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that is ready at once."""
-    monkeypatch.setattr(foreground, "detach", lambda *_: STATE)
+    monkeypatch.setattr(launch, "start_in_background", lambda *_: STATE)
 
 
 @pytest.mark.usefixtures("started")
@@ -116,15 +116,15 @@ def test_parts_are_told_as_they_get_ready(tmp_path: Path, monkeypatch: pytest.Mo
 
     def read(data_dir: Path) -> StackState | None:
         found = ready(data_dir)
-        return found and replace(found, supervisor=Identity(children[0].pid, "now"))
+        return found and replace(found, supervisor=ProcessIdentity(children[0].pid, "now"))
 
     children: list[subprocess.Popen[bytes]] = []
-    monkeypatch.setattr(foreground, "read", read)
-    monkeypatch.setattr(foreground.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
+    monkeypatch.setattr(launch, "read", read)
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
     layout.root.mkdir()
     state.write(layout, STATE)
     try:
-        foreground.detach(["up"], layout.root, out, 20)
+        launch.start_in_background(["up"], layout.root, out, 20)
     finally:
         children[0].kill()
         children[0].wait()
@@ -137,7 +137,7 @@ def sleeper() -> "subprocess.Popen[bytes]":
 
 def test_a_child_that_never_gets_ready_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     children: list[subprocess.Popen[bytes]] = []
-    monkeypatch.setattr(foreground.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: children.append(sleeper()) or children[0])
     with pytest.raises(Unavailable, match="did not start"):
-        foreground.detach(["up"], tmp_path / "data", Console(file=io.StringIO()), 0.2)
+        launch.start_in_background(["up"], tmp_path / "data", Console(file=io.StringIO()), 0.2)
     assert children[0].poll() is not None

@@ -7,23 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests import command
 
-PAVO = [sys.executable, "-m", "pavo.cli.main"]
 BROKEN = b"\xff"
 
 
 def pavo(words: Sequence[str | bytes], tmp_path: Path, **more: str | bytes) -> tuple[int, str]:
     """Exit code and output of a command that finds no stack."""
-    inherited = {key: value for key, value in os.environb.items() if not key.startswith((b"PAVO_", b"DATABASE_URL"))}
-    own = {os.fsencode(key): os.fsencode(value) for key, value in more.items()}
-    done = subprocess.run(
-        [os.fsencode(word) for word in (*PAVO, *words)],
-        env={**inherited, b"PAVO_DATA_DIR": os.fsencode(tmp_path / "data"), b"PAVO_URL": b"http://127.0.0.1:1", **own},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, (done.stdout + done.stderr).decode()
+    done = command.pavo(words, {**nowhere(tmp_path), **{key: os.fsdecode(value) for key, value in more.items()}})
+    return done.returncode, done.stdout + done.stderr
+
+
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """An environment that leads to no stack."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PAVO_", "DATABASE_URL"))}
+    return {**inherited, "PAVO_DATA_DIR": str(tmp_path / "data"), "PAVO_URL": "http://127.0.0.1:1"}
 
 
 def refused(words: Sequence[str | bytes], tmp_path: Path, *named: str, **more: str | bytes) -> None:
@@ -52,6 +50,18 @@ def test_a_port_outside_the_range(tmp_path: Path, command: list[str], port: str)
 )
 def test_a_word_that_is_no_text(tmp_path: Path, words: list[str | bytes]) -> None:
     refused(words, tmp_path, "UTF-8", r"\xff", DATABASE_URL="postgresql://127.0.0.1:1/pavo")
+
+
+def test_a_process_gets_bytes_and_ends_as_documented(tmp_path: Path) -> None:
+    """What the other tests of this file leave out: the system's own words and environment, and the exit code."""
+    words = [os.fsencode(sys.executable), b"-m", b"pavo.cli.main", b"run", BROKEN]
+    done = subprocess.run(words, env=nowhere(tmp_path), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2 and b"UTF-8" in done.stderr and b"Traceback" not in done.stderr
+    environment = {os.fsencode(key): os.fsencode(value) for key, value in nowhere(tmp_path).items()}
+    words = [os.fsencode(sys.executable), b"-m", b"pavo.cli.main", b"task", b"list"]
+    environment[b"PAVO_USER"] = b"ada\xff@example.com"
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2 and b"PAVO_USER" in done.stderr and b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("value", [r'"\ud800"', r'["a", {"\udfff": 1}]'])

@@ -17,7 +17,7 @@ async def pavo(*words: str, environment: dict[str, str], expect: int = 0) -> str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    said, _ = await asyncio.wait_for(process.communicate(), 110)
     assert process.returncode == expect, said.decode()
     return said.decode()
 

@@ -36,6 +36,7 @@ def stack() -> Iterator[Native]:
             found.pavo("reset", "--yes")
 
 
+@pytest.mark.fault  # the stack is ended, and its data are exchanged under its tasks
 async def test_tasks_go_on_from_the_moment_of_the_backup(stack: Native) -> None:
     place = stack.data_dir.parent / "backup"
     async with Driver(stack) as driver:

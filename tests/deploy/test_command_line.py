@@ -14,8 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model.state import find_api_url
+from pavo.kit.processes import ProcessIdentity
 from tests.parts import free_port
 
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
@@ -126,7 +126,7 @@ def test_a_restart_names_the_parts(stack: Path) -> None:
 
 
 def test_down_leaves_no_process_and_reset_wants_a_yes(stack: Path) -> None:
-    running = [Identity.of(part["pid"]) for part in status(stack)["parts"]]
+    running = [ProcessIdentity.of(part["pid"]) for part in status(stack)["parts"]]
     assert all(running)
     pavo("reset", "--yes", data_dir=stack, expect=4)
     stopped = json.loads(pavo("down", "-o", "json", data_dir=stack))

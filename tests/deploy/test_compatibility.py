@@ -8,7 +8,15 @@ from alembic.script import ScriptDirectory
 from tools.build_temporal import TESTED
 from tools.compatibility_table import text
 
-from pavo.deploy.model.compatibility import Verdict, assess, matrix, minors_between, parse, refuse_bad, temporal_row
+from pavo.deploy.model.compatibility import (
+    VersionVerdict,
+    assess,
+    matrix,
+    minors_between,
+    parse,
+    refuse_bad,
+    temporal_row,
+)
 from pavo.errors import ConfigurationError
 from pavo.kit import migrate
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST
@@ -46,21 +54,21 @@ def test_schemas_of_a_server(version: str, schemas: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("versions", "worst"),
     [
-        ({"temporal": "1.32.1", "postgres": "15.18 (Debian 15.18-0+deb12u1)"}, Verdict.GOOD),
-        ({"temporal": "1.32.1", "postgres": "17"}, Verdict.UNKNOWN),
-        ({"temporal": "1.40.0"}, Verdict.UNKNOWN),
-        ({"temporal": "1.9.0"}, Verdict.BAD),
-        ({"postgres": "12.4"}, Verdict.BAD),
-        ({"postgres": "11"}, Verdict.BAD),
-        ({"postgres": "30"}, Verdict.UNKNOWN),
-        ({"sdk": "2.0.0"}, Verdict.UNKNOWN),
+        ({"temporal": "1.32.1", "postgres": "15.18 (Debian 15.18-0+deb12u1)"}, VersionVerdict.GOOD),
+        ({"temporal": "1.32.1", "postgres": "17"}, VersionVerdict.UNKNOWN),
+        ({"temporal": "1.40.0"}, VersionVerdict.UNKNOWN),
+        ({"temporal": "1.9.0"}, VersionVerdict.BAD),
+        ({"postgres": "12.4"}, VersionVerdict.BAD),
+        ({"postgres": "11"}, VersionVerdict.BAD),
+        ({"postgres": "30"}, VersionVerdict.UNKNOWN),
+        ({"sdk": "2.0.0"}, VersionVerdict.UNKNOWN),
     ],
 )
-def test_what_is_known(versions: dict[str, str], worst: Verdict) -> None:
-    order = [Verdict.GOOD, Verdict.UNKNOWN, Verdict.BAD]
+def test_what_is_known(versions: dict[str, str], worst: VersionVerdict) -> None:
+    order = [VersionVerdict.GOOD, VersionVerdict.UNKNOWN, VersionVerdict.BAD]
     found = assess(**versions)
     assert max((each.verdict for each in found), key=order.index) is worst, found
-    if worst is Verdict.BAD:
+    if worst is VersionVerdict.BAD:
         with pytest.raises(ConfigurationError) as refusal:
             refuse_bad(found, forced=False)
         assert "--force-version" in (refusal.value.remedy or "")

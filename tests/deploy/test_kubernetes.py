@@ -16,7 +16,7 @@ import yaml
 
 from pavo.deploy.model.parts import PARTS
 from pavo.deploy.orchestrated import helm
-from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerVersion, changes, render, values, write
+from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerBuild, changes, render, values, write
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
 
@@ -354,7 +354,7 @@ def refusals() -> dict[str, str]:
 
 def test_writing_makes_a_chart_that_helm_takes(tmp_path: Path) -> None:
     options = KubernetesOptions(
-        "t:7233", worker_versions=(WorkerVersion("2", "2.0"), WorkerVersion("1", replicas=1)), keda=True
+        "t:7233", worker_versions=(WorkerBuild("2", "2.0"), WorkerBuild("1", replicas=1)), keda=True
     )
     assert set(changes(options, tmp_path).values()) == {"new"}
     assert {file.relative_to(tmp_path).as_posix() for file in write(options, tmp_path)} == set(render(options))
@@ -372,7 +372,7 @@ def test_what_people_choose_reaches_the_values() -> None:
     found = values(
         KubernetesOptions(
             "t:1",
-            worker_versions=(WorkerVersion("b", "tag", 3),),
+            worker_versions=(WorkerBuild("b", "tag", 3),),
             api_key_secret="key",
             values={"api": {"publicHosts": ["h"]}},
         )
@@ -387,7 +387,7 @@ def test_what_people_choose_reaches_the_values() -> None:
     [
         (KubernetesOptions("temporal"), "--temporal"),
         (KubernetesOptions("t:7233", workers=0), "--workers"),
-        (KubernetesOptions("t:7233", worker_versions=(WorkerVersion("a"), WorkerVersion("a"))), "worker_versions"),
+        (KubernetesOptions("t:7233", worker_versions=(WorkerBuild("a"), WorkerBuild("a"))), "worker_versions"),
     ],
 )
 def test_bad_options_are_named(options: KubernetesOptions, field: str) -> None:
@@ -399,7 +399,7 @@ def test_bad_options_are_named(options: KubernetesOptions, field: str) -> None:
 def test_without_helm_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="no helm") as raised:
-        helm.install(OPTIONS, tmp_path)
+        helm.install_chart(OPTIONS, tmp_path)
     assert "Install Helm" in (raised.value.remedy or "")
     with pytest.raises(ConfigurationError, match="no kubectl"):
         helm.status(OPTIONS)
@@ -410,7 +410,7 @@ def test_without_a_cluster_the_reason_is_said(tmp_path: Path, monkeypatch: pytes
         pytest.skip("helm is not installed")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match="No cluster answers"):
-        helm.install(OPTIONS, tmp_path)
+        helm.install_chart(OPTIONS, tmp_path)
 
 
 FAKE = """#!/bin/sh
@@ -437,7 +437,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_helm_says_on_failure_is_passed_on(fake: Path, tmp_path: Path) -> None:
     options = KubernetesOptions("t:7233", release="r", namespace="n", context="c")
     with pytest.raises(helm.HelmFailed, match="deadline exceeded"):
-        helm.install(options, tmp_path)
+        helm.install_chart(options, tmp_path)
     call = (fake / "calls").read_text().splitlines()[-1]
     assert call.startswith(f"helm --namespace n --kube-context c upgrade --install r {tmp_path}/chart")
     helm.uninstall(options)

@@ -8,8 +8,9 @@ import pytest
 
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import read_env
-from pavo.deploy.orchestrated.targets import compose_options, orchestrated_target, project_name
+from pavo.deploy.orchestrated.compose_target import compose_options, project_name
 from pavo.errors import ConfigurationError, NotFound
 
 COMPOSE = Deployment(target=TargetName.COMPOSE, workers=2, port=8080)

@@ -10,18 +10,20 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy.backups import local_backup
-from pavo.deploy.local.components import dev_server
-from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.backups.prove_backup import scratch_server
+from pavo.deploy.backups.restore_backup import restore_backup
+from pavo.deploy.backups.take_backup import take_backup
+from pavo.deploy.local.components import dev_server, temporal_schema
 from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.maintenance import maintenance_connection
+from pavo.deploy.local.components.postgres_programs import wheel_postgres
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
-from pavo.deploy.local.embedded import wheel_postgres
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model import deployment, state
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import PartState, StackState, Urls
 from pavo.errors import Conflict, Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
 
@@ -30,7 +32,7 @@ ADA = "CREATE ROLE ada LOGIN PASSWORD 'ada'"
 async def server() -> AsyncGenerator[DatabaseServer]:
     with tempfile.TemporaryDirectory(prefix="pavo-outside-") as folder:
         Path(folder).chmod(0o755)
-        async with local_backup.scratch_server(Path(folder), wheel_postgres()) as server:
+        async with scratch_server(Path(folder), wheel_postgres()) as server:
             yield server
 
 
@@ -44,18 +46,18 @@ def program(folder: Path, command: str) -> Path:
 
 def half_made(server: DatabaseServer) -> None:
     """As a killed set-up leaves it where the schema public is the administrator's, as before PostgreSQL 15."""
-    with schema.connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         connection.execute(ADA)
         connection.execute("CREATE DATABASE temporal OWNER ada")
         connection.execute("CREATE DATABASE temporal_visibility OWNER ada")
-        connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.SETTING_UP}'")
-    with schema.connect(server, "temporal") as connection:
+        connection.execute(f"COMMENT ON DATABASE temporal IS '{temporal_schema.SETTING_UP}'")
+    with maintenance_connection(server, "temporal") as connection:
         connection.execute("ALTER SCHEMA public OWNER TO pavo")
         connection.execute("CREATE TABLE left_over (n int)")
 
 
 def tables(server: DatabaseServer) -> int:
-    with schema.connect(server, "temporal") as connection:
+    with maintenance_connection(server, "temporal") as connection:
         row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
     return int(str(row[0])) if row else -1
 
@@ -68,39 +70,41 @@ async def test_half_made_is_made_anew_where_public_is_the_administrators(
     failing = program(tmp_path, "echo no; exit 1")
     programs = TemporalPrograms(failing, failing, "1.32.1", "given")
     with pytest.raises(Conflict, match="must be owner") as refusal:
-        schema.prepare(ada, programs)
+        temporal_schema.prepare(ada, programs)
     assert "ALTER SCHEMA public OWNER" in (refusal.value.remedy or "") and tables(server) == 1, "it may make no other"
-    with schema.connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         connection.execute("ALTER ROLE ada CREATEDB")
     with pytest.raises(Unavailable, match="setup-schema failed for temporal: no"):
-        schema.prepare(ada, programs)
+        temporal_schema.prepare(ada, programs)
     assert tables(server) == 0
-    assert schema.inspect(ada)["temporal"].condition is schema.Condition.HALF_MADE, "its mark is there again"
+    assert temporal_schema.inspect(ada)["temporal"].condition is temporal_schema.Condition.HALF_MADE, (
+        "its mark is there again"
+    )
 
 
 async def test_who_may_not_mark_an_update_is_told_what_to_do(server: DatabaseServer, tmp_path: Path) -> None:
-    with schema.connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         connection.execute(ADA)
-    for name in schema.DATABASES:
-        schema.make_database(server, name)
-        with schema.connect(server, name) as connection:
+    for name in temporal_schema.DATABASES:
+        temporal_schema.make_database(server, name)
+        with maintenance_connection(server, name) as connection:
             connection.execute("CREATE TABLE schema_version AS SELECT '1.1' AS curr_version")
             connection.execute("GRANT SELECT ON schema_version TO PUBLIC")
     ada = DatabaseServer(server.host, server.port, "ada", "ada", "disable")
     unused = program(tmp_path, "exit 1")
     with pytest.raises(Conflict, match="does not let ada set up the database temporal") as refusal:
-        schema.update(ada, TemporalPrograms(unused, unused, "1.32.1", "given"))
+        temporal_schema.update(ada, TemporalPrograms(unused, unused, "1.32.1", "given"))
     assert "ALTER DATABASE temporal OWNER TO" in (refusal.value.remedy or "")
 
 
 async def test_a_tool_that_does_not_end_is_said(
     server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "TOOL_SECONDS", 0.3)
+    monkeypatch.setattr(temporal_schema, "TOOL_SECONDS", 0.3)
     endless = program(tmp_path, "exec tail -f /dev/null")
     with pytest.raises(Unavailable, match=r"setup-schema did not end within 0\.3 s for temporal\. What was done"):
-        schema.prepare(server, TemporalPrograms(endless, endless, "1.32.1", "given"))
-    assert schema.inspect(server)["temporal"].condition is schema.Condition.HALF_MADE
+        temporal_schema.prepare(server, TemporalPrograms(endless, endless, "1.32.1", "given"))
+    assert temporal_schema.inspect(server)["temporal"].condition is temporal_schema.Condition.HALF_MADE
 
 
 def test_a_development_server_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,18 +128,18 @@ async def test_a_restore_ends_orphans_forgets_programs_and_tells_who_takes_the_t
     )
     deployment.save(layout, chosen)
     for name in ("pavo", "temporal", "temporal_visibility"):
-        schema.make_database(server, name)
-    with schema.connect(server, "pavo") as connection:  # the others hold nothing, which is a backup as well
+        temporal_schema.make_database(server, name)
+    with maintenance_connection(server, "pavo") as connection:  # the others hold nothing, which is a backup as well
         connection.execute("CREATE TABLE kept (n int)")
     said: list[str] = []
-    place, _ = await local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
+    place, _ = await take_backup(layout, tmp_path / "backup", verify=False, say=said.append)
     newer = {"temporal_version": "1.32.1", "temporal_bin": tmp_path, "worker_build": build}
     deployment.save(layout, chosen.model_copy(update=newer))
     said.clear()
     orphan = subprocess.Popen(["tail", "-f", "/dev/null"])
     try:
         left_behind(layout, orphan.pid)
-        await local_backup.restore_backup(layout, place, said.append)
+        await restore_backup(layout, place, said.append)
         assert orphan.poll() == -9
     finally:
         orphan.kill()
@@ -151,14 +155,12 @@ async def test_the_event_loop_goes_on_while_a_backup_is_taken(server: DatabaseSe
     layout.root.mkdir()
     deployment.save(layout, Deployment(target=TargetName.NATIVE, postgres=server.url("postgres")))
     for name in ("pavo", "temporal", "temporal_visibility"):
-        schema.make_database(server, name)
+        temporal_schema.make_database(server, name)
     async with await psycopg.AsyncConnection.connect(server.url("pavo")) as writer:
         await writer.execute("CREATE TABLE kept (n int)")
         await writer.commit()
         await writer.execute("INSERT INTO kept VALUES (1)")  # the backup waits until this is committed
-        taking = asyncio.create_task(
-            local_backup.take_backup(layout, tmp_path / "backup", verify=False, say=lambda _line: None)
-        )
+        taking = asyncio.create_task(take_backup(layout, tmp_path / "backup", verify=False, say=lambda _line: None))
         while not taking.done() and not await waited_for(writer):
             await asyncio.sleep(0.02)
         await writer.commit()
@@ -174,10 +176,10 @@ async def waited_for(writer: psycopg.AsyncConnection) -> bool:
 
 def left_behind(layout: Layout, pid: int) -> None:
     """The state of a supervisor that was killed, with a part that still runs."""
-    found = Identity.of(pid)
+    found = ProcessIdentity.of(pid)
     assert found is not None
     part = PartState("worker-1", "ready", pid, "", 0, "", found.started)
     state.write(
         layout,
-        StackState(Identity(pid, "long ago"), True, False, str(layout.root), (part,), Urls("", "", "", ""), {}),
+        StackState(ProcessIdentity(pid, "long ago"), True, False, str(layout.root), (part,), Urls("", "", "", ""), {}),
     )

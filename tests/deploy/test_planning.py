@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pavo.cli.deploy.options import Chosen
+from pavo.cli.deploy.start_options import StartOptions
 from pavo.deploy.local import native, planning
 from pavo.deploy.local.components.database import DatabaseServer, with_password
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import free_port
-from pavo.deploy.local.planning import Plan, plan_embedded, plan_native, settle, settle_choice
+from pavo.deploy.local.planning import StartPlan, plan_embedded, plan_native, settle, settle_choice
 from pavo.deploy.model import deployment
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
@@ -23,7 +23,7 @@ from tests.deploy.native.stack import pavo
 EMBEDDED = Deployment(target=TargetName.EMBEDDED)
 
 
-def plan(root: Path, **chosen: object) -> Plan:
+def plan(root: Path, **chosen: object) -> StartPlan:
     wanted = (deployment.load(Layout(root)) or EMBEDDED).model_copy(update=chosen)
     return plan_embedded(Layout(root), wanted, postgres_version=None, force=False)
 
@@ -156,10 +156,12 @@ def test_a_servers_url_is_taken_apart_and_put_together(host: str, address: str) 
 def test_passwords_come_from_the_variables_of_the_servers_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "one")
     monkeypatch.setenv("REDISCLI_AUTH", "two")
-    given = Chosen(target=TargetName.NATIVE, postgres="postgresql://ada@db/postgres", redis="redis://cache:6379/0")
+    given = StartOptions(
+        target=TargetName.NATIVE, postgres="postgresql://ada@db/postgres", redis="redis://cache:6379/0"
+    )
     found = given.over(None)
     assert (found.postgres, found.redis) == ("postgresql://ada:one@db/postgres", "redis://:two@cache:6379/0")
-    assert Chosen(target=TargetName.NATIVE).over(None).postgres == "wheel"
+    assert StartOptions(target=TargetName.NATIVE).over(None).postgres == "wheel"
 
 
 @pytest.mark.parametrize("url", ["postgresql://u@[bad/db", "postgresql://u:se/cret@h/db"])
@@ -180,13 +182,13 @@ def test_a_kept_password_stays_with_the_same_server_and_user(monkeypatch: pytest
     )
 
     def redis(url: str) -> str:
-        return Chosen(redis=url).over(kept).redis
+        return StartOptions(redis=url).over(kept).redis
 
     assert redis("redis://cache:6379/0") == kept.redis and redis("redis://cache/0") == "redis://:a%2Fb@cache/0"
     assert redis("redis://:new@cache:6379/0") == "redis://:new@cache:6379/0"
     for other in ("redis://else:6379/0", "redis://cache:6380/0", "redis://eve@cache:6379/0", "wheel"):
         assert redis(other) == other
-    assert Chosen(postgres="postgresql://ada@db:5432/x").over(kept).postgres == "postgresql://ada:c@db:5432/x"
+    assert StartOptions(postgres="postgresql://ada@db:5432/x").over(kept).postgres == "postgresql://ada:c@db:5432/x"
     monkeypatch.setenv("REDISCLI_AUTH", "two")
     assert redis("redis://cache:6379/0") == "redis://:two@cache:6379/0"
 

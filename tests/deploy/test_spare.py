@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from pavo.deploy.local.machine.processes import Child, Launch, spawn
+from pavo.deploy.local.machine.part_process import Launch, PartProcess, spawn
 from pavo.deploy.local.spare import SpareWorker
 from tests.driving import until
 
@@ -28,7 +28,7 @@ def launch(folder: Path, name: str, replaced: str = "") -> Launch:
     return Launch([sys.executable, "-c", CODE], environment, folder / f"{name}.log", ready_line=True)
 
 
-def child_of(spare: SpareWorker) -> Child:
+def child_of(spare: SpareWorker) -> PartProcess:
     child = spare._child  # pyright: ignore[reportPrivateUsage]
     assert child is not None
     return child

@@ -20,10 +20,10 @@ from temporalio.client import Client
 
 from pavo.deploy.local.components.dev_server import RETENTION
 from pavo.deploy.local.components.postgres import clear_stale_pid
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.local.stack import STORES, EmbeddedStack, remove_data
 from pavo.deploy.model.state import running
 from pavo.errors import Conflict
+from pavo.kit.processes import ProcessIdentity
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -113,7 +113,7 @@ async def test_two_stacks_side_by_side_and_nothing_left(stores: EmbeddedStack, t
         assert not set(other.environment["DATABASE_URL"].split("@")) & set(
             stores.environment["DATABASE_URL"].split("@")
         )
-        found = [Identity.of(other.supervisor.pid(name)) for name in STORES]
+        found = [ProcessIdentity.of(other.supervisor.pid(name)) for name in STORES]
         await ping(other)
     assert not any(identity is not None and identity.alive() for identity in found)
     assert await count(stores) == 1000
@@ -152,7 +152,7 @@ def read_ready(process: "subprocess.Popen[str]") -> list[int]:
 async def test_killing_the_supervisor_ends_every_part(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with subprocess.Popen([sys.executable, "-c", PROGRAM, folder], stdout=subprocess.PIPE, text=True) as process:
-        found = [Identity.of(pid) for pid in read_ready(process)]
+        found = [ProcessIdentity.of(pid) for pid in read_ready(process)]
         process.kill()
     for identity in found:
         assert identity is None or await identity.wait_gone(10)
@@ -201,5 +201,5 @@ async def test_the_stores_run_without_root() -> None:
             assert (Path(folder) / "data").stat().st_mode & 0o777 == 0o700
             process.send_signal(signal.SIGKILL)
         for pid in pids:
-            identity = Identity.of(pid)
+            identity = ProcessIdentity.of(pid)
             assert identity is None or await identity.wait_gone(10)

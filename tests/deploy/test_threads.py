@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from pavo.deploy.local.machine.threads import in_thread
+from pavo.deploy.local.machine.blocking_work import in_thread
 
 PATIENCE = 10.0
 

@@ -13,7 +13,7 @@ from temporalio.common import VersioningBehavior
 from temporalio.worker import Replayer
 
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.rolling import Rolling, roll
+from pavo.deploy.rollout.worker_rollout import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from pavo.worker import workflows
 from tests.driving import QUICK, Tasks, ticks, until

@@ -1,4 +1,7 @@
-"""Stacks for the fault tests: one for the session, two where a second worker is needed."""
+"""Stacks for the fault tests: one for all of them, and one where a second worker is needed.
+
+They end with the last test of the folder: their links are sockets of the tests' process, which others look at.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +11,7 @@ from tests.faults.rogues import install
 from tests.faults.stack import Stack, running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_stack() -> AsyncIterator[Stack]:
     async with running_stack(prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
         yield stack
@@ -16,12 +19,12 @@ async def shared_stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def stack(shared_stack: Stack) -> Stack:
-    """The session's stack, whole again."""
+    """The folder's stack, whole again."""
     await shared_stack.ready()
     return shared_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_pair() -> AsyncIterator[Stack]:
     async with running_stack(workers=2) as stack:
         yield stack

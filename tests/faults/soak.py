@@ -62,7 +62,7 @@ async def flush(stack: Stack, rng: random.Random) -> str:
     """Redis forgets everything."""
     from redis.asyncio import Redis
 
-    client = Redis(port=stack.redis_port)
+    client = Redis.from_url(stack.redis_url)
     try:
         await client.flushall()
     finally:

@@ -1,382 +1,197 @@
-"""A whole Pavo as real processes, each link between two of them through a fault proxy.
+"""A whole Pavo under its own supervisor, each link between two of its parts through a fault proxy.
 
-The processes are watched like the embedded stack's: one that dies is started again, unless it is held down.
+The parts, their settings and who brings back what dies are the product's: `pavo.deploy`'s embedded target. What is
+added are the links, and that a part can be killed and held down.
 """
 
 import asyncio
-import contextlib
-import ctypes
 import os
-import pwd
-import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from redis.asyncio import Redis
-from temporalio.client import Client
 
-from pavo.deploy.local.components.wheels import postgres_home, redis_server
-from pavo.deploy.local.machine.privileges import unprivileged
-from pavo.kit import migrate
+from pavo.deploy.local.components.pavo_process import PavoProcess
+from pavo.deploy.local.definition import LocalOptions, StackDefinition, StackPorts, pavo_environment
+from pavo.deploy.local.embedded import define_embedded
+from pavo.deploy.local.stack import STORES, LocalStack, remove_data
+from pavo.deploy.local.supervisor import Supervisor
+from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.state import PartState
+from pavo.errors import Unavailable
+from pavo.kit.processes import ProcessIdentity
+from tests.driving import pause
 from tests.faults.proxy import Link
 
-_LIBC = ctypes.CDLL(None)
-STORES = ("postgres", "redis", "temporal")
-ENTRY = "from pavo.config import load; from pavo.{0} import serve; serve(load())"
-RESTART_SECONDS = 0.2
+GONE_SECONDS = 10.0
+"""For a process to be gone after SIGKILL."""
 START_SECONDS = 60.0
-USER = "nobody"
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+OWN = ("api", "worker")
 
 
 async def until(check: Callable[[], Awaitable[Any]], seconds: float, what: str) -> Any:
     """The first true answer of `check`; it may raise until then."""
-    deadline, last = time.monotonic() + seconds, None
-    while time.monotonic() < deadline:
+    begun, last = time.monotonic(), None
+    while (waited := time.monotonic() - begun) < seconds:
         try:
             if found := await check():
                 return found
         except Exception as error:  # noqa: BLE001 - kept for the message below
             last = error
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause(waited))
     raise AssertionError(f"{what}: not within {seconds} s (last: {last!r})")
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Part:
-    """One process, started as often as need be."""
+    """One supervised process, whichever it is at the moment."""
 
     name: str
-    argv: list[str]
-    ready: Callable[[], Awaitable[Any]]
-    log: Path
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: Path | None = None
-    user: str | None = None
-    process: asyncio.subprocess.Process | None = None
-    wanted: bool = False
-    starts: int = 0
-    announces: bool = False
-    _pipe: int | None = None
+    supervisor: Supervisor
+
+    @property
+    def state(self) -> PartState:
+        return next(part for part in self.supervisor.states() if part.name == self.name)
 
     @property
     def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
+        return self.supervisor.pid(self.name)
 
     @property
     def alive(self) -> bool:
-        return self.process is not None and self.process.returncode is None
-
-    async def spawn(self) -> None:
-        """Start the process."""
-        self.wanted = True
-        self.starts += 1
-        env, pass_fds = {**os.environ, **self.env}, ()
-        if self.announces:
-            if self._pipe is not None:
-                os.close(self._pipe)
-            self._pipe, theirs = os.pipe()
-            os.set_blocking(self._pipe, False)
-            env["PAVO_READY_FD"], pass_fds = str(theirs), (theirs,)
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=env,
-                cwd=self.cwd,
-                user=self.user,
-                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
-                extra_groups=[] if self.user else None,
-                start_new_session=True,
-                pass_fds=pass_fds,
-                preexec_fn=_die_with_the_tests if sys.platform.startswith("linux") else None,
-            )
-        for descriptor in pass_fds:
-            os.close(descriptor)
-
-    async def is_ready(self) -> bool:
-        """Whether it says so on its pipe, or answers."""
-        if not self.announces:
-            return bool(await self.ready())
-        assert self._pipe is not None
         try:
-            return os.read(self._pipe, 100) != b""
-        except BlockingIOError:
+            return self.pid > 0
+        except Unavailable:
             return False
 
     def send(self, number: signal.Signals) -> None:
         """A signal to the process itself, not to its children."""
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-    async def end(self) -> None:
-        """Stop it for good, and whatever it left in its session."""
-        self.wanted = False
-        if self.process is None:
-            return
-        if self.alive:
-            self.send(signal.SIGCONT)
-            self.send(signal.SIGINT if self.name == "postgres" else signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), 8)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+        with suppress(Unavailable):
+            self.supervisor.signal(self.name, number)
 
 
 class Stack:
-    """The parts, by name: postgres, redis, temporal, api, worker-1, …, and `links` such as "worker-postgres"."""
+    """The parts, by name: postgres, redis, temporal, api, worker-1, …, and `links` such as "worker-postgres".
 
-    def __init__(
-        self, folder: Path, *, workers: int = 1, env: Mapping[str, str] | None = None, postgres_data: Path | None = None
-    ) -> None:
+    Args:
+        env: more of it for the API and the workers.
+    """
+
+    def __init__(self, folder: Path, *, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.parts: dict[str, Part] = {}
-        self.links: dict[str, Link] = {}
+        self.data = folder / "data"
         self.kills: dict[str, int] = {}
         self._env = dict(env or {})
-        self._data = postgres_data or folder / "pgdata"
-        self._ports = {name: free_port() for name in (*STORES, "api")}
-        self._queue = f"faults-{secrets.token_hex(4)}"
-        self._workers = workers
-        self._watch: asyncio.Task[None] | None = None
-        self._define_stores()
+        self._ports = StackPorts.choose(0)
+        self._options = LocalOptions(self._ports.api, workers, ephemeral=True)
+        upstream = {"postgres": self._ports.postgres, "redis": self._ports.redis, "temporal": self._ports.temporal}
+        self.links = {f"{kind}-{store}": Link(upstream[store]) for kind in OWN for store in STORES}
+        self._local = LocalStack(self.data, self._target)
 
-    # Addresses
+    # Addresses, past every proxy
 
     @property
     def api(self) -> str:
         """The API's URL."""
-        return f"http://127.0.0.1:{self._ports['api']}"
+        return self._local.api_url
 
     @property
     def database_url(self) -> str:
-        """PostgreSQL, past every proxy."""
-        return self._database_url(self._ports["postgres"])
+        return self._local.environment["DATABASE_URL"]
 
     @property
-    def redis_port(self) -> int:
-        """Redis, past every proxy."""
-        return self._ports["redis"]
+    def redis_url(self) -> str:
+        return self._local.environment["REDIS_URL"]
 
     @property
     def temporal_address(self) -> str:
-        """Temporal, past every proxy."""
-        return f"127.0.0.1:{self._ports['temporal']}"
-
-    @property
-    def workers(self) -> list[Part]:
-        """The worker processes."""
-        return [part for name, part in self.parts.items() if name.startswith("worker")]
-
-    @staticmethod
-    def _database_url(port: int) -> str:
-        return f"postgresql://pavo@127.0.0.1:{port}/postgres"
+        return self._local.environment["TEMPORAL_ADDRESS"]
 
     # Definition
 
-    def _define_stores(self) -> None:
-        root = os.geteuid() == 0
-        user = USER if root else None
-        logs = self.folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        port = self._ports
-        binaries = postgres_home(unprivileged()) / "bin"
-        self._initdb = [
-            str(binaries / "initdb"),
-            "-D",
-            str(self._data),
-            "-U",
-            "pavo",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--no-sync",
-        ]
-        postgres = [
-            str(binaries / "postgres"),
-            "-D",
-            str(self._data),
-            "-p",
-            str(port["postgres"]),
-            "-h",
-            "127.0.0.1",
-            "-k",
-            "",
-            "-c",
-            "max_connections=120",
-            "-c",
-            "shared_buffers=32MB",
-        ]
-        redis = [
-            str(redis_server()),
-            "--port",
-            str(port["redis"]),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(self.folder),
-        ]
-        temporal = [
-            str(Path(sys.executable).parent / "temporal"),
-            "server",
-            "start-dev",
-            "--ip",
-            "127.0.0.1",
-            "--port",
-            str(port["temporal"]),
-            "--headless",
-            "--db-filename",
-            str(self.folder / "temporal.db"),
-            "--log-level",
-            "warn",
-            "--sqlite-pragma",
-            "journal_mode=wal",
-            "--sqlite-pragma",
-            "synchronous=normal",
-            "--dynamic-config-value",
-            "history.transferProcessorMaxPollRPS=100000",
-            "--dynamic-config-value",
-            'history.timerProcessorMaxTimeShift="10ms"',
-        ]
-        self.parts["postgres"] = Part(
-            "postgres", postgres, self._ask_postgres, logs / "postgres", user=user, cwd=self._data
-        )
-        self.parts["redis"] = Part("redis", redis, self._ask_redis, logs / "redis")
-        self.parts["temporal"] = Part("temporal", temporal, self._ask_temporal, logs / "temporal")
+    def _target(self, layout: Layout) -> StackDefinition:
+        """The embedded target, whose API and workers find the stores behind the links."""
+        target = define_embedded(layout, self._options, self._ports)
+        own = pavo_environment(target.environment, self._options, self._ports, load_secrets(layout).session_key)
+        linked = {
+            kind: PavoProcess(layout, partial(self._linked, kind, own), target.components[kind].address) for kind in OWN
+        }
+        return replace(target, components={**target.components, **linked})
 
-    def _define_own(self) -> None:
-        for number in range(self._workers + 1):
-            name = f"worker-{number}" if number else "api"
-            kind = "worker" if number else "api"
-            env = {
-                "PYTHONPATH": os.pathsep.join([str(self.folder / "plugins"), os.environ.get("PYTHONPATH", "")]),
-                "DATABASE_URL": self._database_url(self.links[f"{kind}-postgres"].port),
-                "REDIS_URL": f"redis://127.0.0.1:{self.links[f'{kind}-redis'].port}/0",
-                "TEMPORAL_ADDRESS": f"127.0.0.1:{self.links[f'{kind}-temporal'].port}",
-                "TEMPORAL_TASK_QUEUE": self._queue,
-                "PAVO_PORT": str(self._ports["api"]),
-                "PAVO_AUTH": "dev",
-                "PAVO_AGENT_SILENCE_SECONDS": "1",
-                **self._env,
-            }
-            argv = [sys.executable, "-X", "faulthandler", "-c", ENTRY.format(kind)]
-            self.parts[name] = Part(name, argv, _never, self.folder / "logs" / name, env=env, announces=True)
+    def _linked(self, kind: str, environment: Mapping[str, str]) -> dict[str, str]:
+        """A part's environment, with each store's port exchanged for the link's."""
+        found = {**environment, "PAVO_AUTH": "dev", "PAVO_AGENT_SILENCE_SECONDS": "1", "PYTHONFAULTHANDLER": "1"}
+        found["PYTHONPATH"] = os.pathsep.join([str(self.folder / "plugins"), os.environ.get("PYTHONPATH", "")])
+        for variable, store in zip(("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS"), STORES, strict=True):
+            direct, link = f":{getattr(self._ports, store)}", f":{self.links[f'{kind}-{store}'].port}"
+            assert direct in found[variable]
+            found[variable] = found[variable].replace(direct, link)
+        return {**found, **self._env}
 
     # Life
 
     async def start(self) -> None:
-        """Stores, schema, links, then API and workers; returns when all are ready."""
-        await self._make_database()
-        await asyncio.gather(*(self.up(name) for name in STORES))
-        await asyncio.to_thread(migrate.upgrade, self.database_url)
-        for kind in ("api", "worker"):
-            for store in STORES:
-                link = self.links[f"{kind}-{store}"] = Link(self._ports[store])
-                await link.start()
-        self._define_own()
-        own = [name for name in self.parts if name not in STORES]
-        await asyncio.gather(*(self.up(name) for name in own))
-        self._watch = asyncio.create_task(self._restart_the_dead())
-
-    async def _make_database(self) -> None:
-        self.folder.chmod(0o755)
-        self._data.mkdir(exist_ok=True)
-        part = self.parts["postgres"]
-        if part.user:
-            shutil.chown(self._data, part.user)
-        self._data.chmod(0o700)
-        options: dict[str, Any] = {"user": part.user, "extra_groups": []} if part.user else {}
-        process = await asyncio.create_subprocess_exec(
-            *self._initdb, cwd="/tmp", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, **options
-        )
-        _, errors = await process.communicate()
-        assert process.returncode == 0, errors.decode()
-
-    async def up(self, name: str) -> None:
-        """Start one part and wait until it is ready, again if it dies meanwhile (its predecessor's remains)."""
-        part = self.parts[name]
-        await part.spawn()
-
-        async def ready() -> bool:
-            if not part.alive:
-                await asyncio.sleep(RESTART_SECONDS)
-                await part.spawn()
-            return await part.is_ready()
-
-        await until(ready, START_SECONDS, f"{name} ready, see {part.log}")
-
-    async def down(self, name: str) -> None:
-        """Kill one part and hold it down."""
-        self.parts[name].wanted = False
-        await self.kill(name)
-
-    async def kill(self, name: str) -> None:
-        """SIGKILL; the watch starts it again."""
-        part = self.parts[name]
-        if part.alive:
-            self.kills[name] = self.kills.get(name, 0) + 1
-            part.send(signal.SIGKILL)
-            assert part.process is not None
-            await part.process.wait()
-
-    async def ready(self, seconds: float = 60) -> None:
-        """Until every part that is wanted is alive and the API is ready."""
-
-        async def check() -> bool:
-            alive = all(part.alive for part in self.parts.values() if part.wanted)
-            return alive and bool(await self._ask_postgres() and await self._ask_redis() and await self._ask_temporal())
-
-        await until(check, seconds, "stack ready")
+        """Links, then everything behind and before them; returns when all are ready."""
+        self.folder.chmod(0o711)  # PostgreSQL's own user walks through it
+        for link in self.links.values():
+            await link.start()
+        await self._local.start()
 
     async def stop(self) -> None:
-        """End everything; nothing is left."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-        own = [part for name, part in self.parts.items() if name not in STORES]
-        for part in own:
-            part.wanted = False
+        """End everything, over open links, for a worker that hears nothing drains for long; nothing is left."""
+        await self._local.stop()
         await asyncio.gather(*(link.close() for link in self.links.values()))
-        await asyncio.gather(*(part.end() for part in own))
-        await asyncio.gather(*(self.parts[name].end() for name in STORES))
 
-    async def _restart_the_dead(self) -> None:
-        while True:
-            for part in list(self.parts.values()):
-                if part.wanted and not part.alive:
-                    await asyncio.sleep(RESTART_SECONDS)
-                    if part.wanted and not part.alive:
-                        await part.spawn()
-            await asyncio.sleep(0.05)
+    def part(self, name: str) -> Part:
+        return Part(name, self._local.supervisor)
+
+    @property
+    def workers(self) -> list[Part]:
+        """The worker processes."""
+        states = self._local.supervisor.states()
+        return [self.part(state.name) for state in states if state.name.startswith("worker")]
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL; the supervisor starts it again."""
+        await self._kill([self.part(name)])
+
+    async def kill_all(self) -> None:
+        """SIGKILL everything at once; the supervisor starts it again."""
+        await self._kill([self.part(state.name) for state in self._local.supervisor.states()])
+
+    async def _kill(self, parts: Sequence[Part]) -> None:
+        alive = [part for part in parts if part.alive]
+        killed = {part.name: ProcessIdentity.of(part.pid) for part in alive}
+        for part in alive:
+            self.kills[part.name] = self.kills.get(part.name, 0) + 1
+            part.send(signal.SIGKILL)
+        for name, identity in killed.items():
+            assert identity is None or await identity.wait_gone(GONE_SECONDS), f"{name} survives SIGKILL"
+
+    async def down(self, name: str) -> None:
+        """SIGKILL, and hold it down."""
+        self.kills[name] = self.kills.get(name, 0) + 1
+        self.part(name).send(signal.SIGKILL)
+        await self._local.supervisor.stop_part(name)
+
+    async def up(self, name: str) -> None:
+        """Start what was held down, and wait until it is ready."""
+        await self._local.supervisor.start_part(name)
+
+    async def ready(self, seconds: float = 60) -> None:
+        """Until every part that is wanted is back."""
+        supervisor = self._local.supervisor
+        wanted = [part.name for part in supervisor.states() if part.state != "stopped"]
+        await asyncio.wait_for(asyncio.gather(*(supervisor.until_ready(name) for name in wanted)), seconds)
 
     # Questions
 
@@ -387,41 +202,22 @@ class Stack:
             cursor = await connection.execute(query, arguments)  # pyright: ignore[reportArgumentType]
             return await cursor.fetchall() if cursor.description else []
 
-    async def _ask_postgres(self) -> bool:
-        return bool(await self.sql("SELECT 1"))
-
-    async def _ask_redis(self) -> bool:
-        client = Redis(port=self._ports["redis"], socket_timeout=1)
-        try:
-            return bool(await client.ping())
-        finally:
-            await client.aclose()
-
-    async def _ask_temporal(self) -> bool:
-        client = await asyncio.wait_for(Client.connect(self.temporal_address), 3)
-        return bool(await client.service_client.check_health())
-
-    def log_text(self, name: str) -> str:
-        """What a part wrote."""
-        return self.parts[name].log.read_text(errors="replace")
-
-
-def _die_with_the_tests() -> None:
-    """Linux: a test run that is itself killed leaves no stack behind (PR_SET_PDEATHSIG)."""
-    _LIBC.prctl(1, signal.SIGKILL)
-
-
-async def _never() -> bool:
-    return False
-
 
 @asynccontextmanager
-async def running_stack(**options: Any) -> AsyncIterator[Stack]:
-    """A stack that is gone afterwards, its folder too unless the test failed (`PAVO_KEEP` keeps it)."""
+async def running_stack(
+    *,
+    prepare: Callable[[Path], None] = lambda _folder: None,
+    release: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> AsyncIterator[Stack]:
+    """A stack that is gone afterwards, its folder too unless the test failed (`PAVO_KEEP` keeps it).
+
+    Args:
+        prepare: given the folder before anything is there.
+        release: called when everything has ended.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pavo-faults-"))
-    prepare = options.pop("prepare", None)
-    if prepare is not None:
-        prepare(folder)
+    prepare(folder)
     stack = Stack(folder, **options)
     failed = True
     try:
@@ -430,7 +226,9 @@ async def running_stack(**options: Any) -> AsyncIterator[Stack]:
         failed = False
     finally:
         await stack.stop()
+        release()
         if failed or os.environ.get("PAVO_KEEP"):
-            sys.stderr.write(f"\nlogs are kept in {folder / 'logs'}\n")
+            sys.stderr.write(f"\nlogs are kept in {stack.data / 'logs'}\n")
         else:
+            remove_data(stack.data)
             shutil.rmtree(folder, ignore_errors=True)

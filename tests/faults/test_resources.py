@@ -2,9 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,32 +113,34 @@ async def test_an_exhausted_pool(stack: Stack) -> None:
 async def small_disk() -> AsyncIterator[Stack]:
     if os.geteuid() != 0 or not sys.platform.startswith("linux"):
         pytest.skip("mounting a small tmpfs needs root on Linux")
-    mount = Path(tempfile.mkdtemp(prefix="pavo-disk-"))
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(mount)], capture_output=True, check=False
-    )
-    if made.returncode:
-        mount.rmdir()
-        pytest.skip(f"cannot mount a tmpfs: {made.stderr.decode().strip()}")
-    mount.chmod(0o755)
-    try:
-        async with running_stack(postgres_data=mount / "pgdata") as stack:
-            yield stack
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
-        mount.rmdir()
+    disk: list[Path] = []
+
+    def mount(folder: Path) -> None:
+        """Where the stack's PostgreSQL keeps its data."""
+        disk.append(folder / "data" / "postgres")
+        disk[0].mkdir(parents=True)
+        disk[0].parent.chmod(0o711)
+        words = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk[0])]
+        made = subprocess.run(words, capture_output=True, check=False)
+        if made.returncode:
+            shutil.rmtree(folder)
+            pytest.skip(f"cannot mount a tmpfs: {made.stderr.decode().strip()}")
+
+    def unmount() -> None:
+        subprocess.run(["umount", str(disk[0])], check=True)
+
+    async with running_stack(prepare=mount, release=unmount) as stack:
+        yield stack
 
 
 async def test_a_full_disk(small_disk: Stack) -> None:
     stack = small_disk
-    mount = stack.parts["postgres"].cwd
-    assert mount is not None
     async with Driver(stack) as driver:
         ids = await asyncio.gather(*(driver.create(100, 0.05) for _ in range(3)))
         await asyncio.gather(*(driver.start(task) for task in ids))
         for task in ids:
             await driver.wait(task, lambda view: view["steps"] > 3, "steps")
-        ballast = mount.parent / "ballast"
+        ballast = stack.data / "postgres" / "ballast"
         with ballast.open("wb") as file:
             try:
                 while True:

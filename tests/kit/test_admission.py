@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import httpx2
-import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -79,7 +78,6 @@ async def test_commands_take_the_places_of_viewers() -> None:
         await asyncio.gather(*sent)
 
 
-@pytest.mark.timeout(20)
 async def test_whoever_breaks_or_leaves_frees_the_place() -> None:
     held = Held(most=2, most_streams=2)
     async with held.client:

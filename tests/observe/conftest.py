@@ -29,7 +29,7 @@ class Observed:
     collector: Collector
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def observed(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Observed]:
     """The stack."""
     url = new_database(stores)

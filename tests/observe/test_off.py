@@ -152,6 +152,7 @@ def a_step() -> None:
         seen.set("pavo.recorded", True)
 
 
+@pytest.mark.serial
 async def test_a_step_and_a_request_cost_microseconds() -> None:
     """A step costs a commit, about 1,000 microseconds; a request the API about 500."""
     assert micro(a_step) < 50

@@ -7,7 +7,7 @@ from tests.driving import Tasks, stages, ticks, types, until
 
 async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks, temporal: Client) -> None:
     path = await tasks.started({"steps": 5, "step_seconds": 0, "fail_at": 3}, auto_accept=True)
-    task = await tasks.wait(path, "FAILED", seconds=40)
+    task = await tasks.wait(path, "FAILED")
     assert task["stage_status"] == "ERROR" and task["steps"] == 2
     error = task["error"]
     assert error["step"] == 3 and "fail_at" in error["cause"] and "resume" in error["remedy"]

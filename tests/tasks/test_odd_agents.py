@@ -92,7 +92,7 @@ async def test_a_checkpoint_comes_back_as_it_was_yielded(sealed: Sealed, agent: 
 @pytest.mark.parametrize(("what", "says"), [("large", "64 bits"), ("uuid", "UUID"), ("deep", "deeper than 64")])
 async def test_what_cannot_be_recorded_fails_the_task_at_once(sealed: Sealed, agent: str, what: str, says: str) -> None:
     path = await sealed.tasks.started({"what": what}, agent_type=agent, auto_accept=True)
-    task = await sealed.tasks.wait(path, "FAILED", "DONE", seconds=15)
+    task = await sealed.tasks.wait(path, "FAILED", "DONE")
     assert task["stage"] == "FAILED" and says in task["error"]["cause"] and task["error"]["type"] == "AgentRefused"
     assert task["error"]["remedy"] and "retry" not in types(await sealed.tasks.events(path))
 
@@ -106,7 +106,7 @@ async def test_no_history_tells_what_an_error_said(sealed: Sealed, temporal: Cli
         plan = (await tasks.wait(path, "WAIT_RFC"))["plan"]
         await tasks.post(f"{path}/documents/{plan['document_id']}/feedback", 201, body="Tell me.")
         await tasks.post(f"{path}/plan/done-reviewing")
-    task = await tasks.wait(path, "FAILED", seconds=40)
+    task = await tasks.wait(path, "FAILED")
     assert SECRET in task["error"]["cause"]
     assert task["error"]["step"] == (None if reviewed else 1)
     handle = sealed.temporal.get_workflow_handle(task["workflow_id"])

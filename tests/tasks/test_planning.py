@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from pavo.agents.host import HostLimits
+from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService

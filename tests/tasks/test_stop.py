@@ -119,7 +119,7 @@ async def test_rounds_of_stop_and_resume_record_the_same_steps(tasks: Tasks) -> 
         await tasks.post(f"{path}/stop")
         answers = await asyncio.gather(*(tasks.post(f"{path}/resume") for _ in range(2)))
         assert len({answer["run_id"] for answer in answers}) == 1
-    await tasks.wait(path, "DONE", seconds=30)
+    await tasks.wait(path, "DONE")
     assert ticks(await tasks.events(path)) == list(range(1, 201))
 
 

@@ -1,4 +1,4 @@
-"""Chromium, one for the session; a page for each test that fails when the page complains in its console."""
+"""Chromium, one for the folder; a page for each test that fails when the page complains in its console."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ FLAGS = (
 ACTION_MILLISECONDS = 30_000
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """The system's Chromium."""
     if not CHROMIUM.exists():

@@ -12,7 +12,7 @@ from pavo.kit.sql import Base
 
 
 class OrganisationRow(Base):
-    """Whose tasks and documents are whose: members see and command everything of their organisation."""
+    """Owns tasks and documents: its members see and command all of them."""
 
     __tablename__ = "organisations"
 

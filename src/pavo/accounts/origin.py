@@ -21,7 +21,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_COOKIE: Final = "pavo_session"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked by load balancers, kubelets and Prometheus, by address instead of name; they tell nothing about anybody."""
+"""Load balancers, kubelets and Prometheus ask these by address instead of name; the answers tell nothing about
+anybody."""
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
@@ -156,7 +157,7 @@ class BrowserRules:
 
     @staticmethod
     def _judge_foreign(call: Call) -> None:
-        """Origin is absent or foreign: nothing may then be done on the strength of a cookie, nor a session opened."""
+        """Origin is absent or foreign: then a cookie alone allows nothing, and no session may be opened."""
         writes = call.method not in SAFE_METHODS and not call.bearer
         preflight = call.method == "OPTIONS" and call.origin is not None
         if preflight or (writes and (call.session or call.origin is not None)):

@@ -77,7 +77,7 @@ async def live_token(
 
 
 async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:
-    """Write down that the token was used now, unless somebody just did."""
+    """Record that the token was used now, unless that was recorded a moment ago."""
     due = and_(ApiTokenRow.id == token_id, ~_USED_LATELY)
     await session.execute(update(ApiTokenRow).where(due).values(last_used_at=func.now()))
 
@@ -85,7 +85,8 @@ async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:
 async def lock_email(session: AsyncSession, email: str) -> None:
     """Let only one transaction at a time decide about this address.
 
-    Without it an invitation that races the first sight misses: neither sees the other's uncommitted row.
+    Without it an invitation could miss a user who is made at the same moment: neither transaction sees the other's
+    uncommitted row.
     """
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"pavo:email:{email}", 0))))
 

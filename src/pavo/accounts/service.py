@@ -160,7 +160,7 @@ class AccountsService:
                     found = await repository.user_by_email(session, email)
         if found is not None:
             return found
-        # The address went to another id meanwhile; the id is what was asked for, so it gets an address of its own.
+        # Another id has taken the address meanwhile. The caller asked for this id, so it gets an address of its own.
         return await self._insert_user(user_id, synthetic_email(user_id))
 
     async def _insert_user(self, user_id: uuid.UUID, email: str) -> Identity:

@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey
 from pavo.accounts.domain import Session
 
 SESSION_SECONDS: Final = 12 * 3600
-"""A working day: long enough not to log in twice in it, short enough for a browser that was left open."""
+"""A working day: nobody logs in twice in it, and a browser that was left open does not stay logged in for long."""
 
 MAX_COOKIE: Final = 4096
 """No cookie of ours comes near it (RFC 6265, section 6.1, asks browsers for this much)."""

@@ -1,1 +1,1 @@
-"""What an agent is, how its code is hosted, and the agents that ship."""
+"""What an agent is (`contract`), which are installed (`registry`), how their code runs (`hosts`), and two agents."""

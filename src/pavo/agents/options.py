@@ -55,7 +55,8 @@ def _checked_json(options: object) -> tuple[dict[str, JSON], int]:
 
 
 def _is_storable(name: object, value: JSON) -> bool:
-    """Whether it is not this option at which a whole fails; a name that cannot be shown is not named."""
+    """Whether this option is not what cannot be stored. One whose name cannot be shown counts as storable: no error may
+    name it."""
     try:
         plain([name, value])
     except NotStorable:

@@ -15,9 +15,9 @@ from typing import Any, cast, get_args
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
+from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import JSON, Agent, Isolation
 from pavo.agents.options import checked_options
-from pavo.agents.target import load_target
 from pavo.errors import InvalidInput
 from pavo.kit.extras import DISTRIBUTION
 
@@ -145,7 +145,7 @@ def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAge
 
 
 def _card(name: str, point: EntryPoint) -> AgentCard:
-    agent = load_target(point.value)
+    agent = load_agent_class(point.value)
     _check_class(name, agent)
     return AgentCard(
         name=name,

@@ -1,10 +1,11 @@
-"""How every command prints: text for people, JSON for programs. How a task itself looks is in `render.py`."""
+"""How every command prints: text for people, JSON for programs. How a task itself looks is in `task/render.py`."""
 
 import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ Output: TypeAlias = Annotated[Format, Parameter(name=["--output", "-o"], help="t
 
 
 PIPE_WIDTH: Final = 1_000_000
-"""Wider than any row."""
+"""Columns of a console in a pipe: more than any row has."""
 
 
 class _Console(Console):
@@ -31,14 +32,9 @@ class _Console(Console):
 
 def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = None) -> Console:
     """A console on standard output (or error) that is plain without a terminal and with NO_COLOR."""
-    # Rich's own no_color leaves bold, the spinner and the cursor's codes; what is no terminal gets none of them.
+    # Rich's own no_color leaves bold, spinner and cursor codes; told that there is no terminal, it prints none of them.
     plain = False if os.environ.get("NO_COLOR") else None
     return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme, force_terminal=plain)
-
-
-def people(output: Format) -> Console:
-    """Where people read: with -o json the error stream, for standard output has the document alone."""
-    return console(stderr=output == "json")
 
 
 def say(line: str, *, to: Console | None = None) -> None:
@@ -47,16 +43,46 @@ def say(line: str, *, to: Console | None = None) -> None:
 
 
 def teller(shown: Console) -> Callable[[str], None]:
-    """`say` on this console: what longer work tells of itself goes through it."""
+    """`say` on this console, for longer work that tells how far it is."""
     return lambda line: say(line, to=shown)
 
 
-def tell(output: Format, text: str, document: Mapping[str, object]) -> None:
-    """What was done, in the form that was asked for."""
-    if output == "json":
-        print_json(document)
-    else:
-        say(text)
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Prints what a command has to say in the form that `-o` asked for: the one place that tells the two apart."""
+
+    output: Format
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether standard output has the document alone, so that all else goes to the error stream."""
+        return self.output == "json"
+
+    @property
+    def people(self) -> Console:
+        """Where people read what happens meanwhile: with -o json the error stream."""
+        return console(stderr=self.for_programs)
+
+    def show(self, document: object, text: str | Callable[[], object] = "") -> None:
+        """The result: a JSON document for programs, text for people.
+
+        Args:
+            document: as `print_json` takes it.
+            text: printed as it is, or a function that prints it; people get nothing if it is empty.
+        """
+        if self.for_programs:
+            print_json(document)
+        elif callable(text):
+            text()
+        elif text:
+            say(text)
+
+    def show_line(self, document: object, text: Callable[[], object]) -> None:
+        """One of many results, each as soon as it is there: for programs a line of JSON Lines."""
+        if self.for_programs:
+            print_json(document, indent=None)
+        else:
+            text()
 
 
 @contextmanager
@@ -98,7 +124,7 @@ def table(
     nothing: str = "",
     to: Console | None = None,
 ) -> None:
-    """An aligned table without lines; its cells are text as it is.
+    """An aligned table without lines. Its cells are plain text, not markup.
 
     Args:
         fold: what does not fit on a terminal goes on in the next line, instead of being cut.
@@ -120,7 +146,7 @@ def table(
 
 
 def _print_unfolded(out: Console, shown: Table) -> None:
-    """A row stays one line for the programs that a pipe leads to, however long it is."""
+    """Keep each row in one line, however long: a program may read them."""
     before, out.width = out.width, PIPE_WIDTH
     with out.capture() as captured:
         out.print(shown)
@@ -130,6 +156,6 @@ def _print_unfolded(out: Console, shown: Table) -> None:
 
 
 def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:
-    """A line for each value, its name before it."""
+    """Print a line for each value, after its name."""
     for name, value in values.items():
         (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), str(value)), soft_wrap=True)

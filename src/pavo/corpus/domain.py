@@ -19,7 +19,7 @@ MAX_SOURCE: Final = 1_000
 """Characters of a source."""
 
 MAX_QUERY: Final = 10_000
-"""Characters of a query that are looked at: a title and a long prompt; what follows seldom adds a new word."""
+"""So many characters of a query are used: enough for a title and a long prompt; what follows seldom adds a new word."""
 
 _HEADING = re.compile(r"^#\s+(?P<title>.+?)\s*#*$", re.MULTILINE)
 

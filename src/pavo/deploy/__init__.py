@@ -1,21 +1,25 @@
 """The stack: what its parts are, how each target runs them, and what people do to one that runs.
 
-Which module for which walk, in the order in which one reads them:
+The rooms are floors: each uses only the ones above it in this list, and import-linter holds that.
 
-- **Words.** `parts`: every kind of process. `deployment`: what was chosen for a data directory. `layout`, `state`,
-  `lock`: its files, what a running stack tells, one at a time. `compatibility` (with its `.toml`): which versions go
-  together.
-- **Start on this machine** (`pavo up`, targets embedded and native). `planning` shows it → `embedded` or `native`
-  builds a `target` of `components` → `stack` → `supervisor` with `processes`, `spare`, `probes`. `schema`,
-  `temporal_programs`, `wheels`, `privileges`, `ports`: what they need.
-- **Start elsewhere** (targets compose and kubernetes). `orchestrated` → `compose`, `kubernetes`, `images` write files
-  → `docker`, `helm` start them, by `outside_programs`.
-- **Look and restart.** `control` asks a supervisor, `logs` reads.
-- **Check and prove.** `checks.run` and `validation.runner`; `connectivity` reaches the services; each line is of
-  `findings`.
-- **New workers.** `worker_versions` speaks with Temporal, `rolling` restarts one after the other, `probe_workflow`
-  shows that a version answers.
-- **Backup, restore.** `local_backup` for a whole deployment → `backup` (PostgreSQL), `sqlite_file`; `restoring` ends
-  what a crash cut in two; `threads` for what blocks.
-- **Upgrade.** `upgrade`: backup, then each minor of Temporal, then Pavo.
+- **`model/`: words.** `parts`: every kind of process. `deployment`: what was chosen for a data directory. `layout`,
+  `state`: its files, and what a running stack tells. `compatibility` (with its `.toml`): which versions go together.
+  `findings`: a line of a check. `progress`: how long work tells what it does.
+- **`local/`: a stack on this machine** (`pavo up`, targets embedded and native). `planning` shows a start →
+  `embedded` or `native` makes a `definition` of components → `stack` → `supervisor` with its `spare` worker.
+  `control` asks a running one, `deployed` tells what was deployed.
+  - `machine/`: what the machine gives: `part_process`, `ports`, `privileges`, `logs`, the `lock`, `blocking_work`.
+  - `components/`: the servers behind the parts (`component` says what each must do), their programs, how they are
+    asked (`probes`), Temporal's schema.
+  - `dumps/`: what the stores hold, written to files and put back: `database_dump`, `sqlite_file`; `unfinished_restore`
+    ends what a crash cut in two.
+- **`orchestrated/`: a stack that others run** (targets compose and kubernetes). `choose_target` → `compose_target`,
+  `kubernetes_target` behind the face of `target_interface` → `compose`, `kubernetes`, `images` write files →
+  `docker`, `helm` start them, by `outside_programs`.
+- **`backups/`**: `take_backup`, `prove_backup`, `restore_backup`; `postgres_access` opens what they work on.
+- **`rollout/`: new versions.** `upgrade`: backup, then each minor of Temporal, then Pavo. `worker_rollout` restarts one
+  worker after the other, `worker_versions` speaks with Temporal.
+- **`checks/`: before a rollout.** `run` calls all; `connectivity` reaches the services.
+- **`validation/`: `pavo validate`.** `runner` and `workflow` prove an installation, `readback` what its servers hold,
+  `restart` that it survives one.
 """

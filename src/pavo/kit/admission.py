@@ -21,7 +21,8 @@ def is_stream(path: str) -> bool:
 
 
 class Admission:
-    """Refuses (503) what comes when enough is in flight: streams from `most_streams` on, everything from `most` on."""
+    """Refuses requests (503) while too many are in flight: streams from `most_streams` on, everything from `most`
+    on."""
 
     def __init__(self, app: ASGIApp, *, most: int = MAX_REQUESTS, most_streams: int = MAX_STREAMS) -> None:
         self._app = app

@@ -7,9 +7,11 @@ AGAIN_SECONDS = 0.5
 
 
 async def end(*tasks: "asyncio.Task[Any] | asyncio.Future[Any] | None") -> None:
-    """Cancel tasks and wait for their ends; their errors are not raised. Who is cancelled meanwhile ends them first.
+    """Cancel tasks and wait until they have ended; their errors are not raised. A caller that is cancelled meanwhile
+    waits for them first.
 
-    Asks again where a cancellation got lost: a library that catches it at the wrong moment goes on as if nothing was.
+    Cancels again where a cancellation got lost: a library that catches it at the wrong moment goes on as if nothing had
+    happened.
     """
     given = {task for task in tasks if task is not None}
     cancelled: asyncio.CancelledError | None = None
@@ -22,6 +24,6 @@ async def end(*tasks: "asyncio.Task[Any] | asyncio.Future[Any] | None") -> None:
             cancelled = error
     for task in given:
         if not task.cancelled():
-            task.exception()  # so that asyncio does not tell of it as forgotten
+            task.exception()  # so that asyncio does not report it as never retrieved
     if cancelled is not None:
         raise cancelled

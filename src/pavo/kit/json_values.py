@@ -17,7 +17,7 @@ agents' processes); this is far below all of them, and above what people nest.""
 MAX_VALUES: Final = 1_000_000
 """Each takes two bytes at least, so what holds more is larger than anything that Pavo stores. It bounds the check."""
 _LEAVES: Final = frozenset((str, int, bool, type(None)))
-"""Types that need no look at each value: the writer itself refuses those that it cannot write."""
+"""Types whose values need no check: the writer itself refuses what it cannot write."""
 _KINDS: Final = "None, bool, int, finite float, str, lists, and dicts with string keys"
 _WIDE: Final = re.compile(rb"\de\+\d")
 """What a float of 1e16 or more holds as the writer spells it, like 1e+22 (and perhaps some text)."""
@@ -79,7 +79,8 @@ def decode(data: str | bytes) -> Any:
 
 
 def _survey(value: Any) -> bool:
-    """Look at everything within, level by level; whether all of it is in exact types, as JSON is read."""
+    """Check everything inside, level by level; answers whether all of it is in exact types, as reading JSON gives
+    them."""
     exact, values, depth = True, 0, -1
     level: list[Collection[Any]] = [(value,)]
     while level:

@@ -90,7 +90,7 @@ def _script(url: str, script: Script) -> PendingScript:
     below = script.down_revision or "base"
     try:
         command.upgrade(alembic, f"{below}:{script.revision}", sql=True)
-    except (CommandError, AttributeError, TypeError) as error:  # it asks the database, and there is none to ask
+    except (CommandError, AttributeError, TypeError) as error:  # its script queries the database, and there is none
         return PendingScript(script.revision, title, None, f"{type(error).__name__}: {error}")
     return PendingScript(script.revision, title, alembic.output_buffer.getvalue())
 

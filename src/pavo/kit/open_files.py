@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 def allow_open_files(needed: int) -> int:
     """Raise this process' soft limit of open files to `needed`, or as far as the hard limit lets it.
 
-    Most systems begin with 1,024, which a thousand viewers use up: whoever comes then is not even refused.
+    Most systems begin with 1,024, which a thousand viewers use up; later ones would not even be refused.
 
     Returns: the limit that holds now; one too low is logged.
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 GENTLE: Final = 5
-"""Nice value of work that nobody waits for; with 10 it made no headway at all beside busy neighbours."""
+"""Nice value of work that nobody waits for; with 10 it made no progress at all beside busy processes."""
 
 
 def announce_ready() -> None:
@@ -40,7 +40,7 @@ def await_turn() -> bool:
 def gently(work: Callable[[], object]) -> None:
     """Run `work` with low priority and wait for it; the process itself keeps its own.
 
-    On Linux priorities belong to threads, and one that was given up cannot be taken back: hence a thread for the work.
+    On Linux a priority belongs to a thread, and once lowered it cannot be raised again: hence a thread for the work.
     """
     if sys.platform != "linux":
         work()

@@ -26,7 +26,8 @@ def problem_response(status: int, error: PavoError, headers: Mapping[str, str] |
 
 
 def internal_problem(scope: Scope, error: Exception) -> Response:
-    """The answer (500) to a request that a fault of our own broke. It tells nothing but an id, the log everything."""
+    """The answer (500) to a request that failed by a fault of our own. It holds only an id, under which the log tells
+    everything."""
     request_id = str(new_id())
     logger.error(
         "Request %s failed: %s %r",
@@ -45,8 +46,8 @@ def internal_problem(scope: Scope, error: Exception) -> Response:
 
 
 class Failsafe:
-    """Answers a request that breaks with a problem (500). An answer that has begun can only be cut off: the error
-    goes on to the server, which closes the connection."""
+    """Answers with a problem (500) when handling a request fails. Once the answer has begun, it can only be cut off:
+    the error goes on to the server, which closes the connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -101,8 +102,8 @@ class BodyLimit:
             await problem_response(413, too_large)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Whether the body kept within the limit. If not, nothing was answered: what the application makes of the
-        broken body (it takes it for malformed) is held back."""
+        """Whether the body kept within the limit. If not, nothing was sent: the application takes the cut body for a
+        malformed one, and its answer is held back."""
         seen = 0
 
         async def limited() -> Message:

@@ -27,7 +27,7 @@ NAMING = {
 
 
 SILENCE_SECONDS = 9.0
-"""Beyond PostgreSQL's own statement_timeout, so that a server that is only slow answers for itself."""
+"""Longer than PostgreSQL's own statement_timeout, so that a server that is only slow still reports that itself."""
 
 
 class Base(DeclarativeBase):
@@ -56,7 +56,7 @@ def driver_url(url: str) -> str:
 
 
 class _Connection(psycopg.AsyncConnection[Any]):
-    """Gives up on a server from which nothing comes, not even the news that a statement took too long.
+    """Gives up on a server that sends nothing, not even the error that a statement took too long.
 
     A peer that vanished without a word (a firewall that forgot the connection, a frozen proxy that still acknowledges)
     is noticed by no server-side limit and, behind a proxy, by no TCP option either.

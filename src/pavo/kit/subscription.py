@@ -1,4 +1,4 @@
-"""A Redis subscription that is always to what is wanted, on one connection, whatever becomes of that connection."""
+"""A Redis subscription on one connection. When the connection breaks, it begins anew with the same channels."""
 
 import asyncio
 import contextlib
@@ -20,24 +20,24 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 REDIS_AWAY: Final = (RedisError, OSError, RuntimeError)
-"""What says that Redis is away. RuntimeError: uvloop's, for a write to a connection that was reset a moment ago;
-redis-py lets it pass, and it would end whoever publishes or listens for good."""
+"""The errors that mean that Redis is away. uvloop raises RuntimeError when a connection was reset a moment before a
+write; redis-py lets it pass, and it would end a publisher or a listener for good."""
 PING_SECONDS = 2.0
-"""How often the connection is asked whether it lives; no answer until the next time means that it does not."""
+"""How often the connection is tested by PING; it is dead when no answer has come by the next one."""
 CONFIRM_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 2.0
 
 
 class _Never(Retry):
-    """Lets nothing be mended: a connection that the driver restores by itself has missed messages, and nobody knows."""
+    """No retries: a connection that the driver restored by itself would have missed messages without a sign of it."""
 
     async def call_with_retry(self, do: Callable[[], Awaitable[T]], *_arguments: object, **_options: object) -> T:
         return await do()
 
 
 class Subscription:
-    """Begun anew on another connection whenever its own breaks or falls silent. Belongs to the loop that runs it."""
+    """Begins anew on another connection whenever its own breaks or falls silent. Belongs to the loop that runs it."""
 
     def __init__(
         self,
@@ -65,7 +65,8 @@ class Subscription:
         self.connected = False
 
     async def want(self, channel: str) -> None:
-        """Ask for a channel's messages; wait until Redis has confirmed it, a second at most, and not while it is away.
+        """Ask for a channel's messages, and wait until Redis has confirmed it: a second at most, and not at all while
+        Redis is away.
 
         `drop` may follow at any time, also when this was cancelled.
         """
@@ -105,7 +106,7 @@ class Subscription:
                     if self.connected:
                         logger.warning("Redis is away, its messages are missed: %s", error)
                 except Exception:
-                    # Logged and not raised: whoever depends on it would wait for good.
+                    # Logged and not raised: those who depend on it would wait for ever.
                     logger.exception("Listening to Redis failed in an unforeseen way")
                 pause = FIRST_PAUSE_SECONDS if self.connected else min(pause * 2, MAX_PAUSE_SECONDS)
                 self._lost()
@@ -164,7 +165,7 @@ class Subscription:
                     await self._changed.wait()
             self._changed.clear()
             if not (pubsub.connection and pubsub.connection.is_connected):
-                raise RedisConnectionError("the connection was lost")  # to ask on another one would mend it
+                raise RedisConnectionError("the connection was lost")  # asking on another one would hide that
             await self._ask(pubsub)
             if time.monotonic() - asked >= PING_SECONDS:
                 if self._heard < asked:

@@ -1,1 +1,2 @@
-"""Seen from outside: meters, /metrics, spans, and the ids that log lines carry. What is off imports nothing."""
+"""What others see of a process: meters, /metrics, spans, and the ids in log lines. What is switched off is not
+imported."""

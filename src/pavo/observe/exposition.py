@@ -1,4 +1,4 @@
-"""Meters in Prometheus' text format. Imported when somebody looks for the first time, not before."""
+"""Meters in Prometheus' text format. Imported only when /metrics is first asked for."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate

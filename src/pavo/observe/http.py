@@ -12,11 +12,11 @@ from pavo.observe import noted_ids as ids
 from pavo.observe.spans import Span, request_span, tracing
 
 UNKNOWN = "(none)"
-"""The route of a request that no route was found for; its path would be a label of strangers' choosing."""
+"""The route label of a request that no route was found for: with its path, strangers could choose the labels."""
 GONE = "499"
 """The status of a request whose client left before the answer began (nginx's number)."""
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: no spans of these."""
+"""Machines ask these every few seconds: they get no spans."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _request: ContextVar[Scope | None] = ContextVar("pavo_request", default=None)
@@ -81,7 +81,7 @@ class _Answer:
 
     @property
     def method(self) -> str:
-        """The request's, unless the client invented one."""
+        """The request's method, unless the client invented one."""
         method: str = self._scope["method"]
         return method if method in METHODS else UNKNOWN
 

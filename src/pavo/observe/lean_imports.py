@@ -1,4 +1,4 @@
-"""Starting without what others load for their own sake."""
+"""Imports without what libraries load for purposes that Pavo does not have."""
 
 import sys
 from collections.abc import Generator
@@ -10,12 +10,12 @@ _LEFT_OUT: Final = "opentelemetry.sdk.metrics"
 
 @contextmanager
 def lean_imports() -> Generator[None]:
-    """What is imported in the block finds OpenTelemetry's metrics absent; after it they are there again.
+    """Inside the block OpenTelemetry's metrics cannot be imported; after it they can again.
 
     redis-py loads them wherever they are installed (with the extra `otel`), which costs every start 0.15 s of CPU, for
     numbers that Pavo does not collect. Without them it goes on as if they were not installed.
     """
-    modules: dict[str, Any] = sys.modules  # None is how a module is said to be absent
+    modules: dict[str, Any] = sys.modules  # None marks a module as absent
     if _LEFT_OUT in modules:
         yield
         return

@@ -19,7 +19,8 @@ class Meter:
         name: as Prometheus shows it, with its unit.
         text: what it means, one sentence.
         labels: their names; values are given in this order.
-        known: label values that are there from the start, at 0, so that the first event is a rise and not a beginning.
+        known: label values that are there from the start, at 0, so that the first event shows as a rise from 0, not as
+        a new series.
     """
 
     kind: ClassVar[str]
@@ -61,12 +62,12 @@ class Gauge(Meter):
         self.values[labels] = value
 
     def replace(self, values: Mapping[Labels, float]) -> None:
-        """Show these values and no others; none at all where nobody knows them any more."""
+        """Show these values and no others; no values at all where they are no longer known."""
         self.values = defaultdict(float, values)
 
 
 class Histogram(Meter):
-    """How many observations were how large.
+    """Counts observations by their size.
 
     Args:
         buckets: upper bounds, rising; what is larger counts towards the sum and the count only.

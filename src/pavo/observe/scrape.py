@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 FRESH_SECONDS = 2.0
-"""Answers of others are kept for so long: several who scrape ask no more often than one."""
+"""For so long an answer of a dependency is kept: several scrapers cause no more questions than one."""
 ASK_SECONDS = 3.0
 """For one answer; Prometheus itself waits for ten."""
 

@@ -26,7 +26,7 @@ READ_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class SdkRuntime:
-    """What to connect with, and where its metrics are, if they are."""
+    """The runtime to connect with, and where its metrics are, if it has any."""
 
     runtime: Runtime
     metrics_port: int | None
@@ -45,7 +45,7 @@ class SdkRuntime:
 
 
 def open_runtime(settings: Settings, *, metrics: bool) -> SdkRuntime | None:
-    """A runtime that differs from the SDK's default one; None where that one will do."""
+    """A runtime that differs from the SDK's default one; None where the default will do."""
     forward = settings.logging.format == "json"
     if not metrics and not forward:
         return None
@@ -59,7 +59,7 @@ def open_runtime(settings: Settings, *, metrics: bool) -> SdkRuntime | None:
 
 
 def _with_metrics(lines: LoggingConfig) -> SdkRuntime:
-    """The SDK does not tell which port it took, so it gets one; between the two somebody else may take it."""
+    """The SDK does not tell which port it took, so it is given one; in between another program may take it."""
     for attempt in range(1, ATTEMPTS + 1):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

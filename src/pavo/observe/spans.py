@@ -64,7 +64,7 @@ _tracer: Tracer | None = None
 
 
 def install(tracer: Tracer | None) -> None:
-    """From here on spans are made; None switches them off."""
+    """Make spans with this tracer from now on; None switches them off."""
     global _tracer
     _tracer = tracer
 

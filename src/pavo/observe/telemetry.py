@@ -1,4 +1,5 @@
-"""What a process opens to be seen: the SDK's runtime and the tracer. What is off is not even imported."""
+"""What a process opens for metrics and traces: the SDK's runtime and the tracer. What is switched off is not
+imported."""
 
 import asyncio
 from collections.abc import Sequence

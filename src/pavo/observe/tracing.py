@@ -2,7 +2,8 @@
 
 A request's span is the parent of what it starts: Temporal's own interceptor carries the context in the headers of
 workflows and activities, and the agents' loop runs each call in its caller's context, so that a step's span lies in its
-batch's. Spans of workflows have no duration: a workflow's code runs again on each replay, only its moments are told.
+batch's. Spans of workflows have no duration: a workflow's code runs again on each replay, so only moments of it are
+shown.
 """
 
 import threading
@@ -25,7 +26,7 @@ from pavo.config import TracesSettings
 from pavo.observe import spans
 
 CLOSE_SECONDS: Final = 1.0
-"""For the last spans at the end of a process; a collector that is away must not hold it."""
+"""For sending the last spans at the end of a process; a collector that is away must not keep it from ending."""
 
 
 class Traces:
@@ -54,7 +55,7 @@ class Traces:
     def close(self) -> None:
         """Send what is left. Blocks up to a second."""
         spans.install(None)
-        # A daemon, for nothing ends an export that hangs.
+        # A daemon thread, because an export that hangs cannot be ended.
         sending = threading.Thread(target=self._provider.shutdown, name="pavo-traces-end", daemon=True)
         sending.start()
         sending.join(CLOSE_SECONDS)

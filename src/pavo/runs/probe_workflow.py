@@ -1,4 +1,4 @@
-"""The smallest workflow: that it ends shows that a worker of its version is at work."""
+"""The smallest workflow: when it ends, a worker of its version is at work."""
 
 from typing import Final
 

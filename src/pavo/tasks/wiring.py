@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from pavo.agents.agent_loop import AgentLoop
-from pavo.agents.host import HostLimits
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.agents.registry import AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end

@@ -1,4 +1,4 @@
-"""Registering activities whose signatures stand in an abstract base."""
+"""Registers activities whose signatures are declared in an abstract base class."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -60,7 +60,8 @@ def _from_environment() -> ClientConnectConfig:
 
 
 def data_converter(settings: TemporalSettings) -> DataConverter:
-    """JSON payloads, encrypted where a key is configured, and with them what failures say and where they came from."""
+    """JSON payloads, encrypted where a key is configured; then failures' messages and stack traces are encrypted
+    too."""
     if settings.codec_key is None:
         return DataConverter.default
     try:

@@ -10,7 +10,7 @@ from pavo.errors import Unavailable
 
 
 class NoSuchRun(Exception):
-    """No run of this workflow is open (or it is unknown): the caller knows what that means."""
+    """No run of this workflow is open, or the workflow is unknown; what that means depends on the caller."""
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def translated() -> Generator[None, None, None]:
 
 
 def _no_namespace(error: RPCError) -> bool:
-    """Whether it is not the workflow but its whole namespace that is unknown: same status, other details."""
+    """Whether the whole namespace is unknown rather than the workflow: the status is the same, the details differ."""
     if error.status != RPCStatusCode.NOT_FOUND:
         return False
     return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)

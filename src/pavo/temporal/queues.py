@@ -32,7 +32,7 @@ class QueueState:
 
 
 async def describe_queue(client: Client, task_queue: str, kind: str) -> QueueState:
-    """How much waits, and who asks for it.
+    """How much work waits, and how many workers ask for it.
 
     Raises:
         Unavailable: Temporal is away.

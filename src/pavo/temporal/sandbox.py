@@ -1,7 +1,7 @@
 """The SDK's workflow sandbox, without what it repeats for every payload and every activation.
 
-All its restrictions hold. What is spared: compiling the same few lines of its glue each time it enters the sandbox, and
-entering it for each payload to ask the SDK's own code for its context. Together that was an
+All its restrictions hold. It no longer compiles the same few lines each time that the sandbox is entered, and no longer
+enters the sandbox for each payload only to ask the SDK's own code for its context. Together that was an
 eighth of a worker's time (decision 15).
 """
 
@@ -29,7 +29,7 @@ class _SparingInstance(_Instance):
     def _run_code(self, code: str, **extra_globals: Any) -> None:
         super()._run_code(_compiled(code), **extra_globals)  # pyright: ignore[reportArgumentType]
 
-    # The two below answer from ids that the SDK keeps; no code of the workflow's has a part in them.
+    # The two below answer from ids that the SDK keeps; no code of the workflow takes part.
 
     def get_serialization_context(self, command_info: Any) -> Any:
         return self._inside.get_serialization_context(command_info)

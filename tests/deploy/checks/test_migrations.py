@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from alembic.config import Config
 
-from pavo.deploy.checks.migrations import Effect, check, locks, statements
+from pavo.deploy.checks.migrations import Effect, check_migrations, locks, statements
 from pavo.kit import migrate
 from tests.parts import Stores, drop_database, new_database
 
@@ -103,7 +103,7 @@ def pending(stores: Stores, root: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_locking_migration_is_named_with_its_tables(pending: str) -> None:
-    heavy, clever = check(pending)
+    heavy, clever = check_migrations(pending)
     assert (heavy.name, heavy.status) == ("migration 9001", "warn")
     assert "Find tasks by note" in heavy.detail and "tasks (0 rows): locks for a moment" in heavy.detail
     assert "events (0 rows): keeps writers out" in heavy.detail
@@ -111,20 +111,20 @@ def test_a_locking_migration_is_named_with_its_tables(pending: str) -> None:
     assert clever.status == "warn" and "cannot be shown as SQL" in clever.detail
     with psycopg.connect(pending, autocommit=True) as connection:
         connection.execute("UPDATE pg_class SET reltuples = 5e6 WHERE relname = 'events'")
-    heavy = check(pending)[0]
+    heavy = check_migrations(pending)[0]
     assert "events (5,000,000 rows)" in heavy.detail and "CREATE INDEX ix_events_type" in (heavy.remedy or "")
 
 
 def test_a_schema_of_a_newer_build_is_refused(pending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with psycopg.connect(pending, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    (found,) = check(pending)
+    (found,) = check_migrations(pending)
     assert found.status == "fail" and "9999" in found.detail and found.remedy
 
 
 def test_an_empty_and_an_up_to_date_database_lock_nothing(stores: Stores) -> None:
     url = new_database(stores)
-    assert {finding.status for finding in check(url)} == {"pass"}
+    assert {finding.status for finding in check_migrations(url)} == {"pass"}
     migrate.upgrade(url)
-    assert [finding.detail for finding in check(url)] == ["the schema is up to date"]
+    assert [finding.detail for finding in check_migrations(url)] == ["the schema is up to date"]
     drop_database(stores, url)

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from pavo.deploy.rollout.probe_workflow import Probe
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
@@ -12,6 +11,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from pavo.config import Settings
 from pavo.deploy.checks.replay import Broken, Replayed, findings, replay_open
 from pavo.deploy.rollout import worker_versions
+from pavo.runs.probe_workflow import Probe
 from pavo.worker import workflows
 from tests.deploy.checks import changing
 from tests.driving import QUICK, SLOW, Tasks, until

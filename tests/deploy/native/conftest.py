@@ -9,9 +9,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from pavo.deploy.local.components.postgres_programs import DEBIAN
 from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder, version_of
-from pavo.deploy.local.native import DEBIAN
 from tests.deploy.native.stack import NEWEST, Native, deployed
+from tests.faults.stack import until
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder are of the group `native`."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.native)
 
 
 def need_temporal(version: str) -> None:
@@ -36,9 +47,9 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest_asyncio.fixture(scope="module")
-async def native() -> AsyncGenerator[Native]:
-    """Two workers and two API processes on the machine's PostgreSQL, for the tests of one module."""
+@pytest_asyncio.fixture(scope="package")
+async def shared_native() -> AsyncGenerator[Native]:
+    """Two workers and two API processes on the machine's PostgreSQL."""
     need_temporal(NEWEST)
     need_installed_postgres()
     with tempfile.TemporaryDirectory(prefix="pavo-native-") as folder:
@@ -55,3 +66,14 @@ async def native() -> AsyncGenerator[Native]:
             "2",
         ) as native:
             yield native
+
+
+@pytest_asyncio.fixture
+async def native(shared_native: Native) -> Native:
+    """The folder's deployment, whole again: for tests that do not destroy it."""
+
+    async def whole() -> bool:
+        return all(part.state == "ready" for part in shared_native.state.parts)
+
+    await until(whole, 60, "all parts are ready")
+    return shared_native

@@ -13,11 +13,12 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from pavo.deploy.backups import local_backup
+from pavo.deploy.backups.prove_backup import scratch_server
 from pavo.deploy.local.components import temporal_schema as schema
 from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.maintenance import maintenance_connection
+from pavo.deploy.local.components.postgres_programs import wheel_postgres
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms, find_temporal
-from pavo.deploy.local.embedded import wheel_postgres
 from pavo.deploy.local.machine.ports import free_port
 from pavo.errors import Conflict
 from tests.deploy.native.conftest import need_temporal
@@ -33,7 +34,7 @@ async def outside(place: Path) -> AsyncGenerator[DatabaseServer]:
     """Somebody else's PostgreSQL."""
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with scratch_server(place / "outside", wheel_postgres()) as server:
         yield server
 
 
@@ -42,7 +43,7 @@ async def scratch() -> AsyncGenerator[DatabaseServer]:
     """One PostgreSQL for cases that make their own databases in it."""
     with tempfile.TemporaryDirectory(prefix="pavo-schema-") as folder:
         Path(folder).chmod(0o755)
-        async with local_backup.scratch_server(Path(folder), wheel_postgres()) as server:
+        async with scratch_server(Path(folder), wheel_postgres()) as server:
             yield server
 
 
@@ -55,7 +56,7 @@ def refused(data_dir: Path, *options: str, code: int) -> str:
 
 
 def databases(server: DatabaseServer) -> set[str]:
-    with schema.connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         return {str(row[0]) for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
 
 
@@ -71,13 +72,13 @@ async def test_a_wrong_password_and_a_closed_port(place: Path, outside: Database
 
 
 async def test_a_database_that_is_not_empty_is_left_alone(place: Path, outside: DatabaseServer) -> None:
-    with schema.connect(outside, "postgres") as connection:
+    with maintenance_connection(outside, "postgres") as connection:
         connection.execute("CREATE DATABASE temporal")
-    with schema.connect(outside, "temporal") as connection:
+    with maintenance_connection(outside, "temporal") as connection:
         connection.execute("CREATE TABLE invoices AS SELECT generate_series(1, 10) AS n")
     said = await asyncio.to_thread(refused, place / "d", "--postgres", outside.url("postgres"), code=4)
     assert "not empty" in said
-    with schema.connect(outside, "temporal") as connection:
+    with maintenance_connection(outside, "temporal") as connection:
         assert connection.execute("SELECT count(*) FROM invoices").fetchone() == (10,)
     assert "temporal_visibility" not in databases(outside)
 
@@ -86,17 +87,19 @@ async def test_a_half_made_schema_is_made_anew_and_a_half_raised_one_taken_up(
     place: Path, outside: DatabaseServer
 ) -> None:
     programs = find_temporal(NEWEST)
-    with schema.connect(outside, "postgres") as connection:  # as a start leaves it that dies in the middle
+    with maintenance_connection(outside, "postgres") as connection:  # as a start leaves it that dies in the middle
         connection.execute("CREATE DATABASE temporal")
         connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.SETTING_UP}'")
-    with schema.connect(outside, "temporal") as connection:
+    with maintenance_connection(outside, "temporal") as connection:
         connection.execute("CREATE TABLE schema_version (version_partition int)")
     assert schema.inspect(outside)["temporal"].condition is schema.Condition.HALF_MADE
     await asyncio.to_thread(schema.prepare, outside, programs)
     found = schema.inspect(outside)
     assert {each.version for each in found.values()} == set(schema.expected(NEWEST).values())
 
-    with schema.connect(outside, "temporal") as connection:  # the last version's statements ran, its number is missing
+    with maintenance_connection(
+        outside, "temporal"
+    ) as connection:  # the last version's statements ran, its number is missing
         connection.execute("UPDATE schema_version SET curr_version = '1.18'")
         connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.UPDATING}'")
     assert schema.inspect(outside)["temporal"].condition is schema.Condition.HALF_UPDATED
@@ -107,7 +110,7 @@ async def test_a_half_made_schema_is_made_anew_and_a_half_raised_one_taken_up(
 
 def set_schema(server: DatabaseServer, version: str, mark: str) -> None:
     """Let Temporal's database say this of itself; an interrupted update leaves a mark."""
-    with schema.connect(server, "temporal") as connection:
+    with maintenance_connection(server, "temporal") as connection:
         connection.execute("UPDATE schema_version SET curr_version = %s", (version,))
         connection.execute(f"COMMENT ON DATABASE temporal IS '{mark}'")
 
@@ -141,12 +144,12 @@ async def test_which_schema_a_server_is_started_on(
     scratch: DatabaseServer, server: str, found: str, mark: str, remedy: str
 ) -> None:
     versions = {"temporal_visibility": "1.14", **schema.expected(server), "temporal": found}
-    with schema.connect(scratch, "postgres") as connection:
+    with maintenance_connection(scratch, "postgres") as connection:
         for database in versions:
             connection.execute(f"DROP DATABASE IF EXISTS {database}")
             connection.execute(f"CREATE DATABASE {database}")
     for database, version in versions.items():
-        with schema.connect(scratch, database) as connection:
+        with maintenance_connection(scratch, database) as connection:
             connection.execute("CREATE TABLE schema_version AS SELECT %s::text AS curr_version", (version,))
     set_schema(scratch, found, mark)
     no_tool = TemporalPrograms(Path("/nowhere"), Path("/nowhere"), server, "none")  # no tool may be run on any of these
@@ -182,7 +185,7 @@ async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interru
     place: Path, outside: DatabaseServer
 ) -> None:
     programs = find_temporal(NEWEST)
-    with schema.connect(outside, "postgres") as connection:
+    with maintenance_connection(outside, "postgres") as connection:
         connection.execute("CREATE ROLE limited LOGIN PASSWORD 'secret'")
     limited = DatabaseServer(outside.host, outside.port, "limited", "secret", "disable")
     with pytest.raises(Conflict, match="set up the database temporal") as refusal:
@@ -191,13 +194,15 @@ async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interru
     said = await asyncio.to_thread(refused, place / "d", "--postgres", limited.url("postgres"), code=5)
     assert "set up the database pavo" in said and 'CREATE DATABASE pavo OWNER "limited"' in said
 
-    with schema.connect(outside, "postgres") as connection:
+    with maintenance_connection(outside, "postgres") as connection:
         for name in schema.DATABASES:
             connection.execute(f"CREATE DATABASE {name} OWNER limited")
             connection.execute(f"COMMENT ON DATABASE {name} IS '{schema.SETTING_UP}'")
     with (
         pytest.raises(psycopg.errors.AdminShutdown),
-        schema.connect(limited, "temporal") as left,  # the session of a killed set-up, which has not noticed its end
+        maintenance_connection(
+            limited, "temporal"
+        ) as left,  # the session of a killed set-up, which has not noticed its end
     ):
         left.execute("CREATE TABLE executions (wrong int)")
         left.execute("BEGIN")
@@ -211,10 +216,10 @@ async def test_a_role_that_may_not_make_databases_sets_up_again_what_was_interru
 
 
 async def test_a_half_made_database_of_somebody_else_is_refused_with_the_remedy(outside: DatabaseServer) -> None:
-    with schema.connect(outside, "postgres") as connection:
+    with maintenance_connection(outside, "postgres") as connection:
         connection.execute("CREATE ROLE limited LOGIN PASSWORD 'secret'")
         connection.execute("CREATE DATABASE temporal OWNER limited")
-    with schema.connect(outside, "temporal") as connection:
+    with maintenance_connection(outside, "temporal") as connection:
         connection.execute("ALTER SCHEMA public OWNER TO pavo")  # as before PostgreSQL 15, where it is the server's own
         connection.execute("CREATE TABLE public.executions (half int)")
         connection.execute(f"COMMENT ON DATABASE temporal IS '{schema.SETTING_UP}'")

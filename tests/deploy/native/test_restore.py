@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from pavo.deploy.backups import local_backup
-from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.backups.prove_backup import scratch_server
 from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.maintenance import maintenance_connection
+from pavo.deploy.local.components.postgres_programs import wheel_postgres
 from pavo.deploy.local.dumps import unfinished_restore as restoring
-from pavo.deploy.local.embedded import wheel_postgres
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.model import deployment
 from pavo.deploy.model.layout import Layout
@@ -62,7 +62,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 ) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with scratch_server(place / "outside", wheel_postgres()) as server:
         where = server.url("postgres") if postgres == "outside" else "wheel"
         options = ("--temporal-version", NEWEST, "--shards", "8", "--workers", "1", "--no-temporal-ui")
         async with deployed(place / "data", "--postgres", where, *options) as native:
@@ -81,7 +81,7 @@ async def test_a_restore_that_is_killed_is_ended_by_the_next_start(
 async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, old: Old) -> None:
     need_temporal(NEWEST)
     (place / "outside").mkdir()
-    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with scratch_server(place / "outside", wheel_postgres()) as server:
         native, layout = Native(place / "data"), Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, postgres=server.url("postgres"))
@@ -96,26 +96,26 @@ async def test_nobody_works_on_a_data_directory_beside_a_restore(place: Path, ol
 
 async def test_ending_it_twice_changes_nothing(place: Path) -> None:
     (place / "outside").mkdir()
-    async with local_backup.scratch_server(place / "outside", wheel_postgres()) as server:
+    async with scratch_server(place / "outside", wheel_postgres()) as server:
         layout = Layout(place / "data")
         layout.root.mkdir()
         chosen = deployment.Deployment(target=deployment.TargetName.NATIVE, restoring=["temporal", "pavo"])
-        with schema.connect(server, "postgres") as connection:
+        with maintenance_connection(server, "postgres") as connection:
             for name in ("pavo", "pavo_restoring", "temporal"):  # Temporal's has its place already
                 connection.execute(f"CREATE DATABASE {name}")
-        with schema.connect(server, "pavo_restoring") as connection:
+        with maintenance_connection(server, "pavo_restoring") as connection:
             connection.execute("CREATE TABLE restored (n int)")
         said: list[str] = []
         for _ in range(2):
             deployment.save(layout, chosen)
             restoring.finish(layout, server, said.append)
             assert not decided(layout)
-            with schema.connect(server, "pavo") as connection:
+            with maintenance_connection(server, "pavo") as connection:
                 assert connection.execute("SELECT count(*) FROM restored").fetchone() == (0,)
         restoring.finish(layout, server, said.append)
         assert len(said) == 2 and databases(server) == {"postgres", "template0", "template1", "pavo", "temporal"}
 
 
 def databases(server: DatabaseServer) -> set[str]:
-    with schema.connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         return {str(row[0]) for row in connection.execute("SELECT datname FROM pg_database").fetchall()}

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pavo.deploy.backups import local_backup
-from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.backups.prove_backup import scratch_server
+from pavo.deploy.local.components.maintenance import maintenance_connection
+from pavo.deploy.local.components.postgres_programs import find_postgres
 from pavo.deploy.local.machine.privileges import unprivileged
-from pavo.deploy.local.native import postgres_programs
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
 from tests.deploy.native.stack import NEWEST, deployed
 
@@ -54,8 +54,8 @@ async def test_every_part_speaks_tls_and_proves_the_server(place: Path) -> None:
     need_installed_postgres()
     trusted = certificate(place / "tls")
     (place / "outside").mkdir()
-    async with local_backup.scratch_server(place / "outside", postgres_programs("machine")) as server:
-        with schema.connect(server, "postgres") as connection:
+    async with scratch_server(place / "outside", find_postgres("machine")) as server:
+        with maintenance_connection(server, "postgres") as connection:
             connection.execute(f"ALTER SYSTEM SET ssl_cert_file = '{trusted}'")
             connection.execute(f"ALTER SYSTEM SET ssl_key_file = '{trusted.with_name('server.key')}'")
             connection.execute("ALTER SYSTEM SET ssl = on")
@@ -65,7 +65,7 @@ async def test_every_part_speaks_tls_and_proves_the_server(place: Path) -> None:
         async with deployed(place / "data", *options) as native:
             await native.command("validate")
             await native.command("deploy", "backup", "--no-verify")
-            with schema.connect(server, "postgres") as connection:
+            with maintenance_connection(server, "postgres") as connection:
                 rows = connection.execute(
                     "SELECT datname, bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
                     " WHERE datname <> 'postgres' GROUP BY datname"

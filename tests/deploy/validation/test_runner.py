@@ -175,19 +175,19 @@ async def test_servers_that_cannot_be_reached_say_why(settings: Settings) -> Non
 
 async def test_what_the_servers_hold_is_read_back(temporal: Client, database: Database, settings: Settings) -> None:
     found = await validated(temporal, Prover(database))
-    history, runs = await readback.histories(temporal, found.workflow_id, found.first_run_id)
+    history, runs = await readback.read_histories(temporal, found.workflow_id, found.first_run_id)
     assert history.status == "pass" and len(runs) == 2
     names = [name for _, name in runs[0].events]
     assert {"EVENT_TYPE_TIMER_FIRED", "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED"} <= set(names)
-    sqlite = await readback.stored(temporal, "sqlite", None, found.workflow_id, runs)
+    sqlite = await readback.count_stored(temporal, "sqlite", None, found.workflow_id, runs)
     assert sqlite.status == "skip" and "SQLite" in sqlite.detail
-    other = await readback.stored(temporal, "postgres12", settings.database.url, found.workflow_id, runs)
+    other = await readback.count_stored(temporal, "postgres12", settings.database.url, found.workflow_id, runs)
     assert other.status == "fail" and other.remedy
-    assert (await readback.shown(None, "default", found.workflow_id, runs)).status == "skip"
-    closed = await readback.shown(f"http://127.0.0.1:{free_port()}", "default", found.workflow_id, runs)
+    assert (await readback.ask_ui(None, "default", found.workflow_id, runs)).status == "skip"
+    closed = await readback.ask_ui(f"http://127.0.0.1:{free_port()}", "default", found.workflow_id, runs)
     assert closed.status == "fail" and closed.remedy
 
 
 async def test_a_history_that_is_gone_is_a_failure(temporal: Client) -> None:
-    finding, runs = await readback.histories(temporal, "pavo-validate-never", str(uuid.uuid4()))
+    finding, runs = await readback.read_histories(temporal, "pavo-validate-never", str(uuid.uuid4()))
     assert finding.status == "fail" and runs == []

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pavo.cli.ask import confirm, layout_of
-from pavo.cli.output import Format, Output, people, print_json, teller
-from pavo.deploy.backups import local_backup
+from pavo.cli.confirm import confirm
+from pavo.cli.output import Format, Output, Printer, teller
+from pavo.cli.parameters import Approved, layout_of
+from pavo.deploy.backups.restore_backup import restore_backup
+from pavo.deploy.backups.take_backup import take_backup
 
 
 def backup(
@@ -22,14 +24,14 @@ def backup(
 
     Args:
         data_dir: where everything is kept.
-        output: a new folder; beneath the data directory without.
+        output: a new folder; default: one beneath the data directory.
         verify: prove it on a scratch server.
         form: text for people, json for programs. Elsewhere it is --output too; here that names the folder.
     """
-    say, folder = teller(people(form)), output and output.absolute()
-    place, manifest = asyncio.run(local_backup.take_backup(layout_of(data_dir), folder, verify=verify, say=say))
-    if form == "json":
-        print_json({**manifest.model_dump(mode="json"), "folder": str(place), "verified": verify})
+    printer, folder = Printer(form), output and output.absolute()
+    say = teller(printer.people)
+    place, manifest = asyncio.run(take_backup(layout_of(data_dir), folder, verify=verify, say=say))
+    printer.show({**manifest.model_dump(mode="json"), "folder": str(place), "verified": verify})
     return 0
 
 
@@ -38,7 +40,7 @@ def restore(
     /,
     *,
     data_dir: Path | None = None,
-    auto_approve: bool = False,
+    yes: Approved = False,
     output: Output = "text",
 ) -> int:
     """Put a backup in the place of a stopped deployment's databases.
@@ -46,12 +48,10 @@ def restore(
     Args:
         place: the backup's folder.
         data_dir: where everything is kept.
-        auto_approve: do not ask.
     """
-    layout = layout_of(data_dir)
-    if not auto_approve and not confirm(f"Replace all tasks of {layout.root} by those of {place}?"):
+    layout, printer = layout_of(data_dir), Printer(output)
+    if not confirm(f"Replace all tasks of {layout.root} by those of {place}?", approved=yes):
         return 1
-    manifest = asyncio.run(local_backup.restore_backup(layout, place.absolute(), teller(people(output))))
-    if output == "json":
-        print_json({**manifest.model_dump(mode="json"), "folder": str(place.absolute()), "data_dir": str(layout.root)})
+    manifest = asyncio.run(restore_backup(layout, place.absolute(), teller(printer.people)))
+    printer.show({**manifest.model_dump(mode="json"), "folder": str(place.absolute()), "data_dir": str(layout.root)})
     return 0

@@ -5,9 +5,10 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from pavo.cli import services
-from pavo.cli.deploy.findings import show
-from pavo.cli.output import Output, console, print_json
+from pavo.cli.deploy.findings import show_findings
+from pavo.cli.exit_codes import DONE, FAILED, end_process
+from pavo.cli.installation import find_installation
+from pavo.cli.output import Output, Printer, console
 from pavo.deploy.checks.run import Checked, Wanted, check_rollout
 from pavo.deploy.model.parts import kind_of
 from pavo.errors import InvalidInput
@@ -32,8 +33,8 @@ def check(
     """
     if limit < 1:
         raise InvalidInput("Nothing would be replayed.", field="--limit", remedy="Pass 1 or more.")
-    found = services.find(data_dir)
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # a history that breaks is said in its own line
+    found = find_installation(data_dir)
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # a history that breaks has its own line
     kinds = [kind_of(part.name).name for part in found.stack.parts] if found.stack else []
     wanted = Wanted(
         workflows(),
@@ -44,17 +45,14 @@ def check(
         workers=max(kinds.count("worker"), 1),
     )
     checked = asyncio.run(check_rollout(found.settings, wanted))
-    if output == "json":
-        replayed = asdict(checked.replayed) if checked.replayed else None
-        checks = [finding.public() for finding in checked.findings]
-        print_json({"ok": checked.ok, "checks": checks, "histories": replayed})
-    else:
-        _show(checked)
-    services.leave(0 if checked.ok else 1)
+    replayed = asdict(checked.replayed) if checked.replayed else None
+    checks = [finding.public() for finding in checked.findings]
+    Printer(output).show({"ok": checked.ok, "checks": checks, "histories": replayed}, lambda: _show(checked))
+    end_process(DONE if checked.ok else FAILED)
 
 
 def _show(checked: Checked) -> None:
-    show(checked.findings)
+    show_findings(checked.findings)
     counts = {status: sum(f.status == status for f in checked.findings) for status in ("pass", "warn", "fail")}
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     verdict = "[green]The rollout may go on[/]" if checked.ok else "[red]Do not roll out[/]"

@@ -8,24 +8,27 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from pavo.cli.ask import confirm, layout_of
+from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
-from pavo.cli.deploy.options import Chosen
-from pavo.cli.deploy.plan import Planned
-from pavo.cli.output import Format, Output, console, fields, people, print_json, table, tell, teller
-from pavo.cli.stack import control as stack
-from pavo.cli.stack import foreground
-from pavo.cli.words import Lines
+from pavo.cli.deploy.start_options import StartOptions
+from pavo.cli.deploy.start_plan import StartPlan
+from pavo.cli.output import Output, Printer, console, fields, table, teller
+from pavo.cli.parameters import Approved, Detach, Lines, layout_of
+from pavo.cli.stack.down import down
+from pavo.cli.stack.launch import StackLaunch, launch, ready_line, run_in_foreground
+from pavo.cli.stack.logs import logs as stack_logs
+from pavo.cli.stack.logs import show_log_line
+from pavo.cli.stack.status import print_parts, status_document
 from pavo.deploy.local import control
 from pavo.deploy.local.components.dev_server import dev_server_versions
-from pavo.deploy.local.local_target import Ports
+from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
-from pavo.deploy.local.native import native
+from pavo.deploy.local.native import define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
-from pavo.deploy.model.compatibility import matrix
+from pavo.deploy.model.compatibility import Matrix, matrix
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import StackState, read
@@ -44,19 +47,19 @@ for path, name, summary in (
     deploy_app.command(path, name=name, help=summary)
 START_SECONDS = 2400.0
 """A first start may build Temporal with Go."""
-NOTHING = Chosen()
+NOTHING = StartOptions()
 
 
 @deploy_app.command
 def start(
     *,
-    chosen: Chosen = NOTHING,
+    chosen: StartOptions = NOTHING,
     values: tuple[Path, ...] = (),
     data_dir: Path | None = None,
     postgres_version: str | None = None,
     force_version: bool = False,
-    auto_approve: bool = False,
-    in_foreground: Annotated[bool, Parameter(name="--foreground", negative=())] = False,
+    yes: Approved = False,
+    detach: Detach = True,
     dry_run: bool = False,
     output: Output = "text",
 ) -> int:
@@ -69,60 +72,56 @@ def start(
         data_dir: where everything is kept.
         postgres_version: refuse a PostgreSQL of another version; without it is detected. With compose: its major.
         force_version: go on with versions that are known bad; remembered in the state.
-        auto_approve: do not ask.
-        in_foreground: do not return; Ctrl-C drains and stops.
         dry_run: show the plan and do nothing; with compose and kubernetes, write their files.
     """
     layout = layout_of(data_dir)
     wanted = chosen.over(deployment.load(layout))
-    how = orchestrated.How(force_version, auto_approve, dry_run, postgres_version, output)
+    mode = orchestrated.StartMode(force_version, yes, dry_run, postgres_version, output)
     if wanted.target in orchestrated.ORCHESTRATED:
-        return orchestrated.start(layout, wanted, values, how)
-    return _start_here(layout, wanted, how, in_foreground=in_foreground)
+        return orchestrated.start(layout, wanted, values, mode)
+    return _start_here(layout, wanted, mode, detach=detach)
 
 
-def _start_here(layout: Layout, wanted: Deployment, how: orchestrated.How, *, in_foreground: bool) -> int:
-    look = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
-    plan = look(layout, wanted, postgres_version=how.postgres_version, force=how.force)
-    shown, planned = people(how.output), Planned(wanted.target, layout, plan.parts, plan.changes, plan.assessments)
-    planned.show(shown)
-    if how.dry_run:
-        if how.output == "json":
-            print_json(planned.public())
+def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode, *, detach: bool) -> int:
+    make_plan = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
+    found = make_plan(layout, wanted, postgres_version=mode.postgres_version, force=mode.force)
+    plan = StartPlan(wanted.target, layout, found.parts, found.changes, found.assessments)
+    printer = Printer(mode.output)
+    shown = printer.people
+    plan.show(shown)
+    if mode.dry_run:
+        printer.show(plan.public())
         return 0
-    if not how.approved and not confirm("Start this?"):
+    if not confirm("Start this?", approved=mode.approved):
         return 1
     make_directory(layout)
-    settle(layout, plan)
-    ready = partial(_tell, layout, shown, how.output)
-    if in_foreground:
-        return asyncio.run(foreground.run(_stack(layout, shown), ready, shown))
-    arguments = ["deploy", "serve", "--data-dir", str(layout.root)]
-    ready(foreground.detach(arguments, layout.root, shown, START_SECONDS))
-    return 0
+    settle(layout, found)
+    serving = ["deploy", "serve", "--data-dir", str(layout.root)]
+    start = StackLaunch(layout.root, partial(_stack, layout, shown), serving, START_SECONDS)
+    return launch(start, partial(_tell, layout, shown, printer), shown, detach=detach)
 
 
 def _stack(layout: Layout, shown: Console) -> LocalStack:
-    """What was chosen."""
+    """The stack that was chosen."""
     chosen = deployment.load(layout)
     if chosen is not None and chosen.target is TargetName.EMBEDDED:
         return _embedded_stack(layout, chosen, shown)
     return LocalStack(
         layout.root,
-        lambda found: native(found, teller(shown)),
-        on_ready=foreground.ready_line(shown),
+        lambda found: define_native(found, teller(shown)),
+        on_ready=ready_line(shown),
     )
 
 
 def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> EmbeddedStack:
-    """The parts that `pavo up` runs, on the ports of the plan; at a later start inner ones may be taken meanwhile."""
+    """The parts that `pavo up` runs, on the ports of the plan; an inner port that is taken meanwhile is replaced."""
 
-    def ports() -> Ports:
+    def ports() -> StackPorts:
         if not chosen.ports:
-            return Ports.choose(chosen.port)
+            return StackPorts.choose(chosen.port)
         found = replace_taken(chosen.ports)
         refuse_taken(found)
-        return Ports(**found)
+        return StackPorts(**found)
 
     return EmbeddedStack(
         layout.root,
@@ -131,7 +130,7 @@ def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> Embed
         ports=ports,
         allow_file_origin=chosen.allow_file_origin,
         spare_worker=True,
-        on_ready=foreground.ready_line(shown),
+        on_ready=ready_line(shown),
     )
 
 
@@ -143,11 +142,12 @@ def serve(*, data_dir: Path) -> int:
         data_dir: where everything is kept.
     """
     layout, shown = layout_of(data_dir), console()
-    return asyncio.run(foreground.run(_stack(layout, shown), partial(_tell, layout, shown, "text"), shown))
+    ready = partial(_tell, layout, shown, Printer("text"))
+    return asyncio.run(run_in_foreground(_stack(layout, shown), ready, shown))
 
 
 def must_read(layout: Layout) -> StackState:
-    """What the supervisor wrote.
+    """The state that the supervisor wrote.
 
     Raises:
         NotFound: nothing runs or ran here.
@@ -158,7 +158,7 @@ def must_read(layout: Layout) -> StackState:
     return state
 
 
-def _tell(layout: Layout, shown: Console, output: Format, state: StackState) -> None:
+def _tell(layout: Layout, shown: Console, printer: Printer, state: StackState) -> None:
     """Where everything is, and what to do next."""
     shown.print()
     fields(
@@ -172,16 +172,14 @@ def _tell(layout: Layout, shown: Console, output: Format, state: StackState) -> 
         },
         to=shown,
     )
-    if output == "json":
-        print_json(_described(layout, state))
+    printer.show(_deployment_document(layout, state))
 
 
-def _described(layout: Layout, state: StackState) -> dict[str, Any]:
+def _deployment_document(layout: Layout, state: StackState) -> dict[str, Any]:
     """What `-o json` shows of a deployment on this machine."""
     chosen = deployment.load(layout)
-    described = stack.described(state)
     forced = chosen.forced if chosen else []
-    return {**described, "target": state.target, "versions": _versions(state), "forced": forced}
+    return {**status_document(state), "target": state.target, "versions": _versions(state), "forced": forced}
 
 
 @deploy_app.command
@@ -194,19 +192,22 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
     layout = layout_of(data_dir)
     if target := orchestrated.found(layout):
         return orchestrated.status(target, output)
-    state, chosen = must_read(layout), deployment.load(layout)
-    if output == "json":
-        print_json(_described(layout, state))
-        return 0 if state.supervisor.alive() else 1
+    state = must_read(layout)
+    Printer(output).show(_deployment_document(layout, state), lambda: _print_deployment(layout, state))
+    return 0 if state.supervisor.alive() else 1
+
+
+def _print_deployment(layout: Layout, state: StackState) -> None:
+    chosen = deployment.load(layout)
     versions = ", ".join(f"{name} {version}" for name, version in _versions(state).items() if version)
     console().print(f"[bold]Target[/]  {state.target}    [bold]Versions[/]  {versions}", soft_wrap=True)
     for line in chosen.forced if chosen else []:
         console().print(f"[yellow]! forced:[/] {line}", soft_wrap=True)
-    return stack.status(data_dir=layout.root)
+    print_parts(state)
 
 
 def _versions(state: StackState) -> dict[str, str]:
-    """Of the parts; of the embedded Temporal the server's, for its wheel has another one."""
+    """The parts' versions; for the embedded Temporal the server's, not that of the wheel that brings it."""
     if state.target != TargetName.EMBEDDED:
         return state.versions
     temporal, ui = dev_server_versions()
@@ -232,9 +233,10 @@ def logs(
         data_dir: where everything is kept.
     """
     if target := orchestrated.found(layout_of(data_dir)):
-        show = stack.print_log_line if output == "json" else None
+        printer = Printer(output)
+        show = partial(show_log_line, printer) if printer.for_programs else None
         return target.logs(part, follow=follow, lines=lines, show=show)
-    return stack.logs(part, follow=follow, lines=lines, data_dir=data_dir, output=output)
+    return stack_logs(part, follow=follow, lines=lines, data_dir=data_dir, output=output)
 
 
 @deploy_app.command
@@ -246,9 +248,9 @@ def stop(*, data_dir: Path | None = None, output: Output = "text") -> int:
     """
     if target := orchestrated.found(layout_of(data_dir)):
         target.stop()
-        tell(output, "Stopped.", {"stopped": True, "folder": str(target.folder)})
+        Printer(output).show({"stopped": True, "folder": str(target.folder)}, "Stopped.")
         return 0
-    return stack.down(data_dir=data_dir, output=output)
+    return down(data_dir=data_dir, output=output)
 
 
 @deploy_app.command
@@ -264,27 +266,25 @@ def restart(part: str, /, *, data_dir: Path | None = None, output: Output = "tex
         names = [part]
     else:
         names = asyncio.run(control.restart(layout_of(data_dir).root, part))
-    tell(output, "\n".join(f"✓ {name} is back" for name in names), {"restarted": names})
+    Printer(output).show({"restarted": names}, "\n".join(f"✓ {name} is back" for name in names))
     return 0
 
 
 @deploy_app.command
-def destroy(*, data_dir: Path | None = None, auto_approve: bool = False, output: Output = "text") -> int:
+def destroy(*, data_dir: Path | None = None, yes: Approved = False, output: Output = "text") -> int:
     """Stop everything and remove its data for good; asks twice. Backups and outside databases stay.
 
     Args:
         data_dir: where everything is kept.
-        auto_approve: do not ask.
     """
     layout = layout_of(data_dir)
     if target := orchestrated.found(layout):
-        return orchestrated.destroy(layout, target, approved=auto_approve, output=output)
+        return orchestrated.destroy(layout, target, approved=yes, output=output)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
         raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")
-    if not auto_approve and not (
-        confirm(f"Remove all tasks and data in {layout.root}?") and confirm("There is no way back. Really?")
-    ):
+    question = f"Remove all tasks and data in {layout.root}?"
+    if not confirm(question, "There is no way back. Really?", approved=yes):
         return 1
     asyncio.run(control.stop(layout.root))
     with take_lock(layout):
@@ -293,7 +293,8 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False, output:
     note = (
         "\nThe databases pavo, temporal and temporal_visibility on the outside server were left alone." if left else ""
     )
-    tell(output, f"Removed {layout.root}.{note}", {"removed": str(layout.root), "outside_databases_left": left})
+    document = {"removed": str(layout.root), "outside_databases_left": left}
+    Printer(output).show(document, f"Removed {layout.root}.{note}")
     return 0
 
 
@@ -301,9 +302,11 @@ def destroy(*, data_dir: Path | None = None, auto_approve: bool = False, output:
 def versions(*, output: Output = "text") -> int:
     """Show which versions go together, and what was really tested."""
     known = matrix()
-    if output == "json":
-        print_json(known.model_dump())
-        return 0
+    Printer(output).show(known.model_dump(), lambda: _print_versions(known))
+    return 0
+
+
+def _print_versions(known: Matrix) -> None:
     rows = [(f"{r.tag} …", f"{r.schema_version} / {r.visibility_schema}", r.status, r.why) for r in known.temporal]
     table(("Temporal", "schema / visibility", "", ""), rows)
     console().print()
@@ -315,7 +318,6 @@ def versions(*, output: Output = "text") -> int:
     console().print("\n[bold]Tested here[/] (everything else is documented only)")
     table(("Temporal", "PostgreSQL", "when", "by"), [(t.temporal, t.postgres, t.when, t.by) for t in known.tested])
     console().print(f"\nTaken without options: Temporal {known.pins.temporal}, its UI {known.pins.temporal_ui}.")
-    return 0
 
 
 deploy_app.command("pavo.cli.deploy.check:check", name="check", help="Check everything before a rollout.")

@@ -11,8 +11,8 @@ from pavo.deploy.model.findings import Finding
 MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
 
 
-def show(findings: Sequence[Finding], to: Console | None = None) -> None:
-    """A line each: mark, name, time, detail; the remedy below it."""
+def show_findings(findings: Sequence[Finding], to: Console | None = None) -> None:
+    """Print a line for each: mark, name, time, detail; its remedy below."""
     out = to or console()
     for finding in findings:
         mark, style = MARKS[finding.status]

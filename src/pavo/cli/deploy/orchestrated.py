@@ -1,17 +1,19 @@
 """`pavo deploy` on Docker Compose and Kubernetes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pavo.cli.ask import confirm
-from pavo.cli.deploy.plan import Planned
-from pavo.cli.output import Format, console, people, print_json, table, tell
+from pavo.cli.confirm import confirm
+from pavo.cli.deploy.start_plan import StartPlan
+from pavo.cli.output import Format, Printer, console, table
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import read_env
-from pavo.deploy.orchestrated.targets import OrchestratedTarget, orchestrated_target
+from pavo.deploy.orchestrated.target_interface import OrchestratedTarget
 from pavo.errors import ConfigurationError, Conflict
 
 ORCHESTRATED = (TargetName.COMPOSE, TargetName.KUBERNETES)
@@ -24,8 +26,8 @@ def found(layout: Layout) -> OrchestratedTarget | None:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How a start goes about it."""
+class StartMode:
+    """How far a start goes, and what it may pass over."""
 
     force: bool
     """Go on with versions that are known bad."""
@@ -36,55 +38,58 @@ class How:
     output: Format = "text"
 
 
-def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], how: How) -> int:
+def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], mode: StartMode) -> int:
     """Show the plan, ask, write the files, start, wait. A dry run writes the files and starts nothing."""
-    wanted = wanted.model_copy(update={"postgres_version": how.postgres_version or wanted.postgres_version})
+    wanted = wanted.model_copy(update={"postgres_version": mode.postgres_version or wanted.postgres_version})
     _same_target(layout, wanted)
     target = orchestrated_target(layout, wanted, values)
     assessments = _assessments(wanted, target)
-    wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=how.force)})
-    shown = people(how.output)
-    planned = Planned(wanted.target, layout, target.plan(), target.changes(), assessments)
-    planned.show(shown)
+    wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=mode.force)})
+    printer = Printer(mode.output)
+    plan = StartPlan(wanted.target, layout, target.plan(), target.changes(), assessments)
+    plan.show(printer.people)
     missing = target.missing()
-    if missing is not None and not how.dry_run:
+    if missing is not None and not mode.dry_run:
         raise ConfigurationError(
             missing, field="--target", remedy="Mend that; or write the files for elsewhere: --dry-run."
         )
-    if not how.dry_run and not how.approved and not confirm("Start this?"):
+    if not mode.dry_run and not confirm("Start this?", approved=mode.approved):
         return 1
     target.write()
     deployment.save(layout, wanted)
-    if how.dry_run:
+    if mode.dry_run:
         said = f"Wrote {target.folder}; nothing was started. {missing or ''}"
-        tell(how.output, said, {**planned.public(), "folder": str(target.folder), "missing": missing})
+        printer.show({**plan.public(), "folder": str(target.folder), "missing": missing}, said)
         return 0
     target.start()
-    return status(target, how.output)
+    return status(target, mode.output)
 
 
 def status(target: OrchestratedTarget, output: Format) -> int:
     """Every container or pod; exit code 1 when one is not ready, or there is none."""
-    shown = target.status()
-    ready = bool(shown) and all(one.ready for one in shown)
-    if output == "json":
-        print_json({"folder": str(target.folder), "parts": [asdict(one) for one in shown]})
-    elif shown:
-        rows = [(one.name, one.state, "yes" if one.ready else "no", one.restarts or "") for one in shown]
+    parts = target.status()
+    rows = [(part.name, part.state, "yes" if part.ready else "no", part.restarts or "") for part in parts]
+    document = {"folder": str(target.folder), "parts": [asdict(part) for part in parts]}
+    Printer(output).show(document, lambda: _print_parts(target.folder, rows))
+    return 0 if parts and all(part.ready for part in parts) else 1
+
+
+def _print_parts(folder: Path, rows: Sequence[Sequence[object]]) -> None:
+    if rows:
         table(("name", "state", "ready", "restarts"), rows)
     else:
-        console().print(f"Nothing of {target.folder} runs.", soft_wrap=True)
-    return 0 if ready else 1
+        console().print(f"Nothing of {folder} runs.", soft_wrap=True)
 
 
 def destroy(layout: Layout, target: OrchestratedTarget, *, approved: bool, output: Format = "text") -> int:
     """Remove it with its data; asks twice."""
     question = f"Remove what {target.folder} describes, with all its data?"
-    if not approved and not (confirm(question) and confirm("There is no way back. Really?")):
+    if not confirm(question, "There is no way back. Really?", approved=approved):
         return 1
     target.destroy()
     deployment.path(layout).unlink(missing_ok=True)
-    tell(output, f"Removed {target.folder} and what it described.", {"removed": str(target.folder)})
+    text = f"Removed {target.folder} and what it described."
+    Printer(output).show({"removed": str(target.folder)}, text)
     return 0
 
 
@@ -101,7 +106,7 @@ def _same_target(layout: Layout, wanted: Deployment) -> None:
 
 
 def _assessments(wanted: Deployment, target: OrchestratedTarget) -> list[Assessment]:
-    """Of the versions that the target brings; in a cluster Temporal and PostgreSQL are others'."""
+    """What is known of the versions that the target brings; to a cluster it brings no Temporal and no PostgreSQL."""
     if wanted.target is TargetName.KUBERNETES:
         return []
     image = next(part.version for part in target.plan() if part.name == "postgres")

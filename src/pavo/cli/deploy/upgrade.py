@@ -5,17 +5,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pavo.cli import services
-from pavo.cli.ask import confirm, layout_of
-from pavo.cli.deploy.findings import show
-from pavo.cli.deploy.plan import warn
-from pavo.cli.output import Format, Output, fields, people, tell, teller
+from pavo.cli.confirm import confirm
+from pavo.cli.deploy.findings import show_findings
+from pavo.cli.deploy.start_plan import warn
+from pavo.cli.installation import find_installation
+from pavo.cli.output import Output, Printer, fields, teller
+from pavo.cli.parameters import Approved, layout_of
 from pavo.config import Settings
 from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.local import control
 from pavo.deploy.model.layout import Layout
-from pavo.deploy.rollout.upgrade import UpgradePlan, plan_upgrade
-from pavo.deploy.rollout.upgrade import upgrade as do_upgrade
+from pavo.deploy.rollout.upgrade import UpgradePlan, perform_upgrade, plan_upgrade
 from pavo.errors import Conflict
 from pavo.worker import workflows
 
@@ -29,7 +29,7 @@ def upgrade(
     backup: bool = True,
     accept_breaking: bool = False,
     force_version: bool = False,
-    auto_approve: bool = False,
+    yes: Approved = False,
     output: Output = "text",
 ) -> int:
     """Upgrade a running native deployment: backup, schema, servers one minor at a time, Pavo's schema, API, workers.
@@ -38,35 +38,35 @@ def upgrade(
 
     Args:
         data_dir: where everything is kept.
-        temporal_version: to which; the pinned one without (pavo deploy versions).
+        temporal_version: to which; default: the pinned one (pavo deploy versions).
         temporal_bin: a folder with temporal-server and temporal-sql-tool of that version.
         worker_build: a build id for the installed code's workers: tasks stay on the build that began them until they
             continue as new or are woken (pavo deploy workers shows them). Without, workers are restarted one by one.
         backup: take a backup first, and prove it.
         accept_breaking: go on although the installed code breaks open histories.
         force_version: go on with versions that are known bad.
-        auto_approve: do not ask.
     """
-    layout, shown = layout_of(data_dir), people(output)
+    layout, printer = layout_of(data_dir), Printer(output)
+    shown = printer.people
     programs = temporal_bin and temporal_bin.absolute()
     plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
     _show(plan, shown, backup=backup)
     settings = _checked(layout, worker_build or plan.chosen.worker_build, shown, accept_breaking=accept_breaking)
-    if not auto_approve and not confirm("Upgrade?"):
+    if not confirm("Upgrade?", approved=yes):
         return 1
-    place = asyncio.run(do_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
-    _tell(plan, place, output)
+    place = asyncio.run(perform_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
+    _tell(plan, place, printer)
     return 0
 
 
-def _tell(plan: UpgradePlan, place: Path | None, output: Format) -> None:
+def _tell(plan: UpgradePlan, place: Path | None, printer: Printer) -> None:
     document = {
         "from": plan.running_version,
         "temporal": list(plan.steps),
         "migrations": list(plan.pending),
         "backup": place and str(place),
     }
-    tell(output, "Upgraded." + (f" The state before is in {place}." if place else ""), document)
+    printer.show(document, "Upgraded." + (f" The state before is in {place}." if place else ""))
 
 
 def _checked(layout: Layout, build: str, shown: Console, *, accept_breaking: bool) -> Settings:
@@ -75,14 +75,14 @@ def _checked(layout: Layout, build: str, shown: Console, *, accept_breaking: boo
     Where old workers stay beside those of a new build, histories that it breaks end where they began: a warning. A
     single worker's tasks are taken over as they are, so that they must replay.
     """
-    found = services.find(layout.root)
+    found = find_installation(layout.root)
     settings = found.settings
     workers = found.stack and len(control.parts_named(found.stack, "worker"))
     if build and workers and workers > 1:
         settings = settings.model_copy(update={"execution": settings.execution.model_copy(update={"build_id": build})})
     wanted = Wanted(workflows(), accept_breaking=accept_breaking, data_dir=layout.root, workers=workers or 1)
     checked = asyncio.run(check_rollout(settings, wanted))
-    show([finding for finding in checked.findings if finding.status in ("warn", "fail")], shown)
+    show_findings([finding for finding in checked.findings if finding.status in ("warn", "fail")], shown)
     if not checked.ok:
         raise Conflict("The checks failed.", remedy="Mend what is marked above (pavo deploy check), then upgrade.")
     return found.settings

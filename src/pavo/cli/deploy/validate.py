@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pavo.cli import services
-from pavo.cli.deploy.findings import show
-from pavo.cli.output import Output, console, print_json
+from pavo.cli.deploy.findings import show_findings
+from pavo.cli.exit_codes import DONE, FAILED, end_process
+from pavo.cli.installation import find_installation
+from pavo.cli.output import Output, Printer, console
 from pavo.config import Settings
 from pavo.deploy.checks.connectivity import TemporalReached, reach_postgres, reach_temporal
 from pavo.deploy.model.findings import Finding, succeeded
@@ -24,12 +25,12 @@ from pavo.kit.sql import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All lines, and how the repeats went."""
+class ValidationReport:
+    """What was found, and how the repeats went."""
 
     findings: tuple[Finding, ...]
     seconds: float
-    """The whole command's work."""
+    """Of everything that the command did."""
     repeats: tuple[float, ...] = ()
     """Seconds of each repeat that passed."""
     wanted: int = 1
@@ -69,8 +70,8 @@ def validate(
     """
     if repeat < 1:
         raise InvalidInput("There is nothing to do.", field="--repeat", remedy="Pass 1 or more.")
-    found = services.find(data_dir)
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # what fails is said in a line of the report
+    found = find_installation(data_dir)
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # what fails has a line in the report
     settings = found.settings
     if temporal_database_url:
         temporal = settings.temporal.model_copy(update={"database_url": temporal_database_url})
@@ -79,11 +80,8 @@ def validate(
 
     async def work() -> None:
         report = await _validate(settings, repeat, restart)
-        if output == "json":
-            print_json(report.public())
-        else:
-            _show(report)
-        services.leave(0 if report.ok else 1)  # before the event loop waits for a worker whose server hangs
+        Printer(output).show(report.public(), lambda: _show(report))
+        end_process(DONE if report.ok else FAILED)  # before the event loop waits for a worker whose server hangs
 
     asyncio.run(work())
 
@@ -94,20 +92,20 @@ def _restart(data_dir: Path | None, command: str | None) -> Restart:
     return lambda: restart_stack(data_dir)
 
 
-async def _validate(settings: Settings, repeat: int, restart: Restart | None) -> Report:
+async def _validate(settings: Settings, repeat: int, restart: Restart | None) -> ValidationReport:
     begun = time.monotonic()
     postgres, temporal = await asyncio.gather(reach_postgres(settings.database.url), reach_temporal(settings.temporal))
     findings = [postgres.finding, temporal.finding]
     if temporal.client is None:
         findings += [Finding(name, "skip", "needs Temporal") for name in c.CHECKS]
-        return Report(tuple(findings), time.monotonic() - begun, (), repeat)
+        return ValidationReport(tuple(findings), time.monotonic() - begun, (), repeat)
     last, passed = await _repeats(settings, temporal, repeat)
     findings += last.findings
     if last.workflow_id:
         findings += await _read_back(settings, temporal, last)
     if restart and succeeded(findings):
         findings += await across_restart(settings, restart)
-    return Report(tuple(findings), time.monotonic() - begun, tuple(passed), repeat)
+    return ValidationReport(tuple(findings), time.monotonic() - begun, tuple(passed), repeat)
 
 
 async def _repeats(settings: Settings, temporal: TemporalReached, repeat: int) -> tuple[Validated, list[float]]:
@@ -130,19 +128,19 @@ async def _repeats(settings: Settings, temporal: TemporalReached, repeat: int) -
 
 async def _read_back(settings: Settings, temporal: TemporalReached, last: Validated) -> list[Finding]:
     assert temporal.client is not None
-    history, runs = await readback.histories(temporal.client, last.workflow_id, last.first_run_id)
+    history, runs = await readback.read_histories(temporal.client, last.workflow_id, last.first_run_id)
     if not runs or not last.ok:
         return [history]
     url, ui = settings.temporal.database_url, settings.http.temporal_ui
     return [
         history,
-        await readback.stored(temporal.client, temporal.persistence, url, last.workflow_id, runs),
-        await readback.shown(ui, temporal.client.namespace, last.workflow_id, runs),
+        await readback.count_stored(temporal.client, temporal.persistence, url, last.workflow_id, runs),
+        await readback.ask_ui(ui, temporal.client.namespace, last.workflow_id, runs),
     ]
 
 
-def _show(report: Report) -> None:
-    show(report.findings)
+def _show(report: ValidationReport) -> None:
+    show_findings(report.findings)
     if report.wanted > 1 and report.repeats:
         middle, longest = median(report.repeats), max(report.repeats)
         console().print(

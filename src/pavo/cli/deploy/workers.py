@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from pavo.cli import services
-from pavo.cli.ask import layout_of
-from pavo.cli.output import Output, console, print_json, table
+from pavo.cli.exit_codes import DONE, FAILED, end_process
+from pavo.cli.installation import find_installation
+from pavo.cli.output import Output, Printer, console, table
+from pavo.cli.parameters import layout_of
 from pavo.config import Settings
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.rolling import roll_native
+from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.deploy.rollout.worker_versions import Drained, WorkerDeployment
 from pavo.errors import InvalidInput
 from pavo.temporal.client import connect
@@ -40,21 +41,23 @@ def workers(
         data_dir: the stack that is meant.
     """
     if ramp is not None and set_current is None:
-        raise InvalidInput("Which version?", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
+        raise InvalidInput("A ramp needs a version.", field="--ramp", remedy="Name it: --set-current BUILD --ramp 10")
     if rollback is not None and set_current is not None:
-        raise InvalidInput("One of the two.", field="--rollback", remedy="Pass --set-current or --rollback.")
-    settings = services.find(data_dir).settings
-    change = Change(set_current, ramp, drain, rollback, take_over, roll, seconds, data_dir)
+        raise InvalidInput(
+            "A rollback sets the current version itself.",
+            field="--rollback",
+            remedy="Leave out --set-current, or --rollback.",
+        )
+    settings = find_installation(data_dir).settings
+    change = VersionChange(set_current, ramp, drain, rollback, take_over, roll, seconds, data_dir)
     deployment, drained = asyncio.run(_work(settings, change))
-    if output == "json":
-        print_json({**deployment.public(), "left": drained.left if drained else None})
-    else:
-        _show(deployment, drained)
-    services.leave(1 if drained and drained.left else 0)
+    left = drained.left if drained else None
+    Printer(output).show({**deployment.public(), "left": left}, lambda: _show(deployment, drained))
+    end_process(FAILED if left else DONE)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VersionChange:
     """What is wanted; the fields are the options of the command."""
 
     set_current: str | None
@@ -67,7 +70,7 @@ class Change:
     data_dir: Path | None
 
 
-async def _work(settings: Settings, change: Change) -> tuple[WorkerDeployment, Drained | None]:
+async def _work(settings: Settings, change: VersionChange) -> tuple[WorkerDeployment, Drained | None]:
     client, name = await connect(settings.temporal), settings.execution.deployment
     queue = settings.temporal.task_queue
     if change.set_current is not None and change.ramp is not None:

@@ -4,13 +4,13 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
 
-from pavo.cli.ask import layout_of
-from pavo.cli.output import Output, console, print_json, say
+from pavo.cli.output import Output, Printer, console, say
+from pavo.cli.parameters import layout_of
 from pavo.deploy.local.components.wheels import postgres_home, redis_server, temporal_server
 from pavo.deploy.local.machine.ports import is_free
 from pavo.deploy.local.machine.privileges import unprivileged
@@ -41,15 +41,17 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
         "Port": lambda: _port(folder),
     }
     found = [_run(name, check) for name, check in checks.items()]
-    if output == "json":
-        print_json({"checks": found, "ok": all(check["ok"] for check in found)})
-    else:
-        for check in found:
-            mark = ("✓", "green") if check["ok"] else ("✗", "red")
-            console().print(Text.assemble(mark, f" {check['name']:<15}{check['detail']}"), soft_wrap=True)
-            if check["remedy"]:
-                say(f"  → {check['remedy']}")
-    return 0 if all(check["ok"] for check in found) else 1
+    ok = all(check["ok"] for check in found)
+    Printer(output).show({"checks": found, "ok": ok}, lambda: _print(found))
+    return 0 if ok else 1
+
+
+def _print(found: Sequence[Mapping[str, str | bool | None]]) -> None:
+    for check in found:
+        mark = ("✓", "green") if check["ok"] else ("✗", "red")
+        console().print(Text.assemble(mark, f" {check['name']:<15}{check['detail']}"), soft_wrap=True)
+        if check["remedy"]:
+            say(f"  → {check['remedy']}")
 
 
 def _run(name: str, check: Callable[[], str]) -> dict[str, str | bool | None]:

@@ -1,6 +1,5 @@
 """`pavo up`: the embedded stack, in the foreground or in the background."""
 
-import asyncio
 import contextlib
 import os
 import tempfile
@@ -13,10 +12,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from pavo.cli.ask import layout_of
-from pavo.cli.output import Format, Output, fields, people, print_json
-from pavo.cli.stack import foreground
-from pavo.cli.words import Port
+from pavo.cli.output import Output, Printer, fields
+from pavo.cli.parameters import Detach, Port, layout_of
+from pavo.cli.stack.launch import StackLaunch, launch, ready_line
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
@@ -33,7 +31,7 @@ def up(
     workers: int = 1,
     allow_file_origin: bool = False,
     spare_worker: bool = True,
-    detach: bool = False,
+    detach: Detach = False,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
     output: Output = "text",
 ) -> int:
@@ -48,26 +46,25 @@ def up(
         workers: how many worker processes.
         allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
         spare_worker: keep one more process waiting, to replace a worker that dies at once (about 100 MB).
-        detach: return as soon as the stack is ready.
         open_browser: open the UI.
     """
     _check_workers(workers)
     require("The embedded stack", "server", "embedded")
     folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
-    wanted = Wanted(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
-    shown = people(output)
-    ready = partial(_tell, wanted, shown, output, detached=detach, open_browser=open_browser)
+    options = UpOptions(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
+    printer = Printer(output)
+    shown = printer.people
+    ready = partial(_tell, options, shown, printer, detached=detach, open_browser=open_browser)
     try:
-        if not detach:
-            return asyncio.run(foreground.run(_stack(wanted, shown), ready, shown))
-        ready(foreground.detach(wanted.words(), folder, shown))
+        return launch(
+            StackLaunch(folder, partial(_stack, options, shown), options.words()), ready, shown, detach=detach
+        )
     finally:
         _clear(folder)
-    return 0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class UpOptions:
     """A stack as `pavo up` was told; the fields are its options."""
 
     folder: Path
@@ -80,29 +77,29 @@ class Wanted:
     def words(self) -> list[str]:
         """The same start as a command of its own that stays in the foreground.
 
-        Not what was typed without its --detach: that can be said in several ways, and one that is overlooked starts a
-        chain of children without an end.
+        They are made anew, not taken from what was typed: there --detach can be written in several ways, and one that
+        is overlooked would start an endless chain of children.
         """
         valued = {"data-dir": self.folder, "port": self.port, "workers": self.workers}
         switched = {
             "ephemeral": self.ephemeral,
             "allow-file-origin": self.allow_file_origin,
             "spare-worker": self.spare_worker,
-            "detach": False,
         }
         switches = [f"--{name}" if on else f"--no-{name}" for name, on in switched.items()]
-        return ["up", *(f"--{name}={value}" for name, value in valued.items()), *switches, "--no-browser"]
+        values = [f"--{name}={value}" for name, value in valued.items()]
+        return ["up", *values, *switches, "--foreground", "--no-browser"]
 
 
-def _stack(wanted: Wanted, shown: Console) -> EmbeddedStack:
+def _stack(options: UpOptions, shown: Console) -> EmbeddedStack:
     return EmbeddedStack(
-        wanted.folder,
-        ephemeral=wanted.ephemeral,
-        workers=wanted.workers,
-        port=wanted.port,
-        allow_file_origin=wanted.allow_file_origin,
-        spare_worker=wanted.spare_worker,
-        on_ready=foreground.ready_line(shown),
+        options.folder,
+        ephemeral=options.ephemeral,
+        workers=options.workers,
+        port=options.port,
+        allow_file_origin=options.allow_file_origin,
+        spare_worker=options.spare_worker,
+        on_ready=ready_line(shown),
     )
 
 
@@ -112,7 +109,7 @@ def _check_workers(workers: int) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove throw-away data, unless a stack runs on them."""
+    """Remove throw-away data, unless a stack runs on it."""
     if (folder / THROW_AWAY).exists():
         with contextlib.suppress(Conflict), take_lock(Layout(folder)):
             remove_data(folder)
@@ -142,13 +139,13 @@ def _temporary() -> Path:
 
 
 def _tell(
-    wanted: Wanted, shown: Console, output: Format, state: StackState, *, detached: bool, open_browser: bool
+    options: UpOptions, shown: Console, printer: Printer, state: StackState, *, detached: bool, open_browser: bool
 ) -> None:
     """What is different from what was asked for, what it opens, where everything is, and what to do next."""
     urls = state.urls
-    if wanted.port and not urls.api.endswith(f":{wanted.port}"):
-        shown.print(f"[yellow]Port {wanted.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
-    if wanted.allow_file_origin:
+    if options.port and not urls.api.endswith(f":{options.port}"):
+        shown.print(f"[yellow]Port {options.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
+    if options.allow_file_origin:
         shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
     shown.print()
     rows = {
@@ -160,12 +157,11 @@ def _tell(
         "Next": 'pavo run "Analyze churn drivers"' + ("" if _found_by_itself(state) else f" --url {urls.api}"),
     }
     fields(rows | ({"Stop": f"pavo down --data-dir {state.data_dir}"} if detached else {}), to=shown)
-    if output == "json":
-        print_json(state.public())
+    printer.show(state.public())
     if open_browser:
         webbrowser.open(urls.ui)
 
 
 def _found_by_itself(state: StackState) -> bool:
-    """Whether other commands find this stack without being told where it is."""
+    """Whether other commands find this stack without --url and --data-dir."""
     return "PAVO_URL" not in os.environ and Path(state.data_dir) == default_data_dir()

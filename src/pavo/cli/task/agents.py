@@ -1,15 +1,15 @@
-"""`pavo agents`: what agents are installed, and which options they take."""
+"""`pavo agents`: which agents are installed, and which options they take."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
 from cyclopts import App
 from rich.text import Text
 
-from pavo.agents.registry import AgentCard, AgentRegistry
-from pavo.cli.output import Output, console, print_json, say, table
+from pavo.agents.registry import AgentCard, AgentRegistry, BrokenAgent
+from pavo.cli.output import Output, Printer, console, say, table
 
 agents_app = App(name="agents", help="The agents that are installed.")
 
@@ -19,9 +19,11 @@ def list_agents(*, output: Output = "text") -> None:
     """List the installed agents, with what is wrong with those that cannot be used."""
     registry = AgentRegistry.load()
     cards, broken = registry.cards(), registry.broken()
-    if output == "json":
-        print_json({"agents": [asdict(card) for card in cards], "broken": [asdict(agent) for agent in broken]})
-        return
+    document = {"agents": [asdict(card) for card in cards], "broken": [asdict(agent) for agent in broken]}
+    Printer(output).show(document, lambda: _print_agents(cards, broken))
+
+
+def _print_agents(cards: Sequence[AgentCard], broken: Sequence[BrokenAgent]) -> None:
     rows = [(card.name, card.isolation, card.distribution, card.description) for card in cards]
     table(("NAME", "ISOLATION", "PACKAGE", "DESCRIPTION"), rows)
     for agent in broken:
@@ -39,9 +41,10 @@ def show(agent_type: str, /, *, output: Output = "text") -> None:
         The agent's name.
     """
     card = AgentRegistry.load().card(agent_type)
-    if output == "json":
-        print_json(asdict(card))
-        return
+    Printer(output).show(asdict(card), lambda: _print_agent(card))
+
+
+def _print_agent(card: AgentCard) -> None:
     console().print(Text(card.name, style="bold"), Text(card.description))
     for label, value in (
         ("package", card.distribution),

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -20,9 +21,12 @@ from cyclopts.types import PositiveInt
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.client import Client
-from pavo.cli.output import Output, print_json, waiting
-from pavo.cli.task import follow, render
+from pavo.cli.api_client import ApiClient
+from pavo.cli.output import Output, Printer, waiting
+from pavo.cli.task import render
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.follower import TaskFollower
+from pavo.cli.task.progress import progress_view
 from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
@@ -51,7 +55,7 @@ class Survival:
     """What the timeline proves about a run in which the worker was killed."""
 
     steps: int
-    """Steps that were wanted."""
+    """How many steps the task has."""
     recorded: int
     once_in_order: bool
     """The recorded steps are 1, 2, … steps: each once, none missing."""
@@ -73,7 +77,14 @@ class Survival:
 
 
 def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, done: bool) -> Survival:
-    """Judge a timeline."""
+    """What a timeline proves.
+
+    Args:
+        events: all of them, oldest first.
+        steps: how many the task has.
+        killed_at: when its worker was killed.
+        done: whether the task is DONE.
+    """
     ticks = [_data(event)["step"] for event in events if event.type == "tick"]
     recovered = next((event for event in events if event.type == "recovered"), None)
     after = next((e for e in events if recovered and e.seq > recovered.seq and e.type == "tick"), None)
@@ -98,9 +109,10 @@ def demo(
 ) -> int:
     """Watch an agent task survive a killed worker: a whole stack with throw-away data, gone afterwards."""
     require("The embedded stack", "server", "embedded")
-    # The supervisor's words go to its log; here the demo tells the story.
+    # What the supervisor logs goes to its file; on the terminal the demo tells what happens.
     logging.getLogger("pavo").addHandler(logging.NullHandler())
-    out = render.page(stderr=output == "json")
+    printer = Printer(output)
+    out = render.page(stderr=printer.for_programs)
     out.print(Text.assemble("\n", ("Pavo", "bold cyan"), "  a task, and a worker that is killed in the middle of it\n"))
     folder = Path(tempfile.mkdtemp(prefix="pavo-demo-"))
     with _ending_on_sigterm():
@@ -110,12 +122,13 @@ def demo(
             _remove(folder)
     if found.ok:
         render.good(out, "Stack ended; no process and no file is left")
-    if output == "json":
-        print_json({**asdict(found), "survived": found.ok})
-    elif found.ok:
-        out.print()
-        render.command(out, "next", "pavo up")
+    printer.show({**asdict(found), "survived": found.ok}, partial(_tell_next, out) if found.ok else "")
     return 0 if found.ok else 1
+
+
+def _tell_next(out: Console) -> None:
+    out.print()
+    render.command(out, "next", "pavo up")
 
 
 def _on_stack(folder: Path, steps: int, out: Console) -> Survival:
@@ -131,41 +144,41 @@ def _on_stack(folder: Path, steps: int, out: Console) -> Survival:
             with waiting(out, "starting PostgreSQL, Valkey, Temporal, the API and a worker …"):
                 loop.run(stack.start())
             render.good(out, f"Stack ready in {time.monotonic() - began:.1f} s", " · ".join(ready))
-            with Client(stack.api_url) as client:
-                return _show(client, stack, steps, out)
+            with ApiClient(stack.api_url) as api:
+                return _show(TaskClient(api), stack, steps, out)
         finally:
             with _undisturbed(), waiting(out, "ending the stack …"):
                 loop.run(stack.stop())
 
 
-def _show(client: Client, stack: EmbeddedStack, steps: int, out: Console) -> Survival:
+def _show(tasks: TaskClient, stack: EmbeddedStack, steps: int, out: Console) -> Survival:
     new = TaskCreate(
         title=TITLE, agent_type="tribal_search", agent_options={"steps": steps, "step_seconds": STEP_SECONDS}
     )
-    task_id = client.create(new).id
-    client.start(task_id)
+    task_id = tasks.create(new).id
+    tasks.start(task_id)
     render.good(out, f"Task “{TITLE}” created", str(task_id))
-    view = follow.Follower(client, task_id, out).until_reviewable()
+    view = TaskFollower(tasks, task_id, out).until_reviewable()
     if view.stage != WAIT_RFC or view.plan is None:
         raise AgentError(f"No plan came: the task is {view.stage}.", remedy=f"Look at {stack.layout.root}/logs.")
-    render.show(out, render.plan(client.document(task_id, view.plan.document_id)))
-    client.accept(task_id, view.plan.hash)
+    render.print_block(out, render.plan(tasks.document(task_id, view.plan.document_id)))
+    tasks.accept(task_id, view.plan.hash)
     render.good(out, f"Plan v{view.plan.version} accepted", view.plan.hash[:12])
-    killed = _watch(client, stack, view, steps, out)
-    final = client.get(task_id)
-    report = follow.report_of(client, task_id)
+    killed = _watch(tasks, stack, view, steps, out)
+    final = tasks.get(task_id)
+    report = tasks.report(task_id)
     if report is not None:
-        render.show(out, render.report(report))
-    found = survival(client.all_events(task_id), steps, killed.at, done=final.stage == DONE)
+        render.print_block(out, render.report(report))
+    found = survival(tasks.all_events(task_id), steps, killed.at, done=final.stage == DONE)
     _tell(out, found, killed)
     return found
 
 
-def _watch(client: Client, stack: EmbeddedStack, view: TaskOut, steps: int, out: Console) -> Kill:
+def _watch(tasks: TaskClient, stack: EmbeddedStack, view: TaskOut, steps: int, out: Console) -> Kill:
     """Follow the steps to the end; in the middle, kill the worker."""
     killed: Kill | None = None
-    with follow.shown_progress(out, view.model_copy(update={"total": steps})) as progress:
-        for event in client.stream(view.id):
+    with progress_view(out, view.model_copy(update={"total": steps})) as progress:
+        for event in tasks.stream(view.id):
             progress.see(event)
             data = _data(event)
             if event.type == "tick" and killed is None and data["step"] >= max(1, steps * 2 // 5):
@@ -192,7 +205,7 @@ def _tell(out: Console, found: Survival, killed: Kill) -> None:
 
 
 def mark(out: Console, ok: bool, text: str) -> None:
-    """A line with a hook or a cross."""
+    """A line with a check mark or a cross."""
     (render.good if ok else render.bad)(out, text)
 
 
@@ -218,7 +231,7 @@ class _Loop:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run there, wait here; an interruption here cancels it there, and waits for that."""
+        """Run it in that thread and wait for its result; an interruption of this thread cancels it."""
         running: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return running.result()
@@ -249,7 +262,7 @@ def _ending_on_sigterm() -> Generator[None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Generator[None]:
-    """Clean up to the end, whatever is pressed meanwhile: it takes a second or two."""
+    """Ignore Ctrl-C and SIGTERM while everything is cleaned up, which takes a second or two."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:

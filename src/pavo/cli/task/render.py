@@ -20,7 +20,7 @@ from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut
 from pavo.timeline.schemas import EventOut
 
 WIDTH: Final = 100
-"""Widest that text is set: longer lines are hard to read."""
+"""Columns at most: longer lines are hard to read."""
 
 STAGE_STYLE: Final = {
     "INIT": "dim",
@@ -44,11 +44,11 @@ CALM: Final = Theme(
         "repr.number": "default",
     }
 )
-"""Rich's own styles underline headings and shine in magenta."""
+"""Instead of Rich's own styles, which underline headings and use magenta."""
 
 
 def page(*, stderr: bool = False) -> Console:
-    """A console that sets text for reading: at most `WIDTH` wide, and as wide as that where no terminal is."""
+    """A console for text that people read: at most `WIDTH` columns; without a terminal exactly that many."""
     terminal = output.console(stderr=stderr, markup=False, theme=CALM)
     asked = terminal.file.isatty() or "COLUMNS" in os.environ
     terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
@@ -56,7 +56,7 @@ def page(*, stderr: bool = False) -> Console:
 
 
 def interactive() -> bool:
-    """Whether a person sits at both ends."""
+    """Whether a person types the input and reads the output."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -88,13 +88,13 @@ def bad(out: Console, text: str, note: str = "") -> None:
 
 
 def turn(out: Console, text: str, note: str = "") -> None:
-    """A line that tells of a turn that things took."""
+    """A line that tells of something unexpected after which it goes on."""
     _line(out, "↻", "yellow", text, note)
 
 
-def say(out: Console, text: str, note: str = "") -> None:
-    """A line that tells something."""
-    _line(out, "·", "dim", text, note)
+def note(out: Console, text: str, more: str = "") -> None:
+    """A line that tells something and marks it as neither good nor bad."""
+    _line(out, "·", "dim", text, more)
 
 
 def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
@@ -104,8 +104,8 @@ def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
     out.print(row, soft_wrap=not out.is_terminal)
 
 
-def show(out: Console, what: RenderableType) -> None:
-    """Print; in pipes and files without the blanks that fill lines up."""
+def print_block(out: Console, what: RenderableType) -> None:
+    """Print a block of text; in pipes and files without the blanks at the ends of its lines."""
     if out.is_terminal:
         out.print(what)
         return
@@ -156,7 +156,7 @@ def report(document: DocumentOut) -> RenderableType:
 
 
 def task(view: TaskOut) -> RenderableType:
-    """One task, all that people want to know of it."""
+    """One task, with all that people want to know of it."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -5,9 +5,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.client import Client
 from pavo.cli.task import render
-from pavo.cli.task.follow import Follower
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.follower import TaskFollower
 from pavo.errors import WrongStage
 from pavo.tasks.domain import WAIT_RFC
 from pavo.tasks.schemas import PlanRef, TaskOut
@@ -31,9 +31,15 @@ def plan_under_review(view: TaskOut) -> PlanRef:
 
 
 def review(
-    client: Client, follower: Follower, view: TaskOut, out: Console | None, *, asking: Console | None, accept: bool
+    tasks: TaskClient,
+    follower: TaskFollower,
+    view: TaskOut,
+    out: Console | None,
+    *,
+    asking: Console | None,
+    accept: bool,
 ) -> bool:
-    """Show the plan and bring it to an answer.
+    """Show the plan, and its revisions, until it is accepted or the person stops.
 
     Args:
         out: where plans are shown; None shows none.
@@ -46,29 +52,29 @@ def review(
     while view.stage == WAIT_RFC:
         plan = plan_under_review(view)
         if out is not None:
-            answered = client.document(view.id, before.document_id).feedback if before else ()
-            render.show(out, render.plan(client.document(view.id, plan.document_id), answered))
-        choice = ACCEPT if accept else _decide(client, view, plan, asking)
+            answered = tasks.document(view.id, before.document_id).feedback if before else ()
+            render.print_block(out, render.plan(tasks.document(view.id, plan.document_id), answered))
+        choice = ACCEPT if accept else _decide(tasks, view, plan, asking)
         if choice == ACCEPT:
-            client.accept(view.id, plan.hash)
+            tasks.accept(view.id, plan.hash)
             follower.answered(plan.version)
             if out is not None:
                 render.good(out, f"Plan v{plan.version} accepted", plan.hash[:12])
             return True
         if choice == LATER:
             return False
-        client.done_reviewing(view.id, plan.hash)
+        tasks.done_reviewing(view.id, plan.hash)
         follower.answered(plan.version)
         before, view = plan, follower.until_reviewable()
     return False
 
 
-def _decide(client: Client, view: TaskOut, plan: PlanRef, asking: Console | None) -> str:
+def _decide(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Console | None) -> str:
     """What the person wants; FEEDBACK once there is some."""
     if asking is None:
         return LATER
     choice = _ask(asking)
-    while choice == FEEDBACK and not _give_feedback(client, view, plan, asking):
+    while choice == FEEDBACK and not _give_feedback(tasks, view, plan, asking):
         choice = _ask(asking)
     return choice
 
@@ -87,13 +93,13 @@ def _ask(asking: Console) -> str:
             return FEEDBACK
 
 
-def _give_feedback(client: Client, view: TaskOut, plan: PlanRef, asking: Console) -> bool:
-    """Take comments until an empty line; whether there was any."""
+def _give_feedback(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Console) -> bool:
+    """Send comments until an empty line; answers whether there was any."""
     asking.print(Text("  One comment a line, “2: …” for step 2; an empty line ends.", "dim"))
     given = 0
     while line := _read(asking, Text.assemble("  ", ("› ", "cyan"))):
         step, body = comment_of(line)
-        client.add_feedback(view.id, plan.document_id, body, step)
+        tasks.add_feedback(view.id, plan.document_id, body, step)
         given += 1
     return given > 0
 
@@ -106,14 +112,8 @@ def comment_of(line: str) -> tuple[int | None, str]:
     return None, line.strip()
 
 
-def confirm(out: Console, question: str) -> bool:
-    """Ask; only a yes is a yes."""
-    answer = _read(out, Text.assemble(("? ", "cyan"), question, (" y/N ", "dim")))
-    return (answer or "").lower() in ("y", "yes")
-
-
 def _read(asking: Console, prompt: Text) -> str | None:
-    """A line from the person; None when there is nobody any more."""
+    """A line that the person typed; None at the end of the input."""
     try:
         return asking.input(prompt).strip()
     except EOFError:

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from pavo.accounts.origin import check_listener
 from pavo.config import Settings
-from pavo.deploy.model.compatibility import Verdict, assess
+from pavo.deploy.model.compatibility import VersionVerdict, assess
 from pavo.deploy.model.findings import Finding, Status
 from pavo.deploy.model.parts import connections
 from pavo.errors import ConfigurationError
@@ -50,7 +50,11 @@ def check_settings(settings: Settings) -> Finding:
 
 def check_versions(temporal: str, postgres: str) -> list[Finding]:
     """What the compatibility matrix says of what runs here."""
-    status: dict[Verdict, Status] = {Verdict.GOOD: "pass", Verdict.UNKNOWN: "warn", Verdict.BAD: "fail"}
+    status: dict[VersionVerdict, Status] = {
+        VersionVerdict.GOOD: "pass",
+        VersionVerdict.UNKNOWN: "warn",
+        VersionVerdict.BAD: "fail",
+    }
     found = assess(temporal=temporal or None, postgres=postgres or None, sdk=temporalio.__version__)
     return [Finding("versions", status[each.verdict], each.what, each.remedy or None) for each in found]
 
@@ -70,7 +74,7 @@ async def check_connections(settings: Settings, apis: int, workers: int) -> Find
 
 
 async def check_disk(folder: Path, url: str) -> Finding:
-    """Free space under the data directory, beside what a backup of the databases would take."""
+    """Free space under the data directory, compared with what a backup of the databases would take."""
     name, usage = "disk", shutil.disk_usage(folder)
     detail = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB free at {folder}"
     if usage.free < LEAST_FREE_BYTES:
@@ -85,7 +89,7 @@ async def check_disk(folder: Path, url: str) -> Finding:
 
 
 def check_clock(whose: str, offset: float | None) -> Finding:
-    """A server's clock beside this machine's, by how many seconds it is ahead."""
+    """How far a server's clock is from this machine's; `offset` is in seconds, positive when it is ahead."""
     if offset is None:
         return Finding("clock", "skip", f"{whose} did not tell its time.")
     detail = f"{whose}'s clock is {abs(offset):.2f} s {'ahead' if offset > 0 else 'behind'}"

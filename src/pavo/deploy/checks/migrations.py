@@ -10,9 +10,9 @@ import psycopg
 from pavo.deploy.model.findings import Finding
 from pavo.kit import migrate
 
-NAME = "migration"
+MIGRATION = "migration"
 BOOKKEEPING = "alembic_version"
-"""Where each migration notes that it is done: one row, which nobody else uses."""
+"""Where each migration records that it is done: one row, which nobody else uses."""
 SMALL_ROWS = 100_000
 """Below it, work on a whole table is over before anybody notices."""
 
@@ -91,7 +91,7 @@ def _whole(held: list[str]) -> Iterator[str]:
 
 
 def locks(script: str) -> list[Lock]:
-    """What a script locks of the tables that are in use: the ones that it makes itself are nobody's yet."""
+    """What a script locks of the tables that are in use; nobody uses the ones yet that it makes itself."""
     made = {BOOKKEEPING}
     found: list[Lock] = []
     for statement in statements(script):
@@ -121,7 +121,7 @@ def _plain(name: str) -> str:
     return name.replace('"', "").removeprefix("public.").lower()
 
 
-def check(url: str) -> list[Finding]:
+def check_migrations(url: str) -> list[Finding]:
     """A finding for each pending migration, or one that there is none. Reads only; on a thread.
 
     Raises:
@@ -131,9 +131,9 @@ def check(url: str) -> list[Finding]:
         pending = migrate.pending_scripts(url)
     except LookupError as error:
         remedy = "Roll out the Pavo that this schema belongs to, or a newer one; a schema is not taken back."
-        return [Finding(NAME, "fail", f"The schema is newer than this build: {error}", remedy)]
+        return [Finding(MIGRATION, "fail", f"The schema is newer than this build: {error}", remedy)]
     if not pending:
-        return [Finding(NAME, "pass", "the schema is up to date")]
+        return [Finding(MIGRATION, "pass", "the schema is up to date")]
     rows = _rows(url)
     return [_judge(script, rows) for script in pending]
 
@@ -146,11 +146,12 @@ def _rows(url: str) -> dict[str, int]:
 
 
 def _judge(script: migrate.PendingScript, rows: Mapping[str, int]) -> Finding:
-    name = f"{NAME} {script.revision}"
+    name = f"{MIGRATION} {script.revision}"
     if script.sql is None:
         remedy = "It works on data with Python: read it, and try it on a copy of the database."
         return Finding(name, "warn", f"{script.title}: it cannot be shown as SQL ({script.why})", remedy)
-    found = [lock for lock in locks(script.sql) if lock.table in rows]  # what an earlier one makes is nobody's yet
+    # A table that an earlier migration makes is not there yet, and nobody uses it.
+    found = [lock for lock in locks(script.sql) if lock.table in rows]
     if not found:
         return Finding(name, "pass", f"{script.title}: {Effect.NONE}")
     heavy = [lock for lock in found if lock.effect is not Effect.BRIEF and rows.get(lock.table, 0) >= SMALL_ROWS]

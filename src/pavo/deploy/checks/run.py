@@ -30,7 +30,7 @@ class Wanted:
     """So many open histories are replayed at most."""
     accept_breaking: bool = False
     data_dir: Path | None = None
-    """Where the stack keeps its data, if they are on this machine."""
+    """Where the stack keeps its data, if that is on this machine."""
     apis: int = 1
     workers: int = 1
 
@@ -72,7 +72,7 @@ async def _of_postgres(settings: Settings, wanted: Wanted, offset: float | None)
         found.append(await e.check_connections(settings, wanted.apis, wanted.workers))
         if wanted.data_dir is not None:
             found.append(await e.check_disk(wanted.data_dir, settings.database.url))
-        return found + await asyncio.to_thread(migrations.check, settings.database.url)
+        return found + await asyncio.to_thread(migrations.check_migrations, settings.database.url)
     except (psycopg.Error, PavoError) as error:
         return [*found, Finding("postgres", "fail", " ".join(str(error).split()), "Look at PostgreSQL's log.")]
 

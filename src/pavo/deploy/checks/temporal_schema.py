@@ -1,4 +1,4 @@
-"""The schemas of Temporal's two databases beside what its server asks for."""
+"""The schemas of Temporal's two databases, compared with what its server asks for."""
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -13,7 +13,7 @@ from pavo.kit.migrate import plain_url
 NAMES = {"temporal": "temporal's schema", "temporal_visibility": "visibility's schema"}
 """What each line is called, by what Temporal's documentation calls the database."""
 BESIDE = "_visibility"
-"""What the name of the second database has more than the first's, in every target and in Temporal's documentation."""
+"""The second database is named as the first with this added, in every target and in Temporal's documentation."""
 
 
 async def check_temporal_schemas(url: str | None, temporal: TemporalReached) -> list[Finding]:

@@ -5,16 +5,16 @@ import contextlib
 import signal
 from pathlib import Path
 
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.state import PartState, StackState, running
 from pavo.errors import InvalidInput, Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 BACK_SECONDS = 90.0
 STOP_SECONDS = 40.0
 POLL_SECONDS = 0.05
 DEATHS = 4
-"""So many ends before it is ready, and it will not get ready."""
+"""A part that ended so often before it was ready will not get ready."""
 
 
 def must_run(data_dir: Path) -> StackState:
@@ -80,7 +80,7 @@ async def _restart(data_dir: Path, part: PartState) -> None:
     if kind.name == "postgres":
         await asyncio.to_thread(_checkpoint, must_run(data_dir))
     if part.pid is not None and part.started is not None:
-        old = Identity(part.pid, part.started)
+        old = ProcessIdentity(part.pid, part.started)
         old.signal(kind.stop_signal)
         if not await old.wait_gone(kind.drain_seconds):
             old.signal(signal.SIGKILL)
@@ -88,7 +88,8 @@ async def _restart(data_dir: Path, part: PartState) -> None:
 
 
 def _checkpoint(state: StackState) -> None:
-    """Write what is dirty while others still work, so that the shutdown, in which nobody works, has little left."""
+    """Have PostgreSQL write its changed pages while others still work: less is left for the shutdown, during which
+    nobody can."""
     import psycopg
 
     with (

@@ -1,95 +1,65 @@
 """The native target: Temporal's own server on PostgreSQL, as processes on this machine, without containers."""
 
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import Component, Options, at
-from pavo.deploy.local.components.database import DatabaseServer
-from pavo.deploy.local.components.own import OwnProcess
-from pavo.deploy.local.components.postgres import PostgresServer, Programs
+from pavo.deploy.local.components.component import Component
+from pavo.deploy.local.components.database import DatabaseServer, migrate_pavo
+from pavo.deploy.local.components.maintenance import maintenance_connection
+from pavo.deploy.local.components.pavo_process import PavoProcess
+from pavo.deploy.local.components.postgres import PostgresServer
+from pavo.deploy.local.components.postgres_programs import find_postgres
 from pavo.deploy.local.components.redis import RedisServer
 from pavo.deploy.local.components.temporal_cluster import NAMESPACE, ClusterPorts, TemporalServer, TemporalUi
 from pavo.deploy.local.components.temporal_programs import find_temporal, find_ui
-from pavo.deploy.local.dumps import unfinished_restore as restoring
-from pavo.deploy.local.embedded import migrate, wheel_postgres
-from pavo.deploy.local.local_target import Ports, Target, own_environment, urls
-from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
-from pavo.deploy.local.machine.privileges import Runner, unprivileged
+from pavo.deploy.local.components.temporal_schema import make_database
+from pavo.deploy.local.definition import (
+    LocalOptions,
+    StackDefinition,
+    StackPorts,
+    local_urls,
+    pavo_environment,
+)
+from pavo.deploy.local.dumps import unfinished_restore
+from pavo.deploy.local.machine.ports import LOOPBACK, on_loopback, refuse_taken, replace_taken
+from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import matrix
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, Secrets, load_secrets
+from pavo.deploy.model.progress import Say, say_nothing
 from pavo.errors import ConfigurationError
-
-DEBIAN = Path("/usr/lib/postgresql")
-Say = Callable[[str], None]
-
-
-def postgres_programs(source: str) -> Programs:
-    """The PostgreSQL that `wheel`, `machine` or a folder names.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    if source == "wheel":
-        return wheel_postgres()
-    home = _newest_installed() if source == "machine" else Path(source)
-    server = home / "bin" / "postgres"
-    if not server.exists() or not (home / "bin" / "initdb").exists():
-        raise ConfigurationError(
-            f"There is no {server}, or no initdb beside it.",
-            field="--postgres",
-            remedy="Pass wheel, machine (after installing PostgreSQL), a folder with bin/postgres, or a server's URL.",
-        )
-    said = subprocess.run([str(server), "--version"], capture_output=True, text=True, check=False).stdout
-    major = re.search(r"\d+", said)
-    return Programs(_always(home), int(major.group()) if major else 0)
-
-
-def _always(home: Path) -> Callable[[Runner], Path]:
-    return lambda _runner: home
-
-
-def _newest_installed() -> Path:
-    found = [folder for folder in DEBIAN.glob("*") if folder.name.isdigit() and (folder / "bin" / "postgres").exists()]
-    if found:
-        return max(found, key=lambda folder: int(folder.name))
-    on_path = shutil.which("postgres")
-    return Path(on_path).resolve().parent.parent if on_path else DEBIAN / "none"
 
 
 def choose_ports(chosen: Deployment) -> Deployment:
-    """Give every part a port that it keeps; one that somebody else has taken meanwhile is replaced, save the API's."""
+    """Give every part a port that it keeps. One that another program has taken meanwhile is replaced, except for the
+    API's."""
     if chosen.ports:
         return chosen.model_copy(update={"ports": replace_taken(chosen.ports)})
-    ports = Ports.choose(chosen.port)
+    ports = StackPorts.choose(chosen.port)
     cluster = ClusterPorts.choose(set(asdict(ports).values()))
     return chosen.model_copy(update={"ports": {**asdict(ports), **asdict(cluster)}})
 
 
-def _ports(chosen: Deployment) -> tuple[Ports, ClusterPorts]:
-    own = {name: chosen.ports[name] for name in Ports.__slots__}
-    return Ports(**own), ClusterPorts(**{name: chosen.ports[name] for name in ClusterPorts.__slots__})
+def _ports(chosen: Deployment) -> tuple[StackPorts, ClusterPorts]:
+    own = {name: chosen.ports[name] for name in StackPorts.__slots__}
+    return StackPorts(**own), ClusterPorts(**{name: chosen.ports[name] for name in ClusterPorts.__slots__})
 
 
 def database_server(chosen: Deployment, secrets: Secrets) -> DatabaseServer:
     """Where all databases are."""
     if chosen.outside_postgres:
         return DatabaseServer.of(chosen.postgres)
-    return DatabaseServer("127.0.0.1", chosen.ports["postgres"], "pavo", secrets.postgres, "disable")
+    return DatabaseServer(LOOPBACK, chosen.ports["postgres"], "pavo", secrets.postgres, "disable")
 
 
-def native(layout: Layout, say: Say = lambda _line: None) -> Target:
-    """The target of a data directory, from what was chosen for it.
+def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
+    """The definition of a data directory's stack, from what was chosen for it.
 
     Raises:
-        ConfigurationError: nothing was chosen, or a program is not to be had.
+        ConfigurationError: nothing was chosen, or a program cannot be found.
     """
     chosen = deployments.load(layout)
     if chosen is None:
@@ -97,34 +67,34 @@ def native(layout: Layout, say: Say = lambda _line: None) -> Target:
     refuse_taken(chosen.ports)  # Temporal's own directory of peers holds them as well
     secrets = load_secrets(layout)
     ports, _ = _ports(chosen)
-    options = Options(ports.api, chosen.workers, chosen.apis, allow_file_origin=chosen.allow_file_origin)
+    options = LocalOptions(ports.api, chosen.workers, chosen.apis, allow_file_origin=chosen.allow_file_origin)
     server = database_server(chosen, secrets)
     components = _stores(layout, chosen, secrets, server, say)
     ui_address = components["temporal-ui"].address if "temporal-ui" in components else ""
     environment = {
         "DATABASE_URL": server.url("pavo"),
-        "REDIS_URL": chosen.redis if chosen.outside_redis else f"redis://:{secrets.redis}@{at(ports.redis)}/0",
+        "REDIS_URL": chosen.redis if chosen.outside_redis else f"redis://:{secrets.redis}@{on_loopback(ports.redis)}/0",
         "TEMPORAL_ADDRESS": components["temporal"].address,
         "TEMPORAL_NAMESPACE": NAMESPACE,
         "TEMPORAL_TASK_QUEUE": "orchestrator",
     }
-    own = own_environment(environment, options, ports, secrets.session_key)
+    own = pavo_environment(environment, options, ports, secrets.session_key)
     own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
-    components["api"] = OwnProcess(layout, _own_now(layout, own), at(ports.api))
-    components["worker"] = OwnProcess(layout, _own_now(layout, own))
-    return Target(
+    components["api"] = PavoProcess(layout, _environment_now(layout, own), on_loopback(ports.api))
+    components["worker"] = PavoProcess(layout, _environment_now(layout, own))
+    return StackDefinition(
         "native",
         options,
         components,
         {**environment, "PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
-        urls(ports.api, f"http://{ui_address}" if ui_address else ""),
+        local_urls(ports.api, f"http://{ui_address}" if ui_address else ""),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
         before=lambda: _prepare_outside(layout, chosen, server, say),
     )
 
 
-def _own_now(layout: Layout, own: dict[str, str]) -> Callable[[], dict[str, str]]:
+def _environment_now(layout: Layout, own: dict[str, str]) -> Callable[[], dict[str, str]]:
     """The environment of Pavo's own processes, with the build id that is chosen when one is started."""
 
     def now() -> dict[str, str]:
@@ -143,18 +113,19 @@ def _stores(
         found["postgres"] = PostgresServer(
             layout,
             unprivileged(),
-            postgres_programs(chosen.postgres),
+            find_postgres(chosen.postgres),
             port=ports.postgres,
             password=secrets.postgres,
             ephemeral=False,
             databases=("pavo",),
-            settled=migrate,
-            answered=lambda: restoring.finish(layout, server, say),
+            settled=migrate_pavo,
+            answered=lambda: unfinished_restore.finish(layout, server, say),
         )
     if not chosen.outside_redis:
         found["redis"] = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=False)
 
-    find_temporal(chosen.temporal_version, chosen.temporal_bin, say)  # what is missing is said before anything starts
+    # Now already, so that a missing program is reported before anything starts.
+    find_temporal(chosen.temporal_version, chosen.temporal_bin, say)
 
     def programs():
         now = deployments.load(layout) or chosen
@@ -162,24 +133,26 @@ def _stores(
 
     retention = timedelta(days=chosen.retention_days)
     found["temporal"] = TemporalServer(
-        layout, server, programs, cluster, shards=chosen.shards, retention=retention, said=say
+        layout, server, programs, cluster, shards=chosen.shards, retention=retention, say=say
     )
     if chosen.temporal_ui:
         program = find_ui(matrix().pins.temporal_ui, say)
         if isinstance(program, Path):
-            found["temporal-ui"] = TemporalUi(layout, program, port=ports.temporal_ui, temporal=at(cluster.frontend))
+            found["temporal-ui"] = TemporalUi(
+                layout, program, port=ports.temporal_ui, temporal=on_loopback(cluster.frontend)
+            )
         else:
             say(f"Temporal's web UI is left out. {program}")
     return found
 
 
 def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> None:
-    """On somebody else's PostgreSQL: our database and its schema."""
+    """Make our database and its schema on somebody else's PostgreSQL."""
     if not chosen.outside_postgres:
         return
-    restoring.finish(layout, server, say)
-    schema.make_database(server, "pavo")
-    migrate(server.url("pavo"))
+    unfinished_restore.finish(layout, server, say)
+    make_database(server, "pavo")
+    migrate_pavo(server.url("pavo"))
 
 
 def detected_postgres(chosen: Deployment) -> str:
@@ -190,7 +163,7 @@ def detected_postgres(chosen: Deployment) -> str:
         Unavailable: the outside server does not answer.
     """
     if not chosen.outside_postgres:
-        return str(postgres_programs(chosen.postgres).major)
-    with schema.connect(DatabaseServer.of(chosen.postgres), "postgres") as connection:
+        return str(find_postgres(chosen.postgres).major)
+    with maintenance_connection(DatabaseServer.of(chosen.postgres), "postgres") as connection:
         row = connection.execute("SHOW server_version").fetchone()
     return str(row[0]).split()[0] if row else ""

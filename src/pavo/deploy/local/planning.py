@@ -6,22 +6,22 @@ from pathlib import Path
 
 from pavo import __version__
 from pavo.deploy.local import native
-from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import at
+from pavo.deploy.local.components import temporal_schema
 from pavo.deploy.local.components.database import DatabaseServer, split_url
 from pavo.deploy.local.components.dev_server import RETENTION, dev_server_versions
 from pavo.deploy.local.components.postgres import postgres_place, refuse_other_major
+from pavo.deploy.local.components.postgres_programs import find_postgres
 from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder, version_of
-from pavo.deploy.local.embedded import wheel_version
-from pavo.deploy.local.local_target import Ports
+from pavo.deploy.local.components.wheels import wheel_version
+from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
-from pavo.deploy.local.machine.ports import next_free, replace_taken
+from pavo.deploy.local.machine.ports import next_free, on_loopback, replace_taken
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import Assessment, assess, matrix, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
-from pavo.deploy.model.parts import PARTS
+from pavo.deploy.model.parts import PARTS, PlannedPart
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError, Conflict
 
@@ -35,17 +35,7 @@ NOT_EMBEDDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedPart:
-    """One line of the plan."""
-
-    name: str
-    version: str
-    address: str
-    data: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
+class StartPlan:
     """What will be there, what changes, and what the version matrix says."""
 
     chosen: Deployment
@@ -85,7 +75,7 @@ def settle_choice(layout: Layout, wanted: Deployment) -> Deployment:
 
 
 def _shown(value: object) -> object:
-    """What is chosen, of a URL only the server: a login may change, and is not shown."""
+    """What is chosen; of a URL only the server, for the login may change and is not shown."""
     if isinstance(value, str) and "://" in value:
         server = DatabaseServer.of(value)
         return server.address
@@ -93,7 +83,7 @@ def _shown(value: object) -> object:
 
 
 def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
-    """What is wanted, with the ports of the last start; the API's anew when another one is wanted."""
+    """What is wanted, with the ports of the last start; only the API's is chosen anew when another one is wanted."""
     ports = kept.ports
     if ports and wanted.port != kept.port:
         ports = {**ports, "api": next_free(wanted.port)}
@@ -101,7 +91,7 @@ def _with_kept(kept: Deployment, wanted: Deployment) -> Deployment:
     return wanted.model_copy(update={"ports": ports, **kept_too})
 
 
-def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> Plan:
+def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> StartPlan:
     """Look at everything that a start needs; nothing is changed.
 
     Raises:
@@ -119,7 +109,7 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    return Plan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(assessments), before)
+    return StartPlan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(assessments), before)
 
 
 def _refuse_postgres(found: str, wanted: str | None) -> None:
@@ -131,7 +121,7 @@ def _refuse_postgres(found: str, wanted: str | None) -> None:
         )
 
 
-def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> Plan:
+def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str | None, force: bool) -> StartPlan:
     """Look at everything that a start of the embedded target needs; nothing is changed.
 
     Raises:
@@ -145,12 +135,12 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     temporal, ui = dev_server_versions()
     assessments = [*assess(temporal=temporal or None), *assess(postgres=postgres or None)]
     forced = refuse_bad(assessments, forced=force)
-    ports = replace_taken(chosen.ports) if chosen.ports else asdict(Ports.choose(chosen.port))
+    ports = replace_taken(chosen.ports) if chosen.ports else asdict(StackPorts.choose(chosen.port))
     ports["api"] = next_free(chosen.port)
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
     parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
-    return Plan(chosen, parts, changes, tuple(assessments), before)
+    return StartPlan(chosen, parts, changes, tuple(assessments), before)
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
@@ -173,13 +163,16 @@ def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
 def _embedded_parts(layout: Layout, chosen: Deployment, versions: dict[str, str]) -> tuple[PlannedPart, ...]:
     ports, kept = chosen.ports, "in PostgreSQL"
     return (
-        PlannedPart("postgres", f"{versions['postgres']} (wheel)", at(ports["postgres"]), _data(layout)),
-        PlannedPart("redis", _valkey(), at(ports["redis"]), str(layout.root / "redis")),
+        PlannedPart("postgres", f"{versions['postgres']} (wheel)", on_loopback(ports["postgres"]), _data(layout)),
+        PlannedPart("redis", _valkey(), on_loopback(ports["redis"]), str(layout.root / "redis")),
         PlannedPart(
-            "temporal", f"{versions['temporal']} (development server)", at(ports["temporal"]), str(layout.temporal_file)
+            "temporal",
+            f"{versions['temporal']} (development server)",
+            on_loopback(ports["temporal"]),
+            str(layout.temporal_file),
         ),
-        PlannedPart("temporal-ui", f"{versions['temporal-ui']} (in temporal)", at(ports["temporal_ui"]), ""),
-        PlannedPart("api", f"{__version__} × 1", at(ports["api"]), kept),
+        PlannedPart("temporal-ui", f"{versions['temporal-ui']} (in temporal)", on_loopback(ports["temporal_ui"]), ""),
+        PlannedPart("api", f"{__version__} × 1", on_loopback(ports["api"]), kept),
         PlannedPart("worker", f"{__version__} × {chosen.workers} and a spare", "", kept),
     )
 
@@ -188,7 +181,7 @@ def _embedded_changes(layout: Layout, chosen: Deployment) -> tuple[str, ...]:
     changes = _common_changes(layout, chosen)
     if chosen.ports["api"] != chosen.port:
         changes.append(f"port {chosen.port} is taken: the API uses {chosen.ports['api']}")
-    refuse_other_major(Path(_data(layout)), native.postgres_programs("wheel").major)
+    refuse_other_major(Path(_data(layout)), find_postgres("wheel").major)
     if not (Path(_data(layout)) / "PG_VERSION").exists():
         changes += [f"a PostgreSQL cluster is made in {_data(layout)}", "database pavo: made, with Pavo's schema"]
     if not layout.temporal_file.exists():
@@ -209,12 +202,12 @@ def _parts(layout: Layout, chosen: Deployment) -> tuple[PlannedPart, ...]:
         "postgres": (chosen.postgres_version, _where(chosen), outside if chosen.outside_postgres else _data(layout)),
         "redis": (
             "outside" if chosen.outside_redis else _valkey(),
-            _host(chosen.redis, "--redis") if chosen.outside_redis else f"127.0.0.1:{ports['redis']}",
+            _host(chosen.redis, "--redis") if chosen.outside_redis else on_loopback(ports["redis"]),
             outside if chosen.outside_redis else str(layout.root / "redis"),
         ),
-        "temporal": (chosen.temporal_version, f"127.0.0.1:{ports['frontend']}", "in PostgreSQL"),
-        "temporal-ui": (matrix().pins.temporal_ui, f"127.0.0.1:{ports['temporal_ui']}", ""),
-        "api": (f"{__version__} × {chosen.apis}", f"127.0.0.1:{ports['api']}", "in PostgreSQL"),
+        "temporal": (chosen.temporal_version, on_loopback(ports["frontend"]), "in PostgreSQL"),
+        "temporal-ui": (matrix().pins.temporal_ui, on_loopback(ports["temporal_ui"]), ""),
+        "api": (f"{__version__} × {chosen.apis}", on_loopback(ports["api"]), "in PostgreSQL"),
         "worker": (f"{__version__} × {chosen.workers}", "", "in PostgreSQL"),
     }
     names = [name for name in PARTS if name != "temporal-ui" or chosen.temporal_ui]
@@ -226,7 +219,7 @@ def _data(layout: Layout) -> str:
 
 
 def _where(chosen: Deployment) -> str:
-    return _host(chosen.postgres, "--postgres") if chosen.outside_postgres else f"127.0.0.1:{chosen.ports['postgres']}"
+    return _host(chosen.postgres, "--postgres") if chosen.outside_postgres else on_loopback(chosen.ports["postgres"])
 
 
 def _host(url: str, field: str) -> str:
@@ -259,18 +252,18 @@ def _changes(layout: Layout, chosen: Deployment) -> list[str]:
 
 
 def _schema_changes(layout: Layout, chosen: Deployment) -> list[str]:
-    wanted = schema.expected(chosen.temporal_version)
+    wanted = temporal_schema.expected(chosen.temporal_version)
     if not chosen.outside_postgres:
         if (Path(_data(layout)) / "PG_VERSION").exists():
             return []
-        databases = [f"database {name}: schema {wanted.get(name, '?')}" for name in schema.DATABASES]
+        databases = [f"database {name}: schema {wanted.get(name, '?')}" for name in temporal_schema.DATABASES]
         return [f"a PostgreSQL cluster is made in {_data(layout)}", *databases]
-    if chosen.restoring:  # what is there now is not what the server will find
+    if chosen.restoring:  # the restore replaces what is there now before the server starts
         return []
     changes: list[str] = []
-    for found in schema.inspect(DatabaseServer.of(chosen.postgres)).values():
-        schema.refuse(found, chosen.temporal_version)
-        if schema.needs_work(found, chosen.temporal_version):
+    for found in temporal_schema.inspect(DatabaseServer.of(chosen.postgres)).values():
+        temporal_schema.refuse(found, chosen.temporal_version)
+        if temporal_schema.needs_work(found, chosen.temporal_version):
             changes.append(f"database {found.database} ({found.condition}): schema {wanted.get(found.database)}")
     return changes
 
@@ -282,11 +275,11 @@ def _has_program(chosen: Deployment) -> bool:
     return on_path is not None and version_of(Path(on_path)) == chosen.temporal_version
 
 
-def settle(layout: Layout, plan: Plan) -> None:
+def settle(layout: Layout, plan: StartPlan) -> None:
     """Remember what was planned, for the start that follows.
 
     Raises:
-        Conflict: a stack runs or is worked on by now, or another one was remembered since, as after a restore.
+        Conflict: meanwhile a stack runs or is being worked on, or the deployment was changed, as by a restore.
     """
     with take_lock(layout):
         if deployments.load(layout) != plan.before:

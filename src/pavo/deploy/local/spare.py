@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from pavo.deploy.local.machine.processes import Child, Launch, spawn
+from pavo.deploy.local.machine.part_process import Launch, PartProcess, spawn
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +19,10 @@ class SpareWorker:
 
     def __init__(self, launch: Callable[[], Launch]) -> None:
         self._launch = launch
-        self._child: Child | None = None
+        self._child: PartProcess | None = None
 
     def prepare(self) -> None:
-        """Start one unless one waits; without it workers are only replaced more slowly."""
+        """Start one unless one waits already. If it cannot be started, dead workers are only replaced more slowly."""
         if self._child is not None and not self._child.exited.done():
             return
         try:
@@ -30,8 +30,8 @@ class SpareWorker:
         except OSError as error:
             logger.warning("No spare worker can be started: %s", error)
 
-    def take(self, launch: Launch) -> Child | None:
-        """The spare, from now on a worker that logs as `launch` says; None when none is far enough."""
+    def take(self, launch: Launch) -> PartProcess | None:
+        """Make the spare a worker that logs as `launch` says; None when no spare has got to waiting yet."""
         child, self._child = self._child, None
         if child is None:
             return None

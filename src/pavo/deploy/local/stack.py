@@ -10,18 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from pavo.deploy.local.components.base import Options
 from pavo.deploy.local.components.postgres import postgres_place
-from pavo.deploy.local.embedded import embedded
-from pavo.deploy.local.local_target import Ports, Target
+from pavo.deploy.local.definition import LocalOptions, StackDefinition, StackPorts
+from pavo.deploy.local.embedded import define_embedded
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.privileges import unprivileged
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.local.supervisor import Supervisor
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import names_of
 from pavo.errors import ConfigurationError
+from pavo.kit.processes import ProcessIdentity
 
 STORES = ("postgres", "redis", "temporal")
 """The parts that keep what the others work on."""
@@ -32,14 +31,14 @@ THROW_AWAY = ".throw-away"
 
 
 class LocalStack:
-    """Runs a target's parts on this machine.
+    """Runs a stack's parts on this machine.
 
     `async with stack:` starts everything and leaves nothing running.
 
     Args:
         data_dir: where everything is kept; one stack at a time.
-        build: the target, once the data directory is ours.
-        parts: which kinds of parts to run; without, all that the target has.
+        build: the definition, made once the data directory is ours.
+        parts: which kinds of parts to run; without, all that are defined.
         extra: environment for single parts, by name.
 
     Raises:
@@ -49,7 +48,7 @@ class LocalStack:
     def __init__(
         self,
         data_dir: Path,
-        build: Callable[[Layout], Target],
+        build: Callable[[Layout], StackDefinition],
         *,
         parts: Sequence[str] | None = None,
         extra: Mapping[str, Mapping[str, str]] | None = None,
@@ -61,14 +60,14 @@ class LocalStack:
         self._extra = extra or {}
         self._on_ready, self._on_start = on_ready, on_start
         self._lock: IO[str] | None = None
-        self._target: Target | None = None
+        self._definition: StackDefinition | None = None
         self._supervisor: Supervisor | None = None
 
     @property
-    def target(self) -> Target:
-        """Launches and addresses; there once the stack was started."""
-        assert self._target is not None
-        return self._target
+    def definition(self) -> StackDefinition:
+        """Components and addresses; there once the stack was started."""
+        assert self._definition is not None
+        return self._definition
 
     @property
     def supervisor(self) -> Supervisor:
@@ -79,25 +78,25 @@ class LocalStack:
     @property
     def environment(self) -> dict[str, str]:
         """DATABASE_URL, REDIS_URL, TEMPORAL_ADDRESS and so on."""
-        return self.target.environment
+        return self.definition.environment
 
     @property
     def api_url(self) -> str:
         """Where the API answers."""
-        return self.target.urls.api
+        return self.definition.urls.api
 
     async def start(self) -> None:
         """Start everything; when a part does not get ready, end what was started."""
         self._take_lock()
         try:
             await end_orphans(self.layout)
-            self._target = await asyncio.to_thread(self._build, self.layout)
-            await asyncio.to_thread(self._target.before)
-            counts = {"api": self._target.options.apis, "worker": self._target.options.workers}
+            self._definition = await asyncio.to_thread(self._build, self.layout)
+            await asyncio.to_thread(self._definition.before)
+            counts = {"api": self._definition.options.apis, "worker": self._definition.options.workers}
             self._supervisor = Supervisor(
                 self.layout,
-                self._target,
-                names_of(self._parts or tuple(self._target.components), counts),
+                self._definition,
+                names_of(self._parts or tuple(self._definition.components), counts),
                 on_ready=self._on_ready,
                 on_start=self._on_start,
                 extra=self._extra,
@@ -153,19 +152,19 @@ class EmbeddedStack(LocalStack):
         parts: Sequence[str] | None = None,
         workers: int = 1,
         port: int = 0,
-        ports: Callable[[], Ports] | None = None,
+        ports: Callable[[], StackPorts] | None = None,
         allow_file_origin: bool = False,
         spare_worker: bool = False,
         extra: Mapping[str, Mapping[str, str]] | None = None,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
         on_start: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        options = Options(
+        options = LocalOptions(
             port, workers, ephemeral=ephemeral, allow_file_origin=allow_file_origin, spare_worker=spare_worker
         )
         super().__init__(
             data_dir,
-            lambda layout: embedded(layout, options, ports() if ports else Ports.choose(options.port)),
+            lambda layout: define_embedded(layout, options, ports() if ports else StackPorts.choose(options.port)),
             parts=parts,
             extra=extra,
             on_ready=on_ready,
@@ -174,7 +173,8 @@ class EmbeddedStack(LocalStack):
 
 
 def make_directory(layout: Layout) -> None:
-    """Others see nothing of it; as root they may pass through, for PostgreSQL runs as another user.
+    """Make the data directory. Other users see nothing of it; root's they may pass through, for PostgreSQL then runs as
+    another user.
 
     Raises:
         ConfigurationError: this user may not write there.
@@ -195,7 +195,8 @@ def make_directory(layout: Layout) -> None:
 async def end_orphans(layout: Layout) -> int:
     """End what a supervisor that was killed may have left behind; answers how many processes that were."""
     state = state_file.read(layout.root)
-    named = [Identity(part.pid, part.started) for part in state.parts if part.pid and part.started] if state else []
+    parts = state.parts if state else ()
+    named = [ProcessIdentity(part.pid, part.started) for part in parts if part.pid and part.started]
     alive = [orphan for orphan in named if orphan.alive()]
     for orphan in alive:
         orphan.signal(signal.SIGKILL)

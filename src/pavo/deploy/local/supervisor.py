@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pavo.deploy.local.local_target import Target
+from pavo.deploy.local.definition import StackDefinition
 from pavo.deploy.local.machine.logs import LogFile, tail
-from pavo.deploy.local.machine.processes import Child, Identity, spawn
+from pavo.deploy.local.machine.part_process import PartProcess, spawn
 from pavo.deploy.local.spare import SpareWorker
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
-from pavo.deploy.model.parts import Readiness, kind_of
+from pavo.deploy.model.parts import ReadinessCheck, kind_of
 from pavo.deploy.model.state import PartState, StackState
 from pavo.errors import PavoError, Unavailable
+from pavo.kit.processes import ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,12 @@ WORKER = "worker"
 
 
 @dataclass(slots=True)
-class Running:
+class SupervisedPart:
     """One part under supervision."""
 
     name: str
     state: str = "waiting"
-    child: Child | None = None
+    child: PartProcess | None = None
     restarts: int = 0
     started_at: float = 0.0
     pause: float = 0.0
@@ -60,7 +61,7 @@ class Supervisor:
     def __init__(
         self,
         layout: Layout,
-        target: Target,
+        definition: StackDefinition,
         names: Sequence[str],
         *,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
@@ -68,15 +69,15 @@ class Supervisor:
         extra: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._layout = layout
-        self._target = target
-        self._parts = {name: Running(name) for name in names}
+        self._definition = definition
+        self._parts = {name: SupervisedPart(name) for name in names}
         self._on_ready = on_ready
         self._on_start = on_start
         self._extra = extra or {}
         self._ready = False
         workers = [name for name in names if kind_of(name).name == WORKER]
-        wanted = target.options.spare_worker and workers and not any(self._extra.get(name) for name in workers)
-        self._spare = SpareWorker(lambda: target.launch(workers[0], {})) if wanted else None
+        wanted = definition.options.spare_worker and workers and not any(self._extra.get(name) for name in workers)
+        self._spare = SpareWorker(lambda: definition.launch(workers[0], {})) if wanted else None
 
     async def start(self) -> None:
         """Start everything, as parallel as the needs allow; returns when all parts are ready.
@@ -87,7 +88,7 @@ class Supervisor:
         self._layout.logs.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         for part in self._parts.values():
-            part.keeper = asyncio.create_task(self._keep(part, begun), name=f"keep-{part.name}")
+            self._watch(part, begun)
         for part in self._parts.values():
             await self._until_ready(part)
         self._ready = True
@@ -95,7 +96,10 @@ class Supervisor:
         if self._spare is not None:
             self._spare.prepare()
 
-    async def _until_ready(self, part: Running) -> None:
+    def _watch(self, part: SupervisedPart, begun: float) -> None:
+        part.keeper = asyncio.create_task(self._keep(part, begun), name=f"keep-{part.name}")
+
+    async def _until_ready(self, part: SupervisedPart) -> None:
         assert part.keeper is not None
         waiting = asyncio.create_task(part.ready.wait())
         try:
@@ -109,12 +113,12 @@ class Supervisor:
         if not part.ready.is_set():
             raise self._did_not_start(part)
 
-    def _did_not_start(self, part: Running) -> Unavailable:
+    def _did_not_start(self, part: SupervisedPart) -> Unavailable:
         log = self._layout.log(part.name)
         last = "\n".join(tail(log, 8))
         return Unavailable(f"{part.name} did not get ready. The end of its log {log}:\n{last}", dependency=part.name)
 
-    async def _keep(self, part: Running, begun: float) -> None:
+    async def _keep(self, part: SupervisedPart, begun: float) -> None:
         """The life of one part: start, wait for its death, start again."""
         for need in self._needed(part.name):
             await need.ready.wait()
@@ -131,19 +135,19 @@ class Supervisor:
             code = await asyncio.shield(part.child.exited)
             await self._before_restart(part, code, begun)
 
-    async def _until_stores(self, part: Running) -> None:
-        """A store that keeps its data in another one would die again and again while that one recovers.
-
-        Pavo's own processes wait by themselves, and import meanwhile.
+    async def _until_stores(self, part: SupervisedPart) -> None:
+        """Wait until the stores that this part needs are ready: a store that keeps its data in another one would die
+        again and again while that one recovers. Pavo's own processes wait by themselves, and import meanwhile.
         """
-        if kind_of(part.name).readiness is not Readiness.ANNOUNCED:
+        if kind_of(part.name).readiness is not ReadinessCheck.ANNOUNCED:
             for need in self._needed(part.name):
                 await self.until_ready(need.name)
 
-    async def _begin(self, part: Running) -> bool:
-        """Start its process; False when the machine does not let us just now (a full disk), after a pause."""
+    async def _begin(self, part: SupervisedPart) -> bool:
+        """Start the part's process. False, after a pause, when the machine does not allow it at the moment (a full
+        disk)."""
         try:
-            await asyncio.to_thread(self._target.component(part.name).prepare)
+            await asyncio.to_thread(self._definition.component(part.name).prepare)
             if part.wanted:
                 self._spawn(part)
         except (OSError, PavoError) as error:
@@ -154,10 +158,10 @@ class Supervisor:
             return False
         return part.wanted
 
-    def _spawn(self, part: Running) -> None:
+    def _spawn(self, part: SupervisedPart) -> None:
         part.state = "restarting" if part.restarts else "starting"
         self._on_start(part.name)
-        launch = self._target.launch(part.name, self._extra.get(part.name, {}))
+        launch = self._definition.launch(part.name, self._extra.get(part.name, {}))
         if kind_of(part.name).name == WORKER and part.child is not None:
             launch = replace(launch, environment={**launch.environment, "PAVO_REPLACES": str(part.child.pid)})
             part.child = (self._spare.take(launch) if self._spare else None) or spawn(launch)
@@ -166,10 +170,10 @@ class Supervisor:
         part.started_at = time.monotonic()
         self._save()
 
-    async def _get_ready(self, part: Running) -> bool:
+    async def _get_ready(self, part: SupervisedPart) -> bool:
         """Wait until the part is ready; False when it died instead, or hung and was killed."""
         assert part.child is not None
-        announced = kind_of(part.name).readiness is Readiness.ANNOUNCED
+        announced = kind_of(part.name).readiness is ReadinessCheck.ANNOUNCED
         ready = part.child.announced.wait() if announced else self._probe(part.name)
         waiting = asyncio.create_task(ready)
         try:
@@ -183,14 +187,14 @@ class Supervisor:
                 await waiting
 
     async def _probe(self, name: str) -> None:
-        probe = await asyncio.to_thread(self._target.probe, name)
+        probe = await asyncio.to_thread(self._definition.probe, name)
         while not await probe():
             await asyncio.sleep(PROBE_SECONDS)
 
-    async def _settle_once(self, part: Running, begun: float) -> None:
+    async def _settle_once(self, part: SupervisedPart, begun: float) -> None:
         first = not part.ready.is_set()
         if first:
-            await self._target.component(part.name).settle()
+            await self._definition.component(part.name).settle()
         part.state = "ready"
         part.ready.set()
         self._save()
@@ -199,7 +203,7 @@ class Supervisor:
         elif self._spare is not None:
             self._spare.prepare()
 
-    async def _before_restart(self, part: Running, code: int, begun: float) -> None:
+    async def _before_restart(self, part: SupervisedPart, code: int, begun: float) -> None:
         if not part.ready.is_set() and part.restarts >= 3:
             raise self._did_not_start(part)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
@@ -228,9 +232,9 @@ class Supervisor:
             left -= free
         self._save()
 
-    def _needed(self, name: str) -> list[Running]:
+    def _needed(self, name: str) -> list[SupervisedPart]:
         """The parts that must be ready before this one."""
-        kinds = self._target.needs(name)
+        kinds = self._definition.needs(name)
         return [part for part in self._parts.values() if kind_of(part.name).name in kinds]
 
     async def stop_part(self, name: str) -> None:
@@ -239,7 +243,7 @@ class Supervisor:
         part.wanted = False
         if part.child is not None and not part.child.exited.done():
             kind = kind_of(name)
-            await part.child.end(self._target.component(name).stop_signal or kind.stop_signal, kind.drain_seconds)
+            await part.child.end(self._definition.component(name).stop_signal or kind.stop_signal, kind.drain_seconds)
         if part.keeper is not None:
             part.keeper.cancel()
             await asyncio.gather(part.keeper, return_exceptions=True)
@@ -248,6 +252,17 @@ class Supervisor:
         part.state, part.child = "stopped", None
         part.ready.clear()
 
+    async def start_part(self, name: str) -> None:
+        """Start a part that `stop_part` ended; returns when it is ready.
+
+        Raises:
+            Unavailable: it did not get ready; the message tells its log.
+        """
+        part = self._parts[name]
+        part.wanted = True
+        self._watch(part, time.monotonic())
+        await self._until_ready(part)
+
     async def until_ready(self, name: str) -> None:
         """Wait until a part that died is back."""
         part = self._parts[name]
@@ -255,7 +270,7 @@ class Supervisor:
             await asyncio.sleep(PROBE_SECONDS)
 
     def signal(self, name: str, number: int) -> int:
-        """Send a part a signal; answers its pid. From SIGKILL on it is not ready, until it is back.
+        """Send a part a signal; answers its pid. After SIGKILL it counts as not ready until it is back.
 
         Raises:
             Unavailable: it does not run at the moment.
@@ -289,13 +304,13 @@ class Supervisor:
         """What people see of each part."""
         return tuple(self._state(part) for part in self._parts.values())
 
-    def _state(self, part: Running) -> PartState:
+    def _state(self, part: SupervisedPart) -> PartState:
         identity = part.child.identity if part.child is not None else None
         return PartState(
             part.name,
             part.state,
             identity.pid if identity else None,
-            self._target.address(part.name),
+            self._definition.address(part.name),
             part.restarts,
             str(self._layout.log(part.name)),
             identity.started if identity else None,
@@ -303,18 +318,18 @@ class Supervisor:
 
     def describe(self) -> StackState:
         """What other commands are told."""
-        supervisor = Identity.of(os.getpid())
+        supervisor = ProcessIdentity.of(os.getpid())
         assert supervisor is not None
         return StackState(
             supervisor,
             self._ready,
-            self._target.options.ephemeral,
+            self._definition.options.ephemeral,
             str(self._layout.root),
             self.states(),
-            self._target.urls,
-            self._target.environment,
-            self._target.name,
-            dict(self._target.versions),
+            self._definition.urls,
+            self._definition.environment,
+            self._definition.name,
+            dict(self._definition.versions),
         )
 
     def _save(self) -> None:

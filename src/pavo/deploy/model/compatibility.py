@@ -11,15 +11,15 @@ from pydantic import BaseModel
 from pavo.errors import ConfigurationError
 
 
-class Verdict(StrEnum):
+class VersionVerdict(StrEnum):
     """What is known of a version or a pair."""
 
     GOOD = "good"
     """Known to work."""
     UNKNOWN = "unknown"
-    """Nobody tried, or nobody wrote it down: warns and goes on."""
+    """Not tried, or not recorded: a start warns and goes on."""
     BAD = "bad"
-    """Known not to work, or out of support: warns and stops."""
+    """Known not to work, or out of support: a start stops."""
 
 
 class TemporalRow(BaseModel):
@@ -28,7 +28,7 @@ class TemporalRow(BaseModel):
     tag: str
     schema_version: str
     visibility_schema: str
-    status: Verdict
+    status: VersionVerdict
     why: str = ""
 
 
@@ -36,7 +36,7 @@ class PostgresRow(BaseModel):
     """A major version."""
 
     major: int
-    status: Verdict
+    status: VersionVerdict
     why: str = ""
 
 
@@ -44,7 +44,7 @@ class SdkRow(BaseModel):
     """A minor of the Python SDK."""
 
     minor: str
-    status: Verdict
+    status: VersionVerdict
 
 
 class PavoRow(BaseModel):
@@ -132,7 +132,7 @@ def rows_within_reach(version: str) -> list[TemporalRow]:
 class Assessment:
     """What the matrix says, for people."""
 
-    verdict: Verdict
+    verdict: VersionVerdict
     what: str
     remedy: str = ""
 
@@ -146,7 +146,7 @@ def assess(*, temporal: str | None = None, postgres: str | None = None, sdk: str
         found.append(_of_postgres(parse(postgres, "--postgres-version")[0]))
     if sdk is not None:
         found.append(_of_sdk(sdk))
-    if temporal is not None and postgres is not None and not any(each.verdict is Verdict.BAD for each in found):
+    if temporal is not None and postgres is not None and not any(each.verdict is VersionVerdict.BAD for each in found):
         found.append(_of_pair(temporal, parse(postgres, "--postgres-version")[0]))
     return found
 
@@ -156,36 +156,39 @@ def _of_temporal(version: str) -> Assessment:
     if row is None:
         newest = max(parse(each.tag) for each in matrix().temporal)
         if parse(version) > newest:
-            return Assessment(Verdict.UNKNOWN, f"Temporal {version} is newer than this Pavo knows.")
-        return Assessment(Verdict.BAD, f"Temporal {version} is too old.", f"Take --temporal-version {pin}.")
-    remedy = f"Take --temporal-version {pin}." if row.status is Verdict.BAD else ""
+            return Assessment(VersionVerdict.UNKNOWN, f"Temporal {version} is newer than this Pavo knows.")
+        return Assessment(VersionVerdict.BAD, f"Temporal {version} is too old.", f"Take --temporal-version {pin}.")
+    remedy = f"Take --temporal-version {pin}." if row.status is VersionVerdict.BAD else ""
     return Assessment(row.status, f"Temporal {version}: {row.why or 'known good'}", remedy)
 
 
 def _of_postgres(major: int) -> Assessment:
     row = next((row for row in matrix().postgres if row.major == major), None)
+    remedy = "Move to PostgreSQL 15 or later."
     if row is None:
         newest = max(row.major for row in matrix().postgres)
         if major > newest:
-            return Assessment(Verdict.UNKNOWN, f"PostgreSQL {major} is newer than this Pavo knows.")
-        return Assessment(Verdict.BAD, f"PostgreSQL {major} is out of support.", "Move to PostgreSQL 15 or later.")
-    remedy = "Move to PostgreSQL 15 or later." if row.status is Verdict.BAD else ""
+            return Assessment(VersionVerdict.UNKNOWN, f"PostgreSQL {major} is newer than this Pavo knows.")
+        return Assessment(
+            VersionVerdict.BAD, f"PostgreSQL {major} is out of support.", "Move to PostgreSQL 15 or later."
+        )
+    remedy = "Move to PostgreSQL 15 or later." if row.status is VersionVerdict.BAD else ""
     return Assessment(row.status, f"PostgreSQL {major}: {row.why or 'known good'}", remedy)
 
 
 def _of_sdk(version: str) -> Assessment:
     minor = ".".join(version.split(".")[:2])
-    known = any(row.minor == minor and row.status is Verdict.GOOD for row in matrix().python_sdk)
+    known = any(row.minor == minor and row.status is VersionVerdict.GOOD for row in matrix().python_sdk)
     if known:
-        return Assessment(Verdict.GOOD, f"Python SDK {version}: known good")
-    return Assessment(Verdict.UNKNOWN, f"Python SDK {version} was not run with this Pavo.")
+        return Assessment(VersionVerdict.GOOD, f"Python SDK {version}: known good")
+    return Assessment(VersionVerdict.UNKNOWN, f"Python SDK {version} was not run with this Pavo.")
 
 
 def _of_pair(temporal: str, major: int) -> Assessment:
     for row in matrix().tested:
         if row.temporal == temporal and row.postgres == major:
-            return Assessment(Verdict.GOOD, f"Temporal {temporal} on PostgreSQL {major}: tested {row.when}")
-    return Assessment(Verdict.UNKNOWN, f"Temporal {temporal} on PostgreSQL {major}: documented, not tested here")
+            return Assessment(VersionVerdict.GOOD, f"Temporal {temporal} on PostgreSQL {major}: tested {row.when}")
+    return Assessment(VersionVerdict.UNKNOWN, f"Temporal {temporal} on PostgreSQL {major}: documented, not tested here")
 
 
 def refuse_bad(assessments: list[Assessment], *, forced: bool) -> list[str]:
@@ -194,7 +197,7 @@ def refuse_bad(assessments: list[Assessment], *, forced: bool) -> list[str]:
     Raises:
         ConfigurationError: something is known bad and nobody forces it.
     """
-    bad = [each for each in assessments if each.verdict is Verdict.BAD]
+    bad = [each for each in assessments if each.verdict is VersionVerdict.BAD]
     if bad and not forced:
         raise ConfigurationError(
             " ".join(each.what for each in bad),

@@ -50,9 +50,9 @@ class Deployment(BaseModel):
     worker_build: str = ""
     """The build id that new workers carry; empty for workers without versions."""
     copying: list[str] = Field(default_factory=list[str])
-    """Databases that a restore copies beside the old ones, undecided yet: see `restoring.py`."""
+    """Databases that a restore is copying beside the old ones, undecided yet: see `local/dumps/unfinished_restore`."""
     restoring: list[str] = Field(default_factory=list[str])
-    """Databases whose restored copies have yet to take their places: see `restoring.py`."""
+    """Databases whose restored copies have yet to take their places: see `local/dumps/unfinished_restore`."""
 
     @property
     def outside_postgres(self) -> bool:
@@ -89,10 +89,10 @@ def load(layout: Layout) -> Deployment | None:
 
 
 def save(layout: Layout, chosen: Deployment) -> None:
-    """Remember it, as a whole or not at all.
+    """Remember what was chosen; the file is replaced as a whole.
 
-    No word of a restore while there is none: an older supervisor, which runs until its stop, knows no such field and
-    refuses it.
+    The fields of a restore are left out while there is none: an older supervisor that still runs refuses unknown
+    fields.
     """
     absent = {name for name in ("copying", "restoring") if not getattr(chosen, name)}
     write_private(path(layout), chosen.model_dump_json(indent=1, exclude=absent))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pavo.errors import ConfigurationError
 
 
-class Readiness(StrEnum):
+class ReadinessCheck(StrEnum):
     """How one sees that a part is ready."""
 
     POSTGRES_LOGIN = "postgres_login"
@@ -30,9 +30,9 @@ class Part:
     name: str
     needs: tuple[str, ...]
     """Parts that must be ready before this one is started."""
-    readiness: Readiness
+    readiness: ReadinessCheck
     drain_seconds: float
-    """For a clean end after SIGTERM; then it is killed."""
+    """For a clean end after `stop_signal`; then it is killed."""
     replicated: bool = False
     """Whether several may run side by side: `worker-1`, `worker-2`, …; `api`, `api-2`, …"""
     stop_signal: int = signal.SIGTERM
@@ -41,17 +41,41 @@ class Part:
     """Environment variables that it takes its connections from."""
 
 
-STORES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_TASK_QUEUE")
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """A part as a start would make it: one line of the plan that people are shown."""
+
+    name: str
+    version: str
+    address: str
+    data: str
+
+
+STORE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_TASK_QUEUE")
 
 PARTS = {
     part.name: part
     for part in (
-        Part("postgres", (), Readiness.POSTGRES_LOGIN, 60.0, stop_signal=signal.SIGINT),  # its fast shutdown
-        Part("redis", (), Readiness.REDIS_PING, 5.0),
-        Part("temporal", ("postgres",), Readiness.TEMPORAL_HEALTH, 5.0),
-        Part("temporal-ui", ("temporal",), Readiness.HTTP, 5.0),
-        Part("api", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 8.0, replicated=True, reads=STORES),
-        Part("worker", ("postgres", "redis", "temporal"), Readiness.ANNOUNCED, 15.0, replicated=True, reads=STORES),
+        Part("postgres", (), ReadinessCheck.POSTGRES_LOGIN, 60.0, stop_signal=signal.SIGINT),  # its fast shutdown
+        Part("redis", (), ReadinessCheck.REDIS_PING, 5.0),
+        Part("temporal", ("postgres",), ReadinessCheck.TEMPORAL_HEALTH, 5.0),
+        Part("temporal-ui", ("temporal",), ReadinessCheck.HTTP, 5.0),
+        Part(
+            "api",
+            ("postgres", "redis", "temporal"),
+            ReadinessCheck.ANNOUNCED,
+            8.0,
+            replicated=True,
+            reads=STORE_VARIABLES,
+        ),
+        Part(
+            "worker",
+            ("postgres", "redis", "temporal"),
+            ReadinessCheck.ANNOUNCED,
+            15.0,
+            replicated=True,
+            reads=STORE_VARIABLES,
+        ),
     )
 }
 """Every part by name, in the order in which people read them."""

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pavo.deploy.local.machine.processes import Identity
 from pavo.deploy.model.layout import Layout, default_data_dir, write_private
 from pavo.errors import ConfigurationError, Conflict
+from pavo.kit.processes import ProcessIdentity
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where `pavo up` listens unless told otherwise."""
@@ -43,7 +43,7 @@ class Urls:
 class StackState:
     """A stack as its supervisor last described it."""
 
-    supervisor: Identity
+    supervisor: ProcessIdentity
     ready: bool
     ephemeral: bool
     data_dir: str
@@ -77,7 +77,7 @@ def read(data_dir: Path | None = None) -> StackState | None:
     path = Layout(data_dir or default_data_dir()).state
     try:
         raw: dict[str, Any] = json.loads(path.read_text())
-        raw["supervisor"] = Identity(**raw["supervisor"])
+        raw["supervisor"] = ProcessIdentity(**raw["supervisor"])
         raw["parts"] = tuple(PartState(**part) for part in raw["parts"])
         raw["urls"] = Urls(**raw["urls"])
         return StackState(**raw)
@@ -98,7 +98,7 @@ def running(data_dir: Path | None = None) -> StackState | None:
 
 
 def refuse_running(data_dir: Path) -> None:
-    """See to it early that no stack runs here; whoever works on its data takes the lock nevertheless.
+    """Refuse early where a stack runs; whoever works on its data must take the lock all the same.
 
     Raises:
         Conflict: one runs.

@@ -40,10 +40,10 @@ OWN_SETTINGS = """\
 # Settings of your own for API and workers, one NAME=value a line (docs/configuration.md): keys of language models,
 # PAVO_PUBLIC_HOSTS, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it again.
 """
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAMESPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 TEMPORAL_IMAGE = re.compile(r"image: \"[^\"\s]*/server:(\d+\.\d+\.\d+)\"")
-PLACE = re.compile(r"\{\{(\w+)(?::([\w-]+))?\}\}")
+PLACEHOLDER = re.compile(r"\{\{(\w+)(?::([\w-]+))?\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _write(file: Path, text: str) -> bool:
 
 
 def _check(options: ComposeOptions) -> None:
-    if not NAME.fullmatch(options.project):
+    if not PROJECT_NAME.fullmatch(options.project):
         raise ConfigurationError(
             f"{options.project!r} is no name for a project.",
             field="project",
@@ -173,7 +173,7 @@ def _check(options: ComposeOptions) -> None:
         )
     if options.workers < 1:
         raise ConfigurationError("A stack needs at least one worker.", field="--workers", remedy="Pass 1 or more.")
-    if not NAMESPACE.fullmatch(options.namespace):
+    if not NAMESPACE_NAME.fullmatch(options.namespace):
         raise ConfigurationError(
             f"{options.namespace!r} is no name for a namespace.",
             field="namespace",
@@ -259,7 +259,7 @@ def _compose(options: ComposeOptions) -> str:
         # In a block, so that one-shots can stand beside them.
         return "\n      ".join(f"{need}: {{condition: service_healthy}}" for need in kind.needs)
 
-    text = PLACE.sub(fill, _asset("compose.yaml"))
+    text = PLACEHOLDER.sub(fill, _asset("compose.yaml"))
     return re.sub(r"\n\n(?=  init:|    stop_grace)", "\n", text)
 
 

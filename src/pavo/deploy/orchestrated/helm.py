@@ -70,7 +70,7 @@ def require_helm(options: KubernetesOptions) -> None:
     )
 
 
-def install(options: KubernetesOptions, folder: Path) -> None:
+def install_chart(options: KubernetesOptions, folder: Path) -> None:
     """Install the written folder's chart, or bring what is installed up to it; waits until every pod is ready.
 
     Raises:
@@ -89,12 +89,6 @@ def uninstall(options: KubernetesOptions) -> None:
     """Drain and remove what the chart made. It keeps no data: Secrets, databases and Temporal are not its own."""
     require_helm(options)
     _run([*_helm(options), "uninstall", options.release, "--wait"], "helm uninstall", seconds=INSTALL_SECONDS)
-
-
-def rollback(options: KubernetesOptions) -> None:
-    """Back to the revision before; the database's schema stays."""
-    require_helm(options)
-    _run([*_helm(options), "rollback", options.release, "--wait"], "helm rollback", seconds=INSTALL_SECONDS)
 
 
 def status(options: KubernetesOptions) -> list[PodState]:

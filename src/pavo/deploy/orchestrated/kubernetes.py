@@ -12,12 +12,12 @@ from pavo import __version__
 from pavo.errors import ConfigurationError, NotFound
 
 CHART = files("pavo.deploy") / "charts" / "pavo"
-PLACE = "installation.json"
+INSTALLATION = "installation.json"
 """Which release in which namespace of which cluster the folder is."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerVersion:
+class WorkerBuild:
     """Workers of one build."""
 
     build_id: str
@@ -28,7 +28,7 @@ class WorkerVersion:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesOptions:
-    """What people choose. Secrets are named, never held: they exist in the namespace before."""
+    """What people choose. Secrets are only named; they must exist in the namespace already."""
 
     temporal_address: str = ""
     """host:port of Temporal's frontend: its own chart's, or Temporal Cloud's. May stand in a values file instead."""
@@ -48,7 +48,7 @@ class KubernetesOptions:
     session_secret: str = "pavo-session"
     apis: int = 2
     workers: int = 2
-    worker_versions: tuple[WorkerVersion, ...] = ()
+    worker_versions: tuple[WorkerBuild, ...] = ()
     """The newest first; older ones drain beside it."""
     keda: bool = False
     """Scale workers by the task queue's backlog."""
@@ -90,18 +90,19 @@ def render(options: KubernetesOptions) -> dict[str, str]:
     for number, file in enumerate(options.values_files, 1):
         found[f"values-{number}.yaml"] = _read(file)
     place = {"release": options.release, "namespace": options.namespace, "context": options.context}
-    found[PLACE] = json.dumps({**place, "values_files": len(options.values_files)}, indent=2) + "\n"
+    found[INSTALLATION] = json.dumps({**place, "values_files": len(options.values_files)}, indent=2) + "\n"
     return found
 
 
 def installed(folder: Path) -> KubernetesOptions:
-    """Where a written folder belongs, and its values files as they were written; for all but writing it anew.
+    """Which installation a written folder belongs to, with its values files as they were written. Enough for every
+    command but the one that writes it anew.
 
     Raises:
         NotFound: nothing was written there.
     """
     try:
-        place = json.loads((folder / PLACE).read_text())
+        place = json.loads((folder / INSTALLATION).read_text())
     except FileNotFoundError:
         raise NotFound(
             f"There is no installation in {folder}.", remedy="Write it: pavo deploy start --target kubernetes"
@@ -150,7 +151,7 @@ def _files(folder: Traversable, path: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def _version(version: WorkerVersion) -> dict[str, Any]:
+def _version(version: WorkerBuild) -> dict[str, Any]:
     found: dict[str, Any] = {"buildId": version.build_id}
     if version.image_tag:
         found["image"] = {"tag": version.image_tag}

@@ -47,7 +47,7 @@ def pass_on(command: Sequence[str], prefix: re.Pattern[str], show: Show | None) 
 
 
 def last_line(text: str) -> str:
-    """The line in which programs tell what went wrong."""
+    """The last line, in which programs tell what went wrong."""
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 

@@ -6,7 +6,6 @@ that was ready has written in its own way, and there is no way back but the back
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,20 +14,22 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.deploy.backups import local_backup
-from pavo.deploy.local import control, native
-from pavo.deploy.local.components import temporal_schema as schema
+from pavo.deploy.backups.take_backup import take_backup
+from pavo.deploy.local import control
+from pavo.deploy.local.components import temporal_schema
+from pavo.deploy.local.components.database import migrate_pavo
 from pavo.deploy.local.components.temporal_programs import find_temporal
-from pavo.deploy.local.embedded import migrate
+from pavo.deploy.local.deployed import must_be_native
+from pavo.deploy.local.native import database_server
 from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import Assessment, assess, matrix, minors_between, parse, refuse_bad
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.progress import Say
 from pavo.deploy.model.state import running
-from pavo.deploy.rollout.rolling import roll_native
+from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.errors import Conflict, PavoError, Unavailable
-
-Say = Callable[[str], None]
+from pavo.kit import migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ async def plan_upgrade(
         ConfigurationError: the version is known bad, or older than what runs.
         Conflict: the deployment does not run.
     """
-    chosen = local_backup.must_be_native(layout)
+    chosen = must_be_native(layout)
     if running(layout.root) is None:
         raise Conflict(
             "The deployment does not run; an upgrade passes every minor with a running server.",
@@ -70,20 +71,20 @@ async def plan_upgrade(
     chosen = chosen.model_copy(update={"forced": sorted({*chosen.forced, *forced})})
     now = await server_version(control.must_run(layout.root).environment["TEMPORAL_ADDRESS"])
     steps = _steps(now, target)
-    server = native.database_server(chosen, load_secrets(layout))
+    server = database_server(chosen, load_secrets(layout))
     return UpgradePlan(
         chosen,
         now,
         steps,
-        tuple(f"{name} {version}" for name, version in schema.expected(target).items()),
-        tuple(await asyncio.to_thread(_pending, server.url("pavo"))),
+        tuple(f"{name} {version}" for name, version in temporal_schema.expected(target).items()),
+        tuple(await asyncio.to_thread(migrate.pending, server.url("pavo"))),
         tuple(assessments),
         programs,
     )
 
 
 def _steps(now: str, target: str) -> tuple[str, ...]:
-    """Every minor in between by the patch that is known of it, then the wanted version itself."""
+    """The known patch of every minor in between, then the wanted version itself."""
     if parse(now) == parse(target):
         return ()
     known = matrix().path
@@ -98,12 +99,6 @@ def _steps(now: str, target: str) -> tuple[str, ...]:
     return (*passed, target)
 
 
-def _pending(url: str) -> list[str]:
-    from pavo.kit.migrate import pending
-
-    return list(pending(url))
-
-
 async def server_version(address: str) -> str:
     """What the running server says of itself."""
     client = await Client.connect(address)
@@ -111,10 +106,11 @@ async def server_version(address: str) -> str:
     return info.server_version
 
 
-async def upgrade(
+async def perform_upgrade(
     layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str = "", backup: bool = True
 ) -> Path | None:
-    """Do what was planned; answers the backup's folder. Interrupted, the same command goes on where it was.
+    """Do what was planned; answers the backup's folder. After an interruption, the same command continues where it
+    stopped.
 
     Args:
         build: the build id of the installed code's workers; without, they keep theirs or have none.
@@ -124,11 +120,11 @@ async def upgrade(
     """
     place: Path | None = None
     if backup:
-        place, _ = await local_backup.take_backup(layout, None, verify=True, say=say)
+        place, _ = await take_backup(layout, None, verify=True, say=say)
     for version in plan.steps:
         await _pass(layout, plan, version, say, place)
-    server = native.database_server(plan.chosen, load_secrets(layout))
-    await asyncio.to_thread(migrate, server.url("pavo"))
+    server = database_server(plan.chosen, load_secrets(layout))
+    await asyncio.to_thread(migrate_pavo, server.url("pavo"))
     if plan.pending:
         say(f"Pavo's schema: {', '.join(plan.pending)} applied.")
     for name in await control.restart(layout.root, "api"):
@@ -146,8 +142,8 @@ async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place
     """One step: programs, schema, server."""
     before = deployments.load(layout) or plan.chosen
     programs = await asyncio.to_thread(find_temporal, version, _given(plan, version), say)
-    server = native.database_server(before, load_secrets(layout))
-    for line in await asyncio.to_thread(schema.update, server, programs):
+    server = database_server(before, load_secrets(layout))
+    for line in await asyncio.to_thread(temporal_schema.update, server, programs):
         say(line)
     after = before.model_copy(
         update={"temporal_version": version, "temporal_bin": _given(plan, version), "forced": plan.chosen.forced}
@@ -167,7 +163,8 @@ async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place
 
 
 def _given(plan: UpgradePlan, version: str) -> Path | None:
-    """A folder of programs that was named holds the last version; the ones in between are found as ever."""
+    """The named folder of programs, which holds the last version; programs of the versions in between are searched
+    for."""
     return plan.programs if version == plan.steps[-1] else None
 
 

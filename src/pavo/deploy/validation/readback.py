@@ -23,7 +23,7 @@ RPC_TIMEOUT = timedelta(seconds=SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RecordedRun:
     """One run of a workflow, as its history tells it."""
 
     run_id: str
@@ -31,23 +31,23 @@ class Run:
     """Number and type of each event."""
 
 
-async def runs_of(client: Client, workflow_id: str, first_run_id: str) -> list[Run]:
+async def runs_of(client: Client, workflow_id: str, first_run_id: str) -> list[RecordedRun]:
     """The chain of runs, first to last.
 
     Raises:
         RPCError: a history is not there.
     """
-    found: list[Run] = []
+    found: list[RecordedRun] = []
     run_id = first_run_id
     while run_id:
         history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history(rpc_timeout=RPC_TIMEOUT)
         events = tuple((event.event_id, EventType.Name(event.event_type)) for event in history.events)
-        found.append(Run(run_id, events))
+        found.append(RecordedRun(run_id, events))
         run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     return found
 
 
-async def histories(client: Client, workflow_id: str, first_run_id: str) -> tuple[Finding, list[Run]]:
+async def read_histories(client: Client, workflow_id: str, first_run_id: str) -> tuple[Finding, list[RecordedRun]]:
     """Read the histories back through Temporal."""
     try:
         runs = await runs_of(client, workflow_id, first_run_id)
@@ -58,7 +58,9 @@ async def histories(client: Client, workflow_id: str, first_run_id: str) -> tupl
     return Finding(HISTORY, "pass", f"{len(runs)} runs of {workflow_id} with {counts} events"), runs
 
 
-async def stored(client: Client, persistence: str, url: str | None, workflow_id: str, runs: list[Run]) -> Finding:
+async def count_stored(
+    client: Client, persistence: str, url: str | None, workflow_id: str, runs: list[RecordedRun]
+) -> Finding:
     """Count the rows that Temporal itself wrote to PostgreSQL."""
     if "sqlite" in persistence:
         return Finding(STORED, "skip", "Temporal keeps its data in SQLite here, not in PostgreSQL.")
@@ -82,7 +84,7 @@ async def stored(client: Client, persistence: str, url: str | None, workflow_id:
     return Finding(STORED, "pass", f"PostgreSQL holds {detail}")
 
 
-async def _count(url: str, namespace: bytes, workflow_id: str, runs: list[Run]) -> tuple[int, int, int]:
+async def _count(url: str, namespace: bytes, workflow_id: str, runs: list[RecordedRun]) -> tuple[int, int, int]:
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=SECONDS) as connection:
         query = "SELECT count(*) FROM executions WHERE namespace_id = %s AND workflow_id = %s"
         executions = await (await connection.execute(query, (namespace, workflow_id))).fetchone()
@@ -93,7 +95,7 @@ async def _count(url: str, namespace: bytes, workflow_id: str, runs: list[Run]) 
     return int(executions[0]), int(nodes[0]), int(nodes[1])
 
 
-async def shown(ui: str | None, namespace: str, workflow_id: str, runs: list[Run]) -> Finding:
+async def ask_ui(ui: str | None, namespace: str, workflow_id: str, runs: list[RecordedRun]) -> Finding:
     """Ask Temporal's UI for the last run, by the HTTP API that its pages use."""
     if not ui:
         return Finding(UI, "skip", "There is no UI here.", "Set PAVO_TEMPORAL_UI_URL where there is one.")

@@ -86,7 +86,7 @@ class Validator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._running is not None
-        # A worker whose server hangs waits for it; nothing of this one is worth that.
+        # A worker waits for a server that hangs. This one holds nothing worth waiting for.
         ending = asyncio.create_task(self._worker.shutdown())
         await asyncio.wait({ending, self._running}, timeout=SHUTDOWN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
@@ -123,7 +123,7 @@ class Validator:
         return Validated(handle.id, handle.first_execution_run_id or "", findings, time.monotonic() - begun)
 
     async def _result(self, handle: WorkflowHandle[Validation, c.Proof], begun: float) -> dict[str, Finding]:
-        """What the workflow itself noted; where it hangs or failed, what it had not done yet."""
+        """What the workflow itself recorded; where it hangs or failed, how far it came."""
         try:
             left = max(DEADLINE_SECONDS - (time.monotonic() - begun), 1.0)
             proof = await asyncio.wait_for(handle.result(), left)
@@ -138,7 +138,7 @@ class Validator:
 
 
 async def _how_far(handle: WorkflowHandle[Validation, Any], cause: str) -> dict[str, Finding]:
-    """What a workflow that hangs or failed had done already; the first thing that it had not is what failed."""
+    """What a workflow that hangs or failed had done already; the first thing that it had not done is what failed."""
     try:
         told = await handle.query(Validation.progress, rpc_timeout=timedelta(seconds=2))
         done = told.done

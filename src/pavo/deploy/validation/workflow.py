@@ -99,7 +99,7 @@ class Validation:
         _expect(attempt == 2, f"it succeeded at attempt {attempt} instead of the second")
 
     async def _hear(self) -> None:
-        """Both come from the runner, at any time since the start."""
+        """Wait for the signal and the update, which the runner sends at any time after the start."""
         begun = workflow.time()
         for name, heard in ((c.SIGNAL, lambda: self._signalled), (c.UPDATE, lambda: self._updated)):
             try:

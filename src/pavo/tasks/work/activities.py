@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from pavo.agents.agent_loop import AgentLoop
+from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.errors import LeaseLost, Superseded, Unavailable
 from pavo.runs.story import HEARTBEAT_SECONDS
 from pavo.tasks import contracts as c

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pavo.agents.contract import Step
-from pavo.agents.host import AgentHost
+from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
 from pavo.observe import metrics

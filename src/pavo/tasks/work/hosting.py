@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Sequence
 
 from pavo.agents.contract import AgentContext, Hit
-from pavo.agents.host import AgentHost, HostLimits
-from pavo.agents.opening import open_host
+from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.open_host import open_host
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from pavo.agents.contract import FeedbackItem, Hit, PlanDraft, Revision
 from pavo.agents.event_types import STAGE
-from pavo.agents.host import AgentHost
+from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id

@@ -1,4 +1,4 @@
-"""The PostgreSQL server in which Temporal keeps its two databases: ours or an outside one, by its URL."""
+"""The PostgreSQL server with Pavo's database and Temporal's two, ours or an outside one: its URL and its login."""
 
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
@@ -17,7 +17,7 @@ def split_url(url: str, field: str) -> SplitResult:
         field: the option that it was given with.
 
     Raises:
-        ConfigurationError: it is none; it is not shown, for it may hold a password.
+        ConfigurationError: it is no URL. The message does not show it, for it may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -111,3 +111,13 @@ class DatabaseServer:
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         ca = f"&sslrootcert={quote(self.ca, safe='')}" if self.ca else ""
         return f"postgresql://{login}@{self.address}/{database}?sslmode={self.sslmode}{ca}"
+
+
+def migrate_pavo(url: str) -> None:
+    """Bring Pavo's schema in a database up to date; on a thread.
+
+    Its library is imported here: that takes long, and the stores start meanwhile.
+    """
+    from pavo.kit.migrate import upgrade
+
+    upgrade(url)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.wheels import temporal_server
-from pavo.deploy.local.machine.ports import LOOPBACK
-from pavo.deploy.local.machine.processes import Launch
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, on_loopback
 from pavo.deploy.model.layout import Layout
 from pavo.errors import Unavailable
 
@@ -58,13 +58,13 @@ def dev_server_versions() -> tuple[str, str]:
     return (found.group(1), found.group(2)) if found else ("", "")
 
 
-class DevServer(Simple):
+class DevServer(PlainComponent):
     """Temporal's server, its UI and its SQLite file in one process."""
 
     def __init__(self, layout: Layout, *, port: int, ui_port: int, ephemeral: bool) -> None:
         self._layout, self._port, self._ui_port, self._ephemeral = layout, port, ui_port, ephemeral
-        self.address = at(port)
-        # Its own shutdown takes two seconds, which throw-away data are not worth.
+        self.address = on_loopback(port)
+        # Its own shutdown takes two seconds; throw-away data do not need it.
         self.stop_signal = signal.SIGKILL if ephemeral else None
 
     @property
@@ -90,7 +90,9 @@ class DevServer(Simple):
         ]
         # Its command line tool keeps settings in the home folder; the stack's own folder keeps stacks apart.
         home = {"HOME": str(self._folder), "TEMPORAL_CONFIG_FILE": str(self._folder / "temporal.toml")}
-        return Launch(command, {**inherited(), **home, **extra}, self._layout.log(name), directory=self._folder)
+        return Launch(
+            command, {**inherited_environment(), **home, **extra}, self._layout.log(name), directory=self._folder
+        )
 
     async def answers(self) -> bool:
         """It is healthy, and its namespace is there."""

@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at
-from pavo.deploy.local.machine.ports import LOOPBACK
+from pavo.deploy.local.components.component import PlainComponent
+from pavo.deploy.local.components.postgres_programs import PostgresPrograms
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, on_loopback
 from pavo.deploy.local.machine.privileges import Runner, data_place, own
-from pavo.deploy.local.machine.processes import Identity, Launch
 from pavo.deploy.model.layout import Layout, write_private
 from pavo.errors import ConfigurationError
+from pavo.kit.processes import ProcessIdentity
 
 BUILTIN_LOCALE = 17
 """The first major with a locale provider of its own, which needs nothing of the system."""
@@ -22,12 +23,12 @@ BUILTIN_LOCALE = 17
 def clear_stale_pid(data: Path) -> None:
     """Take away the pid file that a killed server left behind.
 
-    Its pid may be a zombie or by now another process, and a new server would refuse to start. A server that really
-    still runs on these data (its supervisor was killed) is ended first.
+    Its pid may be a zombie or by now another process, and a new server would refuse to start. If a server does still
+    run on these data, because its supervisor was killed, it is ended first.
     """
     file = data / "postmaster.pid"
     try:
-        old = Identity.of(int(file.read_text().split("\n", 1)[0]))
+        old = ProcessIdentity.of(int(file.read_text().split("\n", 1)[0]))
     except (FileNotFoundError, ValueError):
         return
     if old is not None and _runs_in(old.pid, data):
@@ -49,16 +50,7 @@ def _runs_in(pid: int, data: Path) -> bool:
         return str(data) in subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """One PostgreSQL's programs."""
-
-    home: Callable[[Runner], Path]
-    """The folder with bin/, where the runner can use it; looked up when it is first needed."""
-    major: int
-
-
-class PostgresServer(Simple):
+class PostgresServer(PlainComponent):
     """One server with the databases of the stack.
 
     Args:
@@ -72,7 +64,7 @@ class PostgresServer(Simple):
         self,
         layout: Layout,
         runner: Runner,
-        programs: Programs,
+        programs: PostgresPrograms,
         *,
         port: int,
         password: str,
@@ -84,7 +76,7 @@ class PostgresServer(Simple):
         self._layout, self._runner, self._programs = layout, runner, programs
         self._port, self._password, self._ephemeral = port, password, ephemeral
         self._databases, self._settled, self._answered = databases, settled, answered
-        self.address = at(port)
+        self.address = on_loopback(port)
         self.data = postgres_place(layout, runner) / "data"
         """Where it keeps its files; settled once, for it depends on permissions of folders above it."""
 

@@ -96,7 +96,7 @@ async def register_namespace(address: str, namespace: str, retention: timedelta)
             raise
         config = NamespaceConfig(workflow_execution_retention_ttl=ttl)
         await service.update_namespace(UpdateNamespaceRequest(namespace=namespace, config=config))
-    while True:  # its caches learn of it some seconds later; starting a workflow before fails
+    while True:  # the server's caches learn of it some seconds later, and until then no workflow can be started
         try:
             await service.list_open_workflow_executions(
                 ListOpenWorkflowExecutionsRequest(namespace=namespace, maximum_page_size=1), timeout=RPC_TIMEOUT
@@ -125,7 +125,7 @@ async def register_search_attributes(address: str, namespace: str, names: Mappin
     if missing:
         await service.add_search_attributes(AddSearchAttributesRequest(namespace=namespace, search_attributes=missing))
     query = " AND ".join(f"{name} IS NULL" for name in names)
-    while True:  # as with the namespace, its caches learn of them later
+    while True:  # as with the namespace, the server's caches learn of them some seconds later
         try:
             await client.count_workflows(query, rpc_timeout=RPC_TIMEOUT)
             return

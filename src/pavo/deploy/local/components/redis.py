@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.wheels import redis_server
-from pavo.deploy.local.machine.ports import LOOPBACK
-from pavo.deploy.local.machine.processes import Launch
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, on_loopback
 from pavo.deploy.model.layout import Layout, write_private
 
 
-class RedisServer(Simple):
-    """One server; what it holds can be lost without harm, and is kept nevertheless."""
+class RedisServer(PlainComponent):
+    """One server. Its data could be lost without harm; they are kept all the same."""
 
     def __init__(self, layout: Layout, *, port: int, password: str, ephemeral: bool) -> None:
         self._layout, self._port, self._password, self._ephemeral = layout, port, password, ephemeral
-        self.address = at(port)
+        self.address = on_loopback(port)
 
     @property
     def url(self) -> str:
@@ -43,7 +43,7 @@ class RedisServer(Simple):
     def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
         """The server."""
         command = [str(redis_server()), str(self._folder / "redis.conf")]
-        return Launch(command, {**inherited(), **extra}, self._layout.log(name), directory=self._folder)
+        return Launch(command, {**inherited_environment(), **extra}, self._layout.log(name), directory=self._folder)
 
     async def answers(self) -> bool:
         """PING."""

@@ -8,26 +8,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pavo.deploy.local.components import temporal_schema as schema
-from pavo.deploy.local.components.base import Simple, at, inherited
+from pavo.deploy.local.components import temporal_schema
+from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.dev_server import DYNAMIC_CONFIG
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
-from pavo.deploy.local.machine.ports import LOOPBACK, free_port
-from pavo.deploy.local.machine.processes import Launch
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, free_port, on_loopback
 from pavo.deploy.model.layout import Layout, write_private
+from pavo.deploy.model.progress import Say, say_nothing
 
 NAMESPACE = "default"
 CONNECTIONS = 40
-"""To each database; of each of the four services; the stack's own server allows 400 in all."""
+"""How many each of the four services opens to each database; the stack's own PostgreSQL allows 400 in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPorts:
     """Where the four services of one server listen.
 
-    They stay the same over restarts: a server finds its peers, after a restart its own former self, in PostgreSQL by
-    these addresses.
+    They stay the same over restarts: PostgreSQL lists a cluster's members by these addresses, and a restarted server
+    still finds itself in that list.
     """
 
     frontend: int
@@ -52,14 +53,14 @@ class ClusterPorts:
         return cls(*chosen)
 
 
-class TemporalServer(Simple):
+class TemporalServer(PlainComponent):
     """All four services in one process.
 
     Args:
         programs: asked at each start, so that an upgrade needs a restart of this part only.
         shards: of the history; they can never be changed afterwards.
         retention: for which closed workflows are kept.
-        said: told what was done to the schema.
+        say: told what was done to the schema.
     """
 
     def __init__(
@@ -71,12 +72,12 @@ class TemporalServer(Simple):
         *,
         shards: int,
         retention: timedelta,
-        said: Callable[[str], None] = lambda _line: None,
+        say: Say = say_nothing,
     ) -> None:
         self._layout, self._database, self._programs, self._ports = layout, database, programs, ports
-        self._shards, self._retention, self._said = shards, retention, said
+        self._shards, self._retention, self._say = shards, retention, say
         self._prepared_for = ""
-        self.address = at(ports.frontend)
+        self.address = on_loopback(ports.frontend)
 
     @property
     def _folder(self) -> Path:
@@ -88,9 +89,10 @@ class TemporalServer(Simple):
         write_private(self._folder / "server.yaml", json.dumps(self.settings(), indent=1))  # JSON is YAML
         write_private(self._folder / "dynamic.yaml", json.dumps(dynamic_settings(), indent=1))
         programs = self._programs()
-        if programs.version != self._prepared_for:  # a part that died is back at once, whatever PostgreSQL does
-            for line in schema.prepare(self._database, programs):
-                self._said(line)
+        # Once for each version only, so that a part that died is back at once, whatever PostgreSQL does.
+        if programs.version != self._prepared_for:
+            for line in temporal_schema.prepare(self._database, programs):
+                self._say(line)
             self._prepared_for = programs.version
 
     def settings(self) -> dict[str, Any]:
@@ -109,7 +111,7 @@ class TemporalServer(Simple):
             },
             "global": {
                 "membership": {"maxJoinDuration": "30s", "broadcastAddress": LOOPBACK},
-                "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": at(ports.metrics)}},
+                "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": on_loopback(ports.metrics)}},
             },
             "services": {
                 "frontend": _service(ports.frontend, ports.frontend_membership, httpPort=ports.frontend_http),
@@ -129,7 +131,7 @@ class TemporalServer(Simple):
         if server.ca:
             tls["caFile"] = server.ca
         return {
-            "pluginName": schema.PLUGIN,
+            "pluginName": temporal_schema.PLUGIN,
             "databaseName": database,
             "connectAddr": server.address,
             "connectProtocol": "tcp",
@@ -147,7 +149,7 @@ class TemporalServer(Simple):
             *(str(self._programs().server), "--config-file", str(self._folder / "server.yaml")),
             *("--allow-no-auth", "start"),
         ]
-        return Launch(command, {**inherited(), **extra}, self._layout.log(name), directory=self._folder)
+        return Launch(command, {**inherited_environment(), **extra}, self._layout.log(name), directory=self._folder)
 
     async def answers(self) -> bool:
         """The frontend is healthy; the namespace comes when it is settled."""
@@ -156,7 +158,7 @@ class TemporalServer(Simple):
         return await probes.temporal_answers(self.address, namespace=None)
 
     async def settle(self) -> None:
-        """Register the namespace with its retention, and what tasks are found by in it."""
+        """Register the namespace with its retention, and the search attributes of tasks."""
         from pavo.deploy.local.components import probes
         from pavo.temporal.search_attributes import TYPES
 
@@ -186,12 +188,12 @@ def dynamic_settings() -> dict[str, Any]:
     return {key: [{"value": json.loads(value)}] for key, value in DYNAMIC_CONFIG.items()}
 
 
-class TemporalUi(Simple):
+class TemporalUi(PlainComponent):
     """Temporal's own web UI for a server without one."""
 
     def __init__(self, layout: Layout, program: Path, *, port: int, temporal: str) -> None:
         self._layout, self._program, self._port, self._temporal = layout, program, port, temporal
-        self.address = at(port)
+        self.address = on_loopback(port)
 
     @property
     def _folder(self) -> Path:
@@ -215,7 +217,7 @@ class TemporalUi(Simple):
         """The UI's server."""
         folder = self._folder
         command = [str(self._program), "--root", str(folder.parent), "--config", folder.name, "--env", "pavo", "start"]
-        environment = {**inherited(), "PATH": os.environ.get("PATH", ""), **extra}
+        environment = {**inherited_environment(), "PATH": os.environ.get("PATH", ""), **extra}
         return Launch(command, environment, self._layout.log(name), directory=folder)
 
     async def answers(self) -> bool:

@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pavo.deploy.model.progress import Say, say_nothing
 from pavo.errors import ConfigurationError
 
 SERVER, SQL_TOOL, UI = "temporal-server", "temporal-sql-tool", "temporal-ui-server"
@@ -39,9 +39,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pavo"
 
 
-def find_temporal(
-    version: str, given: Path | None = None, say: Callable[[str], None] = lambda _line: None
-) -> TemporalPrograms:
+def find_temporal(version: str, given: Path | None = None, say: Say = say_nothing) -> TemporalPrograms:
     """The server and the schema tool at exactly this version.
 
     Args:
@@ -84,7 +82,7 @@ def _from_folder(folder: Path, version: str) -> TemporalPrograms:
     return TemporalPrograms(server, tool, version, "given")
 
 
-def find_ui(version: str, say: Callable[[str], None] = lambda _line: None) -> Path | str:
+def find_ui(version: str, say: Say = say_nothing) -> Path | str:
     """Temporal's UI server, or why there is none: a stack works without it."""
     on_path = shutil.which(UI)
     if on_path:
@@ -105,7 +103,7 @@ def version_of(program: Path) -> str:
     return words[-1].removeprefix("v") if words else ""
 
 
-def build(name: str, version: str, folder: Path, say: Callable[[str], None]) -> None:
+def build(name: str, version: str, folder: Path, say: Say) -> None:
     """`go install` one program into `folder`; it appears there when it is complete.
 
     Raises:

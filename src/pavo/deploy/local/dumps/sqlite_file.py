@@ -62,7 +62,7 @@ def put_beside(copied: Path, file: Path) -> None:
 
 
 def take_place(file: Path) -> None:
-    """Let what was put beside the file replace it; nothing, when it has."""
+    """Let the copy beside the file replace it; without a copy, change nothing."""
     draft = _draft(file)
     if not draft.exists():
         return

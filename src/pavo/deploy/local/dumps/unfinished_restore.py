@@ -1,21 +1,21 @@
 """The last moment of a restore, which a crash may cut in two.
 
-Restored copies lie beside the old databases until all are whole; those of a restore that ends before are taken away by
-whoever has the databases next. Then one write of `deployment.json` decides: it names
-the copies that take the place of the old databases, and the version and shards of the server that wrote them. From then
-on it is ended by whoever has the databases first, the restore itself or after a crash the next start, before anything
-works on them; doing it twice changes nothing.
+Restored copies lie beside the old databases until all are whole. If the restore ends before that, whoever opens the
+databases next removes them. Once all are whole, one write of `deployment.json` decides: it names the copies that take
+the place of the old databases, and the version and shards of the server that wrote them. From then on the restore is
+completed before anything works on the databases, by itself or, after a crash, by the next start; doing it twice changes
+nothing.
 
-Everything heavy is imported where it is used: every start asks, and hardly any has something to do.
+Everything heavy is imported where it is used: every start looks for such a restore, and hardly any finds one.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.progress import Say, say_nothing
 
 if TYPE_CHECKING:
-    from pavo.deploy.local.components.database import DatabaseServer
     from pavo.deploy.model.deployment import Deployment
 
 
@@ -30,7 +30,7 @@ def _begun(layout: Layout) -> "Deployment | None":
 
 
 def finish_files(layout: Layout) -> None:
-    """Let the restored file of Temporal take its place, where it keeps one, or take it away; nothing has it open."""
+    """Let Temporal's restored file take its place, or remove it where nothing was decided; Temporal must not run."""
     chosen = _begun(layout)
     if chosen is None:
         return
@@ -42,24 +42,25 @@ def finish_files(layout: Layout) -> None:
         sqlite_file.take_place(layout.temporal_file)
 
 
-def finish(layout: Layout, server: "DatabaseServer", say: Callable[[str], None] = lambda _line: None) -> None:
-    """End what was decided, and take away what was not; on a thread, with nobody else at the databases.
+def finish(layout: Layout, server: DatabaseServer, say: Say = say_nothing) -> None:
+    """Complete a restore that was decided, and remove what one that was not has copied; on a thread, while nobody else
+    uses the databases.
 
     Raises:
-        Unavailable: PostgreSQL failed; the next one goes on.
+        Unavailable: PostgreSQL failed; the next call continues.
     """
     chosen = _begun(layout)
     if chosen is None:
         return
-    from pavo.deploy.local.dumps import database_dump as backup
+    from pavo.deploy.local.dumps import database_dump
     from pavo.deploy.model import deployment as deployments
 
     finish_files(layout)
     if chosen.copying:
-        backup.discard(server, chosen.copying)
+        database_dump.discard(server, chosen.copying)
         told = "Took away what an interrupted restore had copied; the databases are as they were before it."
     else:
-        backup.take_places(server, chosen.restoring)
+        database_dump.take_places(server, chosen.restoring)
         told = f"Ended an interrupted restore: {', '.join(chosen.restoring)}."
     deployments.save(layout, chosen.model_copy(update={"restoring": [], "copying": []}))
     say(told)

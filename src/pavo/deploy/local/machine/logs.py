@@ -29,7 +29,7 @@ class LogFile:
         self._file.close()
 
     def move(self, path: Path) -> None:
-        """What comes from now on belongs in another file."""
+        """Write to another file from now on."""
         with self._lock:
             self._file.close()
             self._path, self._file = path, path.open("ab", buffering=0)
@@ -42,7 +42,7 @@ class LogFile:
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".log.1"))
                 self._file = self._path.open("ab", buffering=0)
-            # On a full disk lines are lost: who cannot write must not keep the part from writing, it would stand still.
+            # On a full disk lines are lost. Waiting instead would block the part at its next line of output.
             with contextlib.suppress(OSError):
                 self._file.write(f"{now} ".encode() + line.rstrip(b"\r\n") + b"\n")
 

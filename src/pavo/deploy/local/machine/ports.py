@@ -1,4 +1,4 @@
-"""Free ports on loopback."""
+"""Ports on loopback: free ones, and their addresses."""
 
 import random
 import socket
@@ -9,6 +9,11 @@ LOOPBACK = "127.0.0.1"
 LOW, HIGH = 15_000, 32_000
 """Below the range from which kernels take outgoing connections' ports (32768 and up on Linux, 49152 on macOS): while a
 part is being restarted, no client's connection can take its port."""
+
+
+def on_loopback(port: int) -> str:
+    """host:port on loopback."""
+    return f"{LOOPBACK}:{port}"
 
 
 def is_free(port: int) -> bool:
@@ -41,7 +46,8 @@ def next_free(preferred: int) -> int:
 
 
 def replace_taken(ports: dict[str, int]) -> dict[str, int]:
-    """The same ports, others for those that somebody has taken meanwhile; save the API's, which clients know."""
+    """The same ports, with new ones for those that another program has taken; only the API's stays, which clients
+    know."""
     kept = {name: port for name, port in ports.items() if name == "api" or (port != ports["api"] and is_free(port))}
     taken = set(kept.values())
     for name in ports.keys() - kept.keys():

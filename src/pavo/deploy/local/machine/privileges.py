@@ -18,7 +18,7 @@ CANDIDATES = ("pavo", "nobody")
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The user of a child; without ids it is our own."""
+    """The user as whom a child process runs; without ids it is our own."""
 
     uid: int | None = None
     gid: int | None = None
@@ -57,7 +57,7 @@ def reachable(path: Path) -> bool:
 def data_place(wanted: Path, runner: Runner) -> Path:
     """Where a dropped user keeps its data: the wanted place, or one beneath `SHARED` that is named after it.
 
-    Where there are data already, they stay, whatever becomes of the permissions around them.
+    Data that are there already stay where they are, whatever the permissions around them are now.
     """
     if not runner.dropped:
         return wanted

@@ -1,0 +1,207 @@
+"""A thread with an event loop of its own for all agents' code, apart from the Temporal worker's.
+
+So heartbeats go out on time while a step is busy. A step that blocks the loop for too long ends the process, and
+another worker takes its tasks over; otherwise they would all stay alive and stuck.
+"""
+
+import asyncio
+import contextvars
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import uvloop
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+EXIT_STALLED = 70
+"""Exit code of a worker whose agents' loop hangs (EX_SOFTWARE of sysexits.h)."""
+_STOP_SECONDS = 10.0
+_LOG_SECONDS = 2.0
+
+
+def _exit() -> None:
+    os._exit(EXIT_STALLED)
+
+
+class AgentLoop:
+    """Runs coroutines on a thread of its own; `start` and `stop` it once.
+
+    `on_stall` is called, on a thread of its own, when the loop has not answered for `stall_seconds`, or has crashed; by
+    default the process exits with EXIT_STALLED.
+    """
+
+    def __init__(self, *, stall_seconds: float = 60.0, on_stall: Callable[[], None] = _exit) -> None:
+        self._stall_seconds = stall_seconds
+        self._on_stall = on_stall
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._serve, name="pavo-agents", daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name="pavo-agents-watchdog", daemon=True)
+        self._started = threading.Event()
+        self._stopping = threading.Event()
+        self._beat = threading.Event()
+        self._jobs: set[_Job] = set()
+
+    def start(self) -> None:
+        """Start the threads; returns when the loop runs."""
+        self._thread.start()
+        self._started.wait()
+        self._watchdog.start()
+
+    async def run(self, factory: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `factory()` on the agents' loop, in the caller's context variables, and wait for its end.
+
+        As with `await task`, cancelling the caller cancels the coroutine, and what the coroutine then does - end, or
+        return a result after all - is what the caller sees.
+
+        Raises:
+            RuntimeError: the loop does not run.
+            whatever the coroutine raises.
+        """
+        caller = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = caller.create_future()
+        job = _Job(factory, contextvars.copy_context(), caller, outcome)
+        loop = self._running()
+        self._jobs.add(job)
+        outcome.add_done_callback(lambda _: self._jobs.discard(job))
+        loop.call_soon_threadsafe(job.begin)
+        while True:
+            try:
+                return await asyncio.shield(outcome)
+            except asyncio.CancelledError:
+                if outcome.done():
+                    # A result that came together with the cancellation: the work is done, and the caller must know.
+                    return outcome.result()
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(job.cancel)
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` on the agents' loop, from any thread; nothing happens when the loop has ended."""
+        with suppress(RuntimeError):
+            self._running().call_soon_threadsafe(callback, *args)
+
+    def stop(self) -> None:
+        """Cancel what runs, wait for its end (at most 10 s) and end the threads. Blocks: not from the loop itself."""
+        if self._loop is None or self._stopping.is_set():
+            return
+        self._stopping.set()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_STOP_SECONDS + 1)
+        self._beat.set()
+        self._watchdog.join(_LOG_SECONDS)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._stopping.is_set() or not self._thread.is_alive():
+            raise RuntimeError("The agents' loop does not run.")
+        return self._loop
+
+    def _serve(self) -> None:
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._loop = loop
+        loop.call_soon(self._started.set)
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_end_tasks())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except BaseException:
+            logger.critical("The agents' event loop has crashed.", exc_info=True)
+            raise
+        finally:
+            loop.close()
+            for job in list(self._jobs):
+                job.abandon()
+            if not self._stopping.is_set():
+                self._on_stall()
+
+    def _watch(self) -> None:
+        """Notice a stall. It counts turns without an answer instead of reading the clock: a worker that was paused as a
+        whole has not stalled."""
+        assert self._loop is not None
+        interval = self._stall_seconds / 20
+        silence = 0.0
+        while not self._stopping.wait(interval) and self._thread.is_alive():
+            silence = 0.0 if self._beat.is_set() else silence + interval
+            if silence >= self._stall_seconds:
+                self._report_stall()
+                self._on_stall()
+                return
+            if self._beat.is_set() or silence == interval:
+                self._beat.clear()
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._beat.set)
+
+    def _report_stall(self) -> None:
+        """Log where the thread hangs. On another thread: the one that hangs may hold the log's lock."""
+        frame = sys._current_frames().get(self._thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
+        message = "The agents' event loop has not answered for %s s; its thread is here:\n%s"
+        arguments = (message, self._stall_seconds, stack)
+        log = threading.Thread(target=logger.critical, args=arguments, daemon=True)
+        log.start()
+        log.join(_LOG_SECONDS)
+
+
+class _Job:
+    """One coroutine on the agents' loop; `begin` and `cancel` run there."""
+
+    def __init__(
+        self,
+        factory: Callable[[], Coroutine[Any, Any, Any]],
+        context: contextvars.Context,
+        caller: asyncio.AbstractEventLoop,
+        outcome: asyncio.Future[Any],
+    ) -> None:
+        self._factory = factory
+        self._context = context
+        self._caller = caller
+        self._outcome = outcome
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._call(), context=self._context)
+        self._task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """Cancel the caller's wait, from any thread: the loop has ended without an outcome."""
+        with suppress(RuntimeError):
+            self._caller.call_soon_threadsafe(self._outcome.cancel)
+
+    async def _call(self) -> Any:
+        return await self._factory()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        with suppress(RuntimeError):  # the caller's loop may be closed
+            self._caller.call_soon_threadsafe(self._deliver, task)
+
+    def _deliver(self, task: asyncio.Task[Any]) -> None:
+        if self._outcome.done():
+            return
+        if task.cancelled():
+            self._outcome.cancel()
+        elif error := task.exception():
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(task.result())
+
+
+async def _end_tasks() -> None:
+    """Cancel every task and wait for their ends, but not for ever."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+        for task in left:
+            logger.error("An agent's task did not end: %r", task)

@@ -1,0 +1,149 @@
+"""A child process in a group of its own: started, watched, killed with all its descendants, and reaped.
+
+asyncio's own subprocesses are not used: their child watchers depend on the kind of event loop and on its thread, and
+they reap a child at any moment, after which the number of its process group may belong to other processes.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+logger = logging.getLogger(__name__)
+
+_LINE_CHARACTERS = 2000
+_WINDOW_SECONDS = 10.0
+_WINDOW_LINES = 200
+"""Lines of a child's output that the log takes in a window; an agent that prints in a loop must not fill the disk."""
+_LAST_OUTPUT_SECONDS = 0.5
+"""For so long the end waits for the rest of the output: a descendant in a session of its own may hold the pipe open."""
+
+
+class ChildProcess:
+    """One child. Use it on one event loop; `spawn` must run on a thread that lives as long as the worker."""
+
+    def __init__(self, process: subprocess.Popen[bytes], label: str) -> None:
+        self._process = process
+        self._output = _Output(label)
+        self._transport: asyncio.ReadTransport | None = None
+        self.ended: asyncio.Task[int] = asyncio.create_task(self._watch(), name=f"watch {label}")
+        """Gives the exit code once the child is reaped, its group dead and its output logged. Do not cancel it."""
+
+    @classmethod
+    def spawn(
+        cls, arguments: Sequence[str], end: socket.socket, environment: Mapping[str, str], label: str
+    ) -> "ChildProcess":
+        """Start the program; it inherits `end` and no other descriptor, its output goes to the log under `label`.
+
+        subprocess uses vfork here: it neither copies the worker's page tables nor runs Python in the child.
+
+        Raises:
+            OSError: there is no room for another process.
+        """
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(end.fileno(),),
+            start_new_session=True,
+            env=dict(environment),
+        )
+        return cls(process, label)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or minus the signal's number; None while it runs."""
+        return self._process.returncode
+
+    def kill(self, number: int = signal.SIGKILL, *, group: bool = True) -> None:
+        """Send a signal to the child, with its descendants or without. After its end, do nothing."""
+        if self._process.returncode is not None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            (os.killpg if group else os.kill)(self._process.pid, number)
+
+    async def _watch(self) -> int:
+        assert self._process.stdout is not None
+        loop = asyncio.get_running_loop()
+        try:
+            self._transport, _ = await loop.connect_read_pipe(lambda: self._output, self._process.stdout)
+            await _exited(self._process)
+        finally:
+            # Not reaped yet, so the group's number is still the child's own.
+            self.kill()
+            code = self._process.wait()
+            if self._transport is not None:
+                await self._finish_output(self._transport)
+        return code
+
+    async def _finish_output(self, transport: asyncio.ReadTransport) -> None:
+        try:
+            await asyncio.wait({self._output.ended}, timeout=_LAST_OUTPUT_SECONDS)
+        finally:
+            transport.close()
+
+
+async def _exited(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of the process and leave it unreaped, where the system has pidfds (Linux 5.3)."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        while process.poll() is None:
+            await asyncio.sleep(0.05)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+class _Output(asyncio.Protocol):
+    """Writes the child's output to the log, line by line, in bounds."""
+
+    def __init__(self, label: str) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._label = label
+        self._rest = b""
+        self._window = 0.0
+        self._lines = 0
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._log(line)
+        if len(self._rest) > _LINE_CHARACTERS:
+            self._log(self._rest)
+            self._rest = b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._rest:
+            self._log(self._rest)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _log(self, line: bytes) -> None:
+        now = time.monotonic()
+        if now - self._window > _WINDOW_SECONDS:
+            if self._lines > _WINDOW_LINES:
+                logger.info("%s| … %d lines left out", self._label, self._lines - _WINDOW_LINES)
+            self._window, self._lines = now, 0
+        self._lines += 1
+        if self._lines <= _WINDOW_LINES:
+            text = line[:_LINE_CHARACTERS].decode(errors="replace").rstrip("\r")
+            logger.info("%s| %s", self._label, text)

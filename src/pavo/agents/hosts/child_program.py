@@ -1,0 +1,194 @@
+"""The program of an agent's own process, which `ProcessHost` starts.
+
+`python -m pavo.agents.hosts.child_program FD PARENT_PID MEMORY_MB SILENCE_SECONDS`. It imports little, so that it
+starts quickly. When its parent ends, it ends too, with its whole process group.
+"""
+
+import asyncio
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pavo.agents.agent_class import load_agent_class
+from pavo.agents.checks import storable
+from pavo.agents.contract import Hit
+from pavo.agents.hosts import wire
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.wire import Message
+from pavo.agents.hosts.worker_host import WorkerHost, innermost
+from pavo.errors import AgentError, PavoError
+from pavo.kit.processes import die_with_parent
+
+
+class AgentServer:
+    """Answers the worker: runs the agent on a WorkerHost, one call at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silence_seconds: float) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._silence_seconds = silence_seconds
+        self._call: asyncio.Task[None] | None = None
+        self._searches: dict[int, asyncio.Future[Sequence[Hit]]] = {}
+        self._count = 0
+
+    async def serve(self) -> None:
+        """Until the worker closes; without a worker, end at once."""
+        first = await wire.receive(self._reader)
+        if first is None:
+            _die()
+        host = self._start(first)
+        while (message := await wire.receive(self._reader)) is not None:
+            if message["op"] == "close":
+                await host.close()
+                _leave()
+            self._take(host, message)
+        _die()
+
+    def _take(self, host: WorkerHost, message: Message) -> None:
+        match message["op"]:
+            case "call":
+                self._call = asyncio.create_task(self._answer(host, message))
+            case "cut":
+                if self._call is not None:
+                    self._call.cancel()
+            case "cancel":
+                host.cancel()
+            case "ping":
+                self._pong()
+            case _:
+                self._found(message)
+
+    def _start(self, first: Message) -> WorkerHost:
+        sys.path[:] = first["path"]
+        try:
+            agent = load_agent_class(first["target"])
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            logging.exception("The agent's code cannot be loaded.")
+            self._send({"op": "ready"}, AgentError(storable(f"{type(error).__name__}: {error}")))
+            _leave()
+        self._send({"op": "ready", "value": None})
+        limits = HostLimits(close_seconds=first["close_seconds"])
+        return WorkerHost(agent, wire.load_context(first["context"], self), limits)
+
+    async def _answer(self, host: WorkerHost, message: Message) -> None:
+        answer: Message = {"op": "done", "id": message["id"], "value": None}
+        try:
+            answer["value"] = await _run(host, message)
+            self._send(answer)
+        except PavoError as error:
+            if error.__cause__ is not None and isinstance(innermost(error.__cause__), MemoryError):
+                _out_of_memory()
+            self._send(answer, error)
+        except MemoryError:
+            _out_of_memory()
+        except Exception as error:
+            # Such as a second open(): the caller must hear of it rather than wait for ever.
+            logging.exception("A call of %s failed.", message["method"])
+            self._send(answer, AgentError(storable(f"{type(error).__name__}: {error}")))
+        await self._writer.drain()
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        """The organisation's corpus (see `contract.Corpus`), by way of the worker."""
+        self._count += 1
+        identifier = self._count
+        found: asyncio.Future[Sequence[Hit]] = asyncio.get_running_loop().create_future()
+        self._searches[identifier] = found
+        self._send({"op": "search", "id": identifier, "query": str(query), "limit": int(limit)})
+        try:
+            return await found
+        finally:
+            del self._searches[identifier]
+
+    def _found(self, message: Message) -> None:
+        found = self._searches.get(message["id"])
+        if found is None or found.done():
+            return
+        if error := message.get("error"):
+            found.set_exception(wire.load_error(error))
+        else:
+            found.set_result(wire.load_hits(message["hits"]))
+
+    def _pong(self) -> None:
+        self._send({"op": "pong"})
+        # For code that hangs in C and holds the interpreter's lock while the worker is killed: then no signal handler
+        # runs. In all other cases the worker ends a hung child long before.
+        faulthandler.dump_traceback_later(2 * self._silence_seconds + 10, exit=True)
+
+    def _send(self, message: Message, error: PavoError | None = None) -> None:
+        if error is not None:
+            message["error"] = wire.dump_error(error)
+        self._writer.write(wire.encode(message))
+
+
+async def _run(host: WorkerHost, message: Message) -> Any:
+    method = message["method"]
+    if method == "plan":
+        return wire.dump_draft(await host.plan())
+    if method == "next_step":
+        return wire.dump_step(await host.next_step())
+    plan = wire.load_plan(message["plan"])
+    if method == "revise":
+        return wire.dump_revision(await host.revise(plan, wire.load_feedback(message["feedback"])))
+    if method == "open":
+        return await host.open(plan, message["checkpoint"])
+    return await host.report(plan, message["checkpoint"])
+
+
+def _leave() -> NoReturn:
+    """End without waiting for the agent's threads or exit handlers, which might never end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _out_of_memory() -> NoReturn:
+    os._exit(wire.EXIT_OUT_OF_MEMORY)
+
+
+def _die(*_: Any) -> NoReturn:
+    """End with all descendants: the worker is gone, and a newer attempt may already run elsewhere."""
+    os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _limit_memory(mebibytes: int) -> None:
+    """Limit what the process can write to; on Linux that leaves reserved but unused address space out."""
+    limit = mebibytes * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    except (ValueError, OSError) as error:
+        logging.warning("The agent's memory cannot be limited on this system: %s", error)
+
+
+async def _serve(descriptor: int, silence_seconds: float) -> None:
+    end = socket.socket(fileno=descriptor)
+    os.set_inheritable(descriptor, False)
+    reader, writer = await asyncio.open_connection(sock=end, limit=wire.LINE_LIMIT)
+    await AgentServer(reader, writer, silence_seconds).serve()
+
+
+def main(descriptor: str, parent: str, memory_mb: str, silence_seconds: str) -> None:
+    """Serve one agent; returns only by ending the process."""
+    faulthandler.enable()
+    die_with_parent(int(parent), _die)
+    _limit_memory(int(memory_mb))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(int(descriptor), float(silence_seconds)))
+    except MemoryError:
+        _out_of_memory()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

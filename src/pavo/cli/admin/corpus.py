@@ -1,0 +1,92 @@
+"""`pavo corpus`: an organisation's documents."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from cyclopts import App
+
+from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
+from pavo.cli.output import Output, Printer, table
+from pavo.corpus.domain import MAX_DOCUMENT_BYTES
+from pavo.errors import InvalidInput
+
+corpus_app = App(name="corpus", help="An organisation's documents, which its agents may search.")
+
+
+@corpus_app.command(name="add")
+async def add_documents(
+    *files: Path, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Add text files of at most 1 MB; one that is there already changes nothing.
+
+    Parameters
+    ----------
+    files
+        Markdown or other UTF-8 text; its title is its first heading, else its name.
+    """
+    if not files:
+        raise InvalidInput("No file is named.", field="files", remedy="pavo corpus add FILE…")
+    contents = [(path.name, _read(path)) for path in files]
+    added: dict[str, bool] = {}
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        for path, (name, content) in zip(files, contents, strict=True):
+            added[str(path)] = await operator.corpus.add_file(organisation_id, name, content)
+    text = "\n".join(f"✓ {path} {'added' if new else 'was there already'}" for path, new in added.items())
+    Printer(output).show({"organisation_id": str(organisation_id), "files": added}, text)
+
+
+def _read(path: Path) -> bytes:
+    """The content, cut one byte after what a document may have: by that the service sees that it is too large."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}.", field="files", remedy="Name a text file that exists."
+        ) from error
+
+
+@corpus_app.command(name="sample")
+async def add_sample(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+    """Give an organisation without documents the sample ones (in dev mode every new one begins with them)."""
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        added = await operator.corpus.ensure_sample(organisation_id)
+    text = f"✓ {added} documents added" if added else "It has documents; nothing was added."
+    Printer(output).show({"organisation_id": str(organisation_id), "added": added}, text)
+
+
+@corpus_app.command(name="list")
+async def list_documents(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+    """List an organisation's documents."""
+    async with connected_operator(data_dir) as operator:
+        found = await operator.corpus.entries(await operator.organisation(org))
+    columns = ("TITLE", "SOURCE", "BYTES", "ADDED")
+    rows = [(entry.title, entry.source, f"{entry.size:,}", local_time(entry.created_at)) for entry in found]
+    Printer(output).show(
+        {"documents": [asdict(entry) for entry in found]},
+        lambda: table(columns, rows, fold=True, nothing="There are no documents: pavo corpus add FILE…"),
+    )
+
+
+@corpus_app.command(name="search")
+async def search_documents(
+    query: str, /, *, org: OrganisationName = None, limit: int = 10, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Search an organisation's documents as its agents do, the best first.
+
+    Parameters
+    ----------
+    query
+        Words, any of which may match.
+    limit
+        Hits at most.
+    """
+    async with connected_operator(data_dir) as operator:
+        hits = await operator.corpus.search(await operator.organisation(org), query, limit)
+    rows = [(f"{hit.rank:.2f}", hit.title, hit.excerpt) for hit in hits]
+    Printer(output).show(
+        {"hits": [asdict(hit) for hit in hits]},
+        lambda: table(("RANK", "TITLE", "EXCERPT"), rows, fold=True, nothing="Nothing matches."),
+    )

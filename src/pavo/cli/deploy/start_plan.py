@@ -1,0 +1,54 @@
+"""What a start would bring and change, shown before anything is done."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+
+from pavo.cli.output import say, table
+from pavo.deploy.model.compatibility import Assessment, VersionVerdict
+from pavo.deploy.model.deployment import TargetName
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.parts import PlannedPart
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """The parts, what changes for them, and what is known of their versions."""
+
+    target: TargetName
+    layout: Layout
+    parts: Sequence[PlannedPart]
+    changes: Sequence[str]
+    assessments: Sequence[Assessment]
+
+    def show(self, shown: Console) -> None:
+        """Print it for people; of the versions only what speaks against them."""
+        image = self.target in (TargetName.COMPOSE, TargetName.KUBERNETES)
+        head = f"[bold]Target[/]  {self.target}    [bold]Data[/]  {self.layout.root}\n"
+        shown.print(head, soft_wrap=True)
+        rows = [(part.name, part.version, part.address, part.data) for part in self.parts]
+        table(("part", "image" if image else "version", "address", "data"), rows, fold=True, to=shown)
+        shown.print("\n[bold]What changes[/]")
+        for line in self.changes or ("nothing: everything is there",):
+            say(f"  {line}", to=shown)
+        warn(self.assessments, shown)
+        shown.print()
+
+    def public(self) -> dict[str, Any]:
+        """What `--dry-run -o json` shows."""
+        return {
+            "target": self.target,
+            "data_dir": str(self.layout.root),
+            "parts": [asdict(part) for part in self.parts],
+            "changes": list(self.changes),
+            "versions": [asdict(assessment) for assessment in self.assessments],
+        }
+
+
+def warn(assessments: Iterable[Assessment], shown: Console) -> None:
+    """A line for each that is not known to be good."""
+    for assessment in assessments:
+        if assessment.verdict is not VersionVerdict.GOOD:
+            shown.print(f"[yellow]![/] {assessment.what}", soft_wrap=True)

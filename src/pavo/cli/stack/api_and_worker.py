@@ -1,0 +1,34 @@
+"""`pavo api` and `pavo worker`: one process each, against the services that the environment names."""
+
+import importlib
+import os
+
+from pavo import config
+from pavo.cli.output import console
+from pavo.kit.extras import require
+from pavo.kit.ready import await_turn, gently, is_spare
+from pavo.observe.lean_imports import lean_imports
+
+
+def api() -> None:
+    """Serve the HTTP API against DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS."""
+    require("The API", "server")
+    with lean_imports():
+        from pavo.api import serve
+
+    serve(config.load())
+
+
+def worker() -> None:
+    """Execute tasks from the task queue of TEMPORAL_TASK_QUEUE."""
+    require("A worker", "worker")
+    if is_spare():
+        with lean_imports():
+            gently(lambda: importlib.import_module("pavo.worker").warm_up())
+        console().print(f"Spare worker {os.getpid()} waits for its turn.", soft_wrap=True)
+        if not await_turn():
+            return
+    with lean_imports():
+        from pavo.worker import serve
+
+    serve(config.load())

@@ -1,0 +1,118 @@
+"""What the command line asks the API about tasks."""
+
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+from pavo.cli.api_client import ApiClient
+from pavo.tasks.schemas import (
+    AnswerOut,
+    DocumentList,
+    DocumentOut,
+    FeedbackOut,
+    ReceiptOut,
+    StartOut,
+    TaskCreate,
+    TaskOut,
+    TaskPage,
+)
+from pavo.timeline.schemas import EventOut, EventPage
+
+
+class TaskClient:
+    """Tasks of one user, over one connection to the API.
+
+    Every method raises `PavoError`s as `ApiClient` does, and is repeated as that says where it takes effect once.
+    """
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    @contextmanager
+    def from_environment(cls, url: str | None = None) -> Generator["TaskClient"]:
+        """Over a connection of its own, as `ApiClient.from_environment` makes it."""
+        with ApiClient.from_environment(url) as api:
+            yield cls(api)
+
+    def create(self, new: TaskCreate) -> TaskOut:
+        """Create a task; it does not run before `start`."""
+        body = new.model_dump(mode="json")
+        return self._api.ask(TaskOut, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+    def start(self, task_id: uuid.UUID) -> StartOut:
+        """Start a task."""
+        return self._api.ask(StartOut, "POST", f"/api/tasks/{task_id}/start")
+
+    def resume(self, task_id: uuid.UUID) -> StartOut:
+        """Go on where the task was stopped or failed."""
+        return self._api.ask(StartOut, "POST", f"/api/tasks/{task_id}/resume")
+
+    def stop(self, task_id: uuid.UUID) -> ReceiptOut | None:
+        """Stop a task; None when that is recorded, but no worker is there yet to do it."""
+        response = self._api.repeat("POST", f"/api/tasks/{task_id}/stop")
+        return None if response.status_code == 202 else ReceiptOut.model_validate_json(response.content)
+
+    def delete(self, task_id: uuid.UUID) -> None:
+        """Stop a task and remove it."""
+        self._api.remove(f"/api/tasks/{task_id}")
+
+    def get(self, task_id: uuid.UUID) -> TaskOut:
+        """One task."""
+        return self._api.ask(TaskOut, "GET", f"/api/tasks/{task_id}")
+
+    def list(self, *, stage: str | None = None, limit: int = 50, cursor: str | None = None) -> TaskPage:
+        """A page of the organisation's tasks, newest first."""
+        asked = {"stage": stage, "limit": limit, "cursor": cursor}
+        params = {name: value for name, value in asked.items() if value is not None}
+        return self._api.ask(TaskPage, "GET", "/api/tasks", params=params)
+
+    def documents(self, task_id: uuid.UUID) -> "list[DocumentOut]":
+        """All versions of the plan, and the report, oldest first."""
+        return self._api.ask(DocumentList, "GET", f"/api/tasks/{task_id}/documents").items
+
+    def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentOut:
+        """One document."""
+        return self._api.ask(DocumentOut, "GET", f"/api/tasks/{task_id}/documents/{document_id}")
+
+    def newest_plan(self, view: TaskOut) -> DocumentOut | None:
+        """The plan's newest version, once there is one."""
+        return self.document(view.id, view.plan.document_id) if view.plan is not None else None
+
+    def report(self, task_id: uuid.UUID) -> DocumentOut | None:
+        """The report, once there is one."""
+        return next((found for found in self.documents(task_id) if found.kind == "REPORT"), None)
+
+    def add_feedback(
+        self, task_id: uuid.UUID, document_id: uuid.UUID, body: str, step: int | None = None
+    ) -> FeedbackOut:
+        """Comment on the plan. Sent once: two comments that read the same may both be meant."""
+        path = f"/api/tasks/{task_id}/documents/{document_id}/feedback"
+        response = self._api.send_once("POST", path, json={"body": body, "step": step})
+        return FeedbackOut.model_validate_json(response.content)
+
+    def accept(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
+        """Accept the plan with this hash."""
+        return self._api.ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/accept", json={"hash": plan_hash})
+
+    def done_reviewing(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
+        """End the review of this version: with feedback the agent revises the plan, without any it is accepted."""
+        return self._api.ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/done-reviewing", json={"hash": plan_hash})
+
+    def events(self, task_id: uuid.UUID, after: int = 0, limit: int = 200) -> EventPage:
+        """Events after number `after`, oldest first."""
+        return self._api.ask(EventPage, "GET", f"/api/tasks/{task_id}/events", params={"after": after, "limit": limit})
+
+    def all_events(self, task_id: uuid.UUID) -> "list[EventOut]":
+        """The whole timeline so far."""
+        found: list[EventOut] = []
+        while page := self.events(task_id, found[-1].seq if found else 0, 1000).items:
+            found += page
+        return found
+
+    def stream(self, task_id: uuid.UUID, after: int = 0) -> Iterator[EventOut]:
+        """Follow a task's events after number `after`, each once, in order, over any number of reconnects.
+
+        Ends when the task is done or deleted; a stopped or failed task's stream stays open.
+        """
+        return self._api.stream(f"/api/tasks/{task_id}/stream", EventOut.model_validate_json, after)

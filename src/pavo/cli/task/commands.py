@@ -1,0 +1,230 @@
+"""`pavo task`: list, show, review, stop, resume, watch and delete tasks."""
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from pavo.cli import exit_codes
+from pavo.cli.confirm import confirm
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Approved, Url
+from pavo.cli.task import render, review
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.follower import TaskFollower
+from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
+from pavo.cli.task.reference import TaskRef, resolve
+from pavo.errors import InvalidInput, NotFound
+from pavo.tasks.domain import FAILED, INIT, STAGES, STOPPED
+from pavo.tasks.schemas import DocumentOut, ReceiptOut, TaskOut
+from pavo.timeline.schemas import EventOut
+
+task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
+
+
+@task_app.command(name="list")
+def list_(
+    *,
+    stage: Annotated[str | None, Parameter(help="Only tasks in this stage, such as WAIT_RFC.")] = None,
+    limit: Annotated[int, Parameter(help="How many, newest first.")] = 20,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Your organisation's tasks, newest first."""
+    if stage is not None and stage.upper() not in STAGES:
+        raise InvalidInput(f"There is no stage {stage!r}.", field="--stage", remedy=f"One of: {', '.join(STAGES)}.")
+    with TaskClient.from_environment(url) as tasks:
+        page = tasks.list(stage=stage and stage.upper(), limit=limit)
+    Printer(output).show(page, lambda: _print_tasks(page.items, stage))
+
+
+def _print_tasks(found: Sequence[TaskOut], stage: str | None) -> None:
+    out = render.page()
+    if found:
+        render.print_block(out, render.tasks(found))
+    else:
+        render.note(out, "No tasks yet" if stage is None else f"No tasks in stage {stage.upper()}")
+        render.command(out, "begin", 'pavo run "Analyze churn drivers"')
+
+
+@task_app.command
+def show(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
+    """One task: its stage, how far it is, what went wrong."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+    Printer(output).show(view, lambda: render.print_block(render.page(), render.task(view)))
+
+
+@task_app.command
+def plan(
+    task: TaskRef,
+    *,
+    version: Annotated[int | None, Parameter(help="An earlier version.")] = None,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """The task's plan, with its feedback."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        plans = [found for found in tasks.documents(view.id) if found.kind == "PLAN"]
+    wanted = [found for found in plans if version is None or found.version == version]
+    if not wanted:
+        what = "no plan yet" if version is None else f"no version {version} of the plan"
+        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy="Wait for it with: pavo task watch")
+    Printer(output).show(wanted[-1], lambda: render.print_block(render.page(), render.plan(wanted[-1])))
+
+
+@task_app.command
+def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
+    """The task's report."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        found = tasks.report(view.id)
+    if found is None:
+        raise NotFound(f"There is no report yet: the task is {view.stage}.", remedy="Wait for it: pavo task watch")
+    Printer(output).show(found, lambda: _print_report(found))
+
+
+def _print_report(found: DocumentOut) -> None:
+    out = render.page()
+    # A file gets the Markdown itself: that is what `> report.md` wants.
+    out.print(render.report(found) if out.is_terminal else found.body, soft_wrap=not out.is_terminal)
+
+
+@task_app.command
+def feedback(
+    task: TaskRef,
+    text: Annotated[str, Parameter(help="What you think of the plan.")],
+    *,
+    step: Annotated[int | None, Parameter(help="The number of the plan's step that it is about.")] = None,
+    done: Annotated[bool, Parameter(help="End the review: the agent revises the plan.", negative="")] = False,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Comment on the plan under review."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        plan = review.plan_under_review(view)
+        added = tasks.add_feedback(view.id, plan.document_id, text, step)
+        answer = tasks.done_reviewing(view.id, plan.hash) if done else None
+    Printer(output).show({"feedback": added, "answer": answer}, lambda: _print_feedback_added(view, done=done))
+
+
+def _print_feedback_added(view: TaskOut, *, done: bool) -> None:
+    out = render.page()
+    render.good(out, "Feedback added", "the agent revises the plan" if done else "")
+    if done:
+        render.command(out, "then", f"pavo task watch {view.id}")
+    else:
+        render.command(out, "finish", f'pavo task feedback {view.id} "…" --done')
+
+
+@task_app.command
+def accept(
+    task: TaskRef,
+    *,
+    hash: Annotated[str | None, Parameter(help="The hash, or its beginning, of the version that you read.")] = None,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Accept the plan; with --hash only if no newer version came meanwhile."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        current = review.plan_under_review(view).hash
+        chosen = current if hash is None or (len(hash) >= 8 and current.startswith(hash)) else hash
+        answer = tasks.accept(view.id, chosen)
+    Printer(output).show(answer, lambda: _print_going_on(view, "Plan accepted", chosen[:12]))
+
+
+def _print_going_on(view: TaskOut, text: str, note: str = "") -> None:
+    out = render.page()
+    render.good(out, text, note)
+    render.command(out, "watch", f"pavo task watch {view.id}")
+
+
+@task_app.command
+def stop(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
+    """Stop the task; once this has answered, no further step starts."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        receipt = tasks.stop(view.id)
+    Printer(output).show({"receipt": receipt}, lambda: _print_stopped(view, receipt))
+
+
+def _print_stopped(view: TaskOut, receipt: ReceiptOut | None) -> None:
+    out = render.page()
+    if receipt is None:
+        render.note(out, "The stop is recorded; it happens as soon as a worker is there")
+        return
+    cut = "; the step in flight was cut" if receipt.step_cut else ""
+    render.good(out, f"Stopped after step {receipt.last_step}{cut}", receipt.resume)
+    render.command(out, "resume", f"pavo task resume {view.id}")
+
+
+@task_app.command
+def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
+    """Go on where the task was stopped or failed."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        started = tasks.start(view.id) if view.stage == INIT else tasks.resume(view.id)
+    text = "It is running already" if started.already_running else f"Goes on after step {view.steps}"
+    Printer(output).show(started, lambda: _print_going_on(view, text))
+
+
+@task_app.command
+def watch(
+    task: TaskRef,
+    *,
+    after: Annotated[int | None, Parameter(help="Show every event after this number, one a line.")] = None,
+    url: Url = None,
+    output: Output = "text",
+) -> int:
+    """Follow the task until it ends or waits for you. With -o json every event as a line of JSON, from the first on."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        out, printer = render.page(), Printer(output)
+        with leaving_it_running(None if printer.for_programs else out, view.id):
+            if printer.for_programs or after is not None:
+                return _print_events(tasks, view.id, after or 0, out, printer)
+            render.note(out, view.title, f"{view.stage} {view.stage_status}")
+            follower = TaskFollower(tasks, view.id, out)
+            follower.skip()
+            return show_outcome(tasks, follower.until_over(), out)
+    return exit_codes.INTERRUPTED
+
+
+def _print_events(tasks: TaskClient, task_id: uuid.UUID, after: int, out: Console, printer: Printer) -> int:
+    """Every event until the stream ends; that of a stopped or failed task is left after the last one."""
+    for event in tasks.stream(task_id, after):
+        printer.show_line(event, partial(_print_event, out, event))
+        if event.type == "stage" and (event.model_extra or {}).get("stage") in (STOPPED, FAILED):
+            view = tasks.get(task_id)
+            if view.stage in (STOPPED, FAILED) and tasks.events(task_id, limit=1).last_seq <= event.seq:
+                return exit_code_of(view)
+    return exit_codes.DONE
+
+
+def _print_event(out: Console, event: EventOut) -> None:
+    out.print(render.event(event), soft_wrap=not out.is_terminal)
+
+
+@task_app.command
+def delete(
+    task: TaskRef,
+    *,
+    yes: Approved = False,
+    url: Url = None,
+    output: Output = "text",
+) -> int:
+    """Stop the task and remove it with all its documents."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        # A script is not asked: it deletes only the one task that it names.
+        if not confirm(f"Delete “{view.title}” for good?", approved=yes or not render.interactive()):
+            return exit_codes.FAILED
+        tasks.delete(view.id)
+    Printer(output).show({"deleted": str(view.id)}, lambda: render.good(render.page(), "Deleted", str(view.id)))
+    return exit_codes.DONE

@@ -1,0 +1,97 @@
+"""Showing how far a task is: a bar on a terminal, a line now and then in a pipe."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from pavo.tasks.schemas import TaskOut
+from pavo.timeline.schemas import EventOut
+
+PLAIN_LINES: Final = 10
+"""How many lines a pipe gets for a whole task, if its total is known."""
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def see(self, event: EventOut) -> None:
+        """Do nothing."""
+
+
+class ProgressLines:
+    """For pipes and files: a line now and then."""
+
+    def __init__(self, out: Console, view: TaskOut) -> None:
+        self._out = out
+        self._told = _tenths(view.progress, view.total)
+
+    def see(self, event: EventOut) -> None:
+        """Print a line for each tenth of the total that is reached."""
+        if event.type != "tick":
+            return
+        data = event.model_extra or {}
+        tenths = _tenths(data["progress"], data.get("total"))
+        if tenths > self._told:
+            self._told = tenths
+            self._out.print(f"  {steps_text(data['progress'], data.get('total'))}")
+
+
+class ProgressBar:
+    """For terminals."""
+
+    def __init__(self, progress: Progress, view: TaskOut) -> None:
+        self._progress = progress
+        self._row = progress.add_task("", total=view.total, completed=view.progress)
+
+    def see(self, event: EventOut) -> None:
+        """Move the bar."""
+        if event.type == "tick":
+            data = event.model_extra or {}
+            self._progress.update(self._row, completed=data["progress"], total=data.get("total"))
+
+
+ProgressView = NoProgress | ProgressLines | ProgressBar
+
+
+class _StepsColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        total = None if task.total is None else int(task.total)
+        return Text(steps_text(int(task.completed), total))
+
+
+@contextmanager
+def progress_view(out: Console | None, view: TaskOut) -> Generator[ProgressView]:
+    """What shows how far the task is; give each event to its `see`."""
+    if out is None:
+        yield NoProgress()
+    elif not out.is_terminal:
+        yield ProgressLines(out, view)
+    else:
+        with bar(out) as progress:
+            yield ProgressBar(progress, view)
+
+
+def bar(out: Console) -> Progress:
+    """The progress bar."""
+    return Progress(
+        TextColumn(""),
+        SpinnerColumn("dots", style="cyan", finished_text=Text("✓", "green")),
+        BarColumn(40, style="grey30", complete_style="cyan", finished_style="green", pulse_style="cyan"),
+        _StepsColumn(),
+        TimeElapsedColumn(),
+        console=out,
+    )
+
+
+def steps_text(progress: int, total: int | None) -> str:
+    """How far: "12 of 60 steps"."""
+    return f"{progress:>{len(str(total))}} of {total} steps" if total is not None else f"{progress} steps"
+
+
+def _tenths(progress: int, total: int | None) -> int:
+    # Without a total a line for every hundred: enough to see that it moves.
+    return progress * PLAIN_LINES // total if total else progress // 100

@@ -1,0 +1,63 @@
+"""`pavo run`: a task from its title to its report."""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from pavo.cli.exit_codes import INTERRUPTED
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Url
+from pavo.cli.task import render, review
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.follower import TaskFollower
+from pavo.cli.task.outcome import leaving_it_running, show_outcome
+from pavo.cli.task.run_options import options_of, prompt_of
+from pavo.tasks.domain import WAIT_RFC
+from pavo.tasks.schemas import TaskCreate
+
+
+def run(
+    title: str,
+    *,
+    prompt: Annotated[Path | None, Parameter(help="File with what the agent is to do; - reads standard input.")] = None,
+    agent: Annotated[str, Parameter(help="Which agent performs it: pavo agents list.")] = "intern",
+    option: Annotated[
+        Sequence[str], Parameter(help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="")
+    ] = (),
+    accept: Annotated[bool, Parameter(help="Accept the first plan without asking.", negative="")] = False,
+    url: Url = None,
+    output: Output = "text",
+) -> int:
+    """Create a task, review its plan, watch it, read its report.
+
+    On a terminal you are asked about the plan. Elsewhere, without --accept, the plan is printed and the command
+    that accepts it. Ctrl-C leaves the task running.
+    """
+    # Not validated here: the API does it for all its users, and says what is wrong.
+    new = TaskCreate.model_construct(
+        title=title, prompt=prompt_of(prompt), agent_type=agent, agent_options=options_of(option)
+    )
+    out = None if Printer(output).for_programs else render.page()
+    with TaskClient.from_environment(url) as tasks:
+        task_id = tasks.create(new).id
+        with leaving_it_running(out, task_id):
+            tasks.start(task_id)
+            return _live(tasks, task_id, out, accept=accept)
+    return INTERRUPTED
+
+
+def _live(tasks: TaskClient, task_id: uuid.UUID, out: Console | None, *, accept: bool) -> int:
+    """From planning to the end."""
+    follower = TaskFollower(tasks, task_id, out)
+    if out is not None:
+        render.good(out, "Task created", str(task_id))
+    view = follower.until_reviewable()
+    if view.stage == WAIT_RFC:
+        asking = out if render.interactive() else None
+        if not review.review(tasks, follower, view, out, asking=asking, accept=accept):
+            return show_outcome(tasks, tasks.get(task_id), out)
+    return show_outcome(tasks, follower.until_over(), out)

@@ -1,0 +1,24 @@
+"""Pavo's own processes: the API and the workers."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from pavo.deploy.local.components.component import PlainComponent, inherited_environment
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.parts import kind_of
+
+
+class PavoProcess(PlainComponent):
+    """`pavo api` or `pavo worker` with the stack's environment."""
+
+    def __init__(self, layout: Layout, environment: Callable[[], Mapping[str, str]], address: str = "") -> None:
+        self._layout, self._environment = layout, environment
+        self.address = address
+
+    def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
+        """The same program that was called, with this part's command."""
+        environment = {**inherited_environment(), **self._environment(), "TEMPORAL_CONFIG_FILE": os.devnull, **extra}
+        command = [sys.executable, "-m", "pavo.cli.main", kind_of(name).name]
+        return Launch(command, environment, self._layout.log(name), directory=self._layout.root, ready_line=True)

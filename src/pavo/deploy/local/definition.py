@@ -1,0 +1,110 @@
+"""What a stack on this machine consists of: the components behind its parts, and how clients reach them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pavo.deploy.local.components.component import Component, import_probes
+from pavo.deploy.local.machine.part_process import Launch
+from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free, on_loopback
+from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.state import Urls
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """What people choose for the processes on this machine."""
+
+    port: int = 8000
+    workers: int = 1
+    apis: int = 1
+    """API processes that share the port (Linux)."""
+    ephemeral: bool = False
+    """Throw-away data: the stores do not wait for the disk."""
+    allow_file_origin: bool = False
+    spare_worker: bool = False
+    """Whether one more process waits to replace a worker that dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """Where the parts listen. It does not change while a stack runs, so that a restarted part is found again."""
+
+    postgres: int
+    redis: int
+    temporal: int
+    temporal_ui: int
+    api: int
+
+    @classmethod
+    def choose(cls, api: int) -> "StackPorts":
+        """Free ones; for the API the wanted one or the next free one."""
+        taken: set[int] = set()
+        for _ in range(4):
+            taken.add(free_port(taken))
+        postgres, redis, temporal, temporal_ui = taken
+        return cls(postgres, redis, temporal, temporal_ui, next_free(api) if api else free_port(taken))
+
+
+@dataclass(frozen=True, slots=True)
+class StackDefinition:
+    """What the supervisor runs.
+
+    `components` has one entry for each kind of part that is a process here; `environment` tells clients how to reach
+    the stores (DATABASE_URL and so on, with passwords).
+    """
+
+    name: str
+    """embedded or native."""
+    options: LocalOptions
+    components: Mapping[str, Component]
+    environment: dict[str, str]
+    urls: Urls
+    versions: Mapping[str, str]
+    """What runs, by kind of part, for people."""
+    before: Callable[[], None] = lambda: None
+    """Called on a thread before anything is started: what outside services need."""
+    independent: frozenset[str] = frozenset()
+    """Kinds of parts that need no other here, whatever the model says: the development server brings its own store."""
+
+    def component(self, name: str) -> Component:
+        """What runs behind a part: `worker-2` is a `worker`."""
+        return self.components[kind_of(name).name]
+
+    def address(self, name: str) -> str:
+        """host:port of a part; empty for a worker."""
+        return self.component(name).address
+
+    def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
+        """How to start a part; `extra` environment is for its process alone."""
+        return self.component(name).launch(name, extra)
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """The kinds of parts that must be ready before this one, as far as they are processes here."""
+        kind = kind_of(name)
+        return () if kind.name in self.independent else tuple(need for need in kind.needs if need in self.components)
+
+    def probe(self, name: str) -> Callable[[], Awaitable[bool]]:
+        """What asks whether a store answers. Call this on a thread: the clients take a second to import."""
+        import_probes()
+        return self.component(name).answers
+
+
+def local_urls(api_port: int, temporal_ui: str) -> Urls:
+    """Where people find things on this machine."""
+    api = f"http://{LOOPBACK}:{api_port}"
+    return Urls(api, f"{api}/", f"{api}/docs", temporal_ui)
+
+
+def pavo_environment(
+    environment: Mapping[str, str], options: LocalOptions, ports: StackPorts, session_key: str
+) -> dict[str, str]:
+    """What `pavo api` and `pavo worker` are started with."""
+    return {
+        **environment,
+        "PAVO_HOST": LOOPBACK,
+        "PAVO_PORT": str(ports.api),
+        "PAVO_SECRET_KEY": session_key,
+        "PAVO_TEMPORAL_UI_URL": f"http://{on_loopback(ports.temporal_ui)}",
+        "PAVO_SHARE_PORT": str(options.apis > 1).lower(),
+        "PAVO_ALLOW_FILE_ORIGIN": str(options.allow_file_origin).lower(),
+    }

@@ -1,0 +1,100 @@
+"""A process that cannot be mistaken for another, and the end of a process when the one that started it ends."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
+_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def start_time(pid: int) -> str | None:
+    """When the process began, in the kernel's words; None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
+    except ProcessLookupError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _start_time_by_ps(pid: int) -> str | None:
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process by its pid and its start: a later one may get the same pid, but it has begun later."""
+
+    pid: int
+    started: str
+    """As `start_time` tells it."""
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity | None":
+        """The identity of a live process."""
+        started = start_time(pid)
+        return cls(pid, started) if started else None
+
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return start_time(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        """Send a signal if that very process still runs."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def wait_gone(self, seconds: float) -> bool:
+        """Wait for its end; False when it still runs after so long."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.alive():
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+
+def child_dies_with_us(number: int) -> Callable[[], None] | None:
+    """A `preexec_fn`: the new child gets this signal when the thread that started it ends (Linux; elsewhere None)."""
+    if _libc is None:
+        return None
+    parent = os.getpid()
+
+    def prepare() -> None:
+        _ask_for_parents_end(number)
+        if os.getppid() != parent:  # it died between fork and prctl
+            os._exit(1)
+
+    return prepare
+
+
+def die_with_parent(parent: int, die: Callable[..., NoReturn]) -> None:
+    """In a child: call `die` when its parent ends (Linux), at once when it has ended; and at SIGTERM, on any system.
+
+    Args:
+        parent: its pid, which the parent itself tells: by now another process may have adopted the child.
+    """
+    signal.signal(signal.SIGTERM, die)
+    _ask_for_parents_end(signal.SIGTERM)
+    if os.getppid() != parent:
+        die()
+
+
+def _ask_for_parents_end(number: int) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
