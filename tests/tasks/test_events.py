@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pavo.agents.hosts.agent_host import HostLimits
 from redis.asyncio import Redis
 
 from pavo.agents.checks import checked_step
 from pavo.agents.contract import PAVO_EVENT_TYPES, RESERVED_EVENT_KEYS, Event, Step
+from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService

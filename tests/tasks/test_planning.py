@@ -16,13 +16,13 @@ from pavo.errors import Superseded
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.records import TransitionRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks
 

@@ -17,8 +17,8 @@ from pavo.deploy.checks.migrations import Effect, locks
 from pavo.kit import migrate
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base, Database, KeptConnections
-from pavo.tasks import removal
-from pavo.tasks.removal import HOLDINGS, When
+from pavo.tasks.sql import removal
+from pavo.tasks.sql.removal import HOLDINGS, When
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.follow import Follower

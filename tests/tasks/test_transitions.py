@@ -21,7 +21,6 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.presenters import task_out
-from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import NewDocument
@@ -34,6 +33,7 @@ from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.work.records import TransitionRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
 

@@ -7,8 +7,8 @@ from pavo.kit.sql import Database
 from pavo.runs.fenced_row import after
 from pavo.runs.kinds import RunningRow
 from pavo.tasks import domain as d
-from pavo.tasks import events, removal
-from pavo.tasks.sql import lease, repository
+from pavo.tasks import events
+from pavo.tasks.sql import lease, removal, repository
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
 

@@ -30,15 +30,15 @@ from pavo.observe.noted_ids import note
 from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
-from pavo.tasks import events, removal
+from pavo.tasks import events
 from pavo.tasks.commands import TaskCommands, TaskRun
-from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.schemas import TaskCreate
-from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql import lease, removal, repository
 from pavo.tasks.sql.models import IdempotencyRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
+from pavo.tasks.work.records import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher

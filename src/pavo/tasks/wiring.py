@@ -19,7 +19,6 @@ from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.reconcile import TaskRows
-from pavo.tasks.records import TransitionRecorder
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.request_statements import RequestStatements
@@ -35,6 +34,7 @@ from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.work.records import TransitionRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.timeline.publish import Publisher
 
