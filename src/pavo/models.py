@@ -3,10 +3,11 @@
 from pavo.accounts import models as accounts
 from pavo.corpus import models as corpus
 from pavo.kit.sql import Base
+from pavo.runs import idempotency
 from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
 
 metadata = Base.metadata
 """Complete once the slices' models are imported, which this module does."""
 
-__all__ = ["accounts", "corpus", "metadata", "tasks", "timeline"]
+__all__ = ["accounts", "corpus", "idempotency", "metadata", "tasks", "timeline"]

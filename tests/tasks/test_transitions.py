@@ -33,7 +33,7 @@ from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
-from pavo.tasks.work.records import TransitionRecorder
+from pavo.tasks.work.transition_recorder import TransitionRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
 

@@ -1,19 +1,15 @@
 """Use cases of a task's life: create, read, start, stop, resume, delete."""
 
 import asyncio
-import hashlib
 import logging
 import uuid
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import (
-    Conflict,
-    IdempotencyMismatch,
     InvalidInput,
     NotFound,
     OutcomeUnknown,
@@ -27,6 +23,7 @@ from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe.noted_ids import note
+from pavo.runs import idempotency
 from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -34,11 +31,11 @@ from pavo.tasks import events
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.schemas import TaskCreate
 from pavo.tasks.sql import lease, removal, repository
-from pavo.tasks.sql.models import IdempotencyRow, TaskRow
+from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
-from pavo.tasks.work.records import TransitionRecorder
+from pavo.tasks.work.transition_recorder import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -101,8 +98,8 @@ class TaskService:
         task = _row(new_id(), who, new, options)
         try:
             recorded = await self._store(who, new, task, idempotency_key)
-        except _Taken as taken:
-            return await self._repeated(who, taken.task_id, taken.request_hash, new), False
+        except idempotency.Repeated as repeated:
+            return await self._repeated(who, repeated.subject_id), False
         self._publisher.publish(recorded)
         note(task_id=str(task.id), workflow_id=task.workflow_id)
         return TaskView(task, 0, 0, None, None), True
@@ -111,26 +108,17 @@ class TaskService:
         first = events.stage(d.INIT)
         if key is None:
             return await self._statements.create_task(task, first)
+        request = idempotency.request_of(key, "task", new)
         async with self._database.transaction() as session:
             recorded = await create_in(session, task, first)
-            await _claim(session, who, _key(key), task.id, new)
+            await idempotency.claim(session, who, request, task.id)
             return recorded
 
-    async def _repeated(self, who: Identity, task_id: uuid.UUID, request_hash: str, new: TaskCreate) -> TaskView:
-        if request_hash != _request_hash(new):
-            raise IdempotencyMismatch(
-                "This Idempotency-Key was used for another request.",
-                field="Idempotency-Key",
-                remedy="Use a new key for a new request.",
-            )
+    async def _repeated(self, who: Identity, task_id: uuid.UUID) -> TaskView:
         try:
             return await self.get(who, task_id)
         except NotFound as error:
-            raise Conflict(
-                "The task that was created with this Idempotency-Key exists no more.",
-                field="Idempotency-Key",
-                remedy="Use a new key to create another task.",
-            ) from error
+            raise idempotency.gone("task") from error
 
     async def get(self, who: Identity, task_id: uuid.UUID) -> TaskView:
         """One task.
@@ -299,28 +287,6 @@ class TaskService:
         await removal.begin(self._database, task_id)
 
 
-class _Taken(Exception):
-    """The Idempotency-Key belongs to a task that exists: leave the transaction without a trace."""
-
-    def __init__(self, claim: IdempotencyRow) -> None:
-        super().__init__(claim.key)
-        # Values, not the row: the rollback that follows empties it.
-        self.task_id, self.request_hash = claim.task_id, claim.request_hash
-
-
-async def _claim(session: AsyncSession, who: Identity, key: str, task_id: uuid.UUID, new: TaskCreate) -> None:
-    row = {
-        "organisation_id": who.organisation_id,
-        "user_id": who.user_id,
-        "key": key,
-        "request_hash": _request_hash(new),
-        "task_id": task_id,
-    }
-    taken = await repository.claim_key(session, row)
-    if taken is not None:
-        raise _Taken(taken)
-
-
 def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
     moment = now()
     return TaskRow(
@@ -355,17 +321,3 @@ def _standing_receipt(view: TaskView) -> d.Receipt:
 def unknown_task(task_id: uuid.UUID) -> NotFound:
     """Said alike of what does not exist, is deleted, or is somebody else's."""
     return NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of your tasks.")
-
-
-def _key(text: str) -> str:
-    if not 1 <= len(text) <= 255 or not text.isprintable():
-        raise InvalidInput(
-            "An Idempotency-Key has 1 to 255 printable characters.",
-            field="Idempotency-Key",
-            remedy="Use a UUID.",
-        )
-    return text
-
-
-def _request_hash(new: TaskCreate) -> str:
-    return hashlib.sha256(new.model_dump_json().encode()).hexdigest()

@@ -34,7 +34,7 @@ from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.recorder import StepRecorder
-from pavo.tasks.work.records import TransitionRecorder
+from pavo.tasks.work.transition_recorder import TransitionRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.timeline.publish import Publisher
 

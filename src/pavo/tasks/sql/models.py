@@ -124,16 +124,3 @@ class RemovalRow(Base):
     task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
     since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
     """When the task was deleted."""
-
-
-class IdempotencyRow(Base):
-    """A creation that was asked for with an Idempotency-Key."""
-
-    __tablename__ = "idempotency_keys"
-
-    organisation_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(Text, primary_key=True)
-    request_hash: Mapped[str] = mapped_column(Text)
-    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.agents.contract import JSON
 from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import ACTIVE, Fence
-from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, IdempotencyRow, TaskRow
+from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, TaskRow
 
 PLAN = "PLAN"
 REPORT = "REPORT"
@@ -258,18 +258,3 @@ async def answer_feedback(session: AsyncSession, feedback_id: uuid.UUID, answer:
     await session.execute(
         update(FeedbackRow).where(FeedbackRow.id == feedback_id).values(answer=answer, answered_in=document_id)
     )
-
-
-# Creation
-
-
-async def claim_key(session: AsyncSession, row: dict[str, Any]) -> IdempotencyRow | None:
-    """Take an Idempotency-Key; if it is taken, answer who has it."""
-    taken = await session.execute(
-        insert(IdempotencyRow).values(**row).on_conflict_do_nothing().returning(IdempotencyRow.key)
-    )
-    if taken.one_or_none():
-        return None
-    keys = (IdempotencyRow.organisation_id, IdempotencyRow.user_id, IdempotencyRow.key)
-    query = select(IdempotencyRow).where(*(column == row[column.key] for column in keys))
-    return (await session.scalars(query)).one_or_none()
