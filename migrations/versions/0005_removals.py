@@ -1,7 +1,7 @@
 """What is left to remove of deleted tasks
 
-Tasks that were deleted before kept their events: they are noted too. A trigger fills the table, so that what a build
-before this one deletes during a rollout is removed as well.
+A trigger fills the table, so that what a build before this one deletes during a rollout is removed as well. What was
+deleted before is noted by the next revision, which holds no lock that would keep writers of tasks out.
 """
 
 import sqlalchemy as sa
@@ -11,9 +11,6 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
-
-INDEXES = (("ix_feedback_task_id", "task_id"), ("ix_feedback_answered_in", "answered_in"))
-"""Without them each removal, and each document that it deletes, would read all feedback there is."""
 
 
 def upgrade() -> None:
@@ -38,18 +35,9 @@ END $$
         "CREATE TRIGGER tasks_removal AFTER UPDATE OF deleted_at ON tasks FOR EACH ROW"
         " WHEN (NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION tasks_removal()"
     )
-    op.execute(
-        "INSERT INTO removals (task_id, since) SELECT id, deleted_at FROM tasks WHERE deleted_at IS NOT NULL"
-        " ON CONFLICT DO NOTHING"
-    )
-    # What people wrote is little: comments wait for some milliseconds.
-    for name, column in INDEXES:
-        op.create_index(name, "feedback", [column])
 
 
 def downgrade() -> None:
-    for name, _ in INDEXES:
-        op.drop_index(name, table_name="feedback")
     op.execute("DROP TRIGGER tasks_removal ON tasks")
     op.execute("DROP FUNCTION tasks_removal()")
     op.drop_table("removals")

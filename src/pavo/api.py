@@ -82,7 +82,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             app.state.parts, app.state.watching = parts, parts.watching
             app.state.services = {each.kind.noun: each.services for each in parts.kinds}
             app.state.accounts, app.state.registry = parts.accounts, parts.registry
-            app.state.reconciliation = FirstReconciliation(parts.reconciler.reconcile_runs)
+            app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
             await end(reconciling)

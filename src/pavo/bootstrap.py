@@ -1,6 +1,5 @@
 """The composition root: the only place that builds clients. What a slice makes of them stands in its `wiring`."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
-from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
 from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients
-from pavo.runs.presence import be_present
 from pavo.runs.reconcile import Reconciler
+from pavo.runs.story import short_queue
 from pavo.tasks import wiring as tasks
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
@@ -149,11 +147,11 @@ def _asks(settings: Settings, kinds: Sequence[KindServed], redis: Redis, tempora
         queue = settings.temporal.task_queue
         for gauge in (metrics.BACKLOG, metrics.BACKLOG_AGE, metrics.POLLERS):
             gauge.replace({})
-        for kind in KINDS:
-            state = await describe_queue(temporal, queue, kind)
-            metrics.BACKLOG.set(state.backlog, queue, kind)
-            metrics.BACKLOG_AGE.set(state.age_seconds, queue, kind)
-            metrics.POLLERS.set(state.pollers, queue, kind)
+        for name, kind in (*((queue, kind) for kind in KINDS), (short_queue(queue), "activity")):
+            state = await describe_queue(temporal, name, kind)
+            metrics.BACKLOG.set(state.backlog, name, kind)
+            metrics.BACKLOG_AGE.set(state.age_seconds, name, kind)
+            metrics.POLLERS.set(state.pollers, name, kind)
 
     async def ping() -> None:
         await redis.ping()  # pyright: ignore[reportGeneralTypeIssues]
@@ -170,6 +168,7 @@ async def _connect(settings: Settings, telemetry: Telemetry) -> Client:
 class WorkerParts:
     """What the worker process registers with Temporal."""
 
+    redis: Redis
     temporal: Client
     kinds: Sequence[KindAtWork]
     reconciler: Reconciler
@@ -199,9 +198,8 @@ async def worker_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> 
             keep=partial(kept_connections, settings=settings),
         )
         kinds = [await each.at_work(clients) for each in slices]
-        present = asyncio.ensure_future(be_present(redis, settings.temporal.task_queue))
-        closing.push_async_callback(end, present)
         yield WorkerParts(
+            redis,
             temporal,
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),

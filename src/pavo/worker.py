@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
@@ -24,16 +25,19 @@ from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import SLICES
 from pavo.config import ExecutionSettings, Settings
 from pavo.deploy.rollout import worker_versions
-from pavo.errors import ConfigurationError, Unavailable
+from pavo.errors import ConfigurationError, PavoError, Unavailable
+from pavo.kit.cancellation import end
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
 from pavo.runs.handover import hand_over
 from pavo.runs.kinds import Slice, ids_of, workflows_of
+from pavo.runs.presence import be_present
 from pavo.runs.reconcile import ROUNDS
 from pavo.runs.schedules import ensure_schedules
 from pavo.runs.story import HEARTBEAT_SECONDS, short_queue
 from pavo.temporal.activities import implementations
+from pavo.temporal.failures import NoSuchRun
 from pavo.temporal.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -47,6 +51,8 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RPC_TIMEOUT = timedelta(seconds=10)
+SCHEDULES_AGAIN_SECONDS = 5.0
+"""After so long it is looked again whether this build is current."""
 
 
 def workflows(slices: Sequence[Slice] = SLICES) -> list[type]:
@@ -84,7 +90,7 @@ async def _serve(settings: Settings, slices: Sequence[Slice]) -> None:
         listening_if_wanted(settings.metrics, parts.scrape),
     ):
         await _require_namespace(parts.temporal)
-        await _work(settings, parts, stop)
+        await _run(settings, parts, stop)
 
 
 async def _require_namespace(client: Client) -> None:
@@ -108,19 +114,47 @@ async def _require_namespace(client: Client) -> None:
         ) from error
 
 
-async def _work(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
+async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
     # The short queue first: what runs on the other may hand work to it at once.
-    async with build_short_worker(settings, parts), build_worker(settings, parts):
-        if settings.execution.build_id:
-            deployment, build_id = settings.execution.deployment, settings.execution.build_id
-            await worker_versions.adopt(parts.temporal, deployment, build_id, settings.temporal.task_queue)
+    async with build_short_worker(settings, parts), build_worker(settings, parts), AsyncExitStack() as beside:
+        await _is_current(settings, parts.temporal)
         announce_ready()
+        for doing in (_be_present(settings, parts), _keep_schedules(settings, parts)):
+            beside.push_async_callback(end, asyncio.ensure_future(doing))
         await _replace_predecessor(parts)
-        periodic = [each for at_work in parts.kinds for each in at_work.kind.periodic]
-        await ensure_schedules(parts.temporal, settings.temporal.task_queue, [ROUNDS, *periodic])
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()
         logger.info("Worker is ending")
+
+
+async def _is_current(settings: Settings, client: Client) -> bool:
+    """Whether new runs begin on this build; the first build of a deployment becomes current by this."""
+    worker = settings.execution
+    if not worker.build_id:
+        return True
+    return await worker_versions.adopt(client, worker.deployment, worker.build_id, settings.temporal.task_queue)
+
+
+async def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> None:
+    queue, worker = settings.temporal.task_queue, settings.execution
+    version = f"{worker.deployment}:{worker.build_id}" if worker.build_id else None
+    await be_present(parts.redis, parts.temporal.namespace, queue, version)
+
+
+async def _keep_schedules(settings: Settings, parts: bootstrap.WorkerParts) -> None:
+    """Bring the schedules up to date once this build is current: before, their rounds would find other builds' workers.
+
+    Beside the work, for a worker without schedules works all the same; whatever keeps them away is tried again.
+    """
+    periodic = [each for at_work in parts.kinds for each in at_work.kind.periodic]
+    while True:
+        try:
+            if await _is_current(settings, parts.temporal):
+                await ensure_schedules(parts.temporal, settings.temporal.task_queue, [ROUNDS, *periodic])
+                return
+        except (PavoError, NoSuchRun) as error:
+            logger.warning("The schedules are not up to date yet: %s", error)
+        await asyncio.sleep(SCHEDULES_AGAIN_SECONDS)
 
 
 async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
@@ -135,7 +169,7 @@ async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
             held = await at_work.held_by(f"{host}:{pid}:")
             count = await hand_over(parts.temporal, held, identity=f"{pid}@{host}")
         except Unavailable as error:
-            logger.warning("Every %s of the worker before is left to its time-out: %s", noun, error)
+            logger.warning("What the worker before held (%s) is left to its time-outs: %s", noun, error)
         else:
             logger.info("Took over %s attempts (%s) of worker %s, which is dead", count, noun, pid)
 

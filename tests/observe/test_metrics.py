@@ -108,7 +108,8 @@ async def test_a_backlog_and_then_a_worker_that_dies(observed: Observed) -> None
             return read(second)['pavo_recoveries_total{died="worker"}'] == 1
 
         await until(recovered, seconds=60, what="the recovery")
-        assert (await client.post(f"/api/tasks/{task_id}/stop")).status_code in (200, 202)
+        answer = await client.post(f"/api/tasks/{task_id}/stop")
+        assert answer.status_code in (200, 202), answer.text
 
 
 async def test_strangers_make_no_labels(observed: Observed) -> None:

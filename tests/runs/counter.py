@@ -41,7 +41,7 @@ def _subject_of(workflow: str) -> str | None:
 
 
 BEAT: Final = Periodic("test-counter-beat", Beat, timedelta(seconds=1))
-KIND: Final = Kind("counter", Counter, TYPE, _subject_of, helpers=[Beat], periodic=[BEAT])
+KIND: Final = Kind("counter", Counter, TYPE, _subject_of, periodic=[BEAT])
 
 
 class Writes(CounterWrites):

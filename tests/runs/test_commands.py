@@ -13,6 +13,7 @@ import httpx2
 import psycopg
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleIntervalSpec, ScheduleSpec
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,9 +21,10 @@ from pavo.bootstrap import build_redis
 from pavo.config import Settings
 from pavo.errors import OutcomeUnknown
 from pavo.runs import commands as module
-from pavo.runs.commands import BUSY, NO_WORKER, SLOW
+from pavo.runs.commands import BUSY, NO_WORKER, SLOW, UNKNOWN
+from pavo.runs.kinds import FORMER_RECONCILE_TYPE
 from pavo.runs.presence import Presence
-from pavo.runs.schedules import FORMER_RECONCILIATION, FORMER_TYPE
+from pavo.runs.schedules import FORMER_RECONCILIATION
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.contracts import AcceptPlan
 from tests.driving import QUICK, Tasks, until
@@ -41,6 +43,8 @@ class Own:
     environment: dict[str, str]
     commands: TaskCommands
     presence: Presence
+    elsewhere: Presence
+    """Of the same queue in another namespace, on the same Redis."""
 
     async def worker(self, **more: str) -> Part:
         return await self.parts.start("worker", **self.environment, **more)
@@ -57,11 +61,12 @@ async def own(parts: Parts, settings: Settings, temporal: Client) -> AsyncIterat
     begun = len(parts.running)
     await parts.start("api", **environment)
     redis = build_redis(settings)
-    presence = Presence(redis, queue)
+    presence = Presence(redis, temporal.namespace, queue)
+    elsewhere = Presence(redis, "another-namespace", queue)
     commands = TaskCommands(temporal, queue, presence)
     headers = {"X-User-Email": f"{queue}@example.com"}
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-        yield Own(queue, Tasks(client), parts, environment, commands, presence)
+        yield Own(queue, Tasks(client), parts, environment, commands, presence, elsewhere)
     for part in parts.running[begun:]:
         part.end()
     await redis.aclose()
@@ -88,6 +93,7 @@ async def test_no_worker_is_told_within_moments_and_a_frozen_one_is_busy(
         with pytest.raises(OutcomeUnknown, match="too busy") as busy:
             await own.commands.stop(run)
         assert busy.value.extra["reason"] == BUSY
+        assert await own.elsewhere.workers() == 0
     finally:
         worker.kill(signal.SIGCONT)
     worker.kill()
@@ -165,15 +171,16 @@ async def test_a_write_that_must_wait_for_the_database_does_not_wait_behind_agen
 async def test_the_schedule_of_the_whole_namespace_is_replaced_by_one_for_each_queue(
     own: Own, temporal: Client
 ) -> None:
-    action = ScheduleActionStartWorkflow(FORMER_TYPE, id=FORMER_RECONCILIATION, task_queue=own.queue)
+    action = ScheduleActionStartWorkflow(FORMER_RECONCILE_TYPE, id=FORMER_RECONCILIATION, task_queue=own.queue)
     spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))])
     former = await temporal.create_schedule(FORMER_RECONCILIATION, Schedule(action=action, spec=spec))
     try:
         await former.trigger()
 
         async def begun() -> bool:
-            query = f"WorkflowType = '{FORMER_TYPE}' AND TaskQueue = '{own.queue}' AND ExecutionStatus = 'Running'"
-            return [each async for each in temporal.list_workflows(query)] != []
+            query = f"WorkflowType = '{FORMER_RECONCILE_TYPE}' AND TaskQueue = '{own.queue}'"
+            rounds = temporal.list_workflows(f"{query} AND ExecutionStatus = 'Running'")
+            return [each async for each in rounds] != []
 
         await until(begun, what="a round of the former schedule")
         await own.worker()
@@ -192,3 +199,62 @@ async def test_the_schedule_of_the_whole_namespace_is_replaced_by_one_for_each_q
     finally:
         with contextlib.suppress(RPCError):
             await former.delete()
+
+
+async def test_a_run_that_is_pinned_to_a_build_waits_for_its_workers_alone(own: Own) -> None:
+    """Workers of another build live, but nobody will ever come to it: that is no busy worker."""
+    own.environment["PAVO_WORKER_DEPLOYMENT"] = own.queue
+    first = await own.worker(PAVO_WORKER_BUILD_ID="one")
+    task = await own.tasks.reviewable(QUICK)
+    run = await own.run_of(task["id"])
+    await own.worker(PAVO_WORKER_BUILD_ID="two")
+    await until_workers(own, 2)
+    first.kill()
+    await until_workers(own, 1)
+    begun = time.monotonic()
+    with pytest.raises(OutcomeUnknown) as absent:
+        await own.commands.stop(run)
+    assert absent.value.extra["reason"] == NO_WORKER
+    assert time.monotonic() - begun < module.BUSY_SECONDS / 2
+
+
+async def test_without_redis_nobody_knows_whether_a_worker_is_there(own: Own, temporal: Client) -> None:
+    away = Redis(port=free_port(), retry=None)
+    commands = TaskCommands(temporal, own.queue, Presence(away, temporal.namespace, own.queue))
+    worker = await own.worker()
+    task = await own.tasks.reviewable(QUICK)
+    worker.kill()
+    with pytest.raises(OutcomeUnknown, match="not known whether") as unknown:
+        await commands.stop(await own.run_of(task["id"]))
+    assert unknown.value.extra["reason"] == UNKNOWN
+    await away.aclose()
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "again"),
+    [
+        ("workflow update was aborted", RPCStatusCode.UNAVAILABLE, True),
+        ("workflow operation can not be applied because workflow is closing", RPCStatusCode.RESOURCE_EXHAUSTED, True),
+        ("Unable to perform workflow execution update", RPCStatusCode.FAILED_PRECONDITION, True),
+        ("connection refused", RPCStatusCode.UNAVAILABLE, False),
+        ("workflow not found", RPCStatusCode.NOT_FOUND, False),
+    ],
+)
+async def test_an_update_that_the_server_has_let_go_is_sent_again(
+    message: str, status: RPCStatusCode, again: bool
+) -> None:
+    sent: list[int] = []
+
+    async def send() -> str:
+        sent.append(len(sent))
+        if len(sent) < 3:
+            raise RPCError(message, status, b"")
+        return "taken"
+
+    async with module._Sending(send) as sending:
+        if again:
+            assert (await sending.taken_within(5), len(sent)) == ("taken", 3)
+        else:
+            with pytest.raises(RPCError, match=message):
+                await sending.taken_within(5)
+            assert len(sent) == 1

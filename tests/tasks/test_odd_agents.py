@@ -123,7 +123,7 @@ async def test_refusals_are_understood_through_the_seal(sealed: Sealed, settings
     tasks = sealed.tasks
     task = await tasks.reviewable({}, agent_type="odd")
     redis = build_redis(settings)
-    commands = TaskCommands(sealed.temporal, sealed.queue, Presence(redis, sealed.queue))
+    commands = TaskCommands(sealed.temporal, sealed.queue, Presence(redis, sealed.temporal.namespace, sealed.queue))
     generation = 1
     run = TaskRun(uuid.UUID(task["id"]), task["workflow_id"], task["run_id"], generation, auto_accept=False)
     with pytest.raises(WrongPlanHash, match="Another version") as wrong:

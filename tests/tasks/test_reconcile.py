@@ -87,7 +87,7 @@ async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
     path = await tasks.executing({"steps": 5_000, "step_seconds": 0.02}, steps=3)
     redis, connections = build_redis(settings), kept_connections(database, settings)
     queue = settings.temporal.task_queue
-    commands = Overtaken(temporal, queue, Presence(redis, queue))
+    commands = Overtaken(temporal, queue, Presence(redis, temporal.namespace, queue))
     service = TaskService(
         database, RequestStatements(connections), redis, Publisher(redis), AgentRegistry.load(), commands
     )
@@ -100,9 +100,9 @@ async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
     who = await build_accounts(database, settings).identify_header(None, "ada@example.com")
     assert who is not None
     stopped = await service.stop(await service.get(who, uuid.UUID(path)))
-    assert stopped.receipt is not None
+    assert isinstance(stopped, Receipt)
     task = await tasks.get(path)
-    assert (task["stage"], task["steps"]) == ("STOPPED", stopped.receipt.last_step)
+    assert (task["stage"], task["steps"]) == ("STOPPED", stopped.last_step)
 
     async def closed() -> bool:
         run = await temporal.get_workflow_handle(task["workflow_id"]).describe()

@@ -133,6 +133,11 @@ async def test_a_double_click_on_stop_answers_alike(tasks: Tasks) -> None:
 async def test_resuming_what_runs_changes_nothing(tasks: Tasks, temporal: Client) -> None:
     task = await tasks.reviewable()
     handle = temporal.get_workflow_handle(task["workflow_id"])
+
+    async def quiet() -> bool:  # the plan is shown a moment before the workflow task that showed it has ended
+        return not (await handle.describe()).raw_description.HasField("pending_workflow_task")
+
+    await until(quiet, what="the end of the workflow task")
     before = (await handle.describe()).history_length
     answers = await asyncio.gather(*(tasks.post(f"{task['id']}/resume") for _ in range(20)))
     assert {(answer["run_id"], answer["already_running"]) for answer in answers} == {(task["run_id"], True)}

@@ -22,6 +22,8 @@ PATIENCE_SECONDS: Final = 20.0
 """How long a command is repeated while the API or a worker restarts: a restart takes one or two."""
 STREAM_SILENCE_SECONDS: Final = 25.0
 """The API sends a keep-alive every 10 s: two missed ones mean that the connection is dead."""
+COMMAND_SECONDS: Final = 75.0
+"""For one request: the API itself waits up to 65 s for a worker to take a command and to carry it out."""
 FIRST_PAUSE_SECONDS: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 2.0
 """Longest pause between two tries, unless the API asks for a longer one."""
@@ -36,8 +38,8 @@ class Numbered(Protocol):
         ...
 
 
-Answer = TypeVar("Answer", bound=BaseModel)
-Event = TypeVar("Event", bound=Numbered)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+EventT = TypeVar("EventT", bound=Numbered)
 
 
 def find_url(url: str | None = None, data_dir: Path | None = None) -> str:
@@ -80,7 +82,11 @@ class ApiClient:
         # A proxy set for the internet must not get what is meant for this machine.
         local = base.host in ("127.0.0.1", "localhost", "::1")
         self._http = httpx2.Client(
-            base_url=base, headers=_identity(token, user), timeout=30.0, trust_env=not local, transport=transport
+            base_url=base,
+            headers=_identity(token, user),
+            timeout=COMMAND_SECONDS,
+            trust_env=not local,
+            transport=transport,
         )
 
     @classmethod
@@ -98,7 +104,7 @@ class ApiClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def ask(self, kind: type[Answer], method: str, path: str, **request: Any) -> Answer:
+    def ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
         """Send what takes effect once, until it is answered for certain, within the patience.
 
         Args:
@@ -153,7 +159,7 @@ class ApiClient:
             raise error_of(response)
         return response
 
-    def stream(self, path: str, parse: Callable[[str], Event], after: int = 0) -> Iterator[Event]:
+    def stream(self, path: str, parse: Callable[[str], EventT], after: int = 0) -> Iterator[EventT]:
         """Follow the events after number `after`, each once, in order, over any number of reconnects.
 
         Ends when the API says that nothing will follow (204).
@@ -250,7 +256,7 @@ def _retry_after(failure: Unavailable) -> int:
     return 0 if isinstance(failure.__cause__, httpx2.TransportError) else failure.retry_after
 
 
-def _parsed(source: httpx2.EventSource, parse: Callable[[str], Event]) -> Iterator[Event]:
+def _parsed(source: httpx2.EventSource, parse: Callable[[str], EventT]) -> Iterator[EventT]:
     return (parse(message.data) for message in source if message.data)
 
 

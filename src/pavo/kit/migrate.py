@@ -37,7 +37,8 @@ def upgrade(url: str) -> None:
     """
     engine = create_engine(driver_url(url), connect_args={"connect_timeout": 5})
     try:
-        with translated(), engine.connect() as guard:
+        # No transaction stays open meanwhile: an index that is built concurrently would wait for its end.
+        with translated(), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as guard:
             guard.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             command.upgrade(config(url), "head")
     finally:

@@ -4,12 +4,12 @@ An update needs a worker. One that lives but has much to do is waited for; where
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from temporalio.api.enums.v1 import VersioningBehavior
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -22,6 +22,8 @@ from temporalio.client import (
 )
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.workflow import UpdateMethodMultiParam
 
 from pavo.errors import Conflict, OutcomeUnknown
 from pavo.kit.cancellation import end
@@ -29,7 +31,9 @@ from pavo.runs.presence import Presence
 from pavo.runs.story import TASK_TIMEOUT
 from pavo.temporal.failures import NoSuchRun, translated
 
-Answer = TypeVar("Answer")
+AnswerT = TypeVar("AnswerT")
+
+_Send: TypeAlias = Callable[[], Coroutine[Any, Any, WorkflowUpdateHandle[AnswerT]]]
 
 RPC_TIMEOUT = timedelta(seconds=5)
 ACCEPT_SECONDS = 2.0
@@ -38,6 +42,8 @@ BUSY_SECONDS = 20.0
 """How long one that lives, but has much to do, may take."""
 LOOK_SECONDS = 0.5
 """After so long it is looked again whether any lives."""
+AGAIN_SECONDS = 0.1
+"""After so long an update is sent again that the server has let go."""
 ANSWER_SECONDS = 45.0
 """How long a command may take to be carried out: a stop waits for the step in flight."""
 
@@ -48,6 +54,7 @@ Refusals = Mapping[str, Callable[[ApplicationError], Exception]]
 NO_WORKER: Final = "no worker"
 BUSY: Final = "busy"
 SLOW: Final = "slow"
+UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,9 @@ class Commands:
             return None
         return handle.first_execution_run_id
 
-    async def update_with_start(self, start: Start, update: Any, update_id: str, name: str) -> Any:
+    async def update_with_start(
+        self, start: Start, update: "UpdateMethodMultiParam[..., Awaitable[AnswerT]]", update_id: str, name: str
+    ) -> AnswerT:
         """Start the next run under an id, or find the open one, and send it an update in the same moment.
 
         Args:
@@ -108,39 +117,44 @@ class Commands:
             Unavailable: Temporal is away.
             Exception: what the refusals say.
         """
-        operation = WithStartWorkflowOperation(
-            start.run,
-            start.argument,
-            id=start.workflow_id,
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            task_timeout=TASK_TIMEOUT,
-            search_attributes=start.search_attributes,
-        )
-        sending = self._client.start_update_with_start_workflow(
-            update,
-            start_workflow_operation=operation,
-            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            id=update_id,
-        )
-        # Nobody needs the operation's handle, but asyncio complains of an error that nobody has asked for.
-        started = asyncio.ensure_future(operation.workflow_handle())
+        begun: list[asyncio.Future[Any]] = []
+
+        async def send() -> WorkflowUpdateHandle[AnswerT]:
+            operation = WithStartWorkflowOperation(
+                start.run,
+                start.argument,
+                id=start.workflow_id,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                task_timeout=TASK_TIMEOUT,
+                search_attributes=start.search_attributes,
+            )
+            # Nobody needs the operation's handle, but asyncio complains of an error that nobody has asked for.
+            begun.append(asyncio.ensure_future(operation.workflow_handle()))
+            sent: Any = await self._client.start_update_with_start_workflow(
+                update,
+                start_workflow_operation=operation,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                id=update_id,
+            )
+            return sent
+
         try:
-            return await self._answer(sending, name)
+            return await self._answer(send, name, start.workflow_id)
         finally:
-            await end(started)
+            await end(*begun)
 
     async def update(
         self,
         workflow_id: str,
-        update: Any,
+        update: "UpdateMethodMultiParam[..., Awaitable[AnswerT]]",
         update_id: str,
         name: str,
         arguments: Sequence[object] = (),
         *,
         not_taken: NotTaken | None = None,
-    ) -> Any:
+    ) -> AnswerT:
         """Send an update to the open run and wait for its answer; the same id takes effect once.
 
         Args:
@@ -154,10 +168,14 @@ class Commands:
             Unavailable: Temporal is away.
             Exception: what the refusals say.
         """
-        sending = self._handle(workflow_id).start_update(
-            update, args=list(arguments), id=update_id, wait_for_stage=WorkflowUpdateStage.ACCEPTED
-        )
-        return await self._answer(sending, name, not_taken)
+
+        async def send() -> WorkflowUpdateHandle[AnswerT]:
+            sent: Any = await self._handle(workflow_id).start_update(
+                update, args=list(arguments), id=update_id, wait_for_stage=WorkflowUpdateStage.ACCEPTED
+            )
+            return sent
+
+        return await self._answer(send, name, workflow_id, not_taken)
 
     async def signal(self, workflow_id: str, signal: Any, arguments: Sequence[object] = ()) -> None:
         """Send a signal to the open run; durable when this returns.
@@ -186,40 +204,52 @@ class Commands:
         return self._client.get_workflow_handle(workflow_id)
 
     async def _answer(
-        self,
-        sending: Awaitable[WorkflowUpdateHandle[Answer]],
-        name: str,
-        not_taken: NotTaken | None = None,
-    ) -> Answer:
-        try:
-            with translated():
-                async with _ending(asyncio.ensure_future(sending)) as sent:
-                    handle = await self._accepted(sent, name, not_taken)
-                return await asyncio.wait_for(handle.result(), ANSWER_SECONDS)
-        except WorkflowUpdateFailedError as failure:
-            raise self._refusal(failure.cause) from failure
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise _unknown(name, SLOW) from error
+        self, send: "_Send[AnswerT]", name: str, workflow_id: str, not_taken: NotTaken | None = None
+    ) -> AnswerT:
+        with translated():
+            try:
+                async with _Sending(send) as sending:
+                    handle = await self._accepted(sending, name, workflow_id, not_taken)
+            except WorkflowUpdateFailedError as failure:
+                raise self._refusal(failure.cause) from failure
+            except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+                raise _unknown(name, UNKNOWN) from error
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await handle.result()
+            except WorkflowUpdateFailedError as failure:
+                raise self._refusal(failure.cause) from failure
+            except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+                raise _unknown(name, SLOW) from error
 
     async def _accepted(
-        self,
-        sent: "asyncio.Future[WorkflowUpdateHandle[Answer]]",
-        name: str,
-        not_taken: NotTaken | None,
-    ) -> WorkflowUpdateHandle[Answer]:
+        self, sending: "_Sending[AnswerT]", name: str, workflow_id: str, not_taken: NotTaken | None
+    ) -> WorkflowUpdateHandle[AnswerT]:
         """The update once a worker has taken it."""
-        if await _done_within(sent, ACCEPT_SECONDS):
-            return sent.result()
+        until = asyncio.get_running_loop().time() + BUSY_SECONDS
+        if handle := await sending.taken_within(ACCEPT_SECONDS):
+            return handle
         if not_taken is not None:
             await not_taken()
-        waited = ACCEPT_SECONDS
-        while await self._presence.workers():
-            if await _done_within(sent, LOOK_SECONDS):
-                return sent.result()
-            waited += LOOK_SECONDS
-            if waited >= BUSY_SECONDS:
+        version = await self._pinned_to(workflow_id)
+        while workers := await self._presence.workers(version):
+            if handle := await sending.taken_within(LOOK_SECONDS):
+                return handle
+            if asyncio.get_running_loop().time() > until:
                 raise _unknown(name, BUSY)
-        raise _unknown(name, NO_WORKER)
+        raise _unknown(name, UNKNOWN if workers is None else NO_WORKER)
+
+    async def _pinned_to(self, workflow_id: str) -> str | None:
+        """`deployment:build` whose workers alone go on with the open run; None where any will."""
+        try:
+            with translated():
+                described = await self._handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+        except NoSuchRun:
+            return None
+        info = described.raw_info.versioning_info
+        if info.behavior != VersioningBehavior.VERSIONING_BEHAVIOR_PINNED:
+            return None
+        return f"{info.deployment_version.deployment_name}:{info.deployment_version.build_id}"
 
     def _refusal(self, cause: BaseException | None) -> Exception:
         if not isinstance(cause, ApplicationError):
@@ -228,28 +258,59 @@ class Commands:
         return known(cause) if known else Conflict(cause.message)
 
 
-async def _done_within(sent: "asyncio.Future[Any]", seconds: float) -> bool:
-    await asyncio.wait({sent}, timeout=seconds)
-    return sent.done()
+class _Sending(Generic[AnswerT]):
+    """An update on its way, sent again where the server has let it go: its id lets it take effect once."""
+
+    def __init__(self, send: "_Send[AnswerT]") -> None:
+        self._send = send
+        self._sent = asyncio.ensure_future(send())
+
+    async def __aenter__(self) -> "_Sending[AnswerT]":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await end(self._sent)
+
+    async def taken_within(self, seconds: float) -> WorkflowUpdateHandle[AnswerT] | None:
+        """Once a worker has taken it; None when none has within these seconds."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            await asyncio.wait({self._sent}, timeout=until - loop.time())
+            if not self._sent.done():
+                return None
+            try:
+                return self._sent.result()
+            except RPCError as error:
+                if not _let_go(error):
+                    raise
+            if loop.time() + AGAIN_SECONDS > until:
+                await asyncio.sleep(max(0.0, until - loop.time()))
+                self._sent = asyncio.ensure_future(self._send())
+                return None
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._sent = asyncio.ensure_future(self._send())
 
 
-@contextlib.asynccontextmanager
-async def _ending(sent: "asyncio.Future[Answer]") -> AsyncGenerator["asyncio.Future[Answer]"]:
-    """Who stops waiting for it leaves nothing behind."""
-    try:
-        yield sent
-    finally:
-        if not sent.done():
-            await end(sent)
+def _let_go(error: RPCError) -> bool:
+    """Whether the server has forgotten an update that no worker had taken: it keeps them in memory until then.
+
+    Its shard moved, the workflow task with it failed, or the run was just closing or continuing as new (server 1.32,
+    service/history/workflow/update/abort_reason.go and errors_failures.go).
+    """
+    if error.status == RPCStatusCode.UNAVAILABLE:
+        return "update was aborted" in error.message
+    return error.status in (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.FAILED_PRECONDITION)
 
 
 _TEXTS: Final = {
-    NO_WORKER: "No worker is there to take {name}; it happens once there is one.",
-    BUSY: "The workers are there but too busy to take {name} in time; it happens once they come to it.",
-    SLOW: "A worker took {name} but has not finished it; it may still happen.",
+    NO_WORKER: "No worker is there to take the command {name}.",
+    BUSY: "The workers are there but too busy to take the command {name} in time.",
+    SLOW: "A worker took the command {name} but has not finished it.",
+    UNKNOWN: "Nobody took the command {name} in time, and it is not known whether a worker is there.",
 }
 
 
 def _unknown(name: str, reason: str) -> OutcomeUnknown:
-    detail = f"{_TEXTS[reason].format(name=name)} Repeating it is safe."
+    detail = f"{_TEXTS[reason].format(name=name)} It may still happen; repeating it is safe."
     return OutcomeUnknown(detail, dependency="worker", retry_after=2, reason=reason)

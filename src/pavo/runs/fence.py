@@ -21,7 +21,7 @@ class Fence:
 
     @property
     def number(self) -> tuple[int, int]:
-        """By which writes are compared."""
+        """What two writes are compared by."""
         return self.generation, self.transition
 
     def later(self, writes: int) -> "Fence":

@@ -34,7 +34,7 @@ class IdempotencyRow(Base):
     kind: Mapped[str] = mapped_column(Text)
     """What was made: the noun of its kind."""
     subject_id: Mapped[uuid.UUID | None] = mapped_column()
-    """The id of what was made; never NULL in a row that a transaction has committed."""
+    """The id of what was made; NULL in rows of the version before, which have a task's id below."""
     task_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     """The same for a task: a trigger fills it for API processes of the version before, and it goes in a later one."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -97,8 +97,9 @@ async def claim(session: AsyncSession, who: Identity, request: KeyedRequest, sub
         raise IdempotencyMismatch(
             f"This {HEADER} was used for another request.", field=HEADER, remedy="Use a new key for a new request."
         )
-    assert found.subject_id is not None
-    raise Repeated(found.subject_id)
+    made = found.subject_id or found.task_id
+    assert made is not None, "the trigger fills both"
+    raise Repeated(made)
 
 
 def gone(kind: str) -> Conflict:

@@ -25,6 +25,9 @@ from pavo.timeline.publish import Publisher
 PASSING: Final[Mapping[str, type]] = {RECONCILE_TYPE: ReconcileRuns, PROBE_TYPE: Probe}
 """Workflows of Pavo's own that end within seconds, by type: no rollout waits for them."""
 
+FORMER_RECONCILE_TYPE: Final = "ReconcileTasks"
+"""The type that rounds of reconciliation had before; one that an older worker began passes as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
@@ -50,8 +53,9 @@ class Kind:
     subject_of: Callable[[str], str | None]
     """The id of the row whose run has this workflow id; None for other workflows."""
     helpers: Sequence[type] = ()
-    """Further workflow classes of the slice."""
+    """Further workflow classes of the slice; they take the signal `move_on` too, for a rollout sends it to all."""
     periodic: Sequence[Periodic] = ()
+    """Their workflows end within seconds, or take the signal `move_on`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class RunningRow:
     workflow_id: str
     stage: str
     next: Fence
-    """Of whoever writes in the place of a run that is gone, provided that nothing was written meanwhile."""
+    """The number of a write in the place of a run that is gone, provided that nothing was written meanwhile."""
 
 
 class Rows(Protocol):
@@ -161,7 +165,8 @@ class Slice(Protocol):
 
 def workflows_of(kinds: Sequence[Kind]) -> list[type]:
     """Every workflow class that a worker runs."""
-    return [each for kind in kinds for each in (kind.workflow, *kind.helpers)] + list(PASSING.values())
+    brought = [each for kind in kinds for each in (kind.workflow, *kind.helpers, *(p.workflow for p in kind.periodic))]
+    return [*dict.fromkeys(brought), *PASSING.values()]
 
 
 def ids_of(kinds: Sequence[Kind]) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
+from pavo.tasks.service import StopPending
 from pavo.timeline.dependencies import After, EventLimit, Position, TheWatching
 from pavo.timeline.event_stream import EventStream
 from pavo.timeline.presenters import event_stream, events_page, stream_answers
@@ -108,13 +109,11 @@ async def resume_task(tasks: TheTasks, view: OwnTask) -> StartOut:
 async def stop_task(tasks: TheTasks, view: OwnTask) -> Response | ReceiptOut:
     """Stop the task. Once this has answered 200, no further step starts."""
     stopped = await tasks.stop(view)
-    if stopped.receipt is None:
-        why = stopped.pending.detail if stopped.pending else ""
-        recorded = StopOut(accepted=True, detail=f"The stop is durable. {why}".strip())
-        return JSONResponse(recorded.model_dump(), 202)
-    receipt = stopped.receipt
+    if isinstance(stopped, StopPending):
+        pending = StopOut(accepted=True, detail=f"The stop is durable. {stopped.detail}", reason=stopped.reason)
+        return JSONResponse(pending.model_dump(), 202)
     return ReceiptOut(
-        stage=receipt.stage, last_step=receipt.last_step, step_cut=receipt.step_cut, resume=receipt.resume
+        stage=stopped.stage, last_step=stopped.last_step, step_cut=stopped.step_cut, resume=stopped.resume
     )
 
 

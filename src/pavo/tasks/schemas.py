@@ -117,6 +117,9 @@ class StopOut(BaseModel):
 
     accepted: bool
     detail: str
+    reason: str
+    """Why nobody has carried it out yet: `no worker` lives; all are `busy`; one that took it is `slow`; `unknown`, for
+    Redis, which knows who lives, is away."""
 
 
 class AcceptIn(_In):

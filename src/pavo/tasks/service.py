@@ -57,13 +57,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """What a stop answers."""
+class StopPending:
+    """A stop that is durable, and that nobody has carried out yet."""
 
-    receipt: d.Receipt | None
-    """None when it is durable but nobody has carried it out yet."""
-    pending: OutcomeUnknown | None = None
-    """Then why not: no worker lives, or all are busy, or the one that took it is slow."""
+    detail: str
+    """Why not, for people."""
+    reason: str
+    """The same as one of the reasons of `runs.commands`."""
 
 
 class TaskService:
@@ -206,16 +206,16 @@ class TaskService:
                 await asyncio.sleep(RESUME_PAUSE_SECONDS)
         raise Stopping("The run is still ending.", remedy="Repeat the command.")
 
-    async def stop(self, view: TaskView) -> Stopped:
+    async def stop(self, view: TaskView) -> d.Receipt | StopPending:
         """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
         task = view.task
         if task.stage == d.DONE:
-            return Stopped(_standing_receipt(view))
+            return _standing_receipt(view)
         if task.stage in d.RESUMABLE and not await self._commands.is_open(run_of(task)):
-            return Stopped(_standing_receipt(view))  # else a resume was taken that no worker has shown yet
+            return _standing_receipt(view)  # else a resume was taken that no worker has shown yet
         return await self._stop_open(task)
 
-    async def _stop_open(self, task: TaskRow) -> Stopped:
+    async def _stop_open(self, task: TaskRow) -> d.Receipt | StopPending:
         await self._hint(task.id)
         run = run_of(task)
 
@@ -226,13 +226,13 @@ class TaskService:
             await self._hint(task.id)
 
         try:
-            return Stopped(await self._commands.stop(run, not_taken=signal))
+            return await self._commands.stop(run, not_taken=signal)
         except NoSuchRun:
             return await self._stopped_closed(task)
         except OutcomeUnknown as unknown:
-            return Stopped(None, unknown)
+            return StopPending(unknown.detail, unknown.extra["reason"])
 
-    async def _stopped_closed(self, sent: TaskRow) -> Stopped:
+    async def _stopped_closed(self, sent: TaskRow) -> d.Receipt | StopPending:
         """The answer of a stop that found no run open.
 
         Args:
@@ -244,7 +244,7 @@ class TaskService:
         if view.task.stage in d.ACTIVE:
             await self._stop_lost(view.task)
             view = await self._reread(sent.id)
-        return Stopped(_standing_receipt(view))
+        return _standing_receipt(view)
 
     async def _reread(self, task_id: uuid.UUID) -> TaskView:
         view = await self._statements.find_task(task_id)
@@ -270,11 +270,12 @@ class TaskService:
         task_id = view.task.id
         if view.task.stage not in (d.DONE, *d.RESUMABLE):
             stopped = await self.stop(view)
-            if stopped.pending is not None:
+            if isinstance(stopped, StopPending):
                 raise Unavailable(
-                    f"The task must be stopped first, and that is not over. {stopped.pending.detail}",
+                    f"The task must be stopped first. {stopped.detail}",
                     dependency="worker",
                     retry_after=2,
+                    reason=stopped.reason,
                 )
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)

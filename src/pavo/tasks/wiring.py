@@ -55,7 +55,7 @@ async def served(clients: ApiClients) -> KindServed:
     commands = TaskCommands(
         clients.temporal,
         temporal.task_queue,
-        Presence(clients.redis, temporal.task_queue),
+        Presence(clients.redis, clients.temporal.namespace, temporal.task_queue),
         search_attributes=temporal.search_attributes,
     )
     statements, registry = RequestStatements(clients.connections), AgentRegistry.load()

@@ -11,7 +11,7 @@ from rich.console import Console
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
 from pavo.cli.deploy.start_options import StartOptions
-from pavo.cli.deploy.start_plan import StartPlan
+from pavo.cli.deploy.start_plan import ShownPlan
 from pavo.cli.output import Output, Printer, console, fields, table, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
@@ -85,7 +85,7 @@ def start(
 def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode, *, detach: bool) -> int:
     make_plan = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
     found = make_plan(layout, wanted, postgres_version=mode.postgres_version, force=mode.force)
-    plan = StartPlan(wanted.target, layout, found.parts, found.changes, found.assessments)
+    plan = ShownPlan(wanted.target, layout, found.parts, found.changes, found.assessments)
     printer = Printer(mode.output)
     shown = printer.people
     plan.show(shown)

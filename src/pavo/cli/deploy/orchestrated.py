@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pavo.cli.confirm import confirm
-from pavo.cli.deploy.start_plan import StartPlan
+from pavo.cli.deploy.start_plan import ShownPlan
 from pavo.cli.output import Format, Printer, console, table
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
@@ -46,7 +46,7 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], mode: St
     assessments = _assessments(wanted, target)
     wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=mode.force)})
     printer = Printer(mode.output)
-    plan = StartPlan(wanted.target, layout, target.plan(), target.changes(), assessments)
+    plan = ShownPlan(wanted.target, layout, target.plan(), target.changes(), assessments)
     plan.show(printer.people)
     missing = target.missing()
     if missing is not None and not mode.dry_run:

@@ -14,7 +14,7 @@ from pavo.deploy.model.parts import PlannedPart
 
 
 @dataclass(frozen=True, slots=True)
-class StartPlan:
+class ShownPlan:
     """The parts, what changes for them, and what is known of their versions."""
 
     target: TargetName

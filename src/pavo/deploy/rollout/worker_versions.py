@@ -31,7 +31,7 @@ from temporalio.common import PinnedVersioningOverride, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.errors import Conflict, InvalidInput, NotFound, Unavailable
-from pavo.runs.kinds import PASSING
+from pavo.runs.kinds import FORMER_RECONCILE_TYPE, PASSING
 from pavo.runs.probe_workflow import Probe
 from pavo.runs.story import SIGNAL_MOVE_ON
 
@@ -44,7 +44,7 @@ PROBE_SECONDS = 8.0
 SIGNALS_AT_ONCE = 20
 UNVERSIONED = ""
 """The build id of workers without one."""
-_OPEN = f"ExecutionStatus = 'Running' AND WorkflowType NOT IN ({', '.join(repr(name) for name in PASSING)})"
+_OPEN = f"ExecutionStatus = 'Running' AND WorkflowType NOT IN {(*PASSING, FORMER_RECONCILE_TYPE)}"
 """Work of every kind, also of those that only another build knows: whoever is pinned to a version needs its workers."""
 _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 
@@ -163,6 +163,7 @@ async def set_current(client: Client, name: str, build_id: str, task_queue: str)
         conflict_token=before.conflict_token,
         identity=client.identity,
         allow_no_pollers=not build_id,
+        ignore_missing_task_queues=True,  # another build may serve others
     )
     with _refusals():
         await client.workflow_service.set_worker_deployment_current_version(request, timeout=RPC_TIMEOUT)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.errors import Unavailable
+from pavo.errors import PavoError, Unavailable
 from pavo.kit.sql import Database
 from pavo.tasks import events
 from pavo.timeline import service as timeline
@@ -31,8 +31,7 @@ VIEWERS_LEAVE: Final = timedelta(seconds=10)
 BATCHES_AT_ONCE: Final = 20
 """Transactions of one deletion at most, so that its answer comes soon; the reconciler does the rest."""
 BATCHES_OF_A_ROUND: Final = 400
-"""Transactions of one round of the reconciler at most: a second or two, for an API that starts waits for a round. The
-next one goes on."""
+"""Transactions of one round of the reconciler at most; the next one goes on."""
 
 
 class When(Enum):
@@ -115,11 +114,17 @@ async def bury(session: AsyncSession, task_id: uuid.UUID) -> list[Event]:
 
 
 async def begin(database: Database, task_id: uuid.UUID) -> None:
-    """Remove what a deleted task held, as far as that can be done at once; never fails, for the reconciler follows."""
+    """Remove what a deleted task held, as far as that can be done at once; without PostgreSQL the
+    reconciler does it."""
     try:
         await _empty(database, task_id, _of(When.AT_ONCE), BATCHES_AT_ONCE)
     except Unavailable as error:
         logger.info("The removal of task %s goes on later: %s", task_id, error)
+
+
+_MINE = text("SELECT 1 FROM removals WHERE task_id = :task_id FOR UPDATE SKIP LOCKED")
+"""One at a time: a second remover would find rows that the first has deleted, take a table for empty, and go on with
+the head, which takes all events along in one transaction."""
 
 
 async def go_on(database: Database, *, age: timedelta = VIEWERS_LEAVE, batches: int = BATCHES_OF_A_ROUND) -> int:
@@ -134,14 +139,23 @@ async def go_on(database: Database, *, age: timedelta = VIEWERS_LEAVE, batches: 
     """
     async with database.reading() as session:
         left = (await session.execute(_LEFT, {"age": age, "count": batches})).all()
-    finished = 0
+    finished, failure = 0, None
     for task_id, unwatched in left:
         # A build before this one left more behind than this one's tombstone does.
         wanted = _of(*When) if unwatched else _of(When.AT_ONCE)
-        batches, done = await _empty(database, task_id, wanted, batches)
+        try:
+            batches, done = await _empty(database, task_id, wanted, batches)
+        except PavoError:
+            raise
+        except Exception as error:
+            logger.error("What is left of task %s cannot be removed", task_id, exc_info=error)
+            failure = failure or error
+            continue
         finished += unwatched and done
         if batches <= 0:
             break
+    if failure is not None:
+        raise failure
     return finished
 
 
@@ -155,6 +169,8 @@ async def _empty(database: Database, task_id: uuid.UUID, steps: Sequence[Holding
         if batches <= 0:
             return 0, False
         async with database.transaction() as session:
+            if (await session.execute(_MINE, {"task_id": task_id})).one_or_none() is None:
+                return batches, False  # somebody else is at it, or it is over
             # As far as one transaction reaches: what is emptied by a batch that was not full takes the next with it.
             steps = await _batch(session, task_id, steps)
         batches -= 1

@@ -1,14 +1,14 @@
 """Idempotency keys of any kind
 
 A key belongs to a kind and an id. A trigger goes on filling the column that named a task, for API processes of the
-version before; it goes in a later one.
+version before; it goes in a later one. Keys of before have that column alone, so that no row is written here.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -31,7 +31,6 @@ def upgrade() -> None:
         CREATE TRIGGER idempotency_both BEFORE INSERT ON idempotency_keys
         FOR EACH ROW EXECUTE FUNCTION idempotency_both()
     """)
-    op.execute("UPDATE idempotency_keys SET subject_id = task_id WHERE subject_id IS NULL")
 
 
 def downgrade() -> None:
