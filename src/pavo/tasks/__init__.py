@@ -7,7 +7,7 @@ Where to begin:
     service, review, watching    the use cases behind HTTP; commands brings a command to the workflow
     work/              what runs agents: planning (context, plan, revision), execution (a batch of steps under a lease),
                        and how work in flight is interrupted, or taken over from a dead worker
-                       transition_recorder: what the workflow shows people (stage, plan, receipt, failure)
+                       record_activities: what the workflow shows people (stage, plan, receipt, failure)
     sql/               the tables and all SQL on them; transitions/ has both ways of each, removal what deletion empties
     events             what the timeline says
     reconcile          the second line: rows and workflows that disagree

@@ -35,7 +35,7 @@ from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher

@@ -26,15 +26,15 @@ from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.watching import WatchedTasks
-from pavo.tasks.work.activities import AgentWork
+from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.recorder import StepRecorder
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.timeline.publish import Publisher
 

@@ -26,7 +26,7 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
-from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 
 T = TypeVar("T")
