@@ -20,6 +20,7 @@ from pavo.runs.presence import Presence
 from pavo.runs.reconcile import Reconciler
 from pavo.runs.schedules import schedule_id
 from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
 from pavo.worker import workflows
 from tests.driving import until
 from tests.parts import Part, Parts, free_port
@@ -58,7 +59,7 @@ class Counters:
     async def add(self, counter_id: uuid.UUID, number: int, key: str) -> int:
         return await self.commands.update(counter.workflow_id(counter_id), Counter.add, key, "add", [number])
 
-    async def events(self, counter_id: uuid.UUID) -> list[timeline.Event]:
+    async def events(self, counter_id: uuid.UUID) -> list[Event]:
         async with self.database.reading() as session:
             return await timeline.read_after(session, counter_id, 0, 100)
 

@@ -37,7 +37,7 @@ from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
-from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class TaskService:
         note(task_id=str(task.id), workflow_id=task.workflow_id)
         return TaskView(task, 0, 0, None, None), True
 
-    async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[timeline.Event]:
+    async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[Event]:
         first = events.stage(d.INIT)
         if key is None:
             return await self._statements.create_task(task, first)
