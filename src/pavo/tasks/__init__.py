@@ -4,7 +4,7 @@ Where to begin:
     domain             the rules: stages, statuses, phases, hashes, receipts
     workflow           the durable story of a task; contracts is all that it says to its activities
     endpoints          HTTP, and legacy/ for the pages of the replaced system; schemas and presenters: the wire
-    service, review, watching    the use cases behind HTTP; commands brings a command to the workflow
+    service, review    the use cases behind HTTP; commands brings a command to the workflow
     work/              what runs agents: planning (context, plan, revision), execution (a batch of steps under a lease),
                        and how work in flight is interrupted, or taken over from a dead worker
                        record_activities: what the workflow shows people (stage, plan, receipt, failure)

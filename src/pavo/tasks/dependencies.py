@@ -43,7 +43,7 @@ async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) 
     Raises:
         NotFound: unknown, or not theirs.
     """
-    return await _use_cases(request).watched.find(who, task_id)
+    return await _use_cases(request).tasks.watched(who, task_id)
 
 
 TheTasks = Annotated[TaskService, Depends(_tasks)]

@@ -37,7 +37,7 @@ from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
-from pavo.timeline.domain import Event
+from pavo.timeline.domain import Event, Subject
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,21 @@ class TaskService:
             raise unknown_task(task_id)
         note(workflow_id=view.task.workflow_id)
         return view
+
+    async def watched(self, who: Identity | None, task_id: uuid.UUID) -> Subject:
+        """The task as the subject of a stream; a deleted one too, for its streams end instead of being unknown.
+
+        Args:
+            who: None where the task's id is the capability (dev mode).
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            task = await repository.row_or_tombstone(session, task_id)
+        if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
+            raise unknown_task(task_id)
+        return Subject(task_id, deleted=task.deleted_at is not None)
 
     async def list(
         self, who: Identity, *, stage: str | None = None, limit: int = 50, cursor: str | None = None, mine: bool = False

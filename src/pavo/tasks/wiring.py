@@ -25,7 +25,6 @@ from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
-from pavo.tasks.watching import WatchedTasks
 from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
@@ -60,7 +59,7 @@ async def served(clients: ApiClients) -> KindServed:
     )
     statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
-    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands), WatchedTasks(database))
+    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
 
