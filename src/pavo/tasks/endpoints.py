@@ -1,15 +1,16 @@
-"""HTTP of tasks: parse, call one service method, return."""
+"""HTTP of tasks: parse, call one service method, return. Routes get the use cases, and the task of their path, from the
+dependencies at the top."""
 
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from pavo.accounts.dependencies import Caller
+from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
-from pavo.tasks.dependencies import OwnTask, TheReview, TheTasks, WatchedTask
 from pavo.tasks.presenters import document_out, feedback_out, task_out
+from pavo.tasks.review import ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
     AnswerOut,
@@ -26,7 +27,11 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
+from pavo.tasks.service import TaskService
+from pavo.tasks.sql.repository import TaskView
+from pavo.tasks.use_cases import TaskUseCases
 from pavo.timeline.dependencies import After, EventLimit, Position, TheWatching
+from pavo.timeline.domain import Subject
 from pavo.timeline.event_stream import EventStream
 from pavo.timeline.presenters import event_stream, events_page, stream_answers
 from pavo.timeline.schemas import EventPage
@@ -34,6 +39,45 @@ from pavo.timeline.schemas import EventPage
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
 STREAM = stream_answers("task")
+
+
+def _use_cases(request: Request) -> TaskUseCases:
+    """Those that `api.create_app` put on the application."""
+    found: TaskUseCases = request.app.state.services["task"]
+    return found
+
+
+# All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
+async def _tasks(request: Request) -> TaskService:
+    return _use_cases(request).tasks
+
+
+async def _review(request: Request) -> ReviewService:
+    return _use_cases(request).review
+
+
+async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
+    """The task of the path.
+
+    Raises:
+        NotFound: unknown, deleted, or not theirs.
+    """
+    return await _use_cases(request).tasks.get(who, task_id)
+
+
+async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) -> Subject:
+    """The task of the path as the subject of a stream, deleted or not.
+
+    Raises:
+        NotFound: unknown, or not theirs.
+    """
+    return await _use_cases(request).tasks.watched(who, task_id)
+
+
+TheTasks = Annotated[TaskService, Depends(_tasks)]
+TheReview = Annotated[ReviewService, Depends(_review)]
+OwnTask = Annotated[TaskView, Depends(own_task)]
+WatchedTask = Annotated[Subject, Depends(watched_task)]
 
 
 @router.post(
