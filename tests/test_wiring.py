@@ -12,9 +12,9 @@ from pavo import config
 from pavo.accounts.dependencies import current_identity
 from pavo.api import create_app
 from pavo.tasks.endpoints import own_task
-from pavo.timeline.dependencies import position
+from pavo.timeline.http import position
 
-MAY_LOOK_UP = {"dependencies.py", "endpoints.py", "health.py"}
+MAY_LOOK_UP = {"dependencies.py", "endpoints.py", "http.py", "health.py"}
 """Where requests are asked for `app.state`: one place a slice, and the health checks."""
 
 

@@ -30,10 +30,17 @@ from pavo.tasks.schemas import (
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.use_cases import TaskUseCases
-from pavo.timeline.dependencies import After, EventLimit, Position, TheWatching
 from pavo.timeline.domain import Subject
-from pavo.timeline.event_stream import EventStream
-from pavo.timeline.presenters import event_stream, events_page, stream_answers
+from pavo.timeline.http import (
+    After,
+    EventLimit,
+    EventStream,
+    Position,
+    TheWatching,
+    events_page,
+    stream_answers,
+    stream_or_no_content,
+)
 from pavo.timeline.schemas import EventPage
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
@@ -226,4 +233,4 @@ async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, li
 @router.get("/{task_id}/stream", response_class=EventStream, responses=STREAM)
 async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID; 204 past the end."""
-    return event_stream(await watching.stream(subject, position))
+    return stream_or_no_content(await watching.stream(subject, position))

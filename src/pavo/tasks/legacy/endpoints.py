@@ -24,7 +24,7 @@ from pavo.tasks.legacy.schemas import (
 )
 from pavo.tasks.presenters import stage_status
 from pavo.tasks.schemas import TaskCreate
-from pavo.timeline.event_stream import EventStream
+from pavo.timeline.http import EventStream
 
 router = APIRouter(tags=["existing frontends"], responses=problems(401, 422))
 NEWEST = 50
