@@ -69,8 +69,8 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     loop = AgentLoop()
     loop.start()
     clients.closing.push_async_callback(asyncio.to_thread, loop.stop)
-    agents = await loop.run(lambda: _open_agents(clients))
-    clients.closing.push_async_callback(loop.run, agents.close)
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients))
+    clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     return KindAtWork(
         KIND,
         long=[AgentWork(loop, agents.planner, agents.executor)],
