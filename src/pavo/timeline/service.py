@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 from pavo.timeline.models import EventRow, TimelineRow
 
-# The function as it is now is in migration 0002; that of 0001 is superseded.
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _APPEND = text("SELECT first_seq, at FROM timeline_append(:timeline, CAST(:events AS jsonb), :close)")
 
 

@@ -54,6 +54,7 @@ async def begin_plan(
         return await long(session, task_id, fence)
 
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _BEGIN: Final = """
 WITH moved AS (
     UPDATE tasks t

@@ -88,6 +88,7 @@ SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 """
 )
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _TAKE_OVER: Final = (
     _EXECUTING
     + """, held AS (
