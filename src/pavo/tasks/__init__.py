@@ -5,7 +5,7 @@ Where to begin:
     workflow           the durable story of a task; contracts is all that it says to its activities
     endpoints          HTTP, and legacy/ for the pages of the replaced system; schemas and presenters: the wire
     service, review    the use cases behind HTTP; commands brings a command to the workflow
-    work/              what runs agents: planning (context, plan, revision), execution (a batch of steps under a lease),
+    work/              agent_activities: planning (context, plan, revision), execution (a batch of steps under a lease),
                        and how work in flight is interrupted, or taken over from a dead worker
                        record_activities: what the workflow shows people (stage, plan, receipt, failure)
     sql/               the tables and all SQL on them; transitions/ has both ways of each, removal what deletion empties

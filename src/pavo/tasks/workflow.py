@@ -18,8 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from pavo.runs.story import SIGNAL_MOVE_ON, Story, run_short_activity
 
 Done = TypeVar("Done")
-RecordAnswer = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
-"""The activity that records an answer to a plan."""
+AnswerActivity = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
+"""One that records an answer to a plan: `record_acceptance` or `record_review`."""
 
 
 @workflow.defn(name=c.WORKFLOW_TYPE)
@@ -228,7 +228,7 @@ class AgentTask:
                 non_retryable=True,
             )
 
-    async def _answer(self, answer: c.AcceptPlan, record: RecordAnswer) -> c.Answer:
+    async def _answer(self, answer: c.AcceptPlan, record: AnswerActivity) -> c.Answer:
         await workflow.wait_condition(lambda: not self._opening or self._story.stopping or self._over)
         async with self._story.in_order:
             self._check_answer(answer)
@@ -299,7 +299,7 @@ class AgentTask:
         """Continue as new at the next opportunity: on the current version of the workers."""
         self._story.moving_on = True
 
-    async def _by_signal(self, record: RecordAnswer) -> None:
+    async def _by_signal(self, record: AnswerActivity) -> None:
         # It means the plan that is under review now, not one that comes while it waits.
         answer = c.AcceptPlan(self._state.plan_hash, "signal")
         try:
