@@ -11,10 +11,10 @@ from fastapi.routing import iter_route_contexts
 from pavo import config
 from pavo.accounts.dependencies import current_identity
 from pavo.api import create_app
-from pavo.tasks.dependencies import own_task
-from pavo.timeline.dependencies import position
+from pavo.tasks.endpoints import own_task
+from pavo.timeline.http import position
 
-MAY_LOOK_UP = ("dependencies.py", "health.py")
+MAY_LOOK_UP = {"dependencies.py", "endpoints.py", "http.py", "health.py"}
 """Where requests are asked for `app.state`: one place a slice, and the health checks."""
 
 
@@ -23,7 +23,9 @@ def test_the_application_is_asked_in_one_place_of_a_slice(root: Path) -> None:
     found = {
         path.relative_to(source) for path in source.rglob("*.py") if re.search(r"\.app\.state\b", path.read_text())
     }
-    assert {path.name for path in found} == set(MAY_LOOK_UP), found
+    assert {path.name for path in found} == MAY_LOOK_UP, found
+    slices = [path.parts[0] for path in found]
+    assert len(slices) == len(set(slices)), found
 
 
 def all_of(dependant: Dependant) -> Iterator[Dependant]:

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from pavo.timeline.event_stream import EventStream
+from pavo.timeline.http import EventStream
 
 
 def add_head(app: FastAPI) -> None:

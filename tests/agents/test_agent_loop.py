@@ -32,7 +32,7 @@ async def test_runs_elsewhere_in_the_callers_context(loop: AgentLoop) -> None:
         await asyncio.sleep(0)
         return threading.current_thread().name, marker.get()
 
-    assert await loop.run(work) == ("pavo-agents", "here")
+    assert await loop.run_on_agents_thread(work) == ("pavo-agents", "here")
 
 
 async def test_passes_errors(loop: AgentLoop) -> None:
@@ -40,14 +40,14 @@ async def test_passes_errors(loop: AgentLoop) -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await loop.run(work)
+        await loop.run_on_agents_thread(work)
 
 
 async def test_a_busy_step_does_not_hold_up_the_caller(loop: AgentLoop) -> None:
     async def busy() -> None:
         time.sleep(0.5)
 
-    running = asyncio.create_task(loop.run(busy))
+    running = asyncio.create_task(loop.run_on_agents_thread(busy))
     turns = 0
     while not running.done():
         await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ async def test_cancelling_waits_for_the_end(loop: AgentLoop) -> None:
             await asyncio.sleep(0.2)
             ended.set()
 
-    running = asyncio.create_task(loop.run(work))
+    running = asyncio.create_task(loop.run_on_agents_thread(work))
     await until(begun.is_set)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -85,7 +85,7 @@ async def test_a_result_in_spite_of_the_cancellation_arrives(loop: AgentLoop) ->
             return "stopped in order"
         return "not cancelled"
 
-    running = asyncio.create_task(loop.run(work))
+    running = asyncio.create_task(loop.run_on_agents_thread(work))
     await until(begun.is_set)
     running.cancel()
     assert await running == "stopped in order"
@@ -95,7 +95,7 @@ async def test_cancelling_at_once(loop: AgentLoop) -> None:
     async def work() -> None:
         await asyncio.sleep(3600)
 
-    running = asyncio.create_task(loop.run(work))
+    running = asyncio.create_task(loop.run_on_agents_thread(work))
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -115,14 +115,14 @@ async def test_stop_ends_what_runs() -> None:
         finally:
             cleaned.set()
 
-    running = asyncio.create_task(loop.run(work))
+    running = asyncio.create_task(loop.run_on_agents_thread(work))
     await until(begun.is_set)
     await asyncio.to_thread(loop.stop)
     with pytest.raises(asyncio.CancelledError):
         await running
     assert cleaned.is_set()
     with pytest.raises(RuntimeError):
-        await loop.run(work)
+        await loop.run_on_agents_thread(work)
 
 
 async def test_a_stall_is_reported_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
@@ -134,7 +134,7 @@ async def test_a_stall_is_reported_with_its_place(caplog: pytest.LogCaptureFixtu
     async def hang_here() -> None:
         release.wait(30)
 
-    running = asyncio.create_task(loop.run(hang_here))
+    running = asyncio.create_task(loop.run_on_agents_thread(hang_here))
     await until(stalled.is_set)
     release.set()
     await running
@@ -153,7 +153,7 @@ async def test_a_busy_but_answering_loop_is_no_stall() -> None:
             time.sleep(0.1)
             await asyncio.sleep(0)
 
-    await loop.run(work)
+    await loop.run_on_agents_thread(work)
     await asyncio.to_thread(loop.stop)
     assert not stalled.is_set()
 
@@ -170,7 +170,7 @@ async def hang():
         raise KeyboardInterrupt
     print("running", flush=True)
     await asyncio.sleep(60)
-asyncio.run(loop.run(hang))
+asyncio.run(loop.run_on_agents_thread(hang))
 """
 
 

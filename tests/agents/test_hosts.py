@@ -17,7 +17,7 @@ from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import AgentError, AgentRefused, Unavailable
-from pavo.tasks.sql.lease import checkpoint_text
+from pavo.tasks.sql.steps import checkpoint_text
 from pavo.timeline.domain import NewEvent, payload
 
 pytestmark = pytest.mark.parametrize("kind", ["worker", "process"])

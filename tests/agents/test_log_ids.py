@@ -27,7 +27,7 @@ async def test_its_words_carry_the_ids_of_the_caller() -> None:
     async def of_task(name: str) -> None:
         scope.begin()
         scope.note(task_id=name)
-        await loop.run(step)
+        await loop.run_on_agents_thread(step)
 
     logger, handler, loop = logging.getLogger("pavo.agents.hosts.child_process"), Kept(), AgentLoop()
     level = logger.level

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from temporalio import activity
 
 from pavo.kit.sql import Database
-from pavo.runs.fenced_row import FencedRow, after, is_new
+from pavo.runs.fenced_row import FencedRow, after, is_newer
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, Periodic, RunningRow, WorkerClients
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
@@ -53,7 +53,7 @@ class Writes(CounterWrites):
         counter_id = uuid.UUID(request.counter_id)
         async with self._database.transaction() as session:
             row = (await session.scalars(select(CounterRow).where(CounterRow.id == counter_id).with_for_update())).one()
-            if not is_new(row, request.fence):
+            if not is_newer(request.fence, row):
                 return
             changed = {"stage": request.stage, "count": request.count, **request.fence.columns()}
             await session.execute(update(CounterRow).where(CounterRow.id == counter_id).values(**changed))

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pavo.runs.fence import Fence
-    from pavo.runs.story import SIGNAL_MOVE_ON, Story, in_short_slots, write
+    from pavo.runs.story import SIGNAL_MOVE_ON, Story, in_short_slots, run_short_activity
     from tests.runs.counter_contracts import CONFIG
 
 TYPE: Final = "TestCounter"
@@ -75,7 +75,7 @@ class Counter:
 
     async def _show(self, stage: str) -> None:
         request = Show(self._request.counter_id, self._story.fence(), stage, self._state.count)
-        await write(CounterWrites.show, request)
+        await run_short_activity(CounterWrites.show, request)
 
     @workflow.update(name="add")
     async def add(self, number: int) -> int:

@@ -17,11 +17,12 @@ from pavo.deploy.checks.replay import replay_open
 from pavo.deploy.rollout import worker_versions
 from pavo.errors import Conflict
 from pavo.kit.sql import Database
-from pavo.runs.commands import Commands, Start
 from pavo.runs.presence import Presence
 from pavo.runs.reconcile import Reconciler
 from pavo.runs.schedules import schedule_id
+from pavo.runs.workflow_calls import Start, WorkflowCalls
 from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
 from pavo.worker import workflows
 from tests.driving import until
 from tests.parts import Part, Parts, free_port
@@ -40,7 +41,7 @@ class Counters:
     """A queue of its own, its commands, and the workers that a test starts."""
 
     queue: str
-    commands: Commands
+    calls: WorkflowCalls
     database: Database
     parts: Parts
     environment: dict[str, str]
@@ -53,14 +54,14 @@ class Counters:
         counter_id = await counter.create(self.database)
         argument = CounterInput(str(counter_id), 1, full_at)
         start = Start(Counter.run, argument, counter.workflow_id(counter_id))
-        assert await self.commands.start(start) is not None
-        assert await self.commands.start(start) is None, "started twice"
+        assert await self.calls.start(start) is not None
+        assert await self.calls.start(start) is None, "started twice"
         return counter_id
 
     async def add(self, counter_id: uuid.UUID, number: int, key: str) -> int:
-        return await self.commands.update(counter.workflow_id(counter_id), Counter.add, key, "add", [number])
+        return await self.calls.update_and_wait(counter.workflow_id(counter_id), Counter.add, key, "add", [number])
 
-    async def events(self, counter_id: uuid.UUID) -> list[timeline.Event]:
+    async def events(self, counter_id: uuid.UUID) -> list[Event]:
         async with self.database.reading() as session:
             return await timeline.read_after(session, counter_id, 0, 100)
 
@@ -77,10 +78,10 @@ async def counters(parts: Parts, settings: Settings, temporal: Client, database:
     queue = f"counters-{uuid.uuid4().hex[:8]}"
     redis = build_redis(settings)
     refusals = {REFUSED_NEGATIVE: lambda refusal: Negative(refusal.message)}
-    commands = Commands(temporal, queue, Presence(redis, temporal.namespace, queue), refusals)
+    calls = WorkflowCalls(temporal, queue, Presence(redis, temporal.namespace, queue), refusals)
     environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_WORKER_DEPLOYMENT": queue}
     begun = len(parts.running)
-    yield Counters(queue, commands, database, parts, environment)
+    yield Counters(queue, calls, database, parts, environment)
     for part in parts.running[begun:]:
         part.end()
     for name in (schedule_id(counter.BEAT, queue), f"pavo-reconcile:{queue}"):
@@ -102,7 +103,7 @@ async def test_it_is_started_commanded_refused_stopped_and_told_in_its_timeline(
     events = await counters.events(first)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert [event.data.get("count") for event in events] == [None, 0, 2, 5, 5]
-    await counters.commands.update(counter.workflow_id(second), Counter.stop, "stop", "stop")
+    await counters.calls.update_and_wait(counter.workflow_id(second), Counter.stop, "stop", "stop")
     await counters.until_stage(second, "STOPPED")
 
 
@@ -213,7 +214,7 @@ async def test_it_is_counted_in_the_metrics_and_its_workflows_without_a_worker_w
 
 async def test_an_unknown_refusal_is_a_conflict(counters: Counters, temporal: Client) -> None:
     await counters.worker()
-    plain = Commands(temporal, counters.queue, counters.commands._presence, {})  # pyright: ignore[reportPrivateUsage]
+    plain = WorkflowCalls(temporal, counters.queue, counters.calls._presence, {})  # pyright: ignore[reportPrivateUsage]
     counter_id = await counters.started()
     with pytest.raises(Conflict, match="only counts up"):
-        await plain.update(counter.workflow_id(counter_id), Counter.add, "x", "add", [-1])
+        await plain.update_and_wait(counter.workflow_id(counter_id), Counter.add, "x", "add", [-1])

@@ -27,7 +27,7 @@ from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks, types

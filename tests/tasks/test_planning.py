@@ -22,7 +22,7 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import Tasks
 

@@ -10,9 +10,9 @@ from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import build_accounts, build_redis, kept_connections
 from pavo.config import Settings
 from pavo.kit.sql import Database
-from pavo.runs.commands import NotTaken
 from pavo.runs.presence import Presence
 from pavo.runs.reconcile import Reconciler
+from pavo.runs.workflow_calls import NotTaken
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.domain import Receipt
 from pavo.tasks.reconcile import TaskRows

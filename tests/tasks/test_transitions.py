@@ -32,8 +32,8 @@ from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.recorder import StepRecorder
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
 

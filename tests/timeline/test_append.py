@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from pavo.kit.sql import Database
-from pavo.timeline import repository, service
+from pavo.timeline import service
 from pavo.timeline.domain import NewEvent
 
 
@@ -35,7 +35,7 @@ async def test_concurrent_writers_leave_no_gap(database: Database) -> None:
         events = await service.read_after(session, timeline_id, 0, 100)
         head = await service.head(session, timeline_id)
     assert [event.seq for event in events] == list(range(1, 33))
-    assert head == repository.Head(32, closed=False)
+    assert head == service.Head(32, closed=False)
     for first, second in zip(events[::2], events[1::2], strict=True):
         assert (first.type, second.type, first.data["n"]) == ("x", "y", second.data["n"])
 
@@ -57,7 +57,7 @@ async def test_closing_is_told_by_the_head(database: Database) -> None:
     async with database.transaction() as session:
         await service.append(session, timeline_id, [NewEvent("end")], close=True)
     async with database.reading() as session:
-        assert await service.head(session, timeline_id) == repository.Head(1, closed=True)
+        assert await service.head(session, timeline_id) == service.Head(1, closed=True)
         assert await service.head(session, uuid.uuid4()) is None
 
 
@@ -78,7 +78,7 @@ async def test_a_closed_timeline_takes_nothing_but_the_deletion(database: Databa
         await service.append(session, timeline_id, [NewEvent("deleted")], close=True)
     async with database.reading() as session:
         assert [event.type for event in await service.read_after(session, timeline_id, 0, 10)] == ["end", "deleted"]
-        assert await service.head(session, timeline_id) == repository.Head(2, closed=True)
+        assert await service.head(session, timeline_id) == service.Head(2, closed=True)
 
 
 NUMBERS: list[float] = [1e22, 1e16, 1.2345678901234567e19, 1e308, 5e-324, -1e300, 1.0, 2**53 + 1, 2**63 - 1, 2**64 - 1]

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from pavo.kit.sql import Database
-from pavo.timeline import follow, repository, service
+from pavo.timeline import follow, service
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import CLOSED_CHANNEL, channel
@@ -75,14 +75,14 @@ async def test_what_redis_lost_is_read_once_for_all_viewers(
     watching = [Watch(follower, timeline_id) for _ in range(50)]
     await asyncio.gather(*(watch.reaches(3) for watch in watching))
     reads = 0
-    read_after = repository.read_after
+    read_after = service.read_after
 
     async def counted(*arguments: Any) -> list[Event]:
         nonlocal reads
         reads += 1
         return await read_after(*arguments)
 
-    monkeypatch.setattr(repository, "read_after", counted)
+    monkeypatch.setattr(service, "read_after", counted)
     await append(2)
     await append(close=True)
     await asyncio.wait_for(asyncio.gather(*(watch.task for watch in watching)), 10)
@@ -123,13 +123,13 @@ async def test_a_viewer_hears_that_the_stream_lives_while_postgres_is_silent(
 ) -> None:
     await append(close=True)
     monkeypatch.setattr(follow, "QUIET_SECONDS", 0.0)
-    answer, read_after = asyncio.Event(), repository.read_after
+    answer, read_after = asyncio.Event(), service.read_after
 
     async def silent(*arguments: Any) -> list[Event]:
         await answer.wait()
         return await read_after(*arguments)
 
-    monkeypatch.setattr(repository, "read_after", silent)
+    monkeypatch.setattr(service, "read_after", silent)
     watch = Watch(follower, timeline_id)
 
     async def told() -> bool:

@@ -23,11 +23,18 @@ from pavo.errors import InvalidInput, NotFound, PavoError
 from pavo.kit.problem import problem, problems
 from pavo.kit.sql import Database
 from pavo.timeline import service
-from pavo.timeline.dependencies import After, EventLimit, Position, TheWatching
 from pavo.timeline.domain import NewEvent, Subject
-from pavo.timeline.event_stream import EventStream
 from pavo.timeline.follow import Follower
-from pavo.timeline.presenters import event_stream, events_page, stream_answers
+from pavo.timeline.http import (
+    After,
+    EventLimit,
+    EventStream,
+    Position,
+    TheWatching,
+    events_page,
+    stream_answers,
+    stream_or_no_content,
+)
 from pavo.timeline.publish import Publisher
 from pavo.timeline.schemas import EventPage
 from pavo.timeline.watching import WatchService
@@ -59,7 +66,7 @@ async def list_events(watching: TheWatching, thing: OwnThing, after: After = 0, 
 
 @router.get("/{thing_id}/stream", response_class=EventStream, responses=stream_answers("thing"))
 async def stream_thing(watching: TheWatching, thing: WatchedThing, position: Position) -> Response:
-    return event_stream(await watching.stream(thing, position))
+    return stream_or_no_content(await watching.stream(thing, position))
 
 
 class Things:

@@ -2,8 +2,8 @@
 
 kinds           a `Kind` for each: its workflow, how its ids read, what runs on a schedule; a `Slice` wires one
 fence           the number of each write of a run, so that a late or repeated one changes nothing
-story           what workflows compose: patient writes, fences, moving on, handlers in order
-commands        start, update, signal: deterministic ids, time limits, refusals as errors; `presence` tells
+story           what workflows compose: short activities, fences, moving on, handlers in order
+workflow_calls  start, update, signal: deterministic ids, time limits, refusals as errors; `presence` tells
                     busy workers from absent ones
 reconcile       the second line: rows and workflows that disagree; `reconcile_workflow` is its round, which
                     `schedules` start

@@ -17,12 +17,12 @@ class FencedRow:
     """Number of the last write within the generation; a write with no higher number came too late."""
 
 
-def is_new(row: FencedRow, fence: Fence) -> bool:
-    """Whether no write with this or a higher number has happened."""
+def is_newer(fence: Fence, row: FencedRow) -> bool:
+    """Whether the write with this number is newer than the row: none with this or a higher number has happened."""
     return fence.number > (row.generation, row.transition)
 
 
-def is_latest(row: FencedRow, fence: Fence) -> bool:
+def is_latest(fence: Fence, row: FencedRow) -> bool:
     """Whether the write with exactly this number was the last."""
     return fence.number == (row.generation, row.transition)
 

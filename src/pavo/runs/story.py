@@ -61,21 +61,22 @@ def in_short_slots(config: workflow.ActivityConfig) -> workflow.ActivityConfig:
     return {**config, "task_queue": short_queue(workflow.info().task_queue)}
 
 
-async def write(record: Callable[[Any, Request], Awaitable[Result]], request: Request) -> Result:
-    """Do a short write inside the workflow task, which is quick; where the database keeps that waiting, outside.
+async def run_short_activity(method: Callable[[Any, Request], Awaitable[Result]], request: Request) -> Result:
+    """Run an activity that is one short write: inside the workflow task, which is quick (a local activity); where the
+    database keeps that waiting, outside.
 
     A workflow task that waits grows its history by some two events a second, an activity that is tried again does
     not. Both may happen, even at once: the fence lets one of them write.
 
     Args:
-        record: a method of the abstract class that declares the activity.
+        method: of the abstract class that declares the activity.
     """
     try:
-        return await workflow.execute_local_activity_method(record, request, **DATABASE_WRITE)
+        return await workflow.execute_local_activity_method(method, request, **DATABASE_WRITE)
     except ActivityError as error:
         if isinstance(error.cause, CancelledError):
             raise
-        return await workflow.execute_activity_method(record, request, **in_short_slots(PATIENT_WRITE))
+        return await workflow.execute_activity_method(method, request, **in_short_slots(PATIENT_WRITE))
 
 
 class Counted(Protocol):

@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 
 from pavo.errors import Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ids import new_id
-from pavo.runs.commands import Commands, NotTaken, Refusals, Start
 from pavo.runs.presence import Presence
+from pavo.runs.workflow_calls import NotTaken, Refusals, Start, WorkflowCalls
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
@@ -46,7 +46,7 @@ class TaskCommands:
     """Sends commands to the workflows of tasks."""
 
     def __init__(self, client: Client, task_queue: str, presence: Presence, *, search_attributes: bool = False) -> None:
-        self._commands = Commands(client, task_queue, presence, _REFUSALS)
+        self._calls = WorkflowCalls(client, task_queue, presence, _REFUSALS)
         self._search_attributes = search_attributes
 
     async def start(self, run: TaskRun) -> str | None:
@@ -55,7 +55,7 @@ class TaskCommands:
         Raises:
             Unavailable: Temporal is away.
         """
-        return await self._commands.start(self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept)))
+        return await self._calls.start(self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept)))
 
     async def resume(self, run: TaskRun, *, running: bool = False) -> c.Resumed:
         """Start the next generation, or find it running.
@@ -73,7 +73,7 @@ class TaskCommands:
         start = self._start(run, c.TaskInput(str(run.task_id), generation, run.auto_accept, resume=True))
         update_id = f"resume:{run.task_id}:{new_id() if running else generation}"
         try:
-            return await self._commands.update_with_start(start, AgentTask.resume, update_id, "resume")
+            return await self._calls.update_with_start(start, AgentTask.resume, update_id, "resume")
         except _AlreadyRunning as found:
             return c.Resumed(run.generation, found.run_id, True)
 
@@ -86,12 +86,12 @@ class TaskCommands:
             NoSuchRun: no run is open.
         """
         update_id = f"accept:{run.run_id}:{answer.plan_hash}"
-        return await self._commands.update(run.workflow_id, AgentTask.accept_plan, update_id, "accept", [answer])
+        return await self._calls.update_and_wait(run.workflow_id, AgentTask.accept_plan, update_id, "accept", [answer])
 
     async def done_reviewing(self, run: TaskRun, answer: c.AcceptPlan) -> c.Answer:
         """End the review; errors as in `accept`."""
         update_id, name = f"reviewed:{run.run_id}:{answer.plan_hash}", "done-reviewing"
-        return await self._commands.update(run.workflow_id, AgentTask.done_reviewing, update_id, name, [answer])
+        return await self._calls.update_and_wait(run.workflow_id, AgentTask.done_reviewing, update_id, name, [answer])
 
     async def stop(self, run: TaskRun, *, not_taken: NotTaken | None = None) -> Receipt:
         """Stop, and answer with the receipt; errors as in `accept`.
@@ -100,15 +100,17 @@ class TaskCommands:
             not_taken: called when no worker has taken it at once, before those that live are waited for.
         """
         update_id = f"stop:{run.generation}"
-        return await self._commands.update(run.workflow_id, AgentTask.stop, update_id, "stop", not_taken=not_taken)
+        return await self._calls.update_and_wait(
+            run.workflow_id, AgentTask.stop, update_id, "stop", not_taken=not_taken
+        )
 
     async def signal_stop(self, run: TaskRun) -> None:
         """Stop once a worker is there; durable when this returns."""
-        await self._commands.signal(run.workflow_id, AgentTask.signal_stop)
+        await self._calls.signal(run.workflow_id, AgentTask.signal_stop)
 
     async def is_open(self, run: TaskRun) -> bool:
         """Whether a run is open."""
-        return await self._commands.is_open(run.workflow_id)
+        return await self._calls.is_open(run.workflow_id)
 
     def _start(self, run: TaskRun, argument: c.TaskInput) -> Start:
         found_by = of_task(str(run.task_id), run.agent_type) if self._search_attributes else TypedSearchAttributes.empty

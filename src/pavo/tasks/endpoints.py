@@ -1,15 +1,16 @@
-"""HTTP of tasks: parse, call one service method, return."""
+"""HTTP of tasks: parse, call one service method, return. Routes get the use cases, and the task of their path, from the
+dependencies at the top."""
 
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from pavo.accounts.dependencies import Caller
+from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
-from pavo.tasks.dependencies import OwnTask, TheReview, TheTasks, WatchedTask
 from pavo.tasks.presenters import document_out, feedback_out, task_out
+from pavo.tasks.review import ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
     AnswerOut,
@@ -26,15 +27,64 @@ from pavo.tasks.schemas import (
     TaskOut,
     TaskPage,
 )
-from pavo.tasks.service import StopPending
-from pavo.timeline.dependencies import After, EventLimit, Position, TheWatching
-from pavo.timeline.event_stream import EventStream
-from pavo.timeline.presenters import event_stream, events_page, stream_answers
+from pavo.tasks.service import StopPending, TaskService
+from pavo.tasks.sql.repository import TaskView
+from pavo.tasks.use_cases import TaskUseCases
+from pavo.timeline.domain import Subject
+from pavo.timeline.http import (
+    After,
+    EventLimit,
+    EventStream,
+    Position,
+    TheWatching,
+    events_page,
+    stream_answers,
+    stream_or_no_content,
+)
 from pavo.timeline.schemas import EventPage
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
 STREAM = stream_answers("task")
+
+
+def _use_cases(request: Request) -> TaskUseCases:
+    """Those that `api.create_app` put on the application."""
+    found: TaskUseCases = request.app.state.services["task"]
+    return found
+
+
+# All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
+async def _tasks(request: Request) -> TaskService:
+    return _use_cases(request).tasks
+
+
+async def _review(request: Request) -> ReviewService:
+    return _use_cases(request).review
+
+
+async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
+    """The task of the path.
+
+    Raises:
+        NotFound: unknown, deleted, or not theirs.
+    """
+    return await _use_cases(request).tasks.get(who, task_id)
+
+
+async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) -> Subject:
+    """The task of the path as the subject of a stream, deleted or not.
+
+    Raises:
+        NotFound: unknown, or not theirs.
+    """
+    return await _use_cases(request).tasks.watched(who, task_id)
+
+
+TheTasks = Annotated[TaskService, Depends(_tasks)]
+TheReview = Annotated[ReviewService, Depends(_review)]
+OwnTask = Annotated[TaskView, Depends(own_task)]
+WatchedTask = Annotated[Subject, Depends(watched_task)]
 
 
 @router.post(
@@ -181,4 +231,4 @@ async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, li
 @router.get("/{task_id}/stream", response_class=EventStream, responses=STREAM)
 async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID; 204 past the end."""
-    return event_stream(await watching.stream(subject, position))
+    return stream_or_no_content(await watching.stream(subject, position))

@@ -35,9 +35,9 @@ from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.work.hints import STOP_CHANNEL
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
-from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, Subject
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class StopPending:
     detail: str
     """Why not, for people."""
     reason: str
-    """The same as one of the reasons of `runs.commands`."""
+    """The same as one of the reasons of `runs.workflow_calls`."""
 
 
 class TaskService:
@@ -104,7 +104,7 @@ class TaskService:
         note(task_id=str(task.id), workflow_id=task.workflow_id)
         return TaskView(task, 0, 0, None, None), True
 
-    async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[timeline.Event]:
+    async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[Event]:
         first = events.stage(d.INIT)
         if key is None:
             return await self._statements.create_task(task, first)
@@ -131,6 +131,21 @@ class TaskService:
             raise unknown_task(task_id)
         note(workflow_id=view.task.workflow_id)
         return view
+
+    async def watched(self, who: Identity | None, task_id: uuid.UUID) -> Subject:
+        """The task as the subject of a stream; a deleted one too, for its streams end instead of being unknown.
+
+        Args:
+            who: None where the task's id is the capability (dev mode).
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            task = await repository.row_or_tombstone(session, task_id)
+        if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
+            raise unknown_task(task_id)
+        return Subject(task_id, deleted=task.deleted_at is not None)
 
     async def list(
         self, who: Identity, *, stage: str | None = None, limit: int = 50, cursor: str | None = None, mine: bool = False

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
-from pavo.tasks.watching import WatchedTasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,4 +12,3 @@ class TaskUseCases:
 
     tasks: TaskService
     review: ReviewService
-    watched: WatchedTasks

@@ -25,16 +25,15 @@ from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
-from pavo.tasks.watching import WatchedTasks
-from pavo.tasks.work.activities import AgentWork
+from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor, BatchLimits
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.planning import Planner
-from pavo.tasks.work.recorder import StepRecorder
-from pavo.tasks.work.transition_recorder import TransitionRecorder
+from pavo.tasks.work.record_activities import TransitionRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.timeline.publish import Publisher
 
@@ -60,7 +59,7 @@ async def served(clients: ApiClients) -> KindServed:
     )
     statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
-    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands), WatchedTasks(database))
+    services = TaskUseCases(tasks, ReviewService(database, clients.publisher, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
 
@@ -70,8 +69,8 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     loop = AgentLoop()
     loop.start()
     clients.closing.push_async_callback(asyncio.to_thread, loop.stop)
-    agents = await loop.run(lambda: _open_agents(clients))
-    clients.closing.push_async_callback(loop.run, agents.close)
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients))
+    clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     return KindAtWork(
         KIND,
         long=[AgentWork(loop, agents.planner, agents.executor)],

@@ -15,11 +15,11 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     import pavo.tasks.contracts as c
     import pavo.tasks.domain as d
-    from pavo.runs.story import SIGNAL_MOVE_ON, Story, write
+    from pavo.runs.story import SIGNAL_MOVE_ON, Story, run_short_activity
 
 Done = TypeVar("Done")
-RecordAnswer = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
-"""The activity that records an answer to a plan."""
+AnswerActivity = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
+"""One that records an answer to a plan: `record_acceptance` or `record_review`."""
 
 
 @workflow.defn(name=c.WORKFLOW_TYPE)
@@ -65,7 +65,7 @@ class AgentTask:
 
     async def _begin(self) -> None:
         request = c.BeginRun(self._task_id, self._fence())
-        standing = await write(c.RecordActivities.begin_run, request)
+        standing = await run_short_activity(c.RecordActivities.begin_run, request)
         state = self._state
         state.phase, state.plan_hash, state.steps = standing.phase, standing.plan_hash, standing.steps
         self._over = standing.phase == d.PHASE_OVER
@@ -104,7 +104,7 @@ class AgentTask:
         self._state.phase, self._review_open = d.PHASE_REVIEW, False
         # Handlers can take the answer from here on, so the plan may be shown.
         request = c.OpenReview(self._task_id, self._fence(), made.plan_hash)
-        await write(c.RecordActivities.open_review, request)
+        await run_short_activity(c.RecordActivities.open_review, request)
         self._review_open = True
 
     async def _await_review(self) -> None:
@@ -167,14 +167,14 @@ class AgentTask:
         if self._story.stopping:
             return
         request = c.RecordFailure(self._task_id, self._fence(), failure, self._state.steps)
-        await write(c.RecordActivities.record_failure, request)
+        await run_short_activity(c.RecordActivities.record_failure, request)
         self._failure = failure
         self._over = True
 
     async def _record_stop(self, *, step_cut: bool) -> None:
         async with self._story.in_order:  # an answer that is being recorded counts before the stop
             request = c.RecordStop(self._task_id, self._fence(), step_cut)
-            self._receipt = await write(c.RecordActivities.record_stop, request)
+            self._receipt = await run_short_activity(c.RecordActivities.record_stop, request)
             self._over = True
 
     async def _continue_as_new(self) -> None:
@@ -228,7 +228,7 @@ class AgentTask:
                 non_retryable=True,
             )
 
-    async def _answer(self, answer: c.AcceptPlan, record: RecordAnswer) -> c.Answer:
+    async def _answer(self, answer: c.AcceptPlan, record: AnswerActivity) -> c.Answer:
         await workflow.wait_condition(lambda: not self._opening or self._story.stopping or self._over)
         async with self._story.in_order:
             self._check_answer(answer)
@@ -237,7 +237,7 @@ class AgentTask:
             if self._state.phase == d.PHASE_EXECUTING:
                 return c.Answer(c.ACCEPTED, current_hash=current)
             request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or current, answer.by)
-            done = await write(record, request)
+            done = await run_short_activity(record, request)
             if done.outcome == c.REFUSED:
                 raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)
             self._state.phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
@@ -299,7 +299,7 @@ class AgentTask:
         """Continue as new at the next opportunity: on the current version of the workers."""
         self._story.moving_on = True
 
-    async def _by_signal(self, record: RecordAnswer) -> None:
+    async def _by_signal(self, record: AnswerActivity) -> None:
         # It means the plan that is under review now, not one that comes while it waits.
         answer = c.AcceptPlan(self._state.plan_hash, "signal")
         try:

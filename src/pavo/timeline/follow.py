@@ -25,7 +25,7 @@ from pavo.kit.clock import now
 from pavo.kit.sql import Database
 from pavo.kit.subscription import Subscription
 from pavo.observe import metrics
-from pavo.timeline import repository
+from pavo.timeline import service
 from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, channel
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Viewer:
                 self.behind = True
         return found
 
-    def learn(self, head: repository.Head | None) -> None:
+    def learn(self, head: service.Head | None) -> None:
         """Take the head's position from PostgreSQL; None means that the timeline is gone."""
         if head is None or head.closed:
             self.closed = True
@@ -199,8 +199,8 @@ class Follower:
         viewer.behind = False
         try:
             async with self._database.reading() as session:
-                events = await repository.read_after(session, viewer.timeline_id, viewer.last, PAGE)
-                heads = await repository.heads(session, [viewer.timeline_id])
+                events = await service.read_after(session, viewer.timeline_id, viewer.last, PAGE)
+                heads = await service.heads(session, [viewer.timeline_id])
         except Unavailable:
             viewer.behind = True
             await asyncio.sleep(POLL_SECONDS_AWAY)
@@ -256,7 +256,7 @@ class Follower:
         """See where timelines stand, and hand out what viewers lack: one read of events for all of a timeline."""
         try:
             async with self._database.reading() as session:
-                heads = await repository.heads(session, timeline_ids)
+                heads = await service.heads(session, timeline_ids)
                 for timeline_id in timeline_ids:
                     head = heads.get(timeline_id)
                     try:
@@ -272,12 +272,12 @@ class Follower:
             # Logged and not raised: the next look is a second away.
             logger.exception("Looking at timelines failed in an unforeseen way")
 
-    async def _catch_up(self, session: AsyncSession, timeline_id: uuid.UUID, head: repository.Head | None) -> None:
+    async def _catch_up(self, session: AsyncSession, timeline_id: uuid.UUID, head: service.Head | None) -> None:
         group = self._viewers.get(timeline_id, ())
         lacking = [viewer.newest for viewer in group if head and not viewer.behind and viewer.newest < head.last_seq]
         if lacking:
             # Who is more than a page behind reads by itself.
-            events = await repository.read_after(session, timeline_id, max(min(lacking), max(lacking) - PAGE), PAGE)
+            events = await service.read_after(session, timeline_id, max(min(lacking), max(lacking) - PAGE), PAGE)
             self._fan_out(timeline_id, [(event.seq, event.as_json()) for event in events])
 
     async def _notice_quiet(self) -> None:

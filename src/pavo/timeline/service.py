@@ -1,38 +1,67 @@
-"""What other slices call: append in their transaction, read, and where a timeline stands."""
+"""The event log: what other slices call, in their own transactions, and all SQL on it."""
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
+import orjson
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.timeline import repository
-from pavo.timeline.domain import Event, NewEvent
-from pavo.timeline.repository import BEGIN, Head, begin_values
+from pavo.timeline.domain import Event, NewEvent, numbered, payload
+from pavo.timeline.models import EventRow, TimelineRow
 
-__all__ = [
-    "BEGIN",
-    "Event",
-    "Head",
-    "NewEvent",
-    "append",
-    "append_once",
-    "begin_values",
-    "create",
-    "head",
-    "read_after",
-    "remove",
-]
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
+_APPEND = text("SELECT first_seq, at FROM timeline_append(:timeline, CAST(:events AS jsonb), :close)")
 
-create = repository.create
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a timeline stands."""
+
+    last_seq: int
+    closed: bool
+
+
+BEGIN: Final = """
+head AS (
+    INSERT INTO timelines (id, last_seq) SELECT id, 1 FROM created RETURNING id
+), begun AS (
+    INSERT INTO events (timeline_id, seq, type, at, data)
+    SELECT id, 1, %(first_type)s, clock_timestamp(), CAST(%(first_data)s AS jsonb) FROM head RETURNING at
+)"""
+"""Begins a timeline with its first event, for each id of the caller's CTE `created`; see `begin_values`."""
+
+
+def begin_values(first: NewEvent) -> dict[str, str]:
+    """The values that `BEGIN` takes."""
+    return {"first_type": first.type, "first_data": orjson.dumps(dict(first.data)).decode()}
+
+
+_CREATE: Final = f"WITH created AS (SELECT %(timeline)s::uuid AS id), {BEGIN} SELECT at FROM begun"
+
+
+async def create(session: AsyncSession, timeline_id: uuid.UUID, first: NewEvent) -> list[Event]:
+    """Begin a timeline with its first event, in the caller's transaction."""
+    connection = await session.connection()
+    values = {"timeline": timeline_id, **begin_values(first)}
+    at = (await connection.exec_driver_sql(_CREATE, values)).scalar_one()
+    return numbered(timeline_id, 1, at, [first])
 
 
 async def append(
     session: AsyncSession, timeline_id: uuid.UUID, events: Sequence[NewEvent], *, close: bool = False
 ) -> list[Event]:
-    """Append in the caller's transaction; publish the answer after commit. Nothing to append: nothing done."""
+    """Number and store events in the caller's transaction; publish the answer after commit.
+
+    Nothing to append: nothing done.
+    """
     if not events:
         return []
-    return await repository.append(session, timeline_id, events, close=close)
+    values = {"timeline": timeline_id, "events": payload(events), "close": close}
+    row = (await session.execute(_APPEND, values)).one()
+    return numbered(timeline_id, row.first_seq, row.at, events, close=close)
 
 
 async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent, *, since: str) -> list[Event]:
@@ -40,21 +69,37 @@ async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewE
 
     The caller holds a lock that orders those who would append it.
     """
-    if await repository.is_told(session, timeline_id, event, since):
+    mine = EventRow.timeline_id == timeline_id
+    start = select(func.coalesce(func.max(EventRow.seq), 0)).where(mine, EventRow.type == since).scalar_subquery()
+    told = select(EventRow.seq).where(mine, EventRow.seq > start, EventRow.type == event.type)
+    if (await session.scalars(told.where(EventRow.data == dict(event.data)).limit(1))).first() is not None:
         return []
     return await append(session, timeline_id, [event])
 
 
 async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
     """The events after number `after`, oldest first, at most `limit`."""
-    return await repository.read_after(session, timeline_id, after, limit)
+    query = (
+        select(EventRow)
+        .where(EventRow.timeline_id == timeline_id, EventRow.seq > after)
+        .order_by(EventRow.seq)
+        .limit(limit)
+    )
+    rows = (await session.scalars(query)).all()
+    return [Event(row.timeline_id, row.seq, row.type, row.at, row.data) for row in rows]
 
 
 async def head(session: AsyncSession, timeline_id: uuid.UUID) -> Head | None:
     """Where the timeline stands; None when it does not exist."""
-    return (await repository.heads(session, [timeline_id])).get(timeline_id)
+    return (await heads(session, [timeline_id])).get(timeline_id)
+
+
+async def heads(session: AsyncSession, timeline_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Head]:
+    """Where each of these timelines stands; unknown ids are left out."""
+    query = select(TimelineRow.id, TimelineRow.last_seq, TimelineRow.closed).where(TimelineRow.id.in_(timeline_ids))
+    return {row.id: Head(row.last_seq, row.closed) for row in await session.execute(query)}
 
 
 async def remove(session: AsyncSession, timeline_id: uuid.UUID) -> None:
     """Take a timeline away with its events, in the caller's transaction; an unknown one is none."""
-    await repository.remove(session, timeline_id)
+    await session.execute(delete(TimelineRow).where(TimelineRow.id == timeline_id))

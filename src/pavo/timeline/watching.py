@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 from pavo.errors import NotFound
 from pavo.kit.sql import Database
-from pavo.timeline import repository
+from pavo.timeline import service
 from pavo.timeline.domain import EventsAfter, Subject
 from pavo.timeline.follow import Follower
 
@@ -27,8 +27,8 @@ class WatchService:
             NotFound: it has no timeline.
         """
         async with self._database.reading() as session:
-            found = await repository.read_after(session, subject_id, after, limit)
-            head = (await repository.heads(session, [subject_id])).get(subject_id)
+            found = await service.read_after(session, subject_id, after, limit)
+            head = await service.head(session, subject_id)
         if head is None:
             raise _no_timeline(subject_id)
         return EventsAfter(found, head.last_seq, head.closed)
@@ -42,7 +42,7 @@ class WatchService:
         if subject.deleted:
             return None
         async with self._database.reading() as session:
-            head = (await repository.heads(session, [subject.id])).get(subject.id)
+            head = await service.head(session, subject.id)
         if head is None:
             raise _no_timeline(subject.id)
         if head.closed and after >= head.last_seq:

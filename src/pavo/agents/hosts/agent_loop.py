@@ -54,8 +54,8 @@ class AgentLoop:
         self._started.wait()
         self._watchdog.start()
 
-    async def run(self, factory: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run `factory()` on the agents' loop, in the caller's context variables, and wait for its end.
+    async def run_on_agents_thread(self, factory: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `factory()` on the agents' thread and its loop, in the caller's context variables, and wait for its end.
 
         As with `await task`, cancelling the caller cancels the coroutine, and what the coroutine then does - end, or
         return a result after all - is what the caller sees.

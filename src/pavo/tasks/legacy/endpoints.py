@@ -8,8 +8,7 @@ from pavo.accounts.dependencies import Caller
 from pavo.errors import BadRequest, WrongStage
 from pavo.kit.problem import problems
 from pavo.tasks import domain as d
-from pavo.tasks.dependencies import OwnTask, TheReview, TheTasks
-from pavo.tasks.endpoints import STREAM, stream_task
+from pavo.tasks.endpoints import STREAM, OwnTask, TheReview, TheTasks, stream_task
 from pavo.tasks.legacy.dependencies import AskedTask, Named, Visitor
 from pavo.tasks.legacy.schemas import (
     LegacyAction,
@@ -25,7 +24,7 @@ from pavo.tasks.legacy.schemas import (
 )
 from pavo.tasks.presenters import stage_status
 from pavo.tasks.schemas import TaskCreate
-from pavo.timeline.event_stream import EventStream
+from pavo.timeline.http import EventStream
 
 router = APIRouter(tags=["existing frontends"], responses=problems(401, 422))
 NEWEST = 50

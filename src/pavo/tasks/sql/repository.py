@@ -169,7 +169,7 @@ async def lock_task(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None
 async def advance(
     session: AsyncSession, task: TaskRow, fence: Fence, *, stage: str, phase: str, **values: Unpack[StageDetails]
 ) -> None:
-    """Write the task's new stage under the fence; the row is locked and `is_new` was asked."""
+    """Write the task's new stage under the fence; the row is locked and `is_newer` was asked."""
     changes = {"stage": stage, "phase": phase, **fence.columns(), **values}
     await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **changes))
 

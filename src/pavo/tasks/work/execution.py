@@ -17,8 +17,9 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
-from pavo.tasks.sql.lease import Lease, StepRecord, checkpoint_text
+from pavo.tasks.sql.lease import Lease
 from pavo.tasks.sql.repository import NewDocument
+from pavo.tasks.sql.steps import StepRecord, checkpoint_text
 from pavo.tasks.sql.transitions import end_attempt
 from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_lease
 from pavo.tasks.sql.transitions.writer import TaskWriter
@@ -26,7 +27,7 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
-from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 
 T = TypeVar("T")

@@ -94,7 +94,7 @@ class Planner:
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await locked_for_planning(session, task_id, fence)
-            if is_latest(task, fence):
+            if is_latest(fence, task):
                 if failure is not None:
                     await lease.note_failure(session, task_id, failure.told())
                 if event is not None:

@@ -6,9 +6,9 @@ the long way, a transaction through SQLAlchemy that knows every case and raises 
 Where the quick way does match, both write the same: `tests/tasks/test_two_ways.py` compares them over generated
 states.
 
-All compare (generation, transition) and the epoch as `runs.fenced_row` and `lease` do. Tasks
-are locked before executions, and executions before timelines, as everywhere.
+All compare (generation, transition) and the epoch as `runs.fenced_row` and `lease` do. Tasks are locked before
+executions, and executions before timelines, as everywhere.
 
-Creation has its two ways in `request_statements`, for the API runs it. The workflow's own short writes (`records`)
-happen once in many steps and have the long way alone.
+Creation has its two ways in `request_statements`, for the API runs it. The workflow's own short writes
+(`work/record_activities`) happen once in many steps and have the long way alone.
 """

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Superseded
-from pavo.runs.fenced_row import is_latest, is_new
+from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -54,6 +54,7 @@ async def begin_plan(
         return await long(session, task_id, fence)
 
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _BEGIN: Final = """
 WITH moved AS (
     UPDATE tasks t
@@ -86,7 +87,7 @@ async def long(
     task = await locked_for_planning(session, task_id, fence)
     plans = await repository.plans(session, task_id)
     recorded: Sequence[Event] = ()
-    if is_new(task, fence):
+    if is_newer(fence, task):
         shown = task.stage == d.PLANNING
         await repository.advance(session, task, fence, stage=d.PLANNING, phase=_phase(plans), error=None)
         recorded = await timeline.append(session, task_id, [] if shown else [events.stage(d.PLANNING)])
@@ -121,10 +122,10 @@ async def locked_for_planning(session: AsyncSession, task_id: uuid.UUID, fence: 
     """
     task = await repository.lock_task(session, task_id)
     if task is None or not (
-        is_new(task, fence)
-        or is_latest(task, fence)
-        or (is_latest(task, fence.later(1)) and task.stage == d.EXECUTING)
-        or (is_latest(task, fence.later(2)) and task.stage == d.DONE)
+        is_newer(fence, task)
+        or is_latest(fence, task)
+        or (is_latest(fence.later(1), task) and task.stage == d.EXECUTING)
+        or (is_latest(fence.later(2), task) and task.stage == d.DONE)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task

@@ -13,6 +13,7 @@ from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _CLOSE: Final = """
 WITH closed AS (
     UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s,

@@ -88,6 +88,7 @@ SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 """
 )
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _TAKE_OVER: Final = (
     _EXECUTING
     + """, held AS (
@@ -128,7 +129,7 @@ async def long(
     # Share: the stage must stay, but another attempt that only looks need not wait.
     query = select(TaskRow).where(TaskRow.id == task_id, TaskRow.deleted_at.is_(None)).with_for_update(read=True)
     task = (await session.scalars(query)).one_or_none()
-    if task is not None and task.stage == d.DONE and is_latest(task, fence):
+    if task is not None and task.stage == d.DONE and is_latest(fence, task):
         return AlreadyDone((await repository.execution(session, task_id)).step), ()
     plan = await repository.plan_by_hash(session, task_id, plan_hash)
     executing = task is not None and task.stage == d.EXECUTING and task.generation == fence.generation

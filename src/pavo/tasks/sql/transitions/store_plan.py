@@ -57,6 +57,7 @@ async def store_plan(
     return StoredPlan(made), recorded
 
 
+# `timeline_append` is in migration 0002; that of 0001 is superseded.
 _ACCEPT_BY_POLICY: Final = """
 WITH moved AS (
     UPDATE tasks t

@@ -67,7 +67,7 @@ class AgentWork(c.AgentActivities):
 
     async def _attempt(self, work: Callable[[Interruption], Coroutine[Any, Any, T]]) -> T:
         interruption = Interruption()
-        task = asyncio.ensure_future(self._loop.run(lambda: work(interruption)))
+        task = asyncio.ensure_future(self._loop.run_on_agents_thread(lambda: work(interruption)))
         beside = [asyncio.ensure_future(_heartbeat()), asyncio.ensure_future(self._shutdown(interruption))]
         try:
             while not task.done():

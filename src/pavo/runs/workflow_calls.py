@@ -1,4 +1,4 @@
-"""Commands on their way to a run's workflow: deterministic ids, time limits, refusals as Pavo's errors.
+"""Starting a run, updates and signals to it: deterministic ids, time limits, refusals as Pavo's errors.
 
 An update needs a worker. One that lives but has much to do is waited for; where none lives, nobody waits for it.
 """
@@ -68,8 +68,8 @@ class Start:
     search_attributes: TypedSearchAttributes = TypedSearchAttributes.empty
 
 
-class Commands:
-    """Sends commands to the workflows of one kind.
+class WorkflowCalls:
+    """Starts the workflows of one kind and sends them updates and signals.
 
     Args:
         presence: of the workers of the task queue.
@@ -145,7 +145,7 @@ class Commands:
         finally:
             await end(*begun)
 
-    async def update(
+    async def update_and_wait(
         self,
         workflow_id: str,
         update: "UpdateMethodMultiParam[..., Awaitable[AnswerT]]",

@@ -6,7 +6,7 @@ Each can be repeated, and each that comes too late (an older copy of the worker 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Final, TypeAlias, TypeVar, Unpack
+from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -14,13 +14,12 @@ from temporalio import activity
 from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.sql import Database
-from pavo.runs.fenced_row import is_latest, is_new
+from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
-from pavo.tasks.sql.repository import StageDetails
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -55,7 +54,7 @@ class TransitionRecorder(c.RecordActivities):
                 return c.Standing(d.PHASE_OVER, None, 0)
             execution = await repository.execution(session, task_id)
             plans = [p for p in await repository.plans(session, task_id) if p.status != repository.DRAFT]
-            if is_new(task, request.fence):
+            if is_newer(request.fence, task):
                 stage = d.STAGE_OF_PHASE[task.phase]
                 await repository.advance(
                     session,
@@ -80,7 +79,7 @@ class TransitionRecorder(c.RecordActivities):
             if plan is None:
                 raise Superseded(f"The draft {request.plan_hash} is gone.")
             await repository.set_document(session, plan.id, status=repository.REVIEW)
-            await _show(session, task, request.fence, d.WAIT_RFC, d.PHASE_REVIEW)
+            await repository.advance(session, task, request.fence, stage=d.WAIT_RFC, phase=d.PHASE_REVIEW)
             return None, [events.plan(plan.id, plan.version, plan.hash), events.stage(d.WAIT_RFC)]
 
         await self._write(request.task_id, request.fence, write)
@@ -105,14 +104,14 @@ class TransitionRecorder(c.RecordActivities):
                 return answer, await _accept(session, task, request, current)
             if answer.outcome == c.REVISING:
                 await repository.set_document(session, current.id, status=repository.LOCKED)
-                await _show(session, task, request.fence, d.PLANNING, d.PHASE_REVISING)
+                await repository.advance(session, task, request.fence, stage=d.PLANNING, phase=d.PHASE_REVISING)
                 return answer, [events.stage(d.PLANNING)]
             return answer, []
 
         answer, task = await self._write(request.task_id, request.fence, write)
         if answer is not None:
             return answer
-        if task is not None and is_latest(task, request.fence):
+        if task is not None and is_latest(request.fence, task):
             outcome = {d.EXECUTING: c.ACCEPTED, d.PLANNING: c.REVISING}.get(task.stage)
             if outcome is not None:
                 return c.Answer(outcome, current_hash=request.plan_hash)
@@ -129,7 +128,9 @@ class TransitionRecorder(c.RecordActivities):
             step = await lease.raise_epoch(session, task.id)
             outlook = d.resume_outlook(task.stage, step, step_cut=request.step_cut)
             receipt = d.Receipt(task.stage, step, request.step_cut, outlook)
-            await _show(session, task, request.fence, d.STOPPED, task.phase, receipt=asdict(receipt))
+            await repository.advance(
+                session, task, request.fence, stage=d.STOPPED, phase=task.phase, receipt=asdict(receipt)
+            )
             return receipt, [events.stopped(asdict(receipt)), events.stage(d.STOPPED)]
 
         receipt, task = await self._write(request.task_id, request.fence, write)
@@ -149,7 +150,7 @@ class TransitionRecorder(c.RecordActivities):
             told = (await repository.execution(session, task.id)).failure or {**_UNTOLD, "type": request.failure.type}
             error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
             await lease.raise_epoch(session, task.id)
-            await _show(session, task, request.fence, d.FAILED, task.phase, error=error)
+            await repository.advance(session, task, request.fence, stage=d.FAILED, phase=task.phase, error=error)
             return None, [events.failed(error), events.stage(d.FAILED)]
 
         await self._write(request.task_id, request.fence, write)
@@ -164,17 +165,11 @@ class TransitionRecorder(c.RecordActivities):
         answer: T | None = None
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
-            if task is not None and is_new(task, fence):
+            if task is not None and is_newer(fence, task):
                 answer, new = await write(session, task)
                 recorded = await timeline.append(session, task_id, new)
         self._publisher.publish(recorded)
         return answer, task
-
-
-async def _show(
-    session: AsyncSession, task: TaskRow, fence: d.Fence, stage: str, phase: str, **values: Unpack[StageDetails]
-) -> None:
-    await repository.advance(session, task, fence, stage=stage, phase=phase, **values)
 
 
 def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: bool) -> c.Answer:
@@ -195,5 +190,5 @@ async def _accept(session: AsyncSession, task: TaskRow, request: c.RecordAnswer,
     await repository.set_document(
         session, plan.id, status=repository.ACCEPTED, accepted_by=request.by, accepted_at=now()
     )
-    await _show(session, task, request.fence, d.EXECUTING, d.PHASE_EXECUTING)
+    await repository.advance(session, task, request.fence, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
     return [events.accepted(plan.id, plan.hash, request.by), events.stage(d.EXECUTING)]

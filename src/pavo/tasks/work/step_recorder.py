@@ -10,7 +10,7 @@ from pavo.errors import AgentRefused, LeaseLost
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnection
 from pavo.observe import metrics
-from pavo.tasks.sql.lease import Recorded, StepRecord, record_steps
+from pavo.tasks.sql.steps import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
 from pavo.timeline.publish import Publisher
 

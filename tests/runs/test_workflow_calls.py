@@ -20,11 +20,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from pavo.bootstrap import build_redis
 from pavo.config import Settings
 from pavo.errors import OutcomeUnknown
-from pavo.runs import commands as module
-from pavo.runs.commands import BUSY, NO_WORKER, SLOW, UNKNOWN
+from pavo.runs import workflow_calls as module
 from pavo.runs.kinds import FORMER_RECONCILE_TYPE
 from pavo.runs.presence import Presence
 from pavo.runs.schedules import FORMER_RECONCILIATION
+from pavo.runs.workflow_calls import BUSY, NO_WORKER, SLOW, UNKNOWN
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.contracts import AcceptPlan
 from tests.driving import QUICK, Tasks, until

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from pavo.config import Settings
 from pavo.errors import AgentRefused, LeaseLost
 from pavo.kit.sql import Database
-from pavo.tasks.sql.lease import StepRecord, checkpoint_text
-from pavo.tasks.work.recorder import StepRecorder
+from pavo.tasks.sql.steps import StepRecord, checkpoint_text
+from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
 

@@ -1,0 +1,126 @@
+"""HTTP of timelines: what endpoints of any slice need to show those of its subjects.
+
+A slice offers both ways of watching in a few lines. Its own are the two dependencies that find and authorise:
+`OwnThing` for those who are known, `WatchedThing` (a `Subject`) for those who may also come by a bare URL.
+
+    @router.get("/{thing_id}/events", response_model=EventPage, responses=problems(404))
+    async def list_events(watching: TheWatching, thing: OwnThing, after: After = 0, limit: EventLimit = 200):
+        return events_page(await watching.events(thing.id, after, limit))
+
+    @router.get("/{thing_id}/stream", response_class=EventStream, responses=stream_answers("thing"))
+    async def stream_thing(watching: TheWatching, thing: WatchedThing, position: Position):
+        return stream_or_no_content(await watching.stream(thing, position))
+
+It imports the web framework: a worker has none, and never imports this.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Depends, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+from pavo.errors import InvalidInput
+from pavo.kit.problem import problems
+from pavo.timeline.domain import EventsAfter
+from pavo.timeline.watching import WatchService
+
+# What a request says
+
+MAX_SEQ: Final = 2**62
+"""Beyond any event's number, within PostgreSQL's bigint."""
+MAX_DIGITS: Final = 18
+"""Of a Last-Event-ID, so that it is below MAX_SEQ."""
+After = Annotated[int, Query(ge=0, le=MAX_SEQ)]
+"""The number of the last event that is known."""
+EventLimit = Annotated[int, Query(ge=1, le=1000)]
+"""How many events a page has at most."""
+
+
+# All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
+async def _watching(request: Request) -> WatchService:
+    """The service that `api.create_app` put on the application."""
+    service: WatchService = request.app.state.watching
+    return service
+
+
+async def position(
+    after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> int:
+    """The number after which a stream goes on.
+
+    Last-Event-ID is newer than `?after=`: a browser repeats the address when it reconnects.
+
+    Raises:
+        InvalidInput: Last-Event-ID is no number of an event.
+    """
+    if not last_event_id:
+        return after or 0
+    if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > MAX_DIGITS:
+        raise InvalidInput(
+            "Last-Event-ID is no number of an event.", field="Last-Event-ID", remedy="Send the id of the last event."
+        )
+    return int(last_event_id)
+
+
+TheWatching = Annotated[WatchService, Depends(_watching)]
+Position = Annotated[int, Depends(position)]
+
+
+# What it is answered
+
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Nobody on the way keeps or gathers a stream."""
+
+
+def events_page(found: EventsAfter) -> Response:
+    """An `EventPage`: events look as in streams, and are not checked against their own schema once more."""
+    page = {"items": [event.as_dict() for event in found.events], "last_seq": found.last_seq, "closed": found.closed}
+    return Response(orjson.dumps(page), media_type="application/json")
+
+
+def stream_or_no_content(found: AsyncGenerator[list[tuple[int, bytes]]] | None) -> Response:
+    """What `WatchService.stream` found; None is 204, after which an EventSource does not come again."""
+    return Response(status_code=204) if found is None else EventStream(found)
+
+
+def stream_answers(subject: str) -> dict[int | str, dict[str, Any]]:
+    """The description (OpenAPI) of what a stream answers, for `responses` of its route.
+
+    Args:
+        subject: the kind of subject as people read it: task, job.
+    """
+    lasts = f"it lasts until the {subject} is done."
+    ended = f"the {subject} is done and all was seen, or it is deleted. Do not reconnect."
+    return {
+        200: {"description": f"Events, each with `id` (its seq) and `data` (JSON); {lasts}"},
+        204: {"description": f"Nothing will follow: {ended}"},
+        **problems(404),
+    }
+
+
+class EventStream(StreamingResponse):
+    """Sends (seq, JSON) as `id` and `data`; an empty list becomes a comment that keeps the connection alive."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, found: AsyncGenerator[list[tuple[int, bytes]]], status_code: int = 200) -> None:
+        self._frames = _frames(found)
+        super().__init__(self._frames, status_code, headers=HEADERS)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send until the end, and tell the source when the client has left."""
+        async with aclosing(self._frames):
+            await super().stream_response(send)
+
+
+async def _frames(found: AsyncGenerator[list[tuple[int, bytes]]]) -> AsyncGenerator[bytes]:
+    async with aclosing(found):
+        # An early comment, so that a viewer of a quiet subject knows at once that it is connected.
+        yield b": connected\n\n"
+        async for events in found:
+            yield b"".join(b"id: %d\ndata: %s\n\n" % event for event in events) or b": keep-alive\n\n"
