@@ -58,7 +58,7 @@ def test_a_row_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     output.table(("NAME", "LONG", "LAST"), rows)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and all(line == line.rstrip() for line in lines)
-    assert "x" * 300 in lines[1] and lines[1].endswith("two lines") and lines[2].startswith("b")
+    assert "x" * 300 in lines[1] and lines[1].endswith("two\\nlines") and lines[2].startswith("b")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

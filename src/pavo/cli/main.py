@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError
+from rich.text import Text
 
 from pavo import __version__
 from pavo.cli.encoding import escaped, is_text
 from pavo.cli.exit_codes import DONE, INTERRUPTED, UNREAD, WRONG_USAGE, end_process, exit_code
-from pavo.cli.output import console
+from pavo.cli.output import console, say
 from pavo.errors import InvalidInput, PavoError
 from pavo.kit.extras import DISTRIBUTION, needing
+from pavo.observe.printable import printable, printable_line
 
 app = App(
     name="pavo",
@@ -53,14 +55,12 @@ app.register_install_completion_command()
 def print_error(error: PavoError) -> None:
     """Say what happened and what to do about it."""
     shown = console(stderr=True)
-    shown.print(f"[bold red]Error:[/] {error.title}. ", end="")
-    shown.print(error.detail, markup=False, soft_wrap=True)
+    detail = f" {error.title}. {printable(str(error.detail))}"
+    shown.print(Text.assemble(("Error:", "bold red"), detail), soft_wrap=True)
     if error.field:
-        shown.print("  at ", end="")
-        shown.print(error.field, markup=False)
+        say(f"  at {printable_line(str(error.field))}", to=shown)
     if error.remedy:
-        shown.print("  → ", end="")
-        shown.print(error.remedy, markup=False, soft_wrap=True)
+        say(f"  → {printable_line(str(error.remedy))}", to=shown)
 
 
 def check_words(words: Sequence[str]) -> None:
