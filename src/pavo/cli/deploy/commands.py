@@ -13,6 +13,7 @@ from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
 from pavo.cli.deploy.start_options import StartOptions
 from pavo.cli.deploy.start_plan import StartPlan
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, fields, table, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
@@ -36,7 +37,11 @@ from pavo.deploy.model.state import StackState, read
 from pavo.errors import NotFound
 from pavo.observe.printable import printable_line
 
-deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
+deploy_app = App(
+    name="deploy",
+    help="Run Pavo on a target: embedded, native, compose or kubernetes.",
+    help_epilogue=epilogue("deploy"),
+)
 for path, name, summary in (
     (
         "pavo.cli.deploy.backup:backup",

@@ -26,7 +26,7 @@ from pavo.kit.extras import require
 
 def up(
     *,
-    port: Port = 8000,
+    port: Annotated[Port, Parameter(env_var="PAVO_PORT")] = 8000,
     data_dir: Path | None = None,
     ephemeral: bool = False,
     workers: int = 1,

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, Url
 from pavo.cli.task import render, review
@@ -21,7 +22,7 @@ from pavo.tasks.domain import FAILED, INIT, STAGES, STOPPED
 from pavo.tasks.schemas import DocumentOut, ReceiptOut, TaskOut, TaskPage
 from pavo.timeline.schemas import EventOut
 
-task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
+task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
 
 
 @task_app.command(name="list")
@@ -81,7 +82,7 @@ def plan(
     wanted = [found for found in plans if version is None or found.version == version]
     if not wanted:
         what = "no plan yet" if version is None else f"no version {version} of the plan"
-        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy="Wait for it with: pavo task watch")
+        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}")
     Printer(output).show(wanted[-1], lambda: render.print_block(render.page(), render.plan(wanted[-1])))
 
 
@@ -92,7 +93,9 @@ def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
         view = resolve(tasks, task)
         found = tasks.report(view.id)
     if found is None:
-        raise NotFound(f"There is no report yet: the task is {view.stage}.", remedy="Wait for it: pavo task watch")
+        raise NotFound(
+            f"There is no report yet: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}"
+        )
     Printer(output).show(found, lambda: _print_report(found))
 
 
