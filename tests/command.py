@@ -38,7 +38,7 @@ def pavo(words: Sequence[str | bytes], environment: Mapping[str, str] | None = N
     with (
         patch.dict(os.environ, environment if environment is not None else os.environ, clear=True),
         patch.object(sys, "argv", ["pavo", *(os.fsdecode(word) for word in words)]),
-        patch.object(sys, "stdin", io.StringIO(typed)),
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode()), "utf-8")),
         patch.object(entry, "_exit", _leave),  # a command that met Temporal ends its process, which is ours here
         redirect_stdout(out),
         redirect_stderr(error),

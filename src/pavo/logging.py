@@ -10,6 +10,7 @@ import orjson
 from pavo.config import LoggingSettings
 from pavo.kit.clock import iso, now
 from pavo.observe.noted_ids import IdSource
+from pavo.observe.printable import printable, printable_line
 from pavo.observe.spans import trace_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -33,12 +34,35 @@ class JsonFormatter(logging.Formatter):
         line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps({**line, **self._ids(), **members}, default=str).decode()
+        return printable_line(orjson.dumps({**line, **self._ids(), **members}, default=str).decode())
 
     def _ids(self) -> Mapping[str, str]:
         found = {name: value for source in self._sources for name, value in source().items()}
         trace = trace_id()
         return {**found, "trace_id": trace} if trace else found
+
+
+class TextFormatter(logging.Formatter):
+    """One line an event, for people; a traceback follows in lines that begin unlike any event."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is the standard library's
+        """The event's line; a line break in the message is written out, so that no message can pose as an event."""
+        return printable_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is the standard library's
+        """The traceback; an error's own text has line breaks too, so each line is marked."""
+        return _marked(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - the name is the standard library's
+        """The stack, marked as a traceback is."""
+        return _marked(super().formatStack(stack_info))
+
+
+def _marked(lines: str) -> str:
+    return "\n".join(f"  | {line}" for line in printable(lines).split("\n"))
 
 
 def configure_logging(settings: LoggingSettings, *sources: IdSource) -> None:
@@ -47,6 +71,6 @@ def configure_logging(settings: LoggingSettings, *sources: IdSource) -> None:
     if settings.format == "json":
         handler.setFormatter(JsonFormatter(sources))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(TextFormatter())
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

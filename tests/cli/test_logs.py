@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests import command
 
+from pavo.deploy.local.machine.logs import LogFile
+
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
 PARTS = ("api", "worker-1")
 LINES = 6000
@@ -65,3 +67,26 @@ def test_a_table_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_is_shown_as_a_terminal_may_have_it(tmp_path: Path, form: str) -> None:
+    """A line that was written before, or by somebody else: it is one line, and nothing in it acts."""
+    (tmp_path / "logs").mkdir()
+    line = "\x1b[2J \x9b1A \u202e \x0b \u2028 \r \ttab"
+    (tmp_path / "logs/api.log").write_text(f"{line}\nsecond\n", newline="")
+    first, second = logs(tmp_path, "api", "-o", form)
+    assert first.isprintable() or "\t" in first
+    if form == "json":
+        assert json.loads(first) == {"part": "api", "line": line}
+    else:
+        assert (first, second) == ("\\u001b[2J \\u009b1A \\u202e \\u000b \\u2028 \\r \ttab", "second")
+
+
+def test_a_log_file_is_written_as_a_terminal_may_have_it(tmp_path: Path) -> None:
+    with LogFile(tmp_path / "a.log") as log:
+        for line in (b"\x1b[2J\xc2\x9b\r\n", b"\xff half \xc3\n", '{"é": "\u202e"}'.encode()):
+            log.write(line)
+    lines = [line.partition("Z ")[2] for line in (tmp_path / "a.log").read_bytes().decode().splitlines()]
+    assert lines == ["\\u001b[2J\\u009b", "\\xff half \\xc3", '{"é": "\\u202e"}']
+    assert json.loads(lines[2]) == {"é": "\u202e"}

@@ -1,6 +1,7 @@
 """Every command can answer a program, and prints plainly where nobody looks."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cyclopts import App
 
 from pavo.cli import output
+from pavo.cli.help_epilogue import EXAMPLES
 from pavo.cli.main import app
 
 WITHOUT: dict[tuple[str, ...], str] = {
@@ -58,7 +60,7 @@ def test_a_row_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     output.table(("NAME", "LONG", "LAST"), rows)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and all(line == line.rstrip() for line in lines)
-    assert "x" * 300 in lines[1] and lines[1].endswith("two lines") and lines[2].startswith("b")
+    assert "x" * 300 in lines[1] and lines[1].endswith("two\\nlines") and lines[2].startswith("b")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -76,6 +78,23 @@ def test_a_result_is_printed_in_the_form_that_was_asked_for(
     text = "Done [1].\nDone [2].\nLine 4\nLine 5\nmeanwhile\n"
     said = capsys.readouterr()
     assert (said.out, said.err) == ((documents, "meanwhile\n") if form == "json" else (text, ""))
+
+
+@pytest.mark.parametrize("typed", [typed for examples in EXAMPLES.values() for typed in examples])
+def test_every_example_of_the_help_can_be_typed(typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(typed.partition(" > ")[0])
+    command, _, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    assert words[0] == "pavo" and "help" not in getattr(command, "__name__", "")
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["task"], ["task", "list"], ["deploy"], ["org"], ["up"]])
+def test_help_ends_with_its_own_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    app([*words, "--help"], result_action="return_value")
+    said = " ".join(capsys.readouterr().out.split())
+    examples = EXAMPLES.get(words[0] if words else "pavo", {})
+    assert all(" ".join(typed.split()) in said for typed in examples) and ("Examples:" in said) == bool(examples)
+    assert "Exit codes: 0 done" in said
 
 
 def test_the_form_is_decided_in_one_place(root: Path) -> None:

@@ -1,15 +1,19 @@
 """What people type: options, comments, and what a timeline proves."""
 
+import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pavo.cli.output import console
+from pavo.cli.task import review
 from pavo.cli.task.demo import survival
 from pavo.cli.task.progress import steps_text
 from pavo.cli.task.review import comment_of
-from pavo.cli.task.run_options import options_of
+from pavo.cli.task.run_options import options_of, prompt_of
 from pavo.errors import InvalidInput
 from pavo.timeline.schemas import EventOut
 
@@ -28,6 +32,50 @@ def test_options_are_json_where_they_read_as_such() -> None:
         "none": None,
         "empty": "",
     }
+
+
+def test_a_prompt_is_text_or_that_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "draft.txt").write_text("Größe\n")
+    (tmp_path / "latin").write_bytes(b"Gr\xf6\xdfe")
+    assert prompt_of(None) == ""
+    assert prompt_of("Look at @home and -5 %") == "Look at @home and -5 %"
+    assert prompt_of("- one\n- two") == "- one\n- two"
+    assert prompt_of("x" * 100_000) == "x" * 100_000  # longer than any name of a file
+    assert prompt_of("@draft.txt") == prompt_of(f"@{tmp_path}/draft.txt") == "Größe\n"
+    for wrong in ("@none.txt", "@", f"@{tmp_path}", "@latin", "@a\0b", "--accept", "-o"):
+        with pytest.raises(InvalidInput):
+            prompt_of(wrong)
+
+
+def test_a_file_without_its_at_sign_is_no_prompt(tmp_path: Path) -> None:
+    """The agent would be sent a name, which says nothing to it."""
+    (tmp_path / "my draft").touch()
+    with pytest.raises(InvalidInput) as raised:
+        prompt_of(str(tmp_path / "my draft"))
+    assert raised.value.remedy == f"For its text write: --prompt '@{tmp_path}/my draft'"
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *typed: str) -> tuple[str, str]:
+    """The answer that a review takes from these lines, and what it said."""
+    out, lines = console(), iter(typed)
+    out.file = io.StringIO()
+    monkeypatch.setattr("builtins.input", lambda: next(lines))
+    return review.ask(out), out.file.getvalue()
+
+
+def test_a_typo_is_told_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, said = asked(monkeypatch, "acept\x1b[2J", " A ")
+    assert answer == review.ACCEPT
+    assert said.count("ccept") > said.count("? accept") == 2
+    assert "✗ “acept\\u001b[2J” is no answer" in said
+
+
+@pytest.mark.parametrize("line", ["?", ""])
+def test_a_question_mark_explains_the_answers(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    answer, said = asked(monkeypatch, line, "later")
+    assert answer == review.LATER and "no answer" not in said
+    assert all(meaning in said for meaning in review.ANSWERS.values())
 
 
 @pytest.mark.parametrize("pair", ["steps", "=3", "", " =3"])

@@ -16,6 +16,8 @@ import pytest
 from tests import command
 from tests.parts import free_port
 
+from pavo.cli.task.client import TaskClient
+
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
 FAST = ["--option", "steps=12", "--option", "step_seconds=0.01"]
 
@@ -128,11 +130,12 @@ def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
         (["task", "list", "--stage", "NEVER"], 2, "NEVER"),
         (["task", "shw"], 2, 'Did you mean "show"'),
         (["run"], 2, "--title"),
+        (["run"], 2, "needs a title"),
         (["run", " "], 2, "title"),
         (["run", "x", "--option", "steps"], 2, "NAME=VALUE"),
         (["run", "x", "--option", "stepz=1"], 2, "stepz"),
         (["run", "x", "--agent", "no-such-agent"], 2, "no-such-agent"),
-        (["run", "x", "--prompt", "/no/such/file"], 2, "/no/such/file"),
+        (["run", "x", "--prompt", "@/no/such/file"], 2, "/no/such/file"),
         (["task", "list", "--url", "nowhere"], 2, "no address"),
     ],
 )
@@ -194,6 +197,54 @@ async def test_a_person_comments_and_accepts(pavo: Pavo) -> None:
     await terminal.until("12 of 12 steps")
     await terminal.until("Done: 12 steps recorded")
     assert await terminal.end() == 0
+
+
+async def test_a_missing_title_is_asked_for(pavo: Pavo) -> None:
+    terminal = Terminal(pavo, "run", "--prompt", "What it is about", *FAST)
+    await terminal.until("Title: ")
+    terminal.type("Asked for\n")
+    await terminal.until("ater")
+    terminal.type("what\n")
+    await terminal.until("is no answer")
+    await terminal.until("ater")
+    terminal.type("l\n")
+    await terminal.until("pavo task accept ")
+    assert await terminal.end() == 0
+    found = pavo.json("task", "show", "last")
+    assert (found["title"], found["prompt"]) == ("Asked for", "What it is about")
+
+
+def test_a_prompt_from_standard_input(pavo: Pavo) -> None:
+    pavo("run", "Piped", "--prompt", "-", *FAST, typed="From a pipe\n")
+    assert pavo.json("task", "show", "last")["prompt"] == "From a pipe\n"
+
+
+def test_a_list_tells_what_it_left_out_and_how_to_see_it(pavo: Pavo) -> None:
+    waiting(pavo)
+    waiting(pavo)
+    done = command.pavo(["task", "list", "--limit", "1"], pavo.environment)
+    assert len(done.stdout.splitlines()) == 2  # the head and a row: for programs
+    assert "there are older ones" in done.stderr and "pavo task list --limit 5" in done.stderr
+    wide = command.pavo(["task", "list", "--limit", "1"], {**pavo.environment, "COLUMNS": "40"})
+    assert all(len(line) <= 40 for line in wide.stdout.splitlines())
+    shown = wide.stdout.splitlines()[1].split()[0]
+    assert pavo.json("task", "show", shown)["id"] == done.stdout.splitlines()[1].split()[0]
+
+
+def test_a_list_is_as_long_as_asked_for(pavo: Pavo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a page of the API."""
+    wanted = [waiting(pavo)["task"]["id"] for _ in range(3)][::-1]
+    monkeypatch.setattr("pavo.cli.task.client.MAX_PAGE", 2)
+    monkeypatch.setenv("PAVO_USER", pavo.environment["PAVO_USER"])
+    with TaskClient.from_environment(pavo.environment["PAVO_URL"]) as tasks:
+        found = tasks.newest(stage=None, limit=3)
+    assert [str(view.id) for view in found.items] == wanted
+
+
+def test_hints_name_the_task(pavo: Pavo) -> None:
+    task = waiting(pavo)["task"]["id"]
+    assert f"pavo task watch {task}" in pavo("task", "report", task, code=3)
+    assert f"pavo task watch {task}" in pavo("task", "plan", task, "--version", "9", code=3)
 
 
 async def test_ctrl_c_detaches_and_the_task_goes_on(pavo: Pavo) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import CycloptsError
 from rich.console import Console
 
 from pavo.cli.main import app
@@ -141,3 +142,12 @@ def test_a_child_that_never_gets_ready_is_ended(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(Unavailable, match="did not start"):
         launch.start_in_background(["up"], tmp_path / "data", Console(file=io.StringIO()), 0.2)
     assert children[0].poll() is not None
+
+
+def test_the_port_is_that_of_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAVO_PORT", "8123")
+    assert parsed(["up"])["port"] == 8123
+    assert parsed(["up", "--port", "8111"])["port"] == 8111
+    monkeypatch.setenv("PAVO_PORT", "99999")
+    with pytest.raises(CycloptsError):
+        parsed(["up"])

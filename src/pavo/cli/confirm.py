@@ -3,6 +3,7 @@
 import sys
 
 from pavo.errors import ConfigurationError
+from pavo.observe.printable import printable_line
 
 
 def confirm(*questions: str, approved: bool) -> bool:
@@ -24,6 +25,6 @@ def confirm(*questions: str, approved: bool) -> bool:
 
 
 def _says_yes(question: str) -> bool:
-    sys.stderr.write(f"{question} Type yes: ")
+    sys.stderr.write(f"{printable_line(question)} Type yes: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == "yes"

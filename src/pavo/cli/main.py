@@ -9,58 +9,71 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
+from rich.text import Text
 
 from pavo import __version__
 from pavo.cli.encoding import escaped, is_text
 from pavo.cli.exit_codes import DONE, INTERRUPTED, UNREAD, WRONG_USAGE, end_process, exit_code
-from pavo.cli.output import console
+from pavo.cli.help_epilogue import epilogue
+from pavo.cli.output import console, say
 from pavo.errors import InvalidInput, PavoError
 from pavo.kit.extras import DISTRIBUTION, needing
+from pavo.observe.printable import printable, printable_line
 
 app = App(
     name="pavo",
     version=f"{DISTRIBUTION} {__version__} (import pavo)",
     help="Long AI-agent tasks that survive anything. Start with: pavo up",
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available.",
+    help_epilogue=epilogue("pavo"),
     console=console(),
     error_console=console(stderr=True),
 )
-for path, name, summary in (
-    ("pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
-    ("pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
-    ("pavo.cli.stack.status:status", "status", "Show the stack's parts."),
-    ("pavo.cli.stack.logs:logs", "logs", "Show the parts' logs."),
-    ("pavo.cli.stack.reset:reset", "reset", "Remove the stack's data for good."),
-    ("pavo.cli.stack.doctor:doctor", "doctor", "Check this machine for the embedded stack."),
-    ("pavo.cli.deploy.validate:validate", "validate", "Prove an installation by a workflow."),
-    ("pavo.cli.stack.migrate:migrate", "migrate", "Bring Pavo's schema up to date."),
-    ("pavo.cli.stack.api_and_worker:api", "api", "Serve the HTTP API against outside services."),
-    ("pavo.cli.stack.api_and_worker:worker", "worker", "Execute tasks from the task queue."),
-    ("pavo.cli.task.run:run", "run", "Create a task, review its plan, and watch it to its report."),
-    ("pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
-    ("pavo.cli.task.agents:agents_app", "agents", "Which agents are installed."),
-    ("pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
-    ("pavo.cli.admin.tokens:token_app", "token", "API tokens."),
-    ("pavo.cli.admin.organisations:org_app", "org", "Organisations and invitations."),
-    ("pavo.cli.deploy.commands:deploy_app", "deploy", "Run Pavo on a target, check it, upgrade it, back it up."),
-    ("pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
+TASKS, STACK = Group("Tasks", sort_key=1), Group("The stack on this machine", sort_key=2)
+SERVERS, PEOPLE = Group("Servers and deployments", sort_key=3), Group("People and documents", sort_key=4)
+FLAGS = Group("This command", sort_key=5)
+for group, path, name, summary in (
+    (TASKS, "pavo.cli.task.run:run", "run", "Create a task, review its plan, and watch it to its report."),
+    (TASKS, "pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
+    (TASKS, "pavo.cli.task.agents:agents_app", "agents", "Which agents are installed."),
+    (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
+    (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
+    (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
+    (STACK, "pavo.cli.stack.status:status", "status", "Show the stack's parts."),
+    (STACK, "pavo.cli.stack.logs:logs", "logs", "Show the parts' logs."),
+    (STACK, "pavo.cli.stack.reset:reset", "reset", "Remove the stack's data for good."),
+    (STACK, "pavo.cli.stack.doctor:doctor", "doctor", "Check this machine for the embedded stack."),
+    (
+        SERVERS,
+        "pavo.cli.deploy.commands:deploy_app",
+        "deploy",
+        "Run Pavo on a target, check it, upgrade it, back it up.",
+    ),
+    (SERVERS, "pavo.cli.deploy.validate:validate", "validate", "Prove an installation by a workflow."),
+    (SERVERS, "pavo.cli.stack.migrate:migrate", "migrate", "Bring Pavo's schema up to date."),
+    (SERVERS, "pavo.cli.stack.api_and_worker:api", "api", "Serve the HTTP API against outside services."),
+    (SERVERS, "pavo.cli.stack.api_and_worker:worker", "worker", "Execute tasks from the task queue."),
+    (PEOPLE, "pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
+    (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
+    (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations and invitations."),
 ):
-    app.command(path, name=name, help=summary)
+    # One with commands of its own says this where it is defined.
+    ends = {} if path.endswith("_app") else {"help_epilogue": epilogue(name)}
+    app.command(path, name=name, help=summary, group=group, **ends)
 app.register_install_completion_command()
+for flag in ("--help", "--version", "--install-completion"):
+    app[flag].group = FLAGS
 
 
 def print_error(error: PavoError) -> None:
     """Say what happened and what to do about it."""
     shown = console(stderr=True)
-    shown.print(f"[bold red]Error:[/] {error.title}. ", end="")
-    shown.print(error.detail, markup=False, soft_wrap=True)
+    detail = f" {error.title}. {printable(str(error.detail))}"
+    shown.print(Text.assemble(("Error:", "bold red"), detail), soft_wrap=True)
     if error.field:
-        shown.print("  at ", end="")
-        shown.print(error.field, markup=False)
+        say(f"  at {printable_line(str(error.field))}", to=shown)
     if error.remedy:
-        shown.print("  → ", end="")
-        shown.print(error.remedy, markup=False, soft_wrap=True)
+        say(f"  → {printable_line(str(error.remedy))}", to=shown)
 
 
 def check_words(words: Sequence[str]) -> None:

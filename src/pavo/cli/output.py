@@ -3,17 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
+
+from pavo.observe.printable import printable, printable_line
 
 Format: TypeAlias = Literal["text", "json"]
 Output: TypeAlias = Annotated[Format, Parameter(name=["--output", "-o"], help="text for people, json for programs.")]
@@ -29,17 +32,35 @@ class _Console(Console):
         """Rich would end the process; what a closed pipe means is decided once, in `main`."""
         raise BrokenPipeError
 
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """What a renderable becomes; the last place at which all text passes, so nothing unprintable gets by.
 
-def console(*, stderr: bool = False, markup: bool = True, theme: Theme | None = None) -> Console:
-    """A console on standard output (or error) that is plain without a terminal and with NO_COLOR."""
+        Text of others is made `printable` before, where its width is still open; here it would no longer fit.
+        """
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else _harmless(segment)
+
+
+def _harmless(segment: Segment) -> Segment:
+    # A link would hide the address behind words, and its address is not escaped by Rich.
+    style = segment.style.update_link(None) if segment.style and segment.style.link else segment.style
+    text = printable(segment.text)
+    return segment if text == segment.text and style is segment.style else Segment(text, style)
+
+
+def console(*, stderr: bool = False, theme: Theme | None = None) -> Console:
+    """A console on standard output (or error) that is plain without a terminal and with NO_COLOR.
+
+    It never takes square brackets for markup, for they may be somebody's text: what has a style is a `Text`.
+    """
     # Rich's own no_color leaves bold, spinner and cursor codes; told that there is no terminal, it prints none of them.
     plain = False if os.environ.get("NO_COLOR") else None
-    return _Console(stderr=stderr, highlight=False, emoji=False, markup=markup, theme=theme, force_terminal=plain)
+    return _Console(stderr=stderr, highlight=False, emoji=False, markup=False, theme=theme, force_terminal=plain)
 
 
 def say(line: str, *, to: Console | None = None) -> None:
-    """One line as it is, never broken into two."""
-    (to or console()).print(line, soft_wrap=True, markup=False)
+    """What is to be said, as it is: none of its lines is broken into two."""
+    (to or console()).print(printable(line), soft_wrap=True)
 
 
 def teller(shown: Console) -> Callable[[str], None]:
@@ -98,10 +119,12 @@ def waiting(out: Console, what: str) -> Generator[None]:
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """One JSON document on standard output; models, times and ids as the API shows them.
 
+    What a terminal could obey is written as JSON's escapes, so it reads back as it was.
+
     Args:
         indent: None puts it into one line: a stream of such lines is JSON Lines.
     """
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain) + "\n")
+    sys.stdout.write(printable(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)) + "\n")
     sys.stdout.flush()
 
 
@@ -138,14 +161,14 @@ def table(
     for column in columns:
         shown.add_column(column, overflow="fold" if fold else "ellipsis")
     for row in rows:
-        shown.add_row(*(Text(" ".join(str(cell).splitlines())) for cell in row))
+        shown.add_row(*(Text(printable_line(str(cell))) for cell in row))
     if out.file.isatty():
         out.print(shown)
     else:
-        _print_unfolded(out, shown)
+        print_unfolded(out, shown)
 
 
-def _print_unfolded(out: Console, shown: Table) -> None:
+def print_unfolded(out: Console, shown: RenderableType) -> None:
     """Keep each row in one line, however long: a program may read them."""
     before, out.width = out.width, PIPE_WIDTH
     with out.capture() as captured:
@@ -158,4 +181,4 @@ def _print_unfolded(out: Console, shown: Table) -> None:
 def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:
     """Print a line for each value, after its name."""
     for name, value in values.items():
-        (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), str(value)), soft_wrap=True)
+        (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), printable_line(str(value))), soft_wrap=True)

@@ -6,11 +6,14 @@ from pathlib import Path
 from cyclopts import App
 
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, table
 from pavo.corpus.domain import MAX_DOCUMENT_BYTES
 from pavo.errors import InvalidInput
 
-corpus_app = App(name="corpus", help="An organisation's documents, which its agents may search.")
+corpus_app = App(
+    name="corpus", help="An organisation's documents, which its agents may search.", help_epilogue=epilogue("corpus")
+)
 
 
 @corpus_app.command(name="add")

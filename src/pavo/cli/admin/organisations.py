@@ -5,9 +5,10 @@ from dataclasses import asdict
 from cyclopts import App
 
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, table
 
-org_app = App(name="org", help="Organisations: invite somebody, list them.")
+org_app = App(name="org", help="Organisations: invite somebody, list them.", help_epilogue=epilogue("org"))
 
 
 @org_app.command(name="invite")

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from pavo.accounts.domain import TokenInfo
 from pavo.cli.admin.operators import DataDir, connected_operator, local_time
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, table
 from pavo.kit.clock import now
 
-token_app = App(name="token", help="API tokens: create, list, revoke.")
+token_app = App(name="token", help="API tokens: create, list, revoke.", help_epilogue=epilogue("token"))
 
 
 @token_app.command(name="create")

@@ -5,6 +5,8 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.text import Text
+
 from pavo.cli.deploy.findings import show_findings
 from pavo.cli.exit_codes import DONE, FAILED, end_process
 from pavo.cli.installation import find_installation
@@ -55,5 +57,5 @@ def _show(checked: Checked) -> None:
     show_findings(checked.findings)
     counts = {status: sum(f.status == status for f in checked.findings) for status in ("pass", "warn", "fail")}
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    verdict = "[green]The rollout may go on[/]" if checked.ok else "[red]Do not roll out[/]"
-    console().print(f"{verdict} ({said}).")
+    verdict = ("The rollout may go on", "green") if checked.ok else ("Do not roll out", "red")
+    console().print(Text.assemble(verdict, f" ({said})."))

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.text import Text
 
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
 from pavo.cli.deploy.start_options import StartOptions
 from pavo.cli.deploy.start_plan import ShownPlan
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, fields, table, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
@@ -33,8 +35,13 @@ from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import StackState, read
 from pavo.errors import NotFound
+from pavo.observe.printable import printable_line
 
-deploy_app = App(name="deploy", help="Run Pavo on a target: embedded, native, compose or kubernetes.")
+deploy_app = App(
+    name="deploy",
+    help="Run Pavo on a target: embedded, native, compose or kubernetes.",
+    help_epilogue=epilogue("deploy"),
+)
 for path, name, summary in (
     (
         "pavo.cli.deploy.backup:backup",
@@ -200,9 +207,10 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
 def _print_deployment(layout: Layout, state: StackState) -> None:
     chosen = deployment.load(layout)
     versions = ", ".join(f"{name} {version}" for name, version in _versions(state).items() if version)
-    console().print(f"[bold]Target[/]  {state.target}    [bold]Versions[/]  {versions}", soft_wrap=True)
+    head = (("Target", "bold"), f"  {state.target}    ", ("Versions", "bold"), f"  {printable_line(versions)}")
+    console().print(Text.assemble(*head), soft_wrap=True)
     for line in chosen.forced if chosen else []:
-        console().print(f"[yellow]! forced:[/] {line}", soft_wrap=True)
+        console().print(Text.assemble(("! forced:", "yellow"), f" {printable_line(line)}"), soft_wrap=True)
     print_parts(state)
 
 
@@ -234,8 +242,7 @@ def logs(
     """
     if target := orchestrated.found(layout_of(data_dir)):
         printer = Printer(output)
-        show = partial(show_log_line, printer) if printer.for_programs else None
-        return target.logs(part, follow=follow, lines=lines, show=show)
+        return target.logs(part, follow=follow, lines=lines, show=partial(show_log_line, printer))
     return stack_logs(part, follow=follow, lines=lines, data_dir=data_dir, output=output)
 
 
@@ -315,7 +322,7 @@ def _print_versions(known: Matrix) -> None:
     table(("Python SDK", ""), [(row.minor, row.status) for row in known.python_sdk])
     console().print()
     table(("Pavo", "schema"), [(row.pavo, row.revision) for row in known.pavo_schema])
-    console().print("\n[bold]Tested here[/] (everything else is documented only)")
+    console().print(Text.assemble("\n", ("Tested here", "bold"), " (everything else is documented only)"))
     table(("Temporal", "PostgreSQL", "when", "by"), [(t.temporal, t.postgres, t.when, t.by) for t in known.tested])
     console().print(f"\nTaken without options: Temporal {known.pins.temporal}, its UI {known.pins.temporal_ui}.")
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.output import console
+from pavo.cli.output import console, say
 from pavo.deploy.model.findings import Finding
+from pavo.observe.printable import printable_line
 
 MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "skip": ("–", "dim")}
 
@@ -18,8 +19,11 @@ def show_findings(findings: Sequence[Finding], to: Console | None = None) -> Non
         mark, style = MARKS[finding.status]
         took = f"{finding.seconds * 1000:6.0f} ms" if finding.seconds is not None else " " * 9
         line = Text.assemble(
-            (mark, style), f" {finding.name:<20} ", (took, "dim"), f"  {' '.join(finding.detail.split())}"
+            (mark, style),
+            f" {finding.name:<20} ",
+            (took, "dim"),
+            f"  {printable_line(' '.join(finding.detail.split()))}",
         )
         out.print(line, soft_wrap=True)
         if finding.remedy:
-            out.print(Text(f"  → {finding.remedy}"), soft_wrap=True)
+            say(f"  → {printable_line(finding.remedy)}", to=out)

@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from pavo.cli.output import say, table
 from pavo.deploy.model.compatibility import Assessment, VersionVerdict
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import PlannedPart
+from pavo.observe.printable import printable_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,12 @@ class ShownPlan:
     def show(self, shown: Console) -> None:
         """Print it for people; of the versions only what speaks against them."""
         image = self.target in (TargetName.COMPOSE, TargetName.KUBERNETES)
-        head = f"[bold]Target[/]  {self.target}    [bold]Data[/]  {self.layout.root}\n"
-        shown.print(head, soft_wrap=True)
+        where = printable_line(str(self.layout.root))
+        head = (("Target", "bold"), f"  {self.target}    ", ("Data", "bold"), f"  {where}\n")
+        shown.print(Text.assemble(*head), soft_wrap=True)
         rows = [(part.name, part.version, part.address, part.data) for part in self.parts]
         table(("part", "image" if image else "version", "address", "data"), rows, fold=True, to=shown)
-        shown.print("\n[bold]What changes[/]")
+        shown.print(Text.assemble("\n", ("What changes", "bold")))
         for line in self.changes or ("nothing: everything is there",):
             say(f"  {line}", to=shown)
         warn(self.assessments, shown)
@@ -51,4 +54,4 @@ def warn(assessments: Iterable[Assessment], shown: Console) -> None:
     """A line for each that is not known to be good."""
     for assessment in assessments:
         if assessment.verdict is not VersionVerdict.GOOD:
-            shown.print(f"[yellow]![/] {assessment.what}", soft_wrap=True)
+            shown.print(Text.assemble(("!", "yellow"), f" {printable_line(assessment.what)}"), soft_wrap=True)

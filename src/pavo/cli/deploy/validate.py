@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rich.text import Text
+
 from pavo.cli.deploy.findings import show_findings
 from pavo.cli.exit_codes import DONE, FAILED, end_process
 from pavo.cli.installation import find_installation
@@ -146,5 +148,5 @@ def _show(report: ValidationReport) -> None:
         console().print(
             f"{len(report.repeats)} of {report.wanted} passed; median {middle:.2f} s, longest {longest:.2f} s"
         )
-    verdict = "[green]The installation works[/]" if report.ok else "[red]Something does not work[/]"
-    console().print(f"{verdict} ({report.seconds:.1f} s).")
+    verdict = ("The installation works", "green") if report.ok else ("Something does not work", "red")
+    console().print(Text.assemble(verdict, f" ({report.seconds:.1f} s)."))

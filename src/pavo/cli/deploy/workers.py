@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.text import Text
+
 from pavo.cli.exit_codes import DONE, FAILED, end_process
 from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, console, table
@@ -105,10 +107,11 @@ def _show(deployment: WorkerDeployment, drained: Drained | None) -> None:
         shown.print(f"{deployment.unversioned_runs} open runs are with workers without a version.")
     if drained and drained.left:
         left = ", ".join(f"{count} on {build_id}" for build_id, count in drained.left.items())
-        shown.print(f"[yellow]! Still there after {drained.seconds:.0f} s: {left}.[/]")
+        shown.print(Text(f"! Still there after {drained.seconds:.0f} s: {left}.", "yellow"))
         shown.print("  → Keep their workers running; are they gone: pavo deploy workers --take-over BUILD")
     elif drained:
-        shown.print(f"[green]✓[/] All runs are on the current version ({drained.seconds:.0f} s).")
+        said = f" All runs are on the current version ({drained.seconds:.0f} s)."
+        shown.print(Text.assemble(("✓", "green"), said))
 
 
 def _status(deployment: WorkerDeployment, build_id: str, status: str) -> str:

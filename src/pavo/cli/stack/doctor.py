@@ -17,6 +17,7 @@ from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError
 from pavo.kit.extras import require
+from pavo.observe.printable import printable_line
 
 LEAST_FREE_BYTES = 2_000_000_000
 PORT = 8000
@@ -49,7 +50,9 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
 def _print(found: Sequence[Mapping[str, str | bool | None]]) -> None:
     for check in found:
         mark = ("✓", "green") if check["ok"] else ("✗", "red")
-        console().print(Text.assemble(mark, f" {check['name']:<15}{check['detail']}"), soft_wrap=True)
+        console().print(
+            Text.assemble(mark, f" {check['name']:<15}{printable_line(str(check['detail']))}"), soft_wrap=True
+        )
         if check["remedy"]:
             say(f"  → {check['remedy']}")
 

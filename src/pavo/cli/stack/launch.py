@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from pavo.cli.output import waiting
 from pavo.deploy.local.machine.lock import take_lock
@@ -29,7 +30,7 @@ STARTING = "starting the stack …"
 
 def ready_line(shown: Console) -> Callable[[str, float], None]:
     """Prints a line for each part that gets ready."""
-    return lambda name, seconds: shown.print(f"[green]✓[/] {name:<12} {seconds:5.1f} s")
+    return lambda name, seconds: shown.print(Text.assemble(("✓", "green"), f" {name:<12} {seconds:5.1f} s"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """`pavo logs`."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,6 +12,7 @@ from pavo.cli.output import Output, Printer
 from pavo.cli.parameters import Lines, layout_of
 from pavo.deploy.local.machine.logs import new_lines, tail
 from pavo.errors import NotFound
+from pavo.observe.printable import printable_line
 
 NAME_WIDTH: Final = 10
 """Columns for the part's name before a line."""
@@ -54,11 +54,11 @@ def logs(
 
 def show_log_line(printer: Printer, part: str, line: str, *, name_width: int = NAME_WIDTH) -> None:
     """A line of a log; for people with the part's name before it, if that is given a width."""
-    name = f"{part:<{name_width}} " if name_width else ""
-    printer.show_line({"part": part, "line": line}, lambda: sys.stdout.write(f"{name}{line}\n"))
+    name = f"{printable_line(part):<{name_width}} " if name_width else ""
+    shown = printable_line(line, tabs=True)
+    printer.show_line({"part": part, "line": line}, partial(print, f"{name}{shown}", flush=True))
 
 
 def _show_all(show: Callable[[str, str], None], part: str, lines: Iterable[str]) -> None:
     for line in lines:
         show(part, line)
-    sys.stdout.flush()

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 from pavo.cli.output import Output, Printer, fields
 from pavo.cli.parameters import Detach, Port, layout_of
@@ -25,7 +26,7 @@ from pavo.kit.extras import require
 
 def up(
     *,
-    port: Port = 8000,
+    port: Annotated[Port, Parameter(env_var="PAVO_PORT")] = 8000,
     data_dir: Path | None = None,
     ephemeral: bool = False,
     workers: int = 1,
@@ -144,9 +145,11 @@ def _tell(
     """What is different from what was asked for, what it opens, where everything is, and what to do next."""
     urls = state.urls
     if options.port and not urls.api.endswith(f":{options.port}"):
-        shown.print(f"[yellow]Port {options.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead.[/]")
+        taken = f"Port {options.port} is taken; the API uses {urls.api.rpartition(':')[2]} instead."
+        shown.print(Text(taken, "yellow"))
     if options.allow_file_origin:
-        shown.print("[yellow]Pages opened from disk are served: any HTML file you open can command your tasks.[/]")
+        served = "Pages opened from disk are served: any HTML file you open can command your tasks."
+        shown.print(Text(served, "yellow"))
     shown.print()
     rows = {
         "API": urls.api,

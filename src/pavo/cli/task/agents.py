@@ -9,9 +9,10 @@ from cyclopts import App
 from rich.text import Text
 
 from pavo.agents.registry import AgentCard, AgentRegistry, BrokenAgent
+from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, say, table
 
-agents_app = App(name="agents", help="The agents that are installed.")
+agents_app = App(name="agents", help="The agents that are installed.", help_epilogue=epilogue("agents"))
 
 
 @agents_app.command(name="list")

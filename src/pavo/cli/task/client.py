@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from pavo.cli.api_client import ApiClient
 from pavo.tasks.schemas import (
@@ -17,6 +18,9 @@ from pavo.tasks.schemas import (
     TaskPage,
 )
 from pavo.timeline.schemas import EventOut, EventPage
+
+MAX_PAGE: Final = 200
+"""The longest page of tasks that the API gives."""
 
 
 class TaskClient:
@@ -66,6 +70,19 @@ class TaskClient:
         asked = {"stage": stage, "limit": limit, "cursor": cursor}
         params = {name: value for name, value in asked.items() if value is not None}
         return self._api.ask(TaskPage, "GET", "/api/tasks", params=params)
+
+    def newest(self, *, stage: str | None, limit: int) -> TaskPage:
+        """The organisation's newest tasks, however many pages of the API that takes.
+
+        Args:
+            limit: how many; the API judges a number that fits one page, also one below 1.
+        """
+        page = self.list(stage=stage, limit=min(limit, MAX_PAGE))
+        found = [*page.items]
+        while page.next_cursor is not None and len(found) < limit:
+            page = self.list(stage=stage, limit=min(limit - len(found), MAX_PAGE), cursor=page.next_cursor)
+            found += page.items
+        return TaskPage(items=found, next_cursor=page.next_cursor)
 
     def documents(self, task_id: uuid.UUID) -> "list[DocumentOut]":
         """All versions of the plan, and the report, oldest first."""

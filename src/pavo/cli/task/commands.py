@@ -1,7 +1,6 @@
 """`pavo task`: list, show, review, stop, resume, watch and delete tasks."""
 
 import uuid
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -10,7 +9,8 @@ from rich.console import Console
 
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
-from pavo.cli.output import Output, Printer
+from pavo.cli.help_epilogue import epilogue
+from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, Url
 from pavo.cli.task import render, review
 from pavo.cli.task.client import TaskClient
@@ -19,10 +19,10 @@ from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound
 from pavo.tasks.domain import FAILED, INIT, STAGES, STOPPED
-from pavo.tasks.schemas import DocumentOut, ReceiptOut, TaskOut
+from pavo.tasks.schemas import DocumentOut, ReceiptOut, TaskOut, TaskPage
 from pavo.timeline.schemas import EventOut
 
-task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.")
+task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
 
 
 @task_app.command(name="list")
@@ -37,17 +37,26 @@ def list_(
     if stage is not None and stage.upper() not in STAGES:
         raise InvalidInput(f"There is no stage {stage!r}.", field="--stage", remedy=f"One of: {', '.join(STAGES)}.")
     with TaskClient.from_environment(url) as tasks:
-        page = tasks.list(stage=stage and stage.upper(), limit=limit)
-    Printer(output).show(page, lambda: _print_tasks(page.items, stage))
+        page = tasks.newest(stage=stage and stage.upper(), limit=limit)
+    Printer(output).show(page, lambda: _print_tasks(page, stage))
 
 
-def _print_tasks(found: Sequence[TaskOut], stage: str | None) -> None:
+def _print_tasks(found: TaskPage, stage: str | None) -> None:
     out = render.page()
-    if found:
-        render.print_block(out, render.tasks(found))
+    if found.items:
+        render.print_tasks(found.items)
+        if found.next_cursor is not None:
+            _print_left_out(render.page(stderr=not out.is_terminal), len(found.items), stage)
     else:
         render.note(out, "No tasks yet" if stage is None else f"No tasks in stage {stage.upper()}")
         render.command(out, "begin", 'pavo run "Analyze churn drivers"')
+
+
+def _print_left_out(out: Console, shown: int, stage: str | None) -> None:
+    """Say that there is more; in a pipe to the error stream, since a program reads the rows."""
+    render.note(out, f"These are the newest {shown}; there are older ones")
+    chosen = f" --stage {stage.upper()}" if stage else ""
+    render.command(out, "more", f"pavo task list{chosen} --limit {shown * 5}")
 
 
 @task_app.command
@@ -73,7 +82,7 @@ def plan(
     wanted = [found for found in plans if version is None or found.version == version]
     if not wanted:
         what = "no plan yet" if version is None else f"no version {version} of the plan"
-        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy="Wait for it with: pavo task watch")
+        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}")
     Printer(output).show(wanted[-1], lambda: render.print_block(render.page(), render.plan(wanted[-1])))
 
 
@@ -84,14 +93,16 @@ def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
         view = resolve(tasks, task)
         found = tasks.report(view.id)
     if found is None:
-        raise NotFound(f"There is no report yet: the task is {view.stage}.", remedy="Wait for it: pavo task watch")
+        raise NotFound(
+            f"There is no report yet: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}"
+        )
     Printer(output).show(found, lambda: _print_report(found))
 
 
 def _print_report(found: DocumentOut) -> None:
     out = render.page()
     # A file gets the Markdown itself: that is what `> report.md` wants.
-    out.print(render.report(found) if out.is_terminal else found.body, soft_wrap=not out.is_terminal)
+    out.print(render.report(found)) if out.is_terminal else say(found.body, to=out)
 
 
 @task_app.command

@@ -16,11 +16,21 @@ from rich.theme import Theme
 
 from pavo.cli import output
 from pavo.kit.clock import now
+from pavo.observe.printable import printable, printable_line
 from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut
 from pavo.timeline.schemas import EventOut
 
 WIDTH: Final = 100
 """Columns at most: longer lines are hard to read."""
+
+LIST_COLUMNS: Final = ("STAGE", "STEPS", "AGE")
+"""What a list of tasks always shows in full, between id and title."""
+ID_LENGTHS: Final = (36, 12, 8)
+"""How much of an id a list may show: all, or its end, which is random (its beginning is the time)."""
+SHORTEST_TITLE: Final = 20
+"""Columns for which the id is shortened."""
+ROOMY: Final = 60
+"""Columns from which on two blanks stand between the columns of a list."""
 
 STAGE_STYLE: Final = {
     "INIT": "dim",
@@ -49,10 +59,13 @@ CALM: Final = Theme(
 
 def page(*, stderr: bool = False) -> Console:
     """A console for text that people read: at most `WIDTH` columns; without a terminal exactly that many."""
-    terminal = output.console(stderr=stderr, markup=False, theme=CALM)
-    asked = terminal.file.isatty() or "COLUMNS" in os.environ
-    terminal.width = min(terminal.width, WIDTH) if asked else WIDTH
+    terminal = output.console(stderr=stderr, theme=CALM)
+    terminal.width = min(terminal.width, WIDTH) if _has_a_width(terminal) else WIDTH
     return terminal
+
+
+def _has_a_width(terminal: Console) -> bool:
+    return terminal.file.isatty() or "COLUMNS" in os.environ
 
 
 def interactive() -> bool:
@@ -74,7 +87,12 @@ class _QuietMarkdown(Markdown):
 
 def _lines(text: str, style: str = "none") -> Markdown:
     """Markdown that keeps its line breaks: agents and reviewers write lines, not paragraphs."""
-    return _QuietMarkdown(text.replace("\n", "  \n"), style=style)
+    return _markdown(printable(text).replace("\n", "  \n"), style)
+
+
+def _markdown(text: str, style: str = "none") -> Markdown:
+    """Somebody's Markdown; a link shows its address, which may be another than its words say."""
+    return _QuietMarkdown(printable(text), style=style, hyperlinks=False)
 
 
 def good(out: Console, text: str, note: str = "") -> None:
@@ -98,9 +116,9 @@ def note(out: Console, text: str, more: str = "") -> None:
 
 
 def _line(out: Console, mark: str, style: str, text: str, note: str) -> None:
-    row = Text.assemble((mark, style), " ", text)
+    row = Text.assemble((mark, style), " ", printable_line(text))
     if note:
-        row.append(f"  {note}", "dim")
+        row.append(f"  {printable_line(note)}", "dim")
     out.print(row, soft_wrap=not out.is_terminal)
 
 
@@ -117,7 +135,7 @@ def print_block(out: Console, what: RenderableType) -> None:
 
 def command(out: Console, purpose: str, line: str) -> None:
     """A command that the reader may type next, never broken into two lines."""
-    out.print(Text.assemble("  ", (f"{purpose:<9}", "dim"), (line, "cyan")), soft_wrap=True)
+    out.print(Text.assemble("  ", (f"{purpose:<9}", "dim"), (printable_line(line), "cyan")), soft_wrap=True)
 
 
 def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> RenderableType:
@@ -129,7 +147,7 @@ def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> Rendera
     steps.add_column(justify="right", style="cyan", no_wrap=True)
     steps.add_column()
     for number, step in enumerate(document.content.get("steps", ()), 1):
-        steps.add_row(str(number), Text(step["title"], "bold"))
+        steps.add_row(str(number), Text(printable_line(step["title"]), "bold"))
         if step.get("detail"):
             steps.add_row("", _lines(step["detail"], "dim"))
     parts: list[RenderableType] = [head, _lines(document.content.get("summary", "")), Text(), steps]
@@ -144,15 +162,15 @@ def _answers(items: Sequence[FeedbackOut]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for item in items:
         where = f"step {item.step}: " if item.step else ""
-        table.add_row(Text("“", "yellow"), Text.assemble((where, "dim"), item.body))
+        table.add_row(Text("“", "yellow"), Text.assemble((where, "dim"), printable(item.body)))
         if item.answer:
-            table.add_row(Text("→", "green"), Text(item.answer, "dim"))
+            table.add_row(Text("→", "green"), Text(printable(item.answer), "dim"))
     return table
 
 
 def report(document: DocumentOut) -> RenderableType:
     """The report."""
-    return Padding(_QuietMarkdown(document.body), (1, 2, 1, 2))
+    return Padding(_markdown(document.body), (1, 2, 1, 2))
 
 
 def task(view: TaskOut) -> RenderableType:
@@ -163,15 +181,14 @@ def task(view: TaskOut) -> RenderableType:
     table.add_row("task", str(view.id))
     table.add_row("stage", Text(f"{view.stage}  {view.stage_status}", STAGE_STYLE.get(view.stage, "")))
     table.add_row("steps", f"{view.steps} recorded" + (f" of {view.total}" if view.total is not None else ""))
-    table.add_row(
-        "agent", view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
-    )
+    agent = view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
+    table.add_row("agent", Text(printable_line(agent)))
     if view.plan is not None:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
     table.add_row("workflow", view.workflow_id)
     table.add_row("created", ago(view.created_at))
     table.add_row("updated", ago(view.updated_at))
-    parts: list[RenderableType] = [Text(view.title, "bold"), table]
+    parts: list[RenderableType] = [Text(printable_line(view.title), "bold"), table]
     if view.error is not None:
         parts += [Text(), failure(view)]
     return Group(*parts)
@@ -183,35 +200,60 @@ def failure(view: TaskOut) -> RenderableType:
     if found is None:
         return Text()
     where = f" at step {found.step}" if found.step is not None else ""
-    remedy = f"\n  {found.remedy}" if found.remedy else ""
-    return Text.assemble(("✗", "red"), f" {found.type}{where}: {found.cause}", (remedy, "dim"))
+    remedy = f"\n  {printable_line(found.remedy)}" if found.remedy else ""
+    return Text.assemble(
+        ("✗", "red"), f" {printable_line(found.type)}{where}: {printable(found.cause)}", (remedy, "dim")
+    )
 
 
-def tasks(views: Sequence[TaskOut]) -> RenderableType:
-    """A list of tasks."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+def print_tasks(views: Sequence[TaskOut]) -> None:
+    """Print a list of tasks, as wide as the terminal is; in a pipe nothing is cut."""
+    out = output.console()
+    if _has_a_width(out):
+        print_block(out, tasks(views, out.width))
+    else:
+        output.print_unfolded(out, tasks(views, output.PIPE_WIDTH))
+
+
+def tasks(views: Sequence[TaskOut], width: int) -> RenderableType:
+    """A list of tasks, each in one line.
+
+    Where there is no room the title is cut, then the id to its end, by which every command finds the task as well.
+
+    Args:
+        width: columns that there are.
+    """
+    rows = [(view.stage, _steps(view), ago(view.created_at).removesuffix(" ago")) for view in views]
+    taken = sum(max(map(len, (name, *cells))) for name, *cells in zip(LIST_COLUMNS, *rows, strict=True))
+    gap = 2 if width >= ROOMY else 1
+    room = width - taken - (len(LIST_COLUMNS) + 1) * gap
+    id_length = next((length for length in ID_LENGTHS if room - length >= SHORTEST_TITLE), ID_LENGTHS[-1])
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("TASK", no_wrap=True)
-    table.add_column("STAGE", no_wrap=True)
-    table.add_column("STEPS", no_wrap=True, justify="right")
-    table.add_column("AGE", no_wrap=True, style="dim", justify="right")
-    table.add_column("TITLE", no_wrap=True, overflow="ellipsis")
-    for view in views:
-        steps = f"{view.steps}/{view.total}" if view.total is not None else str(view.steps)
-        stage = Text(view.stage, STAGE_STYLE.get(view.stage, ""))
-        table.add_row(str(view.id), stage, steps, ago(view.created_at).removesuffix(" ago"), view.title)
+    for name, justify in zip(LIST_COLUMNS, ("left", "right", "right"), strict=True):
+        table.add_column(name, no_wrap=True, justify=justify)
+    table.add_column("TITLE", overflow="ellipsis")  # may be narrowed, as the only one
+    for view, (stage, steps, age) in zip(views, rows, strict=True):
+        title = Text(printable_line(view.title), no_wrap=True, overflow="ellipsis")
+        styled = Text(stage, STAGE_STYLE.get(stage, ""))
+        table.add_row(str(view.id)[-id_length:], styled, steps, Text(age, "dim"), title)
     return table
+
+
+def _steps(view: TaskOut) -> str:
+    return f"{view.steps}/{view.total}" if view.total is not None else str(view.steps)
 
 
 def event(found: EventOut) -> Text:
     """One event of the timeline in one line."""
     members = found.model_extra or {}
-    told = "  ".join(f"{key}={_short(value)}" for key, value in members.items())
+    told = "  ".join(f"{printable_line(key)}={_short(value)}" for key, value in members.items())
     at = found.at.astimezone().strftime("%H:%M:%S")
-    return Text.assemble((f"{found.seq:>5}  {at}  ", "dim"), (f"{found.type:<10}", "cyan"), told)
+    return Text.assemble((f"{found.seq:>5}  {at}  ", "dim"), (f"{printable_line(found.type):<10}", "cyan"), told)
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = printable_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 60 else text[:59] + "…"
 
 

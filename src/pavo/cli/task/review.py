@@ -15,6 +15,13 @@ from pavo.tasks.schemas import PlanRef, TaskOut
 ACCEPT: Final = "a"
 FEEDBACK: Final = "f"
 LATER: Final = "l"
+ANSWERS: Final = {
+    ACCEPT: "accept this plan: the agent begins to execute it",
+    FEEDBACK: "comment on it: the agent revises it, and you are asked again",
+    LATER: "leave it as it is: the commands that answer it are shown",
+    "?": "show this",
+}
+"""What a person may answer, and what comes of it."""
 
 
 def plan_under_review(view: TaskOut) -> PlanRef:
@@ -25,7 +32,9 @@ def plan_under_review(view: TaskOut) -> PlanRef:
     """
     if view.plan is None:
         raise WrongStage(
-            f"There is no plan yet: the task is {view.stage}.", field="stage", remedy="Wait for it: pavo task watch"
+            f"There is no plan yet: the task is {view.stage}.",
+            field="stage",
+            remedy=f"Wait for it: pavo task watch {view.id}",
         )
     return view.plan
 
@@ -73,13 +82,14 @@ def _decide(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Console | N
     """What the person wants; FEEDBACK once there is some."""
     if asking is None:
         return LATER
-    choice = _ask(asking)
+    choice = ask(asking)
     while choice == FEEDBACK and not _give_feedback(tasks, view, plan, asking):
-        choice = _ask(asking)
+        choice = ask(asking)
     return choice
 
 
-def _ask(asking: Console) -> str:
+def ask(asking: Console) -> str:
+    """The answer of a person: ACCEPT, FEEDBACK or LATER; anything else is explained and asked again."""
     question = Text.assemble(
         ("? ", "cyan"), ("a", "bold cyan"), "ccept   ", ("f", "bold cyan"), "eedback   ", ("l", "bold cyan"), "ater  "
     )
@@ -91,6 +101,15 @@ def _ask(asking: Console) -> str:
             return ACCEPT
         if answer.lower() in ("f", "feedback"):
             return FEEDBACK
+        _explain(asking, answer)
+
+
+def _explain(asking: Console, answer: str) -> None:
+    """What may be answered; after "?" or an empty line too, which are no mistakes."""
+    if answer not in ("", "?"):
+        render.bad(asking, f"“{answer}” is no answer")
+    for key, meaning in ANSWERS.items():
+        asking.print(Text.assemble("  ", (key, "bold cyan"), (f"  {meaning}", "dim")))
 
 
 def _give_feedback(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Console) -> bool:

@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 from pavo.cli.exit_codes import INTERRUPTED
 from pavo.cli.output import Output, Printer
@@ -16,14 +17,21 @@ from pavo.cli.task.client import TaskClient
 from pavo.cli.task.follower import TaskFollower
 from pavo.cli.task.outcome import leaving_it_running, show_outcome
 from pavo.cli.task.run_options import options_of, prompt_of
+from pavo.errors import InvalidInput
 from pavo.tasks.domain import WAIT_RFC
 from pavo.tasks.schemas import TaskCreate
 
 
 def run(
-    title: str,
+    title: str | None = None,
     *,
-    prompt: Annotated[Path | None, Parameter(help="File with what the agent is to do; - reads standard input.")] = None,
+    prompt: Annotated[
+        str | None,
+        Parameter(
+            help="What the agent is to do: text, @FILE for a file's, - for standard input's.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
     agent: Annotated[str, Parameter(help="Which agent performs it: pavo agents list.")] = "intern",
     option: Annotated[
         Sequence[str], Parameter(help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="")
@@ -34,13 +42,15 @@ def run(
 ) -> int:
     """Create a task, review its plan, watch it, read its report.
 
-    On a terminal you are asked about the plan. Elsewhere, without --accept, the plan is printed and the command
-    that accepts it. Ctrl-C leaves the task running.
+    On a terminal you are asked for a missing title and about the plan. Elsewhere, without --accept, the plan is
+    printed and the command that accepts it. Ctrl-C leaves the task running.
     """
     # Not validated here: the API does it for all its users, and says what is wrong.
     new = TaskCreate.model_construct(
-        title=title, prompt=prompt_of(prompt), agent_type=agent, agent_options=options_of(option)
+        prompt=prompt_of(prompt), agent_type=agent, agent_options=options_of(option), title=title
     )
+    if title is None:  # asked for last, when what was typed is known to be good
+        new.title = _asked_title()
     out = None if Printer(output).for_programs else render.page()
     with TaskClient.from_environment(url) as tasks:
         task_id = tasks.create(new).id
@@ -48,6 +58,21 @@ def run(
             tasks.start(task_id)
             return _live(tasks, task_id, out, accept=accept)
     return INTERRUPTED
+
+
+def _asked_title() -> str:
+    """The title that a person types.
+
+    Raises:
+        InvalidInput: nobody is there who could, or nothing was typed.
+    """
+    title = ""
+    if render.interactive():
+        with suppress(EOFError):
+            title = render.page().input(Text("Title: ", "bold")).strip()
+    if not title:
+        raise InvalidInput("A task needs a title.", field="--title", remedy='Name it: pavo run "Analyze churn drivers"')
+    return title
 
 
 def _live(tasks: TaskClient, task_id: uuid.UUID, out: Console | None, *, accept: bool) -> int:

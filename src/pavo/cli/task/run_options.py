@@ -1,11 +1,16 @@
 """The prompt and the agent's options that `pavo run` is given."""
 
 import json
-from collections.abc import Sequence
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pavo.errors import InvalidInput
+
+_OPTION: Final = re.compile(r"--?[A-Za-z][a-z-]*")
 
 
 def options_of(pairs: Sequence[str]) -> dict[str, Any]:
@@ -39,18 +44,43 @@ def _option(name: str, text: str) -> Any:
     return value
 
 
-def prompt_of(path: Path | None) -> str:
-    """The text of the prompt's file; of standard input if that is "-".
+def prompt_of(given: str | None) -> str:
+    """The prompt: the text itself, that of a file if it is "@FILE", that of standard input if it is "-".
 
     Raises:
-        InvalidInput: it cannot be read, or is not UTF-8.
+        InvalidInput: it cannot be read or is not UTF-8; it names a file without an @, or is an option, for which the
+            prompt was forgotten.
     """
-    if path is None:
+    if given is None:
         return ""
+    if given == "-":
+        return _read("standard input", sys.stdin.buffer.read)
+    if given.startswith("@"):
+        return _read(given[1:], Path(given[1:]).read_bytes)
+    if _OPTION.fullmatch(given):
+        raise InvalidInput(f"{given} is no prompt.", field="--prompt", remedy="Write what the agent is to do.")
+    if _is_file(given):  # sent as it is, the agent would get a name that says nothing to it
+        raise InvalidInput(
+            f"{given} is a file.", field="--prompt", remedy=f"For its text write: --prompt {shlex.quote(f'@{given}')}"
+        )
+    return given
+
+
+def _is_file(text: str) -> bool:
     try:
-        return (Path("/dev/stdin") if str(path) == "-" else path).read_text("utf-8")
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or no name at all
+        return False
+
+
+def _read(name: str, read: Callable[[], bytes]) -> str:
+    remedy = "Name a file with text."
+    try:
+        return read().decode()
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        raise InvalidInput(f"{path}: {reason}.", field="--prompt", remedy="Name a file with text.") from error
+        raise InvalidInput(f"{name}: {reason}.", field="--prompt", remedy=remedy) from error
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8.", field="--prompt", remedy="Name a file with text.") from error
+        raise InvalidInput(f"{name} is not UTF-8.", field="--prompt", remedy=remedy) from error
+    except ValueError as error:  # a NUL in its name
+        raise InvalidInput(f"{name} is no name of a file.", field="--prompt", remedy=remedy) from error

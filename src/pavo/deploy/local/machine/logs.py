@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from pavo.observe.printable import printable_line
+
 MAX_BYTES = 20_000_000
 """A log larger than this is renamed to `.1`, which replaces an older one."""
 
@@ -35,7 +37,7 @@ class LogFile:
             self._path, self._file = path, path.open("ab", buffering=0)
 
     def write(self, line: bytes) -> None:
-        """Append one line."""
+        """Append one line, as a terminal may have it: whoever reads the file looks at what others wrote."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with self._lock:
             if self._file.tell() > MAX_BYTES:
@@ -44,7 +46,11 @@ class LogFile:
                 self._file = self._path.open("ab", buffering=0)
             # On a full disk lines are lost. Waiting instead would block the part at its next line of output.
             with contextlib.suppress(OSError):
-                self._file.write(f"{now} ".encode() + line.rstrip(b"\r\n") + b"\n")
+                self._file.write(f"{now} ".encode() + _shown(line.rstrip(b"\r\n")) + b"\n")
+
+
+def _shown(line: bytes) -> bytes:
+    return printable_line(line.decode(errors="backslashreplace"), tabs=True).encode()
 
 
 def tail(path: Path, lines: int) -> list[str]:
@@ -54,7 +60,7 @@ def tail(path: Path, lines: int) -> list[str]:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 400 * lines - 4096))
-        return file.read().decode(errors="replace").splitlines()[-lines:]
+        return _lines(file.read())[-lines:]
 
 
 def new_lines(path: Path, offset: int) -> tuple[Iterator[str], int]:
@@ -67,4 +73,9 @@ def new_lines(path: Path, offset: int) -> tuple[Iterator[str], int]:
         file.seek(start)
         data = file.read()
     complete = data[: data.rfind(b"\n") + 1]
-    return iter(complete.decode(errors="replace").splitlines()), start + len(complete)
+    return iter(_lines(complete)), start + len(complete)
+
+
+def _lines(data: bytes) -> list[str]:
+    """The lines of a log. Only a line feed ends one: `splitlines` would also end it where somebody's text says so."""
+    return data.decode(errors="replace").removesuffix("\n").split("\n") if data else []
