@@ -195,7 +195,8 @@ class Commands:
             with translated():
                 async with _ending(asyncio.ensure_future(sending)) as sent:
                     handle = await self._accepted(sent, name, not_taken)
-                return await asyncio.wait_for(handle.result(), ANSWER_SECONDS)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await handle.result()
         except WorkflowUpdateFailedError as failure:
             raise self._refusal(failure.cause) from failure
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
