@@ -156,7 +156,8 @@ async def _ask_temporal(parts: ApiParts) -> None:
 
 async def _answer(question: Awaitable[None]) -> str:
     try:
-        await asyncio.wait_for(question, ANSWER_SECONDS)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await question
     except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
         return f"away: {told(error)}"
     return OK

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from tests.driving import until
 from tests.parts import free_port
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.stack import STORES, EmbeddedStack
 from pavo.deploy.validation.contracts import CHECKS
 from pavo.kit.migrate import upgrade
@@ -110,7 +111,8 @@ async def test_the_environment_names_the_services_too(own: EmbeddedStack) -> Non
 
 
 @pytest.mark.fault
-async def test_a_server_that_hangs_is_said_within_a_minute(own: EmbeddedStack) -> None:
+async def test_a_server_that_hangs_is_said_within_a_minute(own: EmbeddedStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "SILENCE_SECONDS", 600.0)  # else its supervisor, in this process, starts it again
     running = asyncio.create_task(
         pavo("validate", "--repeat", "10000", "--data-dir", str(own.layout.root), "-o", "json", expect=1)
     )

@@ -227,8 +227,11 @@ class KeptConnections:
         turn: asyncio.Future[KeptConnection] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            return await asyncio.wait_for(turn, self._patience)
+            async with asyncio.timeout(self._patience):
+                return await turn
         except TimeoutError as error:
+            if turn.done() and not turn.cancelled():  # its turn came in the very moment
+                return turn.result()
             raise Unavailable("All database connections are in use.", dependency="postgres") from error
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():

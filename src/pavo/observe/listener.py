@@ -80,7 +80,8 @@ async def listening_if_wanted(settings: MetricsSettings, scrape: Scrape) -> Asyn
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scrape: Scrape) -> None:
     """One request, one answer, no keep-alive."""
     with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), READ_SECONDS)
+        async with asyncio.timeout(READ_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
         status, body = await _answer(method, path, scrape)

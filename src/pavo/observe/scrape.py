@@ -63,7 +63,8 @@ class Scrape:
     @staticmethod
     async def _ask(name: str, ask: Ask) -> None:
         try:
-            await asyncio.wait_for(ask(), ASK_SECONDS)
+            async with asyncio.timeout(ASK_SECONDS):
+                await ask()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the page shows that it is away
             logger.debug("Scrape: %s is away: %s", name, error)
             metrics.DEPENDENCY_UP.set(0, name)

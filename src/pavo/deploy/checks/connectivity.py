@@ -51,7 +51,8 @@ async def reach_temporal(settings: TemporalSettings) -> TemporalReached:
     """Connect, and look for the namespace."""
     begun = time.monotonic()
     try:
-        client = await asyncio.wait_for(connect(settings), CONNECT_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await connect(settings)
     except ConfigurationError as error:
         return TemporalReached(Finding("temporal", "fail", error.detail, error.remedy))
     except (Unavailable, TimeoutError) as error:

@@ -1,7 +1,6 @@
 """Starts the parts of a stack in order, watches them, brings back what dies, and ends them in order."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.definition import StackDefinition
 from pavo.deploy.local.machine.logs import LogFile, tail
 from pavo.deploy.local.machine.part_process import PartProcess, spawn
@@ -18,6 +18,7 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import ReadinessCheck, kind_of
 from pavo.deploy.model.state import PartState, StackState
 from pavo.errors import PavoError, Unavailable
+from pavo.kit import cancellation
 from pavo.kit.processes import ProcessIdentity
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
 PROBE_SECONDS = 0.03
 WORKER = "worker"
+SILENT = f"was silent for {liveness.SILENCE_SECONDS:.0f} s and was killed"
+"""Said of a part that lived and answered nothing."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class SupervisedPart:
     state: str = "waiting"
     child: PartProcess | None = None
     restarts: int = 0
+    last_end: str = ""
+    """How the process before this one ended, for people."""
     started_at: float = 0.0
     pause: float = 0.0
     """Before the next restart."""
@@ -123,17 +128,31 @@ class Supervisor:
         for need in self._needed(part.name):
             await need.ready.wait()
         while part.wanted:
-            await self._until_stores(part)
-            if not await self._begin(part):
-                continue
-            assert part.child is not None
-            if await self._get_ready(part):
-                await self._settle_once(part, begun)
-                await asyncio.shield(part.child.exited)
-            if not part.wanted:
-                return
-            code = await asyncio.shield(part.child.exited)
-            await self._before_restart(part, code, begun)
+            try:
+                await self._live_once(part, begun)
+            except Exception:
+                # A part that got ready once is kept, whatever goes wrong here: nobody else would start it again.
+                if not part.ready.is_set():
+                    raise
+                logger.exception("%s could not be kept and is started again", part.name)
+                part.state = "restarting"
+                if part.child is not None:
+                    part.child.kill_group()
+                await asyncio.sleep(MAX_PAUSE_SECONDS)
+
+    async def _live_once(self, part: SupervisedPart, begun: float) -> None:
+        """From a start to the pause after the death."""
+        await self._until_stores(part)
+        if not await self._begin(part):
+            return
+        assert part.child is not None
+        silent = False
+        if await self._get_ready(part) and await self._settle_once(part, begun):
+            silent = await self._until_end(part)
+        code = await asyncio.shield(part.child.exited)
+        if part.wanted:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            await self._before_restart(part, SILENT if silent else how)
 
     async def _until_stores(self, part: SupervisedPart) -> None:
         """Wait until the stores that this part needs are ready: a store that keeps its data in another one would die
@@ -175,26 +194,22 @@ class Supervisor:
         assert part.child is not None
         announced = kind_of(part.name).readiness is ReadinessCheck.ANNOUNCED
         ready = part.child.announced.wait() if announced else self._probe(part.name)
-        waiting = asyncio.create_task(ready)
-        try:
-            await asyncio.wait({waiting, part.child.exited}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                part.child.kill_group()
-            return waiting.done() and not part.child.exited.done()
-        finally:
-            waiting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await waiting
+        if not await part.child.while_alive(ready, START_SECONDS):
+            part.child.kill_group()
+            return False
+        return True
 
     async def _probe(self, name: str) -> None:
         probe = await asyncio.to_thread(self._definition.probe, name)
         while not await probe():
             await asyncio.sleep(PROBE_SECONDS)
 
-    async def _settle_once(self, part: SupervisedPart, begun: float) -> None:
+    async def _settle_once(self, part: SupervisedPart, begun: float) -> bool:
+        """Tell everybody that the part is ready; False when it died in its first moments, which are spent on it."""
+        assert part.child is not None
         first = not part.ready.is_set()
-        if first:
-            await self._definition.component(part.name).settle()
+        if first and not await part.child.while_alive(self._definition.component(part.name).settle()):
+            return False
         part.state = "ready"
         part.ready.set()
         self._save()
@@ -202,15 +217,37 @@ class Supervisor:
             self._on_ready(part.name, time.monotonic() - begun)
         elif self._spare is not None:
             self._spare.prepare()
+        return True
 
-    async def _before_restart(self, part: SupervisedPart, code: int, begun: float) -> None:
+    async def _until_end(self, part: SupervisedPart) -> bool:
+        """Wait for the end of a ready part; True when it was silent and is killed for that."""
+        assert part.child is not None
+        address, greeting = self._definition.address(part.name), self._greeting(part.name)
+        if not greeting:
+            await asyncio.shield(part.child.exited)
+            return False
+        silent = await part.child.while_alive(liveness.until_silent(address, greeting))
+        if silent:
+            logger.warning(
+                "%s (pid %d) lives and has answered nothing for %.0f s: it is killed",
+                part.name,
+                part.child.pid,
+                liveness.SILENCE_SECONDS,
+            )
+            part.child.kill_group()
+        return silent
+
+    def _greeting(self, name: str) -> bytes:
+        """Several processes on one port cannot be told apart by what answers there."""
+        shared = kind_of(name).name == "api" and self._definition.options.apis > 1
+        return b"" if shared else self._definition.component(name).greeting
+
+    async def _before_restart(self, part: SupervisedPart, how: str) -> None:
         if not part.ready.is_set() and part.restarts >= 3:
             raise self._did_not_start(part)
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         logger.warning("%s %s and is started again", part.name, how)
-        with LogFile(self._layout.log(part.name)) as log:
-            log.write(f"[supervisor] {part.name} {how} and is started again".encode())
-        part.state = "restarting"
+        self._note(part, how)
+        part.state, part.last_end = "restarting", how
         part.restarts += 1
         stable = time.monotonic() - part.started_at > STABLE_SECONDS
         pause = 0.0 if stable or part.restarts == 1 else part.pause
@@ -218,6 +255,14 @@ class Supervisor:
         self._save()
         if pause:
             await asyncio.sleep(pause)
+
+    def _note(self, part: SupervisedPart, how: str) -> None:
+        """Where people look for why a part ended: in its own log."""
+        try:
+            with LogFile(self._layout.log(part.name)) as log:
+                log.write(f"[supervisor] {part.name} {how} and is started again".encode())
+        except OSError as error:  # neither a full disk nor a lack of descriptors may end the supervision
+            logger.warning("The log of %s cannot be written: %s", part.name, error)
 
     async def stop(self) -> None:
         """End the parts in order: first what works, then what it works on. Nothing is left when this returns."""
@@ -245,8 +290,7 @@ class Supervisor:
             kind = kind_of(name)
             await part.child.end(self._definition.component(name).stop_signal or kind.stop_signal, kind.drain_seconds)
         if part.keeper is not None:
-            part.keeper.cancel()
-            await asyncio.gather(part.keeper, return_exceptions=True)
+            await cancellation.end(part.keeper)
         if part.child is not None:
             part.child.kill_group()
         part.state, part.child = "stopped", None
@@ -314,6 +358,7 @@ class Supervisor:
             part.restarts,
             str(self._layout.log(part.name)),
             identity.started if identity else None,
+            part.last_end,
         )
 
     def describe(self) -> StackState:

@@ -27,6 +27,8 @@ class PartState:
     log: str
     started: str | None = None
     """With the pid it names the process for good."""
+    last_end: str = ""
+    """How the process before this one ended, for people: "was killed by signal 9"; empty before the first restart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,8 @@ async def _until_answering(client: Client, name: str, build_id: str, task_queue:
         return
     handle = await _start_probe(client, WorkerDeploymentVersion(name, build_id), task_queue)
     try:
-        await asyncio.wait_for(handle.result(), PROBE_SECONDS)
+        async with asyncio.timeout(PROBE_SECONDS):
+            await handle.result()
     except (TimeoutError, WorkflowFailureError, RPCTimeoutOrCancelledError, RPCError) as error:
         raise Conflict(
             f"No worker of {name} with the build id {build_id} answers on the task queue {task_queue}.",

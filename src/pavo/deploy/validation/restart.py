@@ -164,7 +164,8 @@ async def _land(client: Client, flight: Flight) -> Finding:
     handle = client.get_workflow_handle_for(Validation.run, flight.workflow_id)
     try:
         await _patiently(lambda: handle.signal(Validation.release, rpc_timeout=timedelta(seconds=CONNECT_SECONDS)))
-        proof = await asyncio.wait_for(handle.result(), FLIGHT_SECONDS)
+        async with asyncio.timeout(FLIGHT_SECONDS):
+            proof = await handle.result()
     except (WorkflowFailureError, RPCError, RPCTimeoutOrCancelledError, TimeoutError) as error:
         cause = str(error) or f"It did not finish within {FLIGHT_SECONDS:.0f} s."
         return Finding(name, "fail", cause, "Look at the logs of Temporal and of its database.")

@@ -126,7 +126,8 @@ class Validator:
         """What the workflow itself recorded; where it hangs or failed, how far it came."""
         try:
             left = max(DEADLINE_SECONDS - (time.monotonic() - begun), 1.0)
-            proof = await asyncio.wait_for(handle.result(), left)
+            async with asyncio.timeout(left):
+                proof = await handle.result()
         except (WorkflowFailureError, RPCError, RPCTimeoutOrCancelledError, TimeoutError) as error:
             why = str(error.cause if isinstance(error, WorkflowFailureError) else error)
             found = await _how_far(handle, why or f"It was not over within {DEADLINE_SECONDS:.0f} s.")

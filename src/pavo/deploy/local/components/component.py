@@ -39,6 +39,12 @@ class Component(Protocol):
         """What asks it to end, if not the part's own signal."""
         ...
 
+    @property
+    def greeting(self) -> bytes:
+        """What it answers at `address` in every state that it can be in (see `liveness`); empty where its silence
+        cannot be told."""
+        ...
+
     def prepare(self) -> None:
         """Called before each start, on a thread. It may be interrupted and then called again."""
         ...
@@ -61,6 +67,7 @@ class PlainComponent:
 
     address = ""
     stop_signal: int | None = None
+    greeting = b""
 
     def prepare(self) -> None:
         """Nothing to prepare."""

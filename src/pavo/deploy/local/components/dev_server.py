@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.wheels import temporal_server
 from pavo.deploy.local.machine.part_process import Launch
@@ -60,6 +61,8 @@ def dev_server_versions() -> tuple[str, str]:
 
 class DevServer(PlainComponent):
     """Temporal's server, its UI and its SQLite file in one process."""
+
+    greeting = liveness.GRPC
 
     def __init__(self, layout: Layout, *, port: int, ui_port: int, ephemeral: bool) -> None:
         self._layout, self._port, self._ui_port, self._ephemeral = layout, port, ui_port, ephemeral

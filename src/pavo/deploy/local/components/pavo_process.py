@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.model.layout import Layout
@@ -16,6 +17,7 @@ class PavoProcess(PlainComponent):
     def __init__(self, layout: Layout, environment: Callable[[], Mapping[str, str]], address: str = "") -> None:
         self._layout, self._environment = layout, environment
         self.address = address
+        self.greeting = liveness.HTTP if address else b""
 
     def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
         """The same program that was called, with this part's command."""

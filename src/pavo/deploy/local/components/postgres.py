@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent
 from pavo.deploy.local.components.postgres_programs import PostgresPrograms
 from pavo.deploy.local.machine.part_process import Launch
@@ -59,6 +60,8 @@ class PostgresServer(PlainComponent):
         answered: called on a thread when it answers for the first time, before anything else.
         settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
     """
+
+    greeting = liveness.POSTGRES
 
     def __init__(
         self,

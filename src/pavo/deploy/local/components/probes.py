@@ -50,7 +50,8 @@ async def temporal_answers(address: str, namespace: str | None = "default") -> b
     if not await port_answers(address):
         return False
     try:
-        client = await asyncio.wait_for(Client.connect(address), 2)
+        async with asyncio.timeout(2):
+            client = await Client.connect(address)
         if not await client.service_client.check_health(timeout=RPC_TIMEOUT):
             return False
         if namespace:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.wheels import redis_server
 from pavo.deploy.local.machine.part_process import Launch
@@ -12,6 +13,8 @@ from pavo.deploy.model.layout import Layout, write_private
 
 class RedisServer(PlainComponent):
     """One server. Its data could be lost without harm; they are kept all the same."""
+
+    greeting = liveness.REDIS
 
     def __init__(self, layout: Layout, *, port: int, password: str, ephemeral: bool) -> None:
         self._layout, self._port, self._password, self._ephemeral = layout, port, password, ephemeral

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pavo.deploy.local import liveness
 from pavo.deploy.local.components import temporal_schema
 from pavo.deploy.local.components.component import PlainComponent, inherited_environment
 from pavo.deploy.local.components.database import DatabaseServer
@@ -62,6 +63,8 @@ class TemporalServer(PlainComponent):
         retention: for which closed workflows are kept.
         say: told what was done to the schema.
     """
+
+    greeting = liveness.GRPC
 
     def __init__(
         self,
@@ -190,6 +193,8 @@ def dynamic_settings() -> dict[str, Any]:
 
 class TemporalUi(PlainComponent):
     """Temporal's own web UI for a server without one."""
+
+    greeting = liveness.HTTP
 
     def __init__(self, layout: Layout, program: Path, *, port: int, temporal: str) -> None:
         self._layout, self._program, self._port, self._temporal = layout, program, port, temporal

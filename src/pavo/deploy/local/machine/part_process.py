@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pavo.deploy.local.machine.logs import LogFile
+from pavo.kit import cancellation
 from pavo.kit.processes import ProcessIdentity, child_dies_with_us
 
 
@@ -74,12 +75,27 @@ class PartProcess:
             return True
         return False
 
+    async def while_alive(self, work: Coroutine[Any, Any, object], seconds: float | None = None) -> bool:
+        """Do something with the process; answers whether it was done before that died and before the time was over.
+
+        What becomes of the work when the process died is of no interest, errors included; those with a live one are
+        raised. The work is ended for certain, even where a library misses its cancellation.
+        """
+        working = asyncio.create_task(work)
+        try:
+            await asyncio.wait({working, self.exited}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done = working.done() and not self.exited.done()
+        finally:
+            await cancellation.end(working)
+        if done:
+            working.result()
+        return done
+
     async def end(self, number: int, seconds: float) -> int:
         """Ask with a signal, wait so long, then kill. Returns the exit code."""
         self.signal(number)
-        try:
-            await asyncio.wait_for(asyncio.shield(self.exited), seconds)
-        except TimeoutError:
+        await asyncio.wait({self.exited}, timeout=seconds)
+        if not self.exited.done():
             self.kill_group()
         return await asyncio.shield(self.exited)
 

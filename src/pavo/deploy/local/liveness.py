@@ -1,0 +1,75 @@
+"""Whether a part that got ready still answers: one that runs and says nothing is as bad as a dead one.
+
+Asked is for a sign of life, not for health. A server that is full, recovers or has lost its own store says so, and a
+restart would help nobody. So every part gets a greeting to which it says something whatever its state is, and any byte
+counts, even a refusal.
+"""
+
+import asyncio
+import time
+
+from pavo.kit import cancellation
+
+PAUSE_SECONDS = 1.5
+"""Between two greetings of a part. With `SILENCE_SECONDS` it makes the 10 s within which silence is noticed."""
+SILENCE_SECONDS = 8.0
+"""Of waiting for the answer to one greeting. A part that is only slow, on the busiest machine, answers within."""
+TICK_SECONDS = 0.5
+AGAIN_SECONDS = 0.2
+"""Before the next attempt while nothing listens."""
+
+HTTP = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+GRPC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+"""What every HTTP/2 client begins with, and no settings; the server says its own."""
+POSTGRES = b"\0\0\0\x08\x04\xd2\x16\x2f"
+"""SSLRequest. It is answered by one letter before the server looks whether it takes logins at the moment."""
+REDIS = b"PING\r\n"
+"""Refused without the password, which is an answer."""
+
+
+async def until_silent(address: str, greeting: bytes) -> None:
+    """Greet a part again and again; returns when it has been silent for `SILENCE_SECONDS`.
+
+    Args:
+        address: host:port that the part listens on.
+    """
+    while True:
+        await asyncio.sleep(PAUSE_SECONDS)
+        if not await heard(address, greeting):
+            return
+
+
+async def heard(address: str, greeting: bytes) -> bool:
+    """Whether the part says anything to one greeting within `SILENCE_SECONDS` during which this process ran."""
+    answer = asyncio.create_task(_answer(address, greeting))
+    try:
+        silent = 0.0
+        while not answer.done() and silent < SILENCE_SECONDS:
+            before = time.monotonic()
+            await asyncio.wait({answer}, timeout=TICK_SECONDS)
+            # A tick that took long is one in which this process, and mostly the whole machine, stood still.
+            silent += min(time.monotonic() - before, 2 * TICK_SECONDS)
+        return answer.done()
+    finally:
+        await cancellation.end(answer)
+
+
+async def _answer(address: str, greeting: bytes) -> None:
+    """Returns when the part said something or closed the connection, which also takes somebody who lives."""
+    host, _, port = address.rpartition(":")
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionError:
+            await asyncio.sleep(AGAIN_SECONDS)
+            continue
+        except OSError:  # what this process lacks (descriptors, ports) says nothing of the part
+            return
+        try:
+            writer.write(greeting)
+            await reader.read(1)
+            return
+        except ConnectionError:
+            await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            writer.close()
