@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -160,14 +160,18 @@ async def test_a_busy_but_answering_loop_is_no_stall() -> None:
 
 CODE = """
 import asyncio, sys, time
-from pavo.agents.hosts.agent_loop import AgentLoop
-loop = AgentLoop(stall_seconds=1)
+from pavo.agents.hosts import agent_loop
+def crash(loop, ended):
+    loop.call_later(0.2, loop.stop)
+    loop.run_forever()
+    raise OSError("no loop any more")
+if sys.argv[1] == "crash":
+    agent_loop.run_until = crash
+loop = agent_loop.AgentLoop(stall_seconds=1)
 loop.start()
 async def hang():
     if sys.argv[1] == "hang":
         time.sleep(60)
-    elif sys.argv[1] == "crash":
-        raise KeyboardInterrupt
     print("running", flush=True)
     await asyncio.sleep(60)
 asyncio.run(loop.run_on_agents_thread(hang))
@@ -179,6 +183,30 @@ def test_the_process_ends_when_its_agents_hang(how: str) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, timeout=30)
     assert done.returncode == EXIT_STALLED
     assert "agents' event loop has" in done.stderr
+
+
+async def test_what_agents_do_to_the_loop_does_not_end_it() -> None:
+    stalled = threading.Event()
+    loop = AgentLoop(on_stall=stalled.set)
+    loop.start()
+
+    def leave(error: BaseException) -> None:
+        raise error
+
+    async def harm(do: Callable[[], object]) -> str:
+        asyncio.get_running_loop().call_soon(do)
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    harms = [
+        lambda: leave(SystemExit(3)),
+        lambda: leave(KeyboardInterrupt()),
+        lambda: asyncio.get_running_loop().stop(),
+    ]
+    answers = await asyncio.wait_for(asyncio.gather(*(loop.run(lambda do=do: harm(do)) for do in harms)), 10)
+    assert answers == ["went on"] * 3
+    await asyncio.to_thread(loop.stop)
+    assert not stalled.is_set()
 
 
 def test_a_pause_of_the_whole_process_is_no_stall() -> None:

@@ -1,4 +1,5 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,22 @@ class Isolation(Sample):
 class Grace(Sample):
     name = "grace"
     stop_grace = -1
+class Nowhere(Sample):
+    name = "nowhere"
+    options_schema = {"type": "object", "properties": {"path": {"$ref": "#/nowhere"}}}
+class Wordless(Sample):
+    name = "wordless"
+    description = 5
+class Circle(Sample):
+    name = "circle"
+    options_schema = {"type": "object"}
+Circle.options_schema["default"] = Circle.options_schema
+class Meta(type(Sample)):
+    @property
+    def stop_grace(cls):
+        raise GeneratorExit("in an attribute")
+class Hostile(Sample, metaclass=Meta):
+    name = "hostile"
 """
 
 
@@ -69,6 +86,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentRegistry:
     """A registry that also finds a plug-in package with one good agent and many broken ones."""
     (tmp_path / "plugged.py").write_text(PACKAGE)
     (tmp_path / "exits.py").write_text("import sys; sys.exit(4)")
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt('at import')")
+    (tmp_path / "panics.py").write_text("class Panic(BaseException): pass\nraise Panic('at import')")
     points = {
         "good": "plugged:Good",
         "abstract": "plugged:Abstract",
@@ -81,6 +100,12 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentRegistry:
         "grace": "plugged:Grace",
         "missing": "no_such_module:X",
         "exits": "exits:X",
+        "interrupts": "interrupts:X",
+        "panics": "panics:X",
+        "nowhere": "plugged:Nowhere",
+        "wordless": "plugged:Wordless",
+        "circle": "plugged:Circle",
+        "hostile": "plugged:Hostile",
         "dict": "builtins:dict",
     }
     info = tmp_path / "plugged-2.0.dist-info"
@@ -102,8 +127,11 @@ def test_the_built_in_agents() -> None:
 
 
 def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    # Like the worker: an interrupt at import cannot be a person's outside the main thread.
+    with ThreadPoolExecutor(1) as pool:
+        broken = {agent.name: agent.error for agent in pool.submit(installed.broken).result()}
     assert {"good", "intern", "tribal_search"} <= {card.name for card in installed.cards()}
-    broken = {agent.name: agent.error for agent in installed.broken()}
+    assert broken["interrupts"] == "KeyboardInterrupt: at import"
     assert "lacks execute, plan, report, revise" in broken["abstract"]
     assert "must be 'renamed'" in broken["renamed"]
     assert "no JSON Schema" in broken["schema"]
@@ -112,10 +140,26 @@ def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytes
     assert broken["missing"].startswith("ModuleNotFoundError")
     assert broken["exits"] == "SystemExit: 4"
     assert "no subclass" in broken["dict"]
+    assert broken["panics"] == "Panic: at import"
+    assert broken["hostile"] == "GeneratorExit: in an attribute"
+    assert "must be text" in broken["wordless"]
+    assert "no JSON: Circular" in broken["circle"]
     assert "'missing' of plugged 2.0 cannot be loaded" in caplog.text
     with pytest.raises(InvalidInput, match="cannot be loaded") as caught:
         installed.card("missing")
     assert caught.value.field == "agent_type"
+
+
+def test_a_persons_interrupt_is_not_the_agents(installed: AgentRegistry) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        installed.card("interrupts")
+
+
+def test_a_schema_that_cannot_be_applied_is_told(installed: AgentRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidInput, match="cannot be applied") as caught:
+        installed.validate_options("nowhere", {"path": "x"})
+    assert caught.value.field == "agent_options" and caught.value.remedy
+    assert "Traceback" in caplog.text
 
 
 def test_pavos_own_agents_win_over_others_of_their_name(installed: AgentRegistry) -> None:

@@ -56,7 +56,7 @@ def checked_plan(draft: object, what: str = "plan()") -> PlanDraft:
     steps = tuple(_checked_plan_step(step, number) for number, step in enumerate(given, 1))
     size = len(draft.summary.encode()) + sum(len(s.title.encode()) + len(s.detail.encode()) for s in steps)
     _check_size(size, MAX_DOCUMENT_BYTES, "The plan", "Shorten it: people are to read it.")
-    return PlanDraft(draft.summary, steps)
+    return PlanDraft(_exact(draft.summary), steps)
 
 
 def _checked_plan_step(step: object, number: int) -> PlanStep:
@@ -66,7 +66,7 @@ def _checked_plan_step(step: object, number: int) -> PlanStep:
     _check_text(step.detail, f"The detail of step {number} of the plan")
     if not step.title.strip():
         _refuse(f"Step {number} of the plan has no title.", "Give each PlanStep a title.")
-    return step
+    return PlanStep(_exact(step.title), _exact(step.detail))
 
 
 def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revision:
@@ -86,7 +86,7 @@ def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revi
         _check_text(answer, f"The answer to feedback {identifier}")
     size = sum(len(answer.encode()) for answer in answers.values())
     _check_size(size, MAX_DOCUMENT_BYTES, "The answers to the feedback", "Shorten them.")
-    return Revision(plan, {identifier: str.__str__(answer) for identifier, answer in answers.items()})
+    return Revision(plan, {_exact(identifier): _exact(answer) for identifier, answer in answers.items()})
 
 
 def checked_step(step: object) -> Step:
@@ -97,7 +97,7 @@ def checked_step(step: object) -> Step:
     _check_size(size, MAX_CHECKPOINT_BYTES, "The checkpoint", "Keep large data elsewhere and its place here.")
     for name, number in (("progress", step.progress), ("total", step.total)):
         _check_number(number, name)
-    if checkpoint is step.checkpoint and isinstance(step.events, tuple) and not step.events:
+    if type(step) is Step and checkpoint is step.checkpoint and step.events == ():
         return step
     return Step(checkpoint, _checked_events(step.events), step.progress, step.total)
 
@@ -138,7 +138,7 @@ def _checked_event(event: object) -> tuple[Event, int]:
         _refuse(f"The event {kind!r} has data called {_listed(taken)}.", "Pavo sets these members: rename yours.")
     data, size = checked_json(data, f"The data of the event {kind!r}")
     _check_size(size, MAX_EVENT_BYTES, f"The event {kind!r}", "Put what is large into the report.")
-    return Event(kind, data), size
+    return Event(_exact(kind), data), size
 
 
 def checked_report(report: object) -> str:
@@ -147,7 +147,7 @@ def checked_report(report: object) -> str:
         _wrong_type("report()", "a str", report)
     _check_text(report, "The report")
     _check_size(len(report.encode()), MAX_DOCUMENT_BYTES, "The report", "Shorten it: people are to read it.")
-    return str.__str__(report)  # a StrEnum, say, would be stored by its name
+    return _exact(report)
 
 
 def storable(text: str, limit: int = 2000) -> str:
@@ -164,6 +164,11 @@ def _check_text(text: object, what: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         _refuse_surrogate(what, error)
+
+
+def _exact(text: str) -> str:
+    """Text without the class that it came in: a StrEnum, say, would be stored by its name, and methods are code."""
+    return str.__str__(text)
 
 
 def _check_nul(text: str, what: str) -> None:

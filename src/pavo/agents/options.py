@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from referencing import Registry
 from pavo.agents.contract import JSON
 from pavo.errors import InvalidInput, TooLarge
 from pavo.kit.json_values import NotStorable, plain
+
+logger = logging.getLogger(__name__)
 
 FIELD = "agent_options"
 MAX_OPTIONS_BYTES = 64_000
@@ -37,6 +40,11 @@ def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mappin
     except RecursionError as deep:
         detail = "These options and their schema refer too deeply into each other."
         raise InvalidInput(detail, field=FIELD, remedy="Nest the options less.") from deep
+    except Exception as broken:
+        # A reference to nowhere, say: what only shows when it is applied.
+        logger.exception("The options_schema of the agent %r cannot be applied.", agent_type)
+        detail = f"The schema of the agent {agent_type!r} cannot be applied: {type(broken).__name__}: {broken}"
+        raise InvalidInput(detail[:2000], field=FIELD, remedy="Have that agent's package repaired.") from broken
     if error is not None:
         raise _invalid(agent_type, error)
     return filled

@@ -6,7 +6,10 @@ class. A plug-in should therefore import what is large inside its methods.
 
 import difflib
 import inspect
+import json
 import logging
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +21,7 @@ from jsonschema.validators import Draft202012Validator
 from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import JSON, Agent, Isolation
 from pavo.agents.options import checked_options
+from pavo.agents.raised import described
 from pavo.errors import InvalidInput
 from pavo.kit.extras import DISTRIBUTION
 
@@ -139,9 +143,19 @@ def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAge
     point = chosen[0]
     try:
         return _card(name, point)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _listens_to_people():
+            raise
         logger.exception("The agent %r of %s cannot be loaded.", name, _distribution(point))
-        return BrokenAgent(name, _distribution(point), f"{type(error).__name__}: {error}"[:2000])
+        return BrokenAgent(name, _distribution(point), described(error))
+
+
+def _listens_to_people() -> bool:
+    """Whether a KeyboardInterrupt may be somebody's Ctrl-C: elsewhere it can only be the agent's own."""
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def _card(name: str, point: EntryPoint) -> AgentCard:
@@ -149,8 +163,8 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
     _check_class(name, agent)
     return AgentCard(
         name=name,
-        description=agent.description,
-        options_schema=agent.options_schema,
+        description=str.__str__(agent.description),
+        options_schema=_schema(agent),
         stop_grace=float(agent.stop_grace),
         isolation=agent.isolation,
         wants_context=agent.wants_context,
@@ -170,10 +184,22 @@ def _check_class(name: str, agent: type[Agent]) -> None:
         raise ValueError(f"{agent.__qualname__}.isolation is {agent.isolation!r}: use 'worker' or 'process'")
     if not 0 <= agent.stop_grace <= _MAX_GRACE_SECONDS:
         raise ValueError(f"{agent.__qualname__}.stop_grace is {agent.stop_grace!r}: use seconds from 0 to 3600")
+    if not isinstance(cast(object, agent.description), str):
+        raise TypeError(f"{agent.__qualname__}.description must be text")
+
+
+def _schema(agent: type[Agent]) -> dict[str, JSON]:
+    """A copy of the agent's schema, of plain JSON: what is asked for each task runs no code of the agent's."""
     try:
-        Draft202012Validator.check_schema(agent.options_schema)
+        schema = json.loads(json.dumps(agent.options_schema))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"{agent.__qualname__}.options_schema is no JSON Schema: {error.message}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{agent.__qualname__}.options_schema is no JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise ValueError(f"{agent.__qualname__}.options_schema is no JSON Schema: it must be an object")
+    return cast(dict[str, JSON], schema)
 
 
 def _distribution(point: EntryPoint) -> str:

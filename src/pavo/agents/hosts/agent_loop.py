@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from pavo.agents.hosts.boundary import cut, run_until
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class AgentLoop:
         self._stopping = threading.Event()
         self._beat = threading.Event()
         self._jobs: set[_Job] = set()
+        self._left = False
 
     def start(self) -> None:
         """Start the threads; returns when the loop runs."""
@@ -92,10 +95,14 @@ class AgentLoop:
             return
         self._stopping.set()
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._leave, self._loop)
         self._thread.join(_STOP_SECONDS + 1)
         self._beat.set()
         self._watchdog.join(_LOG_SECONDS)
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._left = True
+        loop.stop()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._stopping.is_set() or not self._thread.is_alive():
@@ -108,7 +115,7 @@ class AgentLoop:
         self._loop = loop
         loop.call_soon(self._started.set)
         try:
-            loop.run_forever()
+            run_until(loop, lambda: self._left)
             loop.run_until_complete(_end_tasks())
             loop.run_until_complete(loop.shutdown_asyncgens())
         except BaseException:
@@ -200,7 +207,7 @@ async def _end_tasks() -> None:
     """Cancel every task and wait for their ends, but not for ever."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
-        task.cancel()
+        cut(task)
     if tasks:
         _, left = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
         for task in left:

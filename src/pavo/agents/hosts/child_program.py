@@ -5,6 +5,7 @@ starts quickly. When its parent ends, it ends too, with its whole process group.
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
@@ -16,14 +17,19 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
-from pavo.agents.checks import storable
 from pavo.agents.contract import Hit
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.boundary import run_until
 from pavo.agents.hosts.wire import Message
-from pavo.agents.hosts.worker_host import WorkerHost, innermost
+from pavo.agents.hosts.worker_host import WorkerHost
+from pavo.agents.raised import described, innermost
 from pavo.errors import AgentError, PavoError
 from pavo.kit.processes import die_with_parent
+
+logger = logging.getLogger("pavo")
+"""All of Pavo's code in this process logs below it."""
+_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
 class AgentServer:
@@ -33,6 +39,7 @@ class AgentServer:
         self._reader = reader
         self._writer = writer
         self._silence_seconds = silence_seconds
+        self._pid = os.getpid()
         self._call: asyncio.Task[None] | None = None
         self._searches: dict[int, asyncio.Future[Sequence[Hit]]] = {}
         self._count = 0
@@ -70,9 +77,9 @@ class AgentServer:
             agent = load_agent_class(first["target"])
         except MemoryError:
             raise
-        except (Exception, SystemExit) as error:
-            logging.exception("The agent's code cannot be loaded.")
-            self._send({"op": "ready"}, AgentError(storable(f"{type(error).__name__}: {error}")))
+        except BaseException as error:
+            logger.exception("The agent's code cannot be loaded.")
+            self._send({"op": "ready"}, AgentError(described(error)))
             _leave()
         self._send({"op": "ready", "value": None})
         limits = HostLimits(close_seconds=first["close_seconds"])
@@ -81,19 +88,25 @@ class AgentServer:
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
         try:
+            await self._attempt(host, message, answer)
+        except MemoryError:
+            _out_of_memory()
+        except asyncio.CancelledError:
+            raise  # it was cut: nobody waits for an answer
+        except BaseException as error:
+            # Such as a second open(): the caller must hear of it rather than wait for ever.
+            self._send({**answer, "value": None}, AgentError(described(error)))
+            logger.exception("A call of %s failed.", message["method"])
+        await self._writer.drain()
+
+    async def _attempt(self, host: WorkerHost, message: Message, answer: Message) -> None:
+        try:
             answer["value"] = await _run(host, message)
             self._send(answer)
         except PavoError as error:
-            if error.__cause__ is not None and isinstance(innermost(error.__cause__), MemoryError):
+            if error.__cause__ is not None and issubclass(type(innermost(error.__cause__)), MemoryError):
                 _out_of_memory()
             self._send(answer, error)
-        except MemoryError:
-            _out_of_memory()
-        except Exception as error:
-            # Such as a second open(): the caller must hear of it rather than wait for ever.
-            logging.exception("A call of %s failed.", message["method"])
-            self._send(answer, AgentError(storable(f"{type(error).__name__}: {error}")))
-        await self._writer.drain()
 
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
         """The organisation's corpus (see `contract.Corpus`), by way of the worker."""
@@ -125,7 +138,10 @@ class AgentServer:
     def _send(self, message: Message, error: PavoError | None = None) -> None:
         if error is not None:
             message["error"] = wire.dump_error(error)
-        self._writer.write(wire.encode(message))
+        data = wire.encode(message)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the agent forked: only the process that was asked answers
+        self._writer.write(data)
 
 
 async def _run(host: WorkerHost, message: Message) -> Any:
@@ -144,8 +160,9 @@ async def _run(host: WorkerHost, message: Message) -> Any:
 
 def _leave() -> NoReturn:
     """End without waiting for the agent's threads or exit handlers, which might never end."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # the agent may have closed or replaced them
+            stream.flush()
     os._exit(0)
 
 
@@ -154,8 +171,12 @@ def _out_of_memory() -> NoReturn:
 
 
 def _die(*_: Any) -> NoReturn:
-    """End with all descendants: the worker is gone, and a newer attempt may already run elsewhere."""
-    os.killpg(0, signal.SIGKILL)
+    """End with all descendants: the worker is gone, and a newer attempt may already run elsewhere.
+
+    The group is this process's own; a copy that the agent forked ends alone, for it cannot know.
+    """
+    if os.getpid() == os.getpgrp():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
@@ -166,26 +187,57 @@ def _limit_memory(mebibytes: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     except (ValueError, OSError) as error:
-        logging.warning("The agent's memory cannot be limited on this system: %s", error)
+        logger.warning("The agent's memory cannot be limited on this system: %s", error)
+
+
+def _log_apart() -> None:
+    """Give Pavo's own log a descriptor of its own: agents close, replace and reconfigure the usual ones."""
+    stream = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logger.addHandler(handler)
+    logger.propagate = False
+    faulthandler.enable(stream)
+
+
+def _keep_from_copies(descriptor: int) -> None:
+    """Have a copy that the agent forks lose the connection, else it would read what is meant for the agent."""
+
+    def lose() -> None:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, descriptor, inheritable=False)
+        os.close(nowhere)
+
+    os.register_at_fork(after_in_child=lose)
 
 
 async def _serve(descriptor: int, silence_seconds: float) -> None:
     end = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
+    _keep_from_copies(descriptor)
     reader, writer = await asyncio.open_connection(sock=end, limit=wire.LINE_LIMIT)
-    await AgentServer(reader, writer, silence_seconds).serve()
+    try:
+        await AgentServer(reader, writer, silence_seconds).serve()
+    except MemoryError:
+        _out_of_memory()
+    except BaseException:
+        logger.exception("The agent's process cannot go on.")
+        os._exit(1)
 
 
 def main(descriptor: str, parent: str, memory_mb: str, silence_seconds: str) -> None:
     """Serve one agent; returns only by ending the process."""
-    faulthandler.enable()
     die_with_parent(int(parent), _die)
     _limit_memory(int(memory_mb))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=_FORMAT)
+    _log_apart()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    serving = loop.create_task(_serve(int(descriptor), float(silence_seconds)))
     try:
-        asyncio.run(_serve(int(descriptor), float(silence_seconds)))
+        run_until(loop, serving.done)
     except MemoryError:
         _out_of_memory()
 

@@ -1,19 +1,30 @@
 """Chooses the host that an agent's isolation asks for."""
 
+import logging
+
 from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import AgentContext
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.hosts.worker_host import WorkerHost
+from pavo.agents.raised import described
 from pavo.agents.registry import AgentCard
+from pavo.errors import AgentError
+
+logger = logging.getLogger(__name__)
 
 
 def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits) -> AgentHost:
     """A host for one task. Nothing is started before the first call.
 
     Raises:
-        TypeError, ImportError, AttributeError, or whatever else importing the agent raises (isolation `worker`).
+        AgentError: the agent cannot be imported (isolation `worker`); the traceback is in the log.
     """
     if card.isolation == "process":
         return ProcessHost(card.target, ctx, limits)
-    return WorkerHost(load_agent_class(card.target), ctx, limits)
+    try:
+        agent = load_agent_class(card.target)
+    except BaseException as error:
+        logger.exception("The agent %r of task %s cannot be loaded.", card.name, ctx.task_id)
+        raise AgentError(described(error)) from error
+    return WorkerHost(agent, ctx, limits)

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts import wire
@@ -20,6 +20,7 @@ from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PAVO_VARIABLES = frozenset(
     (
@@ -42,6 +43,7 @@ _PING_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
 """For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
 _SEARCH_LIMIT = 100
+_UNREADABLE = "it sent something unreadable"
 
 
 class ProcessHost:
@@ -55,20 +57,21 @@ class ProcessHost:
         self._closing: asyncio.Task[None] | None = None
 
     async def plan(self) -> PlanDraft:
-        return wire.load_draft(await self._call("plan"))
+        return await self._call("plan", wire.load_draft)
 
     async def revise(self, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         payload = {"plan": wire.dump_plan(plan), "feedback": wire.dump_feedback(feedback)}
-        return wire.load_revision(await self._call("revise", payload))
+        return await self._call("revise", wire.load_revision, payload)
 
     async def open(self, plan: Plan, checkpoint: JSON | None) -> None:
-        await self._call("open", {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
+        await self._call("open", wire.load_nothing, {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
 
     async def next_step(self) -> Step | None:
-        return wire.load_step(await self._call("next_step"))
+        return await self._call("next_step", wire.load_step)
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
-        return await self._call("report", {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
+        payload = {"plan": wire.dump_plan(plan), "checkpoint": checkpoint}
+        return await self._call("report", wire.load_report, payload)
 
     def cancel(self) -> None:
         self._ctx.cancelled.set()  # the link tells the child
@@ -86,12 +89,16 @@ class ProcessHost:
             self._link.child.kill()
             raise
 
-    async def _call(self, method: str, payload: Message | None = None) -> Any:
+    async def _call(self, method: str, load: Callable[[Any], T], payload: Message | None = None) -> T:
         if self._closing is not None:
             raise RuntimeError("This host is closed.")
         if self._link is None:
             self._link = _Link.start(self._target, self._ctx, self._limits)
-        return await self._link.call(method, payload or {})
+        answer = await self._link.call(method, payload or {})
+        try:
+            return load(answer)
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._link.give_up() from error
 
 
 class _Link:
@@ -147,6 +154,12 @@ class _Link:
         except asyncio.CancelledError:
             self.send({"op": "cut"})
             raise
+
+    def give_up(self) -> AgentDied:
+        """End the child: what it sends is not what was agreed."""
+        self._cause = self._cause or _UNREADABLE
+        self.child.kill()
+        return AgentDied(self._cause)
 
     def send(self, message: Message) -> None:
         """Queue a message. That the child is gone is noticed elsewhere."""
@@ -211,10 +224,10 @@ class _Link:
             while (message := await wire.receive(reader)) is not None:
                 self._answered = True
                 self._take(message)
-        except (ValueError, KeyError, TypeError):
+        except Exception:
+            # Whatever it is: nobody would read what the agent answers, and its task would wait for ever.
             logger.exception("The agent's process sent something that is no message.")
-            self._cause = "it sent something unreadable"
-            self.child.kill()
+            self.give_up()
         await asyncio.wait({self.child.ended}, timeout=_LAST_WORDS_SECONDS)
         if not self.child.ended.done():
             self._cause = self._cause or "its connection was lost"
@@ -228,6 +241,8 @@ class _Link:
                 if message["id"] == self._calls and self._call is not None:
                     self._settle(self._call, message)
             case "search":
+                if not isinstance(message["query"], str) or not isinstance(message["limit"], int):
+                    raise TypeError("no search")
                 search = asyncio.create_task(self._search(message["id"], message["query"], message["limit"]))
                 self._searches.add(search)
                 search.add_done_callback(self._searches.discard)

@@ -102,7 +102,7 @@ def dump_draft(draft: PlanDraft) -> Message:
 
 
 def load_draft(data: Message) -> PlanDraft:
-    return PlanDraft(data["summary"], _load_plan_steps(data["steps"]))
+    return PlanDraft(_text(data["summary"]), _load_plan_steps(data["steps"]))
 
 
 def dump_plan(plan: Plan) -> Message:
@@ -123,7 +123,7 @@ def _dump_plan_steps(steps: Sequence[PlanStep]) -> list[Any]:
 
 
 def _load_plan_steps(data: list[Any]) -> tuple[PlanStep, ...]:
-    return tuple(PlanStep(title, detail) for title, detail in data)
+    return tuple(PlanStep(_text(title), _text(detail)) for title, detail in data)
 
 
 def dump_feedback(feedback: Sequence[FeedbackItem]) -> list[Any]:
@@ -139,7 +139,7 @@ def dump_revision(revision: Revision) -> Message:
 
 
 def load_revision(data: Message) -> Revision:
-    return Revision(load_draft(data["plan"]), data["answers"])
+    return Revision(load_draft(data["plan"]), {key: _text(answer) for key, answer in dict(data["answers"]).items()})
 
 
 def dump_step(step: Step | None) -> list[Any] | None:
@@ -152,7 +152,17 @@ def load_step(data: list[Any] | None) -> Step | None:
     if data is None:
         return None
     checkpoint, events, progress, total = data
-    return Step(checkpoint, tuple(Event(kind, members) for kind, members in events), progress, total)
+    return Step(checkpoint, tuple(Event(_text(kind), dict(members)) for kind, members in events), progress, total)
+
+
+def load_report(data: object) -> str:
+    return _text(data)
+
+
+def load_nothing(data: object) -> None:
+    """What a call answers that has no result."""
+    if data is not None:
+        raise TypeError("an answer where none belongs")
 
 
 def dump_error(error: PavoError) -> Message:
@@ -166,6 +176,18 @@ def dump_error(error: PavoError) -> Message:
 def load_error(data: Message) -> PavoError:
     """The error; types that do not cross are told apart by their text alone."""
     if data["kind"] == "Unavailable":
-        return Unavailable(data["detail"], dependency=data["dependency"], retry_after=data["retry_after"])
+        detail, dependency = _text(data["detail"]), _text(data["dependency"])
+        return Unavailable(detail, dependency=dependency, retry_after=int(data["retry_after"]))
     kind = AgentRefused if data["kind"] == "AgentRefused" else AgentError
-    return kind(data["detail"], field=data["field"], remedy=data["remedy"])
+    return kind(_text(data["detail"]), field=_text_or_none(data["field"]), remedy=_text_or_none(data["remedy"]))
+
+
+def _text(value: object) -> str:
+    """The value, which the other side says is text: that side is an agent's process, where anything may happen."""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)

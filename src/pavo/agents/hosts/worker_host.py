@@ -8,10 +8,11 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
-from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step, storable
+from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
+from pavo.agents.hosts.boundary import Boundary, cancelled_itself, cut, is_cut
+from pavo.errors import AgentError, AgentRefused, PavoError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,22 +28,29 @@ class WorkerHost:
 
     def __init__(self, agent: type[Agent], ctx: AgentContext, limits: HostLimits) -> None:
         self._agent = agent
-        self._ctx = ctx
+        self._boundary = Boundary(agent, ctx)
+        self._ctx = self._boundary.ctx
         self._limits = limits
         self._calls: set[asyncio.Task[Any]] = set()
         self._steps: _Steps | None = None
 
     async def plan(self) -> PlanDraft:
-        return checked_plan(await self._call(lambda: self._agent().plan(self._ctx), "plan"))
+        return await self._call("plan", lambda: self._agent().plan(self._ctx), checked_plan)
 
     async def revise(self, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
-        revision = await self._call(lambda: self._agent().revise(self._ctx, plan, feedback), "revise")
-        return checked_revision(revision, feedback)
+        def check(revision: Revision) -> Revision:
+            return checked_revision(revision, feedback)
+
+        return await self._call("revise", lambda: self._agent().revise(self._ctx, plan, feedback), check)
 
     async def open(self, plan: Plan, checkpoint: JSON | None) -> None:
         if self._steps is not None:
             raise RuntimeError("This host has begun execute() already.")
-        self._steps = _Steps(lambda: self._agent().execute(self._ctx, plan, checkpoint), self._limits.close_seconds)
+
+        def begin() -> AsyncIterator[Step]:
+            return self._agent().execute(self._ctx, plan, checkpoint)
+
+        self._steps = _Steps(begin, self._boundary, self._limits.close_seconds)
 
     async def next_step(self) -> Step | None:
         if self._steps is None:
@@ -50,7 +58,7 @@ class WorkerHost:
         return await self._steps.next()
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
-        return checked_report(await self._call(lambda: self._agent().report(self._ctx, plan, checkpoint), "report"))
+        return await self._call("report", lambda: self._agent().report(self._ctx, plan, checkpoint), checked_report)
 
     def cancel(self) -> None:
         self._ctx.cancelled.set()
@@ -62,9 +70,16 @@ class WorkerHost:
         for call in list(self._calls):
             await _end(call, seconds)
 
-    async def _call(self, call: Callable[[], Awaitable[T]], name: str) -> T:
-        """Run one of the agent's coroutines in a task of its own, so that an agent that holds on can be left behind."""
-        task = asyncio.create_task(_guarded(lambda: _awaited(call(), name)))
+    async def _call(self, method: str, call: Callable[[], Awaitable[T]], check: Callable[[T], T]) -> T:
+        """Run one of the agent's coroutines in a task of its own, so that an agent that holds on can be left behind.
+
+        What it returned is looked at behind the same boundary: its attributes may be code.
+        """
+
+        async def checked() -> T:
+            return check(await _awaited(call(), method))
+
+        task = asyncio.create_task(self._boundary.run(checked, method))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         try:
@@ -72,6 +87,8 @@ class WorkerHost:
         except asyncio.CancelledError:
             await _end(task, self._limits.close_seconds)
             raise
+        if task.cancelled():
+            raise _was_cut(method) if is_cut(task) else cancelled_itself()
         return task.result()
 
 
@@ -82,13 +99,15 @@ class _Steps:
     it ran.
     """
 
-    def __init__(self, begin: Callable[[], AsyncIterator[Step]], close_seconds: float) -> None:
+    def __init__(self, begin: Callable[[], AsyncIterator[Step]], boundary: Boundary, close_seconds: float) -> None:
         self._begin = begin
+        self._boundary = boundary
         self._close_seconds = close_seconds
         self._asked = asyncio.Event()
         self._answer: asyncio.Future[Step | None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._failure: PavoError | None = None
 
     async def next(self) -> Step | None:
         if self._answer is not None and not self._answer.done():
@@ -97,8 +116,8 @@ class _Steps:
             return None
         if self._task is None:
             self._task = asyncio.create_task(self._drive())
-        elif self._task.done():
-            raise RuntimeError("execute() was cut or has failed: open another host.")
+        elif self._failure is not None or self._task.done():
+            raise self._failure or _was_cut("execute")
         self._answer = asyncio.get_running_loop().create_future()
         self._asked.set()
         try:
@@ -115,21 +134,27 @@ class _Steps:
         iterator: AsyncIterator[Step] | None = None
         try:
             await self._asked.wait()
-            iterator = await _guarded(self._iterator)
+            iterator = await self._boundary.run(self._iterator, "execute")
             while True:
                 self._asked.clear()
-                step = await _guarded(lambda: _one(iterator))
+                step = await self._boundary.run(lambda: _one(iterator), "execute")
                 self._ended = step is None
                 self._settle(step)
-                if step is None or _is_cancelled():
+                if step is None or is_cut(asyncio.current_task()):
                     return
                 await self._asked.wait()
         except PavoError as error:
-            self._settle(error)
+            self._failure = error
+        except asyncio.CancelledError:
+            if is_cut(asyncio.current_task()):
+                raise
+            # The agent asked for it within a step that it ended all the same: it came after the answer.
+            self._failure = cancelled_itself()
         finally:
+            self._failure = self._failure or _was_cut("execute")
+            self._settle(self._failure)
             if iterator is not None:
-                await _close_iterator(iterator)
-            self._settle(AgentError("execute() was cut."))
+                await self._boundary.close(iterator)
 
     async def _iterator(self) -> AsyncIterator[Step]:
         iterator: object = self._begin()
@@ -152,6 +177,10 @@ class _Steps:
             answer.set_result(outcome)
 
 
+def _was_cut(method: str) -> AgentError:
+    return AgentError(f"{method}() was cut: open another host.")
+
+
 async def _one(iterator: AsyncIterator[Step]) -> Step | None:
     try:
         step = await anext(iterator)
@@ -166,76 +195,11 @@ async def _awaited(result: Awaitable[T], name: str) -> T:
     return await result
 
 
-async def _guarded(call: Callable[[], Awaitable[T]]) -> T:
-    """Run the agent's code; whatever it raises becomes an AgentError, but for Pavo's own and a true cancellation.
-
-    SystemExit must not pass: it would end the event loop of the whole worker.
-    """
-    try:
-        return await call()
-    except asyncio.CancelledError as error:
-        if _is_cancelled():
-            raise
-        raise AgentError("CancelledError: the agent cancelled itself.") from error
-    except MemoryError as error:
-        raise AgentError("MemoryError: the agent ran out of memory.") from error
-    except Unavailable:
-        raise
-    except (Exception, SystemExit, BaseExceptionGroup) as error:
-        raise _translated(error) from error
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody asked the current task to end, also where the agent swallowed the exception."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def innermost(error: BaseException) -> BaseException:
-    """The error itself, where a task group wrapped a single one."""
-    inner = cast(Sequence[object], getattr(error, "exceptions", ()))
-    if isinstance(error, BaseExceptionGroup) and len(inner) == 1 and isinstance(inner[0], BaseException):
-        return innermost(inner[0])
-    return cast(BaseException, error)
-
-
-def _translated(error: BaseException) -> PavoError:
-    error = innermost(error)
-    if isinstance(error, AgentRefused):
-        return AgentRefused(storable(error.detail), field=error.field, remedy=error.remedy)
-    if isinstance(error, Unavailable):
-        return error
-    return _logged(error)
-
-
-def _logged(error: BaseException) -> AgentError:
-    logger.warning("The agent raised an error.", exc_info=error)
-    return AgentError(storable(f"{type(error).__name__}: {_message(error)}"))
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        logger.exception("An agent's exception cannot be shown.")
-        return "(its message cannot be shown)"
-
-
-async def _close_iterator(iterator: AsyncIterator[Step]) -> None:
-    aclose: Callable[[], Awaitable[None]] | None = getattr(iterator, "aclose", None)
-    if aclose is None:
-        return
-    try:
-        await aclose()
-    except (Exception, SystemExit, BaseExceptionGroup) as error:
-        logger.warning("The agent's generator did not close cleanly.", exc_info=error)
-
-
 async def _end(task: asyncio.Task[Any], seconds: float) -> None:
     """Cancel the task and give it this time to end; one that holds on is left behind, its results unread."""
     if task.done():
         return
-    task.cancel()
+    cut(task)
     try:
         await asyncio.wait({task}, timeout=seconds)
     finally:
@@ -243,6 +207,6 @@ async def _end(task: asyncio.Task[Any], seconds: float) -> None:
             logger.error("An agent ignored its cancellation for %s s and is left behind.", seconds)
             _abandoned.add(task)
             task.add_done_callback(_abandoned.discard)
-            task.cancel()
+            cut(task)
         elif not task.cancelled():
             task.exception()  # read, so that asyncio does not complain that nobody did

@@ -178,10 +178,20 @@ class _Batch:
         return self._interruption.wanted and self._interruption.reason != SHUTDOWN
 
     async def _work_of(self, call: Awaitable[T], grace: float) -> T | Cut:
-        """What the agent answers, unless it is interrupted and does not end within its grace."""
-        answer = await until_interrupted(call, self._interruption, grace=grace, on_interrupt=self._cancelled)
+        """What the agent answers, unless it is interrupted and does not end within its grace.
+
+        Once it is told to end, only a step still counts. An end, a report or an error may be its way to obey, and would
+        make the task DONE or FAILED with half of its work: all of them are asked for again.
+        """
+        interruption = self._interruption
+        try:
+            answer = await until_interrupted(call, interruption, grace=grace, on_interrupt=self._cancelled)
+        except AgentError:
+            if interruption.told:
+                return Cut()
+            raise
         self._cut = isinstance(answer, Cut)
-        return answer
+        return answer if isinstance(answer, Step) or not interruption.told else Cut()
 
     async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""

@@ -20,6 +20,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.told = False
+        """Whether the agent was told while it worked: what it ends with from then on may be half of its work."""
         self._set = asyncio.Event()
 
     def interrupt(self, reason: str) -> None:
@@ -59,6 +61,7 @@ async def until_interrupted(
     try:
         await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
+            interruption.told = True
             on_interrupt.set()
             await asyncio.wait({task}, timeout=grace)
         return task.result() if task.done() else Cut()

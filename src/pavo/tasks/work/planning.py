@@ -58,15 +58,18 @@ class Planner:
                 grace = self._hosting.grace(begun.assignment.agent_type)
             except AgentRefused as refusal:
                 return await self._failed(begun, request, refusal)
-            made = self._make(begun, request, cancelled)
+            made = self._make(begun, request, interruption, cancelled)
             return await until_interrupted(made, interruption, grace=grace, on_interrupt=cancelled)
         finally:
             self._attempts.end(task_id, interruption)
 
-    async def _make(self, to_plan: ToPlan, request: c.MakePlan, cancelled: asyncio.Event) -> StoredPlan:
+    async def _make(
+        self, to_plan: ToPlan, request: c.MakePlan, interruption: Interruption, cancelled: asyncio.Event
+    ) -> StoredPlan | Cut:
         gathered = await self._gather(to_plan, request)
-        host = await self._hosting.open(to_plan.assignment, cancelled=cancelled, context=gathered)
+        host: AgentHost | None = None
         try:
+            host = await self._hosting.open(to_plan.assignment, cancelled=cancelled, context=gathered)
             if to_plan.reviewed is None:
                 with span("plan", {"pavo.task_id": request.task_id}):
                     draft = await host.plan()
@@ -75,9 +78,12 @@ class Planner:
                 revision = await _revise(host, to_plan)
             return await self._store(to_plan, request, revision.plan, revision.answers)
         except (AgentError, AgentDied) as error:
+            if interruption.told and isinstance(error, AgentError):
+                return Cut()  # its way to end when it is told to
             return await self._failed(to_plan, request, error)
         finally:
-            await host.close(force=cancelled.is_set())
+            if host is not None:
+                await host.close(force=cancelled.is_set())
 
     async def _gather(self, to_plan: ToPlan, request: c.MakePlan) -> Sequence[Hit]:
         assignment = to_plan.assignment

@@ -1,0 +1,138 @@
+"""The boundary to an agent's code: whatever it raises becomes an AgentError with its traceback in the log.
+
+Only Pavo's own cancellation passes, and an outage of the corpus, which is not the agent's fault. Nothing about a
+foreign exception is taken on trust: its text, its attributes and its class may raise in their turn. Hence `issubclass`:
+`isinstance` asks the object for its class.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+from pavo.agents.contract import Agent, AgentContext, Corpus, Hit
+from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
+from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_cut: WeakSet[asyncio.Task[Any]] = WeakSet()
+"""The tasks that Pavo cancelled: an agent can cancel its own as well, and that must not look like a stop."""
+
+
+def cut(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that runs agents' code, on Pavo's behalf."""
+    _cut.add(task)
+    task.cancel()
+
+
+def is_cut(task: asyncio.Task[Any] | None) -> bool:
+    """Whether Pavo cancelled it, also where the agent swallowed the exception."""
+    return task is not None and task in _cut
+
+
+def run_until(loop: asyncio.AbstractEventLoop, ended: Callable[[], bool]) -> None:
+    """Run the loop until it is stopped and `ended()` says so.
+
+    It passes on what nobody would catch: SystemExit and KeyboardInterrupt of any task or callback, which Python has
+    leave the loop, and an agent's own `loop.stop()`. The task that raised has its outcome, and all others go on.
+    """
+    while not ended():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            logger.warning("A task or callback of an agent asked the whole process to end.", exc_info=True)
+
+
+class Boundary:
+    """Runs the code of one agent for one task."""
+
+    def __init__(self, agent: type[Agent], ctx: AgentContext) -> None:
+        self._label = f"{agent.__qualname__} of task {ctx.task_id}"
+        self._corpus = _WatchedCorpus(ctx.corpus)
+        self.ctx = replace(ctx, corpus=self._corpus)
+        """What the agent is to be given."""
+
+    async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
+        """Await `call()`, in the current task.
+
+        Raises:
+            AgentError: whatever it raised.
+            AgentRefused: that is what it raised.
+            Unavailable: an outage of the corpus, which it let pass.
+            CancelledError: `cut` was called for the current task.
+        """
+        task = asyncio.current_task()
+        try:
+            return await call()
+        except BaseException as error:
+            if _is_ours(error, task):
+                raise
+            told = self._explained(error, method)
+            if told is error:
+                raise
+            raise told from error
+
+    async def close(self, iterator: object) -> None:
+        """Close the agent's generator; what it raises then is logged, for its steps have been answered."""
+
+        async def aclose() -> None:
+            close: Callable[[], Awaitable[None]] | None = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+        with suppress(PavoError):
+            await self.run(aclose, "execute")
+
+    def _explained(self, error: BaseException, method: str) -> PavoError:
+        error = innermost(error)
+        if issubclass(type(error), Unavailable) and any(error is outage for outage in self._corpus.outages):
+            return cast(Unavailable, error)
+        if issubclass(type(error), AgentRefused):
+            return refusal_of(cast(AgentRefused, error))
+        self._log(error, method)
+        return AgentError(described(error))
+
+    def _log(self, error: BaseException, method: str) -> None:
+        # The agent may have closed the log's stream, and the failure must be told all the same.
+        with suppress(BaseException):
+            logger.warning("The agent %s failed in %s().\n%s", self._label, method, traceback_of(error))
+
+
+def cancelled_itself() -> AgentError:
+    """The failure of an agent that cancels the task that it runs in."""
+    return AgentError(CANCELLED_ITSELF)
+
+
+class _WatchedCorpus:
+    """The agent's corpus; remembers its outages, so that an agent's own Unavailable cannot be taken for one."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self.outages: WeakSet[Unavailable] = WeakSet()
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        try:
+            return await self._corpus.search(query, limit)
+        except Unavailable as outage:
+            self.outages.add(outage)
+            raise
+
+
+def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """Whether Pavo, and not the agent, ends the task in which the agent runs."""
+    if issubclass(type(error), asyncio.CancelledError):
+        return is_cut(task)
+    # A coroutine that nobody will go on with is closed by the interpreter, outside its task.
+    return issubclass(type(error), GeneratorExit) and _current_task() is not task
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

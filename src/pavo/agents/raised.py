@@ -1,0 +1,71 @@
+"""What an agent's code raised, as text; its class may be foreign code too, and raise in its turn."""
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from pavo.agents.checks import storable
+from pavo.errors import AgentRefused
+
+CANCELLED_ITSELF: Final = "CancelledError: the agent cancelled itself."
+"""The cause when an agent cancels the task in which it runs."""
+_TRACEBACK_CHARACTERS = 20_000
+"""Of a traceback in the log; the middle is left out. A message may be as long as memory is."""
+
+
+def described(error: BaseException) -> str:
+    """An agent's exception as its task's cause: "TypeName: message", bounded and storable."""
+    if issubclass(type(error), asyncio.CancelledError):
+        return CANCELLED_ITSELF
+    if issubclass(type(error), MemoryError):
+        return "MemoryError: the agent ran out of memory."
+    return storable(f"{_name(error)}: {_text(error)}")
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error itself, where a task group wrapped a single one."""
+    while issubclass(type(error), BaseExceptionGroup):
+        own = cast(Any, BaseExceptionGroup.exceptions)  # not what a subclass may call so
+        inner = cast(Sequence[BaseException], own.__get__(error))
+        if len(inner) != 1:
+            break
+        error = inner[0]
+    return error
+
+
+def refusal_of(error: AgentRefused) -> AgentRefused:
+    """The same with nothing of the agent's in it but text."""
+    detail, field, remedy = (_attribute(error, name) for name in ("detail", "field", "remedy"))
+    return AgentRefused(detail or described(error), field=field, remedy=remedy)
+
+
+def _name(error: BaseException) -> str:
+    return type.__dict__["__name__"].__get__(type(error))  # not what a metaclass may call so
+
+
+def _attribute(error: BaseException, name: str) -> str | None:
+    try:
+        value = getattr(error, name, None)
+    except BaseException:  # noqa: BLE001 - of the agent's class; then the cause is described without it
+        return None
+    return None if value is None else storable(_text(value))
+
+
+def _text(value: object) -> str:
+    try:
+        return str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+    except BaseException:  # noqa: BLE001 - of the agent's class; the traceback in the log tells where it was raised
+        return "(its message cannot be shown)"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback for the log, bounded."""
+    try:
+        lines = traceback.format_exception(error)
+    except BaseException:  # noqa: BLE001 - of the agent's class; where it was raised can be told without it
+        frames = traceback.format_tb(cast(Any, BaseException.__traceback__).__get__(error))
+        lines = ["Traceback (most recent call last):\n", *frames, described(error)]
+    text = "".join(lines)
+    half = _TRACEBACK_CHARACTERS // 2
+    return text if len(text) <= 2 * half else f"{text[:half]}\n…\n{text[-half:]}"
