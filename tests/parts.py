@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pavo.deploy.local.machine.ports import free_port as free_port
+from pavo.kit.processes import child_dies_with_us
 
 READY_SECONDS = 60
 
@@ -78,7 +79,12 @@ class Parts:
         environment = {**os.environ, **self.environment, **more, "PAVO_READY_FD": str(write)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-c", code], env=environment, pass_fds=[write], stdout=stderr, stderr=stderr
+                [sys.executable, "-c", code],
+                env=environment,
+                pass_fds=[write],
+                stdout=stderr,
+                stderr=stderr,
+                preexec_fn=child_dies_with_us(signal.SIGKILL),  # a run that is cut short leaves nothing behind
             )
         os.close(write)
         part = Part(name, process, log)
