@@ -253,9 +253,8 @@ def _refusals() -> Generator[None, None, None]:
         raise Unavailable("Temporal does not answer in time.", dependency="temporal") from error
     except RPCError as error:
         if error.status == RPCStatusCode.FAILED_PRECONDITION:
-            raise Conflict(
-                error.message, remedy="Start workers of this version and look: pavo deploy workers"
-            ) from error
+            remedy = "Start workers of this version and look: pavo deploy workers"
+            raise Conflict(error.message, remedy=remedy) from error
         raise Unavailable(f"Temporal does not take it: {error.message}", dependency="temporal") from error
 
 
