@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 RATE = "[$__rate_interval]"
+QUEUES, OF_QUEUE = "max by (task_queue, type)", "{{task_queue}}, {{type}}"
 WIDTH, HEIGHT = 8, 7
 """Of a panel, in Grafana's grid of 24 columns."""
 
@@ -45,13 +46,21 @@ ROWS: dict[str, list[tuple[str, str, list[tuple[str, str]]]]] = {
         ),
     ],
     "Task queue": [
-        ("Waiting for a worker", "short", [("max by (type) (pavo_task_queue_backlog)", "{{type}}")]),
-        ("Age of the oldest that waits", "s", [("max by (type) (pavo_task_queue_backlog_age_seconds)", "{{type}}")]),
+        (
+            "Waiting for a worker",
+            "short",
+            [(f"{QUEUES} (pavo_task_queue_backlog)", OF_QUEUE)],
+        ),
+        (
+            "Age of the oldest that waits",
+            "s",
+            [(f"{QUEUES} (pavo_task_queue_backlog_age_seconds)", OF_QUEUE)],
+        ),
         (
             "Workers and free slots",
             "short",
             [
-                ("max by (type) (pavo_task_queue_pollers)", "pollers, {{type}}"),
+                (f"{QUEUES} (pavo_task_queue_pollers)", f"pollers, {OF_QUEUE}"),
                 ("sum by (worker_type) (temporal_worker_task_slots_available)", "free, {{worker_type}}"),
             ],
         ),

@@ -33,7 +33,7 @@ class RedisSettings(_Section):
     """Redis 6 or Valkey 7 and later."""
 
     url: str = Field(default="redis://localhost:6379/0", validation_alias="REDIS_URL")
-    """URL of the server that carries the live stream."""
+    """URL of the server that carries the live stream, hints that make a stop quick, and which workers live."""
 
 
 class TemporalSettings(_Section):

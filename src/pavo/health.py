@@ -45,7 +45,7 @@ class Readiness(BaseModel):
     """May be away: streams then read PostgreSQL."""
     temporal: str
     reconciled: str
-    """Whether tasks and workflows have been compared since the process began."""
+    """Whether rows and workflows have been compared since the process began."""
 
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
@@ -134,7 +134,7 @@ async def readyz(parts: TheParts, reconciliation: TheReconciliation, response: R
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(parts: TheParts) -> Response:
-    """Prometheus' page: this process, its part of Temporal's SDK, the tasks by stage, the task queue's backlog."""
+    """Prometheus' page: this process, its part of Temporal's SDK, runs by kind and stage, the task queues' backlogs."""
     return Response(await parts.scrape.text(), headers={"Content-Type": CONTENT_TYPE})
 
 

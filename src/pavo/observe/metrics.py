@@ -21,7 +21,7 @@ HTTP_SECONDS: Final = Histogram(
     buckets=QUICK,
 )
 HTTP_IN_FLIGHT: Final = Gauge("pavo_http_requests_in_flight", "Requests that are being answered, streams included.")
-VIEWERS: Final = Gauge("pavo_stream_viewers", "Open streams of tasks' events.")
+VIEWERS: Final = Gauge("pavo_stream_viewers", "Open streams of events.")
 EVENTS_SENT: Final = Counter("pavo_stream_events_total", "Events sent to viewers.")
 STREAM_LAG: Final = Histogram(
     "pavo_stream_lag_seconds",

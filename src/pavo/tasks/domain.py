@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pavo.runs.fence import Fence as Fence
+from pavo.runs.fence import Fence
 
 INIT: Final = "INIT"
 PLANNING: Final = "PLANNING"
@@ -52,6 +52,20 @@ MAX_DEATHS: Final = 3
 """How many processes may die at one step before it is quarantined."""
 FIRST_RETRY_SECONDS: Final = 1.0
 MAX_RETRY_SECONDS: Final = 30.0
+
+PLAN_WRITES: Final = 3
+"""How many numbers a planning takes where policy accepts: that of PLANNING, and the two below."""
+
+
+def acceptance_after(planning: Fence) -> Fence:
+    """The number of the write that accepts a plan by policy, by that of the write that showed PLANNING."""
+    return planning.later(1)
+
+
+def done_after(planning: Fence) -> Fence:
+    """The number of the write that shows DONE, where the first batch after an acceptance by policy is the last."""
+    return planning.later(2)
+
 
 BY_POLICY: Final = "policy:auto_accept"
 """Who accepted the plan of a task that was created with auto_accept."""

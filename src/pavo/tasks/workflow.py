@@ -15,6 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     import pavo.tasks.contracts as c
     import pavo.tasks.domain as d
+    from pavo.runs.fence import Fence
     from pavo.runs.story import SIGNAL_MOVE_ON, Story, run_short_activity
 
 Done = TypeVar("Done")
@@ -74,7 +75,7 @@ class AgentTask:
 
     async def _plan(self) -> None:
         # Where policy accepts the plan, the activity itself writes the acceptance, and DONE.
-        fence = self._story.fence(writes=3 if self._auto_accept else 1)
+        fence = self._story.fence(writes=d.PLAN_WRITES if self._auto_accept else 1)
         request = c.MakePlan(self._task_id, fence, self._auto_accept, self._state.failures)
         batch: c.BatchDone | None = None
         if self._auto_accept:
@@ -188,7 +189,7 @@ class AgentTask:
         """Nobody can answer yet: the run does not know where it stands, or the review is being shown."""
         return not self._standing_known or (self._state.phase == d.PHASE_REVIEW and not self._review_open)
 
-    def _fence(self) -> d.Fence:
+    def _fence(self) -> Fence:
         return self._story.fence()
 
     # What people say

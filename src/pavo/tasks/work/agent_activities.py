@@ -12,6 +12,7 @@ from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.errors import LeaseLost, Superseded, Unavailable
 from pavo.runs.story import HEARTBEAT_SECONDS
 from pavo.tasks import contracts as c
+from pavo.tasks import domain as d
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.planning import Planner
@@ -60,7 +61,7 @@ class AgentWork(c.AgentActivities):
         if not planned.made.accepted:
             return c.CarriedOut(planned.made)
         assert planned.made.plan_hash is not None
-        done = request.fence.later(2)
+        done = d.done_after(request.fence)
         execute = c.ExecuteBatch(request.task_id, done, planned.made.plan_hash)
         batch = await self._executor.run(execute, interruption, planned.opened, ended=ended)
         return c.CarriedOut(planned.made, batch)

@@ -13,6 +13,7 @@ from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
 from pavo.kit.ids import new_id
 from pavo.observe import metrics
 from pavo.observe.spans import span
+from pavo.runs.fence import Fence
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -113,7 +114,7 @@ class BatchExecutor:
         self._publisher.publish(recorded)
         return deaths
 
-    async def finish(self, held: Lease, fence: d.Fence, report: NewDocument, new: Sequence[NewEvent]) -> None:
+    async def finish(self, held: Lease, fence: Fence, report: NewDocument, new: Sequence[NewEvent]) -> None:
         """End the attempt with the report and DONE, in one transaction."""
         recorded = await end_attempt.finish(self._writer, held, fence, report, new)
         if recorded is None:

@@ -12,6 +12,7 @@ from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe.spans import span
+from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -94,7 +95,7 @@ class Planner:
         return hits
 
     async def _note(
-        self, task_id: uuid.UUID, fence: d.Fence, event: NewEvent | None, failure: ExplainedFailure | None = None
+        self, task_id: uuid.UUID, fence: Fence, event: NewEvent | None, failure: ExplainedFailure | None = None
     ) -> None:
         """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
         recorded: list[Event] = []

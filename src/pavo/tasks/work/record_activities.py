@@ -14,6 +14,7 @@ from temporalio import activity
 from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.sql import Database
+from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -155,7 +156,7 @@ class TransitionRecorder(c.RecordActivities):
 
         await self._write(request.task_id, request.fence, write)
 
-    async def _write(self, task_id_text: str, fence: d.Fence, write: Write[T]) -> tuple[T | None, TaskRow | None]:
+    async def _write(self, task_id_text: str, fence: Fence, write: Write[T]) -> tuple[T | None, TaskRow | None]:
         """Lock the row, and unless the fence has passed write and append.
 
         What `write` answered, None if it was not called; and the row before, None if the task is unknown or deleted.

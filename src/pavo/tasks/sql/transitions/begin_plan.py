@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Superseded
+from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -36,7 +37,7 @@ class ToPlan:
 
 
 async def begin_plan(
-    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, *, auto_accept: bool
+    writer: TaskWriter, task_id: uuid.UUID, fence: Fence, *, auto_accept: bool
 ) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
     """Show PLANNING; what is to be planned, and the events to publish.
 
@@ -69,7 +70,7 @@ SELECT a.first_seq, a.at, m.* FROM moved m, LATERAL timeline_append(m.id, CAST(%
 """
 
 
-async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence) -> tuple[ToPlan, Sequence[Event]] | None:
+async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: Fence) -> tuple[ToPlan, Sequence[Event]] | None:
     """For a task that was just started; None, and nothing is written, when it has a past."""
     new = [events.stage(d.PLANNING)]
     values = {"task_id": task_id, **fence.columns(), "events": payload(new)}
@@ -80,9 +81,7 @@ async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence) -> tuple
     return ToPlan(Assignment(*assignment), None, (), 1), numbered(task_id, first_seq, at, new)
 
 
-async def long(
-    session: AsyncSession, task_id: uuid.UUID, fence: d.Fence
-) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
+async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
     """For every task that may still be planned by this run."""
     task = await locked_for_planning(session, task_id, fence)
     plans = await repository.plans(session, task_id)
@@ -103,18 +102,18 @@ async def long(
 _ACCEPTED: Final = """
 SELECT d.hash FROM tasks t JOIN documents d ON d.task_id = t.id
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING'
-  AND t.generation = %(generation)s AND t.transition = %(transition)s + 1
+  AND t.generation = %(generation)s AND t.transition = %(transition)s
   AND d.kind = 'PLAN' AND d.status = 'ACCEPTED'
 """
 
 
-async def accepted_before(writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence) -> str | None:
+async def accepted_before(writer: TaskWriter, task_id: uuid.UUID, fence: Fence) -> str | None:
     """The hash of the plan that an attempt before stored under this fence, by policy, before it died. Only reads."""
-    rows = await writer.connections.rows(_ACCEPTED, {"task_id": task_id, **fence.columns()})
+    rows = await writer.connections.rows(_ACCEPTED, {"task_id": task_id, **d.acceptance_after(fence).columns()})
     return rows[0][0] if rows else None
 
 
-async def locked_for_planning(session: AsyncSession, task_id: uuid.UUID, fence: d.Fence) -> TaskRow:
+async def locked_for_planning(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> TaskRow:
     """The task's row, locked, if this planning is still wanted (or went further by policy).
 
     Raises:
@@ -124,8 +123,8 @@ async def locked_for_planning(session: AsyncSession, task_id: uuid.UUID, fence: 
     if task is None or not (
         is_newer(fence, task)
         or is_latest(fence, task)
-        or (is_latest(fence.later(1), task) and task.stage == d.EXECUTING)
-        or (is_latest(fence.later(2), task) and task.stage == d.DONE)
+        or (is_latest(d.acceptance_after(fence), task) and task.stage == d.EXECUTING)
+        or (is_latest(d.done_after(fence), task) and task.stage == d.DONE)
     ):
         raise Superseded(f"Task {task_id} is not being planned by this run any more.")
     return task

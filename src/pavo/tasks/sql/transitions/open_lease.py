@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import Plan
 from pavo.errors import Superseded
+from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -48,7 +49,7 @@ class AlreadyDone:
 
 
 async def open_lease(
-    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+    writer: TaskWriter, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool
 ) -> tuple[Opened | AlreadyDone, Sequence[Event]]:
     """Raise the epoch; what the attempt begins with, and the events to publish.
 
@@ -106,7 +107,7 @@ SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL t
 
 
 async def quick(
-    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+    writer: TaskWriter, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool
 ) -> tuple[Opened, Sequence[Event]] | None:
     """After an attempt that ended in order, or one that died; None, and nothing is written, else."""
     values = {"task_id": task_id, **fence.columns(), "plan_hash": plan_hash, "holder": writer.holder}
@@ -123,7 +124,7 @@ async def quick(
 
 
 async def long(
-    session: AsyncSession, holder: str, task_id: uuid.UUID, fence: d.Fence, plan_hash: str, *, ended: bool
+    session: AsyncSession, holder: str, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool
 ) -> tuple[Opened | AlreadyDone, Sequence[Event]]:
     """For every task that this attempt may execute, and the answer for one that is DONE."""
     # Share: the stage must stay, but another attempt that only looks need not wait.

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.runs.fence import Fence
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
@@ -36,7 +37,7 @@ class StoredPlan:
 
 
 async def store_plan(
-    writer: TaskWriter, to_plan: ToPlan, fence: d.Fence, plan: NewDocument, answers: Mapping[str, str]
+    writer: TaskWriter, to_plan: ToPlan, fence: Fence, plan: NewDocument, answers: Mapping[str, str]
 ) -> tuple[StoredPlan, Sequence[Event]]:
     """Store the plan, accepted by policy if its status says so; what came of it, and the events to publish.
 
@@ -62,7 +63,7 @@ _ACCEPT_BY_POLICY: Final = """
 WITH moved AS (
     UPDATE tasks t
     SET stage = 'EXECUTING', phase = 'executing', updated_at = now(),
-        run_id = %(run_id)s, transition = %(transition)s + 1
+        run_id = %(run_id)s, transition = %(accepted)s
     FROM executions e
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
       AND t.generation = %(generation)s AND t.transition = %(transition)s
@@ -85,11 +86,12 @@ FROM leased l, stored s, LATERAL timeline_append(s.task_id, CAST(%(events)s AS j
 
 
 async def quick(
-    writer: TaskWriter, task_id: uuid.UUID, fence: d.Fence, plan: NewDocument
+    writer: TaskWriter, task_id: uuid.UUID, fence: Fence, plan: NewDocument
 ) -> tuple[Lease, Sequence[Event]] | None:
     """Accept a first plan by policy and open its lease, under the next transition; None, writing nothing, otherwise."""
     new = _accepted(plan)
-    values = {**document_values(plan), "task_id": task_id, **fence.columns()}
+    accepted = d.acceptance_after(fence).transition
+    values = {**document_values(plan), "task_id": task_id, **fence.columns(), "accepted": accepted}
     rows = await writer.connections.rows(_ACCEPT_BY_POLICY, {**values, "events": payload(new), "holder": writer.holder})
     if not rows:
         return None
@@ -100,7 +102,7 @@ async def quick(
 
 async def long(
     session: AsyncSession,
-    fence: d.Fence,
+    fence: Fence,
     plan: NewDocument,
     feedback: Sequence[FeedbackRow],
     answers: Mapping[str, str],
@@ -114,7 +116,7 @@ async def long(
         await repository.answer_feedback(session, item.id, answers[str(item.id)], plan.id)
     if plan.status != repository.ACCEPTED:
         return c.PlanMade(plan.hash), ()
-    await repository.advance(session, task, fence.later(1), stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
+    await repository.advance(session, task, d.acceptance_after(fence), stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
     return c.PlanMade(plan.hash, accepted=True), await timeline.append(session, task.id, _accepted(plan))
 
 
