@@ -1,5 +1,6 @@
 """Log lines on standard error, for people or for machines."""
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,13 @@ from pavo.observe.printable import printable, printable_line
 from pavo.observe.spans import trace_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+def _json(line: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(line, default=str).decode()
+    except TypeError:  # what is no Unicode text, half a pair of surrogates: an event is told all the same
+        return json.dumps(line, default=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,7 +42,7 @@ class JsonFormatter(logging.Formatter):
         line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return printable_line(orjson.dumps({**line, **self._ids(), **members}, default=str).decode())
+        return printable_line(_json({**line, **self._ids(), **members}))
 
     def _ids(self) -> Mapping[str, str]:
         found = {name: value for source in self._sources for name, value in source().items()}

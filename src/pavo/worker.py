@@ -51,7 +51,7 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RPC_TIMEOUT = timedelta(seconds=10)
-SCHEDULES_AGAIN_SECONDS = 5.0
+SCHEDULES_AGAIN_SECONDS = 15.0
 """After so long it is looked again whether this build is current."""
 
 

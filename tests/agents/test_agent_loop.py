@@ -203,7 +203,9 @@ async def test_what_agents_do_to_the_loop_does_not_end_it() -> None:
         lambda: leave(KeyboardInterrupt()),
         lambda: asyncio.get_running_loop().stop(),
     ]
-    answers = await asyncio.wait_for(asyncio.gather(*(loop.run(lambda do=do: harm(do)) for do in harms)), 10)
+    answers = await asyncio.wait_for(
+        asyncio.gather(*(loop.run_on_agents_thread(lambda do=do: harm(do)) for do in harms)), 10
+    )
     assert answers == ["went on"] * 3
     await asyncio.to_thread(loop.stop)
     assert not stalled.is_set()

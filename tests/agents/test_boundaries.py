@@ -45,7 +45,7 @@ def loop() -> Iterator[AgentLoop]:
     died: list[str] = []
     agents = AgentLoop(on_stall=lambda: died.append("the agents' loop ended"))
     agents.start()
-    asyncio.run(agents.run(_first_stream))
+    asyncio.run(agents.run_on_agents_thread(_first_stream))
     yield agents
     agents.stop()
     assert not died
@@ -83,7 +83,7 @@ async def answer(loop: AgentLoop, kind: str, agent: Any, method: str, **options:
             except (AgentError, AgentDied) as error:
                 return error
 
-    return await asyncio.wait_for(loop.run(drive), SECONDS + 5)
+    return await asyncio.wait_for(loop.run_on_agents_thread(drive), SECONDS + 5)
 
 
 @pytest.mark.parametrize("what", RAISED)
@@ -132,7 +132,7 @@ async def test_what_is_raised_at_the_end_harms_nobody(kind: str, loop: AgentLoop
             await host.open(PLAN, None)
             return await host.next_step()
 
-    assert await loop.run(close_after_one) == Step(1)
+    assert await loop.run_on_agents_thread(close_after_one) == Step(1)
     assert [step and step.progress for step in await answer(loop, kind, Sample, "execute", n=2)] == [1, 2, None]
 
 

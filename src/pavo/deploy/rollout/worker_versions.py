@@ -135,7 +135,7 @@ async def _count(client: Client, query: str) -> int:
 async def _describe(client: Client, name: str) -> DescribeWorkerDeploymentResponse | None:
     request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=name)
     try:
-        return await client.workflow_service.describe_worker_deployment(request, timeout=RPC_TIMEOUT)
+        return await client.workflow_service.describe_worker_deployment(request, retry=True, timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return None
