@@ -174,7 +174,11 @@ async def hang():
         time.sleep(60)
     print("running", flush=True)
     await asyncio.sleep(60)
-asyncio.run(loop.run_on_agents_thread(hang))
+try:
+    asyncio.run(loop.run_on_agents_thread(hang))
+except BaseException as error:  # its work is lost with the loop; what ends the process is the loop itself
+    print(type(error).__name__, flush=True)
+time.sleep(20)
 """
 
 
