@@ -154,6 +154,8 @@ async def _keep_schedules(settings: Settings, parts: bootstrap.WorkerParts) -> N
                 return
         except (PavoError, NoSuchRun) as error:
             logger.warning("The schedules are not up to date yet: %s", error)
+        except Exception:
+            logger.exception("The schedules are not up to date yet")
         await asyncio.sleep(SCHEDULES_AGAIN_SECONDS)
 
 

@@ -14,7 +14,14 @@ import psycopg
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleIntervalSpec, ScheduleSpec
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleSpec,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.bootstrap import build_redis
@@ -258,3 +265,21 @@ async def test_an_update_that_the_server_has_let_go_is_sent_again(
             with pytest.raises(RPCError, match=message):
                 await sending.taken_within(5)
             assert len(sent) == 1
+
+
+async def test_a_stop_whose_call_breaks_off_at_once_is_made_durable_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        async def start_update(self, *_: object, **__: object) -> None:
+            raise WorkflowUpdateRPCTimeoutOrCancelledError
+
+    async def signal() -> None:
+        signalled.append("stop")
+
+    signalled: list[str] = []
+    calls = module.WorkflowCalls(None, "queue", None, {})
+    monkeypatch.setattr(calls, "_handle", lambda _workflow_id: Broken())
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await calls.update_and_wait("id", None, "stop:1", "stop", not_taken=signal)
+    assert (signalled, unknown.value.extra["reason"]) == (["stop"], UNKNOWN)

@@ -213,6 +213,8 @@ class WorkflowCalls:
             except WorkflowUpdateFailedError as failure:
                 raise self._refusal(failure.cause) from failure
             except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+                if not_taken is not None:  # the call broke off, perhaps before it was asked; twice harms nothing
+                    await not_taken()
                 raise _unknown(name, UNKNOWN) from error
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
