@@ -7,7 +7,7 @@ workflow_calls  start, update, signal: deterministic ids, time limits, refusals 
                     busy workers from absent ones
 reconcile       the second line: rows and workflows that disagree; `reconcile_workflow` is its round, which
                     `schedules` start
-handover        a dead worker's attempts are failed at once
+handover        a dead worker's attempts are failed at once; `worker_ends` tells how it ended
 idempotency     which run an Idempotency-Key has made
 probe_workflow  the smallest workflow, by which a version of the workers shows that it answers
 """

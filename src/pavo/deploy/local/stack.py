@@ -213,7 +213,7 @@ def remove_data(data_dir: Path) -> None:
     for name in FOLDERS:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(data_dir / name)
-    for name in ("state.json", "secrets.json", "deployment.json", THROW_AWAY, "lock"):
+    for name in ("state.json", "secrets.json", "deployment.json", "worker-ends.json", THROW_AWAY, "lock"):
         (data_dir / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody keeps other files here
         data_dir.rmdir()

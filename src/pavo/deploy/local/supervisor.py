@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from pavo.deploy.local import liveness
 from pavo.deploy.local.definition import StackDefinition
+from pavo.deploy.local.ended_workers import EndedWorkers
 from pavo.deploy.local.machine.logs import LogFile, tail
 from pavo.deploy.local.machine.part_process import PartProcess, spawn
 from pavo.deploy.local.spare import SpareWorker
@@ -80,6 +81,7 @@ class Supervisor:
         self._on_start = on_start
         self._extra = extra or {}
         self._ready = False
+        self._ended_workers = EndedWorkers(layout)
         workers = [name for name in names if kind_of(name).name == WORKER]
         wanted = definition.options.spare_worker and workers and not any(self._extra.get(name) for name in workers)
         self._spare = SpareWorker(lambda: definition.launch(workers[0], {})) if wanted else None
@@ -150,6 +152,8 @@ class Supervisor:
         if await self._get_ready(part) and await self._settle_once(part, begun):
             silent = await self._until_end(part)
         code = await asyncio.shield(part.child.exited)
+        if kind_of(part.name).name == WORKER:
+            self._ended_workers.ended(part.name, part.child, code)
         if part.wanted:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
             await self._before_restart(part, SILENT if silent else how)
@@ -187,6 +191,7 @@ class Supervisor:
         else:
             part.child = spawn(launch)
         part.started_at = time.monotonic()
+        self._ended_workers.began(part.name)
         self._save()
 
     async def _get_ready(self, part: SupervisedPart) -> bool:

@@ -33,6 +33,11 @@ class Layout:
         return self.root / "temporal" / "temporal.db"
 
     @property
+    def worker_ends(self) -> Path:
+        """How workers ended, for those that go on with their work (see `runs/worker_ends`)."""
+        return self.root / "worker-ends.json"
+
+    @property
     def lock(self) -> Path:
         """Locked by the supervisor while it runs."""
         return self.root / "lock"

@@ -9,6 +9,7 @@ from pavo.deploy.local.components.component import PlainComponent, inherited_env
 from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
+from pavo.runs import worker_ends
 
 
 class PavoProcess(PlainComponent):
@@ -21,6 +22,7 @@ class PavoProcess(PlainComponent):
 
     def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
         """The same program that was called, with this part's command."""
-        environment = {**inherited_environment(), **self._environment(), "TEMPORAL_CONFIG_FILE": os.devnull, **extra}
+        told = {"TEMPORAL_CONFIG_FILE": os.devnull, worker_ends.VARIABLE: str(self._layout.worker_ends)}
+        environment = {**inherited_environment(), **self._environment(), **told, **extra}
         command = [sys.executable, "-m", "pavo.cli.main", kind_of(name).name]
         return Launch(command, environment, self._layout.log(name), directory=self._layout.root, ready_line=True)
