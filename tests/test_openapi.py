@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from pavo import config
 from pavo.api import create_app
@@ -84,3 +85,30 @@ def test_the_schema_of_problems_takes_problems() -> None:
 async def test_the_api_shows_this_description(client: httpx2.AsyncClient) -> None:
     for _ in range(2):
         assert (await client.get("/openapi.json")).json() == DESCRIPTION
+
+
+def bodies() -> list[type[BaseModel]]:
+    """The models of all request bodies."""
+    wanted = {name for _, each in OPERATIONS for name in re.findall(r"schemas/(\w+)", str(each.get("requestBody")))}
+    kinds, known = [BaseModel], list[type[BaseModel]]()
+    while kinds:
+        kinds += (kind := kinds.pop()).__subclasses__()
+        known.append(kind)
+    return [kind for kind in known if kind.__name__ in wanted and kind.__module__.startswith("pavo.")]
+
+
+ALMOST: dict[str, list[object]] = {"integer": [True, "1", 1.5], "number": [True, "1"], "boolean": [1, "true"]}
+"""What pydantic would take for each, unless it is told to be strict."""
+
+
+def test_no_body_takes_what_is_almost_a_number_or_a_boolean() -> None:
+    asked = 0
+    for model in bodies():
+        for name, described in model.model_json_schema()["properties"].items():
+            kinds = {described.get("type"), *(each.get("type") for each in described.get("anyOf", []))}
+            for value in (value for kind in kinds for value in ALMOST.get(kind, [])):
+                asked += 1
+                with pytest.raises(ValidationError) as refused:
+                    model.model_validate({name: value})
+                assert name in {error["loc"][0] for error in refused.value.errors()}, (model, name, value)
+    assert asked >= 5, "a comment's step and auto_accept at least"

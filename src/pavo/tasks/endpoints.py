@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
-from pavo.tasks.presenters import document_out, feedback_out, task_out
+from pavo.tasks.presenters import document_out, feedback_out, listed_task, task_out
 from pavo.tasks.review import ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
@@ -121,7 +121,7 @@ async def list_tasks(
 ) -> TaskPage:
     """The organisation's tasks, newest first."""
     page = await tasks.list(who, stage=stage, limit=limit, cursor=cursor)
-    return TaskPage(items=[task_out(view) for view in page.items], next_cursor=page.next_cursor)
+    return TaskPage(items=[listed_task(view) for view in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{task_id}", response_model=TaskOut, responses=problems(404))

@@ -1,8 +1,10 @@
 """From rows to the wire."""
 
+from typing import Any
+
 from pavo.tasks.domain import status_of
 from pavo.tasks.review import DocumentView
-from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, PlanRef, TaskOut
+from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, PlanRef, TaskOut
 from pavo.tasks.sql.models import FeedbackRow
 from pavo.tasks.sql.repository import TaskView
 
@@ -14,30 +16,38 @@ def stage_status(view: TaskView) -> str:
 
 def task_out(view: TaskView) -> TaskOut:
     """A task."""
+    task = view.task
+    return TaskOut.model_construct(prompt=task.prompt, agent_options=task.agent_options, **_summary(view))
+
+
+def listed_task(view: TaskView) -> ListedTask:
+    """A task in a list."""
+    return ListedTask.model_construct(summary=view.summary, **_summary(view))
+
+
+def _summary(view: TaskView) -> dict[str, Any]:
+    """The members that both have."""
     task, plan = view.task, view.plan
-    return TaskOut.model_construct(
-        id=task.id,
-        title=task.title,
-        prompt=task.prompt,
-        agent_type=task.agent_type,
-        agent_options=task.agent_options,
-        stage=task.stage,
-        stage_status=stage_status(view),
-        progress=view.progress,
-        steps=view.step,
-        total=view.total,
-        workflow_id=task.workflow_id,
-        run_id=task.run_id,
-        plan=PlanRef.model_construct(
-            document_id=plan.document_id, version=plan.version, hash=plan.hash, status=plan.status
-        )
-        if plan
-        else None,
-        auto_accept=task.auto_accept,
-        created_at=task.created_at,
-        updated_at=task.updated_at,
-        error=Failure(**task.error) if task.error else None,
+    current = plan and PlanRef.model_construct(
+        document_id=plan.document_id, version=plan.version, hash=plan.hash, status=plan.status
     )
+    return {
+        "id": task.id,
+        "title": task.title,
+        "agent_type": task.agent_type,
+        "stage": task.stage,
+        "stage_status": stage_status(view),
+        "progress": view.progress,
+        "steps": view.step,
+        "total": view.total,
+        "workflow_id": task.workflow_id,
+        "run_id": task.run_id,
+        "plan": current,
+        "auto_accept": task.auto_accept,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "error": Failure(**task.error) if task.error else None,
+    }
 
 
 def document_out(view: DocumentView) -> DocumentOut:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
@@ -43,7 +43,7 @@ class TaskCreate(_In):
     agent_type: Text = Field(default="intern", max_length=100)
     agent_options: dict[str, Any] = Field(default_factory=dict)
     """Checked by the agent's own schema, and for what can be stored at all, in `agents/options.py`."""
-    auto_accept: bool = False
+    auto_accept: StrictBool = False
     """The first plan is accepted by policy."""
 
 
@@ -65,14 +65,12 @@ class Failure(BaseModel):
     step: int | None = None
 
 
-class TaskOut(BaseModel):
-    """A task."""
+class TaskSummary(BaseModel):
+    """A task as lists show it: nothing in it is longer than a page can hold many of."""
 
     id: uuid.UUID
     title: str
-    prompt: str
     agent_type: str
-    agent_options: dict[str, Any]
     stage: str
     stage_status: str
     progress: int
@@ -88,10 +86,24 @@ class TaskOut(BaseModel):
     error: Failure | None
 
 
+class ListedTask(TaskSummary):
+    """A task in a list; the whole of it has an address of its own."""
+
+    summary: str
+    """The beginning of the prompt."""
+
+
+class TaskOut(TaskSummary):
+    """A task."""
+
+    prompt: str
+    agent_options: dict[str, Any]
+
+
 class TaskPage(BaseModel):
     """A page of tasks, newest first."""
 
-    items: list[TaskOut]
+    items: list[ListedTask]
     next_cursor: str | None
 
 
@@ -146,7 +158,7 @@ class FeedbackIn(_In):
     """A comment on a plan."""
 
     body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
-    step: int | None = Field(default=None, ge=1, le=1_000_000)
+    step: StrictInt | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class FeedbackEdit(_In):

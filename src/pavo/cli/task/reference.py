@@ -31,4 +31,4 @@ def resolve(tasks: TaskClient, ref: str) -> TaskOut:
         raise NotFound(f"There is no task {ref!r}.", field="TASK", remedy="See them with: pavo task list")
     if len(found) > 1:
         raise InvalidInput(f"{ref!r} may be {len(found)} tasks.", field="TASK", remedy="Give more of the id.")
-    return found[0]
+    return tasks.get(found[0].id)  # lists leave out what is long

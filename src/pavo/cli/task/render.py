@@ -17,7 +17,7 @@ from rich.theme import Theme
 from pavo.cli import output
 from pavo.kit.clock import now
 from pavo.observe.printable import printable, printable_line
-from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut
+from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut, TaskSummary
 from pavo.timeline.schemas import EventOut
 
 WIDTH: Final = 100
@@ -194,7 +194,7 @@ def task(view: TaskOut) -> RenderableType:
     return Group(*parts)
 
 
-def failure(view: TaskOut) -> RenderableType:
+def failure(view: TaskSummary) -> RenderableType:
     """Why the task failed, and what to do."""
     found = view.error
     if found is None:
@@ -206,7 +206,7 @@ def failure(view: TaskOut) -> RenderableType:
     )
 
 
-def print_tasks(views: Sequence[TaskOut]) -> None:
+def print_tasks(views: Sequence[TaskSummary]) -> None:
     """Print a list of tasks, as wide as the terminal is; in a pipe nothing is cut."""
     out = output.console()
     if _has_a_width(out):
@@ -215,7 +215,7 @@ def print_tasks(views: Sequence[TaskOut]) -> None:
         output.print_unfolded(out, tasks(views, output.PIPE_WIDTH))
 
 
-def tasks(views: Sequence[TaskOut], width: int) -> RenderableType:
+def tasks(views: Sequence[TaskSummary], width: int) -> RenderableType:
     """A list of tasks, each in one line.
 
     Where there is no room the title is cut, then the id to its end, by which every command finds the task as well.
@@ -240,7 +240,7 @@ def tasks(views: Sequence[TaskOut], width: int) -> RenderableType:
     return table
 
 
-def _steps(view: TaskOut) -> str:
+def _steps(view: TaskSummary) -> str:
     return f"{view.steps}/{view.total}" if view.total is not None else str(view.steps)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Required, TypedDict, Unpack
 from sqlalchemy import Row, Table, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from pavo.agents.contract import JSON
 from pavo.kit.pagination import Cursor
@@ -23,6 +24,8 @@ ACCEPTED = "ACCEPTED"
 LOCKED = "LOCKED"
 FINAL = "FINAL"
 
+SUMMARY = 200
+"""Characters of a prompt that lists show."""
 PAGE = 500
 """Rows that the reconciler reads at once."""
 
@@ -41,6 +44,8 @@ class TaskView:
     progress: int
     total: int | None
     plan: "PlanHead | None"
+    summary: str = ""
+    """The beginning of the prompt, in lists, which load neither prompts nor options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,9 @@ def _views() -> Any:
             newest_plan.c.version,
             newest_plan.c.hash,
             newest_plan.c.status.label("plan_status"),
+            func.left(TaskRow.prompt, SUMMARY).label("summary"),
         )
+        .options(defer(TaskRow.prompt, raiseload=True), defer(TaskRow.agent_options, raiseload=True))
         .join(ExecutionRow, ExecutionRow.task_id == TaskRow.id)
         .outerjoin(newest_plan, true())
     )
@@ -118,7 +125,7 @@ _ALL_VIEWS: Any = _views()
 
 def _view(row: Row[Any]) -> TaskView:
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
-    return TaskView(row[0], row.step, row.progress, row.total, plan)
+    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary)
 
 
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
