@@ -14,7 +14,9 @@ import uvloop
 
 from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.errors import InvalidInput, Unavailable
 
@@ -56,19 +58,27 @@ def target_of(agent: type[Agent]) -> str:
     return f"{agent.__module__}:{agent.__qualname__}"
 
 
-def make_host(kind: str, agent: type[Agent], ctx: AgentContext, limits: HostLimits = LIMITS) -> AgentHost:
-    return WorkerHost(agent, ctx, limits) if kind == "worker" else ProcessHost(target_of(agent), ctx, limits)
+def make_host(
+    kind: str, agent: type[Agent], ctx: AgentContext, limits: HostLimits = LIMITS, starter: ChildStarter | None = None
+) -> AgentHost:
+    if kind == "worker":
+        return WorkerHost(agent, ctx, limits)
+    return ProcessHost(target_of(agent), ctx, limits, distribution="samples 1.0", starter=starter)
 
 
 @contextlib.asynccontextmanager
 async def opened(
     kind: str, agent: type[Agent], limits: HostLimits = LIMITS, **options: Any
 ) -> AsyncIterator[AgentHost]:
-    host = make_host(kind, agent, context(**options), limits)
+    """A host of one kind: `worker`, `process` (forked from a preloaded one), `spawned` (a new interpreter)."""
+    preloading = Preloading(memory_mb=limits.memory_mb) if kind == "process" else None
+    host = make_host(kind, agent, context(**options), limits, preloading)
     try:
         yield host
     finally:
         await host.close()
+        if preloading is not None:
+            await preloading.close()
 
 
 async def until(condition: Callable[[], bool], seconds: float = 60) -> None:

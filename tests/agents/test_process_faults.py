@@ -19,13 +19,18 @@ from sample_agents import Descendants, Faulty, Sample, Talkative
 from conftest import LIMITS, PLAN, alive, context, opened, until
 from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.process_host import PAVO_VARIABLES, ProcessHost
+from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.starting import PAVO_VARIABLES
 from pavo.config import Settings
 from pavo.errors import AgentDied, AgentError
 
 pytestmark = pytest.mark.fault
 
 
+ISOLATED = pytest.mark.parametrize("kind", ["process", "spawned"])
+
+
+@ISOLATED
 @pytest.mark.parametrize(
     ("what", "cause"),
     [
@@ -39,8 +44,8 @@ pytestmark = pytest.mark.fault
         ("deaf", "its connection was lost"),
     ],
 )
-async def test_a_death_names_its_cause(what: str, cause: str) -> None:
-    async with opened("process", Faulty, what=what) as host:
+async def test_a_death_names_its_cause(kind: str, what: str, cause: str) -> None:
+    async with opened(kind, Faulty, what=what) as host:
         await host.open(PLAN, None)
         step = await host.next_step()
         assert step is not None
@@ -52,8 +57,9 @@ async def test_a_death_names_its_cause(what: str, cause: str) -> None:
             await host.report(PLAN, None)
 
 
-async def test_a_killed_child_is_noticed_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with opened("process", Faulty, what="sleep") as host:
+@ISOLATED
+async def test_a_killed_child_is_noticed_at_once(kind: str) -> None:
+    async with opened(kind, Faulty, what="sleep") as host:
         await host.open(PLAN, None)
         step = await host.next_step()
         assert step is not None
@@ -133,9 +139,10 @@ async def test_closing_a_child_that_is_still_starting() -> None:
         await opening
 
 
+@ISOLATED
 @pytest.mark.parametrize("force", [False, True])
-async def test_closing_ends_descendants(force: bool) -> None:
-    async with opened("process", Descendants) as host:
+async def test_closing_ends_descendants(kind: str, force: bool) -> None:
+    async with opened(kind, Descendants) as host:
         await host.open(PLAN, None)
         step = await host.next_step()
         assert step is not None

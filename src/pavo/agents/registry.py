@@ -1,7 +1,8 @@
 """The agents that are installed: found by the entry point group `pavo.agents`, imported when first asked for.
 
 Describing an agent imports its module, also for isolation `process`: its options and limits are attributes of the
-class. A plug-in should therefore import what is large inside its methods.
+class. So the API and the worker have in memory what the module imports at its top; its processes have it then already
+(`hosts.preloading`).
 """
 
 import difflib
@@ -83,6 +84,14 @@ class AgentRegistry:
     def cards(self) -> Sequence[AgentCard]:
         """All agents that can be used, by name; imports them."""
         return [card for card in self._all() if isinstance(card, AgentCard)]
+
+    def isolated(self) -> Mapping[str, Sequence[str]]:
+        """The places of all agents of isolation `process` that can be used, by distribution; imports all agents."""
+        found: dict[str, list[str]] = {}
+        for card in self.cards():
+            if card.isolation == "process":
+                found.setdefault(card.distribution, []).append(card.target)
+        return found
 
     def broken(self) -> Sequence[BrokenAgent]:
         """All agents that cannot be used, by name; imports them."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import AgentLoop
+from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.registry import AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end
@@ -90,7 +91,10 @@ class _Agents:
         self._recorder = StepRecorder(self._database, self._publisher)
         attempts = Attempts()
         limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
-        hosting = Hosting(self._database, self._publisher, AgentRegistry.load(), CorpusService(self._database), limits)
+        registry, corpus = AgentRegistry.load(), CorpusService(self._database)
+        self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
+        self._preloading.begin_when_described(registry)
+        hosting = Hosting(self._database, self._publisher, registry, corpus, limits, self._preloading)
         self._connections = clients.keep(self._database)
         # By the beginning a successor finds what a dead process has held.
         writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
@@ -109,6 +113,7 @@ class _Agents:
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
         await end(self._hints)
+        await self._preloading.close()
         await self._recorder.close()
         await self._connections.close()
         await self._publisher.close()

@@ -1,5 +1,7 @@
 """A child process in a group of its own: started, watched, killed with all its descendants, and reaped.
 
+What begins in a preloaded process is a `Child` too: see `preloaded_process`.
+
 asyncio's own subprocesses are not used: their child watchers depend on the kind of event loop and on its thread, and
 they reap a child at any moment, after which the number of its process group may belong to other processes.
 """
@@ -13,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +27,44 @@ _LAST_OUTPUT_SECONDS = 0.5
 """For so long the end waits for the rest of the output: a descendant in a session of its own may hold the pipe open."""
 
 
+class Child(Protocol):
+    """An agent's process, however it began. Use it on one event loop."""
+
+    ended: asyncio.Task[int]
+    """Gives the exit code, or minus the signal's number, once the child is reaped, its group dead and its output
+    logged. Do not cancel it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """What `ended` gives; None while it runs."""
+        ...
+
+    @property
+    def lost(self) -> str | None:
+        """Why the end was not the child's own: what it began from was lost, or how it ended is not known."""
+        ...
+
+    def kill(self, number: int = signal.SIGKILL, *, group: bool = True) -> None:
+        """Send a signal to the child, with its descendants or without. After its end, do nothing."""
+        ...
+
+
 class ChildProcess:
-    """One child. Use it on one event loop; `spawn` must run on a thread that lives as long as the worker."""
+    """One child of this very process. Use it on one event loop.
+
+    `spawn` must run on a thread that lives as long as the worker.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], label: str) -> None:
         self._process = process
-        self._output = _Output(label)
+        self._output = Output(label)
         self._transport: asyncio.ReadTransport | None = None
         self.ended: asyncio.Task[int] = asyncio.create_task(self._watch(), name=f"watch {label}")
-        """Gives the exit code once the child is reaped, its group dead and its output logged. Do not cancel it."""
 
     @classmethod
     def spawn(
@@ -65,6 +97,11 @@ class ChildProcess:
         """The exit code, or minus the signal's number; None while it runs."""
         return self._process.returncode
 
+    @property
+    def lost(self) -> str | None:
+        """Never: it is this process that reaps it."""
+        return None
+
     def kill(self, number: int = signal.SIGKILL, *, group: bool = True) -> None:
         """Send a signal to the child, with its descendants or without. After its end, do nothing."""
         if self._process.returncode is not None:
@@ -83,14 +120,8 @@ class ChildProcess:
             self.kill()
             code = self._process.wait()
             if self._transport is not None:
-                await self._finish_output(self._transport)
+                await self._output.finish(self._transport)
         return code
-
-    async def _finish_output(self, transport: asyncio.ReadTransport) -> None:
-        try:
-            await asyncio.wait({self._output.ended}, timeout=_LAST_OUTPUT_SECONDS)
-        finally:
-            transport.close()
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:
@@ -113,7 +144,7 @@ async def _exited(process: subprocess.Popen[bytes]) -> None:
         os.close(descriptor)
 
 
-class _Output(asyncio.Protocol):
+class Output(asyncio.Protocol):
     """Writes the child's output to the log, line by line, in bounds."""
 
     def __init__(self, label: str) -> None:
@@ -122,6 +153,13 @@ class _Output(asyncio.Protocol):
         self._rest = b""
         self._window = 0.0
         self._lines = 0
+
+    async def finish(self, transport: asyncio.ReadTransport) -> None:
+        """Wait for the rest, but not for ever, and close."""
+        try:
+            await asyncio.wait({self.ended}, timeout=_LAST_OUTPUT_SECONDS)
+        finally:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""The program of an agent's own process, which `ProcessHost` starts.
+"""The program of an agent's own process: of a new interpreter, or of a child that a preloaded process forked.
 
 `python -m pavo.agents.hosts.child_program FD PARENT_PID MEMORY_MB SILENCE_SECONDS`. It imports little, so that it
 starts quickly. When its parent ends, it ends too, with its whole process group.
@@ -180,7 +180,7 @@ def _die(*_: Any) -> NoReturn:
     os._exit(1)
 
 
-def _limit_memory(mebibytes: int) -> None:
+def limit_memory(mebibytes: int) -> None:
     """Limit what the process can write to; on Linux that leaves reserved but unused address space out."""
     limit = mebibytes * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -188,6 +188,14 @@ def _limit_memory(mebibytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     except (ValueError, OSError) as error:
         logger.warning("The agent's memory cannot be limited on this system: %s", error)
+
+
+def log_to_stderr() -> None:
+    """Write each line as it ends, and have the standard log on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # of a preloaded agent, which may have replaced them
+            stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    logging.basicConfig(level=logging.INFO, format=_FORMAT)
 
 
 def _log_apart() -> None:
@@ -228,10 +236,8 @@ async def _serve(descriptor: int, silence_seconds: float) -> None:
 def main(descriptor: str, parent: str, memory_mb: str, silence_seconds: str) -> None:
     """Serve one agent; returns only by ending the process."""
     die_with_parent(int(parent), _die)
-    _limit_memory(int(memory_mb))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    logging.basicConfig(level=logging.INFO, format=_FORMAT)
+    limit_memory(int(memory_mb))
+    log_to_stderr()
     _log_apart()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -6,6 +6,7 @@ from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import AgentContext
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described
 from pavo.agents.registry import AgentCard
@@ -14,14 +15,17 @@ from pavo.errors import AgentError
 logger = logging.getLogger(__name__)
 
 
-def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits) -> AgentHost:
+def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: ChildStarter | None = None) -> AgentHost:
     """A host for one task. Nothing is started before the first call.
+
+    Args:
+        starter: starts the process of an isolated agent; by default a new interpreter for each.
 
     Raises:
         AgentError: the agent cannot be imported (isolation `worker`); the traceback is in the log.
     """
     if card.isolation == "process":
-        return ProcessHost(card.target, ctx, limits)
+        return ProcessHost(card.target, ctx, limits, distribution=card.distribution, starter=starter)
     try:
         agent = load_agent_class(card.target)
     except BaseException as error:

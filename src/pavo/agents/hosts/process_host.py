@@ -5,7 +5,6 @@ It protects against mistakes, not against malice: the child runs as the worker's
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -15,30 +14,14 @@ from typing import Any, TypeVar
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.child_process import ChildProcess
+from pavo.agents.hosts.child_process import Child
+from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning
 from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PAVO_VARIABLES = frozenset(
-    (
-        "DATABASE_URL",
-        "PAVO_READY_FD",
-        "PAVO_SECRET_KEY",
-        "PAVO_TEMPORAL_CODEC_KEY",
-        "PAVO_TEMPORAL_DATABASE_URL",
-        "PAVO_TOKEN",
-        "PGPASSWORD",
-        "REDISCLI_AUTH",
-        "REDIS_URL",
-        "TEMPORAL_API_KEY",
-        "TEMPORAL_TLS_CLIENT_KEY_DATA",
-        "TEMPORAL_TLS_CLIENT_KEY_PATH",
-    )
-)
-"""Environment variables of Pavo alone, mostly secrets: agents get the rest, for example their provider's API key."""
 _PING_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
 """For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
@@ -49,10 +32,19 @@ _UNREADABLE = "it sent something unreadable"
 class ProcessHost:
     """An AgentHost whose agent runs in a child process; see `pavo.agents.hosts.agent_host.AgentHost`."""
 
-    def __init__(self, target: str, ctx: AgentContext, limits: HostLimits) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: str,
+        ctx: AgentContext,
+        limits: HostLimits,
+        *,
+        distribution: str = "",
+        starter: ChildStarter | None = None,
+    ) -> None:
+        label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
+        self._request = ChildRequest(target, distribution, label, limits)
+        self._starter = starter or Spawning()
         self._ctx = ctx
-        self._limits = limits
         self._link: _Link | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -80,20 +72,20 @@ class ProcessHost:
         if self._link is None:
             return
         if force:
-            self._link.child.kill()
+            self._link.kill()
         if self._closing is None:
             self._closing = asyncio.create_task(self._link.close(force=force))
         try:
             await asyncio.shield(self._closing)
         except asyncio.CancelledError:
-            self._link.child.kill()
+            self._link.kill()
             raise
 
     async def _call(self, method: str, load: Callable[[Any], T], payload: Message | None = None) -> T:
         if self._closing is not None:
             raise RuntimeError("This host is closed.")
         if self._link is None:
-            self._link = _Link.start(self._target, self._ctx, self._limits)
+            self._link = _Link(self._request, self._starter, self._ctx)
         answer = await self._link.call(method, payload or {})
         try:
             return load(answer)
@@ -104,40 +96,24 @@ class ProcessHost:
 class _Link:
     """The connection to one child, from its start to its reaping."""
 
-    def __init__(
-        self, child: ChildProcess, end: socket.socket, first: Message, ctx: AgentContext, limits: HostLimits
-    ) -> None:
-        self.child = child
+    def __init__(self, request: ChildRequest, starter: ChildStarter, ctx: AgentContext) -> None:
+        self._request = request
+        self._starter = starter
         self._ctx = ctx
-        self._limits = limits
-        self._socket = end
+        self._limits = request.limits
+        self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._call: asyncio.Future[Any] | None = None
         self._calls = 0
         self._cause: str | None = None
-        self._died: AgentDied | None = None
+        self._died: PavoError | None = None
         self._searches: set[asyncio.Task[None]] = set()
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._answered = True
-        self._first = first
-        self._running = asyncio.create_task(self._run(), name=f"agent process {child.pid}")
-
-    @classmethod
-    def start(cls, target: str, ctx: AgentContext, limits: HostLimits) -> "_Link":
-        ours, theirs = socket.socketpair()
-        label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
-        options = [theirs.fileno(), os.getpid(), limits.memory_mb, limits.silence_seconds]
-        arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.child_program", *map(str, options)]
-        environment = {name: value for name, value in os.environ.items() if name not in PAVO_VARIABLES}
-        try:
-            child = ChildProcess.spawn(arguments, theirs, environment, label)
-        except OSError as error:
-            ours.close()
-            raise Unavailable(f"No process for the agent: {error}.", dependency="process") from error
-        finally:
-            theirs.close()
-        return cls(child, ours, _start_message(target, ctx, limits), ctx, limits)
+        self._running = asyncio.create_task(self._run(), name=request.label)
+        self._starting: asyncio.Task[Child] | None = None
+        self._killed = False
 
     async def call(self, method: str, payload: Message) -> Any:
         """Have the child run one method of its host, and wait for the answer."""
@@ -158,8 +134,16 @@ class _Link:
     def give_up(self) -> AgentDied:
         """End the child: what it sends is not what was agreed."""
         self._cause = self._cause or _UNREADABLE
-        self.child.kill()
+        self.kill()
         return AgentDied(self._cause)
+
+    def kill(self) -> None:
+        """End the child at once; one that is still to begin does not."""
+        self._killed = True
+        if self._child is not None:
+            self._child.kill()
+        elif self._starting is not None:
+            self._starting.cancel()
 
     def send(self, message: Message) -> None:
         """Queue a message. That the child is gone is noticed elsewhere."""
@@ -172,21 +156,49 @@ class _Link:
             self._cause = "was closed"
             self.send({"op": "close"})
             await asyncio.wait({self._running}, timeout=self._limits.close_seconds + _LAST_WORDS_SECONDS)
-        self.child.kill()
+        self.kill()
         await asyncio.wait({self._running})
         if not self._running.cancelled() and (error := self._running.exception()):
             logger.error("Closing an agent's process failed.", exc_info=error)
 
     async def _run(self) -> None:
-        """Everything between the child's start and its reaping, in one place, so that nothing outlives it."""
-        reading = asyncio.create_task(self._read())
-        pinging = asyncio.create_task(self._ping())
+        """Everything from the child's start to its reaping, in one place, so that nothing outlives it."""
+        ours, theirs = socket.socketpair()
+        try:
+            self._child = await self._start(theirs)
+            if self._child is not None:
+                await self._accompany(self._child, ours)
+        finally:
+            self._fail()
+            ours.close()
+
+    async def _start(self, theirs: socket.socket) -> Child | None:
+        """The child; None where it was not to begin, or could not."""
+        self._starting = asyncio.create_task(self._starter.start(self._request, theirs))
+        try:
+            if not self._killed:
+                return await self._starting
+        except OSError as error:
+            self._died = Unavailable(f"No process for the agent: {error}.", dependency="process")
+        except asyncio.CancelledError:
+            if not self._killed:
+                raise
+        finally:
+            self._starting.cancel()
+            theirs.close()
+        return None
+
+    async def _accompany(self, child: Child, ours: socket.socket) -> None:
+        reading = asyncio.create_task(self._read(child, ours))
+        pinging = asyncio.create_task(self._ping(child))
         cancelling = asyncio.create_task(self._pass_cancellation())
         try:
-            await asyncio.wait({self.child.ended})
+            if self._killed:
+                child.kill()
+            await asyncio.wait({child.ended})
             await asyncio.wait({reading}, timeout=_LAST_WORDS_SECONDS)
         finally:
-            self.child.kill()
+            child.kill()
             self._fail()
             tasks = {reading, pinging, cancelling, *self._searches}
             for task in tasks:
@@ -194,17 +206,19 @@ class _Link:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._writer is not None:
                 self._writer.close()
-            self._socket.close()
 
     def _fail(self) -> None:
-        self._cause = self._cause or self._exit_cause()
-        self._died = AgentDied(self._cause)
+        if self._died is None:
+            lost = self._child.lost if self._child is not None and self._cause is None else None
+            self._cause = self._cause or self._exit_cause()
+            # Of what the agent's process began from it knows nothing, and can do nothing about it.
+            self._died = Unavailable(f"{lost}.", dependency="process") if lost else AgentDied(self._cause)
         for future in (self._ready, self._call):
             if future is not None and not future.done():
                 future.set_exception(self._died)
 
     def _exit_cause(self) -> str:
-        code = self.child.returncode
+        code = self._child.returncode if self._child is not None else None
         memory = f"out of memory limit ({self._limits.memory_mb} MiB)"
         if code is None:
             return "it was given up"
@@ -217,9 +231,9 @@ class _Link:
         except ValueError:
             return f"signal {-code}"
 
-    async def _read(self) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=self._socket, limit=wire.LINE_LIMIT)
-        self.send(self._first)
+    async def _read(self, child: Child, ours: socket.socket) -> None:
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=wire.LINE_LIMIT)
+        self.send(_start_message(self._request, self._ctx))
         try:
             while (message := await wire.receive(reader)) is not None:
                 self._answered = True
@@ -228,10 +242,10 @@ class _Link:
             # Whatever it is: nobody would read what the agent answers, and its task would wait for ever.
             logger.exception("The agent's process sent something that is no message.")
             self.give_up()
-        await asyncio.wait({self.child.ended}, timeout=_LAST_WORDS_SECONDS)
-        if not self.child.ended.done():
+        await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
+        if not child.ended.done():
             self._cause = self._cause or "its connection was lost"
-            self.child.kill()
+            child.kill()
 
     def _take(self, message: Message) -> None:
         match message["op"]:
@@ -270,14 +284,14 @@ class _Link:
             answer["error"] = wire.dump_error(AgentError(f"The search failed: {type(error).__name__}."))
         self.send(answer)
 
-    async def _ping(self) -> None:
+    async def _ping(self, child: Child) -> None:
         """Kill a child whose event loop does not answer.
 
         Silence is counted in turns of this loop rather than by the clock: when the worker itself was paused or busy,
         the child's answers lie unread, and that is not the child's fault.
         """
         if not await self._started():
-            await self._end_hung(f"did not start within {self._limits.start_seconds:g} s")
+            await self._end_hung(child, f"did not start within {self._limits.start_seconds:g} s")
             return
         interval = min(_PING_SECONDS, self._limits.silence_seconds / 4)
         silence = 0.0
@@ -286,7 +300,7 @@ class _Link:
             self.send({"op": "ping"})
             await asyncio.sleep(interval)
             silence = 0.0 if self._answered else silence + interval
-        await self._end_hung(f"did not yield for {self._limits.silence_seconds:g} s")
+        await self._end_hung(child, f"did not yield for {self._limits.silence_seconds:g} s")
 
     async def _pass_cancellation(self) -> None:
         """Tell the child when somebody stops the task, by `cancel` or by setting the context's event."""
@@ -298,19 +312,19 @@ class _Link:
         await asyncio.wait({self._ready}, timeout=self._limits.start_seconds)
         return self._ready.done()
 
-    async def _end_hung(self, cause: str) -> None:
+    async def _end_hung(self, child: Child, cause: str) -> None:
         """End the child, but have it write its stack to the log first (faulthandler answers SIGABRT)."""
         self._cause = cause
-        self.child.kill(signal.SIGABRT, group=False)
-        await asyncio.wait({self.child.ended}, timeout=_LAST_WORDS_SECONDS)
-        self.child.kill()
+        child.kill(signal.SIGABRT, group=False)
+        await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
+        child.kill()
 
 
-def _start_message(target: str, ctx: AgentContext, limits: HostLimits) -> Message:
+def _start_message(request: ChildRequest, ctx: AgentContext) -> Message:
     return {
         "op": "start",
-        "target": target,
+        "target": request.target,
         "path": sys.path,
-        "close_seconds": limits.close_seconds,
+        "close_seconds": request.limits.close_seconds,
         "context": wire.dump_context(ctx),
     }

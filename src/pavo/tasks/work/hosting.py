@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pavo.agents.contract import AgentContext, Hit
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.open_host import open_host
+from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
@@ -37,12 +38,14 @@ class Hosting:
         registry: AgentRegistry,
         corpus: CorpusService,
         limits: HostLimits,
+        starter: ChildStarter | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
         self._registry = registry
         self._corpus = corpus
         self._limits = limits
+        self._starter = starter
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -81,4 +84,4 @@ class Hosting:
             cancelled=cancelled,
             steps=steps,
         )
-        return open_host(self._card(task.agent_type), context_object, self._limits)
+        return open_host(self._card(task.agent_type), context_object, self._limits, self._starter)
