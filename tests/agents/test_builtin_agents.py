@@ -49,7 +49,7 @@ async def steps_of(ctx: AgentContext, checkpoint: Any = None) -> list[Step]:
 
 async def test_the_intern_counts_and_resumes() -> None:
     ctx = ctx_for("intern", steps=5)
-    assert await steps_of(ctx, {"n": 3}) == [Step({"n": 4}, (), 4, 5), Step({"n": 5}, (), 5, 5)]
+    assert await steps_of(ctx, {"n": 3}) == [Step({"n": 4}, (), 4, 5, 3), Step({"n": 5}, (), 5, 5, 3)]
     assert len(await steps_of(ctx)) == 5
     assert await steps_of(ctx, {"n": 5}) == []
 

@@ -31,7 +31,7 @@ async def recorder(database: Database, settings: Settings) -> AsyncIterator[Step
 
 def step(data: Any) -> StepRecord:
     """A step of a task that nobody holds a lease of: written, it is a lost one."""
-    return StepRecord(uuid.uuid4(), 1, 1, 1, None, checkpoint_text({"n": 1}), [NewEvent("x", {"v": data})])
+    return StepRecord(uuid.uuid4(), 1, 1, 1, None, None, checkpoint_text({"n": 1}), [NewEvent("x", {"v": data})])
 
 
 @pytest.mark.parametrize("bad", UNWRITABLE)

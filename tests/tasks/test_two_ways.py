@@ -203,9 +203,10 @@ async def compare(copies: Copies, states: st.SearchStrategy[State], quick: Way, 
 def shape(value: Any) -> Any:
     """An answer without what differs between two copies."""
     if isinstance(value, ToPlan):
-        return shape(value.assignment), value.reviewed, list(value.feedback), value.version
+        return shape(value.assignment), value.reviewed, list(value.feedback), value.version, value.epoch
     if isinstance(value, Assignment):
-        return value.title, value.prompt, value.agent_type, value.agent_options, value.organisation_id
+        told = value.title, value.prompt, value.agent_type, value.agent_options
+        return told, value.organisation_id, value.user_id, value.user_email
     if isinstance(value, open_lease.Opened):
         return replace(value.lease, task_id=uuid.UUID(int=0)), shape(value.assignment), value.plan
     return [(e.seq, e.type, {**e.data, "doc_id": None}, e.closes) for e in value]

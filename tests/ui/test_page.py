@@ -41,14 +41,16 @@ async def test_the_whole_life_of_a_task(page: Page, stack: str) -> None:
     await expect(page.get_by_role("heading", name="Plan v1")).to_be_visible()
     await page.get_by_role("button", name="v2 in review").click()
     await page.get_by_role("button", name="Accept plan").click()
-    await expect(page.get_by_text("steps recorded")).to_contain_text(re.compile("[1-9][0-9]* of 60"))
+    await expect(page.locator(".progress p")).to_contain_text(
+        re.compile("[1-9][0-9]* of 60 checkpoints, plan step 3 of 5")
+    )
     await page.get_by_role("button", name="Stop").click()
     await expect(page.get_by_text("is the last one recorded")).to_be_visible()
     await expect(page.get_by_text("Resuming goes on with step").first).to_be_visible()
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("heading", name="Report", exact=True)).to_be_visible(timeout=60_000)
     await expect(page.locator(".pulse")).to_have_text("Complete")
-    await expect(page.get_by_text("60 of 60 steps recorded")).to_be_visible()
+    await expect(page.get_by_text("60 of 60 checkpoints")).to_be_visible()
     await expect(page.locator(".task [data-stage=DONE]")).to_be_visible()
     assert await page.locator("img[src=x]").count() == 0
 
@@ -58,12 +60,12 @@ async def test_a_viewer_misses_nothing_while_the_api_restarts(page: Page, parts:
     api: Part = await parts.start("api", PAVO_PORT=port)
     await page.goto(f"http://127.0.0.1:{port}")
     await create(page, "Outlive the API", steps=100, auto=True)
-    await expect(page.get_by_text("steps recorded")).to_contain_text(re.compile("[1-9][0-9]* of 100"))
+    await expect(page.locator(".progress p")).to_contain_text(re.compile("[1-9][0-9]* of 100"))
     api.kill()
     await expect(page.locator(".pulse")).to_have_text("Reconnecting…")
     api = await parts.start("api", PAVO_PORT=port)
     await expect(page.locator(".pulse")).to_have_text("Complete", timeout=60_000)
-    await expect(page.get_by_text("Steps 1 – 100 recorded")).to_be_visible()
+    await expect(page.get_by_text("Checkpoints 1 – 100 recorded, plan step 3")).to_be_visible()
     api.end()
 
 

@@ -105,6 +105,11 @@ def normal_email(text: str, *, field: str = "email") -> str:
     return address
 
 
+def name_of(email: str) -> str:
+    """What to call somebody of whom no name is known: the part of the address before its @."""
+    return email.rpartition("@")[0]
+
+
 def parse_user_id(text: str) -> uuid.UUID:
     """Read the header X-User-Id.
 

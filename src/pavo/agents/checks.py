@@ -89,23 +89,34 @@ def checked_revision(revision: object, feedback: Sequence[FeedbackItem]) -> Revi
     return Revision(plan, {_exact(identifier): _exact(answer) for identifier, answer in answers.items()})
 
 
-def checked_step(step: object) -> Step:
-    """The step as it will be recorded, its events in a tuple."""
+def checked_step(step: object, plan_steps: int | None = None) -> Step:
+    """The step as it will be recorded, its events in a tuple.
+
+    Args:
+        plan_steps: how many steps the plan has; None where it is not known, then any number may be named.
+    """
     if not isinstance(step, Step):
         _wrong_type("execute()", "a Step", step, verb="yielded")
     checkpoint, size = checked_json(step.checkpoint, "The checkpoint")
     _check_size(size, MAX_CHECKPOINT_BYTES, "The checkpoint", "Keep large data elsewhere and its place here.")
     for name, number in (("progress", step.progress), ("total", step.total)):
         _check_number(number, name)
+    _check_plan_step(step.plan_step, MAX_PROGRESS if plan_steps is None else plan_steps)
     if type(step) is Step and checkpoint is step.checkpoint and step.events == ():
         return step
-    return Step(checkpoint, _checked_events(step.events), step.progress, step.total)
+    return Step(checkpoint, _checked_events(step.events), step.progress, step.total, step.plan_step)
 
 
 def _check_number(number: object, name: str) -> None:
     if number is None or (type(number) is int and 0 <= number <= MAX_PROGRESS):
         return
     _refuse(f"Step.{name} is {number!r}.", f"It is a whole number from 0 to {MAX_PROGRESS}, or None.")
+
+
+def _check_plan_step(number: object, last: int) -> None:
+    if number is None or (type(number) is int and 1 <= number <= last):
+        return
+    _refuse(f"Step.plan_step is {number!r}.", f"It is the number of a step of the plan, from 1 to {last}, or None.")
 
 
 def _checked_events(events: object) -> tuple[Event, ...]:

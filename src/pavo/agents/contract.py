@@ -98,6 +98,12 @@ class Step:
     """The number shown as progress; default: how many steps are recorded."""
     total: int | None = None
     """How large `progress` will get, where the agent knows; for progress bars."""
+    plan_step: int | None = None
+    """Number of the plan's step (from 1) that this was work on: people read "24 checkpoints, plan step 3 of 5".
+
+    None says nothing about it: what the step before said goes on being shown. Any other value than a number of a step
+    of the accepted plan is refused, and the checkpoint is not recorded.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,20 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskUser:
+    """Whom a task runs for: who created it."""
+
+    id: uuid.UUID
+    email: str
+    name: str
+    """What to call them: the part of the address before its @."""
+
+
+NOBODY = TaskUser(uuid.UUID(int=0), "", "")
+"""Whom a context is for that no task made, as in a test of an agent's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentContext:
     """What an agent knows about the task that it works for."""
 
@@ -132,7 +152,24 @@ class AgentContext:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody stops the task: a step that sees it may end early with what it has."""
     steps: int = 0
-    """How many steps are recorded."""
+    """How many checkpoints are recorded; it grows while `execute` runs."""
+    user: TaskUser = NOBODY
+    """Whom the task runs for."""
+    attempt: int = 1
+    """Number of the attempt that this is: higher than that of every earlier one at the same task, planning included.
+
+    Numbers may be left out; none is ever given twice. So it may fence what an earlier attempt, should it still be
+    running somewhere, tries to do outside: accept no lower number than the highest that was seen. Whether something was
+    tried before it does not tell; `step_key` finds it.
+    """
+    step_key: str = ""
+    """Names the piece of work that is under way, for idempotency outside of Pavo: the same in every attempt at it.
+
+    In `execute` it is "TASK_ID/vVERSION/NUMBER": the task's id, the accepted plan's version, and the number (from 1)
+    of the checkpoint that the next `yield` will record. It changes with each, so read it when it is used. In `plan` and
+    `revise` it is "TASK_ID/vVERSION/plan" with the version to be made, in `report` "TASK_ID/vVERSION/report". It
+    holds ASCII letters, digits, "-" and "/" only, less than 80 of them, and no part of it is secret.
+    """
 
 
 Isolation: TypeAlias = Literal["worker", "process"]

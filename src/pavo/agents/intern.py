@@ -19,6 +19,8 @@ from pavo.agents.contract import (
 
 REQUEST = "Reviewer asked: "
 """Begins the line of a plan that carries a reviewer's wish: so the report knows them without any state of its own."""
+_COUNTING = 3
+"""The plan's step in which it counts."""
 _YIELD_EVERY = 16
 """Steps without a wait after which other tasks get their turn."""
 
@@ -101,6 +103,7 @@ class InternAgent(Agent):
         total = int(ctx.options["steps"])
         seconds = float(ctx.options["step_seconds"])
         fail_at = ctx.options.get("fail_at")
+        at = min(_COUNTING, len(plan.steps))
         for n in range(_done(checkpoint) + 1, total + 1):
             if seconds > 0:
                 await asyncio.sleep(seconds)
@@ -108,7 +111,7 @@ class InternAgent(Agent):
                 await asyncio.sleep(0)
             if n == fail_at:
                 raise RuntimeError(f"Step {n} fails because the option fail_at asks for it.")
-            yield Step(checkpoint={"n": n}, progress=n, total=total)
+            yield Step(checkpoint={"n": n}, progress=n, total=total, plan_step=at)
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
         """What was done, by which plan, and which wishes it honoured."""

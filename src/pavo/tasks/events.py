@@ -40,10 +40,11 @@ def accepted(document_id: uuid.UUID, plan_hash: str, by: str) -> NewEvent:
     return NewEvent(types.ACCEPTED, {"doc_id": str(document_id), "hash": plan_hash, "by": by})
 
 
-def tick(progress: int, step: int, total: int | None) -> NewEvent:
-    """One step is recorded."""
-    data = {"progress": progress, "step": step}
-    return NewEvent(types.TICK, {**data, "total": total} if total is not None else data)
+def tick(progress: int, step: int, total: int | None, plan_step: int | None = None) -> NewEvent:
+    """One checkpoint is recorded, maybe of work on this step of the plan."""
+    told = {"total": total, "plan_step": plan_step}
+    known = {name: value for name, value in told.items() if value is not None}
+    return NewEvent(types.TICK, {"progress": progress, "step": step, **known})
 
 
 def progress(steps: int) -> NewEvent:

@@ -29,7 +29,7 @@ def _summary(view: TaskView) -> dict[str, Any]:
     """The members that both have."""
     task, plan = view.task, view.plan
     current = plan and PlanRef.model_construct(
-        document_id=plan.document_id, version=plan.version, hash=plan.hash, status=plan.status
+        document_id=plan.document_id, version=plan.version, hash=plan.hash, status=plan.status, steps=plan.steps
     )
     return {
         "id": task.id,
@@ -40,6 +40,7 @@ def _summary(view: TaskView) -> dict[str, Any]:
         "progress": view.progress,
         "steps": view.step,
         "total": view.total,
+        "plan_step": view.plan_step,
         "workflow_id": task.workflow_id,
         "run_id": task.run_id,
         "plan": current,

@@ -54,6 +54,8 @@ class PlanRef(BaseModel):
     version: int
     hash: str
     status: str
+    steps: int | None = None
+    """How many steps it has; null in lists."""
 
 
 class Failure(BaseModel):
@@ -77,6 +79,8 @@ class TaskSummary(BaseModel):
     steps: int
     """Recorded steps."""
     total: int | None
+    plan_step: int | None = None
+    """The step of the plan that is being worked on, where the agent says so."""
     workflow_id: str
     run_id: str | None
     plan: PlanRef | None

@@ -21,6 +21,7 @@ from pavo.agents.contract import (
     PlanStep,
     Revision,
     Step,
+    TaskUser,
 )
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
@@ -69,6 +70,9 @@ def dump_context(ctx: AgentContext) -> Message:
         "context": dump_hits(ctx.context),
         "cancelled": ctx.cancelled.is_set(),
         "steps": ctx.steps,
+        "user": [str(ctx.user.id), ctx.user.email, ctx.user.name],
+        "attempt": ctx.attempt,
+        "step_key": ctx.step_key,
     }
 
 
@@ -83,10 +87,18 @@ def load_context(data: Message, corpus: Corpus) -> AgentContext:
         corpus=corpus,
         context=load_hits(data["context"]),
         steps=data["steps"],
+        user=_load_user(data["user"]),
+        attempt=data["attempt"],
+        step_key=data["step_key"],
     )
     if data["cancelled"]:
         ctx.cancelled.set()
     return ctx
+
+
+def _load_user(data: list[str]) -> TaskUser:
+    identifier, email, name = data
+    return TaskUser(uuid.UUID(identifier), email, name)
 
 
 def dump_hits(hits: Sequence[Hit]) -> list[Any]:
@@ -145,14 +157,17 @@ def load_revision(data: Message) -> Revision:
 def dump_step(step: Step | None) -> list[Any] | None:
     if step is None:
         return None
-    return [step.checkpoint, [[event.type, event.data] for event in step.events], step.progress, step.total]
+    events = [[event.type, event.data] for event in step.events]
+    return [step.checkpoint, events, step.progress, step.total, step.plan_step]
 
 
 def load_step(data: list[Any] | None) -> Step | None:
     if data is None:
         return None
-    checkpoint, events, progress, total = data
-    return Step(checkpoint, tuple(Event(_text(kind), dict(members)) for kind, members in events), progress, total)
+    checkpoint, events, *numbers = data
+    progress, total, plan_step = map(_number_or_none, numbers)
+    given = tuple(Event(_text(kind), dict(members)) for kind, members in events)
+    return Step(checkpoint, given, progress, total, plan_step)
 
 
 def load_report(data: object) -> str:
@@ -186,6 +201,12 @@ def _text(value: object) -> str:
     """The value, which the other side says is text: that side is an agent's process, where anything may happen."""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
+def _number_or_none(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError(f"{type(value).__name__} where a whole number belongs")
     return value
 
 

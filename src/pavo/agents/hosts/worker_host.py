@@ -12,6 +12,7 @@ from pavo.agents.checks import checked_plan, checked_report, checked_revision, c
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import Boundary, cancelled_itself, cut, is_cut
+from pavo.agents.step_keys import checkpoint_key, follow, plan_key, report_key
 from pavo.errors import AgentError, AgentRefused, PavoError
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class WorkerHost:
         def check(revision: Revision) -> Revision:
             return checked_revision(revision, feedback)
 
+        follow(self._ctx, key=plan_key(self._ctx.task_id, plan.version + 1))
+
         return await self._call("revise", lambda: self._agent().revise(self._ctx, plan, feedback), check)
 
     async def open(self, plan: Plan, checkpoint: JSON | None) -> None:
@@ -50,7 +53,7 @@ class WorkerHost:
         def begin() -> AsyncIterator[Step]:
             return self._agent().execute(self._ctx, plan, checkpoint)
 
-        self._steps = _Steps(begin, self._boundary, self._limits.close_seconds)
+        self._steps = _Steps(begin, self._boundary, self._limits.close_seconds, plan)
 
     async def next_step(self) -> Step | None:
         if self._steps is None:
@@ -58,6 +61,7 @@ class WorkerHost:
         return await self._steps.next()
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
+        follow(self._ctx, key=report_key(self._ctx.task_id, plan.version))
         return await self._call("report", lambda: self._agent().report(self._ctx, plan, checkpoint), checked_report)
 
     def cancel(self) -> None:
@@ -99,9 +103,14 @@ class _Steps:
     it ran.
     """
 
-    def __init__(self, begin: Callable[[], AsyncIterator[Step]], boundary: Boundary, close_seconds: float) -> None:
+    def __init__(
+        self, begin: Callable[[], AsyncIterator[Step]], boundary: Boundary, close_seconds: float, plan: Plan
+    ) -> None:
         self._begin = begin
         self._boundary = boundary
+        self._plan = plan
+        self._recorded = boundary.ctx.steps
+        """How many checkpoints there are when the next one is asked for."""
         self._close_seconds = close_seconds
         self._asked = asyncio.Event()
         self._answer: asyncio.Future[Step | None] | None = None
@@ -137,8 +146,10 @@ class _Steps:
             iterator = await self._boundary.run(self._iterator, "execute")
             while True:
                 self._asked.clear()
-                step = await self._boundary.run(lambda: _one(iterator), "execute")
+                self._follow()
+                step = await self._boundary.run(lambda: _one(iterator, len(self._plan.steps)), "execute")
                 self._ended = step is None
+                self._recorded += 1
                 self._settle(step)
                 if step is None or is_cut(asyncio.current_task()):
                     return
@@ -155,6 +166,11 @@ class _Steps:
             self._settle(self._failure)
             if iterator is not None:
                 await self._boundary.close(iterator)
+
+    def _follow(self) -> None:
+        """What was answered before is recorded: else nobody would ask for more."""
+        ctx, number = self._boundary.ctx, self._recorded + 1
+        follow(ctx, key=checkpoint_key(ctx.task_id, self._plan.version, number), steps=self._recorded)
 
     async def _iterator(self) -> AsyncIterator[Step]:
         iterator: object = self._begin()
@@ -181,12 +197,12 @@ def _was_cut(method: str) -> AgentError:
     return AgentError(f"{method}() was cut: open another host.")
 
 
-async def _one(iterator: AsyncIterator[Step]) -> Step | None:
+async def _one(iterator: AsyncIterator[Step], plan_steps: int) -> Step | None:
     try:
         step = await anext(iterator)
     except StopAsyncIteration:
         return None
-    return checked_step(step)
+    return checked_step(step, plan_steps)
 
 
 async def _awaited(result: Awaitable[T], name: str) -> T:

@@ -92,6 +92,18 @@ def steps_text(progress: int, total: int | None) -> str:
     return f"{progress:>{len(str(total))}} of {total} steps" if total is not None else f"{progress} steps"
 
 
+def standing_text(view: TaskOut) -> str:
+    """Where a task stands: "24 of 60 checkpoints, plan step 3 of 5"."""
+    done = f"{view.steps} {'checkpoint' if view.steps == 1 else 'checkpoints'}"
+    if view.total is not None and view.progress == view.steps:
+        done = f"{view.steps} of {view.total} checkpoints"
+    elif view.total is not None:
+        done = f"{view.progress} of {view.total} done, {done}"
+    if view.plan_step is None or view.plan is None or view.plan.steps is None:
+        return done
+    return f"{done}, plan step {view.plan_step} of {view.plan.steps}"
+
+
 def _tenths(progress: int, total: int | None) -> int:
     # Without a total a line for every hundred: enough to see that it moves.
     return progress * PLAIN_LINES // total if total else progress // 100

@@ -15,6 +15,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from pavo.cli import output
+from pavo.cli.task.progress import standing_text
 from pavo.kit.clock import now
 from pavo.observe.printable import printable, printable_line
 from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut, TaskSummary
@@ -180,7 +181,7 @@ def task(view: TaskOut) -> RenderableType:
     table.add_column(overflow="fold")
     table.add_row("task", str(view.id))
     table.add_row("stage", Text(f"{view.stage}  {view.stage_status}", STAGE_STYLE.get(view.stage, "")))
-    table.add_row("steps", f"{view.steps} recorded" + (f" of {view.total}" if view.total is not None else ""))
+    table.add_row("recorded", standing_text(view))
     agent = view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
     table.add_row("agent", Text(printable_line(agent)))
     if view.plan is not None:

@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.accounts.models import UserRow
 from pavo.agents.contract import Plan, PlanStep
 from pavo.tasks.sql.models import DocumentRow, TaskRow
 
@@ -19,11 +23,16 @@ class Assignment:
     prompt: str
     agent_type: str
     agent_options: dict[str, Any]
+    user_id: uuid.UUID
+    user_email: str
+    """Whom it runs for."""
 
-    @classmethod
-    def of(cls, row: TaskRow) -> "Assignment":
-        """From the task's row."""
-        return cls(row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
+
+async def assignment_of(session: AsyncSession, row: TaskRow) -> Assignment:
+    """From the task's row and that of who created it."""
+    told = (row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
+    email = (await session.scalars(select(UserRow.email).where(UserRow.id == row.created_by))).one()
+    return Assignment(*told, row.created_by, email)
 
 
 def plan_from(version: int, content_hash: str, content: Mapping[str, Any]) -> Plan:

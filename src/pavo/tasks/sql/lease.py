@@ -50,6 +50,17 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     return result.scalar_one()
 
 
+async def next_epoch(session: AsyncSession, task_id: uuid.UUID) -> int:
+    """The number of an attempt that holds no lease: nobody else gets it, and a stop hint stays."""
+    result = await session.execute(
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.task_id == task_id)
+        .values(epoch=_EXECUTIONS.c.epoch + 1)
+        .returning(_EXECUTIONS.c.epoch)
+    )
+    return result.scalar_one()
+
+
 async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
     """Keep what the agent's failure says until the workflow has decided what follows."""
     await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))

@@ -63,6 +63,8 @@ class ExecutionRow(Base):
     """How many steps are recorded."""
     progress: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     total: Mapped[int | None] = mapped_column(Integer)
+    plan_step: Mapped[int | None] = mapped_column(Integer)
+    """Number of the plan's step that the last checkpoint was about which said so."""
     checkpoint: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
     deaths: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often a process died in the step after `step`."""

@@ -46,6 +46,8 @@ class TaskView:
     plan: "PlanHead | None"
     summary: str = ""
     """The beginning of the prompt, in lists, which load neither prompts nor options."""
+    plan_step: int | None = None
+    """Of the plan's steps the one that is being worked on, where the agent says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class PlanHead:
     version: int
     hash: str
     status: str
+    steps: int | None = None
+    """How many it has; None in lists, which read no plans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def _views() -> Any:
             ExecutionRow.step,
             ExecutionRow.progress,
             ExecutionRow.total,
+            ExecutionRow.plan_step,
             newest_plan.c.id.label("plan_id"),
             newest_plan.c.version,
             newest_plan.c.hash,
@@ -125,7 +130,7 @@ _ALL_VIEWS: Any = _views()
 
 def _view(row: Row[Any]) -> TaskView:
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
-    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary)
+    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, row.plan_step)
 
 
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:

@@ -27,11 +27,11 @@ _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
     t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
     t.created_at, t.updated_at, t.deleted_at,
-    e.step, e.progress, e.total, p.id, p.version, p.hash, p.status
+    e.step, e.progress, e.total, e.plan_step, p.id, p.version, p.hash, p.status, p.steps
 FROM tasks t
 JOIN executions e ON e.task_id = t.id
 LEFT JOIN LATERAL (
-    SELECT d.id, d.version, d.hash, d.status FROM documents d
+    SELECT d.id, d.version, d.hash, d.status, jsonb_array_length(d.content -> 'steps') AS steps FROM documents d
     WHERE d.task_id = t.id AND d.kind = 'PLAN' AND d.status <> 'DRAFT' ORDER BY d.version DESC LIMIT 1
 ) p ON true
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
@@ -81,9 +81,8 @@ class RequestStatements:
             return None
         count = len(COLUMNS)
         row = TaskRow(**dict(zip(COLUMNS, rows[0], strict=False)))
-        step, progress, total, plan_id, version, plan_hash, status = rows[0][count:]
-        plan = PlanHead(plan_id, version, plan_hash, status) if plan_id else None
-        return TaskView(row, step, progress, total, plan)
+        step, progress, total, plan_step, *plan = rows[0][count:]
+        return TaskView(row, step, progress, total, PlanHead(*plan) if plan[0] else None, plan_step=plan_step)
 
     async def create_task(self, task: TaskRow, first: NewEvent) -> list[Event]:
         """Store a new task with its execution and the beginning of its timeline."""

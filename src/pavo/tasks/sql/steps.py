@@ -22,6 +22,7 @@ class StepRecord:
     step: int
     progress: int
     total: int | None
+    plan_step: int | None
     checkpoint: str
     """JSON text."""
     events: Sequence[NewEvent]
@@ -42,11 +43,13 @@ WITH given AS MATERIALIZED (
     SELECT * FROM unnest(
         CAST(%(task_ids)s AS uuid[]),
         CAST(%(epochs)s AS bigint[]), CAST(%(steps)s AS int[]), CAST(%(progress)s AS int[]),
-        CAST(%(totals)s AS int[]), CAST(%(checkpoints)s AS text[]), CAST(%(events)s AS text[])
-    ) AS g(task_id, epoch, step, progress, total, checkpoint, events)
+        CAST(%(totals)s AS int[]), CAST(%(plan_steps)s AS int[]),
+        CAST(%(checkpoints)s AS text[]), CAST(%(events)s AS text[])
+    ) AS g(task_id, epoch, step, progress, total, plan_step, checkpoint, events)
 ), recorded AS (
     UPDATE executions e
-    SET step = g.step, progress = g.progress, total = g.total, checkpoint = CAST(g.checkpoint AS jsonb), deaths = 0
+    SET step = g.step, progress = g.progress, total = g.total, plan_step = coalesce(g.plan_step, e.plan_step),
+        checkpoint = CAST(g.checkpoint AS jsonb), deaths = 0
     FROM given g
     WHERE e.task_id = g.task_id AND e.epoch = g.epoch AND e.step = g.step - 1
     RETURNING e.task_id, e.epoch, e.stop_hint, g.events
@@ -69,6 +72,7 @@ async def record_steps(
         "steps": [r.step for r in records],
         "progress": [r.progress for r in records],
         "totals": [r.total for r in records],
+        "plan_steps": [r.plan_step for r in records],
         "checkpoints": [r.checkpoint for r in records],
         "events": [payload(r.events) for r in records],
     }

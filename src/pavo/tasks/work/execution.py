@@ -162,7 +162,13 @@ class _Batch:
         """Drive the agent and say how it ended."""
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(self._assignment, cancelled=self._cancelled, steps=self._step)
+            host = await self._executor.hosting.open(
+                self._assignment,
+                cancelled=self._cancelled,
+                attempt=self._lease.epoch,
+                version=self._plan.version,
+                steps=self._step,
+            )
             body = await self._report(host) if await self._drive(host) else None
             if body is None:
                 return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
@@ -222,13 +228,14 @@ class _Batch:
         number = self._step + 1
         progress = step.progress if step.progress is not None else number
         new = [events.of_agent(event.type, event.data) for event in step.events]
-        new.append(events.tick(progress, number, step.total))
+        new.append(events.tick(progress, number, step.total, step.plan_step))
         record = StepRecord(
             task_id=self._lease.task_id,
             epoch=self._lease.epoch,
             step=number,
             progress=progress,
             total=step.total,
+            plan_step=step.plan_step,
             checkpoint=checkpoint_text(step.checkpoint),
             events=new,
         )

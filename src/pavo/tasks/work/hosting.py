@@ -4,11 +4,13 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 
-from pavo.agents.contract import AgentContext, Hit
+from pavo.accounts.domain import name_of
+from pavo.agents.contract import AgentContext, Hit, TaskUser
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.registry import AgentCard, AgentRegistry
+from pavo.agents.step_keys import plan_key
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
@@ -70,9 +72,21 @@ class Hosting:
         return await _TaskCorpus(self._corpus, task.organisation_id).search(f"{task.title}\n{task.prompt}")
 
     async def open(
-        self, task: Assignment, *, cancelled: asyncio.Event, steps: int = 0, context: Sequence[Hit] = ()
+        self,
+        task: Assignment,
+        *,
+        cancelled: asyncio.Event,
+        attempt: int,
+        version: int,
+        steps: int = 0,
+        context: Sequence[Hit] = (),
     ) -> AgentHost:
-        """Host the task's agent; the caller closes it."""
+        """Host the task's agent; the caller closes it.
+
+        Args:
+            attempt: the attempt's epoch.
+            version: of the plan that it works off, or is to make.
+        """
         context_object = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
@@ -83,5 +97,8 @@ class Hosting:
             context=context,
             cancelled=cancelled,
             steps=steps,
+            user=TaskUser(task.user_id, task.user_email, name_of(task.user_email)),
+            attempt=attempt,
+            step_key=plan_key(task.id, version),  # until the host is told to do something else
         )
         return open_host(self._card(task.agent_type), context_object, self._limits, self._starter)

@@ -70,7 +70,13 @@ class Planner:
         gathered = await self._gather(to_plan, request)
         host: AgentHost | None = None
         try:
-            host = await self._hosting.open(to_plan.assignment, cancelled=cancelled, context=gathered)
+            host = await self._hosting.open(
+                to_plan.assignment,
+                cancelled=cancelled,
+                attempt=to_plan.epoch,
+                version=to_plan.version,
+                context=gathered,
+            )
             if to_plan.reviewed is None:
                 with span("plan", {"pavo.task_id": request.task_id}):
                     draft = await host.plan()

@@ -1,6 +1,6 @@
 // How stages read.
 
-import { h } from "./dom.js";
+import { h, number, plural } from "./dom.js";
 
 const LABELS = {
   INIT: "Not started",
@@ -25,6 +25,15 @@ export function badge(task) {
   const waits = /^WAITING:(.*)$/.exec(task.stage_status)?.[1];
   const text = waits ? `Waits: ${waits}` : part === null ? label(task.stage) : `${label(task.stage)} ${part} %`;
   return h("span", { class: `badge ${task.stage.toLowerCase()}`, "data-stage": task.stage }, text);
+}
+
+// Where a task stands: "24 of 60 checkpoints, plan step 3 of 5".
+export function recorded(task) {
+  const { steps, progress, total, plan_step } = task;
+  let done = plural(steps, "checkpoint");
+  if (total && progress === steps) done = `${number(steps)} of ${number(total)} checkpoints`;
+  else if (total) done = `${number(progress)} of ${number(total)} done, ${done}`;
+  return plan_step && task.plan?.steps ? `${done}, plan step ${number(plan_step)} of ${number(task.plan.steps)}` : done;
 }
 
 const ROAD = ["PLANNING", "WAIT_RFC", "EXECUTING", "DONE"];

@@ -5,7 +5,7 @@ import { h, number, show, time } from "./dom.js";
 import { markdown } from "./markdown.js";
 import { ask, problemCard, run } from "./notice.js";
 import { PlanView } from "./plan.js";
-import { badge, isActive, percent, road } from "./stages.js";
+import { badge, isActive, percent, recorded, road } from "./stages.js";
 import { Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
 
@@ -79,7 +79,8 @@ export class TaskView {
     if (event.seq <= this.#head) return event.type === "stopped" ? this.#drawState() : undefined;
     this.#head = event.seq;
     if (event.type === "tick" && this.#task) {
-      Object.assign(this.#task, { progress: event.progress, steps: event.step, total: event.total ?? this.#task.total });
+      const { progress, step: steps, total = this.#task.total, plan_step = this.#task.plan_step } = event;
+      Object.assign(this.#task, { progress, steps, total, plan_step });
       // Hundreds of steps a second are one picture a frame.
       this.#frame ||= requestAnimationFrame(() => this.#drawProgress());
     } else if (TELLS_MORE.has(event.type) && event.type !== "deleted") this.refresh();
@@ -159,12 +160,11 @@ export class TaskView {
     const fill = h("span", {});
     fill.style.width = `${part ?? 0}%`;
     bar.append(fill);
-    const steps = task.total ? `${number(task.progress)} of ${number(task.total)}` : number(task.steps);
     const moved = task.steps > 0 || task.stage === "EXECUTING";
     show(
       this.standing,
       h("div", { class: "row between" }, badge(task), road(task)),
-      moved && h("div", { class: `progress ${task.stage.toLowerCase()}` }, bar, h("p", {}, `${steps} steps recorded`)),
+      moved && h("div", { class: `progress ${task.stage.toLowerCase()}` }, bar, h("p", {}, recorded(task))),
     );
   }
 

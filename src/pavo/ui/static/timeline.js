@@ -1,4 +1,4 @@
-// The live timeline: newest first; runs of steps fold into one line.
+// The live timeline: newest first; runs of checkpoints fold into one line.
 
 import { h, number, plural, show, time } from "./dom.js";
 import { label } from "./stages.js";
@@ -38,7 +38,8 @@ function row(event) {
 
 function fold(ticks) {
   const { first, last } = ticks;
-  const text = first.step === last.step ? `Step ${number(first.step)} recorded` : `Steps ${number(first.step)} – ${number(last.step)} recorded`;
+  const many = first.step === last.step ? `Checkpoint ${number(first.step)}` : `Checkpoints ${number(first.step)} – ${number(last.step)}`;
+  const text = last.plan_step ? `${many} recorded, plan step ${number(last.plan_step)}` : `${many} recorded`;
   return h(
     "li",
     { class: "tick", "data-seq": last.seq },

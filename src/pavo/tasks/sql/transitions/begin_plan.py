@@ -17,8 +17,8 @@ from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.sql import repository
-from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql.assignment import Assignment, assignment_of
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.timeline import service as timeline
@@ -34,6 +34,8 @@ class ToPlan:
     feedback: Sequence[FeedbackRow]
     version: int
     """Of the plan that is to be made."""
+    epoch: int = 0
+    """Of the attempt: planning writes under the fence alone, but its number tells attempts apart outside."""
 
 
 async def begin_plan(
@@ -64,9 +66,13 @@ WITH moved AS (
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'INIT'
       AND (t.generation, t.transition) < (%(generation)s, %(transition)s)
       AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.task_id = t.id)
-    RETURNING t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options
+    RETURNING t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options, t.created_by
+), counted AS (
+    UPDATE executions e SET epoch = e.epoch + 1 FROM moved m WHERE e.task_id = m.id RETURNING e.epoch
 )
-SELECT a.first_seq, a.at, m.* FROM moved m, LATERAL timeline_append(m.id, CAST(%(events)s AS jsonb)) a
+SELECT a.first_seq, a.at, c.epoch, m.*, u.email
+FROM moved m JOIN users u ON u.id = m.created_by, counted c,
+    LATERAL timeline_append(m.id, CAST(%(events)s AS jsonb)) a
 """
 
 
@@ -77,8 +83,8 @@ async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: Fence) -> tuple[T
     rows = await writer.connections.rows(_BEGIN, values)
     if not rows:
         return None
-    first_seq, at, *assignment = rows[0]
-    return ToPlan(Assignment(*assignment), None, (), 1), numbered(task_id, first_seq, at, new)
+    first_seq, at, epoch, *assignment = rows[0]
+    return ToPlan(Assignment(*assignment), None, (), 1, epoch), numbered(task_id, first_seq, at, new)
 
 
 async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
@@ -96,7 +102,8 @@ async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple
     reviewed = visible[0] if visible else None
     feedback = await repository.feedback(session, reviewed.id) if reviewed else ()
     version = (reviewed.version if reviewed else 0) + 1
-    return ToPlan(Assignment.of(task), reviewed, feedback, version), recorded
+    epoch = await lease.next_epoch(session, task_id)
+    return ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch), recorded
 
 
 _ACCEPTED: Final = """

@@ -19,7 +19,7 @@ from pavo.runs.fenced_row import is_latest
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
-from pavo.tasks.sql.assignment import Assignment, plan_from, plan_of
+from pavo.tasks.sql.assignment import Assignment, assignment_of, plan_from, plan_of
 from pavo.tasks.sql.lease import Lease
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.transitions.writer import TaskWriter
@@ -68,9 +68,10 @@ async def open_lease(
 
 _EXECUTING: Final = """
 WITH task AS (
-    SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options FROM tasks t
+    SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options, u.id AS user_id, u.email
+    FROM tasks t JOIN users u ON u.id = t.created_by
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
-    FOR SHARE
+    FOR SHARE OF t
 ), plan AS (
     SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
     WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
@@ -138,7 +139,8 @@ async def long(
         raise Superseded(f"Task {task_id} is not executing plan {plan_hash} in this run.")
     lease = await _take(session, holder, task_id, ended=ended)
     new = [events.recovered(lease.step, WORKER_LOST)] if lease.took_over else []
-    return Opened(lease, Assignment.of(task), plan_of(plan)), await timeline.append(session, task_id, new)
+    opened = Opened(lease, await assignment_of(session, task), plan_of(plan))
+    return opened, await timeline.append(session, task_id, new)
 
 
 async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
