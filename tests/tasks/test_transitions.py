@@ -94,7 +94,7 @@ async def test_each_transition_happens_once_and_only_under_its_fence(
     assert third is not None and third.deaths == 1
 
     fourth = await take(mine)
-    assert fourth is not None and fourth.took_over and fourth.deaths == 2 and fourth.epoch == third.epoch + 1
+    assert fourth is not None and fourth.took_over and fourth.deaths == 1 and fourth.epoch == third.epoch + 1
     assert await end_attempt.close_lease(other, third, []) is None
 
     end, report = [events.stage(d.DONE)], document(task_id, "REPORT")

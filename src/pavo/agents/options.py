@@ -50,6 +50,11 @@ def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mappin
     return filled
 
 
+def completed_options(schema: Mapping[str, JSON], stored: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Options that were stored earlier, with the defaults that the schema has got since. They are not judged again."""
+    return cast("dict[str, JSON]", _with_defaults(schema, copy.deepcopy(dict(stored))))
+
+
 def _checked_json(options: object) -> tuple[dict[str, JSON], int]:
     """The options as PostgreSQL will give them back, and their size in bytes."""
     if not isinstance(options, Mapping):

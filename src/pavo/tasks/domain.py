@@ -71,6 +71,10 @@ BY_POLICY: Final = "policy:auto_accept"
 """Who accepted the plan of a task that was created with auto_accept."""
 
 
+QUEUED: Final = "QUEUED"
+"""The status of a task that is started and that no worker has begun: INIT with a run."""
+
+
 def status_of(stage: str, progress: int = 0) -> str:
     """A task's status as people see it: EXECUTING carries its progress, RUNNING:{n}."""
     return f"{STATUSES[stage]}:{progress}" if stage == EXECUTING else STATUSES[stage]
@@ -115,8 +119,14 @@ class Receipt:
     """What resuming will do, for people."""
 
 
-def resume_outlook(stage: str, last_step: int, *, step_cut: bool) -> str:
-    """What resuming a task will do that was stopped in this stage."""
+def resume_outlook(stage: str, last_step: int, *, step_cut: bool, queued: bool = False) -> str:
+    """What resuming a task will do that was stopped in this stage.
+
+    Args:
+        queued: it was started, and no worker had begun it.
+    """
+    if queued:
+        return "No worker had begun it. Resuming makes the plan."
     if stage == PLANNING:
         return "Resuming makes the plan again."
     if stage == WAIT_RFC:

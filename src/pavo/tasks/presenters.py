@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pavo.tasks.domain import status_of
+from pavo.tasks.domain import INIT, QUEUED, status_of
 from pavo.tasks.review import DocumentView
 from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, PlanRef, TaskOut
 from pavo.tasks.sql.models import FeedbackRow
@@ -10,7 +10,9 @@ from pavo.tasks.sql.repository import TaskView
 
 
 def stage_status(view: TaskView) -> str:
-    """The status as people see it: EXECUTING carries its progress."""
+    """The status as people see it: EXECUTING carries its progress; INIT with a run is queued for a worker."""
+    if view.task.stage == INIT and view.task.run_id is not None:
+        return QUEUED
     return status_of(view.task.stage, view.progress)
 
 

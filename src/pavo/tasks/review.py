@@ -22,7 +22,8 @@ from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
 
 MAX_FEEDBACK_ITEMS = 500
-"""Of one version of a plan: more than anybody reads, less than an agent chokes on."""
+"""Of one version of a plan: more than anybody reads. So many of the longest are handed to an agent's process in one
+message, and fit into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class ReviewService:
                 raise InvalidInput(
                     f"The plan has {steps} steps.", field="step", remedy=f"Name a step from 1 to {steps}."
                 )
-            if len(await repository.feedback(session, document_id)) >= MAX_FEEDBACK_ITEMS:
+            if await repository.count_feedback(session, document_id) >= MAX_FEEDBACK_ITEMS:
                 raise InvalidInput(
                     f"The plan has {MAX_FEEDBACK_ITEMS} feedback items already.",
                     field="body",

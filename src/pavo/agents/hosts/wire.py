@@ -34,8 +34,8 @@ EXIT_OUT_OF_MEMORY = 113
 
 
 def encode(message: Message) -> bytes:
-    """One line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    """One line, in UTF-8 and not in escapes, which would make three times as much of some scripts."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 async def receive(reader: asyncio.StreamReader) -> Message | None:

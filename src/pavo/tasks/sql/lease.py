@@ -27,9 +27,9 @@ class Lease:
     """How many steps are recorded."""
     checkpoint: JSON
     deaths: int
-    """How often a process died in the step to come."""
+    """How often the agent ended its process in the step to come."""
     took_over: bool
-    """Whether the holder before died without ending its attempt."""
+    """Whether the holder before went away without ending its attempt."""
     stop_hint: bool = False
     """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
 

@@ -67,7 +67,7 @@ class ExecutionRow(Base):
     """Number of the plan's step that the last checkpoint was about which said so."""
     checkpoint: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
     deaths: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """How often a process died in the step after `step`."""
+    """How often the agent ended its process in the step after `step`; while planning: at that."""
     stop_hint: Mapped[bool] = mapped_column(server_default=text("false"))
     """Somebody wants to stop: read by every step's commit. Only a hint; the workflow decides."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

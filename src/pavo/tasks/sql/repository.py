@@ -253,6 +253,11 @@ async def feedback(session: AsyncSession, document_id: uuid.UUID) -> list[Feedba
     return list((await session.scalars(query)).all())
 
 
+async def count_feedback(session: AsyncSession, document_id: uuid.UUID) -> int:
+    """How many comments a document has."""
+    return (await session.scalars(select(func.count()).where(FeedbackRow.document_id == document_id))).one()
+
+
 async def edit_feedback(session: AsyncSession, row: FeedbackRow, body: str) -> None:
     """Change what a comment says."""
     await session.execute(update(FeedbackRow).where(FeedbackRow.id == row.id).values(body=body, updated_at=func.now()))

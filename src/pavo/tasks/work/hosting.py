@@ -9,6 +9,7 @@ from pavo.agents.contract import AgentContext, Hit, TaskUser
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
+from pavo.agents.options import completed_options
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.agents.step_keys import plan_key
 from pavo.corpus.service import CorpusService
@@ -87,12 +88,13 @@ class Hosting:
             attempt: the attempt's epoch.
             version: of the plan that it works off, or is to make.
         """
+        card = self._card(task.agent_type)
         context_object = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
             title=task.title,
             prompt=task.prompt,
-            options=task.agent_options,
+            options=completed_options(card.options_schema, task.agent_options),
             corpus=_TaskCorpus(self._corpus, task.organisation_id),
             context=context,
             cancelled=cancelled,
@@ -101,4 +103,4 @@ class Hosting:
             attempt=attempt,
             step_key=plan_key(task.id, version),  # until the host is told to do something else
         )
-        return open_host(self._card(task.agent_type), context_object, self._limits, self._starter)
+        return open_host(card, context_object, self._limits, self._starter)

@@ -127,8 +127,10 @@ class TransitionRecorder(c.RecordActivities):
                 step = (await repository.execution(session, task.id)).step
                 return d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False)), []
             step = await lease.raise_epoch(session, task.id)
-            outlook = d.resume_outlook(task.stage, step, step_cut=request.step_cut)
-            receipt = d.Receipt(task.stage, step, request.step_cut, outlook)
+            queued = task.stage == d.INIT  # a run that records its stop has begun, and shown nothing yet
+            cut = request.step_cut and not queued
+            outlook = d.resume_outlook(task.stage, step, step_cut=cut, queued=queued)
+            receipt = d.Receipt(task.stage, step, cut, outlook)
             await repository.advance(
                 session, task, request.fence, stage=d.STOPPED, phase=task.phase, receipt=asdict(receipt)
             )

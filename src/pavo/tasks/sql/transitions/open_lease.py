@@ -1,7 +1,7 @@
 """An attempt takes the lease: the epoch grows, and from here on no older attempt can record anything.
 
-Quick: the attempt before ended in order, or its process died. Long: somebody hinted at a stop, or there is nothing to
-open: the task is over, in another run, or not executing this plan.
+Quick: the attempt before ended in order, or its worker was lost. Long: somebody hinted at a stop, or there is nothing
+to open: the task is over, in another run, or not executing this plan.
 """
 
 import uuid
@@ -27,7 +27,8 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, numbered
 
 WORKER_LOST: Final = "the worker that executed it was lost"
-"""The cause of `recovered` when a process died while it held the lease."""
+"""The cause of `recovered` when a process went away while it held the lease. That counts against nobody: a worker that
+is killed, frozen or replaced says nothing about the agent."""
 
 _EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
 
@@ -54,7 +55,7 @@ async def open_lease(
     """Raise the epoch; what the attempt begins with, and the events to publish.
 
     Args:
-        ended: whether the attempt before is known to have ended in order: then nobody died, whoever holds the lease.
+        ended: whether the attempt before is known to have ended in order: then none was lost, whoever holds the lease.
 
     Raises:
         Superseded: the task is not executing this plan in this generation any more.
@@ -96,7 +97,7 @@ _TAKE_OVER: Final = (
     + """, held AS (
     SELECT e.* FROM executions e, task t, plan p WHERE e.task_id = t.id AND e.holder <> %(holder)s FOR UPDATE OF e
 ), leased AS (
-    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, deaths = h.deaths + 1, stop_hint = false
+    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, stop_hint = false
     FROM held h WHERE e.task_id = h.task_id
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint
 )
@@ -110,7 +111,7 @@ SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL t
 async def quick(
     writer: TaskWriter, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool
 ) -> tuple[Opened, Sequence[Event]] | None:
-    """After an attempt that ended in order, or one that died; None, and nothing is written, else."""
+    """After an attempt that ended in order, or one whose worker was lost; None, and nothing is written, else."""
     values = {"task_id": task_id, **fence.columns(), "plan_hash": plan_hash, "holder": writer.holder}
     rows = await writer.connections.rows(_OPEN, {**values, "ended": ended})
     took_over = not rows and not ended
@@ -145,12 +146,11 @@ async def long(
 
 async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
-    died = row.holder is not None and row.holder != holder and not ended
-    deaths = row.deaths + (1 if died else 0)
-    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, deaths, died, row.stop_hint)
+    lost = row.holder is not None and row.holder != holder and not ended
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint)
     await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=lease.epoch, holder=holder, deaths=deaths, stop_hint=False)
+        .values(epoch=lease.epoch, holder=holder, stop_hint=False)
     )
     return lease

@@ -1,0 +1,74 @@
+"""How a process that ran an agent ended: cause and remedy as people read them, and whether it tells of the agent."""
+
+import signal
+from typing import Final
+
+from pavo.errors import AgentDied
+
+CRASHES: Final = frozenset(
+    (
+        signal.SIGSEGV,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    )
+)
+"""Signals that a process brings on itself. Any other one, SIGKILL above all, comes from people, a rollout, or a kernel
+that has no memory left: of the agents inside of a worker it says nothing."""
+
+_AGAIN: Final = "then resume: it goes on after the last recorded step."
+
+
+def is_crash(code: int) -> bool:
+    """Whether a worker that ended so, and did not end its attempts in order, was ended by code inside of it.
+
+    Args:
+        code: the exit code, negative for a signal.
+    """
+    return code >= 0 or -code in CRASHES
+
+
+def died_with(code: int) -> AgentDied:
+    """The death of a process by exit code, negative for a signal."""
+    if code >= 0:
+        remedy = f"Have the agent's code raise an error instead of ending its process (os._exit, a library), {_AGAIN}"
+        return AgentDied(f"exit code {code}", remedy=remedy)
+    try:
+        cause = f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        cause = f"signal {-code}"
+    if -code in CRASHES:
+        remedy = f"A library in machine code crashed, its stack is in the worker's log: mend or replace it, {_AGAIN}"
+    elif -code == signal.SIGKILL:
+        remedy = f"Somebody killed it, or the kernel, whose log then tells of a lack of memory: give it more, {_AGAIN}"
+    else:
+        remedy = f"Find out who sent the signal, {_AGAIN}"
+    return AgentDied(cause, remedy=remedy)
+
+
+def died_of_memory(limit_mb: int) -> AgentDied:
+    """The agent reached its memory limit."""
+    return AgentDied(
+        f"out of memory limit ({limit_mb} MiB)",
+        remedy=f"Have the agent take less memory, or raise PAVO_AGENT_MEMORY_MB, {_AGAIN}",
+    )
+
+
+def died_blocking(seconds: float) -> AgentDied:
+    """The agent blocked its event loop."""
+    return AgentDied(
+        f"did not yield for {seconds:g} s",
+        remedy="Have the agent hand what blocks its event loop to asyncio.to_thread (the worker's log has its stack), "
+        f"or declare a longer silence_seconds, {_AGAIN}",
+    )
+
+
+def died_starting(seconds: float) -> AgentDied:
+    """The agent's process did not start in time."""
+    return AgentDied(
+        f"did not start within {seconds:g} s",
+        remedy=f"Have the agent's module import less, or inside of its methods, {_AGAIN}",
+    )

@@ -1,0 +1,84 @@
+"""Agents that hold on, end their process, or tell what they were given; installed as a plug-in by `install`."""
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDraft, PlanStep, Revision, Step
+
+ENDS: Mapping[str, Any] = {
+    "exit": lambda: os._exit(7),
+    "segfault": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+}
+
+
+class Blamed(Agent):
+    """Three steps. Does `options.harm` in `options.where` (plan, revise or the second step), each time; `hold` waits
+    while the file `options.hold` is there."""
+
+    name: ClassVar[str] = "blamed"
+    isolation: ClassVar[Any] = "worker"
+    options_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "where": {"default": ""},
+            "harm": {"default": ""},
+            "hold": {"default": ""},
+            "seconds": {"default": 0},
+            "newer": {"type": "object", "properties": {"shade": {"default": "green"}}, "default": {}},
+        },
+    }
+
+    async def _harm(self, ctx: AgentContext, where: str) -> None:
+        if ctx.options["where"] != where:
+            return
+        while ctx.options["hold"] and Path(ctx.options["hold"]).exists():
+            await asyncio.sleep(0.02)
+        if ctx.options["harm"] == "block":
+            time.sleep(ctx.options["seconds"])
+        elif ctx.options["harm"]:
+            ENDS[ctx.options["harm"]]()
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        await self._harm(ctx, "plan")
+        return PlanDraft("Be blamed.", [PlanStep("Blamed")])
+
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        await self._harm(ctx, "revise")
+        read = sum(len(item.body) for item in feedback)
+        return Revision(PlanDraft(f"I read {read} characters.", plan.steps), {item.id: "yes" for item in feedback})
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
+        for number in range((checkpoint or 0) + 1, 4):
+            if number == 2:
+                await self._harm(ctx, "execute")
+            yield Step(number)
+
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
+        return json.dumps(dict(ctx.options), sort_keys=True)
+
+
+class BlamedApart(Blamed):
+    """The same in a process of its own."""
+
+    name: ClassVar[str] = "blamed-apart"
+    isolation: ClassVar[Any] = "process"
+
+
+def install(folder: Path) -> None:
+    """Make a plug-in distribution in `folder`, as pip would leave it."""
+    info = folder / "blamed_agents-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "blamed_agents.py").write_text(Path(__file__).read_text())
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blamed-agents\nVersion: 1.0\n")
+    agents = "blamed = blamed_agents:Blamed\nblamed-apart = blamed_agents:BlamedApart\n"
+    (info / "entry_points.txt").write_text(f"[pavo.agents]\n{agents}")
+    (info / "RECORD").write_text("")
