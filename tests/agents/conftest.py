@@ -12,7 +12,7 @@ import psutil
 import pytest
 import uvloop
 
-from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep
+from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep, UserMessage
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.hosts.process_host import ProcessHost
@@ -42,6 +42,13 @@ class FakeCorpus:
                 return [Hit(f"{query}/{limit}", "…", 0.5)]
 
 
+class AwayInbox:
+    """Nobody's messages can be read."""
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        raise Unavailable(f"Those after {after} cannot be read.", dependency="postgres", retry_after=7)
+
+
 def context(**options: Any) -> AgentContext:
     return AgentContext(
         task_id=uuid.uuid4(),
@@ -51,6 +58,7 @@ def context(**options: Any) -> AgentContext:
         options=options,
         corpus=FakeCorpus(),
         context=(Hit("Memo", "about it", 1.0),),
+        inbox=AwayInbox(),
     )
 
 

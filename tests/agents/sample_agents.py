@@ -231,6 +231,8 @@ class Raising(Sample):
                     group.create_task(self._fail(AgentRefused("deep")))
             case "cancelled":
                 raise asyncio.CancelledError
+            case "unread":
+                await ctx.messages(7)
             case _:
                 await ctx.corpus.search(ctx.options["what"])
         raise AssertionError

@@ -89,8 +89,9 @@ async def test_a_refusal_passes(kind: str, what: str, detail: str) -> None:
         assert caught.value.detail == detail
 
 
-async def test_an_outage_of_the_corpus_is_not_the_agents_error(kind: str) -> None:
-    async with opened(kind, Raising, what="away") as host:
+@pytest.mark.parametrize("what", ["away", "unread"])
+async def test_an_outage_of_what_it_reads_is_not_the_agents_error(kind: str, what: str) -> None:
+    async with opened(kind, Raising, what=what) as host:
         with pytest.raises(Unavailable) as caught:
             await host.plan()
         assert (caught.value.dependency, caught.value.retry_after) == ("postgres", 7)

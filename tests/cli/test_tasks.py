@@ -256,3 +256,16 @@ async def test_ctrl_c_detaches_and_the_task_goes_on(pavo: Pavo) -> None:
     assert await terminal.end() == 130
     assert pavo.json("task", "show", "last")["stage"] in ("EXECUTING", "DONE")
     pavo("task", "stop", "last")
+
+
+def test_say_something_at_any_time(pavo: Pavo) -> None:
+    task = waiting(pavo)["task"]["id"]
+    said = pavo("task", "message", task, "Mind Norway")
+    line = next(line for line in said.splitlines() if "pavo task feedback" in line)
+    assert "comment on the whole plan" in said
+    assert "Mind Norway" in pavo("task", "plan", task)
+    words = line[line.index("task feedback") :].split()
+    assert "the agent revises the plan" in pavo(*words)  # what is shown can be typed
+    assert "TEXT" in pavo("task", "feedback", task, code=2)
+    told = pavo.json("run", "Talk to me", "--accept", *FAST)
+    assert "reads no messages" in pavo("task", "message", told["task"]["id"], "Thanks", code=4)

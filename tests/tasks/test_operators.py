@@ -17,6 +17,7 @@ async def test_signals_and_query(tasks: Tasks, temporal: Client) -> None:
     handle = temporal.get_workflow_handle(task["workflow_id"])
     status = await handle.query(AgentTask.query_status)
     assert (status.task_id, status.phase, status.plan_hash) == (task["id"], "review", task["plan"]["hash"])
+    assert (status.stopping, status.paused, status.accepted) == (False, True, False)
 
     await tasks.post(f"{task['id']}/documents/{task['plan']['document_id']}/feedback", 201, body="Shorter.")
     await handle.signal("signal_accept_rfc")  # refused: there is feedback
@@ -29,8 +30,12 @@ async def test_signals_and_query(tasks: Tasks, temporal: Client) -> None:
     await until(second)
     await handle.signal("signal_accept_rfc")
     await tasks.wait(task["id"], "EXECUTING")
+    status = await handle.query(AgentTask.query_status)
+    assert (status.stopping, status.paused, status.accepted) == (False, False, True)
     await handle.signal("signal_stop")
     await tasks.wait(task["id"], "STOPPED")
+    status = await handle.query(AgentTask.query_status)
+    assert (status.stopping, status.paused, status.accepted) == (True, True, True)
     events = await tasks.events(task["id"])
     assert types(events, "plan", "accepted", "stopped") == ["plan", "plan", "accepted", "stopped"]
 

@@ -46,13 +46,14 @@ async def held(connections: KeptConnections, task_id: str) -> dict[str, int]:
 
 
 async def commented(tasks: Tasks, key: str) -> str:
-    """A task with a report, two versions of a plan, feedback, events, a checkpoint and an Idempotency-Key."""
+    """A task with a report, two plans, feedback, a message, events, a checkpoint and an Idempotency-Key."""
     body = {"title": "To be deleted", "prompt": "Secret", "agent_options": QUICK}
     answer = await tasks.client.post("/api/tasks", json=body, headers={"Idempotency-Key": key})
     path = answer.json()["id"]
     await tasks.post(f"{path}/start")
     plan = (await tasks.wait(path, "WAIT_RFC"))["plan"]["document_id"]
     await tasks.post(f"{path}/documents/{plan}/feedback", 201, body="Consider this.")
+    await tasks.post(f"{path}/messages", 201, body="Consider that, too.")
     await tasks.post(f"{path}/plan/done-reviewing")
 
     async def revised() -> bool:

@@ -17,6 +17,16 @@ class OpenSession(BaseModel):
     """Dev mode: the address of whoever you want to be."""
 
 
+class PersonOut(BaseModel):
+    """Who said or decided something."""
+
+    id: uuid.UUID | None
+    """The user; null where it was none (a policy), or one who was not kept."""
+    email: str | None
+    name: str
+    """What to call them: what stands before the @ of the address."""
+
+
 class SessionView(BaseModel):
     """Who the API takes you for."""
 

@@ -5,6 +5,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
@@ -138,6 +139,34 @@ NOBODY = TaskUser(uuid.UUID(int=0), "", "")
 
 
 @dataclass(frozen=True, slots=True)
+class UserMessage:
+    """What somebody said to the task while it was under way."""
+
+    seq: int
+    """Its number in the task's timeline: a later message has a greater one."""
+    body: str
+    author: str
+    """The address of who said it."""
+    at: datetime
+
+
+class Inbox(Protocol):
+    """What people said to the task."""
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        """Those with a greater `seq`, in the order of their `seq`."""
+        ...
+
+
+class EmptyInbox:
+    """Nobody said anything: for contexts that are made by hand."""
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        """None."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class AgentContext:
     """What an agent knows about the task that it works for."""
 
@@ -170,6 +199,17 @@ class AgentContext:
     `revise` it is "TASK_ID/vVERSION/plan" with the version to be made, in `report` "TASK_ID/vVERSION/report". It
     holds ASCII letters, digits, "-" and "/" only, less than 80 of them, and no part of it is secret.
     """
+    inbox: Inbox = field(default_factory=EmptyInbox)
+    """Where `messages` looks."""
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        """What people said since the task was planned for the first time, each time as of now, by `seq`.
+
+        None is ever lost or renumbered, whatever stops or dies: keep the `seq` of the last one that you worked off in
+        the checkpoint and pass it as `after`. What was said before the start stands in `prompt`, what was said in
+        the review is given to `revise`.
+        """
+        return await self.inbox.messages(after)
 
 
 Isolation: TypeAlias = Literal["worker", "process"]

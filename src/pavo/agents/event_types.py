@@ -17,9 +17,13 @@ RETRY: Final = "retry"
 STOPPED: Final = "stopped"
 REPORT: Final = "report"
 FAILED: Final = "failed"
+MESSAGE: Final = "message"
 DELETED: Final = "deleted"
 
 PAVO_EVENT_TYPES: Final = frozenset(
-    (STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, STOPPED, REPORT, FAILED, DELETED)
+    (
+        *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, STOPPED, REPORT, FAILED),
+        *(MESSAGE, DELETED),
+    )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

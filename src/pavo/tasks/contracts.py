@@ -237,6 +237,10 @@ class TaskStatus:
     steps: int
     stopping: bool
     generation: int
+    paused: bool = False
+    """Whether it waits: for an answer to its plan, or, once stopped, to be resumed."""
+    accepted: bool = False
+    """Whether a plan is accepted."""
 
 
 class AgentActivities(ABC):

@@ -74,6 +74,24 @@ BY_POLICY: Final = "policy:auto_accept"
 QUEUED: Final = "QUEUED"
 """The status of a task that is started and that no worker has begun: INIT with a run."""
 
+IN_PROMPT: Final = "prompt"
+IN_REVIEW: Final = "feedback"
+FOR_AGENT: Final = "message"
+
+
+def place_of_message(stage: str, phase: str, *, planned: bool) -> str | None:
+    """Where what somebody says to a task in this stage is put; None where nobody would read it any more.
+
+    Args:
+        planned: whether a version of the plan exists, also one that nobody has seen yet.
+    """
+    if stage == DONE:
+        return None
+    if phase == PHASE_REVIEW:
+        return IN_REVIEW
+    # An attempt that plans has read the prompt already; a stopped one reads it again.
+    return IN_PROMPT if stage != PLANNING and not planned else FOR_AGENT
+
 
 def status_of(stage: str, progress: int = 0) -> str:
     """A task's status as people see it: EXECUTING carries its progress, RUNNING:{n}."""

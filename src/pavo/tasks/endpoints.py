@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
-from pavo.tasks.presenters import document_out, feedback_out, listed_task, task_out
+from pavo.tasks.conversation import ConversationService
+from pavo.tasks.presenters import document_out, feedback_out, listed_task, message_out, task_out
 from pavo.tasks.review import ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
@@ -19,6 +20,8 @@ from pavo.tasks.schemas import (
     FeedbackEdit,
     FeedbackIn,
     FeedbackOut,
+    MessageIn,
+    MessageOut,
     ReceiptOut,
     ReviewedIn,
     StartOut,
@@ -63,6 +66,10 @@ async def _review(request: Request) -> ReviewService:
     return _use_cases(request).review
 
 
+async def _conversation(request: Request) -> ConversationService:
+    return _use_cases(request).conversation
+
+
 async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
     """The task of the path.
 
@@ -83,6 +90,7 @@ async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) 
 
 TheTasks = Annotated[TaskService, Depends(_tasks)]
 TheReview = Annotated[ReviewService, Depends(_review)]
+TheConversation = Annotated[ConversationService, Depends(_conversation)]
 OwnTask = Annotated[TaskView, Depends(own_task)]
 WatchedTask = Annotated[Subject, Depends(watched_task)]
 
@@ -171,6 +179,33 @@ async def stop_task(tasks: TheTasks, view: OwnTask) -> Response | ReceiptOut:
 async def delete_task(tasks: TheTasks, view: OwnTask) -> None:
     """Stop the task and remove it; its streams end."""
     await tasks.delete(view)
+
+
+@router.post(
+    "/{task_id}/messages",
+    status_code=201,
+    responses={
+        200: {"model": MessageOut, "description": "Said before, with the same Idempotency-Key."},
+        **problems(404, 409, 413),
+    },
+)
+async def say_to_task(
+    conversation: TheConversation,
+    response: Response,
+    who: Caller,
+    view: OwnTask,
+    new: MessageIn,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> MessageOut:
+    """Say something to the task, whatever it is at: `placed` tells where it was put.
+
+    Before the start it is added to the prompt; while a plan is under review it is a comment on the whole plan; later it
+    is an event of the timeline, which the agent reads. A task that is done takes none.
+    """
+    said, new_one = await conversation.say(who, view, new.body, idempotency_key)
+    if not new_one:
+        response.status_code = 200
+    return message_out(said)
 
 
 @router.get("/{task_id}/documents", responses=problems(404))

@@ -77,6 +77,11 @@ def failed(error: dict[str, Any]) -> NewEvent:
     return NewEvent(types.FAILED, {"error": error})
 
 
+def message(message_id: uuid.UUID, by: str, body: str, placed: str) -> NewEvent:
+    """Somebody said something to the task: it was put into the prompt, or waits for the agent to read it."""
+    return NewEvent(types.MESSAGE, {"message_id": str(message_id), "by": by, "body": body, "placed": placed})
+
+
 def deleted() -> NewEvent:
     """The task is gone; nothing follows."""
     return NewEvent(types.DELETED)

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from pavo.accounts.people import Person
+from pavo.accounts.schemas import PersonOut
+from pavo.tasks.conversation import Said
 from pavo.tasks.domain import INIT, QUEUED, status_of
 from pavo.tasks.review import DocumentView
-from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, PlanRef, TaskOut
+from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, MessageOut, PlanRef, TaskOut
 from pavo.tasks.sql.models import FeedbackRow
 from pavo.tasks.sql.repository import TaskView
 
@@ -70,6 +73,27 @@ def document_out(view: DocumentView) -> DocumentOut:
         created_at=row.created_at,
         feedback=[feedback_out(item) for item in view.feedback],
     )
+
+
+def message_out(said: Said) -> MessageOut:
+    """A message."""
+    row = said.message
+    return MessageOut.model_validate(
+        {
+            "id": row.id,
+            "task_id": row.task_id,
+            "author": person_out(said.author),
+            "body": row.body,
+            "placed": row.placed,
+            "seq": row.seq,
+            "created_at": row.created_at,
+        }
+    )
+
+
+def person_out(person: Person) -> PersonOut:
+    """Who it was."""
+    return PersonOut(id=person.id, email=person.email, name=person.name)
 
 
 def feedback_out(row: FeedbackRow) -> FeedbackOut:

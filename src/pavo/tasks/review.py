@@ -19,6 +19,7 @@ from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
 
 MAX_FEEDBACK_ITEMS = 500
@@ -70,19 +71,9 @@ class ReviewService:
                 raise InvalidInput(
                     f"The plan has {steps} steps.", field="step", remedy=f"Name a step from 1 to {steps}."
                 )
-            if await repository.count_feedback(session, document_id) >= MAX_FEEDBACK_ITEMS:
-                raise InvalidInput(
-                    f"The plan has {MAX_FEEDBACK_ITEMS} feedback items already.",
-                    field="body",
-                    remedy="Finish this review, or edit the items that are there.",
-                )
-            row = FeedbackRow(
-                id=new_id(), task_id=task_id, document_id=document_id, author_id=who.user_id, body=body, step=step
-            )
-            session.add(row)
-            await session.flush()
-            await session.refresh(row)
-            recorded = await timeline.append(session, task_id, [events.feedback(document_id, row.id)])
+            comment_id = new_id()
+            recorded = await add_comment(session, document, who.user_id, body, comment_id=comment_id, step=step)
+            row = await session.get_one(FeedbackRow, comment_id)
         self._publisher.publish(recorded)
         return row
 
@@ -194,6 +185,36 @@ class ReviewService:
                 remedy="Comment on the version that is under review.",
             )
         return document
+
+
+async def add_comment(
+    session: AsyncSession,
+    document: DocumentRow,
+    author_id: uuid.UUID,
+    body: str,
+    *,
+    comment_id: uuid.UUID,
+    step: int | None = None,
+) -> list[Event]:
+    """Comment on a plan whose task's row is locked; the events to publish.
+
+    Raises:
+        InvalidInput: the plan has as many comments as it takes.
+    """
+    if await repository.count_feedback(session, document.id) >= MAX_FEEDBACK_ITEMS:
+        raise InvalidInput(
+            f"The plan has {MAX_FEEDBACK_ITEMS} feedback items already.",
+            field="body",
+            remedy="Finish this review, or edit the items that are there.",
+        )
+    task_id = document.task_id
+    row = FeedbackRow(
+        id=comment_id, task_id=task_id, document_id=document.id, author_id=author_id, body=body, step=step
+    )
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return await timeline.append(session, task_id, [events.feedback(document.id, comment_id)])
 
 
 def _found(row: DocumentRow | None, document_id: uuid.UUID) -> DocumentRow:

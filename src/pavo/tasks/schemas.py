@@ -2,13 +2,17 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
+
+from pavo.accounts.schemas import PersonOut
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
 MAX_FEEDBACK = 20_000
+MAX_MESSAGE = 16_000
+"""In bytes at most what an event may have, for it becomes one."""
 
 
 def _storable(text: str) -> str:
@@ -183,6 +187,35 @@ class FeedbackOut(BaseModel):
     answered_in: uuid.UUID | None
     created_at: datetime
     updated_at: datetime
+
+
+class MessageIn(_In):
+    """What somebody says to a task."""
+
+    body: FilledText = Field(min_length=1, max_length=MAX_MESSAGE)
+
+
+class KeyedMessage(BaseModel):
+    """What an Idempotency-Key of a message stands for."""
+
+    task_id: uuid.UUID
+    body: str
+
+
+class MessageOut(BaseModel):
+    """What somebody said to a task, and where it was put."""
+
+    id: uuid.UUID
+    """That of the comment too, where it became one."""
+    task_id: uuid.UUID
+    author: PersonOut
+    body: str
+    placed: Literal["prompt", "feedback", "message"]
+    """`prompt`: added to it, before the start; `feedback`: a comment on the plan under review; `message`: for the
+    agent, which reads it by `ctx.messages()`."""
+    seq: int | None
+    """Of a `message`: the number of its event."""
+    created_at: datetime
 
 
 class DocumentOut(BaseModel):

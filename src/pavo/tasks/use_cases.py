@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pavo.tasks.conversation import ConversationService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 
@@ -12,3 +13,4 @@ class TaskUseCases:
 
     tasks: TaskService
     review: ReviewService
+    conversation: ConversationService

@@ -314,4 +314,10 @@ class AgentTask:
     def query_status(self) -> c.TaskStatus:
         """Where the run stands."""
         state, story = self._state, self._story
-        return c.TaskStatus(self._task_id, state.phase, state.plan_hash, state.steps, story.stopping, story.generation)
+        paused = self._receipt is not None or (state.phase == d.PHASE_REVIEW and not story.stopping)
+        accepted = state.phase in (d.PHASE_EXECUTING, d.PHASE_OVER)
+        return c.TaskStatus(
+            *(self._task_id, state.phase, state.plan_hash, state.steps, story.stopping, story.generation),
+            paused=paused,
+            accepted=accepted,
+        )

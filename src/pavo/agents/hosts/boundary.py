@@ -1,19 +1,19 @@
 """The boundary to an agent's code: whatever it raises becomes an AgentError with its traceback in the log.
 
-Only Pavo's own cancellation passes, and an outage of the corpus, which is not the agent's fault. Nothing about a
-foreign exception is taken on trust: its text, its attributes and its class may raise in their turn. Hence `issubclass`:
-`isinstance` asks the object for its class.
+Only Pavo's own cancellation passes, and an outage of what it reads (corpus, messages), which is not the agent's fault.
+Nothing about a foreign exception is taken on trust: its text, its attributes and its class may raise in their turn.
+Hence `issubclass`: `isinstance` asks the object for its class.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from pavo.agents.contract import Agent, AgentContext, Corpus, Hit
+from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
@@ -53,8 +53,9 @@ class Boundary:
 
     def __init__(self, agent: type[Agent], ctx: AgentContext) -> None:
         self._label = f"{agent.__qualname__} of task {ctx.task_id}"
-        self._corpus = _WatchedCorpus(ctx.corpus)
-        self.ctx = replace(ctx, corpus=self._corpus)
+        self._outages: WeakSet[Unavailable] = WeakSet()
+        corpus, inbox = _WatchedCorpus(ctx.corpus, self._outages), _WatchedInbox(ctx.inbox, self._outages)
+        self.ctx = replace(ctx, corpus=corpus, inbox=inbox)
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -63,7 +64,7 @@ class Boundary:
         Raises:
             AgentError: whatever it raised.
             AgentRefused: that is what it raised.
-            Unavailable: an outage of the corpus, which it let pass.
+            Unavailable: an outage of the corpus or of its messages, which it let pass.
             CancelledError: `cut` was called for the current task.
         """
         task = asyncio.current_task()
@@ -90,7 +91,7 @@ class Boundary:
 
     def _explained(self, error: BaseException, method: str) -> PavoError:
         error = innermost(error)
-        if issubclass(type(error), Unavailable) and any(error is outage for outage in self._corpus.outages):
+        if issubclass(type(error), Unavailable) and any(error is outage for outage in self._outages):
             return cast(Unavailable, error)
         if issubclass(type(error), AgentRefused):
             return refusal_of(cast(AgentRefused, error))
@@ -109,18 +110,36 @@ def cancelled_itself() -> AgentError:
 
 
 class _WatchedCorpus:
-    """The agent's corpus; remembers its outages, so that an agent's own Unavailable cannot be taken for one."""
+    """The agent's corpus; notes its outages, so that an agent's own Unavailable cannot be taken for one."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, outages: WeakSet[Unavailable]) -> None:
         self._corpus = corpus
-        self.outages: WeakSet[Unavailable] = WeakSet()
+        self._outages = outages
 
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
-        try:
+        with _noted(self._outages):
             return await self._corpus.search(query, limit)
-        except Unavailable as outage:
-            self.outages.add(outage)
-            raise
+
+
+class _WatchedInbox:
+    """The agent's messages, likewise."""
+
+    def __init__(self, inbox: Inbox, outages: WeakSet[Unavailable]) -> None:
+        self._inbox = inbox
+        self._outages = outages
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        with _noted(self._outages):
+            return await self._inbox.messages(after)
+
+
+@contextmanager
+def _noted(outages: WeakSet[Unavailable]) -> Generator[None]:
+    try:
+        yield
+    except Unavailable as outage:
+        outages.add(outage)
+        raise
 
 
 def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:

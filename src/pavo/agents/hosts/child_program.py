@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
-from pavo.agents.contract import Hit
+from pavo.agents.contract import Hit, UserMessage
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import run_until
@@ -41,7 +41,7 @@ class AgentServer:
         self._silence_seconds = silence_seconds
         self._pid = os.getpid()
         self._call: asyncio.Task[None] | None = None
-        self._searches: dict[int, asyncio.Future[Sequence[Hit]]] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
         self._count = 0
 
     async def serve(self) -> None:
@@ -83,7 +83,7 @@ class AgentServer:
             _leave()
         self._send({"op": "ready", "value": None})
         limits = HostLimits(close_seconds=first["close_seconds"])
-        return WorkerHost(agent, wire.load_context(first["context"], self), limits)
+        return WorkerHost(agent, wire.load_context(first["context"], self, self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -110,24 +110,31 @@ class AgentServer:
 
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
         """The organisation's corpus (see `contract.Corpus`), by way of the worker."""
+        return wire.load_hits(await self._ask("search", query=str(query), limit=int(limit)))
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        """What people said to the task (see `contract.Inbox`), by way of the worker."""
+        return wire.load_messages(await self._ask("messages", after=int(after)))
+
+    async def _ask(self, op: str, **what: Any) -> Any:
         self._count += 1
         identifier = self._count
-        found: asyncio.Future[Sequence[Hit]] = asyncio.get_running_loop().create_future()
-        self._searches[identifier] = found
-        self._send({"op": "search", "id": identifier, "query": str(query), "limit": int(limit)})
+        found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[identifier] = found
+        self._send({"op": op, "id": identifier, **what})
         try:
             return await found
         finally:
-            del self._searches[identifier]
+            del self._asked[identifier]
 
     def _found(self, message: Message) -> None:
-        found = self._searches.get(message["id"])
+        found = self._asked.get(message["id"])
         if found is None or found.done():
             return
         if error := message.get("error"):
             found.set_exception(wire.load_error(error))
         else:
-            found.set_result(wire.load_hits(message["hits"]))
+            found.set_result(message["value"])
 
     def _pong(self) -> None:
         self._send({"op": "pong"})

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
@@ -107,7 +107,7 @@ class _Link:
         self._calls = 0
         self._cause: str | None = None
         self._died: PavoError | None = None
-        self._searches: set[asyncio.Task[None]] = set()
+        self._questions: set[asyncio.Task[None]] = set()
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._answered = True
@@ -200,7 +200,7 @@ class _Link:
         finally:
             child.kill()
             self._fail()
-            tasks = {reading, pinging, cancelling, *self._searches}
+            tasks = {reading, pinging, cancelling, *self._questions}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -254,12 +254,10 @@ class _Link:
             case "done":
                 if message["id"] == self._calls and self._call is not None:
                     self._settle(self._call, message)
-            case "search":
-                if not isinstance(message["query"], str) or not isinstance(message["limit"], int):
-                    raise TypeError("no search")
-                search = asyncio.create_task(self._search(message["id"], message["query"], message["limit"]))
-                self._searches.add(search)
-                search.add_done_callback(self._searches.discard)
+            case "search" | "messages":
+                question = asyncio.create_task(self._answer(message["id"], self._looked_up(message)))
+                self._questions.add(question)
+                question.add_done_callback(self._questions.discard)
             case _:
                 pass
 
@@ -271,16 +269,27 @@ class _Link:
         else:
             future.set_result(message["value"])
 
-    async def _search(self, identifier: int, query: str, limit: int) -> None:
-        """Search the corpus for the child; whatever fails is raised there, at the agent's call."""
+    def _looked_up(self, message: Message) -> Coroutine[Any, Any, Any]:
+        """What the child asks for, as the wire has it; checked before anything is done."""
+        if message["op"] == "messages":
+            return self._said(_of_type(message["after"], int))
+        return self._hits(_of_type(message["query"], str), _of_type(message["limit"], int))
+
+    async def _hits(self, query: str, limit: int) -> Any:
+        return wire.dump_hits(await self._ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT))))
+
+    async def _said(self, after: int) -> Any:
+        return wire.dump_messages(await self._ctx.inbox.messages(after))
+
+    async def _answer(self, identifier: int, looked_up: Coroutine[Any, Any, Any]) -> None:
+        """Look something up for the child; whatever fails is raised there, at the agent's call."""
         answer: Message = {"op": "found", "id": identifier}
         try:
-            hits = await self._ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT)))
-            answer["hits"] = wire.dump_hits(hits)
+            answer["value"] = await looked_up
         except PavoError as error:
             answer["error"] = wire.dump_error(error)
         except Exception as error:
-            logger.exception("Searching the corpus for an agent failed.")
+            logger.exception("Looking something up for an agent failed.")
             answer["error"] = wire.dump_error(AgentError(f"The search failed: {type(error).__name__}."))
         self.send(answer)
 
@@ -318,6 +327,13 @@ class _Link:
         child.kill(signal.SIGABRT, group=False)
         await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
         child.kill()
+
+
+def _of_type(value: object, kind: type[T]) -> T:
+    """The value, of which the child says that it is one of these."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+    return value
 
 
 def _start_message(request: ChildRequest, ctx: AgentContext) -> Message:

@@ -1,13 +1,15 @@
 """How a worker and an agent's process talk: JSON lines over a socket pair, and the contract's values in them.
 
-The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, hits | error}, `close`;
-the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit}.
+The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, value | error}, `close`;
+the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit} and
+`messages` {id, after}.
 """
 
 import asyncio
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from pavo.agents.contract import (
@@ -16,12 +18,14 @@ from pavo.agents.contract import (
     Event,
     FeedbackItem,
     Hit,
+    Inbox,
     Plan,
     PlanDraft,
     PlanStep,
     Revision,
     Step,
     TaskUser,
+    UserMessage,
 )
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
@@ -60,7 +64,7 @@ async def receive(reader: asyncio.StreamReader) -> Message | None:
 
 
 def dump_context(ctx: AgentContext) -> Message:
-    """The context without its corpus, which stays with the worker."""
+    """The context without corpus and messages, which stay with the worker."""
     return {
         "task_id": str(ctx.task_id),
         "organisation_id": str(ctx.organisation_id),
@@ -76,8 +80,8 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-def load_context(data: Message, corpus: Corpus) -> AgentContext:
-    """What `dump_context` wrote, with the corpus as the child reaches it."""
+def load_context(data: Message, corpus: Corpus, inbox: Inbox) -> AgentContext:
+    """What `dump_context` wrote, with corpus and messages as the child reaches them."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
         organisation_id=uuid.UUID(data["organisation_id"]),
@@ -90,6 +94,7 @@ def load_context(data: Message, corpus: Corpus) -> AgentContext:
         user=_load_user(data["user"]),
         attempt=data["attempt"],
         step_key=data["step_key"],
+        inbox=inbox,
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -107,6 +112,14 @@ def dump_hits(hits: Sequence[Hit]) -> list[Any]:
 
 def load_hits(data: list[Any]) -> tuple[Hit, ...]:
     return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
+
+
+def dump_messages(messages: Sequence[UserMessage]) -> list[Any]:
+    return [[message.seq, message.body, message.author, message.at.isoformat()] for message in messages]
+
+
+def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
+    return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
 
 
 def dump_draft(draft: PlanDraft) -> Message:

@@ -11,6 +11,7 @@ from pavo.tasks.schemas import (
     DocumentList,
     DocumentOut,
     FeedbackOut,
+    MessageOut,
     ReceiptOut,
     StartOut,
     TaskCreate,
@@ -107,6 +108,11 @@ class TaskClient:
         path = f"/api/tasks/{task_id}/documents/{document_id}/feedback"
         response = self._api.send_once("POST", path, json={"body": body, "step": step})
         return FeedbackOut.model_validate_json(response.content)
+
+    def say(self, task_id: uuid.UUID, body: str) -> MessageOut:
+        """Say something to the task; the answer tells where it was put."""
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._api.ask(MessageOut, "POST", f"/api/tasks/{task_id}/messages", json={"body": body}, headers=key)
 
     def accept(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
         """Accept the plan with this hash."""

@@ -19,7 +19,7 @@ from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound
 from pavo.tasks.domain import FAILED, INIT, STAGES, STOPPED
-from pavo.tasks.schemas import DocumentOut, ReceiptOut, TaskOut, TaskPage
+from pavo.tasks.schemas import AnswerOut, DocumentOut, FeedbackOut, MessageOut, ReceiptOut, TaskOut, TaskPage
 from pavo.timeline.schemas import EventOut
 
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
@@ -108,7 +108,7 @@ def _print_report(found: DocumentOut) -> None:
 @task_app.command
 def feedback(
     task: TaskRef,
-    text: Annotated[str, Parameter(help="What you think of the plan.")],
+    text: Annotated[str | None, Parameter(help="What you think of the plan; may be left out with --done.")] = None,
     *,
     step: Annotated[int | None, Parameter(help="The number of the plan's step that it is about.")] = None,
     done: Annotated[bool, Parameter(help="End the review: the agent revises the plan.", negative="")] = False,
@@ -116,21 +116,55 @@ def feedback(
     output: Output = "text",
 ) -> None:
     """Comment on the plan under review."""
+    if text is None and (step is not None or not done):
+        remedy = f'For example: pavo task feedback {task} "Look at small customers too"'
+        raise InvalidInput("There is no comment.", field="TEXT", remedy=remedy)
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         plan = review.plan_under_review(view)
-        added = tasks.add_feedback(view.id, plan.document_id, text, step)
+        added = None if text is None else tasks.add_feedback(view.id, plan.document_id, text, step)
         answer = tasks.done_reviewing(view.id, plan.hash) if done else None
-    Printer(output).show({"feedback": added, "answer": answer}, lambda: _print_feedback_added(view, done=done))
+    Printer(output).show({"feedback": added, "answer": answer}, lambda: _print_feedback(view, added, answer))
 
 
-def _print_feedback_added(view: TaskOut, *, done: bool) -> None:
+def _print_feedback(view: TaskOut, added: FeedbackOut | None, answer: AnswerOut | None) -> None:
     out = render.page()
-    render.good(out, "Feedback added", "the agent revises the plan" if done else "")
-    if done:
+    became = {"revising": "the agent revises the plan", "accepted": "without a comment the plan is accepted"}
+    ended = became[answer.outcome] if answer else ""
+    render.good(out, "Feedback added" if added else "Review ended", ended)
+    if answer:
         render.command(out, "then", f"pavo task watch {view.id}")
     else:
-        render.command(out, "finish", f'pavo task feedback {view.id} "…" --done')
+        render.command(out, "finish", f"pavo task feedback {view.id} --done")
+
+
+@task_app.command
+def message(
+    task: TaskRef,
+    text: Annotated[str, Parameter(help="What you want to say.")],
+    *,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Say something to the task, whatever it is at: its agent will read it."""
+    with TaskClient.from_environment(url) as tasks:
+        view = resolve(tasks, task)
+        said = tasks.say(view.id, text)
+    Printer(output).show(said, lambda: _print_said(view, said))
+
+
+def _print_said(view: TaskOut, said: MessageOut) -> None:
+    out = render.page()
+    match said.placed:
+        case "prompt":
+            render.good(out, "Added to the task's prompt")
+            render.command(out, "start", f"pavo task resume {view.id}")
+        case "feedback":
+            render.good(out, "Added to the review as a comment on the whole plan")
+            render.command(out, "revise", f"pavo task feedback {view.id} --done")
+        case _:
+            render.good(out, "Said; the agent reads it when it looks for messages")
+            render.command(out, "watch", f"pavo task watch {view.id}")
 
 
 @task_app.command

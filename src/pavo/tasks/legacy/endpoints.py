@@ -1,14 +1,16 @@
 """The contract of the frontends that exist: thin routes over the same services, so that their pages work unchanged."""
 
+import contextlib
 import uuid
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 
 from pavo.accounts.dependencies import Caller
 from pavo.errors import BadRequest, WrongStage
 from pavo.kit.problem import problems
 from pavo.tasks import domain as d
-from pavo.tasks.endpoints import STREAM, OwnTask, TheReview, TheTasks, stream_task
+from pavo.tasks.endpoints import STREAM, OwnTask, TheConversation, TheReview, TheTasks, stream_task
 from pavo.tasks.legacy.dependencies import AskedTask, Named, Visitor
 from pavo.tasks.legacy.schemas import (
     LegacyAction,
@@ -17,6 +19,7 @@ from pavo.tasks.legacy.schemas import (
     LegacyCreated,
     LegacyFeedback,
     LegacyMe,
+    LegacyMessage,
     LegacyOk,
     LegacyStarted,
     LegacyStatus,
@@ -58,11 +61,22 @@ async def create(tasks: TheTasks, who: Named, new: LegacyCreate) -> LegacyCreate
     return LegacyCreated(task_id=view.task.id, workflow_id=view.task.workflow_id)
 
 
-@router.post("/tasks/{task_id}/message", response_model_exclude_unset=True, responses=problems(404, 409))
-async def message(tasks: TheTasks, view: OwnTask) -> LegacyStarted:
-    """Start the task, or resume it."""
+@router.post("/tasks/{task_id}/message", response_model_exclude_unset=True, responses=problems(404, 409, 413))
+async def message(
+    tasks: TheTasks,
+    conversation: TheConversation,
+    who: Caller,
+    view: OwnTask,
+    new: LegacyMessage | None = None,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> LegacyStarted:
+    """Say the text, if there is one, to the task (`POST /api/tasks/{id}/messages`); then start or resume it."""
     if view.task.stage == d.DONE:
         return LegacyStarted(workflow_id=view.task.workflow_id, already_running=True)
+    if new is not None and (text := (new.text or "").strip()):
+        # Before the start, so that the plan is made of it. One that was done meanwhile is answered as below.
+        with contextlib.suppress(WrongStage):
+            await conversation.say(who, view, text, idempotency_key)
     command = tasks.resume if view.task.stage in d.RESUMABLE else tasks.start
     try:
         started = await command(view)

@@ -4,7 +4,7 @@ import uuid
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pavo.tasks.schemas import MAX_FEEDBACK, MAX_TITLE, FilledText, Text
+from pavo.tasks.schemas import MAX_FEEDBACK, MAX_MESSAGE, MAX_TITLE, FilledText, Text
 
 
 class _In(BaseModel):
@@ -22,6 +22,12 @@ class LegacyBody(_In):
     """A comment."""
 
     body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
+
+
+class LegacyMessage(_In):
+    """What somebody says to the task."""
+
+    text: Text | None = Field(default=None, max_length=MAX_MESSAGE)
 
 
 class LegacyAction(_In):

@@ -94,6 +94,9 @@ class DocumentRow(Base):
     body: Mapped[str] = mapped_column(Text)
     """The same as Markdown."""
     accepted_by: Mapped[str | None] = mapped_column(Text)
+    """The address of who accepted it then, or the policy that did."""
+    accepted_by_id: Mapped[uuid.UUID | None] = mapped_column()
+    """The user; None for a policy, a signal, and what was accepted before this was kept."""
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
@@ -116,6 +119,24 @@ class FeedbackRow(Base):
     """The version that answers it."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class MessageRow(Base):
+    """What somebody said to a task, wherever it was put."""
+
+    __tablename__ = "messages"
+    __table_args__ = (Index("ix_messages_task", "task_id", "seq"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """That of the comment too, where it became one."""
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    seq: Mapped[int | None] = mapped_column(BigInteger)
+    """Number of its event in the timeline, by which agents read it; None where it was put into prompt or review."""
+    author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    placed: Mapped[str] = mapped_column(Text)
+    """prompt, feedback or message."""
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class RemovalRow(Base):

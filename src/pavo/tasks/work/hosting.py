@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Sequence
 
 from pavo.accounts.domain import name_of
-from pavo.agents.contract import AgentContext, Hit, TaskUser
+from pavo.accounts.people import people_by_id
+from pavo.agents.contract import AgentContext, Hit, TaskUser, UserMessage
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
@@ -15,6 +16,7 @@ from pavo.agents.step_keys import plan_key
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
+from pavo.tasks.sql import messages
 from pavo.tasks.sql.assignment import Assignment
 from pavo.timeline.publish import Publisher
 
@@ -29,6 +31,20 @@ class _TaskCorpus:
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
         hits = await self._corpus.search(self._organisation_id, query, limit)
         return [Hit(hit.title, hit.excerpt, hit.rank) for hit in hits]
+
+
+class _TaskInbox:
+    """What people said to one task, as its agent reads it."""
+
+    def __init__(self, database: Database, task_id: uuid.UUID) -> None:
+        self._database = database
+        self._task_id = task_id
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        async with self._database.reading() as session:
+            rows = await messages.said_after(session, self._task_id, after)
+            authors = await people_by_id(session, [row.author_id for row in rows])
+        return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]
 
 
 class Hosting:
@@ -102,5 +118,6 @@ class Hosting:
             user=TaskUser(task.user_id, task.user_email, name_of(task.user_email)),
             attempt=attempt,
             step_key=plan_key(task.id, version),  # until the host is told to do something else
+            inbox=_TaskInbox(self.database, task.id),
         )
         return open_host(card, context_object, self._limits, self._starter)

@@ -12,6 +12,7 @@ const WORDS = {
   plan: (e) => [`Plan v${e.version} is open for review`, e.hash.slice(0, 12)],
   feedback: (e) => [e.edited ? "A comment was changed" : "A comment was added", null],
   accepted: (e) => ["The plan was accepted", e.by.startsWith("policy:") ? "by policy, without a review" : e.hash.slice(0, 12)],
+  message: (e) => [`${e.by} said${e.placed === "prompt" ? ", for the prompt" : ""}`, e.body],
   recovered: (e) => [`Went on after step ${number(e.step)}`, e.cause],
   retry: (e) => [`Step ${number(e.step)} failed, try ${e.attempt}`, e.error],
   stopped: (e) => [`Stopped after step ${number(e.receipt.last_step)}`, e.receipt.resume],
