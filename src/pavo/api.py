@@ -36,6 +36,7 @@ from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe
 from pavo.runs.kinds import Slice
 from pavo.ui.endpoints import router as ui_router
+from pavo.webhooks.endpoints import router as webhooks_router
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
             app.state.parts, app.state.watching = parts, parts.watching
             app.state.services = {each.kind.noun: each.services for each in parts.kinds}
-            app.state.accounts, app.state.registry = parts.accounts, parts.registry
+            app.state.accounts, app.state.registry, app.state.webhooks = parts.accounts, parts.registry, parts.webhooks
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
@@ -97,7 +98,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, accounts_router, ui_router):
+    for router in (*of_slices, accounts_router, webhooks_router, ui_router):
         app.include_router(router, responses=problems(403, 500, 503))
     app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
     app.include_router(health_router, responses=problems(403, 500))

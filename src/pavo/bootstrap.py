@@ -29,6 +29,9 @@ from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
 from pavo.timeline.watching import WatchService
+from pavo.webhooks.deliverer import Deliverer
+from pavo.webhooks.service import WebhookService
+from pavo.webhooks.wiring import build_deliverer
 
 SLICES: Final[Sequence[Slice]] = (tasks,)
 """What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
@@ -89,6 +92,7 @@ class ApiParts:
     watching: WatchService
     accounts: AccountsService
     corpus: CorpusService
+    webhooks: WebhookService
     registry: AgentRegistry
     kinds: Sequence[KindServed]
     reconciler: Reconciler
@@ -112,6 +116,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         await follower.start()
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
+        webhooks = WebhookService(database, settings.webhooks)
         yield ApiParts(
             database,
             redis,
@@ -120,10 +125,11 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             WatchService(database, follower),
             build_accounts(database, settings),
             CorpusService(database),
+            webhooks,
             AgentRegistry.load(),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
-            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, redis, temporal)),
+            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, redis, temporal)),
         )
 
 
@@ -134,7 +140,9 @@ def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redi
     return database, redis
 
 
-def _asks(settings: Settings, kinds: Sequence[KindServed], redis: Redis, temporal: Client) -> Mapping[str, Ask]:
+def _asks(
+    settings: Settings, kinds: Sequence[KindServed], webhooks: WebhookService, redis: Redis, temporal: Client
+) -> Mapping[str, Ask]:
     """What is asked when somebody looks at the API's metrics; what cannot be known any more is not shown."""
 
     async def postgres() -> None:
@@ -142,6 +150,11 @@ def _asks(settings: Settings, kinds: Sequence[KindServed], redis: Redis, tempora
         found = {each.kind.noun: await each.census() for each in kinds}
         stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
         metrics.RUNS.replace(stages)
+        for gauge in (metrics.WEBHOOKS_WAITING, metrics.WEBHOOKS_OLDEST):
+            gauge.replace({})
+        waiting = await webhooks.waiting()
+        metrics.WEBHOOKS_WAITING.set(waiting.messages)
+        metrics.WEBHOOKS_OLDEST.set(waiting.oldest_seconds)
 
     async def queues() -> None:
         queue = settings.temporal.task_queue
@@ -172,6 +185,7 @@ class WorkerParts:
     temporal: Client
     kinds: Sequence[KindAtWork]
     reconciler: Reconciler
+    deliverer: Deliverer
     scrape: Scrape
 
 
@@ -203,5 +217,6 @@ async def worker_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> 
             temporal,
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
+            build_deliverer(database, settings.webhooks),
             Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )

@@ -3,10 +3,11 @@
 Each field names its environment variable; `docs/configuration.md` is checked against this module by a test.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavo.errors import ConfigurationError
@@ -105,6 +106,36 @@ class ExecutionSettings(_Section):
     """Version of the worker: tasks stay with it until they continue as new; empty runs unversioned."""
 
 
+class WebhookSettings(_Section):
+    """What webhooks may reach; the API and the workers need the same."""
+
+    networks: str = Field(default="", validation_alias="PAVO_WEBHOOK_NETWORKS")
+    """Networks that webhooks may reach though they are not public, also by http://: 10.0.0.0/8, …, separated by commas;
+    empty: public addresses alone."""
+    attempt_seconds: float = Field(default=10.0, ge=1, le=60, validation_alias="PAVO_WEBHOOK_SECONDS")
+    """Seconds that a webhook's receiver has for an answer."""
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`networks`, parsed."""
+        return parse_networks(self.networks)
+
+
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks as an operator writes them, separated by commas.
+
+    Raises:
+        ValueError: one of them is no network.
+    """
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
 class LoggingSettings(_Section):
     """Log lines on standard error."""
 
@@ -152,6 +183,7 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = Field(default_factory=TemporalSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     traces: TracesSettings = Field(default_factory=TracesSettings)

@@ -6,8 +6,9 @@ from pavo.kit.sql import Base
 from pavo.runs import idempotency
 from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
+from pavo.webhooks import models as webhooks
 
 metadata = Base.metadata
 """Complete once the slices' models are imported, which this module does."""
 
-__all__ = ["accounts", "corpus", "idempotency", "metadata", "tasks", "timeline"]
+__all__ = ["accounts", "corpus", "idempotency", "metadata", "tasks", "timeline", "webhooks"]

@@ -121,6 +121,8 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
         announce_ready()
         for doing in (_be_present(settings, parts), _keep_schedules(settings, parts)):
             beside.push_async_callback(end, asyncio.ensure_future(doing))
+        parts.deliverer.start()
+        beside.push_async_callback(parts.deliverer.close)
         await _replace_predecessor(parts)
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()

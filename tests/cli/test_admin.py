@@ -16,6 +16,7 @@ from cyclopts import App
 from pavo.cli.admin.corpus import corpus_app
 from pavo.cli.admin.organisations import org_app
 from pavo.cli.admin.tokens import token_app
+from pavo.cli.admin.webhooks import webhook_app
 from pavo.errors import ConfigurationError, InvalidInput, NotFound, TooLarge
 from pavo.kit.sql import Database
 
@@ -32,7 +33,7 @@ def url(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
 async def run(*words: str) -> str:
     """Run `pavo WORDS` and return its standard output."""
     app = App(name="pavo", result_action="return_value")
-    for group in (token_app, org_app, corpus_app):
+    for group in (token_app, org_app, corpus_app, webhook_app):
         app.command(group)
     out, error = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(error):
@@ -148,3 +149,32 @@ def test_the_command_line_needs_no_web_server() -> None:
     code = f"import sys, {groups}; print(any(m in sys.modules for m in ('fastapi', 'joserfc', 'uvicorn')))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+@pytest.mark.usefixtures("url")
+async def test_the_life_of_a_webhook() -> None:
+    ada, url = somebody(), f"https://example.com/{uuid.uuid4()}"
+    await run("token", "create", ada)
+    secret = await run("webhook", "add", url, "--event", "task.waiting", "--org", ada)
+    assert secret.startswith("whsec_") and secret.count("\n") == 1, "the secret alone goes to standard output"
+    (listed,) = (await run_json("webhook", "list", "--org", ada))["webhooks"]
+    assert listed["url"] == url and listed["events"] == ["task.waiting"] and "secret" not in listed
+    assert "task.waiting" in await run("webhook", "show", listed["id"][:13], "--org", ada)
+    rotated = await run_json("webhook", "rotate", url, "--overlap", "12h", "--org", ada)
+    assert rotated["secret"].startswith("whsec_") and rotated["secrets"] == 2 and rotated["secret"] != secret.strip()
+    assert "Nothing was sent" in await run("webhook", "deliveries", url, "--org", ada)
+    assert "is enabled" in await run("webhook", "enable", url, "--org", ada)
+    assert "removed" in await run("webhook", "remove", url, "--org", ada)
+    with pytest.raises(NotFound) as gone:
+        await run("webhook", "show", url, "--org", ada)
+    assert gone.value.remedy == "See: pavo webhook list"
+
+
+@pytest.mark.usefixtures("url")
+async def test_a_webhook_that_may_not_be() -> None:
+    ada = somebody()
+    await run("token", "create", ada)
+    for url in ("http://example.com/", "https://127.0.0.1/", "example.com"):
+        with pytest.raises(InvalidInput) as refused:
+            await run("webhook", "add", url, "--org", ada)
+        assert refused.value.field == "url" and refused.value.remedy

@@ -1,14 +1,15 @@
 """Who is asking, for endpoints. `api.create_app` puts the `AccountsService` at `app.state.accounts`."""
 
+import uuid
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pavo.accounts.domain import Identity
+from pavo.accounts.domain import Identity, Membership
 from pavo.accounts.origin import SESSION_COOKIE
 from pavo.accounts.security import bearer
 from pavo.accounts.service import AccountsService
-from pavo.errors import InvalidInput, NotAuthenticated
+from pavo.errors import Forbidden, InvalidInput, NotAuthenticated
 
 
 def accounts_of(request: Request) -> AccountsService:
@@ -81,9 +82,36 @@ async def stream_identity(request: Request) -> Identity | None:
     return None if accounts_of(request).mode == "dev" else await current_identity(request)
 
 
-TheAccounts = Annotated[AccountsService, Depends(_accounts)]
 Caller = Annotated[Identity, Depends(current_identity)]
+
+
+async def own_organisation(request: Request, who: Caller, organisation_id: uuid.UUID) -> Membership:
+    """The caller's place in the organisation of the path, asked of the database, so that a change holds at once.
+
+    Raises:
+        NotFound: unknown, or they are no member.
+    """
+    return await accounts_of(request).membership(who, organisation_id)
+
+
+async def owned_organisation(mine: Annotated[Membership, Depends(own_organisation)]) -> Membership:
+    """The same, for what only owners may do.
+
+    Raises:
+        NotFound: unknown, or they are no member.
+        Forbidden: they are a member, but no owner.
+    """
+    if mine.role != "owner":
+        raise Forbidden(
+            "Only owners of the organisation may do this.", remedy="Ask an owner to do it, or to make you one."
+        )
+    return mine
+
+
+TheAccounts = Annotated[AccountsService, Depends(_accounts)]
 StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
+OwnOrganisation = Annotated[Membership, Depends(own_organisation)]
+OwnedOrganisation = Annotated[Membership, Depends(owned_organisation)]
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -44,6 +44,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """A user's place in an organisation, as it is at the moment."""
+
+    organisation_id: uuid.UUID
+    user_id: uuid.UUID
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What a valid session cookie says."""
 

@@ -158,6 +158,12 @@ async def add_invitation(
     )
 
 
+async def role(session: AsyncSession, organisation_id: uuid.UUID, user_id: uuid.UUID) -> Role | None:
+    """The user's role in the organisation; None if they are no member."""
+    mine = (MembershipRow.organisation_id == organisation_id, MembershipRow.user_id == user_id)
+    return (await session.scalars(select(MembershipRow.role).where(*mine))).one_or_none()
+
+
 async def organisations_named(session: AsyncSession, reference: str) -> Sequence[uuid.UUID]:
     """Organisations with this id or name, or whose home this address is; at most two, to tell one from several."""
     home = select(UserRow.organisation_id).where(UserRow.email == reference.lower())

@@ -16,6 +16,7 @@ from pavo.accounts.domain import (
     SHOWN_PREFIX,
     TOKEN_PREFIX,
     Identity,
+    Membership,
     OrganisationInfo,
     Session,
     TokenInfo,
@@ -331,6 +332,18 @@ class AccountsService:
         """Every organisation, oldest first."""
         async with self._database.reading() as session:
             return await repository.organisations(session)
+
+    async def membership(self, who: Identity, organisation_id: uuid.UUID) -> Membership:
+        """The user's place in this organisation.
+
+        Raises:
+            NotFound: there is no such organisation, or they are no member.
+        """
+        async with self._database.reading() as session:
+            role = await repository.role(session, organisation_id, who.user_id)
+        if role is None:
+            raise NotFound("There is no such organisation.", field="organisation_id")
+        return Membership(organisation_id, who.user_id, role)
 
     async def organisation_named(self, reference: str) -> uuid.UUID:
         """The organisation with this id or name, or that is the home of this address.

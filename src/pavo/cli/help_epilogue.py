@@ -20,6 +20,11 @@ EXAMPLES: Final = {
         "pavo deploy start --target compose": "the stack by Docker",
         "pavo deploy check": "whether a rollout may go on",
     },
+    "webhook": {
+        "pavo webhook add https://example.com/hooks/pavo": "tell this receiver of everything",
+        "pavo webhook test https://example.com/hooks/pavo": "whether it takes what is sent",
+        "pavo webhook deliveries https://example.com/hooks/pavo --state pending": "what it has not taken yet",
+    },
     "token": {"pavo token list": "whose tokens there are"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",

@@ -56,6 +56,7 @@ for group, path, name, summary in (
     (PEOPLE, "pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
     (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
     (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations and invitations."),
+    (PEOPLE, "pavo.cli.admin.webhooks:webhook_app", "webhook", "Whom Pavo tells of an organisation's tasks."),
 ):
     # One with commands of its own says this where it is defined.
     ends = {} if path.endswith("_app") else {"help_epilogue": epilogue(name)}

@@ -35,7 +35,7 @@ class Problem(BaseModel):
 _ANSWERS: Final[dict[int, str]] = {
     400: "A value of the request is wrong.",
     401: "Nobody proved who they are, or the token opens nothing.",
-    403: "A foreign web page is asking, or the host name is not served.",
+    403: "A foreign web page is asking, the host name is not served, or only owners may do this.",
     404: "There is no such thing, or it is somebody else's.",
     409: "Right in itself, but not now: `code` tells why.",
     413: "The body, or a text in it, is too large.",

@@ -40,6 +40,12 @@ BACKLOG_AGE: Final = Gauge(
 POLLERS: Final = Gauge(
     "pavo_task_queue_pollers", "Workers that asked for work within the last five minutes.", ("task_queue", "type")
 )
+WEBHOOKS_WAITING: Final = Gauge(
+    "pavo_webhook_messages_waiting", "Messages to webhooks that are enabled, not delivered yet."
+)
+WEBHOOKS_OLDEST: Final = Gauge(
+    "pavo_webhook_messages_oldest_seconds", "Age of the oldest of those messages; 0 where there is none."
+)
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
 
 # Worker
@@ -61,6 +67,16 @@ RECOVERIES: Final = Counter(
     ("died",),
     (("worker",), ("agent",)),
 )
+WEBHOOK_ATTEMPTS: Final = Counter(
+    "pavo_webhook_attempts_total",
+    "Attempts to deliver a message to a webhook.",
+    ("outcome",),
+    (("delivered",), ("failed",)),
+)
+WEBHOOK_SECONDS: Final = Histogram("pavo_webhook_attempt_seconds", "Seconds that such an attempt took.", buckets=QUICK)
+WEBHOOKS_DISABLED: Final = Counter(
+    "pavo_webhooks_disabled_total", "Webhooks that this worker disabled, because they had failed for too long."
+)
 ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and batches of steps that agents work on now.")
 
 # Both
@@ -80,6 +96,8 @@ OF_API: Final[tuple[Meter, ...]] = (
     BACKLOG,
     BACKLOG_AGE,
     POLLERS,
+    WEBHOOKS_WAITING,
+    WEBHOOKS_OLDEST,
     DEPENDENCY_UP,
     *OF_BOTH,
 )
@@ -90,6 +108,9 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     STEP_ERRORS,
     LEASES_LOST,
     RECOVERIES,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOK_SECONDS,
+    WEBHOOKS_DISABLED,
     ATTEMPTS,
     *OF_BOTH,
 )

@@ -16,6 +16,7 @@ from pavo.corpus.service import CorpusService
 from pavo.deploy.model import state
 from pavo.errors import ConfigurationError, InvalidInput
 from pavo.kit.sql import Database
+from pavo.webhooks.service import WebhookService
 
 OrganisationName = Annotated[
     str | None,
@@ -34,6 +35,7 @@ class Operator:
 
     accounts: AccountsService
     corpus: CorpusService
+    webhooks: WebhookService
 
     async def organisation(self, reference: str | None) -> uuid.UUID:
         """The organisation that is meant: the one named, else in dev mode the default user's, else the only one."""
@@ -57,7 +59,8 @@ async def connected_operator(data_dir: Path | None) -> AsyncGenerator[Operator]:
     try:
         corpus = CorpusService(database)
         sample = corpus.ensure_sample if settings.http.auth == "dev" else None
-        yield Operator(AccountsService(database, settings.http, sample), corpus)
+        webhooks = WebhookService(database, settings.webhooks)
+        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks)
     finally:
         await database.close()
 

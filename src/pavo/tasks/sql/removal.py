@@ -70,6 +70,8 @@ HOLDINGS: Final = (
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),
     Holding("documents", "task_id", When.AT_ONCE, batch=50),
+    # What waits is still delivered, for it is promised; it holds ids alone, and the log ends after 30 days.
+    Holding("webhook_deliveries", "task_id", When.AT_ONCE, rows="state <> 'pending'"),
     # The last event is `deleted`. The head takes it along, so that who still follows finds an end, never an empty
     # timeline that was to have events.
     Holding(
