@@ -21,7 +21,7 @@ def test_variables_and_their_alias() -> None:
     with patch.dict(os.environ, {"TEMPORAL_TARGET": "temporal:7233", "PAVO_BATCH_STEPS": "7"}, clear=True):
         settings = config.load()
     assert settings.temporal.address == "temporal:7233"
-    assert settings.execution.batch_steps == 7
+    assert settings.execution.progress_steps == 7
     assert (settings.temporal.task_queue, settings.http.host, settings.http.auth) == (
         "orchestrator",
         "127.0.0.1",

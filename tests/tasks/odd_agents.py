@@ -25,7 +25,8 @@ for _ in range(300):
 
 
 class Odd(Agent):
-    """Yields the same checkpoint and event twice; the second event tells what the checkpoint was when it came back."""
+    """Yields a checkpoint and the same as an event, and fails; the next event tells what the checkpoint was when it came
+    back."""
 
     name: ClassVar[str] = "odd"
     isolation: ClassVar[Any] = "worker"
@@ -43,6 +44,7 @@ class Odd(Agent):
         odd = ODD[ctx.options["what"]]
         if checkpoint is None:
             yield Step(odd, [Event("measured", {"v": odd})])
+            raise RuntimeError("Give it back to me.")
         elif "back" not in checkpoint:
             yield Step({"back": 1}, [Event("came_back", {"text": repr(sorted(checkpoint.items()))})])
 

@@ -23,7 +23,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
@@ -31,6 +31,7 @@ from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks, types
+from tests.tasks.slots import nobody_waits
 
 EXAMPLES: dict[type, Any] = {str: "x", int: 1, uuid.UUID: uuid.uuid4(), bool: True}
 
@@ -114,7 +115,7 @@ async def test_an_event_that_passed_no_host_is_refused_before_it_is_recorded(
     hosting.event = event
     recorder = StepRecorder(database, publisher)
     recorder.start()
-    executor = BatchExecutor(hosting, writer, recorder, attempts, BatchLimits(50, 30))
+    executor = BatchExecutor(hosting, writer, recorder, attempts, nobody_waits(), 50)
     request = c.ExecuteBatch(path, replace(fence, transition=3), str(planned.made.plan_hash))
     batch = await executor.run(request, Interruption(), planned.opened)
     await recorder.close()

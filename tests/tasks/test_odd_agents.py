@@ -45,7 +45,7 @@ async def sealed(parts: Parts, settings: Settings, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("plugins")
     install(folder)
     key, queue, port = base64.b64encode(os.urandom(32)).decode(), f"odd-{uuid.uuid4().hex[:8]}", str(free_port())
-    own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_BATCH_STEPS": "1", "PAVO_TEMPORAL_CODEC_KEY": key}
+    own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_TEMPORAL_CODEC_KEY": key}
     own["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     processes = [await parts.start("worker", **own), await parts.start("api", **own)]
     headers = {"X-User-Email": "odd@example.com"}

@@ -28,7 +28,7 @@ from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
 from pavo.tasks.sql.transitions import begin_plan, end_attempt, open_lease, store_plan
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
@@ -36,6 +36,7 @@ from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks
+from tests.tasks.slots import nobody_waits
 
 RUN = "a-run-of-temporal"
 FENCE = d.Fence(RUN, 1, 1)
@@ -149,7 +150,7 @@ async def test_what_follows_when_a_worker_dies_right_after_it_recorded_done(
 
     planned = await Planner(hosting, writer, attempts).plan(c.MakePlan(path, fence, auto_accept=True), Interruption())
     assert not isinstance(planned, Cut) and planned.made.accepted and planned.opened is None
-    executor = BatchExecutor(hosting, writer, recorder, attempts, BatchLimits(50, 30))
+    executor = BatchExecutor(hosting, writer, recorder, attempts, nobody_waits(), 50)
     again = c.ExecuteBatch(path, replace(fence, transition=3), str(planned.made.plan_hash))
     assert await executor.run(again, Interruption()) == c.BatchDone(c.FINISHED, QUICK["steps"])
     with pytest.raises(Superseded):

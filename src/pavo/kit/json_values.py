@@ -4,6 +4,7 @@ PostgreSQL's jsonb keeps numbers as decimals. They come back as they were writte
 the same floats, but for -0.0: jsonb knows no negative zero, so `plain` makes it 0.0 before anybody sees it.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from math import copysign, isfinite
@@ -62,6 +63,11 @@ def encode(value: Any) -> bytes:
     """
     data = orjson.dumps(value)
     return orjson.dumps(_spelled_out(value)) if b"e+" in data and _WIDE.search(data) else data
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256, in hex, of a value that `plain` answered or that was read: the same for what PostgreSQL gives back."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def encode_text(value: Any) -> str:

@@ -77,7 +77,10 @@ WEBHOOK_SECONDS: Final = Histogram("pavo_webhook_attempt_seconds", "Seconds that
 WEBHOOKS_DISABLED: Final = Counter(
     "pavo_webhooks_disabled_total", "Webhooks that this worker disabled, because they had failed for too long."
 )
-ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and batches of steps that agents work on now.")
+TURNS: Final = Counter(
+    "pavo_turns_over_total", "Attempts that gave their slot up at a step's end because other tasks waited for one."
+)
+ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and attempts that agents work on now.")
 
 # Both
 
@@ -111,6 +114,7 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,
     WEBHOOKS_DISABLED,
+    TURNS,
     ATTEMPTS,
     *OF_BOTH,
 )

@@ -17,7 +17,7 @@ AGENT_WORK: Final = workflow.ActivityConfig(
     retry_policy=INFRASTRUCTURE,
     cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
-"""Planning, revising and batches of steps. No limit but the heartbeat: a long step is no dead one."""
+"""Planning, revising and executing. No limit but the heartbeat: a long step is no dead one."""
 
 HINT_LEAD: Final = timedelta(seconds=1)
 """How far a hint may be ahead of the stop that it announces; if none comes, execution goes on."""
@@ -166,7 +166,7 @@ class BatchDone:
     """How a batch ended."""
 
     outcome: str
-    """more | done | stopped | error | failed."""
+    """more | moved | done | stopped | error | failed."""
     steps: int
     """How many steps are recorded now."""
     step_cut: bool = False
@@ -176,8 +176,10 @@ class BatchDone:
 
 
 MORE: Final = "more"
+MOVED: Final = "moved"
+"""As `more`; the attempt ended because the run is to continue as new. For older builds the two are the same."""
 FINISHED: Final = "done"
-"""The report and DONE are recorded, in the transaction that ended the batch."""
+"""The report and DONE are recorded, in the transaction that ended the attempt."""
 INTERRUPTED: Final = "stopped"
 ERROR: Final = "error"
 FATAL: Final = "failed"
@@ -254,7 +256,7 @@ class AgentActivities(ABC):
     @activity.defn(name="execute_batch")
     @abstractmethod
     async def execute_batch(self, request: ExecuteBatch) -> BatchDone:
-        """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
+        """Open a lease and record steps until the agent is done, somebody stops it, or it is asked to end."""
 
     @activity.defn(name="carry_out")
     @abstractmethod

@@ -29,14 +29,16 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor, BatchLimits
+from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.step_recorder import StepRecorder
+from pavo.tasks.work.turns import Turns
 from pavo.tasks.workflow import AgentTask
+from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
 
 KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow)
@@ -72,11 +74,16 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     loop = AgentLoop()
     loop.start()
     clients.closing.push_async_callback(asyncio.to_thread, loop.stop)
-    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients))
+    settings = clients.settings
+    version = (settings.execution.deployment, settings.execution.build_id)
+    waiting = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
+    turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, waiting, loop)
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, turns))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
+    clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
     return KindAtWork(
         KIND,
-        long=[AgentWork(loop, agents.planner, agents.executor)],
+        long=[AgentWork(loop, turns, agents.planner, agents.executor)],
         short=[TransitionRecorder(clients.database, clients.publisher)],
         rows=TaskRows(clients.database, clients.publisher),
         held_by=partial(held_by, clients.database),
@@ -86,7 +93,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
 class _Agents:
     """What lives on the agents' loop."""
 
-    def __init__(self, clients: WorkerClients) -> None:
+    def __init__(self, clients: WorkerClients, turns: Turns) -> None:
         settings = clients.settings.execution
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
@@ -101,13 +108,7 @@ class _Agents:
         # By the beginning a successor finds what a dead process has held.
         writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
         self.planner = Planner(hosting, writer, attempts)
-        self.executor = BatchExecutor(
-            hosting,
-            writer,
-            self._recorder,
-            attempts,
-            BatchLimits(settings.batch_steps, settings.batch_seconds),
-        )
+        self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, turns, settings.progress_steps)
         self._publisher.start()
         self._recorder.start()
         self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
@@ -123,5 +124,5 @@ class _Agents:
         await self._database.close()
 
 
-async def _open_agents(clients: WorkerClients) -> _Agents:
-    return _Agents(clients)
+async def _open_agents(clients: WorkerClients, turns: Turns) -> _Agents:
+    return _Agents(clients, turns)

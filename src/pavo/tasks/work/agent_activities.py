@@ -16,6 +16,7 @@ from pavo.tasks import domain as d
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.turns import Turns
 
 T = TypeVar("T")
 
@@ -26,8 +27,9 @@ ENDED: Final = "ended"
 class AgentWork(c.AgentActivities):
     """Runs on the worker's event loop; agents and their commits run on `loop`, so a busy step starves no heartbeat."""
 
-    def __init__(self, loop: AgentLoop, planner: Planner, executor: BatchExecutor) -> None:
+    def __init__(self, loop: AgentLoop, turns: Turns, planner: Planner, executor: BatchExecutor) -> None:
         self._loop = loop
+        self._turns = turns
         self._planner = planner
         self._executor = executor
 
@@ -41,15 +43,17 @@ class AgentWork(c.AgentActivities):
 
     @activity.defn(name="execute_batch")
     async def execute_batch(self, request: c.ExecuteBatch) -> c.BatchDone:
-        """Open a lease and record steps until the batch is full, the agent is done, or somebody stops it."""
+        """Open a lease and record steps until the agent is done, somebody stops it, or it is asked to end."""
         ended = _ended_in_order()
-        return await self._attempt(lambda interruption: self._executor.run(request, interruption, ended=ended))
+        with self._turns.take():
+            return await self._attempt(lambda interruption: self._executor.run(request, interruption, ended=ended))
 
     @activity.defn(name="carry_out")
     async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
         """`make_plan`, and where policy accepts the plan its first batch at once."""
         ended = _ended_in_order()
-        done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))
+        with self._turns.take():
+            done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))
         if isinstance(done, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
         return done

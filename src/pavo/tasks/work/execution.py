@@ -1,4 +1,4 @@
-"""A batch of steps under one lease: open, drive the agent step by step, record each, close."""
+"""An attempt under one lease: open, drive the agent step by step, record each, close."""
 
 import asyncio
 import time
@@ -25,25 +25,24 @@ from pavo.tasks.sql.transitions import end_attempt
 from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_lease
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
+from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
 from pavo.tasks.work.step_recorder import StepRecorder
+from pavo.tasks.work.turns import Turns
 from pavo.timeline.domain import NewEvent
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """When a batch ends and the workflow takes stock."""
-
-    steps: int
-    seconds: float
-
-
 class BatchExecutor:
-    """Executes batches; any number at once on one event loop."""
+    """Executes tasks, an attempt after the other; any number at once on one event loop.
+
+    Args:
+        turns: of the slots in which they run.
+        progress_steps: after so many steps viewers are told how far the task is.
+    """
 
     def __init__(
         self,
@@ -51,19 +50,21 @@ class BatchExecutor:
         writer: TaskWriter,
         recorder: StepRecorder,
         attempts: Attempts,
-        limits: BatchLimits,
+        turns: Turns,
+        progress_steps: int,
     ) -> None:
         self._hosting = hosting
         self._publisher = hosting.publisher
         self._writer = writer
         self._recorder = recorder
         self._attempts = attempts
-        self._limits = limits
+        self._turns = turns
+        self._progress_steps = progress_steps
 
     async def run(
         self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None, *, ended: bool = False
     ) -> c.BatchDone:
-        """Record steps until the batch is full, the agent is done or fails, or the attempt is interrupted.
+        """Record steps until the agent is done or fails, or the attempt is interrupted, or is asked to end.
 
         Args:
             opened: where the lease is held already.
@@ -86,7 +87,7 @@ class BatchExecutor:
                 interruption.interrupt(HINT)
             if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held, "its worker was lost")
-            return await _Batch(self, begun, request, interruption).run()
+            return await _Attempt(self, begun, request, interruption).run()
         finally:
             self._attempts.end(task_id, interruption)
 
@@ -132,13 +133,18 @@ class BatchExecutor:
         return self._recorder
 
     @property
-    def limits(self) -> BatchLimits:
-        """When a batch ends."""
-        return self._limits
+    def turns(self) -> Turns:
+        """Of the slots in which attempts run."""
+        return self._turns
+
+    @property
+    def progress_steps(self) -> int:
+        """After so many steps viewers are told how far the task is."""
+        return self._progress_steps
 
 
-class _Batch:
-    """The state of one batch in flight."""
+class _Attempt:
+    """The state of one attempt in flight."""
 
     def __init__(
         self,
@@ -155,6 +161,9 @@ class _Batch:
         self._interruption = interruption
         self._step = opened.lease.step
         self._checkpoint = opened.lease.checkpoint
+        self._trail = CheckpointTrail(opened.lease.checkpoint)
+        self._told = opened.lease.step
+        """How many steps viewers were told of."""
         self._cancelled = asyncio.Event()
         self._cut = self._step_cut = False
 
@@ -171,7 +180,7 @@ class _Batch:
             )
             body = await self._report(host) if await self._drive(host) else None
             if body is None:
-                return await self._close(c.INTERRUPTED if self._interrupted_by_people() else c.MORE)
+                return await self._close(self._outcome())
             return await self._finish(body)
         except AgentDied as death:
             return await self._died(death)
@@ -181,8 +190,19 @@ class _Batch:
             if host is not None:
                 await host.close(force=self._cut)
 
-    def _interrupted_by_people(self) -> bool:
-        return self._interruption.wanted and self._interruption.reason != SHUTDOWN
+    def _outcome(self) -> str:
+        """Of an attempt after which the agent has more to do."""
+        interruption = self._interruption
+        if interruption.wanted:
+            return c.MORE if interruption.reason == SHUTDOWN else c.INTERRUPTED
+        return c.MOVED if interruption.moving else c.MORE
+
+    def _is_asked_to_end(self) -> bool:
+        interruption = self._interruption
+        if interruption.wanted or interruption.moving:
+            return True
+        # Where the checkpoint says more: whoever begins there has lost nothing.
+        return self._trail.says_more and self._executor.turns.is_over(interruption.begun)
 
     async def _work_of(self, call: Awaitable[T], grace: float) -> T | Cut:
         """What the agent answers, unless it is interrupted and does not end within its grace.
@@ -202,14 +222,11 @@ class _Batch:
 
     async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""
-        limits = self._executor.limits
-        last = self._step + limits.steps
-        until = time.monotonic() + limits.seconds
         grace = self._executor.hosting.grace(self._assignment.agent_type)
         # No grace: until it is open, no step is in flight that could be lost.
         if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
             return False
-        while self._step < last and time.monotonic() < until and not self._interruption.wanted:
+        while not self._is_asked_to_end():
             with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
                 began = time.perf_counter()
                 step = await self._work_of(host.next_step(), grace)
@@ -229,6 +246,9 @@ class _Batch:
         progress = step.progress if step.progress is not None else number
         new = [events.of_agent(event.type, event.data) for event in step.events]
         new.append(events.tick(progress, number, step.total, step.plan_step))
+        if number - self._told >= self._executor.progress_steps:
+            self._told = number
+            new.append(events.progress(number))
         record = StepRecord(
             task_id=self._lease.task_id,
             epoch=self._lease.epoch,
@@ -241,6 +261,7 @@ class _Batch:
         )
         # Shielded: a commit under way is never cut, it would leave nobody to know its outcome.
         recorded = await asyncio.shield(self._executor.recorder.record(record))
+        self._trail.add(record.checkpoint)
         self._step, self._checkpoint = number, step.checkpoint
         if recorded.stop_hint:
             self._interruption.interrupt(HINT)

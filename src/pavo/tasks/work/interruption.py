@@ -1,6 +1,7 @@
 """What may interrupt an agent's work inside an activity, and how the work is cut then."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -16,10 +17,15 @@ SHUTDOWN: Final = "shutdown"
 
 
 class Interruption:
-    """Set at most once, from the attempt's own event loop."""
+    """What an attempt is asked for while it runs, from its own event loop."""
 
     def __init__(self) -> None:
+        self.begun = time.monotonic()
+        """When the attempt began."""
         self.reason: str | None = None
+        self.moving = False
+        """Whether the run continues as new elsewhere: the attempt ends at its next step boundary, and nothing is cut.
+        """
         self.told = False
         """Whether the agent was told while it worked: what it ends with from then on may be half of its work."""
         self._set = asyncio.Event()
