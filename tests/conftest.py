@@ -81,7 +81,7 @@ async def parts(environment: dict[str, str], tmp_path_factory: pytest.TempPathFa
 @pytest_asyncio.fixture(scope="session")
 async def stack(parts: Parts, environment: dict[str, str]) -> str:
     """One API and one worker; the URL."""
-    await parts.start("worker", PAVO_BATCH_STEPS="50")
+    await parts.start("worker", PAVO_PROGRESS_STEPS="50")
     await parts.start("api")
     return f"http://127.0.0.1:{environment['PAVO_PORT']}"
 

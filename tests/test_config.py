@@ -18,7 +18,7 @@ def test_the_table_of_variables_is_the_settings_class(root: Path) -> None:
 
 
 def test_variables_and_their_alias() -> None:
-    with patch.dict(os.environ, {"TEMPORAL_TARGET": "temporal:7233", "PAVO_BATCH_STEPS": "7"}, clear=True):
+    with patch.dict(os.environ, {"TEMPORAL_TARGET": "temporal:7233", "PAVO_PROGRESS_STEPS": "7"}, clear=True):
         settings = config.load()
     assert settings.temporal.address == "temporal:7233"
     assert settings.execution.progress_steps == 7
@@ -45,7 +45,7 @@ def test_variables_of_others_that_are_named_like_fields_change_nothing() -> None
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PAVO_PORT", "http"), ("PAVO_BATCH_STEPS", "0"), ("PAVO_AUTH", "none"), ("PAVO_LOG_LEVEL", "LOUD")],
+    [("PAVO_PORT", "http"), ("PAVO_PROGRESS_STEPS", "0"), ("PAVO_AUTH", "none"), ("PAVO_LOG_LEVEL", "LOUD")],
 )
 def test_a_wrong_value_names_its_variable(variable: str, value: str) -> None:
     with patch.dict(os.environ, {variable: value}), pytest.raises(ConfigurationError) as wrong:

@@ -32,7 +32,7 @@ ROWS: dict[str, list[tuple[str, str, list[tuple[str, str]]]]] = {
     "Tasks and steps": [
         ("Tasks by stage", "short", [('max by (stage) (pavo_runs{kind="task"})', "{{stage}}")]),
         ("Steps recorded", "ops", [rate("pavo_steps_recorded_total", legend="steps")]),
-        ("Plans and batches running", "short", [("sum by (instance) (pavo_attempts_running)", "{{instance}}")]),
+        ("Plans and attempts running", "short", [("sum by (instance) (pavo_attempts_running)", "{{instance}}")]),
         ("Agent's time for a step", "s", quantiles("pavo_step_seconds")),
         ("Recording a group of steps", "s", quantiles("pavo_step_commit_seconds")),
         (

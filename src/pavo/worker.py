@@ -39,6 +39,7 @@ from pavo.runs.story import HEARTBEAT_SECONDS, short_queue
 from pavo.temporal.activities import implementations
 from pavo.temporal.failures import NoSuchRun
 from pavo.temporal.sandbox import Sandbox
+from pavo.temporal.worker_routing import Routing, routing_of
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
     async with build_short_worker(settings, parts), build_worker(settings, parts), AsyncExitStack() as beside:
         await _is_current(settings, parts.temporal)
         announce_ready()
-        for doing in (_be_present(settings, parts), _keep_schedules(settings, parts)):
+        for doing in (_be_present(settings, parts), _keep_schedules(settings, parts), _follow_routing(settings, parts)):
             beside.push_async_callback(end, asyncio.ensure_future(doing))
         parts.deliverer.start()
         beside.push_async_callback(parts.deliverer.close)
@@ -141,6 +142,31 @@ async def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> None:
     queue, worker = settings.temporal.task_queue, settings.execution
     version = f"{worker.deployment}:{worker.build_id}" if worker.build_id else None
     await be_present(parts.redis, parts.temporal.namespace, queue, version)
+
+
+async def _follow_routing(settings: Settings, parts: bootstrap.WorkerParts) -> None:
+    """Whenever new runs begin to go to other builds, have what runs here end where nothing is lost.
+
+    Its workflow learns of the change with its next workflow task only, and that may be days away. Each change counts
+    once: a run that stays here after all is left alone.
+    """
+    worker = settings.execution
+    known = Routing(worker.build_id, "", 0.0)
+    while worker.build_id:
+        await asyncio.sleep(worker.turn_seconds)
+        try:
+            found = await routing_of(parts.temporal, worker.deployment)
+        except (PavoError, NoSuchRun) as error:
+            logger.info("Which build is current cannot be told: %s", error)
+            continue
+        except Exception:
+            logger.exception("Which build is current cannot be told")
+            continue
+        if found != known and (found.current != worker.build_id or found.ramping not in ("", worker.build_id)):
+            logger.info("New runs go to other builds now (%s): what runs here moves on", found)
+            for each in parts.kinds:
+                each.move_on()
+        known = found
 
 
 async def _keep_schedules(settings: Settings, parts: bootstrap.WorkerParts) -> None:

@@ -16,7 +16,7 @@ from pavo.deploy.rollout import worker_versions
 from pavo.deploy.rollout.worker_rollout import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from pavo.worker import workflows
-from tests.driving import QUICK, Tasks, ticks, until
+from tests.driving import QUICK, Tasks, ticks, types, until
 from tests.parts import Part, Parts, free_port
 
 LONG = {"steps": 240, "step_seconds": 0.02}
@@ -33,8 +33,9 @@ class Versioned:
     environment: dict[str, str]
     workers: dict[str, Part]
 
-    async def worker(self, build_id: str) -> None:
-        own = {"PAVO_WORKER_BUILD_ID": build_id, "PAVO_BATCH_SECONDS": "0.5", **self.environment}
+    async def worker(self, build_id: str, turn_seconds: float = 0.5) -> None:
+        """Start one; it looks after `turn_seconds` whether another build is current."""
+        own = {"PAVO_WORKER_BUILD_ID": build_id, "PAVO_TURN_SECONDS": str(turn_seconds), **self.environment}
         self.workers[build_id] = await self.parts.start("worker", **own)
 
     def end(self, build_id: str) -> None:
@@ -124,6 +125,27 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
     assert ticks(await own.tasks.events(path)) == list(range(1, 241))
 
 
+async def test_who_is_asked_to_move_on_ends_at_a_step_boundary(own: Versioned, temporal: Client) -> None:
+    """The signal alone does it; nothing is cut, counted or told as a failure."""
+    await own.worker("v1", turn_seconds=3600)
+    path = await own.tasks.executing(LONG, steps=5)
+    await own.worker("v2", turn_seconds=3600)
+    await worker_versions.set_current(temporal, own.name, "v2", own.name)
+    drained = await worker_versions.drain(temporal, own.name, own.name, seconds=30)
+    assert (drained.left, drained.woken) == ({}, 1)
+    own.end("v1")
+    await own.tasks.wait(path, "DONE")
+    found = await own.tasks.events(path)
+    assert ticks(found) == list(range(1, 241))
+    assert not {"retry", "recovered", "stopped", "failed"} & set(types(found))
+    workflow_id = (await own.tasks.get(path))["workflow_id"]
+    runs = [run async for run in temporal.list_workflows(f"WorkflowId = '{workflow_id}'").map_histories()]
+    assert len(runs) == 2
+    replayer = Replayer(workflows=workflows())
+    for run in runs:
+        await replayer.replay_workflow(run)
+
+
 async def test_tasks_without_a_version_are_taken_over_by_the_first(own: Versioned, temporal: Client) -> None:
     plain = await own.parts.start("worker", **own.environment)
     task = await own.tasks.reviewable(QUICK)
@@ -187,7 +209,7 @@ async def test_a_build_is_rolled_out_in_place(own: Versioned, temporal: Client, 
     async def start(name: str, build_id: str) -> None:
         if name in running:
             running.pop(name).end()
-        settings = {"PAVO_WORKER_BUILD_ID": build_id, "PAVO_BATCH_SECONDS": "0.5", **own.environment}
+        settings = {"PAVO_WORKER_BUILD_ID": build_id, "PAVO_TURN_SECONDS": "0.5", **own.environment}
         running[name] = await own.parts.start("worker", **settings)
 
     for name in names:

@@ -25,8 +25,7 @@ for _ in range(300):
 
 
 class Odd(Agent):
-    """Yields a checkpoint and the same as an event, and fails; the next event tells what the checkpoint was when it came
-    back."""
+    """Yields a checkpoint and the same as an event, and fails; the next event tells how the checkpoint came back."""
 
     name: ClassVar[str] = "odd"
     isolation: ClassVar[Any] = "worker"

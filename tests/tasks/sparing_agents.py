@@ -1,4 +1,4 @@
-"""Agents whose checkpoint says more only after many small steps, and which tell of every call; installed by `install`."""
+"""Agents whose checkpoint says more after many small steps only, and which tell of every call."""
 
 import asyncio
 import os

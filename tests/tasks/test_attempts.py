@@ -108,6 +108,6 @@ async def test_four_tasks_share_two_slots(narrow: Own, agent: str, tmp_path: Pat
         found = await tasks.events(path)
         assert ticks(found) == list(range(1, len(ticks(found)) + 1))
         assert not {"retry", "recovered"} & set(types(found))
-        # A turn ends where the checkpoint says more, never within a group of small steps.
-        assert [steps for steps in await progress(tasks, path) if steps % 50 and steps % small] == []
+        # A turn ends where the checkpoint says more than before: after the first step, and at the end of a group.
+        assert {steps % small for steps in await progress(tasks, path)} <= {0, 1}
         await tasks.client.delete(f"/api/tasks/{path}")

@@ -1,16 +1,14 @@
 """Histories stay small at any length of a task, and hold ids only."""
 
-import uuid
+import asyncio
 
 from temporalio.client import Client, WorkflowHistory
 
 from pavo.runs.story import MAX_HISTORY_EVENTS
-from tests.driving import Tasks, ticks
-from tests.parts import Parts, free_port
+from tests.driving import Tasks, ticks, types, until
 
 SECRET = "the-prompt-that-no-history-may-hold"
 STEPS = 1_080
-BATCH = 4
 
 
 async def histories(temporal: Client, workflow_id: str) -> list[WorkflowHistory]:
@@ -19,29 +17,41 @@ async def histories(temporal: Client, workflow_id: str) -> list[WorkflowHistory]
     return [history async for history in temporal.list_workflows(query).map_histories()]
 
 
-async def test_long_task_continues_as_new_with_small_histories(parts: Parts, temporal: Client) -> None:
-    import httpx2
+async def test_a_long_task_has_a_short_history(tasks: Tasks, temporal: Client) -> None:
+    path = await tasks.started({"steps": STEPS, "step_seconds": 0}, auto_accept=True, title=SECRET, prompt=SECRET)
+    task = await tasks.wait(path, "DONE")
+    found = await tasks.events(path)
+    assert ticks(found) == list(range(1, STEPS + 1))
+    told = [event["steps"] for event in found if event["type"] == "progress"]
+    assert told == [*range(50, STEPS, 50), STEPS]
+    [run] = await histories(temporal, task["workflow_id"])
+    assert len(run.events) < 15
+    assert SECRET not in run.to_json()
 
-    queue, port = f"long-{uuid.uuid4().hex[:8]}", str(free_port())
-    own = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_BATCH_STEPS": str(BATCH)}
-    processes = [await parts.start("worker", **own), await parts.start("api", **own)]
-    headers = {"X-User-Email": "long@example.com"}
-    try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-            tasks = Tasks(client)
-            options = {"steps": STEPS, "step_seconds": 0}
-            path = await tasks.started(options, auto_accept=True, title=SECRET, prompt=SECRET)
-            task = await tasks.wait(path, "DONE", seconds=120)
-            assert ticks(await tasks.events(path)) == list(range(1, STEPS + 1))
-    finally:
-        for process in processes:
-            process.end()
-    runs = await histories(temporal, task["workflow_id"])
-    assert len(runs) > 1, "it did not continue as new"
-    for run in runs:
-        assert len(run.events) <= 2_000
-        assert SECRET not in run.to_json()
-    assert max(len(run.events) for run in runs) > MAX_HISTORY_EVENTS
+
+async def test_commands_without_end_make_a_run_continue_as_new(tasks: Tasks, temporal: Client) -> None:
+    """Its attempt ends at a step boundary for that, by a reason of its own that counts nowhere."""
+    path = await tasks.executing({"steps": 10_000, "step_seconds": 0.02})
+    workflow_id = (await tasks.get(path))["workflow_id"]
+    handle = temporal.get_workflow_handle(workflow_id)
+    first = (await handle.describe()).run_id
+    while (await handle.describe()).run_id == first:
+        # The answer that it has had already: a signal that is heard, and changes nothing.
+        await asyncio.gather(*(handle.signal("signal_accept_rfc") for _ in range(20)))
+    reached = (await tasks.get(path))["steps"]
+
+    async def further() -> bool:
+        return (await tasks.get(path))["steps"] > reached
+
+    await until(further)
+    await tasks.post(f"{path}/stop")
+    found = await tasks.events(path)
+    assert ticks(found) == list(range(1, len(ticks(found)) + 1))
+    assert not {"retry", "recovered", "failed"} & set(types(found))
+    runs = await histories(temporal, workflow_id)
+    assert len(runs) == 2
+    assert MAX_HISTORY_EVENTS < max(len(run.events) for run in runs) <= 2_000
+    assert sum(event.HasField("activity_task_scheduled_event_attributes") for event in runs[0].events) <= 2
 
 
 async def test_no_history_of_a_reviewed_task_holds_what_people_wrote(tasks: Tasks, temporal: Client) -> None:

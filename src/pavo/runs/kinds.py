@@ -97,6 +97,8 @@ class KindAtWork:
     rows: Rows
     held_by: Callable[[str], Awaitable[Sequence[str]]]
     """Ids of the workflows whose attempts a worker may hold, by the beginning of its leases' holder."""
+    move_on: Callable[[], None] = lambda: None
+    """Have long activities end where nothing is lost, so that their runs continue as new on another build."""
 
 
 @dataclass(frozen=True, slots=True)

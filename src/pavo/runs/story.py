@@ -19,7 +19,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 MAX_HISTORY_EVENTS: Final = 1_500
-"""Continue as new beyond this: well under the promised 2,000 with a batch and some commands to come."""
+"""Continue as new beyond this: well under the promised 2,000 with an attempt's end and some commands to come."""
 
 SIGNAL_MOVE_ON: Final = "move_on"
 """Every kind's workflow takes it: continue as new at the next opportunity, on the current version of the workers."""
@@ -44,7 +44,7 @@ PATIENT_WRITE: Final = workflow.ActivityConfig(
 """The same once that did not succeed: PostgreSQL is away, or somebody locks the tables."""
 
 HEARTBEAT_SECONDS: Final = 0.4
-"""Of long activities. Shorter ones cost more than a core with 100 running batches; `HEARTBEAT_TIMEOUT` forgives two."""
+"""Of long activities. Shorter ones cost more than a core with 100 attempts; `HEARTBEAT_TIMEOUT` forgives two."""
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.0)
 
 TASK_TIMEOUT: Final = timedelta(seconds=2)

@@ -22,6 +22,9 @@ AGENT_WORK: Final = workflow.ActivityConfig(
 HINT_LEAD: Final = timedelta(seconds=1)
 """How far a hint may be ahead of the stop that it announces; if none comes, execution goes on."""
 
+PATCH_ASK_TO_MOVE: Final = "ask-to-move"
+"""Histories of before, whose attempts ended by themselves, have no such write. Goes when none of them is open."""
+
 UPDATE_ACCEPT_PLAN: Final = "accept_plan"
 UPDATE_DONE_REVIEWING: Final = "done_reviewing"
 UPDATE_STOP: Final = "stop"
@@ -90,7 +93,7 @@ class MakePlan:
     task_id: str
     fence: Fence
     """Of the write that shows PLANNING. With `auto_accept` two more are reserved: of the write that stores the plan as
-    accepted, and of the one that shows DONE after the first batch."""
+    accepted, and of the one that shows DONE, should the attempt get so far."""
     auto_accept: bool = False
     failures: int = 0
     """How often the agent itself failed at this already."""
@@ -154,7 +157,7 @@ class ExecuteBatch:
 
     task_id: str
     fence: Fence
-    """Of the write that shows DONE, should the batch get so far."""
+    """Of the write that shows DONE, should the attempt get so far."""
     plan_hash: str
     failures: int = 0
     """How often the agent itself failed at the step after `failed_step`."""
@@ -163,7 +166,7 @@ class ExecuteBatch:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """How a batch ended."""
+    """How an attempt ended."""
 
     outcome: str
     """more | moved | done | stopped | error | failed."""
@@ -183,6 +186,15 @@ FINISHED: Final = "done"
 INTERRUPTED: Final = "stopped"
 ERROR: Final = "error"
 FATAL: Final = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AskToMove:
+    """Have an attempt end at its next step boundary, for the run is to continue as new."""
+
+    task_id: str
+    done: Fence
+    """Of the attempt's write that would show DONE: it names the attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +218,7 @@ class RecordFailure:
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """What became of a task without a review: its plan, and once that is accepted its first batch."""
+    """What became of a task without a review: its plan, and once that is accepted its first attempt."""
 
     plan: PlanMade
     batch: BatchDone | None = None
@@ -261,7 +273,7 @@ class AgentActivities(ABC):
     @activity.defn(name="carry_out")
     @abstractmethod
     async def carry_out(self, request: MakePlan) -> CarriedOut:
-        """`make_plan`, and where policy accepts the plan its first batch at once."""
+        """`make_plan`, and where policy accepts the plan its first attempt at once."""
 
 
 class RecordActivities(ABC):
@@ -286,6 +298,11 @@ class RecordActivities(ABC):
     @abstractmethod
     async def record_review(self, request: RecordAnswer) -> Answer:
         """End the review: lock the plan for revision if there is feedback, else accept it."""
+
+    @activity.defn(name="ask_to_move")
+    @abstractmethod
+    async def ask_to_move(self, request: AskToMove) -> None:
+        """Have an attempt end at its next step boundary."""
 
     @activity.defn(name="record_stop")
     @abstractmethod

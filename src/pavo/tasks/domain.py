@@ -63,7 +63,7 @@ def acceptance_after(planning: Fence) -> Fence:
 
 
 def done_after(planning: Fence) -> Fence:
-    """The number of the write that shows DONE, where the first batch after an acceptance by policy is the last."""
+    """The number of the write that shows DONE, where the first attempt after an acceptance by policy is the last."""
     return planning.later(2)
 
 

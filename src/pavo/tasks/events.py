@@ -48,7 +48,7 @@ def tick(progress: int, step: int, total: int | None, plan_step: int | None = No
 
 
 def progress(steps: int) -> NewEvent:
-    """A batch ended with this many steps recorded."""
+    """So many steps are recorded: told now and then, and when an attempt ends."""
     return NewEvent(types.PROGRESS, {"steps": steps})
 
 

@@ -87,6 +87,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         short=[TransitionRecorder(clients.database, clients.publisher)],
         rows=TaskRows(clients.database, clients.publisher),
         held_by=partial(held_by, clients.database),
+        move_on=partial(loop.call_soon, agents.attempts.move_on),
     )
 
 
@@ -98,7 +99,7 @@ class _Agents:
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
         self._recorder = StepRecorder(self._database, self._publisher)
-        attempts = Attempts()
+        self.attempts = attempts = Attempts()
         limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
         registry, corpus = AgentRegistry.load(), CorpusService(self._database)
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)

@@ -80,7 +80,8 @@ class AgentTask:
         batch: c.BatchDone | None = None
         if self._auto_accept:
             carried = await self._work(
-                workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
+                workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK),
+                d.done_after(fence),
             )
             made, batch = (carried.plan, carried.batch) if carried else (None, None)
         else:
@@ -117,9 +118,10 @@ class AgentTask:
     async def _execute(self) -> None:
         state = self._state
         assert state.plan_hash is not None
-        request = c.ExecuteBatch(self._task_id, self._fence(), state.plan_hash, state.failures, state.failed_step)
+        done = self._fence()
+        request = c.ExecuteBatch(self._task_id, done, state.plan_hash, state.failures, state.failed_step)
         batch = await self._work(
-            workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK)
+            workflow.start_activity_method(c.AgentActivities.execute_batch, request, **c.AGENT_WORK), done
         )
         if batch:
             await self._settle(batch)
@@ -144,10 +146,16 @@ class AgentTask:
             await workflow.wait_condition(lambda: self._story.stopping, timeout=c.HINT_LEAD)
         return self._story.stopping
 
-    async def _work(self, handle: workflow.ActivityHandle[Done]) -> Done | None:
-        """Wait for the agent's work. None when a stop ended it without an answer: then the stop is recorded."""
+    async def _work(self, handle: workflow.ActivityHandle[Done], done: Fence | None = None) -> Done | None:
+        """Wait for the agent's work. None when a stop ended it without an answer: then the stop is recorded.
+
+        Args:
+            done: names the attempt, where the work is one that may take days; planning is waited for.
+        """
         self._working = handle
         try:
+            if done is not None:
+                await self._until_done_or_due(handle, done)
             return await handle
         except ActivityError as error:
             if not self._story.stopping:
@@ -157,6 +165,12 @@ class AgentTask:
             return None
         finally:
             self._working = None
+
+    async def _until_done_or_due(self, handle: workflow.ActivityHandle[Any], done: Fence) -> None:
+        """Where the run is to continue as new, ask the attempt to end at its next step boundary."""
+        await workflow.wait_condition(lambda: handle.done() or self._story.is_due())
+        if not handle.done() and not self._story.stopping and workflow.patched(c.PATCH_ASK_TO_MOVE):
+            await run_short_activity(c.RecordActivities.ask_to_move, c.AskToMove(self._task_id, done))
 
     async def _fail_or_wait(self, failure: c.AgentFailure) -> None:
         self._state.failures += 1

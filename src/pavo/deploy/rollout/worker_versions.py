@@ -285,7 +285,7 @@ async def adopt(client: Client, name: str, build_id: str, task_queue: str) -> bo
 async def wake(client: Client, name: str, task_queue: str) -> int:
     """Ask every run that is pinned to another version than the current one to continue as new; answers how many.
 
-    Who executes does it after its batch, who waits for a person does it at once.
+    Who executes does it at its next step boundary, who waits for a person does it at once.
     """
     behind = (await describe(client, name, task_queue)).behind
     return await _tell_those_behind(client, name, behind, [_signal])

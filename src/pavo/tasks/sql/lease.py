@@ -8,13 +8,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, exists, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
-from pavo.tasks.sql.models import ExecutionRow
+from pavo.runs.fence import Fence
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
 
 _EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
+_TASKS: Table = TaskRow.__table__  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Lease:
     """Whether the holder before went away without ending its attempt."""
     stop_hint: bool = False
     """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
+    asked_to_move: int | None = None
+    """The attempt that was asked to end at its next boundary, by the number of its last write."""
 
 
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_deaths: bool = False) -> int:
@@ -40,11 +44,11 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     Args:
         forget_deaths: the step to come has its chances anew.
     """
-    forgotten = {"deaths": 0} if forget_deaths else {}
+    forgotten = {"deaths": 0, "beginnings": 0} if forget_deaths else {}
     result = await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, **forgotten)
+        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, asked_to_move=None, **forgotten)
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
@@ -64,6 +68,14 @@ async def next_epoch(session: AsyncSession, task_id: uuid.UUID) -> int:
 async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
     """Keep what the agent's failure says until the workflow has decided what follows."""
     await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))
+
+
+async def ask_to_move(session: AsyncSession, task_id: uuid.UUID, done: Fence) -> None:
+    """Have the attempt whose last write has this number end at its next step boundary: read by every step's commit."""
+    mine = exists().where(_TASKS.c.id == task_id, _TASKS.c.generation <= done.generation)
+    await session.execute(
+        update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id, mine).values(asked_to_move=done.transition)
+    )
 
 
 async def hint_stop(session: AsyncSession, task_id: uuid.UUID) -> None:

@@ -70,6 +70,13 @@ class ExecutionRow(Base):
     """How often the agent ended its process in the step after `step`; while planning: at that."""
     stop_hint: Mapped[bool] = mapped_column(server_default=text("false"))
     """Somebody wants to stop: read by every step's commit. Only a hint; the workflow decides."""
+    asked_to_move: Mapped[int | None] = mapped_column(BigInteger)
+    """The attempt that the workflow asked to end at its next step boundary, by the number of its write that shows DONE.
+    """
+    begun_at: Mapped[str | None] = mapped_column(Text)
+    """Fingerprint of the checkpoint at which `beginnings` are counted."""
+    beginnings: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often the agent began there again after an end of its own: an error, or its process's death."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
 

@@ -35,6 +35,7 @@ class Recorded:
     first_seq: int
     at: datetime
     stop_hint: bool
+    asked_to_move: int | None = None
 
 
 # `timeline_append` is in migration 0002; that of 0001 is superseded.
@@ -52,9 +53,9 @@ WITH given AS MATERIALIZED (
         checkpoint = CAST(g.checkpoint AS jsonb), deaths = 0
     FROM given g
     WHERE e.task_id = g.task_id AND e.epoch = g.epoch AND e.step = g.step - 1
-    RETURNING e.task_id, e.epoch, e.stop_hint, g.events
+    RETURNING e.task_id, e.epoch, e.stop_hint, e.asked_to_move, g.events
 )
-SELECT r.task_id, r.epoch, r.stop_hint, a.first_seq, a.at
+SELECT r.task_id, r.epoch, r.stop_hint, r.asked_to_move, a.first_seq, a.at
 FROM recorded r, LATERAL timeline_append(r.task_id, CAST(r.events AS jsonb)) a
 """
 
@@ -77,7 +78,7 @@ async def record_steps(
         "events": [payload(r.events) for r in records],
     }
     rows = await connection.rows(_RECORD, values)  # commits by itself: the steps are durable here
-    return {(task_id, epoch): Recorded(seq, at, hint) for task_id, epoch, hint, seq, at in rows}
+    return {(task_id, epoch): Recorded(seq, at, hint, move) for task_id, epoch, hint, move, seq, at in rows}
 
 
 def checkpoint_text(checkpoint: JSON) -> str:

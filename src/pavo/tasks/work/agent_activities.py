@@ -50,7 +50,7 @@ class AgentWork(c.AgentActivities):
 
     @activity.defn(name="carry_out")
     async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
-        """`make_plan`, and where policy accepts the plan its first batch at once."""
+        """`make_plan`, and where policy accepts the plan its first attempt at once."""
         ended = _ended_in_order()
         with self._turns.take():
             done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))

@@ -25,6 +25,12 @@ class Attempts:
         if not group:
             self._running.pop(task_id, None)
 
+    def move_on(self) -> None:
+        """Have all that run end at their next step boundary, for their runs to continue as new."""
+        for group in self._running.values():
+            for interruption in group:
+                interruption.moving = True
+
     def hint(self, task_id: uuid.UUID) -> None:
         """Interrupt what runs for this task, if anything does."""
         for interruption in self._running.get(task_id, ()):

@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from pavo.agents.contract import Step
@@ -85,6 +84,7 @@ class BatchExecutor:
             if held.stop_hint:
                 # A stop that was only signalled has answered already: ask the workflow before a step starts.
                 interruption.interrupt(HINT)
+            interruption.moving = interruption.moving or held.asked_to_move == request.fence.transition
             if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held, "its worker was lost")
             return await _Attempt(self, begun, request, interruption).run()
@@ -224,6 +224,8 @@ class _Attempt:
         """Record steps; True when the agent has no more."""
         grace = self._executor.hosting.grace(self._assignment.agent_type)
         # No grace: until it is open, no step is in flight that could be lost.
+        if self._is_asked_to_end():
+            return False
         if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
             return False
         while not self._is_asked_to_end():
@@ -265,6 +267,8 @@ class _Attempt:
         self._step, self._checkpoint = number, step.checkpoint
         if recorded.stop_hint:
             self._interruption.interrupt(HINT)
+        if recorded.asked_to_move == self._request.fence.transition:
+            self._interruption.moving = True
 
     async def _close(self, outcome: str) -> c.BatchDone:
         await self._executor.close(self._lease, [events.progress(self._step)])

@@ -118,12 +118,18 @@ class TransitionRecorder(c.RecordActivities):
                 return c.Answer(outcome, current_hash=request.plan_hash)
         return c.Answer(c.REFUSED, c.REFUSED_WRONG_STAGE, "The task is not there any more.")
 
+    @activity.defn(name="ask_to_move")
+    async def ask_to_move(self, request: c.AskToMove) -> None:
+        """Have an attempt end at its next step boundary."""
+        async with self._database.transaction() as session:
+            await lease.ask_to_move(session, uuid.UUID(request.task_id), request.done)
+
     @activity.defn(name="record_stop")
     async def record_stop(self, request: c.RecordStop) -> d.Receipt:
         """Show STOPPED, raise the epoch, and write the receipt."""
 
         async def write(session: AsyncSession, task: TaskRow) -> tuple[d.Receipt, list[NewEvent]]:
-            if task.stage == d.DONE:  # its last batch recorded that, and died before it could say so
+            if task.stage == d.DONE:  # its last attempt recorded that, and died before it could say so
                 step = (await repository.execution(session, task.id)).step
                 return d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False)), []
             step = await lease.raise_epoch(session, task.id)
@@ -145,7 +151,7 @@ class TransitionRecorder(c.RecordActivities):
 
     @activity.defn(name="record_failure")
     async def record_failure(self, request: c.RecordFailure) -> None:
-        """Show FAILED, unless its last batch recorded DONE and died before it could say so."""
+        """Show FAILED, unless its last attempt recorded DONE and died before it could say so."""
 
         async def write(session: AsyncSession, task: TaskRow) -> tuple[None, list[NewEvent]]:
             if task.stage == d.DONE:

@@ -91,7 +91,7 @@ export class Timeline {
       if (newest?.last) newest.last = event;
       else this.#entries.unshift({ first: event, last: event });
     } else if (event.type !== "progress") {
-      // The end of a batch is of no interest to a reader: the steps beside it say the same.
+      // How far it is, the steps beside it say too.
       this.#entries.unshift({ event });
     }
     this.#entries.length = Math.min(this.#entries.length, SHOWN);

@@ -85,7 +85,7 @@ _OPEN: Final = (
     + """, leased AS (
     UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
     WHERE e.task_id = t.id AND NOT e.stop_hint AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
-    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint, e.asked_to_move
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 """
@@ -99,7 +99,7 @@ _TAKE_OVER: Final = (
 ), leased AS (
     UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, stop_hint = false
     FROM held h WHERE e.task_id = h.task_id
-    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint, e.asked_to_move
 )
 SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL timeline_append(
     t.id, jsonb_build_array(jsonb_build_object('type', 'recovered', 'step', l.step, 'cause', %(cause)s::text))
@@ -119,8 +119,8 @@ async def quick(
         rows = await writer.connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
     if not rows:
         return None
-    first_seq, at, epoch, step, checkpoint, deaths, stop_hint, version, content_hash, content, *assignment = rows[0]
-    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, stop_hint)
+    first_seq, at, epoch, step, checkpoint, deaths, hint, move, version, content_hash, content, *assignment = rows[0]
+    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, hint, move)
     recorded = numbered(task_id, first_seq, at, [events.recovered(step, WORKER_LOST)]) if took_over else ()
     return Opened(lease, Assignment(*assignment), plan_from(version, content_hash, content)), recorded
 
@@ -147,7 +147,9 @@ async def long(
 async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     lost = row.holder is not None and row.holder != holder and not ended
-    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint)
+    lease = Lease(
+        task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, row.asked_to_move
+    )
     await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
