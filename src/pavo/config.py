@@ -93,11 +93,11 @@ class ExecutionSettings(_Section):
     progress_steps: int = Field(
         default=50, ge=1, le=10_000, validation_alias=AliasChoices("PAVO_PROGRESS_STEPS", "PAVO_BATCH_STEPS")
     )
-    """After so many steps viewers get an event `progress`; PAVO_BATCH_STEPS is an alias."""
+    """After so many steps viewers get an event `progress`."""
     turn_seconds: float = Field(
         default=30.0, gt=0, le=3600, validation_alias=AliasChoices("PAVO_TURN_SECONDS", "PAVO_BATCH_SECONDS")
     )
-    """How long a task keeps its slot on a worker while others wait for one; PAVO_BATCH_SECONDS is an alias."""
+    """How long a task keeps its slot on a worker while others wait for one."""
     max_tasks: int = Field(default=100, ge=1, le=10_000, validation_alias="PAVO_WORKER_TASKS")
     """Tasks that one worker executes at once."""
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")
