@@ -147,9 +147,7 @@ async def long(
 async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     lost = row.holder is not None and row.holder != holder and not ended
-    lease = Lease(
-        task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, row.asked_to_move
-    )
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, row.asked_to_move)
     await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
