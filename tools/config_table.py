@@ -13,7 +13,8 @@ from pavo import config
 HEAD = """# Configuration
 
 Every setting is an environment variable, read once when a process starts (`src/pavo/config.py`). `pavo up` sets the
-addresses of the parts that it starts itself. This file is written by `tools/config_table.py`; a test compares the two.
+addresses of the parts that it starts itself; it and `pavo deploy` keep the settings of the first start
+([deployment](deployment.md#settings)). This file is written by `tools/config_table.py`; a test compares the two.
 A wrong value ends the process with a message that names the variable. Temporal's client also reads Temporal's own
 environment configuration (`envconfig`) for what is not set here.
 

@@ -3,11 +3,13 @@
 Each field names its environment variable; `docs/configuration.md` is checked against this module by a test.
 """
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavo.errors import ConfigurationError
@@ -58,6 +60,8 @@ class TemporalSettings(_Section):
     """PEM file of the client certificate's key."""
     codec_key: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_KEY")
     """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM), and what failures say."""
+    codec_former_keys: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_FORMER_KEYS")
+    """Keys of before, separated by commas: what they encrypted can still be read; nothing new is encrypted by them."""
     search_attributes: bool = Field(default=False, validation_alias="PAVO_SEARCH_ATTRIBUTES")
     """Workflows carry PavoAgent and PavoTask (Keyword), which must be registered: the targets on PostgreSQL do that."""
     database_url: str | None = Field(default=None, validation_alias="PAVO_TEMPORAL_DATABASE_URL")
@@ -193,14 +197,17 @@ class Settings(BaseSettings):
     traces: TracesSettings = Field(default_factory=TracesSettings)
 
 
-def load() -> Settings:
+def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the environment.
+
+    Args:
+        environment: another one than this process's own.
 
     Raises:
         ConfigurationError: a variable has a value that its field does not take; `field` names the variable.
     """
     try:
-        return Settings()
+        return Settings() if environment is None else _of(environment)
     except ValidationError as error:
         first = error.errors()[0]
         variable = ".".join(str(part) for part in first["loc"])
@@ -209,3 +216,32 @@ def load() -> Settings:
             field=variable,
             remedy=f"Correct the environment variable {variable}, or unset it for the default.",
         ) from error
+
+
+def _of(environment: Mapping[str, str]) -> Settings:
+    """The settings of an environment that is not ours: every field is given, so that ours is asked for none."""
+    sections: dict[str, Any] = {}
+    for name, section in _sections().items():
+        given: dict[str, Any] = {}
+        for field in section.model_fields.values():
+            names = _names(field)
+            default = field.get_default(call_default_factory=True)
+            given[names[0]] = next((environment[each] for each in names if each in environment), default)
+        sections[name] = section(**given)
+    return Settings(**sections)
+
+
+def _sections() -> dict[str, type[BaseSettings]]:
+    return {name: cast("type[BaseSettings]", field.default_factory) for name, field in Settings.model_fields.items()}
+
+
+def variables() -> list[str]:
+    """Every variable that a field is read from."""
+    return [
+        name for section in _sections().values() for field in section.model_fields.values() for name in _names(field)
+    ]
+
+
+def _names(field: FieldInfo) -> list[str]:
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [str(alias)]

@@ -35,6 +35,17 @@ async def test_a_changed_payload_or_another_key_opens_nothing() -> None:
         await codec.decode([sealed])
 
 
+async def test_a_former_key_reads_and_never_writes() -> None:
+    old, new = os.urandom(32), os.urandom(32)
+    (sealed,) = await EncryptingCodec(old).encode([PLAIN])
+    rotated = EncryptingCodec(new, [os.urandom(32), old])
+    assert await rotated.decode([sealed]) == [PLAIN]
+    (fresh,) = await rotated.encode([PLAIN])
+    assert await EncryptingCodec(new).decode([fresh]) == [PLAIN]
+    with pytest.raises(InvalidTag, match="former key"):
+        await EncryptingCodec(old).decode([fresh])
+
+
 def settings(key: str) -> TemporalSettings:
     return TemporalSettings().model_copy(update={"codec_key": SecretStr(key)})
 

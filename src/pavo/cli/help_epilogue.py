@@ -18,6 +18,7 @@ EXAMPLES: Final = {
     "deploy": {
         "pavo deploy start --dry-run": "what would be started and changed",
         "pavo deploy start --target compose": "the stack by Docker",
+        "pavo deploy set PAVO_AUTH=token": "a setting that lasts, whatever shell starts it next",
         "pavo deploy check": "whether a rollout may go on",
     },
     "webhook": {

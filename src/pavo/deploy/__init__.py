@@ -4,11 +4,12 @@ The rooms are floors: each uses only the ones above it in this list, and import-
 
 - **`model/`: words.** `parts`: every kind of process. `deployment`: what was chosen for a data directory. `layout`,
   `state`: its files, and what a running stack tells. `compatibility` (with its `.toml`): which versions go together.
+  `kept_settings`, `setting_rules`, `settings_plan`: what it was started with and keeps.
   `findings`: a line of a check. `progress`: how long work tells what it does.
 - **`local/`: a stack on this machine** (`pavo up`, targets embedded and native). `planning` shows a start →
   `embedded` or `native` makes a `definition` of components → `stack` → `supervisor` with its `spare` worker;
   `ended_workers` writes down how workers ended, `liveness` notices silent parts.
-  `control` asks a running one, `deployed` tells what was deployed.
+  `control` asks a running one, `deployed` and `deployed_settings` tell what was deployed.
   - `machine/`: what the machine gives: `part_process`, `ports`, `privileges`, `logs`, the `lock`, `blocking_work`.
   - `components/`: the servers behind the parts (`component` says what each must do), their programs, how they are
     asked (`probes`), Temporal's schema.

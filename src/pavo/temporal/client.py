@@ -64,18 +64,26 @@ def data_converter(settings: TemporalSettings) -> DataConverter:
     too."""
     if settings.codec_key is None:
         return DataConverter.default
-    try:
-        key = base64.b64decode(settings.codec_key.get_secret_value(), validate=True)
-        codec = EncryptingCodec(key)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"PAVO_TEMPORAL_CODEC_KEY is no key: {error}.",
-            field="PAVO_TEMPORAL_CODEC_KEY",
-            remedy="Set it to the Base64 of 32 random bytes: openssl rand -base64 32",
-        ) from error
+    key = _codec_keys("PAVO_TEMPORAL_CODEC_KEY", settings.codec_key.get_secret_value())[0]
+    kept = settings.codec_former_keys.get_secret_value() if settings.codec_former_keys else ""
+    codec = EncryptingCodec(key, _codec_keys("PAVO_TEMPORAL_CODEC_FORMER_KEYS", *filter(None, kept.split(","))))
     # Codecs see payloads only: this converter moves messages and stack traces of failures into one.
     failures = DefaultFailureConverterWithEncodedAttributes
     return dataclasses.replace(DataConverter.default, payload_codec=codec, failure_converter_class=failures)
+
+
+def _codec_keys(variable: str, *texts: str) -> list[bytes]:
+    try:
+        keys = [base64.b64decode(text.strip(), validate=True) for text in texts]
+        for key in keys:
+            EncryptingCodec(key)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{variable} is no key: {error}.",
+            field=variable,
+            remedy="Set it to the Base64 of 32 random bytes: openssl rand -base64 32",
+        ) from error
+    return keys
 
 
 def _tls(settings: TemporalSettings) -> TLSConfig | bool | None:

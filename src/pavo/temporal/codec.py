@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
@@ -14,14 +15,19 @@ NONCE_BYTES = 12
 class EncryptingCodec(PayloadCodec):
     """AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce before each ciphertext.
 
+    Args:
+        former: keys of before, for reading alone.
+
     Raises:
-        ValueError: the key has not 32 bytes.
+        ValueError: a key has not 32 bytes.
     """
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != 32:
-            raise ValueError(f"the key has {len(key)} bytes instead of 32")
+    def __init__(self, key: bytes, former: Sequence[bytes] = ()) -> None:
+        for each in (key, *former):
+            if len(each) != 32:
+                raise ValueError(f"the key has {len(each)} bytes instead of 32")
         self._cipher = AESGCM(key)
+        self._readers = [self._cipher, *(AESGCM(each) for each in former)]
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt."""
@@ -40,4 +46,13 @@ class EncryptingCodec(PayloadCodec):
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         nonce, data = payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:]
-        return Payload.FromString(self._cipher.decrypt(nonce, data, ENCODING))
+        for reader in self._readers:
+            try:
+                return Payload.FromString(reader.decrypt(nonce, data, ENCODING))
+            except InvalidTag:
+                continue
+        raise UnknownKey("Neither PAVO_TEMPORAL_CODEC_KEY nor a former key has encrypted this, or it was changed.")
+
+
+class UnknownKey(InvalidTag):
+    """A payload cannot be read. Remedy: PAVO_TEMPORAL_CODEC_FORMER_KEYS must have the key that encrypted it."""

@@ -15,6 +15,7 @@ PAVO_VARIABLES = frozenset(
         "PAVO_READY_FD",
         "PAVO_SECRET_KEY",
         "PAVO_TEMPORAL_CODEC_KEY",
+        "PAVO_TEMPORAL_CODEC_FORMER_KEYS",
         "PAVO_TEMPORAL_DATABASE_URL",
         "PAVO_TOKEN",
         "PGPASSWORD",

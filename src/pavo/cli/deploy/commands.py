@@ -17,7 +17,7 @@ from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, fields, table, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
-from pavo.cli.stack.launch import StackLaunch, launch, ready_line, run_in_foreground
+from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line, run_in_foreground
 from pavo.cli.stack.logs import logs as stack_logs
 from pavo.cli.stack.logs import show_log_line
 from pavo.cli.stack.status import print_parts, status_document
@@ -50,6 +50,9 @@ for path, name, summary in (
     ),
     ("pavo.cli.deploy.backup:restore", "restore", "Put a backup in the place of a stopped deployment's databases."),
     ("pavo.cli.deploy.upgrade:upgrade", "upgrade", "Upgrade a running deployment: schema, servers, API, workers."),
+    ("pavo.cli.deploy.settings:settings", "settings", "Show the settings that a deployment keeps."),
+    ("pavo.cli.deploy.settings:set_settings", "set", "Change settings that a deployment keeps."),
+    ("pavo.cli.deploy.settings:unset_settings", "unset", "Have a deployment keep a setting no longer."),
 ):
     deploy_app.command(path, name=name, help=summary)
 START_SECONDS = 2400.0
@@ -92,7 +95,7 @@ def start(
 def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode, *, detach: bool) -> int:
     make_plan = plan_embedded if wanted.target is TargetName.EMBEDDED else plan_native
     found = make_plan(layout, wanted, postgres_version=mode.postgres_version, force=mode.force)
-    plan = ShownPlan(wanted.target, layout, found.parts, found.changes, found.assessments)
+    plan = ShownPlan(wanted.target, layout, found.parts, found.changes, found.assessments, found.settings)
     printer = Printer(mode.output)
     shown = printer.people
     plan.show(shown)
@@ -149,6 +152,7 @@ def serve(*, data_dir: Path) -> int:
         data_dir: where everything is kept.
     """
     layout, shown = layout_of(data_dir), console()
+    begin_with_settings(layout, shown)
     ready = partial(_tell, layout, shown, Printer("text"))
     return asyncio.run(run_in_foreground(_stack(layout, shown), ready, shown))
 

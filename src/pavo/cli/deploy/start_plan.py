@@ -12,6 +12,7 @@ from pavo.deploy.model.compatibility import Assessment, VersionVerdict
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import PlannedPart
+from pavo.deploy.model.settings_plan import SettingsPlan
 from pavo.observe.printable import printable_line
 
 
@@ -24,6 +25,8 @@ class ShownPlan:
     parts: Sequence[PlannedPart]
     changes: Sequence[str]
     assessments: Sequence[Assessment]
+    settings: SettingsPlan | None = None
+    """None where the target keeps them in files of its own."""
 
     def show(self, shown: Console) -> None:
         """Print it for people; of the versions only what speaks against them."""
@@ -36,6 +39,11 @@ class ShownPlan:
         shown.print(Text.assemble("\n", ("What changes", "bold")))
         for line in self.changes or ("nothing: everything is there",):
             say(f"  {line}", to=shown)
+        notes = self.settings.notes() if self.settings else []
+        if notes:
+            shown.print(Text.assemble("\n", ("Settings", "bold")))
+        for line in notes:
+            say(f"  {line}", to=shown)
         warn(self.assessments, shown)
         shown.print()
 
@@ -47,6 +55,7 @@ class ShownPlan:
             "parts": [asdict(part) for part in self.parts],
             "changes": list(self.changes),
             "versions": [asdict(assessment) for assessment in self.assessments],
+            **({"settings": self.settings.public()} if self.settings else {}),
         }
 
 

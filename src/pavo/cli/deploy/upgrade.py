@@ -14,6 +14,7 @@ from pavo.cli.parameters import Approved, layout_of
 from pavo.config import Settings
 from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.local import control
+from pavo.deploy.local.deployed_settings import kept_or_adopted
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.rollout.upgrade import UpgradePlan, perform_upgrade, plan_upgrade
 from pavo.errors import Conflict
@@ -49,6 +50,7 @@ def upgrade(
     layout, printer = layout_of(data_dir), Printer(output)
     shown = printer.people
     programs = temporal_bin and temporal_bin.absolute()
+    kept_or_adopted(layout)  # before its parts are started anew: what it runs with is what they get
     plan = asyncio.run(plan_upgrade(layout, temporal_version, programs=programs, force=force_version))
     _show(plan, shown, backup=backup)
     settings = _checked(layout, worker_build or plan.chosen.worker_build, shown, accept_breaking=accept_breaking)

@@ -14,11 +14,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.output import waiting
+from pavo.cli.output import say, waiting
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.logs import tail
 from pavo.deploy.local.stack import LocalStack, make_directory
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.settings_plan import keep, plan_settings
 from pavo.deploy.model.state import StackState, read, refuse_running
 from pavo.errors import Unavailable
 
@@ -31,6 +32,20 @@ STARTING = "starting the stack …"
 def ready_line(shown: Console) -> Callable[[str, float], None]:
     """Prints a line for each part that gets ready."""
     return lambda name, seconds: shown.print(Text.assemble(("✓", "green"), f" {name:<12} {seconds:5.1f} s"))
+
+
+def begin_with_settings(layout: Layout, shown: Console) -> None:
+    """Keep this shell's settings at the first start, and say where it differs from what is kept later.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or what is kept cannot be read.
+        Conflict: somebody changes the settings at this moment.
+    """
+    plan = plan_settings(layout, os.environ)
+    make_directory(layout)
+    keep(layout, plan)
+    for line in [*plan.changes(), *plan.notes()]:
+        say(f"Settings: {line}", to=shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from pavo.cli.output import Output, Printer, fields
 from pavo.cli.parameters import Detach, Port, layout_of
-from pavo.cli.stack.launch import StackLaunch, launch, ready_line
+from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
-from pavo.deploy.model.state import StackState
+from pavo.deploy.model.state import StackState, refuse_running
 from pavo.errors import Conflict, InvalidInput
 from pavo.kit.extras import require
 
@@ -57,6 +57,8 @@ def up(
     shown = printer.people
     ready = partial(_tell, options, shown, printer, detached=detach, open_browser=open_browser)
     try:
+        refuse_running(folder)
+        begin_with_settings(Layout(folder), shown)
         return launch(
             StackLaunch(folder, partial(_stack, options, shown), options.words()), ready, shown, detach=detach
         )

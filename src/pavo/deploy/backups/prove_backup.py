@@ -58,7 +58,7 @@ async def scratch_server(root: Path, programs: PostgresPrograms) -> AsyncGenerat
             settled=lambda _url: None,
         )
         return StackDefinition(
-            "scratch", LocalOptions(ephemeral=True), {"postgres": postgres}, {}, local_urls(0, ""), {}
+            "scratch", LocalOptions(ephemeral=True), {"postgres": postgres}, {}, local_urls("", ""), {}
         )
 
     async with LocalStack(layout.root, build):

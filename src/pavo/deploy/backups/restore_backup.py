@@ -8,6 +8,7 @@ from pavo.deploy.local.dumps import database_dump, sqlite_file, unfinished_resto
 from pavo.deploy.local.dumps.database_dump import Manifest
 from pavo.deploy.local.machine.blocking_work import in_thread
 from pavo.deploy.model import deployment as deployments
+from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.compatibility import parse
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
@@ -29,6 +30,7 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
     chosen = must_be_here(layout, *LOCAL)
     manifest = database_dump.read_manifest(place)
     _must_fit(chosen, manifest)
+    _must_be_readable(layout, manifest)
     if running(layout.root):
         raise Conflict("The deployment runs.", field="--data-dir", remedy="Stop it first: pavo deploy stop")
     async with postgres_of(layout, chosen) as server:
@@ -67,6 +69,22 @@ def _must_fit(chosen: Deployment, manifest: Manifest) -> None:
             f"The backup is of Temporal {manifest.temporal_version}; {chosen.temporal_version} cannot read it.",
             field="BACKUP",
             remedy=f"Deploy Temporal {manifest.temporal_version} into a new --data-dir, and restore there.",
+        )
+
+
+def _must_be_readable(layout: Layout, manifest: Manifest) -> None:
+    """Refuse a backup whose tasks this deployment could not read: they would stand still, and nothing would say why.
+
+    Raises:
+        Conflict: it lacks the key.
+    """
+    kept = kept_settings.load(layout)
+    if kept is not None and not setting_rules.can_read(kept.values, manifest.codec_key or ""):
+        raise Conflict(
+            f"The backup is of a deployment that encrypts with the key {manifest.codec_key}, which this one lacks.",
+            field=setting_rules.CODEC_KEY,
+            remedy=f"Set that key: pavo deploy set {setting_rules.CODEC_KEY}; or, beside a key of its own, "
+            f"{setting_rules.FORMER_KEYS}.",
         )
 
 

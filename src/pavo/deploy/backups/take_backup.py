@@ -9,6 +9,7 @@ from pavo.deploy.local.deployed import LOCAL, must_be_here
 from pavo.deploy.local.dumps import database_dump
 from pavo.deploy.local.dumps.database_dump import Manifest
 from pavo.deploy.local.machine.blocking_work import in_thread
+from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.progress import Say
@@ -38,6 +39,8 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             databases=("pavo",) if embedded else database_dump.BACKED_UP,
             sqlite=layout.temporal_file if embedded else None,
         )
+    manifest = manifest.model_copy(update={"codec_key": _codec_key(layout)})
+    database_dump.write_manifest(place, manifest)
     say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
     if verify:
         await prove(place, programs)
@@ -45,3 +48,8 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
         database_dump.write_manifest(place, manifest)
         say("Proven: restored into a scratch server, every table counted.")
     return place, manifest
+
+
+def _codec_key(layout: Layout) -> str | None:
+    kept = kept_settings.load(layout)
+    return setting_rules.fingerprint(kept.values.get(setting_rules.CODEC_KEY, "")) if kept else None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pavo.deploy.local.components.component import Component, import_probes
 from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free, on_loopback
+from pavo.deploy.model import kept_settings, setting_rules
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.state import Urls
 
@@ -89,19 +91,40 @@ class StackDefinition:
         return self.component(name).answers
 
 
-def local_urls(api_port: int, temporal_ui: str) -> Urls:
-    """Where people find things on this machine."""
-    api = f"http://{LOOPBACK}:{api_port}"
+def api_host(layout: Layout) -> str:
+    """The address that the API listens on: loopback, unless the deployment keeps PAVO_HOST."""
+    kept = kept_settings.load(layout)
+    return (kept.values.get(setting_rules.HOST) if kept else None) or LOOPBACK
+
+
+def api_address(host: str, port: int) -> str:
+    """host:port at which this machine reaches an API that listens on this address."""
+    if setting_rules.is_wildcard(host):
+        host = LOOPBACK
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def local_urls(api: str, temporal_ui: str) -> Urls:
+    """Where people find things on this machine.
+
+    Args:
+        api: host:port of the API.
+    """
+    api = f"http://{api}"
     return Urls(api, f"{api}/", f"{api}/docs", temporal_ui)
 
 
 def pavo_environment(
-    environment: Mapping[str, str], options: LocalOptions, ports: StackPorts, session_key: str
+    environment: Mapping[str, str],
+    options: LocalOptions,
+    ports: StackPorts,
+    session_key: str,
+    host: str = LOOPBACK,
 ) -> dict[str, str]:
     """What `pavo api` and `pavo worker` are started with."""
     return {
         **environment,
-        "PAVO_HOST": LOOPBACK,
+        "PAVO_HOST": host,
         "PAVO_PORT": str(ports.api),
         "PAVO_SECRET_KEY": session_key,
         "PAVO_TEMPORAL_UI_URL": f"http://{on_loopback(ports.temporal_ui)}",

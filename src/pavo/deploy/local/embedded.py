@@ -14,6 +14,8 @@ from pavo.deploy.local.definition import (
     LocalOptions,
     StackDefinition,
     StackPorts,
+    api_address,
+    api_host,
     local_urls,
     pavo_environment,
 )
@@ -49,7 +51,9 @@ def define_embedded(layout: Layout, options: LocalOptions, ports: StackPorts) ->
         "TEMPORAL_NAMESPACE": "default",
         "TEMPORAL_TASK_QUEUE": "orchestrator",
     }
-    own = pavo_environment(environment, options, ports, secrets.session_key)
+    host = api_host(layout)
+    api = api_address(host, ports.api)
+    own = pavo_environment(environment, options, ports, secrets.session_key, host)
     return StackDefinition(
         "embedded",
         options,
@@ -57,11 +61,11 @@ def define_embedded(layout: Layout, options: LocalOptions, ports: StackPorts) ->
             "postgres": postgres,
             "redis": redis,
             "temporal": temporal,
-            "api": PavoProcess(layout, lambda: own, on_loopback(ports.api)),
+            "api": PavoProcess(layout, lambda: own, api),
             "worker": PavoProcess(layout, lambda: own),
         },
         environment,
-        local_urls(ports.api, f"http://{on_loopback(ports.temporal_ui)}"),
+        local_urls(api, f"http://{on_loopback(ports.temporal_ui)}"),
         {part: wheel_version(wheel) for part, wheel in WHEELS.items()},
         independent=frozenset({"temporal"}),
     )

@@ -19,6 +19,8 @@ from pavo.deploy.local.definition import (
     LocalOptions,
     StackDefinition,
     StackPorts,
+    api_address,
+    api_host,
     local_urls,
     pavo_environment,
 )
@@ -78,17 +80,19 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
         "TEMPORAL_NAMESPACE": NAMESPACE,
         "TEMPORAL_TASK_QUEUE": "orchestrator",
     }
-    own = pavo_environment(environment, options, ports, secrets.session_key)
+    host = api_host(layout)
+    api = api_address(host, ports.api)
+    own = pavo_environment(environment, options, ports, secrets.session_key, host)
     own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
-    components["api"] = PavoProcess(layout, _environment_now(layout, own), on_loopback(ports.api))
+    components["api"] = PavoProcess(layout, _environment_now(layout, own), api)
     components["worker"] = PavoProcess(layout, _environment_now(layout, own))
     return StackDefinition(
         "native",
         options,
         components,
         {**environment, "PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
-        local_urls(ports.api, f"http://{ui_address}" if ui_address else ""),
+        local_urls(api, f"http://{ui_address}" if ui_address else ""),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
         before=lambda: _prepare_outside(layout, chosen, server, say),
     )

@@ -1,5 +1,6 @@
 """What a start of a target on this machine would do, before anything is done."""
 
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pavo.deploy.model.compatibility import Assessment, assess, matrix, refuse_b
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import PARTS, PlannedPart
+from pavo.deploy.model.settings_plan import SettingsPlan, keep, plan_settings
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError, Conflict
 
@@ -42,6 +44,7 @@ class StartPlan:
     parts: tuple[PlannedPart, ...]
     changes: tuple[str, ...]
     assessments: tuple[Assessment, ...]
+    settings: SettingsPlan
     before: Deployment | None = None
     """What was remembered when this was planned."""
 
@@ -109,7 +112,9 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
     chosen = native.choose_ports(chosen)
-    return StartPlan(chosen, _parts(layout, chosen), tuple(_changes(layout, chosen)), tuple(assessments), before)
+    settings = plan_settings(layout, os.environ)
+    changes = (*_changes(layout, chosen), *settings.changes())
+    return StartPlan(chosen, _parts(layout, chosen), changes, tuple(assessments), settings, before)
 
 
 def _refuse_postgres(found: str, wanted: str | None) -> None:
@@ -139,8 +144,9 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     ports["api"] = next_free(chosen.port)
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
-    parts, changes = _embedded_parts(layout, chosen, versions), _embedded_changes(layout, chosen)
-    return StartPlan(chosen, parts, changes, tuple(assessments), before)
+    settings = plan_settings(layout, os.environ)
+    changes = (*_embedded_changes(layout, chosen), *settings.changes())
+    return StartPlan(chosen, _embedded_parts(layout, chosen, versions), changes, tuple(assessments), settings, before)
 
 
 def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
@@ -288,4 +294,7 @@ def settle(layout: Layout, plan: StartPlan) -> None:
                 field="--data-dir",
                 remedy="Look at the plan again: pavo deploy start",
             )
+        keep(
+            layout, plan.settings
+        )  # first: a start that dies after this keeps them, and no other shell's take their place
         deployments.save(layout, plan.chosen)

@@ -14,6 +14,7 @@ from pavo.deploy.local.ended_workers import EndedWorkers
 from pavo.deploy.local.machine.logs import LogFile, tail
 from pavo.deploy.local.machine.part_process import PartProcess, spawn
 from pavo.deploy.local.spare import SpareWorker
+from pavo.deploy.model import kept_settings
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import ReadinessCheck, kind_of
@@ -46,6 +47,8 @@ class SupervisedPart:
     restarts: int = 0
     last_end: str = ""
     """How the process before this one ended, for people."""
+    settings: int | None = None
+    """The revision of the kept settings that its process was started with."""
     started_at: float = 0.0
     pause: float = 0.0
     """Before the next restart."""
@@ -185,6 +188,7 @@ class Supervisor:
         part.state = "restarting" if part.restarts else "starting"
         self._on_start(part.name)
         launch = self._definition.launch(part.name, self._extra.get(part.name, {}))
+        part.settings = int(launch.environment.get(kept_settings.REVISION, 0)) or None
         if kind_of(part.name).name == WORKER and part.child is not None:
             launch = replace(launch, environment={**launch.environment, "PAVO_REPLACES": str(part.child.pid)})
             part.child = (self._spare.take(launch) if self._spare else None) or spawn(launch)
@@ -364,6 +368,7 @@ class Supervisor:
             str(self._layout.log(part.name)),
             identity.started if identity else None,
             part.last_end,
+            part.settings,
         )
 
     def describe(self) -> StackState:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ class PartState:
     """With the pid it names the process for good."""
     last_end: str = ""
     """How the process before this one ended, for people: "was killed by signal 9"; empty before the first restart."""
+    settings: int | None = None
+    """The revision of the deployment's kept settings that its process was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class StackState:
         """What `pavo status -o json` shows."""
         parts = [asdict(part) for part in self.parts]
         for part in parts:
-            del part["started"]
+            del part["started"], part["settings"]
         return {"parts": parts, "urls": asdict(self.urls), "data_dir": self.data_dir}
 
 
@@ -80,9 +83,9 @@ def read(data_dir: Path | None = None) -> StackState | None:
     try:
         raw: dict[str, Any] = json.loads(path.read_text())
         raw["supervisor"] = ProcessIdentity(**raw["supervisor"])
-        raw["parts"] = tuple(PartState(**part) for part in raw["parts"])
+        raw["parts"] = tuple(PartState(**_known(PartState, part)) for part in raw["parts"])
         raw["urls"] = Urls(**raw["urls"])
-        return StackState(**raw)
+        return StackState(**_known(StackState, raw))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -91,6 +94,11 @@ def read(data_dir: Path | None = None) -> StackState | None:
             field="--data-dir",
             remedy="Use the data directory of your own stack, or remove its state.json.",
         ) from error
+
+
+def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows: a supervisor of a later one may still run, and tells more."""
+    return {field.name: raw[field.name] for field in fields(kind) if field.name in raw}
 
 
 def running(data_dir: Path | None = None) -> StackState | None:

@@ -58,6 +58,9 @@ class Manifest(BaseModel):
     databases: dict[str, BackedUp]
     worker_build: str | None = None
     """The build id of the workers, to which Temporal's data pin tasks; None in backups from before it was recorded."""
+    codec_key: str | None = None
+    """Fingerprint of the key that encrypts what Temporal holds; empty where nothing is encrypted; None in backups from
+    before it was recorded, or of a deployment that keeps no settings."""
     verified: bool = False
 
 

@@ -1,0 +1,180 @@
+"""Which variables are a deployment's settings, which of them are secret, and which changes open or blind it."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pavo.errors import InvalidInput
+
+CODEC_KEY: Final = "PAVO_TEMPORAL_CODEC_KEY"
+FORMER_KEYS: Final = "PAVO_TEMPORAL_CODEC_FORMER_KEYS"
+HOST: Final = "PAVO_HOST"
+LOOPBACK_NAMES: Final = ("localhost", "::1", "[::1]")
+
+STACKS_OWN: Final = frozenset(
+    {
+        *("PAVO_PORT", "PAVO_SHARE_PORT", "PAVO_ALLOW_FILE_ORIGIN", "PAVO_TEMPORAL_UI_URL", "PAVO_SEARCH_ATTRIBUTES"),
+        *("PAVO_TEMPORAL_DATABASE_URL", "PAVO_DATA_DIR", "PAVO_URL", "PAVO_TOKEN", "PAVO_USER"),
+        *("PAVO_READY_FD", "PAVO_TURN_FD", "PAVO_REPLACES", "PAVO_WORKER_ENDS", "PAVO_SETTINGS_REVISION"),
+    }
+)
+"""What the stack itself tells its parts, or options of `start` choose, or only the command line reads."""
+FOREIGN_PREFIXES: Final = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHON", "LD_")
+"""The addresses of the parts, and what changes how programs are loaded."""
+PAVOS: Final = "PAVO_"
+KEPT_PREFIXES: Final = (PAVOS, "OTEL_")
+"""What a first start takes from its shell: Pavo's settings, and OpenTelemetry's, of which `config` names a few."""
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|HEADERS|DSN|AUTHORIZATION")
+_LOGIN: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
+MAX_VALUE: Final = 32_000
+"""Characters of a value: the kernel takes no more than 128 KiB for one variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDifference:
+    """A variable of which the shell says something else than the deployment."""
+
+    name: str
+    deployment: str
+    shell: str
+
+    @property
+    def words(self) -> str:
+        """For people; of a secret only that it differs."""
+        if is_secret(self.name, self.shell) or is_secret(self.name, self.deployment):
+            has = "another one" if self.deployment else "none"
+            return f"{self.name}: this shell has a value, the deployment keeps {has}, and that holds"
+        kept = f"the deployment keeps {self.deployment}" if self.deployment else "the deployment keeps none"
+        return f"{self.name}: this shell has {self.shell}, {kept}, and that holds"
+
+
+def is_secret(name: str, value: str = "") -> bool:
+    """Whether a setting is shown to nobody: by its name, or because its value is a URL with a password."""
+    return bool(_SECRET_NAME.search(name.upper()) or _LOGIN.search(value))
+
+
+def shown(name: str, value: str) -> str:
+    """A value for people."""
+    return "(secret)" if is_secret(name, value) else value
+
+
+def of_shell(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings of Pavo's own processes in an environment: what a first start keeps."""
+    found = {
+        name: value
+        for name, value in environment.items()
+        if value and name.startswith(KEPT_PREFIXES) and _may_be_kept(name)
+    }
+    if not any(name.startswith(PAVOS) for name in found):
+        return found
+    from pavo import config  # takes a tenth of a second, and most shells set nothing
+
+    known = set(config.variables())
+    return {name: value for name, value in found.items() if name in known or not name.startswith(PAVOS)}
+
+
+def differences(kept: Mapping[str, str], environment: Mapping[str, str]) -> tuple[SettingDifference, ...]:
+    """Where an environment says something else than what is kept; what it does not say is no difference."""
+    said = of_shell(environment) | {name: environment[name] for name in kept if environment.get(name)}
+    return tuple(
+        SettingDifference(name, kept.get(name, ""), value)
+        for name, value in sorted(said.items())
+        if kept.get(name) != value
+    )
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse what cannot be kept.
+
+    Raises:
+        InvalidInput: it is no variable's name, or one that the stack sets itself.
+    """
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"{name!r} is not the name of a variable.", field="NAME", remedy="Write NAME=VALUE.")
+        if not _may_be_kept(name):
+            raise InvalidInput(
+                f"{name} is not a setting that a deployment keeps: the stack sets it itself, or options do.",
+                field=name,
+                remedy="See pavo deploy start --help, and docs/configuration.md.",
+            )
+
+
+def _may_be_kept(name: str) -> bool:
+    return name not in STACKS_OWN and not name.startswith(FOREIGN_PREFIXES)
+
+
+def check_value(name: str, value: str) -> None:
+    """Refuse a value that no variable can have.
+
+    Raises:
+        InvalidInput: it is empty, too long, or has a null character or an end of line.
+    """
+    if not value or len(value) > MAX_VALUE or any(mark in value for mark in "\0\n\r"):
+        raise InvalidInput(
+            f"{name} needs a value of one line, of at most {MAX_VALUE:,} characters.",
+            field=name,
+            remedy=f"To have none: pavo deploy unset {name}",
+        )
+
+
+def dangers(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What a change would open to others, or make unreadable; for people."""
+    found: list[str] = []
+    if before.get("PAVO_AUTH") == "token" and after.get("PAVO_AUTH", "dev") != "token":
+        found.append("PAVO_AUTH is no longer token: whoever reaches the API can be anybody.")
+    if is_wider(before.get(HOST, ""), after.get(HOST, "")):
+        found.append(f"{HOST} becomes {after[HOST]}: others than this machine reach the API.")
+    if before.get("PAVO_PUBLIC_HOSTS") and not after.get("PAVO_PUBLIC_HOSTS"):
+        found.append("PAVO_PUBLIC_HOSTS is gone: the API answers by any name.")
+    if before.get(CODEC_KEY) and not after.get(CODEC_KEY):
+        found.append(
+            f"{CODEC_KEY} is gone: tasks that it encrypted cannot be read and stand still, "
+            "and what comes is stored in the clear."
+        )
+    lost = _keys(before) - _keys(after)
+    if after.get(CODEC_KEY) and lost:
+        found.append(f"A former key is gone ({FORMER_KEYS}): tasks that it encrypted cannot be read and stand still.")
+    return found
+
+
+def is_wider(before: str, after: str) -> bool:
+    """Whether an address is reached by others who did not reach the one before."""
+    return after not in ("", before) and not is_loopback(after) and (is_loopback(before) or is_wildcard(after))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's alone; none given is."""
+    return host in ("", *LOOPBACK_NAMES) or host.startswith("127.")
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether an address means every one of this machine."""
+    return host in ("0.0.0.0", "::", "[::]")
+
+
+def with_rotated_key(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The settings after a change, with the former encryption keys still there for reading, unless they are changed
+    too."""
+    old, new = before.get(CODEC_KEY), after.get(CODEC_KEY)
+    if not old or not new or old == new or after.get(FORMER_KEYS, "") != before.get(FORMER_KEYS, ""):
+        return dict(after)
+    former = [key for key in after.get(FORMER_KEYS, "").split(",") if key and key != new]
+    return {**after, FORMER_KEYS: ",".join([old, *former])}
+
+
+def fingerprint(key: str) -> str:
+    """By what a random key is named without being shown; of none it is empty."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
+
+
+def can_read(values: Mapping[str, str], key: str) -> bool:
+    """Whether settings have the key with this fingerprint, for writing or for reading."""
+    return not key or key in {fingerprint(each) for each in _keys(values)}
+
+
+def _keys(values: Mapping[str, str]) -> set[str]:
+    return {key for key in (values.get(CODEC_KEY, ""), *values.get(FORMER_KEYS, "").split(",")) if key}

@@ -1,0 +1,112 @@
+"""Which settings a start brings: those that the deployment keeps; a first start begins to keep those of its shell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pavo.deploy.model import kept_settings, setting_rules
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.setting_rules import SettingDifference
+from pavo.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPlan:
+    """What holds for the parts, and where the shell says something else."""
+
+    values: Mapping[str, str]
+    revision: int | None
+    """Of what is kept; None where nothing is yet, and this start begins it."""
+    older: bool
+    """Nothing is kept, and there are data: of a deployment from before settings were kept."""
+    differences: tuple[SettingDifference, ...]
+
+    def changes(self) -> list[str]:
+        """What a start does to the settings; for people."""
+        names = ", ".join(sorted(self.values)) or "none"
+        if self.revision is not None:
+            return []
+        if self.older:
+            return [
+                f"settings are kept from now on, those of this shell: {names}. Was this deployment started with others "
+                "(PAVO_AUTH, PAVO_TEMPORAL_CODEC_KEY)? Then set them in the shell first, or it is opened or blinded"
+            ]
+        return [f"settings of this shell are kept: {names}"] if self.values else []
+
+    def notes(self) -> list[str]:
+        """What holds, and every difference; for people."""
+        found: list[str] = []
+        if self.revision is not None and self.values:
+            shown = (f"{name}={setting_rules.shown(name, value)}" for name, value in sorted(self.values.items()))
+            found.append(f"kept by the deployment: {', '.join(shown)}")
+        return found + [f"! {each.words}. Change it: pavo deploy set {each.name}" for each in self.differences]
+
+    def public(self) -> dict[str, Any]:
+        """For programs; no value of a secret."""
+        return {
+            "kept": {name: setting_rules.shown(name, value) for name, value in sorted(self.values.items())},
+            "first": self.revision is None,
+            "differences": [
+                {
+                    "name": each.name,
+                    "deployment": setting_rules.shown(each.name, each.deployment) if each.deployment else None,
+                    "shell": setting_rules.shown(each.name, each.shell),
+                }
+                for each in self.differences
+            ],
+        }
+
+
+def plan_settings(layout: Layout, environment: Mapping[str, str]) -> SettingsPlan:
+    """Look at what is kept and at what an environment says; nothing is changed.
+
+    Raises:
+        ConfigurationError: what is kept cannot be read, or a variable has a value that its field does not take.
+    """
+    kept = kept_settings.load(layout)
+    if kept is not None:
+        differences = setting_rules.differences(kept.values, environment)
+        return SettingsPlan(kept.values, kept.revision, older=False, differences=differences)
+    values = setting_rules.of_shell(environment)
+    for name, value in values.items():
+        setting_rules.check_value(name, value)
+    if values:
+        check_values(values)
+    older = any((layout.root / name).exists() for name in ("deployment.json", "postgres", "temporal"))
+    return SettingsPlan(values, None, older, ())
+
+
+def check_values(values: Mapping[str, str]) -> None:
+    """Refuse values with which no API or no worker would start.
+
+    Raises:
+        ConfigurationError: with the variable.
+    """
+    from pavo import config
+    from pavo.accounts.origin import check_listener
+
+    made = {"PAVO_SECRET_KEY": "x" * 48}  # the stack makes one where none is kept
+    settings = config.load({**made, **values})
+    check_listener(settings.http)
+    if settings.temporal.codec_key is not None:
+        from pavo.temporal.client import data_converter
+
+        data_converter(settings.temporal)
+
+
+def keep(layout: Layout, plan: SettingsPlan) -> None:
+    """Begin to keep what was planned, before anything is started with it.
+
+    Raises:
+        Conflict: somebody has changed the settings since.
+    """
+    if plan.revision is None:
+        kept_settings.save(layout, plan.values, expected=None)
+        return
+    now = kept_settings.load(layout)
+    if now is None or now.revision != plan.revision:
+        raise Conflict(
+            "The deployment's settings were changed since this was planned.",
+            field="--data-dir",
+            remedy="Look at the plan again: pavo deploy start",
+        )
