@@ -114,6 +114,17 @@ def local_urls(api: str, temporal_ui: str) -> Urls:
     return Urls(api, f"{api}/", f"{api}/docs", temporal_ui)
 
 
+def addresses_of(database_url: str, redis_url: str, temporal: str) -> dict[str, str]:
+    """How clients reach the stores; every stack on this machine has the same namespace and task queue."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "TEMPORAL_ADDRESS": temporal,
+        "TEMPORAL_NAMESPACE": "default",
+        "TEMPORAL_TASK_QUEUE": "orchestrator",
+    }
+
+
 def pavo_environment(
     environment: Mapping[str, str],
     options: LocalOptions,

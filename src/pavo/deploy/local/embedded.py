@@ -14,6 +14,7 @@ from pavo.deploy.local.definition import (
     LocalOptions,
     StackDefinition,
     StackPorts,
+    addresses_of,
     api_address,
     api_host,
     local_urls,
@@ -44,16 +45,9 @@ def define_embedded(layout: Layout, options: LocalOptions, ports: StackPorts) ->
     )
     redis = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=options.ephemeral)
     temporal = DevServer(layout, port=ports.temporal, ui_port=ports.temporal_ui, ephemeral=options.ephemeral)
-    environment = {
-        "DATABASE_URL": postgres.url("pavo"),
-        "REDIS_URL": redis.url,
-        "TEMPORAL_ADDRESS": temporal.address,
-        "TEMPORAL_NAMESPACE": "default",
-        "TEMPORAL_TASK_QUEUE": "orchestrator",
-    }
-    host = api_host(layout)
-    api = api_address(host, ports.api)
-    own = pavo_environment(environment, options, ports, secrets.session_key, host)
+    environment = addresses_of(postgres.url("pavo"), redis.url, temporal.address)
+    own = pavo_environment(environment, options, ports, secrets.session_key, api_host(layout))
+    api = api_address(own["PAVO_HOST"], ports.api)
     return StackDefinition(
         "embedded",
         options,

@@ -12,13 +12,14 @@ from pavo.deploy.local.components.pavo_process import PavoProcess
 from pavo.deploy.local.components.postgres import PostgresServer
 from pavo.deploy.local.components.postgres_programs import find_postgres
 from pavo.deploy.local.components.redis import RedisServer
-from pavo.deploy.local.components.temporal_cluster import NAMESPACE, ClusterPorts, TemporalServer, TemporalUi
+from pavo.deploy.local.components.temporal_cluster import ClusterPorts, TemporalServer, TemporalUi
 from pavo.deploy.local.components.temporal_programs import find_temporal, find_ui
 from pavo.deploy.local.components.temporal_schema import make_database
 from pavo.deploy.local.definition import (
     LocalOptions,
     StackDefinition,
     StackPorts,
+    addresses_of,
     api_address,
     api_host,
     local_urls,
@@ -73,16 +74,10 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     server = database_server(chosen, secrets)
     components = _stores(layout, chosen, secrets, server, say)
     ui_address = components["temporal-ui"].address if "temporal-ui" in components else ""
-    environment = {
-        "DATABASE_URL": server.url("pavo"),
-        "REDIS_URL": chosen.redis if chosen.outside_redis else f"redis://:{secrets.redis}@{on_loopback(ports.redis)}/0",
-        "TEMPORAL_ADDRESS": components["temporal"].address,
-        "TEMPORAL_NAMESPACE": NAMESPACE,
-        "TEMPORAL_TASK_QUEUE": "orchestrator",
-    }
-    host = api_host(layout)
-    api = api_address(host, ports.api)
-    own = pavo_environment(environment, options, ports, secrets.session_key, host)
+    redis = chosen.redis if chosen.outside_redis else f"redis://:{secrets.redis}@{on_loopback(ports.redis)}/0"
+    environment = addresses_of(server.url("pavo"), redis, components["temporal"].address)
+    own = pavo_environment(environment, options, ports, secrets.session_key, api_host(layout))
+    api = api_address(own["PAVO_HOST"], ports.api)
     own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
     components["api"] = PavoProcess(layout, _environment_now(layout, own), api)
