@@ -17,17 +17,20 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pavo.errors import Superseded
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import domain as d
 from pavo.tasks import events
+from pavo.tasks.sql import repository
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
 from pavo.tasks.sql.transitions import begin_plan, open_lease, store_plan
 from pavo.tasks.sql.transitions.begin_plan import ToPlan
+from pavo.tasks.sql.transitions.edit_input import TaskInput, edit_input
 from pavo.tasks.sql.transitions.writer import TaskWriter
 
 EXAMPLES = 6 * int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
@@ -224,6 +227,56 @@ async def test_a_plan_is_begun_the_same_both_ways(copies: Copies) -> None:
 
     fresh = usual(stage=d.INIT, plans=(), generation=0)
     assert await compare(copies, states() | fresh, quick, long) >= 5
+
+
+async def edited(copies: Copies, task_id: uuid.UUID) -> None:
+    async with copies.database.transaction() as session:
+        task = await repository.lock_task(session, task_id)
+        assert task is not None
+        await edit_input(session, task, replace(TaskInput.of(task), prompt="Another?"))
+
+
+async def not_gone_on_with(copies: Copies, task_id: uuid.UUID, state: State) -> None:
+    """No plan of before can be executed, either way; all of them are in the record."""
+    after = await copies.written(task_id)
+    (row,), (execution,) = after["tasks"], after["executions"]
+    assert (row["phase"], row["stage"]) == (d.PHASE_PLANNING, state.stage)
+    assert [plan["status"] for plan in after["documents"]] == ["LOCKED"] * len(state.plans)
+    if state.plans:
+        assert (execution["step"], execution["checkpoint"]) == (0, None) and execution["epoch"] > state.epoch
+    assert await open_lease.quick(copies.writer, task_id, state.fence, PLAN_HASH, ended=state.ended) is None
+    with pytest.raises(Superseded):
+        await take(copies, task_id, state)
+
+
+async def test_after_a_changed_prompt_a_plan_is_begun_anew_both_ways(copies: Copies) -> None:
+    """In any state in which a task may be edited."""
+
+    async def long(task_id: uuid.UUID, state: State) -> Any:
+        try:
+            async with copies.database.transaction() as session:
+                return [shape(part) for part in await begin_plan.long(session, task_id, state.fence)]
+        except Superseded:
+            return "superseded"
+
+    async def begun(task_id: uuid.UUID, state: State) -> Any:
+        await edited(copies, task_id)
+        await not_gone_on_with(copies, task_id, state)
+        quick = await begin_plan.quick(copies.writer, task_id, state.fence)
+        return [shape(part) for part in quick] if quick is not None else await long(task_id, state)
+
+    async def also_edited(task_id: uuid.UUID, state: State) -> Any:
+        await edited(copies, task_id)
+        told = await long(task_id, state)
+        if told != "superseded":
+            _, reviewed, _, version, _ = told[0]
+            assert reviewed is None and version == len(state.plans) + 1
+        return told
+
+    def editable(state: State) -> State:
+        return replace(state, stage=d.EDITABLE[state.step % len(d.EDITABLE)])
+
+    assert await compare(copies, usual(holder=None).map(editable), begun, also_edited) >= 5
 
 
 async def test_a_plan_is_accepted_by_policy_the_same_both_ways(copies: Copies) -> None:

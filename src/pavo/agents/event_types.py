@@ -19,11 +19,12 @@ REPORT: Final = "report"
 FAILED: Final = "failed"
 MESSAGE: Final = "message"
 DELETED: Final = "deleted"
+EDITED: Final = "edited"
 
 PAVO_EVENT_TYPES: Final = frozenset(
     (
         *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, STOPPED, REPORT, FAILED),
-        *(MESSAGE, DELETED),
+        *(MESSAGE, DELETED, EDITED),
     )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

@@ -32,6 +32,10 @@ STATUSES: Final = {
 ACTIVE: Final = (PLANNING, WAIT_RFC, EXECUTING)
 """Stages in which a workflow is open."""
 RESUMABLE: Final = (STOPPED, FAILED)
+EDITABLE: Final = (INIT, *RESUMABLE)
+"""Stages in which a task's input may be changed: nothing works on it."""
+MEND_INPUT: Final = "mend the agent, or the task's input (`pavo task edit`, PATCH /api/tasks/{id}), then resume it."
+"""How remedies end where the agent failed."""
 
 PHASE_PLANNING: Final = "planning"
 PHASE_REVISING: Final = "revising"

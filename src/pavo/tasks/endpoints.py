@@ -27,6 +27,7 @@ from pavo.tasks.schemas import (
     StartOut,
     StopOut,
     TaskCreate,
+    TaskEdit,
     TaskOut,
     TaskPage,
 )
@@ -137,6 +138,17 @@ async def get_task(view: OwnTask) -> Response:
     """One task."""
     # Asked for more than anything else: written as it is, not checked against its own schema once more.
     return Response(task_out(view).model_dump_json(), media_type="application/json")
+
+
+@router.patch("/{task_id}", responses=problems(404, 409, 413))
+async def edit_task(request: Request, tasks: TheTasks, who: Caller, view: OwnTask, change: TaskEdit) -> TaskOut:
+    """Change title, prompt or options of a task that is not started, stopped or failed.
+
+    A changed prompt returns it to planning and review, for its plan was made from the former one; so does a changed
+    title where there is no prompt. Plans of before stay in the record, and their checkpoints are not gone on from.
+    """
+    await _use_cases(request).edit.edit(who, view.task.id, change)
+    return task_out(await tasks.get(who, view.task.id))
 
 
 @router.post("/{task_id}/start", responses=problems(404, 409))

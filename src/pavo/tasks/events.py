@@ -4,14 +4,19 @@ Events of an agent's own enter by `of_agent`, and nowhere else.
 """
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from pavo.agents import event_types as types
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.errors import AgentRefused
+from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import status_of
 from pavo.timeline.domain import NewEvent
+
+MAX_OPTIONS_TOLD: Final = 50
+MAX_OPTION_TOLD: Final = 300
+"""Options of an event `edited`, and characters of each: it is copied to every viewer."""
 
 
 def stage(name: str, progress: int = 0) -> NewEvent:
@@ -80,6 +85,23 @@ def failed(error: dict[str, Any]) -> NewEvent:
 def message(message_id: uuid.UUID, by: str, body: str, placed: str) -> NewEvent:
     """Somebody said something to the task: it was put into the prompt, or waits for the agent to read it."""
     return NewEvent(types.MESSAGE, {"message_id": str(message_id), "by": by, "body": body, "placed": placed})
+
+
+def edited(changed: Sequence[str], options: Mapping[str, JSON], by: str, *, superseded: int | None) -> NewEvent:
+    """Somebody changed the task's input.
+
+    Args:
+        options: the agent's options that changed, with their new values; what is long is left out.
+        superseded: the version of the plan that does not hold any more; None where the plan stays.
+    """
+    data: dict[str, Any] = {"changed": list(changed), "by": by, "replanned": superseded is not None}
+    if options:
+        data["options"] = {name: _brief(value) for name, value in list(options.items())[:MAX_OPTIONS_TOLD]}
+    return NewEvent(types.EDITED, {**data, "superseded": superseded} if superseded else data)
+
+
+def _brief(value: JSON) -> JSON:
+    return value if len(encode_text(value)) <= MAX_OPTION_TOLD else "…"
 
 
 def deleted() -> NewEvent:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from pavo.accounts.schemas import PersonOut
 
@@ -49,6 +49,21 @@ class TaskCreate(_In):
     """Checked by the agent's own schema, and for what can be stored at all, in `agents/options.py`."""
     auto_accept: StrictBool = False
     """The first plan is accepted by policy."""
+
+
+class TaskEdit(_In):
+    """What is to be changed of a task; what is left out stays."""
+
+    title: FilledText | None = Field(default=None, min_length=1, max_length=MAX_TITLE)
+    prompt: Text | None = Field(default=None, max_length=MAX_PROMPT)
+    agent_options: dict[str, Any] | None = None
+    """The options that are named here; the others stay. Checked as at creation."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "TaskEdit":
+        if self.title is None and self.prompt is None and self.agent_options is None:
+            raise ValueError("names nothing to change: send title, prompt or agent_options")
+        return self
 
 
 class PlanRef(BaseModel):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pavo.tasks.conversation import ConversationService
+from pavo.tasks.edit import EditService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 
@@ -14,3 +15,4 @@ class TaskUseCases:
     tasks: TaskService
     review: ReviewService
     conversation: ConversationService
+    edit: EditService

@@ -20,6 +20,7 @@ from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.conversation import ConversationService
+from pavo.tasks.edit import EditService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
@@ -64,7 +65,8 @@ async def served(clients: ApiClients) -> KindServed:
     statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
     review = ReviewService(database, clients.publisher, commands)
-    services = TaskUseCases(tasks, review, ConversationService(database, clients.publisher))
+    edit = EditService(database, clients.publisher, registry)
+    services = TaskUseCases(tasks, review, ConversationService(database, clients.publisher), edit)
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
 

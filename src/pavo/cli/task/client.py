@@ -15,6 +15,7 @@ from pavo.tasks.schemas import (
     ReceiptOut,
     StartOut,
     TaskCreate,
+    TaskEdit,
     TaskOut,
     TaskPage,
 )
@@ -44,6 +45,11 @@ class TaskClient:
         """Create a task; it does not run before `start`."""
         body = new.model_dump(mode="json")
         return self._api.ask(TaskOut, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+    def edit(self, task_id: uuid.UUID, change: TaskEdit) -> TaskOut:
+        """Change what a task is given; what is None stays."""
+        body = {name: value for name, value in change.model_dump(mode="json").items() if value is not None}
+        return self._api.ask(TaskOut, "PATCH", f"/api/tasks/{task_id}", json=body)
 
     def start(self, task_id: uuid.UUID) -> StartOut:
         """Start a task."""

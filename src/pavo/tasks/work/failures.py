@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.tasks.contracts import AgentFailure
+from pavo.tasks.domain import MEND_INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ExplainedFailure:
 def failure_of(error: AgentError | AgentDied) -> ExplainedFailure:
     """An agent's error as people will see it."""
     retryable = not isinstance(error, AgentRefused)
-    remedy = "Look at the cause, mend the agent or its input, then resume the task."
+    remedy = f"Look at the cause, {MEND_INPUT}"
     return ExplainedFailure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
 
 

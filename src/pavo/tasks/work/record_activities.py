@@ -27,7 +27,7 @@ from pavo.timeline.publish import Publisher
 
 _UNTOLD: Final = {
     "cause": "The agent failed; a worker of an earlier version did not keep what it said.",
-    "remedy": "Look into the worker's log, mend the agent or its input, then resume the task.",
+    "remedy": f"Look into the worker's log, {d.MEND_INPUT}",
 }
 """Of a failure without a record."""
 
@@ -69,7 +69,9 @@ class TransitionRecorder(c.RecordActivities):
                 await lease.raise_epoch(session, task_id, forget_deaths=True)
                 recorded = await timeline.append(session, task_id, [events.stage(stage, execution.progress)])
         self._publisher.publish(recorded)
-        return c.Standing(task.phase, plans[0].hash if plans else None, execution.step)
+        # What is planned from scratch has no plan yet, though superseded ones may be in the record.
+        current = plans[0].hash if plans and task.phase != d.PHASE_PLANNING else None
+        return c.Standing(task.phase, current, execution.step)
 
     @activity.defn(name="open_review")
     async def open_review(self, request: c.OpenReview) -> None:

@@ -18,6 +18,7 @@ const WORDS = {
   stopped: (e) => [`Stopped after step ${number(e.receipt.last_step)}`, e.receipt.resume],
   report: () => ["The report is there", null],
   failed: (e) => ["The task failed", e.error?.cause ?? null],
+  edited: (e) => [`Changed: ${e.changed.join(", ").replace("agent_options", "options")}`, e.replanned ? "planned and reviewed anew" : e.options ? JSON.stringify(e.options) : null],
   deleted: () => ["The task was deleted", null],
 };
 

@@ -94,14 +94,13 @@ async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple
     recorded: Sequence[Event] = ()
     if is_newer(fence, task):
         shown = task.stage == d.PLANNING
-        await repository.advance(session, task, fence, stage=d.PLANNING, phase=_phase(plans), error=None)
+        await repository.advance(session, task, fence, stage=d.PLANNING, phase=_phase(task, plans), error=None)
         recorded = await timeline.append(session, task_id, [] if shown else [events.stage(d.PLANNING)])
     if made := made_before(task, plans):
         return made, recorded
-    visible = [plan for plan in plans if plan.status != repository.DRAFT]
-    reviewed = visible[0] if visible else None
+    reviewed = plans[0] if plans and _phase(task, plans) == d.PHASE_REVISING else None
     feedback = await repository.feedback(session, reviewed.id) if reviewed else ()
-    version = (reviewed.version if reviewed else 0) + 1
+    version = (plans[0].version if plans else 0) + 1
     epoch = await lease.next_epoch(session, task_id)
     return ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch), recorded
 
@@ -146,5 +145,8 @@ def made_before(task: TaskRow, plans: Sequence[DocumentRow]) -> c.PlanMade | Non
     return c.PlanMade(plans[0].hash) if plans[0].status == repository.DRAFT else None
 
 
-def _phase(plans: Sequence[DocumentRow]) -> str:
+def _phase(task: TaskRow, plans: Sequence[DocumentRow]) -> str:
+    """Revising where a plan was reviewed; planning else, also where an edit of the prompt superseded all plans."""
+    if task.phase == d.PHASE_PLANNING:
+        return d.PHASE_PLANNING
     return d.PHASE_REVISING if any(plan.status != repository.DRAFT for plan in plans) else d.PHASE_PLANNING

@@ -1,0 +1,182 @@
+"""What a task is given can be changed while nothing works on it; a plan of a former prompt is never executed."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests import command
+from tests.driving import Tasks, ticks
+
+
+async def edit(tasks: Tasks, task_id: str, **body: Any) -> httpx2.Response:
+    return await tasks.client.patch(f"/api/tasks/{task_id}", json=body)
+
+
+async def edited(tasks: Tasks, task_id: str) -> list[dict[str, Any]]:
+    return [event for event in await tasks.events(task_id) if event["type"] == "edited"]
+
+
+async def test_a_task_that_is_not_started_takes_all_of_it(authors: Tasks) -> None:
+    task_id = await authors.create({}, agent_type="telling", prompt="before")
+    change = {"title": "Another", "prompt": "after", "agent_options": {"times": 2}}
+    for _ in range(2):  # the second one changes nothing
+        answer = await edit(authors, task_id, **change)
+        assert answer.status_code == 200, answer.text
+    task = answer.json()
+    assert (task["title"], task["prompt"], task["agent_options"]["times"]) == ("Another", "after", 2)
+    assert task["agent_options"]["fail_at"] == 0 and task["stage"] == "INIT"
+    (event,) = await edited(authors, task_id)
+    assert event["changed"] == ["title", "prompt", "agent_options"] and event["options"] == {"times": 2}
+    assert event["by"] == "ada@example.com"
+    await authors.post(f"{task_id}/start")
+    await authors.wait(task_id, "WAIT_RFC")
+    (plan,) = await authors.documents(task_id)
+    assert plan["version"] == 1 and plan["content"]["summary"].startswith("Tell after ")
+
+
+async def test_changed_options_go_on_from_the_checkpoint(authors: Tasks) -> None:
+    task_id = await authors.started({"fail_at": 3}, agent_type="telling", auto_accept=True)
+    task = await authors.wait(task_id, "FAILED")
+    assert "pavo task edit" in task["error"]["remedy"] and "PATCH /api/tasks/{id}" in task["error"]["remedy"]
+    answer = await edit(authors, task_id, agent_options={"fail_at": 0})
+    assert answer.status_code == 200 and answer.json()["stage"] == "FAILED" and answer.json()["steps"] == 2
+    (event,) = await edited(authors, task_id)
+    assert (event["options"], event["replanned"]) == ({"fail_at": 0}, False)
+    await authors.post(f"{task_id}/resume")
+    task = await authors.wait(task_id, "DONE")
+    assert ticks(await authors.events(task_id)) == [1, 2, 3, 4] and task["plan"]["version"] == 1
+
+
+async def test_a_changed_prompt_is_planned_and_reviewed_anew(authors: Tasks) -> None:
+    task = await authors.reviewable({"fail_at": 3}, agent_type="telling", prompt="before")
+    old, task_id = task["plan"]["hash"], task["id"]
+    await authors.accept(task)
+    await authors.wait(task_id, "FAILED")
+    answer = await edit(authors, task_id, prompt="after", agent_options={"fail_at": 0})
+    assert answer.status_code == 200
+    task = answer.json()
+    assert (task["steps"], task["progress"], task["plan_step"], task["plan"]["status"]) == (0, 0, None, "LOCKED")
+    (event,) = await edited(authors, task_id)
+    assert event["replanned"] and event["superseded"] == 1
+    await authors.post(f"{task_id}/resume")
+    task = await authors.wait(task_id, "WAIT_RFC")
+    assert task["plan"]["version"] == 2
+    first, second = await authors.documents(task_id)
+    assert first["status"] == "LOCKED" and first["accepted_by"]
+    assert second["content"]["summary"].startswith(f"Tell after {task_id}/v2/plan ")
+    refused = await authors.client.post(f"/api/tasks/{task_id}/plan/accept", json={"hash": old})
+    assert refused.status_code == 409
+    await authors.accept(task)
+    await authors.wait(task_id, "DONE")
+    events = await authors.events(task_id)
+    assert ticks(events) == [1, 2, 1, 2, 3, 4]
+    keys = [event["key"] for event in events if event["type"] == "told"]
+    assert keys == [f"{task_id}/v1/{n}" for n in (1, 2)] + [f"{task_id}/v2/{n}" for n in (1, 2, 3, 4)]
+    assert [event["by"] for event in events if event["type"] == "accepted"] == ["ada@example.com"] * 2
+
+
+async def test_policy_accepts_the_plan_of_the_changed_prompt_too(authors: Tasks) -> None:
+    task_id = await authors.started({"fail_at": 3}, agent_type="telling", prompt="before", auto_accept=True)
+    await authors.wait(task_id, "FAILED")
+    await edit(authors, task_id, prompt="after", agent_options={"fail_at": 0})
+    await authors.post(f"{task_id}/resume")
+    task = await authors.wait(task_id, "DONE")
+    events = await authors.events(task_id)
+    assert task["plan"]["version"] == 2 and ticks(events) == [1, 2, 1, 2, 3, 4]
+    assert [event["by"] for event in events if event["type"] == "accepted"] == ["policy:auto_accept"] * 2
+
+
+async def test_a_stopped_review_is_about_the_former_prompt(authors: Tasks) -> None:
+    task = await authors.reviewable({}, agent_type="telling", prompt="before", title="A title")
+    await authors.post(f"{task['id']}/stop")
+    renamed = (await edit(authors, task["id"], title="Another title")).json()
+    assert renamed["plan"]["status"] == "REVIEW"  # the agent was asked the prompt, and that is the same
+    await edit(authors, task["id"], prompt="after")
+    receipt = await authors.post(f"{task['id']}/stop")
+    assert receipt["resume"] == "Resuming makes the plan again."
+    await authors.post(f"{task['id']}/resume")
+    again = await authors.wait(task["id"], "WAIT_RFC")
+    assert again["plan"]["version"] == 2
+
+
+async def test_a_running_or_finished_task_refuses(authors: Tasks) -> None:
+    task = await authors.reviewable({}, agent_type="telling", prompt="it")
+    refused = await edit(authors, task["id"], prompt="other")
+    assert refused.status_code == 409 and refused.json()["remedy"] == "Stop the task, edit it, then resume it."
+    same = await edit(authors, task["id"], prompt="it", agent_options={"times": 1})
+    assert same.status_code == 200  # repeated after its answer was lost
+    await authors.accept(task)
+    await authors.wait(task["id"], "DONE")
+    refused = await edit(authors, task["id"], agent_options={"times": 3})
+    assert refused.status_code == 409 and refused.json()["remedy"] == "Create a new task."
+    assert (await authors.get(task["id"]))["prompt"] == "it" and await edited(authors, task["id"]) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, None),
+        ({"title": " "}, "title"),
+        ({"prompt": "nul\0"}, "prompt"),
+        ({"agent_options": {"time": 1}}, "agent_options.time"),
+        ({"agent_options": {"times": "many"}}, "agent_options.times"),
+        ({"stage": "DONE"}, "stage"),
+    ],
+)
+async def test_bad_input_changes_nothing(authors: Tasks, body: dict[str, Any], field: str | None) -> None:
+    task_id = await authors.create({}, agent_type="telling")
+    refused = await edit(authors, task_id, **body)
+    assert refused.status_code == 422, refused.text
+    assert field is None or refused.json()["field"] == field
+    assert await edited(authors, task_id) == []
+
+
+async def test_nobody_edits_what_is_not_theirs(authors: Tasks, authors_url: str) -> None:
+    task_id = await authors.create({}, agent_type="telling")
+    headers = {"X-User-Email": "mallory@example.org"}
+    async with httpx2.AsyncClient(base_url=authors_url, headers=headers) as stranger:
+        assert (await edit(Tasks(stranger), task_id, prompt="x")).status_code == 404
+
+
+async def test_an_edit_and_a_resume_at_once_are_one_after_the_other(authors: Tasks) -> None:
+    async def race(number: int) -> bool:
+        task = await authors.reviewable({}, agent_type="telling", prompt="before")
+        await authors.post(f"{task['id']}/stop")
+
+        async def resumed() -> None:
+            for _ in range(number):
+                await authors.get(task["id"])  # so that it comes a little later each time
+            await authors.post(f"{task['id']}/resume")
+
+        answer, _ = await asyncio.gather(edit(authors, task["id"], prompt="after"), resumed())
+        task = await authors.wait(task["id"], "WAIT_RFC")
+        plans = await authors.documents(task["id"])
+        if answer.status_code == 200:
+            assert task["prompt"] == "after" and plans[-1]["content"]["summary"].startswith("Tell after ")
+            assert plans[-1]["hash"] == task["plan"]["hash"]
+        else:
+            assert answer.status_code == 409 and task["prompt"] == "before" and len(plans) == 1
+        return answer.status_code == 200
+
+    outcomes = await asyncio.gather(*(race(number) for number in (0, 1, 2, 3)))
+    assert any(outcomes)
+
+
+async def test_the_command_line_edits_too(authors: Tasks, authors_url: str) -> None:
+    task_id = await authors.started({"fail_at": 1}, agent_type="telling", prompt="before", auto_accept=True)
+    await authors.wait(task_id, "FAILED")
+    environment = {"PAVO_URL": authors_url, "PAVO_USER": "ada@example.com", "PATH": "/usr/bin"}
+
+    async def pavo(*words: str, typed: str = "") -> command.Done:
+        return await asyncio.to_thread(lambda: command.pavo(words, environment, typed=typed))
+
+    done = await pavo("task", "edit", task_id, "--prompt", "-", "--option", "fail_at=0", typed="now")
+    assert done.returncode == 0, done.stderr
+    assert "Changed: prompt, options" in done.stdout and "plan v1 is superseded" in done.stdout
+    assert f"pavo task resume {task_id}" in done.stdout
+    assert "It is like that already" in (await pavo("task", "edit", task_id, "--option", "fail_at=0")).stdout
+    done = await pavo("task", "edit", task_id)
+    assert done.returncode == 2 and "--prompt" in done.stderr
+    assert (await authors.get(task_id))["prompt"] == "now"
