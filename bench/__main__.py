@@ -23,10 +23,18 @@ from bench.arms.base import Arm
 from bench.arms.celery import Celery
 from bench.arms.native import Native
 from bench.arms.pavo import Pavo
+from bench.arms.quick import PavoQuick
 from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
 
-ARMS: dict[str, type[Arm]] = {"pavo": Pavo, "native": Native, "sdk": Sdk, "celery": Celery, "restate": Restate}
+ARMS: dict[str, type[Arm]] = {
+    "pavo": Pavo,
+    "quick": PavoQuick,
+    "native": Native,
+    "sdk": Sdk,
+    "celery": Celery,
+    "restate": Restate,
+}
 PACKAGES = (
     "pavo-temporal",
     "temporalio",

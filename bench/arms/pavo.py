@@ -25,6 +25,7 @@ class Pavo(Arm):
 
     name: ClassVar[str] = "pavo"
     title: ClassVar[str] = "Pavo, whole life"
+    agent_type: ClassVar[str] = "intern"
     workers = 1
     host: str
     port: int
@@ -43,10 +44,14 @@ class Pavo(Arm):
             str(self.workers),
             "--no-browser",
         ]
-        pid = self.group.start(command, log="pavo", grace=20)
+        pid = self.group.start(command, env=self.environment(), log="pavo", grace=20)
         await until(lambda: self._ready(data), seconds=40, what="pavo up", logs=self.group)
         self._pids = [pid]
         await self.warm_up()
+
+    def environment(self) -> Mapping[str, str]:
+        """More of it for `pavo up`."""
+        return {}
 
     async def warm_up(self) -> None:
         """Let every process import, connect and prepare what it needs."""
@@ -103,7 +108,7 @@ class Pavo(Arm):
     async def create(self, steps: int, *, seconds: float = 0.0, accept: bool = True, start: bool = True) -> str:
         """Create a task of so many steps, and start it."""
         options = {"steps": steps, "step_seconds": seconds}
-        body = {"title": "Bench", "agent_type": "intern", "agent_options": options, "auto_accept": accept}
+        body = {"title": "Bench", "agent_type": self.agent_type, "agent_options": options, "auto_accept": accept}
         task = await self.call("POST", "/api/tasks", body)
         if start:
             await self.call("POST", f"/api/tasks/{task['id']}/start")

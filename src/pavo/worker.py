@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -45,8 +46,10 @@ logger = logging.getLogger(__name__)
 
 SHORT_TASKS = 16
 """Short activities at once: each holds a connection of the pool for a moment."""
-WORKFLOW_TASKS = 8
-"""At once in this process. Each is a thread that wants the interpreter: with a hundred, heartbeats came late."""
+WORKFLOW_TASKS = 128
+"""At once in this process: the first stretch of a quick agent is carried out within one."""
+WORKFLOW_THREADS = 8
+"""In which workflows are advanced. Each wants the interpreter: with a hundred, heartbeats came late."""
 STICKY_TIMEOUT = timedelta(seconds=2)
 """How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 GRACEFUL_SECONDS = 12.0
@@ -222,6 +225,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
         ],
         max_concurrent_activities=settings.execution.max_tasks,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="workflow"),
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,

@@ -229,6 +229,11 @@ class Agent(ABC):
     """process: a child process with a memory limit. worker: inside the worker, for trusted code that never blocks."""
     wants_context: ClassVar[bool] = False
     """Whether Pavo searches the organisation's corpus before planning."""
+    quick: ClassVar[bool] = False
+    """Whether planning costs nothing and a step takes milliseconds (isolation `worker` only). Where policy accepts the
+    plan, the first 0.7 s are then worked off at once in the workflow task, which saves a dispatch. After a death that
+    stretch goes on a second later, as ever from the last recorded checkpoint. An agent that says so and has steps of
+    seconds fills the task's history with three events a second."""
 
     @abstractmethod
     async def plan(self, ctx: AgentContext) -> PlanDraft:

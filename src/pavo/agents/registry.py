@@ -44,6 +44,7 @@ class AgentCard:
     """Seconds that a step in flight gets to end by itself after a stop."""
     isolation: Isolation
     wants_context: bool
+    quick: bool
     distribution: str
     """The package that brought it, with its version."""
     target: str
@@ -116,6 +117,11 @@ class AgentRegistry:
             )
         return found
 
+    def is_quick(self, agent_type: str) -> bool:
+        """Whether an agent declares that it is quick; False of one that is not installed here."""
+        found = self._describe(agent_type) if agent_type in self._points else None
+        return isinstance(found, AgentCard) and found.quick
+
     def validate_options(self, agent_type: str, options: Mapping[str, JSON] | None) -> dict[str, JSON]:
         """The options with defaults filled in.
 
@@ -177,6 +183,7 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
         stop_grace=float(agent.stop_grace),
         isolation=agent.isolation,
         wants_context=agent.wants_context,
+        quick=agent.quick,
         distribution=_distribution(point),
         target=point.value,
     )
@@ -191,6 +198,8 @@ def _check_class(name: str, agent: type[Agent]) -> None:
         raise ValueError(f"{agent.__qualname__}.name must be {name!r}, like the entry point")
     if agent.isolation not in get_args(Isolation):
         raise ValueError(f"{agent.__qualname__}.isolation is {agent.isolation!r}: use 'worker' or 'process'")
+    if agent.quick and agent.isolation != "worker":
+        raise ValueError(f"{agent.__qualname__} is quick: that takes isolation 'worker', a process begins too slowly")
     if not 0 <= agent.stop_grace <= _MAX_GRACE_SECONDS:
         raise ValueError(f"{agent.__qualname__}.stop_grace is {agent.stop_grace!r}: use seconds from 0 to 3600")
     if not isinstance(cast(object, agent.description), str):

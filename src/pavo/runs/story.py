@@ -50,6 +50,9 @@ HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.0)
 TASK_TIMEOUT: Final = timedelta(seconds=2)
 """Of a workflow task: how soon another worker takes over what a dead one was deciding."""
 
+QUICK_TASK_TIMEOUT: Final = timedelta(seconds=1)
+"""The same where a workflow task carries out work: then it decides how soon that goes on after a death."""
+
 
 def short_queue(task_queue: str) -> str:
     """The task queue of the short activities, which have slots of their own and never wait behind long ones."""

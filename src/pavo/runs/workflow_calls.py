@@ -66,6 +66,7 @@ class Start:
     argument: object
     workflow_id: str
     search_attributes: TypedSearchAttributes = TypedSearchAttributes.empty
+    task_timeout: timedelta = TASK_TIMEOUT
 
 
 class WorkflowCalls:
@@ -96,7 +97,7 @@ class WorkflowCalls:
                     id=start.workflow_id,
                     task_queue=self._task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    task_timeout=TASK_TIMEOUT,
+                    task_timeout=start.task_timeout,
                     search_attributes=start.search_attributes,
                     rpc_timeout=RPC_TIMEOUT,
                 )
@@ -127,7 +128,7 @@ class WorkflowCalls:
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                task_timeout=TASK_TIMEOUT,
+                task_timeout=start.task_timeout,
                 search_attributes=start.search_attributes,
             )
             # Nobody needs the operation's handle, but asyncio complains of an error that nobody has asked for.

@@ -1,7 +1,7 @@
 """The commands that a task's workflow takes, with their ids, and what they may be refused with."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from temporalio.client import Client
@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from pavo.errors import Stopping, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ids import new_id
 from pavo.runs.presence import Presence
+from pavo.runs.story import QUICK_TASK_TIMEOUT
 from pavo.runs.workflow_calls import NotTaken, Refusals, Start, WorkflowCalls
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
@@ -49,13 +50,18 @@ class TaskCommands:
         self._calls = WorkflowCalls(client, task_queue, presence, _REFUSALS)
         self._search_attributes = search_attributes
 
-    async def start(self, run: TaskRun) -> str | None:
+    async def start(self, run: TaskRun, *, quick: bool = False) -> str | None:
         """Start the first run; its run id, or None when it was started before.
+
+        Args:
+            quick: whether the agent declares that it is.
 
         Raises:
             Unavailable: Temporal is away.
         """
-        return await self._calls.start(self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept)))
+        quick = quick and run.auto_accept
+        start = self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept, quick=quick))
+        return await self._calls.start(replace(start, task_timeout=QUICK_TASK_TIMEOUT) if quick else start)
 
     async def resume(self, run: TaskRun, *, running: bool = False) -> c.Resumed:
         """Start the next generation, or find it running.

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
 
 from pavo.runs.fence import Fence
 from pavo.runs.story import HEARTBEAT_TIMEOUT, INFRASTRUCTURE
@@ -18,6 +19,17 @@ AGENT_WORK: Final = workflow.ActivityConfig(
     cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
 """Planning, revising and executing. No limit but the heartbeat: a long step is no dead one."""
+
+QUICK_STRETCH: Final = workflow.LocalActivityConfig(
+    schedule_to_close_timeout=timedelta(days=1),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+"""The first stretch of a quick agent, as a local activity: what fails is left to `AGENT_WORK`."""
+STRETCH_SECONDS: Final = 0.7
+"""At the first step boundary after so long the stretch ends: before its workflow task has to tell the server that it
+lives (80 % of `QUICK_TASK_TIMEOUT`), which costs three events each time. Updates wait for that end; a stop does not,
+it comes as a hint too."""
 
 HINT_LEAD: Final = timedelta(seconds=1)
 """How far a hint may be ahead of the stop that it announces; if none comes, execution goes on."""
@@ -50,6 +62,8 @@ class TaskInput:
     """Whether to ask the database where to go on; a first start knows."""
     carry: "RunState | None" = None
     """Of the run before this one, where that has continued as new."""
+    quick: bool = False
+    """Whether the first stretch is carried out inside the workflow task: see `QUICK_STRETCH`."""
 
 
 @dataclass(slots=True)
@@ -97,6 +111,8 @@ class MakePlan:
     auto_accept: bool = False
     failures: int = 0
     """How often the agent itself failed at this already."""
+    stretch_seconds: float | None = None
+    """At the first step boundary after so long the work ends, and goes on as another activity."""
 
 
 @dataclass(frozen=True, slots=True)

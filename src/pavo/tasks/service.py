@@ -184,7 +184,7 @@ class TaskService:
             )
         if task.stage in d.ACTIVE:
             return Started(task.workflow_id, task.run_id, True)
-        run_id = await self._commands.start(run_of(task))
+        run_id = await self._commands.start(run_of(task), quick=self._registry.is_quick(task.agent_type))
         if run_id is None:
             return await self._started_before(task)
         await self._statements.note_run(task.id, run_id)

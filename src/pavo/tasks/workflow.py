@@ -5,6 +5,7 @@ The workflow decides; its activities write what people read. It holds ids and nu
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ class AgentTask:
     def __init__(self, request: c.TaskInput) -> None:
         self._task_id = request.task_id
         self._auto_accept = request.auto_accept
+        self._quick = request.quick and request.carry is None
         self._state = request.carry or c.RunState()
         self._story = Story(request.generation, self._state)
         self._standing_known = not request.resume or request.carry is not None
@@ -79,10 +81,7 @@ class AgentTask:
         request = c.MakePlan(self._task_id, fence, self._auto_accept, self._state.failures)
         batch: c.BatchDone | None = None
         if self._auto_accept:
-            carried = await self._work(
-                workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK),
-                d.done_after(fence),
-            )
+            carried = await self._carry_out(request, d.done_after(fence))
             made, batch = (carried.plan, carried.batch) if carried else (None, None)
         else:
             made = await self._work(
@@ -100,6 +99,19 @@ class AgentTask:
                 await self._settle(batch)
             return
         await self._open_review(made)
+
+    async def _carry_out(self, request: c.MakePlan, done: Fence) -> c.CarriedOut | None:
+        if self._quick and not self._story.stopping:
+            self._quick = False
+            stretch = replace(request, stretch_seconds=c.STRETCH_SECONDS)
+            local = workflow.start_local_activity_method(c.AgentActivities.carry_out, stretch, **c.QUICK_STRETCH)
+            try:
+                return await self._work(local, done)
+            except ActivityError as error:
+                # No such agent on this worker, no database, a shutdown: the same work, which finds what is recorded.
+                workflow.logger.info("The first stretch goes on as an activity of its own: %s", error.cause)
+        work = workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
+        return await self._work(work, done)
 
     async def _open_review(self, made: c.PlanMade) -> None:
         assert made.plan_hash is not None

@@ -51,9 +51,10 @@ class AgentWork(c.AgentActivities):
     @activity.defn(name="carry_out")
     async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
         """`make_plan`, and where policy accepts the plan its first attempt at once."""
-        ended = _ended_in_order()
-        with self._turns.take():
-            done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended))
+        ended, stretch = _ended_in_order(), request.stretch_seconds
+        # A stretch inside a workflow task has no slot of an activity.
+        with self._turns.take() if stretch is None else contextlib.nullcontext():
+            done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended), stretch)
         if isinstance(done, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
         return done
@@ -70,8 +71,10 @@ class AgentWork(c.AgentActivities):
         batch = await self._executor.run(execute, interruption, planned.opened, ended=ended)
         return c.CarriedOut(planned.made, batch)
 
-    async def _attempt(self, work: Callable[[Interruption], Coroutine[Any, Any, T]]) -> T:
-        interruption = Interruption()
+    async def _attempt(
+        self, work: Callable[[Interruption], Coroutine[Any, Any, T]], stretch_seconds: float | None = None
+    ) -> T:
+        interruption = Interruption(stretch_seconds)
         task = asyncio.ensure_future(self._loop.run_on_agents_thread(lambda: work(interruption)))
         beside = [asyncio.ensure_future(_heartbeat()), asyncio.ensure_future(self._shutdown(interruption))]
         try:

@@ -199,7 +199,7 @@ class _Attempt:
 
     def _is_asked_to_end(self) -> bool:
         interruption = self._interruption
-        if interruption.wanted or interruption.moving:
+        if interruption.wanted or interruption.moving or interruption.stretch_is_over:
             return True
         # Where the checkpoint says more: whoever begins there has lost nothing.
         return self._trail.says_more and self._executor.turns.is_over(interruption.begun)

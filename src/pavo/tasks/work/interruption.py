@@ -19,9 +19,10 @@ SHUTDOWN: Final = "shutdown"
 class Interruption:
     """What an attempt is asked for while it runs, from its own event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, stretch_seconds: float | None = None) -> None:
         self.begun = time.monotonic()
         """When the attempt began."""
+        self._stretch_seconds = stretch_seconds
         self.reason: str | None = None
         self.moving = False
         """Whether the run continues as new elsewhere: the attempt ends at its next step boundary, and nothing is cut.
@@ -35,6 +36,11 @@ class Interruption:
         if self.reason is None or self.reason == HINT:
             self.reason = reason
         self._set.set()
+
+    @property
+    def stretch_is_over(self) -> bool:
+        """Whether the attempt had only so long, and has had it."""
+        return self._stretch_seconds is not None and time.monotonic() - self.begun >= self._stretch_seconds
 
     @property
     def wanted(self) -> bool:
