@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from tests.faults.drive import Driver, Viewer
 from tests.faults.proxy import Mode
 from tests.faults.rogues import install
+from tests.faults.scenes import base_exceptions, blocked_loops, long_steps, slow_viewers, swapped_code
 from tests.faults.stack import Stack, running_stack, until
 from tests.faults.test_commands import (
     commands_without_a_worker,
@@ -82,6 +83,11 @@ SCENES: tuple[Callable[[Stack], Awaitable[None]], ...] = (
     exhausted_pool,
     long_lock,
     rogues,
+    base_exceptions,
+    long_steps,
+    swapped_code,
+    slow_viewers,
+    blocked_loops,
     commands_without_a_worker,
     stop_and_resume_without_a_worker,
 )
