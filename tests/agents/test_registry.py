@@ -56,6 +56,13 @@ class Isolation(Sample):
 class Grace(Sample):
     name = "grace"
     stop_grace = -1
+class Hasty(Sample):
+    name = "hasty"
+    isolation = "process"
+    quick = True
+class Fast(Sample):
+    name = "fast"
+    quick = "very"
 class Nowhere(Sample):
     name = "nowhere"
     options_schema = {"type": "object", "properties": {"path": {"$ref": "#/nowhere"}}}
@@ -98,6 +105,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AgentRegistry:
         "endless": "plugged:Endless",
         "isolation": "plugged:Isolation",
         "grace": "plugged:Grace",
+        "hasty": "plugged:Hasty",
+        "fast": "plugged:Fast",
         "missing": "no_such_module:X",
         "exits": "exits:X",
         "interrupts": "interrupts:X",
@@ -137,6 +146,8 @@ def test_a_broken_plug_in_harms_no_other(installed: AgentRegistry, caplog: pytes
     assert "no JSON Schema" in broken["schema"]
     assert "'container'" in broken["isolation"]
     assert "stop_grace is -1" in broken["grace"]
+    assert "is quick: that takes isolation 'worker'" in broken["hasty"]
+    assert "quick is 'very': use True or False" in broken["fast"]
     assert broken["missing"].startswith("ModuleNotFoundError")
     assert broken["exits"] == "SystemExit: 4"
     assert "no subclass" in broken["dict"]

@@ -198,6 +198,8 @@ def _check_class(name: str, agent: type[Agent]) -> None:
         raise ValueError(f"{agent.__qualname__}.name must be {name!r}, like the entry point")
     if agent.isolation not in get_args(Isolation):
         raise ValueError(f"{agent.__qualname__}.isolation is {agent.isolation!r}: use 'worker' or 'process'")
+    if not isinstance(cast(object, agent.quick), bool):
+        raise ValueError(f"{agent.__qualname__}.quick is {agent.quick!r}: use True or False")
     if agent.quick and agent.isolation != "worker":
         raise ValueError(f"{agent.__qualname__} is quick: that takes isolation 'worker', a process begins too slowly")
     if not 0 <= agent.stop_grace <= _MAX_GRACE_SECONDS:
