@@ -32,6 +32,8 @@ WITH webhook AS (
     INSERT INTO webhooks (id, organisation_id, url, events, enabled)
     SELECT gen_random_uuid(), organisation_id, 'https://example.com/' || id, '{}', false FROM tasks WHERE id = %(id)s
     RETURNING id
+), printed AS (
+    INSERT INTO task_logs (task_id, attempt, body, bytes) VALUES (%(id)s, 1, 'x', 1)
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id

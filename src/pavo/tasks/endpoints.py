@@ -28,6 +28,8 @@ from pavo.tasks.schemas import (
     StopOut,
     TaskCreate,
     TaskEdit,
+    TaskLogChunk,
+    TaskLogPage,
     TaskOut,
     TaskPage,
 )
@@ -279,3 +281,19 @@ async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, li
 async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID; 204 past the end."""
     return stream_or_no_content(await watching.stream(subject, position))
+
+
+@router.get("/{task_id}/logs", responses=problems(404))
+async def list_task_logs(
+    tasks: TheTasks,
+    view: OwnTask,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    bytes: Annotated[int, Query(ge=1, le=256_000, description="How many at most; one chunk in any case.")] = 64_000,
+) -> TaskLogPage:
+    """What the task's agent printed, its tracebacks too, after chunk `after`; the newest 2 MB are kept."""
+    found = await tasks.log(view.task.id, after, bytes)
+    items = [
+        TaskLogChunk(id=chunk.id, at=chunk.at, attempt=chunk.attempt, text=chunk.body, after_gap=chunk.after_gap)
+        for chunk in found
+    ]
+    return TaskLogPage(items=items, next=items[-1].id if items else after)

@@ -255,3 +255,24 @@ class DocumentList(BaseModel):
     """A task's documents, oldest first."""
 
     items: list[DocumentOut]
+
+
+class TaskLogChunk(BaseModel):
+    """Some of what a task's agent printed."""
+
+    id: int
+    at: datetime
+    attempt: int
+    """By which attempt."""
+    text: str
+    """Plain, as it was printed; lines may go on in the next chunk."""
+    after_gap: bool
+    """Whether older output was removed before it."""
+
+
+class TaskLogPage(BaseModel):
+    """A page of a task's log, oldest first."""
+
+    items: list[TaskLogChunk]
+    next: int
+    """To be sent as `after` for what follows; without items there is nothing more yet."""

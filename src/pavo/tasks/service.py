@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
@@ -30,7 +31,8 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.tasks.schemas import TaskCreate
-from pavo.tasks.sql import lease, removal, repository
+from pavo.tasks.sql import lease, logs, removal, repository
+from pavo.tasks.sql.logs import LogChunk
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
@@ -146,6 +148,11 @@ class TaskService:
         if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
             raise unknown_task(task_id)
         return Subject(task_id, deleted=task.deleted_at is not None)
+
+    async def log(self, task_id: uuid.UUID, after: int, size: int) -> Sequence[LogChunk]:
+        """What the task's agent printed after this chunk, as much as fits so many bytes."""
+        async with self._database.reading() as session:
+            return await logs.page(session, task_id, after, size)
 
     async def list(
         self, who: Identity, *, stage: str | None = None, limit: int = 50, cursor: str | None = None, mine: bool = False

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.agents.hosts.preloading import Preloading
+from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end
@@ -34,6 +35,7 @@ from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
+from pavo.tasks.work.log_writer import LogWriter
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.step_recorder import StepRecorder
@@ -106,7 +108,8 @@ class _Agents:
         registry, corpus = AgentRegistry.load(), CorpusService(self._database)
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
         self._preloading.begin_when_described(registry)
-        hosting = Hosting(self._database, self._publisher, registry, corpus, limits, self._preloading)
+        self._logs = LogWriter(self._database)
+        hosting = Hosting(self._database, self._publisher, registry, corpus, limits, self._preloading, self._logs)
         self._connections = clients.keep(self._database)
         # By the beginning a successor finds what a dead process has held.
         writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
@@ -114,6 +117,8 @@ class _Agents:
         self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, turns, settings.progress_steps)
         self._publisher.start()
         self._recorder.start()
+        self._logs.start()
+        share_standard_streams()
         self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
 
     async def close(self) -> None:
@@ -121,6 +126,7 @@ class _Agents:
         await end(self._hints)
         await self._preloading.close()
         await self._recorder.close()
+        await self._logs.close()
         await self._connections.close()
         await self._publisher.close()
         await self._redis.aclose()

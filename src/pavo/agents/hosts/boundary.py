@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
+from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
@@ -99,9 +100,11 @@ class Boundary:
         return AgentError(described(error))
 
     def _log(self, error: BaseException, method: str) -> None:
+        told = traceback_of(error)
+        add_output(f"{method}() failed.\n{told}\n")
         # The agent may have closed the log's stream, and the failure must be told all the same.
         with suppress(BaseException):
-            logger.warning("The agent %s failed in %s().\n%s", self._label, method, traceback_of(error))
+            logger.warning("The agent %s failed in %s().\n%s", self._label, method, told)
 
 
 def cancelled_itself() -> AgentError:

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from pavo.agents.output import output_sink
+
 logger = logging.getLogger(__name__)
 
 _LINE_CHARACTERS = 2000
@@ -145,11 +147,12 @@ async def _exited(process: subprocess.Popen[bytes]) -> None:
 
 
 class Output(asyncio.Protocol):
-    """Writes the child's output to the log, line by line, in bounds."""
+    """Writes the child's output to the log, line by line, in bounds, and to where its agent's output goes."""
 
     def __init__(self, label: str) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._label = label
+        self._sink = output_sink()
         self._rest = b""
         self._window = 0.0
         self._lines = 0
@@ -176,6 +179,8 @@ class Output(asyncio.Protocol):
             self.ended.set_result(None)
 
     def _log(self, line: bytes) -> None:
+        if self._sink is not None:
+            self._sink(line.decode(errors="replace") + "\n")
         now = time.monotonic()
         if now - self._window > _WINDOW_SECONDS:
             if self._lines > _WINDOW_LINES:

@@ -8,7 +8,8 @@ from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.hosts.worker_host import WorkerHost
-from pavo.agents.raised import described
+from pavo.agents.output import add_output
+from pavo.agents.raised import described, traceback_of
 from pavo.agents.registry import AgentCard
 from pavo.errors import AgentError
 
@@ -29,6 +30,7 @@ def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: C
     try:
         agent = load_agent_class(card.target)
     except BaseException as error:
+        add_output(f"The agent cannot be loaded.\n{traceback_of(error)}\n")
         logger.exception("The agent %r of task %s cannot be loaded.", card.name, ctx.task_id)
         raise AgentError(described(error)) from error
     return WorkerHost(agent, ctx, limits)

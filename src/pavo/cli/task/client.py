@@ -16,6 +16,7 @@ from pavo.tasks.schemas import (
     StartOut,
     TaskCreate,
     TaskEdit,
+    TaskLogPage,
     TaskOut,
     TaskPage,
 )
@@ -127,6 +128,10 @@ class TaskClient:
     def done_reviewing(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
         """End the review of this version: with feedback the agent revises the plan, without any it is accepted."""
         return self._api.ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/done-reviewing", json={"hash": plan_hash})
+
+    def log(self, task_id: uuid.UUID, after: int = 0) -> TaskLogPage:
+        """What the task's agent printed after this chunk."""
+        return self._api.ask(TaskLogPage, "GET", f"/api/tasks/{task_id}/logs", params={"after": after})
 
     def events(self, task_id: uuid.UUID, after: int = 0, limit: int = 200) -> EventPage:
         """Events after number `after`, oldest first."""

@@ -16,6 +16,7 @@ from pavo.cli.task import render, review
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.edit import edit
 from pavo.cli.task.follower import TaskFollower
+from pavo.cli.task.logs import logs
 from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound
@@ -26,6 +27,7 @@ from pavo.timeline.schemas import EventOut
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
 
 task_app.command(edit)
+task_app.command(logs)
 
 
 @task_app.command(name="list")

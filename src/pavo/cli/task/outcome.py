@@ -31,6 +31,7 @@ def show_outcome(tasks: TaskClient, view: TaskOut, out: Console | None) -> int:
         render.good(out, f"Done: {view.steps} steps recorded")
     elif view.stage == FAILED:
         render.print_block(out, render.failure(view))
+        render.command(out, "log", f"pavo task logs {view.id}")
         render.command(out, "retry", f"pavo task resume {view.id}")
     elif view.stage == STOPPED:
         render.note(out, f"Stopped after step {view.steps}")

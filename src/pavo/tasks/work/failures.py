@@ -28,7 +28,7 @@ class ExplainedFailure:
 def failure_of(error: AgentError | AgentDied) -> ExplainedFailure:
     """An agent's error as people will see it."""
     retryable = not isinstance(error, AgentRefused)
-    remedy = f"Look at the cause, {MEND_INPUT}"
+    remedy = f"Look at the cause and at what the agent printed (`pavo task logs`), {MEND_INPUT}"
     return ExplainedFailure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
 
 

@@ -11,6 +11,7 @@ from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.options import completed_options
+from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.agents.step_keys import plan_key
 from pavo.corpus.service import CorpusService
@@ -18,6 +19,7 @@ from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.sql import messages
 from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
 
 
@@ -58,6 +60,7 @@ class Hosting:
         corpus: CorpusService,
         limits: HostLimits,
         starter: ChildStarter | None = None,
+        log_writer: LogWriter | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -65,6 +68,7 @@ class Hosting:
         self._corpus = corpus
         self._limits = limits
         self._starter = starter
+        self._log_writer = log_writer
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -105,6 +109,8 @@ class Hosting:
             version: of the plan that it works off, or is to make.
         """
         card = self._card(task.agent_type)
+        if self._log_writer is not None:
+            send_output_to(self._log_writer.sink(task.id, attempt))
         context_object = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
