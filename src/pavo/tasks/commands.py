@@ -18,6 +18,11 @@ from pavo.tasks.domain import Receipt
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.search_attributes import of_task
 
+OPEN_FEEDBACK: Final = (
+    "Finish the review (done-reviewing) and accept the new version; withdraw the comments; or say override_feedback."
+)
+"""What to do where comments keep a plan from being accepted."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
@@ -83,15 +88,19 @@ class TaskCommands:
         except _AlreadyRunning as found:
             return c.Resumed(run.generation, found.run_id, True)
 
-    async def accept(self, run: TaskRun, answer: c.AcceptPlan) -> c.Answer:
+    async def accept(self, run: TaskRun, answer: c.AcceptPlan, *, seen: int) -> c.Answer:
         """Accept the plan.
+
+        Args:
+            seen: the newest event of the task's timeline: a refusal for a comment ends with that comment, and whoever
+                asks again after it was withdrawn must not be given the old answer.
 
         Raises:
             WrongStage, WrongPlanHash, UnaddressedFeedback: refused.
             OutcomeUnknown: no worker took it in time.
             NoSuchRun: no run is open.
         """
-        update_id = f"accept:{run.run_id}:{answer.plan_hash}"
+        update_id = f"accept:{run.run_id}:{answer.plan_hash}:{seen}{':override' if answer.override else ''}"
         return await self._calls.update_and_wait(run.workflow_id, AgentTask.accept_plan, update_id, "accept", [answer])
 
     async def done_reviewing(self, run: TaskRun, answer: c.AcceptPlan) -> c.Answer:
@@ -130,7 +139,7 @@ def _wrong_hash(refusal: ApplicationError) -> Exception:
 
 
 def _feedback(refusal: ApplicationError) -> Exception:
-    remedy = "Finish the review (done-reviewing) and accept the new version."
+    remedy = OPEN_FEEDBACK
     return UnaddressedFeedback(refusal.message, remedy=remedy)
 
 

@@ -149,6 +149,10 @@ class RecordAnswer:
     fence: Fence
     plan_hash: str
     by: str
+    user_id: str | None = None
+    """Of whoever said it; None for a signal, and for an answer that an API of before has sent."""
+    override: bool = False
+    """Accept in spite of comments that no revision has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +250,9 @@ class AcceptPlan:
 
     plan_hash: str | None
     by: str
+    user_id: str | None = None
+    override: bool = False
+    """Accept in spite of comments that no revision has answered; a worker of before does not know it, and refuses."""
 
 
 @dataclass(frozen=True, slots=True)

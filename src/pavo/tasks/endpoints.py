@@ -251,6 +251,14 @@ async def edit_feedback(
     return feedback_out(await review.edit_feedback(view.task.id, document_id, feedback_id, changed.body))
 
 
+@router.delete(
+    "/{task_id}/documents/{document_id}/feedback/{feedback_id}", status_code=204, responses=problems(404, 409)
+)
+async def withdraw_feedback(review: TheReview, view: OwnTask, document_id: uuid.UUID, feedback_id: uuid.UUID) -> None:
+    """Take a comment back, while the plan is under review."""
+    await review.withdraw_feedback(view.task.id, document_id, feedback_id)
+
+
 @router.post("/{task_id}/plan/done-reviewing", responses=problems(404, 409, 413))
 async def done_reviewing(
     review: TheReview, who: Caller, view: OwnTask, reviewed: ReviewedIn | None = None
@@ -267,7 +275,7 @@ async def done_reviewing(
 @router.post("/{task_id}/plan/accept", responses=problems(404, 409, 413))
 async def accept_plan(review: TheReview, who: Caller, view: OwnTask, accept: AcceptIn) -> AnswerOut:
     """Accept the plan with this hash, and only that."""
-    answer = await review.accept(who, view, accept.hash)
+    answer = await review.accept(who, view, accept.hash, override=accept.override_feedback)
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pavo.accounts.domain import name_of
 from pavo.agents import event_types as types
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.errors import AgentRefused
@@ -34,15 +35,28 @@ def plan(document_id: uuid.UUID, version: int, plan_hash: str) -> NewEvent:
     return NewEvent(types.PLAN, {"doc_id": str(document_id), "version": version, "hash": plan_hash})
 
 
-def feedback(document_id: uuid.UUID, feedback_id: uuid.UUID, *, edited: bool = False) -> NewEvent:
-    """Somebody commented on the plan, or changed a comment."""
+def feedback(
+    document_id: uuid.UUID, feedback_id: uuid.UUID, *, edited: bool = False, withdrawn: bool = False
+) -> NewEvent:
+    """Somebody commented on the plan, changed a comment, or took it back."""
     data: dict[str, Any] = {"doc_id": str(document_id), "feedback_id": str(feedback_id)}
-    return NewEvent(types.FEEDBACK, {**data, "edited": True} if edited else data)
+    changes = {"edited": edited, "withdrawn": withdrawn}
+    return NewEvent(types.FEEDBACK, {**data, **{name: True for name, changed in changes.items() if changed}})
 
 
-def accepted(document_id: uuid.UUID, plan_hash: str, by: str) -> NewEvent:
-    """The plan with this hash is the one to execute."""
-    return NewEvent(types.ACCEPTED, {"doc_id": str(document_id), "hash": plan_hash, "by": by})
+def accepted(
+    document_id: uuid.UUID, plan_hash: str, by: str, *, user_id: uuid.UUID | None = None, overridden: int = 0
+) -> NewEvent:
+    """The plan with this hash is the one to execute.
+
+    Args:
+        by: the user's address, or the policy's name.
+        overridden: how many comments no revision had answered.
+    """
+    data: dict[str, Any] = {"doc_id": str(document_id), "hash": plan_hash, "by": by}
+    if user_id is not None:
+        data["by_user"] = {"id": str(user_id), "email": by, "name": name_of(by)}
+    return NewEvent(types.ACCEPTED, {**data, "overridden": overridden} if overridden else data)
 
 
 def tick(progress: int, step: int, total: int | None, plan_step: int | None = None) -> NewEvent:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from pavo.accounts.domain import name_of
 from pavo.accounts.people import Person
 from pavo.accounts.schemas import PersonOut
 from pavo.tasks.conversation import Said
 from pavo.tasks.domain import INIT, QUEUED, status_of
-from pavo.tasks.review import DocumentView
+from pavo.tasks.review import Comment, DocumentView
 from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, MessageOut, PlanRef, TaskOut
-from pavo.tasks.sql.models import FeedbackRow
 from pavo.tasks.sql.repository import TaskView
 
 
@@ -68,7 +68,7 @@ def document_out(view: DocumentView) -> DocumentOut:
         hash=row.hash,
         body=row.body,
         content=row.content,
-        accepted_by=row.accepted_by,
+        accepted_by=_acceptor(view),
         accepted_at=row.accepted_at,
         created_at=row.created_at,
         feedback=[feedback_out(item) for item in view.feedback],
@@ -96,12 +96,22 @@ def person_out(person: Person) -> PersonOut:
     return PersonOut(id=person.id, email=person.email, name=person.name)
 
 
-def feedback_out(row: FeedbackRow) -> FeedbackOut:
+def _acceptor(view: DocumentView) -> PersonOut | None:
+    """Who accepted it: a user, a policy, or one of whom only the address was kept."""
+    by = view.document.accepted_by
+    if by is None or view.accepted_by is not None:
+        return person_out(view.accepted_by) if view.accepted_by else None
+    return PersonOut(id=None, email=by if "@" in by else None, name=name_of(by) if "@" in by else by)
+
+
+def feedback_out(comment: Comment) -> FeedbackOut:
     """A comment."""
+    row = comment.feedback
     return FeedbackOut(
         id=row.id,
         document_id=row.document_id,
         author_id=row.author_id,
+        author=person_out(comment.author),
         step=row.step,
         body=row.body,
         answer=row.answer,

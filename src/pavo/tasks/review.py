@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
+from pavo.accounts.people import Person, people_by_id
 from pavo.errors import InvalidInput, NotFound, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.commands import TaskCommands
+from pavo.tasks.commands import OPEN_FEEDBACK, TaskCommands
 from pavo.tasks.service import run_of
-from pavo.tasks.sql import repository
+from pavo.tasks.sql import messages, repository
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.temporal.failures import NoSuchRun
@@ -28,11 +29,21 @@ message, and fit into it."""
 
 
 @dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment, and whose it is."""
+
+    feedback: FeedbackRow
+    author: Person
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentView:
     """A document and what was said about it."""
 
     document: DocumentRow
-    feedback: list[FeedbackRow]
+    feedback: list[Comment]
+    accepted_by: Person | None
+    """The user; None where it was none, or one who was not kept (`DocumentRow.accepted_by` tells more)."""
 
 
 class ReviewService:
@@ -47,17 +58,17 @@ class ReviewService:
         """All versions of the plan and the report, oldest first."""
         async with self._database.reading() as session:
             rows = await repository.documents(session, task_id)
-            return [DocumentView(row, await repository.feedback(session, row.id)) for row in rows]
+            return [await _document_view(session, row) for row in rows]
 
     async def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
         """One of them."""
         async with self._database.reading() as session:
             row = _found(await repository.document(session, task_id, document_id), document_id)
-            return DocumentView(row, await repository.feedback(session, row.id))
+            return await _document_view(session, row)
 
     async def add_feedback(
         self, who: Identity, task_id: uuid.UUID, document_id: uuid.UUID, body: str, step: int | None = None
-    ) -> FeedbackRow:
+    ) -> Comment:
         """Comment on the plan, or on one of its steps.
 
         Raises:
@@ -73,26 +84,46 @@ class ReviewService:
                 )
             comment_id = new_id()
             recorded = await add_comment(session, document, who.user_id, body, comment_id=comment_id, step=step)
-            row = await session.get_one(FeedbackRow, comment_id)
+            comment = await _comment(session, await session.get_one(FeedbackRow, comment_id))
         self._publisher.publish(recorded)
-        return row
+        return comment
 
     async def edit_feedback(
         self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
-    ) -> FeedbackRow:
+    ) -> Comment:
         """Change a comment while the plan is under review."""
         async with self._database.transaction() as session:
-            await self._under_review(session, task_id, document_id)
-            row = await session.get(FeedbackRow, feedback_id)
-            if row is None or row.document_id != document_id:
-                raise NotFound(f"There is no feedback {feedback_id}.", field="feedback_id")
+            row = await self._comment_under_review(session, task_id, document_id, feedback_id)
             await repository.edit_feedback(session, row, body)
             recorded = await timeline.append(session, task_id, [events.feedback(document_id, feedback_id, edited=True)])
+            comment = await _comment(session, row)
         self._publisher.publish(recorded)
+        return comment
+
+    async def withdraw_feedback(self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID) -> None:
+        """Take a comment back while the plan is under review: later a revision is addressing it."""
+        async with self._database.transaction() as session:
+            row = await self._comment_under_review(session, task_id, document_id, feedback_id)
+            await session.delete(row)
+            await messages.forget(session, feedback_id)
+            new = events.feedback(document_id, feedback_id, withdrawn=True)
+            recorded = await timeline.append(session, task_id, [new])
+        self._publisher.publish(recorded)
+
+    async def _comment_under_review(
+        self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID
+    ) -> FeedbackRow:
+        await self._under_review(session, task_id, document_id)
+        row = await session.get(FeedbackRow, feedback_id)
+        if row is None or row.document_id != document_id:
+            raise NotFound(f"There is no feedback {feedback_id}.", field="feedback_id")
         return row
 
-    async def accept(self, who: Identity, view: TaskView, plan_hash: str) -> c.Answer:
+    async def accept(self, who: Identity, view: TaskView, plan_hash: str, *, override: bool = False) -> c.Answer:
         """Accept the plan with this hash; accepting it once more changes nothing.
+
+        Args:
+            override: in spite of comments that no revision has answered.
 
         Raises:
             WrongPlanHash, UnaddressedFeedback, WrongStage: refused, nothing changed.
@@ -100,10 +131,10 @@ class ReviewService:
         self._check_hash(view, plan_hash)
         if view.plan is not None and view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=plan_hash)
-        await self._check_feedback(view)
-        answer = c.AcceptPlan(plan_hash, who.email)
+        seen = await self._check_feedback(view, override=override)
+        answer = c.AcceptPlan(plan_hash, who.email, str(who.user_id), override)
         try:
-            return await self._commands.accept(run_of(view.task), answer)
+            return await self._commands.accept(run_of(view.task), answer, seen=seen)
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 
@@ -141,7 +172,8 @@ class ReviewService:
         if view.plan.status == repository.ACCEPTED:
             return c.Answer(c.ACCEPTED, current_hash=view.plan.hash)
         try:
-            return await self._commands.done_reviewing(run_of(view.task), c.AcceptPlan(view.plan.hash, who.email))
+            answer = c.AcceptPlan(view.plan.hash, who.email, str(who.user_id))
+            return await self._commands.done_reviewing(run_of(view.task), answer)
         except NoSuchRun as error:
             raise _not_waiting(view.task) from error
 
@@ -164,16 +196,18 @@ class ReviewService:
         if view.plan.hash != plan_hash:
             raise _superseded(view)
 
-    async def _check_feedback(self, view: TaskView) -> None:
-        """Answered from the row, so that the refusal does not need a worker; the workflow checks again."""
+    async def _check_feedback(self, view: TaskView, *, override: bool) -> int:
+        """Answered from the row, so that the refusal does not need a worker; the workflow checks again.
+
+        The newest event that was seen with it.
+        """
         assert view.plan is not None
         async with self._database.reading() as session:
+            head = await timeline.head(session, view.task.id)
             open_items = await repository.count_unaddressed(session, view.plan.document_id)
-        if open_items:
-            raise UnaddressedFeedback(
-                d.unanswered(open_items),
-                remedy="Finish the review (done-reviewing) and accept the new version.",
-            )
+        if open_items and not override:
+            raise UnaddressedFeedback(d.unanswered(open_items), remedy=OPEN_FEEDBACK)
+        return head.last_seq if head else 0
 
     async def _under_review(self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentRow:
         task = await repository.lock_task(session, task_id)
@@ -185,6 +219,17 @@ class ReviewService:
                 remedy="Comment on the version that is under review.",
             )
         return document
+
+
+async def _comment(session: AsyncSession, row: FeedbackRow) -> Comment:
+    return Comment(row, (await people_by_id(session, [row.author_id]))[row.author_id])
+
+
+async def _document_view(session: AsyncSession, row: DocumentRow) -> DocumentView:
+    comments = await repository.feedback(session, row.id)
+    people = await people_by_id(session, [row.accepted_by_id, *(item.author_id for item in comments)])
+    accepted_by = people.get(row.accepted_by_id) if row.accepted_by_id else None
+    return DocumentView(row, [Comment(item, people[item.author_id]) for item in comments], accepted_by)
 
 
 async def add_comment(

@@ -161,6 +161,8 @@ class AcceptIn(_In):
     """Which version is accepted."""
 
     hash: Text = Field(min_length=1, max_length=128)
+    override_feedback: StrictBool = False
+    """In spite of comments that no revision has answered; the timeline tells how many there were."""
 
 
 class ReviewedIn(_In):
@@ -196,6 +198,7 @@ class FeedbackOut(BaseModel):
     id: uuid.UUID
     document_id: uuid.UUID
     author_id: uuid.UUID
+    author: PersonOut
     step: int | None
     body: str
     answer: str | None
@@ -245,7 +248,8 @@ class DocumentOut(BaseModel):
     body: str
     """Markdown."""
     content: dict[str, Any]
-    accepted_by: str | None
+    accepted_by: PersonOut | None
+    """A policy, such as `policy:auto_accept`, has a name alone."""
     accepted_at: datetime | None
     created_at: datetime
     feedback: list[FeedbackOut] = Field(default_factory=list[FeedbackOut])

@@ -263,7 +263,8 @@ class AgentTask:
             assert current is not None
             if self._state.phase == d.PHASE_EXECUTING:
                 return c.Answer(c.ACCEPTED, current_hash=current)
-            request = c.RecordAnswer(self._task_id, self._fence(), answer.plan_hash or current, answer.by)
+            plan_hash, who = answer.plan_hash or current, (answer.by, answer.user_id)
+            request = c.RecordAnswer(self._task_id, self._fence(), plan_hash, *who, override=answer.override)
             done = await run_short_activity(record, request)
             if done.outcome == c.REFUSED:
                 raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)

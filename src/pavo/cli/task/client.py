@@ -121,9 +121,14 @@ class TaskClient:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return self._api.ask(MessageOut, "POST", f"/api/tasks/{task_id}/messages", json={"body": body}, headers=key)
 
-    def accept(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
-        """Accept the plan with this hash."""
-        return self._api.ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/accept", json={"hash": plan_hash})
+    def withdraw_feedback(self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID) -> None:
+        """Take a comment back."""
+        self._api.remove(f"/api/tasks/{task_id}/documents/{document_id}/feedback/{feedback_id}")
+
+    def accept(self, task_id: uuid.UUID, plan_hash: str, *, override: bool = False) -> AnswerOut:
+        """Accept the plan with this hash; with `override` in spite of open comments."""
+        body = {"hash": plan_hash, "override_feedback": True} if override else {"hash": plan_hash}
+        return self._api.ask(AnswerOut, "POST", f"/api/tasks/{task_id}/plan/accept", json=body)
 
     def done_reviewing(self, task_id: uuid.UUID, plan_hash: str) -> AnswerOut:
         """End the review of this version: with feedback the agent revises the plan, without any it is accepted."""

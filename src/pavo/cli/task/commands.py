@@ -177,6 +177,9 @@ def accept(
     task: TaskRef,
     *,
     hash: Annotated[str | None, Parameter(help="The hash, or its beginning, of the version that you read.")] = None,
+    override_feedback: Annotated[
+        bool, Parameter(help="Also with comments that no revision has answered.", negative="")
+    ] = False,
     url: Url = None,
     output: Output = "text",
 ) -> None:
@@ -185,7 +188,7 @@ def accept(
         view = resolve(tasks, task)
         current = review.plan_under_review(view).hash
         chosen = current if hash is None or (len(hash) >= 8 and current.startswith(hash)) else hash
-        answer = tasks.accept(view.id, chosen)
+        answer = tasks.accept(view.id, chosen, override=override_feedback)
     Printer(output).show(answer, lambda: _print_going_on(view, "Plan accepted", chosen[:12]))
 
 

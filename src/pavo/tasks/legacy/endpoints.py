@@ -100,8 +100,8 @@ async def add_feedback(
     review: TheReview, who: Caller, view: OwnTask, document_id: uuid.UUID, new: LegacyBody
 ) -> LegacyFeedback:
     """Comment on the plan."""
-    row = await review.add_feedback(who, view.task.id, document_id, new.body)
-    return LegacyFeedback(feedback_id=row.id)
+    comment = await review.add_feedback(who, view.task.id, document_id, new.body)
+    return LegacyFeedback(feedback_id=comment.feedback.id)
 
 
 @router.post("/tasks/{task_id}/document/{document_id}/feedback/{feedback_id}/update", responses=problems(404, 409, 413))

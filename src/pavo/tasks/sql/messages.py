@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.tasks.sql.models import MessageRow, TaskRow
@@ -25,6 +25,11 @@ async def said_after(session: AsyncSession, task_id: uuid.UUID, after: int) -> S
 async def said(session: AsyncSession, message_id: uuid.UUID) -> MessageRow | None:
     """One message."""
     return await session.get(MessageRow, message_id)
+
+
+async def forget(session: AsyncSession, message_id: uuid.UUID) -> None:
+    """Take away what was withdrawn where it was put."""
+    await session.execute(delete(MessageRow).where(MessageRow.id == message_id))
 
 
 async def amount(session: AsyncSession, task_id: uuid.UUID) -> tuple[int, int]:

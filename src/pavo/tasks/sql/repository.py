@@ -94,6 +94,7 @@ class DocumentChange(TypedDict, total=False):
 
     status: Required[str]
     accepted_by: str
+    accepted_by_id: uuid.UUID | None
     accepted_at: datetime
 
 

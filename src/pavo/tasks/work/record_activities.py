@@ -102,9 +102,10 @@ class TransitionRecorder(c.RecordActivities):
             plans = await repository.plans(session, task.id)
             current = plans[0]
             open_feedback = await repository.count_unaddressed(session, current.id)
-            answer = _judge(current, request.plan_hash, open_feedback, revise=revise)
+            counted = 0 if request.override else open_feedback
+            answer = _judge(current, request.plan_hash, counted, revise=revise)
             if answer.outcome == c.ACCEPTED:
-                return answer, await _accept(session, task, request, current)
+                return answer, await _accept(session, task, request, current, overridden=open_feedback)
             if answer.outcome == c.REVISING:
                 await repository.set_document(session, current.id, status=repository.LOCKED)
                 await repository.advance(session, task, request.fence, stage=d.PLANNING, phase=d.PHASE_REVISING)
@@ -197,9 +198,17 @@ def _judge(current: DocumentRow, plan_hash: str, open_feedback: int, *, revise: 
     return c.Answer(c.REFUSED, c.REFUSED_FEEDBACK, detail, current.hash)
 
 
-async def _accept(session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow) -> list[NewEvent]:
+async def _accept(
+    session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow, *, overridden: int
+) -> list[NewEvent]:
+    user_id = uuid.UUID(request.user_id) if request.user_id else None
     await repository.set_document(
-        session, plan.id, status=repository.ACCEPTED, accepted_by=request.by, accepted_at=now()
+        *(session, plan.id),
+        status=repository.ACCEPTED,
+        accepted_by=request.by,
+        accepted_by_id=user_id,
+        accepted_at=now(),
     )
     await repository.advance(session, task, request.fence, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
-    return [events.accepted(plan.id, plan.hash, request.by), events.stage(d.EXECUTING)]
+    accepted = events.accepted(plan.id, plan.hash, request.by, user_id=user_id, overridden=overridden)
+    return [accepted, events.stage(d.EXECUTING)]

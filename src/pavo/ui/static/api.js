@@ -76,5 +76,7 @@ export const tasks = {
   editComment: (id, document, feedback, body) =>
     request("PATCH", task(id, `/documents/${document}/feedback/${feedback}`), { body }),
   doneReviewing: (id, hash) => post(task(id, "/plan/done-reviewing"), { hash }),
-  accept: (id, hash) => post(task(id, "/plan/accept"), { hash }),
+  accept: (id, hash, override = false) => post(task(id, "/plan/accept"), override ? { hash, override_feedback: true } : { hash }),
+  withdrawComment: (id, document, feedback) => request("DELETE", task(id, `/documents/${document}/feedback/${feedback}`)),
+  say: (id, body, key) => post(task(id, "/messages"), { body }, { "Idempotency-Key": key }),
 };

@@ -13,9 +13,11 @@ export class TaskList {
   #cursor = null;
   #timer = 0;
   #chosen = null;
+  #rows = new Map();
 
   constructor() {
     this.list = h("ul", {});
+    this.empty = h("li", { class: "empty" }, "No tasks yet.");
     this.notice = h("div", {});
     this.more = h("p", {});
     this.element = h("nav", { class: "list", "aria-label": "Tasks" }, this.notice, this.list, this.more);
@@ -67,26 +69,41 @@ export class TaskList {
     this.#draw();
   }
 
+  // A row stays the element that it is while its task moves on: a click that begins on it also ends on it.
+  #row(task) {
+    const row = this.#rows.get(task.id) ?? this.#newRow(task.id);
+    row.link.toggleAttribute("aria-current", false);
+    if (task.id === this.#chosen) row.link.setAttribute("aria-current", "page");
+    const shown = JSON.stringify([task.title, task.stage, task.stage_status, task.progress, task.total]);
+    if (row.shown !== shown) {
+      row.shown = shown;
+      show(row.title, task.title);
+      show(row.state, badge(task), time(task.created_at, { short: true }));
+    }
+    return row.element;
+  }
+
+  #newRow(id) {
+    const title = h("span", { class: "title" });
+    const state = h("span", { class: "row between" });
+    const link = h("a", { id: `task-${id}`, href: `#/tasks/${id}` }, title, state);
+    const row = { title, state, link, element: h("li", {}, link), shown: null };
+    this.#rows.set(id, row);
+    return row;
+  }
+
   #draw() {
     const newest = new Set(this.#items.map((item) => item.id));
     const all = [...this.#items, ...this.#older.filter((item) => !newest.has(item.id))];
-    show(
-      this.list,
-      all.map((task) =>
-        h(
-          "li",
-          {},
-          h(
-            "a",
-            { id: `task-${task.id}`, href: `#/tasks/${task.id}`, "aria-current": task.id === this.#chosen ? "page" : null },
-            h("span", { class: "title" }, task.title),
-            h("span", { class: "row between" }, badge(task), time(task.created_at, { short: true })),
-          ),
-        ),
-      ),
-      !all.length && h("li", { class: "empty" }, "No tasks yet."),
-    );
+    const there = new Set(all.map((task) => task.id));
+    for (const id of this.#rows.keys()) if (!there.has(id)) this.#rows.delete(id);
+    const wanted = all.length ? all.map((task) => this.#row(task)) : [this.empty];
+    for (const element of [...this.list.children]) if (!wanted.includes(element)) element.remove();
+    wanted.forEach((element, index) => {
+      const there = this.list.children[index];
+      if (there !== element) this.list.insertBefore(element, there ?? null);
+    });
     const more = this.#cursor && h("button", { type: "button", class: "link", onclick: () => this.#readOlder() }, "Show older tasks");
-    show(this.more, more);
+    if (Boolean(more) !== this.more.childElementCount > 0) show(this.more, more);
   }
 }

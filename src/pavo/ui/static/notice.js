@@ -40,19 +40,21 @@ export async function run(place, work, { buttons = [] } = {}) {
 }
 
 // Asks before something that cannot be taken back. Resolves to whether to go on.
-export function ask(title, text, action) {
+export const ask = async (title, text, action) => (await choose(title, text, [["yes", action, "danger"]], "Keep it")) === "yes";
+
+// Asks what to do: `choices` are [answer, words, class]. Resolves to an answer, or to "" where everything is to stay.
+export function choose(title, text, choices, stay) {
   return new Promise((resolve) => {
-    const close = (answer) => (dialog.close(answer), undefined);
     const dialog = h(
       "dialog",
-      { "aria-labelledby": "ask-title", onclose: () => (dialog.remove(), resolve(dialog.returnValue === "yes")) },
+      { "aria-labelledby": "ask-title", onclose: () => (dialog.remove(), resolve(dialog.returnValue)) },
       h("h2", { id: "ask-title" }, title),
       h("p", {}, text),
       h(
         "div",
         { class: "row end" },
-        h("button", { type: "button", class: "quiet", autofocus: true, onclick: () => close("no") }, "Keep it"),
-        h("button", { type: "button", class: "danger", onclick: () => close("yes") }, action),
+        h("button", { type: "button", class: "quiet", autofocus: true, onclick: () => dialog.close("") }, stay),
+        choices.map(([answer, words, kind]) => h("button", { type: "button", class: kind, onclick: () => dialog.close(answer) }, words)),
       ),
     );
     document.body.append(dialog);

@@ -8,30 +8,97 @@ const STATUS = { REVIEW: "in review", ACCEPTED: "accepted", LOCKED: "superseded"
 export class PlanView {
   #documents = [];
   #chosen = null;
+  #arrived = null;
   #drafts = new Map();
 
-  // commands: comment(document, step, body), edit(document, feedback, body), each resolving to whether it worked.
-  constructor(commands, me) {
+  // Set by whoever ended the review here: then the next version is what they wait for.
+  followsNewest = false;
+
+  // commands: comment(document, step, body), edit(document, feedback, body), withdraw(document, feedback), each resolving
+  // to whether it worked. onChosen: another version is shown.
+  constructor(commands, me, onChosen) {
     this.commands = commands;
     this.me = me;
+    this.onChosen = onChosen;
     this.element = h("div", { class: "documents" });
   }
 
+  // A version that somebody reads is never swapped under their eyes: a newer one is offered.
   update(documents, stage) {
     this.stage = stage;
-    const newest = documents.filter((item) => item.kind === "PLAN").at(-1);
-    const before = this.#documents.filter((item) => item.kind === "PLAN").at(-1);
-    if (newest?.id !== before?.id) this.#chosen = newest?.id ?? null;
+    const before = this.newest;
     this.#documents = documents;
+    if (this.newest && this.newest.id !== before?.id) {
+      if (this.shown && before && !this.followsNewest) this.#arrived = this.newest.id;
+      else this.#choose(this.newest);
+      this.followsNewest = false;
+    }
     this.draw();
+  }
+
+  get newest() {
+    return this.#documents.filter((item) => item.kind === "PLAN").at(-1);
+  }
+
+  // The version that is on the page.
+  get shown() {
+    return this.#documents.find((item) => item.id === this.#chosen);
+  }
+
+  showNewest() {
+    this.#choose(this.newest);
+    this.draw();
+  }
+
+  #choose(plan) {
+    if (plan === this.newest) this.#arrived = null;
+    // What was typed and not sent goes along to the version that can still be commented on.
+    if (plan.status === "REVIEW") {
+      for (const [key, draft] of [...this.#drafts]) {
+        if (draft.plan.id === plan.id) continue;
+        this.#drafts.delete(key);
+        const step = draft.step !== null && draft.step <= (plan.content.steps ?? []).length ? draft.step : null;
+        const moved = `new-${plan.id}-${step ?? "all"}`;
+        const also = this.#drafts.get(moved)?.text;
+        this.#drafts.set(moved, { plan, step, item: null, text: also ? `${also}\n${draft.text}` : draft.text });
+      }
+    }
+    this.#chosen = plan.id;
+    this.onChosen();
+  }
+
+  // Comments that were typed and not sent.
+  get unsent() {
+    return [...this.#drafts.values()].filter((draft) => draft.text.trim() && draft.text !== draft.item?.body);
+  }
+
+  async sendUnsent() {
+    for (const [key, draft] of [...this.#drafts]) {
+      if (!this.unsent.includes(draft)) continue;
+      if (!(await this.#save(draft))) return false;
+      this.#drafts.delete(key);
+    }
+    this.draw();
+    return true;
+  }
+
+  discardUnsent() {
+    this.#drafts.clear();
+    this.draw();
+  }
+
+  #save({ plan, step, item, text }) {
+    return item ? this.commands.edit(plan, item, text) : this.commands.comment(plan, step, text);
   }
 
   draw() {
     const plans = this.#documents.filter((item) => item.kind === "PLAN");
     const report = this.#documents.find((item) => item.kind === "REPORT");
     const chosen = plans.find((item) => item.id === this.#chosen);
+    const arrived = plans.find((item) => item.id === this.#arrived);
     show(
       this.element,
+      arrived && this.#offer(arrived, chosen),
       report && h("section", { class: "card report", "aria-label": "Report" }, h("h2", {}, "Report"), h("div", { class: "prose" }, markdown(report.body))),
       chosen && this.#plan(chosen, plans),
     );
@@ -61,17 +128,33 @@ export class PlanView {
     );
   }
 
+  #offer(arrived, chosen) {
+    const kept = this.unsent.length > 0 && " What you typed goes along.";
+    return h(
+      "div",
+      { class: "notice arrived", role: "status" },
+      h("strong", {}, `Version ${arrived.version} of the plan is there.`),
+      h("p", {}, `You see version ${chosen?.version}.`, kept),
+      h("div", { class: "row" }, h("button", { type: "button", class: "small primary", id: "show-newest", onclick: () => this.showNewest() }, `Show v${arrived.version}`)),
+    );
+  }
+
+  #who(person) {
+    if (!person.id) return person.name.startsWith("policy:") ? "policy" : person.name;
+    return person.id === this.me() ? "you" : h("span", { title: person.email }, person.name);
+  }
+
   #origin(plan) {
     const hash = h("code", { title: plan.hash }, plan.hash.slice(0, 12));
-    const by = plan.accepted_by?.startsWith("policy:") ? "by policy" : plan.accepted_by === this.me() ? "by you" : "";
-    const accepted = plan.accepted_at && [` · accepted ${by} `, time(plan.accepted_at)];
+    const by = plan.accepted_by && ["by ", this.#who(plan.accepted_by)];
+    const accepted = plan.accepted_at && [" · accepted ", by, " ", time(plan.accepted_at)];
     return ["Hash ", hash, " · made ", time(plan.created_at), accepted];
   }
 
   #versions(plans, chosen) {
     if (plans.length === 1) return h("span", { class: "faint" }, STATUS[chosen.status] ?? chosen.status);
     const choose = (plan) => () => {
-      this.#chosen = plan.id;
+      this.#choose(plan);
       this.draw();
     };
     return h(
@@ -119,28 +202,30 @@ export class PlanView {
 
   #comment(plan, item, open, placed) {
     const key = `edit-${item.id}`;
-    const who = item.author_id === this.me() ? "You" : "A colleague";
+    const who = item.author.id === this.me() ? "You" : this.#who(item.author);
     const where = placed && (item.step ? ` on step ${number(item.step)}` : " on the whole plan");
     const editable = open && !item.answer;
-    if (editable && this.#drafts.has(key)) return h("li", {}, this.#editor(key, "Change the comment", (body) => this.commands.edit(plan, item, body)));
+    if (editable && this.#drafts.has(key)) return h("li", {}, this.#editor(key, "Change the comment"));
     return h(
       "li",
       {},
       h("p", { class: "by" }, who, where, " · ", time(item.updated_at, { short: true }), !item.answer && item.updated_at !== item.created_at && " · edited"),
       h("p", { class: "said" }, item.body),
       item.answer && h("p", { class: "answer" }, h("strong", {}, "The agent: "), item.answer),
-      editable && h("button", { type: "button", class: "link", id: `open-${key}`, onclick: () => this.#open(key, item.body) }, "Edit"),
+      editable && h("button", { type: "button", class: "link", id: `open-${key}`, onclick: () => this.#open(key, { plan, step: item.step, item, text: item.body }) }, "Edit"),
+      editable && " ",
+      editable && h("button", { type: "button", class: "link", id: `withdraw-${item.id}`, onclick: () => this.commands.withdraw(plan, item) }, "Withdraw"),
     );
   }
 
   #commenter(plan, step, title) {
     const key = `new-${plan.id}-${step ?? "all"}`;
-    if (this.#drafts.has(key)) return this.#editor(key, title, (body) => this.commands.comment(plan, step, body));
-    return h("button", { type: "button", class: "link comment", id: `open-${key}`, "aria-label": title, onclick: () => this.#open(key, "") }, step === null ? title : "Comment");
+    if (this.#drafts.has(key)) return this.#editor(key, title);
+    return h("button", { type: "button", class: "link comment", id: `open-${key}`, "aria-label": title, onclick: () => this.#open(key, { plan, step, item: null, text: "" }) }, step === null ? title : "Comment");
   }
 
-  #open(key, text) {
-    this.#drafts.set(key, text);
+  #open(key, draft) {
+    this.#drafts.set(key, draft);
     this.draw();
     document.getElementById(key)?.focus();
   }
@@ -151,15 +236,16 @@ export class PlanView {
     document.getElementById(`open-${key}`)?.focus();
   }
 
-  #editor(key, title, save) {
+  #editor(key, title) {
+    const draft = this.#drafts.get(key);
     const text = h("textarea", {
       id: key,
       rows: 3,
       maxlength: 20000,
       required: true,
       "aria-label": title,
-      value: this.#drafts.get(key),
-      oninput: () => this.#drafts.set(key, text.value),
+      value: draft.text,
+      oninput: () => (draft.text = text.value),
       onkeydown: (event) => {
         if (event.key === "Escape") this.#shut(key);
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -167,7 +253,7 @@ export class PlanView {
     });
     const submit = async (event) => {
       event.preventDefault();
-      if (text.value.trim() && (await save(text.value))) this.#shut(key);
+      if (text.value.trim() && (await this.#save(draft))) this.#shut(key);
     };
     const form = h(
       "form",
@@ -184,7 +270,6 @@ export class PlanView {
   }
 
   get openFeedback() {
-    const newest = this.#documents.filter((item) => item.kind === "PLAN").at(-1);
-    return (newest?.feedback ?? []).filter((item) => !item.answer).length;
+    return (this.newest?.feedback ?? []).filter((item) => !item.answer).length;
   }
 }

@@ -3,14 +3,15 @@
 import { links, Problem, tasks } from "./api.js";
 import { h, number, show, time } from "./dom.js";
 import { markdown } from "./markdown.js";
-import { ask, problemCard, run } from "./notice.js";
+import { ask, choose, problemCard, run } from "./notice.js";
 import { PlanView } from "./plan.js";
+import { SayBox } from "./say.js";
 import { badge, isActive, percent, recorded, road } from "./stages.js";
 import { Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
 
 const READ_AT_ONCE = 2000;
-const TELLS_MORE = new Set(["stage", "plan", "feedback", "accepted", "report", "failed", "stopped", "deleted"]);
+const TELLS_MORE = new Set(["stage", "plan", "feedback", "accepted", "report", "failed", "stopped", "message", "deleted"]);
 
 export class TaskView {
   #task = null;
@@ -28,12 +29,13 @@ export class TaskView {
     this.notice = h("div", { class: "notices" });
     this.state = h("div", { class: "notices" });
     this.actions = h("div", { class: "row actions" });
-    this.plan = new PlanView(this.#commands(), me);
+    this.plan = new PlanView(this.#commands(), me, () => this.#task && this.#drawActions());
+    this.say = new SayBox(id, () => this.refresh());
     this.timeline = new Timeline();
     this.element = h(
       "article",
       { class: "task", "aria-busy": "true" },
-      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.plan.element),
+      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.say.element, this.plan.element),
       this.timeline.element,
     );
   }
@@ -197,15 +199,20 @@ export class TaskView {
     const open = this.plan.openFeedback;
     const button = (id, text, kind, work) =>
       h("button", { type: "button", id, class: kind, onclick: () => this.#do(work) }, text);
-    const review = stage === "WAIT_RFC";
+    const answer = (id, text, kind, asking) => h("button", { type: "button", id, class: kind, onclick: asking }, text);
+    const review = stage === "WAIT_RFC" && this.plan.shown?.status === "REVIEW";
+    const elsewhere = stage === "WAIT_RFC" && !review && this.plan.newest;
+    this.say.element.hidden = stage === "DONE";
     show(
       this.actions,
       stage === "INIT" && button("start", "Start planning", "primary", () => tasks.start(this.id)),
-      review && open > 0 && button("done-reviewing", "Done reviewing", "primary", () => tasks.doneReviewing(this.id, this.#task.plan.hash)),
-      review && open === 0 && button("accept", "Accept plan", "primary", () => tasks.accept(this.id, this.#task.plan.hash)),
+      review && open > 0 && answer("done-reviewing", "Done reviewing", "primary", () => this.#doneReviewing()),
+      review && open > 0 && answer("accept-all-the-same", "Accept all the same", "", () => this.#override(open)),
+      review && open === 0 && answer("accept", "Accept plan", "primary", () => this.#accept()),
       ["STOPPED", "FAILED"].includes(stage) && button("resume", stage === "FAILED" ? "Try again" : "Resume", "primary", () => tasks.resume(this.id)),
       isActive(stage) && button("stop", "Stop", "", () => this.#stop()),
       h("button", { type: "button", id: "delete", class: "quiet", onclick: () => this.#remove() }, "Delete"),
+      elsewhere && h("p", { class: "hint" }, `Version ${elsewhere.version} is under review: show it to answer it.`),
       review && h("p", { class: "hint" }, open ? "The agent revises the plan and answers each comment." : "Comment on a step, or accept the plan to run it."),
     );
   }
@@ -215,6 +222,39 @@ export class TaskView {
     const done = await run(this.notice, async () => (await work(), true), { buttons });
     await this.refresh();
     return done === true;
+  }
+
+  // What is answered is the version that is on the page at the click, and no comment that is being typed is lost.
+  // Resolves to its hash, or to null where there is nothing to answer yet. `sent`: whether to go on once they are sent.
+  async #shownHash(sent) {
+    const { hash } = this.plan.shown;
+    if (!this.plan.unsent.length) return hash;
+    const choices = [["discard", "Discard it", "danger"], ["send", "Send it", "primary"]];
+    const what = await choose("You have a comment that is not sent", "Without it the agent will not know of it.", choices, "Go on writing");
+    if (what === "discard") this.plan.discardUnsent();
+    if (what === "send" && !(await this.plan.sendUnsent())) return null;
+    return what === "discard" || (what === "send" && sent) ? hash : null;
+  }
+
+  async #accept() {
+    const hash = await this.#shownHash(false);
+    if (hash) await this.#do(() => tasks.accept(this.id, hash));
+  }
+
+  async #override(open) {
+    const hash = await this.#shownHash(false);
+    if (!hash) return;
+    const text = `${open === 1 ? "A comment stays" : `${number(open)} comments stay`} unanswered. The timeline tells so.`;
+    if ((await choose("Accept the plan all the same?", text, [["yes", "Accept it", "primary"]], "Go on reviewing")) === "yes") await this.#do(() => tasks.accept(this.id, hash, true));
+  }
+
+  async #doneReviewing() {
+    const hash = await this.#shownHash(true);
+    if (!hash) return;
+    await this.#do(async () => {
+      const answer = await tasks.doneReviewing(this.id, hash);
+      this.plan.followsNewest = answer.outcome === "revising";
+    });
   }
 
   async #stop() {
@@ -233,6 +273,7 @@ export class TaskView {
     const saved = (work) => run(this.notice, async () => (await work(), true)).then(async (done) => (await this.refresh(), done === true));
     return {
       comment: (plan, step, body) => saved(() => tasks.comment(this.id, plan.id, step === null ? { body } : { body, step })),
+      withdraw: (plan, item) => saved(() => tasks.withdrawComment(this.id, plan.id, item.id)),
       edit: (plan, item, body) => saved(() => tasks.editComment(this.id, plan.id, item.id, body)),
     };
   }
