@@ -65,11 +65,12 @@ class Parts:
     directory: Path
     running: list[Part] = field(default_factory=list)
 
-    async def start(self, name: str, *, slices: Sequence[str] = (), **more: str) -> Part:
+    async def start(self, name: str, *, slices: Sequence[str] = (), command: bool = False, **more: str) -> Part:
         """Start `api` or `worker` and wait until it says that it is ready.
 
         Args:
             slices: modules that bring further kinds of durable work.
+            command: start it by Pavo's own command, as a supervisor does.
         """
         read, write = os.pipe()
         log = self.directory / f"{name}-{len(self.running)}.log"
@@ -79,7 +80,7 @@ class Parts:
         environment = {**os.environ, **self.environment, **more, "PAVO_READY_FD": str(write)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                [str(Path(sys.executable).with_name("pavo")), name] if command else [sys.executable, "-c", code],
                 env=environment,
                 pass_fds=[write],
                 stdout=stderr,

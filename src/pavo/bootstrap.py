@@ -1,6 +1,6 @@
 """The composition root: the only place that builds clients. What a slice makes of them stands in its `wiring`."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -190,7 +190,9 @@ class WorkerParts:
 
 
 @asynccontextmanager
-async def worker_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> AsyncGenerator[WorkerParts]:
+async def worker_parts(
+    settings: Settings, slices: Sequence[Slice] = SLICES, *, begin_anew: Callable[[], None] = lambda: None
+) -> AsyncGenerator[WorkerParts]:
     """Everything that executes durable work; closed as `api_parts` is."""
     async with AsyncExitStack() as closing:
         telemetry = open_telemetry(settings, "worker")
@@ -210,6 +212,7 @@ async def worker_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> 
             new_database=partial(build_database, settings),
             new_redis=partial(build_redis, settings),
             keep=partial(kept_connections, settings=settings),
+            begin_anew=begin_anew,
         )
         kinds = [await each.at_work(clients) for each in slices]
         yield WorkerParts(

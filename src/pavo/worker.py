@@ -55,6 +55,8 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RPC_TIMEOUT = timedelta(seconds=10)
+ANEW_SECONDS = 5.0
+"""A worker lives at least so long before it begins anew: where code changes all the time, it works in between."""
 SCHEDULES_AGAIN_SECONDS = 15.0
 """After so long it is looked again whether this build is current."""
 
@@ -78,23 +80,38 @@ def warm_up() -> None:
         importlib.import_module(module)
 
 
-def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
-    """Run a worker until SIGTERM or SIGINT; steps in flight are recorded or repeated elsewhere."""
+def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> bool:
+    """Run a worker until SIGTERM or SIGINT; steps in flight are recorded or repeated elsewhere.
+
+    Returns:
+        Whether it is to begin anew, for the code on disk is not what it has loaded.
+    """
     configure_logging(settings.logging, partial(ids_of, [each.KIND for each in slices]))
-    uvloop.run(_serve(settings, slices))
+    return uvloop.run(_serve(settings, slices))
 
 
-async def _serve(settings: Settings, slices: Sequence[Slice]) -> None:
+async def _serve(settings: Settings, slices: Sequence[Slice]) -> bool:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    anew, earliest = asyncio.Event(), loop.time() + ANEW_SECONDS
+
+    def end_outdated() -> None:
+        if not stop.is_set():  # else somebody has told it to end, and means it
+            anew.set()
+            stop.set()
+
+    def begin_anew() -> None:
+        loop.call_soon_threadsafe(loop.call_at, earliest, end_outdated)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with (
-        bootstrap.worker_parts(settings, slices) as parts,
+        bootstrap.worker_parts(settings, slices, begin_anew=begin_anew) as parts,
         listening_if_wanted(settings.metrics, parts.scrape),
     ):
         await _require_namespace(parts.temporal)
         await _run(settings, parts, stop)
+    return anew.is_set()
 
 
 async def _require_namespace(client: Client) -> None:

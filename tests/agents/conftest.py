@@ -71,7 +71,7 @@ def make_host(
 ) -> AgentHost:
     if kind == "worker":
         return WorkerHost(agent, ctx, limits)
-    return ProcessHost(target_of(agent), ctx, limits, distribution="samples 1.0", starter=starter)
+    return ProcessHost(target_of(agent), ctx, limits, starter=starter)
 
 
 @contextlib.asynccontextmanager

@@ -241,6 +241,6 @@ class Liar(Sample):
     name = "liar"
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
-        os.write(int(sys.argv[1]), ctx.options["line"].encode() + b"\n")
+        os.write(int(sys.argv[2]), ctx.options["line"].encode() + b"\n")
         await asyncio.sleep(3600)
         raise AssertionError

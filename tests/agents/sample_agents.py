@@ -310,10 +310,10 @@ class Faulty(Sample):
             case "hog in native code":
                 ctypes.memset(ctypes.c_void_p(ctypes.CDLL(None).malloc(4 << 30)), 1, 4 << 30)
             case "garbage":
-                os.write(int(sys.argv[1]), b"no message\n")
+                os.write(int(sys.argv[2]), b"no message\n")
                 await asyncio.sleep(3600)
             case "deaf":
-                os.close(int(sys.argv[1]))
+                os.close(int(sys.argv[2]))
                 time.sleep(3600)
             case _:
                 await asyncio.sleep(3600)

@@ -190,7 +190,7 @@ async def test_what_cannot_be_preloaded_begins_plainly(
     (tmp_path / "unusual_agent.py").write_text(f"{module}\nfrom sample_agents import Sample\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     preloading = Preloading(memory_mb=256, start_seconds=2)
-    host = ProcessHost("unusual_agent:Sample", context(n=1), LIMITS, distribution="unusual 1.0", starter=preloading)
+    host = ProcessHost("unusual_agent:Sample", context(n=1), LIMITS, starter=preloading)
     try:
         await host.open(PLAN, None)
         assert await host.next_step() is not None
@@ -203,7 +203,7 @@ async def test_what_cannot_be_preloaded_begins_plainly(
 
 async def test_code_that_cannot_be_imported_is_the_agents_error(preloading: Preloading) -> None:
     for _ in range(2):
-        host = ProcessHost("no_such_module:X", context(), LIMITS, distribution="none 1.0", starter=preloading)
+        host = ProcessHost("no_such_module:X", context(), LIMITS, starter=preloading)
         with pytest.raises(AgentError, match="No module named 'no_such_module'"):
             await host.plan()
         await host.close()

@@ -20,6 +20,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from pavo.agents.agent_class import load_agent_class
+from pavo.agents.code_version import CodeVersion
 from pavo.agents.contract import JSON, Agent, Isolation
 from pavo.agents.options import checked_options
 from pavo.agents.raised import described
@@ -49,6 +50,8 @@ class AgentCard:
     """The package that brought it, with its version."""
     target: str
     """`module:Class`."""
+    code: CodeVersion
+    """What was found there when it was imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,12 @@ class AgentRegistry:
         """All agents that can be used, by name; imports them."""
         return [card for card in self._all() if isinstance(card, AgentCard)]
 
-    def isolated(self) -> Mapping[str, Sequence[str]]:
-        """The places of all agents of isolation `process` that can be used, by distribution; imports all agents."""
-        found: dict[str, list[str]] = {}
+    def isolated(self) -> Mapping[str, Sequence[CodeVersion]]:
+        """All agents of isolation `process` that can be used, by distribution; imports all agents."""
+        found: dict[str, list[CodeVersion]] = {}
         for card in self.cards():
             if card.isolation == "process":
-                found.setdefault(card.distribution, []).append(card.target)
+                found.setdefault(card.distribution, []).append(card.code)
         return found
 
     def broken(self) -> Sequence[BrokenAgent]:
@@ -174,6 +177,7 @@ def _listens_to_people() -> bool:
 
 
 def _card(name: str, point: EntryPoint) -> AgentCard:
+    code = CodeVersion.found(point.value, _distribution(point))
     agent = load_agent_class(point.value)
     _check_class(name, agent)
     return AgentCard(
@@ -186,6 +190,7 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
         quick=agent.quick,
         distribution=_distribution(point),
         target=point.value,
+        code=code,
     )
 
 

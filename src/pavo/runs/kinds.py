@@ -128,6 +128,8 @@ class WorkerClients:
     new_redis: Callable[[], Redis]
     keep: Callable[[Database], KeptConnections]
     """A part of a pool's connections, kept for the statements that run all the time."""
+    begin_anew: Callable[[], None]
+    """Has this worker end in order and begin anew, with the code that is on disk; from any thread, also repeatedly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import AgentLoop
+from pavo.agents.hosts.code_watch import CodeWatch
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
@@ -109,7 +110,8 @@ class _Agents:
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
-        hosting = Hosting(self._database, self._publisher, registry, corpus, limits, self._preloading, self._logs)
+        parts = (self._database, self._publisher, registry, corpus, limits)
+        hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew))
         self._connections = clients.keep(self._database)
         # By the beginning a successor finds what a dead process has held.
         writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")

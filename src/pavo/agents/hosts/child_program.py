@@ -1,7 +1,7 @@
 """The program of an agent's own process: of a new interpreter, or of a child that a preloaded process forked.
 
-`python -m pavo.agents.hosts.child_program FD PARENT_PID MEMORY_MB SILENCE_SECONDS`. It imports little, so that it
-starts quickly. When its parent ends, it ends too, with its whole process group.
+`python -m pavo.agents.hosts.child_program PROTOCOL FD PARENT_PID MEMORY_MB SILENCE_SECONDS`. It imports little, so that
+it starts quickly. When its parent ends, it ends too, with its whole process group.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
-from pavo.agents.contract import Hit, UserMessage
+from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
+from pavo.agents.contract import Agent, Hit, UserMessage
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import run_until
@@ -74,7 +75,7 @@ class AgentServer:
     def _start(self, first: Message) -> WorkerHost:
         sys.path[:] = first["path"]
         try:
-            agent = load_agent_class(first["target"])
+            agent = load_as_found(first["target"], first["code"])
         except MemoryError:
             raise
         except BaseException as error:
@@ -187,6 +188,27 @@ def _die(*_: Any) -> NoReturn:
     os._exit(1)
 
 
+def load_as_found(target: str, code: Message) -> type[Agent]:
+    """Import an agent's class, or end where that is other code than the worker has loaded.
+
+    Compared before, for other code must not run, and after, for it may have been replaced meanwhile. What a preloaded
+    process has imported is compared already.
+    """
+    if target.partition(":")[0] in sys.modules:
+        return load_agent_class(target)
+    try:
+        require_code(target, code)
+        return load_agent_class(target)
+    finally:
+        require_code(target, code)
+
+
+def require_code(target: str, code: Message) -> None:
+    """End unless what lies on disk is what the worker has loaded."""
+    if fingerprint_of(target, code["path"]) != code["fingerprint"]:
+        os._exit(EXIT_OTHER_CODE)
+
+
 def limit_memory(mebibytes: int) -> None:
     """Limit what the process can write to; on Linux that leaves reserved but unused address space out."""
     limit = mebibytes * 1024 * 1024
@@ -240,8 +262,11 @@ async def _serve(descriptor: int, silence_seconds: float) -> None:
         os._exit(1)
 
 
-def main(descriptor: str, parent: str, memory_mb: str, silence_seconds: str) -> None:
+def main(protocol: str, *arguments: str) -> None:
     """Serve one agent; returns only by ending the process."""
+    if protocol != str(PROTOCOL):
+        os._exit(EXIT_OTHER_CODE)
+    descriptor, parent, memory_mb, silence_seconds = arguments
     die_with_parent(int(parent), _die)
     limit_memory(int(memory_mb))
     log_to_stderr()

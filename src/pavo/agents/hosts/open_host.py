@@ -26,7 +26,7 @@ def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: C
         AgentError: the agent cannot be imported (isolation `worker`); the traceback is in the log.
     """
     if card.isolation == "process":
-        return ProcessHost(card.target, ctx, limits, distribution=card.distribution, starter=starter)
+        return ProcessHost(card.target, ctx, limits, code=card.code, starter=starter)
     try:
         agent = load_agent_class(card.target)
     except BaseException as error:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, CodeVersion
 from pavo.agents.hosts.child_process import ChildProcess, Output
 from pavo.agents.hosts.starting import ChildRequest
 
@@ -35,8 +36,11 @@ class NotForked(Exception):
 class PreloadedProcess:
     """One preloaded process. Use it on one event loop, on a thread that lives as long as the worker."""
 
-    def __init__(self, process: ChildProcess, control: socket.socket, label: str) -> None:
+    def __init__(
+        self, process: ChildProcess, control: socket.socket, agents: Sequence[CodeVersion], label: str
+    ) -> None:
         self._process = process
+        self._agents = agents
         self._control = control
         self._label = label
         self._loop = asyncio.get_running_loop()
@@ -47,23 +51,22 @@ class PreloadedProcess:
         self._open = True
         self.retired = False
         """No further children: it is lost, or does not answer."""
-        self.ready: asyncio.Future[Sequence[str]] = self._loop.create_future()
-        """The threads that the agents' code left running; cancelled when it is lost before."""
+        self._ready: asyncio.Future[Sequence[str]] = self._loop.create_future()
         control.setblocking(False)
         self._loop.add_reader(control, self._read)
         process.ended.add_done_callback(lambda _: self.lose())
 
     @classmethod
     def begin(
-        cls, targets: Sequence[str], memory_mb: int, environment: Mapping[str, str], label: str
+        cls, agents: Sequence[CodeVersion], memory_mb: int, environment: Mapping[str, str], label: str
     ) -> "PreloadedProcess":
-        """Start it and have it import the agents at these places.
+        """Start it and have it import these agents.
 
         Raises:
             OSError: there is no room for another process.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        options = [theirs.fileno(), os.getpid(), memory_mb]
+        options = [PROTOCOL, theirs.fileno(), os.getpid(), memory_mb]
         arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.preloaded_program", *map(str, options)]
         try:
             process = ChildProcess.spawn(arguments, theirs, environment, label)
@@ -72,14 +75,30 @@ class PreloadedProcess:
             raise
         finally:
             theirs.close()
-        preloaded = cls(process, ours, label)
-        preloaded._send({"op": "load", "path": sys.path, "targets": list(targets)})
+        preloaded = cls(process, ours, agents, label)
+        codes = [(each.target, {"fingerprint": each.fingerprint, "path": each.path}) for each in agents]
+        preloaded._send({"op": "load", "path": sys.path, "agents": codes})
         return preloaded
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    async def imported(self, seconds: float) -> Sequence[str] | None:
+        """The threads that are left after the import; None where it did not come to its end in this time.
+
+        Raises:
+            Unavailable: the code on disk is not what this worker has loaded.
+        """
+        await asyncio.wait({self._ready}, timeout=seconds)
+        if self._ready.done() and not self._ready.cancelled():
+            return self._ready.result()
+        if self._ready.cancelled():
+            await asyncio.wait({self._process.ended})
+            if self._process.returncode == EXIT_OTHER_CODE:
+                raise self._agents[0].changed
+        return None
 
     @property
     def lost(self) -> bool:
@@ -133,7 +152,7 @@ class PreloadedProcess:
         for fork in self._forks.values():
             fork.fail(NotForked("it is lost"))
         self._forks.clear()
-        self.ready.cancel()
+        self._ready.cancel()
 
     def _send(self, message: dict[str, Any], *attached: int) -> None:
         """Queue a packet; the descriptors go with it and are closed here."""
@@ -173,8 +192,8 @@ class PreloadedProcess:
     def _take(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
         match message["op"]:
             case "ready":
-                if not self.ready.done():
-                    self.ready.set_result(message["threads"])
+                if not self._ready.done():
+                    self._ready.set_result(message["threads"])
             case "forked":
                 self._forked(message["id"], message["pid"], descriptors[0])
             case "failed":

@@ -1,9 +1,9 @@
 """The program of a preloaded process: it imports agents' code once, then forks a child for each attempt. Linux alone.
 
-`python -P -m pavo.agents.hosts.preloaded_program FD PARENT_PID MEMORY_MB`. Over the socket FD, in packets of JSON, the
-worker sends `load` {path, targets} once, then `fork` {id, memory_mb, silence_seconds} with two descriptors: the child's
-connection and its output. This process answers `ready` {threads}, `forked` {id, pid} with a pidfd, `ended` {id, code}
-once a child is reaped and its process group is dead, and `failed` {id, error}.
+`python -P -m pavo.agents.hosts.preloaded_program PROTOCOL FD PARENT_PID MEMORY_MB`. Over the socket FD, in packets of
+JSON, the worker sends `load` {path, agents} once, then `fork` {id, memory_mb, silence_seconds} with two descriptors:
+the child's connection and its output. This process answers `ready` {threads}, `forked` {id, pid} with a pidfd,
+`ended` {id, code} once a child is reaped and its process group is dead, and `failed` {id, error}.
 
 One thread, and no code of an agent's runs in it after the import: a fork copies no lock that somebody holds. When the
 worker ends, so does this process, with all children and their groups.
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pavo.agents.agent_class import load_agent_class
+from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL
 from pavo.agents.hosts import child_program, wire
 from pavo.kit.processes import die_with_parent
 
@@ -135,11 +135,11 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def _load(targets: list[str]) -> None:
-    for target in targets:
+def _load(agents: list[list[Any]]) -> None:
+    for target, code in agents:
         # The child that is to run such an agent imports it again, and tells the error as the agent's.
         with contextlib.suppress(BaseException):
-            load_agent_class(target)
+            child_program.load_as_found(target, code)
 
 
 def _threads() -> list[str]:
@@ -159,7 +159,8 @@ def _begin(forked: _Forked) -> NoReturn:
     os.closerange(3, forked.end)
     os.closerange(forked.end + 1, _DESCRIPTORS)
     request = forked.request
-    sys.argv[1:] = [str(each) for each in (forked.end, parent, request["memory_mb"], request["silence_seconds"])]
+    arguments = (PROTOCOL, forked.end, parent, request["memory_mb"], request["silence_seconds"])
+    sys.argv[1:] = map(str, arguments)
     _reseed()
     child_program.main(*sys.argv[1:])
     os._exit(0)
@@ -173,15 +174,18 @@ def _reseed() -> None:
             numpy.seed()
 
 
-def main(descriptor: str, parent: str, memory_mb: str) -> NoReturn:
+def main(protocol: str, *arguments: str) -> NoReturn:
     """Load what the worker names, then fork until it ends."""
+    if protocol != str(PROTOCOL):
+        os._exit(EXIT_OTHER_CODE)
+    descriptor, parent, memory_mb = arguments
     preloaded = Preloaded(socket.socket(fileno=int(descriptor)))
     die_with_parent(int(parent), preloaded.end)
     child_program.limit_memory(int(memory_mb))
     child_program.log_to_stderr()
     load, _ = preloaded.receive()
     sys.path[:] = load["path"]
-    _load(load["targets"])
+    _load(load["agents"])
     gc.collect()
     gc.freeze()  # a collection in a child would else write to every page, and so copy it
     preloaded.send({"op": "ready", "threads": _threads()})

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pavo.agents.code_version import CodeVersion
 from pavo.agents.hosts.child_process import Child
 from pavo.agents.hosts.preloaded_process import NotForked, PreloadedProcess
 from pavo.agents.hosts.starting import ChildRequest, agents_environment, spawn
@@ -38,21 +39,20 @@ class Preloading:
 
     def __init__(self, *, memory_mb: int, start_seconds: float = 60.0) -> None:
         self._memory_mb = memory_mb
-        self._start_seconds = start_seconds
+        self.start_seconds = start_seconds
         self._sources: dict[str, _Source] = {}
         self._begun: list[PreloadedProcess] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def begin(self, targets: Mapping[str, Sequence[str]]) -> None:
+    def begin(self, agents: Mapping[str, Sequence[CodeVersion]]) -> None:
         """Begin to import the agents of each distribution, so that the first task does not wait for it.
 
         Args:
-            targets: `module:Class` of its isolated agents. Of other distributions, the one that is asked for first is
-                imported then.
+            agents: the isolated ones. Of other distributions, the one that is asked for first is imported then.
         """
-        for distribution, places in targets.items() if POSSIBLE and not self._closed else ():
-            self._source(distribution, places).current(self)
+        for distribution, codes in agents.items() if POSSIBLE and not self._closed else ():
+            self._source(distribution, codes).current(self)
 
     def begin_when_described(self, registry: AgentRegistry) -> None:
         """`begin` with all isolated agents that are installed.
@@ -63,16 +63,16 @@ class Preloading:
         loop = asyncio.get_running_loop()
 
         def describe() -> None:
-            targets = registry.isolated()
+            agents = registry.isolated()
             with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(self.begin, targets)
+                loop.call_soon_threadsafe(self.begin, agents)
 
         threading.Thread(target=describe, name="pavo-agents-described", daemon=True).start()
 
     async def start(self, request: ChildRequest, end: socket.socket) -> Child:
         """See `ChildStarter.start`."""
         if POSSIBLE and not self._closed:
-            source = self._source(request.distribution, [request.target])
+            source = self._source(request.code.distribution, [request.code])
             preloaded = await source.usable(self)
             if preloaded is not None:
                 try:
@@ -91,23 +91,18 @@ class Preloading:
         self._sources.clear()
         await asyncio.gather(*(preloaded.close() for preloaded in self._begun), *self._closing)
 
-    def new(self, distribution: str, targets: Sequence[str]) -> PreloadedProcess:
+    def new(self, distribution: str, agents: Sequence[CodeVersion]) -> PreloadedProcess:
         """Start one.
 
         Raises:
             OSError: there is no room for another process.
         """
         label = f"agents of {distribution}"
-        preloaded = PreloadedProcess.begin(targets, self._memory_mb, agents_environment(), label)
+        preloaded = PreloadedProcess.begin(agents, self._memory_mb, agents_environment(), label)
         # One that is retired may have children that go on: it is kept until it is lost.
         self._begun = [each for each in self._begun if not each.lost]
         self._begun.append(preloaded)
         return preloaded
-
-    async def imported(self, preloaded: PreloadedProcess) -> Sequence[str] | None:
-        """The threads that are left after the import; None where it did not come to its end."""
-        await asyncio.wait({preloaded.ready}, timeout=self._start_seconds)
-        return preloaded.ready.result() if preloaded.ready.done() and not preloaded.ready.cancelled() else None
 
     def abandon(self, preloaded: PreloadedProcess) -> None:
         """End it in the background; it has no children."""
@@ -115,8 +110,8 @@ class Preloading:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _source(self, distribution: str, targets: Sequence[str]) -> "_Source":
-        return self._sources.setdefault(distribution, _Source(distribution, targets))
+    def _source(self, distribution: str, agents: Sequence[CodeVersion]) -> "_Source":
+        return self._sources.setdefault(distribution, _Source(distribution, agents))
 
 
 @dataclass(slots=True)
@@ -124,7 +119,7 @@ class _Source:
     """Where the agents of one distribution begin."""
 
     distribution: str
-    targets: Sequence[str]
+    agents: Sequence[CodeVersion]
     preloaded: PreloadedProcess | None = None
     losses: list[float] = field(default_factory=list[float])
     plain: str | None = None
@@ -138,17 +133,21 @@ class _Source:
             return None
         if self.preloaded is None:
             try:
-                self.preloaded = preloading.new(self.distribution, self.targets)
+                self.preloaded = preloading.new(self.distribution, self.agents)
             except OSError as error:
                 logger.warning("Agents of %s begin in a new interpreter this time: %s", self.distribution, error)
         return self.preloaded
 
     async def usable(self, preloading: Preloading) -> PreloadedProcess | None:
-        """The process with everything imported; None where the agent is to begin the plain way."""
+        """The process with everything imported; None where the agent is to begin the plain way.
+
+        Raises:
+            Unavailable: the code on disk is not what this worker has loaded.
+        """
         preloaded = self.current(preloading)
         if preloaded is None:
             return None
-        threads = await preloading.imported(preloaded)
+        threads = await preloaded.imported(preloading.start_seconds)
         if threads is None:
             self._give_up(preloading, preloaded, "importing them did not come to its end")
         elif threads:

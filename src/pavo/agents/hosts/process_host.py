@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
@@ -38,11 +39,11 @@ class ProcessHost:
         ctx: AgentContext,
         limits: HostLimits,
         *,
-        distribution: str = "",
+        code: CodeVersion | None = None,
         starter: ChildStarter | None = None,
     ) -> None:
         label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
-        self._request = ChildRequest(target, distribution, label, limits)
+        self._request = ChildRequest(code or CodeVersion.found(target, "unknown"), label, limits)
         self._starter = starter or Spawning()
         self._ctx = ctx
         self._link: _Link | None = None
@@ -180,6 +181,8 @@ class _Link:
                 return await self._starting
         except OSError as error:
             self._died = Unavailable(f"No process for the agent: {error}.", dependency="process")
+        except Unavailable as error:
+            self._died = error
         except asyncio.CancelledError:
             if not self._killed:
                 raise
@@ -208,6 +211,8 @@ class _Link:
                 self._writer.close()
 
     def _fail(self) -> None:
+        if self._died is None and self._child is not None and self._child.returncode == EXIT_OTHER_CODE:
+            self._died = self._request.code.changed
         if self._died is None:
             lost = self._child.lost if self._child is not None and self._cause is None else None
             self._cause = self._cause or self._exit_cause()
@@ -339,7 +344,8 @@ def _of_type(value: object, kind: type[T]) -> T:
 def _start_message(request: ChildRequest, ctx: AgentContext) -> Message:
     return {
         "op": "start",
-        "target": request.target,
+        "target": request.code.target,
+        "code": {"fingerprint": request.code.fingerprint, "path": request.code.path},
         "path": sys.path,
         "close_seconds": request.limits.close_seconds,
         "context": wire.dump_context(ctx),

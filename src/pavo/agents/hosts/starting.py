@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
+from pavo.agents.code_version import PROTOCOL, CodeVersion
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child, ChildProcess
 
@@ -33,10 +34,8 @@ PAVO_VARIABLES = frozenset(
 class ChildRequest:
     """A process for an agent."""
 
-    target: str
-    """`module:Class` of the agent."""
-    distribution: str
-    """The package that brought it, with its version; agents of one distribution begin from one preloaded process."""
+    code: CodeVersion
+    """What it is to run; agents of one distribution begin from one preloaded process."""
     label: str
     """Begins each line that the process prints."""
     limits: HostLimits
@@ -50,6 +49,7 @@ class ChildStarter(Protocol):
 
         Raises:
             OSError: there is no room for another process.
+            Unavailable: the code on disk is not what this worker has loaded.
         """
         ...
 
@@ -65,7 +65,7 @@ def spawn(request: ChildRequest, end: socket.socket) -> ChildProcess:
     Raises:
         OSError: there is no room for another process.
     """
-    options = [end.fileno(), os.getpid(), request.limits.memory_mb, request.limits.silence_seconds]
+    options = [PROTOCOL, end.fileno(), os.getpid(), request.limits.memory_mb, request.limits.silence_seconds]
     arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.child_program", *map(str, options)]
     return ChildProcess.spawn(arguments, end, agents_environment(), request.label)
 

@@ -8,6 +8,7 @@ from pavo.accounts.domain import name_of
 from pavo.accounts.people import people_by_id
 from pavo.agents.contract import AgentContext, Hit, TaskUser, UserMessage
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.code_watch import CodeWatch
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.options import completed_options
@@ -61,6 +62,7 @@ class Hosting:
         limits: HostLimits,
         starter: ChildStarter | None = None,
         log_writer: LogWriter | None = None,
+        code_watch: CodeWatch | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -69,6 +71,7 @@ class Hosting:
         self._limits = limits
         self._starter = starter
         self._log_writer = log_writer
+        self._code_watch = code_watch
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -126,4 +129,5 @@ class Hosting:
             step_key=plan_key(task.id, version),  # until the host is told to do something else
             inbox=_TaskInbox(self.database, task.id),
         )
-        return open_host(card, context_object, self._limits, self._starter)
+        host = open_host(card, context_object, self._limits, self._starter)
+        return self._code_watch.over(host, card.code) if self._code_watch else host
