@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -19,12 +20,15 @@ from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
 from pavo.agents.endpoints import router as agents_router
 from pavo.bootstrap import SLICES
-from pavo.config import HttpSettings, Settings
+from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
 from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.cancellation import end
+from pavo.kit.listening.connection import Connection
+from pavo.kit.listening.connections import Connections
+from pavo.kit.listening.limits import Limits
 from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import problems
 from pavo.kit.ready import announce_ready
@@ -179,17 +183,27 @@ def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
     """
     configure_logging(settings.logging, request_ids)
     app = create_app(settings, slices)
+    connections = Connections(_limits(settings.limits))
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=partial(Connection, connections=connections),  # pyright: ignore[reportArgumentType]
         ws="none",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=1024,
     )
-    _Server(config, app, settings.http).run(sockets=_bind(settings.http))
+    _Server(config, app, settings.http, connections).run(sockets=_bind(settings.http))
+
+
+def _limits(of: LimitSettings) -> Limits:
+    return Limits(
+        send_seconds=of.send_seconds,
+        unsent_bytes=of.unsent_mb * 1_000_000,
+        per_address=of.per_address,
+        proxies=frozenset(address.strip() for address in of.proxies.split(",")),
+    )
 
 
 def _bind(http: HttpSettings) -> list[socket.socket]:
@@ -262,9 +276,11 @@ class _Server(uvicorn.Server):
     What keeps it from starting is raised as a `PavoError`; uvicorn would end the process with a code of its own.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, http: HttpSettings) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, http: HttpSettings, connections: Connections) -> None:
         super().__init__(config)
         self._app, self._http = app, http
+        self._connections = connections
+        self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -278,9 +294,12 @@ class _Server(uvicorn.Server):
             raise _cannot_listen(self._http, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
         for listener in sockets or []:
             logger.info("The API listens on %s port %s", *listener.getsockname()[:2])
+        self._watching = asyncio.create_task(self._connections.watch(), name="connections-watch")
         announce_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         parts: bootstrap.ApiParts = self._app.state.parts
         parts.follower.dismiss()
         await super().shutdown(sockets)
+        if self._watching is not None:
+            await end(self._watching)

@@ -28,6 +28,7 @@ from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
+from pavo.timeline.viewers import Budget
 from pavo.timeline.watching import WatchService
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
@@ -109,7 +110,8 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         temporal = await _connect(settings, telemetry)
         connections = kept_connections(database, settings)
         closing.push_async_callback(connections.close)
-        publisher, follower = Publisher(redis), Follower(database, redis)
+        budget = Budget(settings.limits.viewer_kb * 1_000, settings.limits.viewers_mb * 1_000_000)
+        publisher, follower = Publisher(redis), Follower(database, redis, budget)
         closing.push_async_callback(publisher.close)
         publisher.start()
         closing.push_async_callback(follower.close)

@@ -91,6 +91,23 @@ class HttpSettings(_Section):
     """URL of Temporal's own UI, linked from the pages."""
 
 
+class LimitSettings(_Section):
+    """What clients of the API may take, each and together."""
+
+    per_address: int = Field(default=1_000, ge=1, validation_alias="PAVO_CONNECTIONS_PER_ADDRESS")
+    """Connections from one address at most; PAVO_PROXIES are not counted."""
+    proxies: str = Field(default="127.0.0.1,::1", validation_alias="PAVO_PROXIES")
+    """Addresses of reverse proxies, separated by commas: many people's connections come from them."""
+    send_seconds: float = Field(default=30.0, ge=1, le=3600, validation_alias="PAVO_SEND_SECONDS")
+    """A client that takes nothing of its answer or stream for so long is cut off."""
+    unsent_mb: int = Field(default=64, ge=1, validation_alias="PAVO_UNSENT_MB")
+    """MB of answers that clients have not taken yet, in all; beyond it the slowest are cut off."""
+    viewer_kb: int = Field(default=256, ge=1, validation_alias="PAVO_VIEWER_KB")
+    """KB of events that wait for one viewer; beyond it the viewer gets them from PostgreSQL, when it gets to them."""
+    viewers_mb: int = Field(default=128, ge=1, validation_alias="PAVO_VIEWERS_MB")
+    """MB of events that wait for viewers, in all; beyond it the slowest streams are ended, to go on where they were."""
+
+
 class ExecutionSettings(_Section):
     """How a worker executes steps."""
 
@@ -190,6 +207,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     temporal: TemporalSettings = Field(default_factory=TemporalSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -23,6 +23,9 @@ HTTP_SECONDS: Final = Histogram(
 HTTP_IN_FLIGHT: Final = Gauge("pavo_http_requests_in_flight", "Requests that are being answered, streams included.")
 VIEWERS: Final = Gauge("pavo_stream_viewers", "Open streams of events.")
 EVENTS_SENT: Final = Counter("pavo_stream_events_total", "Events sent to viewers.")
+VIEWERS_CUT: Final = Counter(
+    "pavo_stream_viewers_cut_total", "Streams that were ended because too much waited for slow viewers."
+)
 STREAM_LAG: Final = Histogram(
     "pavo_stream_lag_seconds",
     "Seconds from an event's time in PostgreSQL to its being sent to a viewer who was waiting for it.",
@@ -94,6 +97,7 @@ OF_API: Final[tuple[Meter, ...]] = (
     HTTP_IN_FLIGHT,
     VIEWERS,
     EVENTS_SENT,
+    VIEWERS_CUT,
     STREAM_LAG,
     RUNS,
     BACKLOG,

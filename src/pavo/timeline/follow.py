@@ -9,10 +9,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -21,109 +18,37 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Unavailable
 from pavo.kit.cancellation import end
-from pavo.kit.clock import now
 from pavo.kit.sql import Database
 from pavo.kit.subscription import Subscription
 from pavo.observe import metrics
 from pavo.timeline import service
 from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, channel
+from pavo.timeline.viewers import Budget, Following, Found, Viewer, shed
 
 logger = logging.getLogger(__name__)
 
 PAGE = 500
 """Events of one read while a viewer catches up."""
-MAX_QUEUED = 1_000
-"""Live events that wait for one slow viewer at most; then it reads from PostgreSQL again instead."""
+VIEWER_BYTES = 256_000
+"""Of events that wait for one viewer at most, and of one read while it catches up; one event may be more."""
+TOTAL_BYTES = 128_000_000
+"""Of events that wait for all viewers of a process together."""
+SHARED_BYTES = 4_000_000
+"""Of one read for all viewers of a timeline."""
 POLL_SECONDS = 1.0
 """How often PostgreSQL is asked beside a healthy Redis: it catches what died between commit and publish."""
 POLL_SECONDS_AWAY = 0.2
 """The same while Redis is away."""
 QUIET_SECONDS = 9.0
 """After so long without an event a viewer is told, within another second, that there is none."""
-_AT = b'"at":"'
-"""What stands before an event's time; in a member of the event the quotes would be escaped."""
-
-
-@dataclass(eq=False, slots=True)
-class Viewer:
-    """One follower's inbox."""
-
-    timeline_id: uuid.UUID
-    last: int
-    """The newest number that was handed out."""
-    queue: deque[tuple[int, bytes]] = field(default_factory=deque[tuple[int, bytes]])
-    behind: bool = True
-    """Whether it must read PostgreSQL by itself before the queue is of use."""
-    closed: bool = False
-    """Whether the head says that nothing will follow."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    since: datetime = field(default_factory=now)
-    told: float = field(default_factory=time.monotonic)
-    """When it last handed something out, on the monotonic clock."""
-    quiet: bool = False
-    """Whether that was long ago."""
-    reading: asyncio.Task[list[tuple[int, bytes]]] | None = None
-    """What it reads from PostgreSQL by itself just now."""
-
-    @property
-    def newest(self) -> int:
-        """The newest number that it has, handed out or not."""
-        return max(self.last, self.queue[-1][0]) if self.queue else self.last
-
-    def offer(self, seq: int, data: bytes) -> None:
-        """Take a live event."""
-        if seq <= self.last:
-            return
-        if len(self.queue) >= MAX_QUEUED:
-            self.queue.clear()
-            self.behind = True
-        else:
-            self.queue.append((seq, data))
-        self.wake.set()
-
-    def take(self) -> list[tuple[int, bytes]]:
-        """The live events that follow the last one without a gap; at a gap the viewer is behind."""
-        found: list[tuple[int, bytes]] = []
-        while self.queue and not self.behind:
-            seq, data = self.queue.popleft()
-            if seq == self.last + 1:
-                self.last = seq
-                found.append((seq, data))
-            elif seq > self.last:
-                self.behind = True
-        return found
-
-    def learn(self, head: service.Head | None) -> None:
-        """Take the head's position from PostgreSQL; None means that the timeline is gone."""
-        if head is None or head.closed:
-            self.closed = True
-        if head is not None and head.last_seq > self.newest:
-            self.behind = True
-        if self.closed or self.behind:
-            self.wake.set()
-
-    def has_more(self) -> bool:
-        """Whether there is something to hand out, or to look for, without waiting for its wake."""
-        return self.behind or bool(self.queue) or self.reading is not None
-
-    def handed_out(self, found: list[tuple[int, bytes]]) -> None:
-        """Count events that were sent; the lag is that of the oldest, unless it happened before the viewer came."""
-        self.told, self.quiet = time.monotonic(), False
-        if not found:
-            return
-        metrics.EVENTS_SENT.add(by=len(found))
-        oldest = found[0][1]
-        begin = oldest.index(_AT) + len(_AT)
-        at = datetime.fromisoformat(oldest[begin : oldest.index(b'"', begin)].decode())
-        if at >= self.since:
-            metrics.STREAM_LAG.observe(max(0.0, (now() - at).total_seconds()))
 
 
 class Follower:
     """Hands the events of timelines to any number of viewers. Call `start` on the loop that serves them."""
 
-    def __init__(self, database: Database, redis: Redis) -> None:
+    def __init__(self, database: Database, redis: Redis, budget: Budget | None = None) -> None:
         self._database = database
+        self.budget = budget or Budget(VIEWER_BYTES, TOTAL_BYTES)
         self._subscription = Subscription(redis, [CLOSED_CHANNEL], self._take, self._connected)
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,23 +79,28 @@ class Follower:
         self.dismiss()
         await end(*self._tasks, *self._beside)
 
-    async def follow(self, timeline_id: uuid.UUID, after: int) -> AsyncGenerator[list[tuple[int, bytes]]]:
+    def follow(self, timeline_id: uuid.UUID, after: int) -> Following:
         """Yield (seq, JSON) of every event after number `after`, each once, in order; ends when the timeline is closed.
 
         What is there at once comes as one list; an empty one says that there was no event for a while.
 
         PostgreSQL being away delays events, it does not end the stream.
         """
-        viewer = Viewer(timeline_id, after)
+        viewer = Viewer(timeline_id, after, self.budget)
+        return Following(viewer, self._follow(viewer))
+
+    async def _follow(self, viewer: Viewer) -> AsyncGenerator[Found]:
+        timeline_id = viewer.timeline_id
         metrics.VIEWERS.add()
         self._viewers.setdefault(timeline_id, set()).add(viewer)
         try:
             await self._subscription.want(channel(timeline_id))
-            while not self._ending:
-                found = await self._more(viewer)
+            while not self._ending and not viewer.ended:
+                found = viewer.hands_out(await self._more(viewer))
                 if found or viewer.quiet:
+                    self._keep_within()
                     yield found
-                    viewer.handed_out(found)
+                    viewer.handed_out()
                 if viewer.has_more():
                     continue
                 if viewer.closed:
@@ -181,7 +111,11 @@ class Follower:
             metrics.VIEWERS.add(by=-1)
             self._leave(viewer)
 
-    async def _more(self, viewer: Viewer) -> list[tuple[int, bytes]]:
+    def _keep_within(self) -> None:
+        if self.budget.exceeded:
+            shed(self._all(), self.budget)
+
+    async def _more(self, viewer: Viewer) -> Found:
         """What can be handed out; nothing while PostgreSQL takes long, for viewers are to hear that it lives."""
         if viewer.reading is None:
             if not viewer.behind:
@@ -191,15 +125,18 @@ class Follower:
         if not viewer.reading.done():
             return []
         reading, viewer.reading = viewer.reading, None
-        return reading.result()
+        found = reading.result()
+        for _, data in found:
+            self.budget.hold(data)
+        return found
 
-    async def _read(self, viewer: Viewer) -> list[tuple[int, bytes]]:
+    async def _read(self, viewer: Viewer) -> Found:
         """What PostgreSQL has after the viewer's last event, one page."""
         # Before reading: what commits from here on wakes the viewer again.
         viewer.behind = False
         try:
             async with self._database.reading() as session:
-                events = await service.read_after(session, viewer.timeline_id, viewer.last, PAGE)
+                events = await service.read_after(session, viewer.timeline_id, viewer.last, PAGE, self.budget.viewer)
                 heads = await service.heads(session, [viewer.timeline_id])
         except Unavailable:
             viewer.behind = True
@@ -216,8 +153,7 @@ class Follower:
         if not group:
             del self._viewers[viewer.timeline_id]
             self._subscription.drop(channel(viewer.timeline_id))
-        if viewer.reading is not None:
-            viewer.reading.cancel()
+        viewer.leave()
 
     def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -243,6 +179,7 @@ class Follower:
         for viewer in self._viewers.get(timeline_id, ()):
             for seq, data in found:
                 viewer.offer(seq, data)
+        self._keep_within()
 
     # What PostgreSQL tells
 
@@ -277,7 +214,8 @@ class Follower:
         lacking = [viewer.newest for viewer in group if head and not viewer.behind and viewer.newest < head.last_seq]
         if lacking:
             # Who is more than a page behind reads by itself.
-            events = await service.read_after(session, timeline_id, max(min(lacking), max(lacking) - PAGE), PAGE)
+            after = max(min(lacking), max(lacking) - PAGE)
+            events = await service.read_after(session, timeline_id, after, PAGE, SHARED_BYTES)
             self._fan_out(timeline_id, [(event.seq, event.as_json()) for event in events])
 
     async def _notice_quiet(self) -> None:

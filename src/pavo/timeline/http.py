@@ -15,17 +15,19 @@ It imports the web framework: a worker has none, and never imports this.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from pavo.errors import InvalidInput
+from pavo.kit.listening.connection import EXTENSION, Connection, StreamEnded
 from pavo.kit.problem import problems
 from pavo.timeline.domain import EventsAfter
+from pavo.timeline.viewers import Following
 from pavo.timeline.watching import WatchService
 
 # What a request says
@@ -75,6 +77,9 @@ Position = Annotated[int, Depends(position)]
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """Nobody on the way keeps or gathers a stream."""
+CONNECTED: Final = b": connected\n\n"
+"""Sent at once, so that a viewer of a quiet subject knows that it is connected."""
+QUIET: Final = b": keep-alive\n\n"
 
 
 def events_page(found: EventsAfter) -> Response:
@@ -83,7 +88,7 @@ def events_page(found: EventsAfter) -> Response:
     return Response(orjson.dumps(page), media_type="application/json")
 
 
-def stream_or_no_content(found: AsyncGenerator[list[tuple[int, bytes]]] | None) -> Response:
+def stream_or_no_content(found: Following | None) -> Response:
     """What `WatchService.stream` found; None is 204, after which an EventSource does not come again."""
     return Response(status_code=204) if found is None else EventStream(found)
 
@@ -104,23 +109,53 @@ def stream_answers(subject: str) -> dict[int | str, dict[str, Any]]:
 
 
 class EventStream(StreamingResponse):
-    """Sends (seq, JSON) as `id` and `data`; an empty list becomes a comment that keeps the connection alive."""
+    """Sends (seq, JSON) as `id` and `data`; an empty list becomes a comment that keeps the connection alive.
+
+    Where the server offers its connection (`kit.listening`), viewers share the bytes of an event, and one that does not
+    read can be ended.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, found: AsyncGenerator[list[tuple[int, bytes]]], status_code: int = 200) -> None:
-        self._frames = _frames(found)
-        super().__init__(self._frames, status_code, headers=HEADERS)
+    def __init__(self, found: Following, status_code: int = 200) -> None:
+        self._found = found
+        self._connection: Connection | None = None
+        super().__init__(_frames(found), status_code, headers=HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        self._connection = scope.get("extensions", {}).get(EXTENSION)
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Send until the end, and tell the source when the client has left."""
-        async with aclosing(self._frames):
-            await super().stream_response(send)
+        async with aclosing(self._found):
+            if self._connection is None:
+                await super().stream_response(send)
+            else:
+                await self._share(self._connection, send)
+
+    async def _share(self, connection: Connection, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        connection.begin_stream()
+        self._found.on_end(connection.end_stream)
+        with suppress(StreamEnded):
+            await connection.write_shared([CONNECTED])
+            async for events in self._found:
+                for seq, data in events:
+                    await connection.write_shared([b"id: %d\ndata: " % seq, data, b"\n\n"])
+                if not events:
+                    await connection.write_shared([QUIET])
+            if self._found.ended is None:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _frames(found: AsyncGenerator[list[tuple[int, bytes]]]) -> AsyncGenerator[bytes]:
-    async with aclosing(found):
-        # An early comment, so that a viewer of a quiet subject knows at once that it is connected.
-        yield b": connected\n\n"
-        async for events in found:
-            yield b"".join(b"id: %d\ndata: %s\n\n" % event for event in events) or b": keep-alive\n\n"
+async def _frames(found: Following) -> AsyncGenerator[bytes]:
+    yield CONNECTED
+    async for events in found:
+        for event in events:
+            yield b"id: %d\ndata: %s\n\n" % event
+        if not events:
+            yield QUIET
+    if found.ended is not None:
+        yield f": ended: {found.ended}\n\n".encode()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import BigInteger, DateTime, Text, delete, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -77,16 +78,33 @@ async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewE
     return await append(session, timeline_id, [event])
 
 
-async def read_after(session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int) -> list[Event]:
-    """The events after number `after`, oldest first, at most `limit`."""
-    query = (
-        select(EventRow)
-        .where(EventRow.timeline_id == timeline_id, EventRow.seq > after)
-        .order_by(EventRow.seq)
-        .limit(limit)
-    )
-    rows = (await session.scalars(query)).all()
-    return [Event(row.timeline_id, row.seq, row.type, row.at, row.data) for row in rows]
+PAGE_BYTES: Final = 1_000_000
+"""Of one page of events, as JSON."""
+# Event by event, so that PostgreSQL reads none beyond the last one that is answered: a page of the largest would have
+# tens of megabytes. The numbers have no gaps, except where a removal is under way.
+_READ: Final = text("""
+WITH RECURSIVE page AS (
+    (SELECT seq, type, at, data, octet_length(data::text) AS bytes, 1 AS place
+     FROM events WHERE timeline_id = :timeline AND seq > :after ORDER BY seq LIMIT 1)
+    UNION ALL
+    SELECT next.seq, next.type, next.at, next.data, page.bytes + octet_length(next.data::text), page.place + 1
+    FROM page CROSS JOIN LATERAL (
+        SELECT seq, type, at, data FROM events
+        WHERE timeline_id = :timeline AND seq > page.seq ORDER BY seq LIMIT 1
+    ) next
+    WHERE page.place < :events AND page.bytes + octet_length(next.data::text) <= :bytes
+)
+SELECT seq, type, at, data FROM page ORDER BY seq
+""").columns(seq=BigInteger, type=Text, at=DateTime(timezone=True), data=JSONB)
+
+
+async def read_after(
+    session: AsyncSession, timeline_id: uuid.UUID, after: int, limit: int, most_bytes: int = PAGE_BYTES
+) -> list[Event]:
+    """The events after number `after`, oldest first: at most `limit`, and `most_bytes` of them, but one if there is."""
+    values = {"timeline": timeline_id, "after": after, "events": limit, "bytes": most_bytes}
+    rows = await session.execute(_READ, values)
+    return [Event(timeline_id, row.seq, row.type, row.at, row.data) for row in rows]
 
 
 async def head(session: AsyncSession, timeline_id: uuid.UUID) -> Head | None:

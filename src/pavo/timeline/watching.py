@@ -4,13 +4,13 @@ Whose a subject is, and who may watch it, its own slice decides before it asks h
 """
 
 import uuid
-from collections.abc import AsyncGenerator
 
 from pavo.errors import NotFound
 from pavo.kit.sql import Database
 from pavo.timeline import service
 from pavo.timeline.domain import EventsAfter, Subject
 from pavo.timeline.follow import Follower
+from pavo.timeline.viewers import Following
 
 
 class WatchService:
@@ -21,7 +21,7 @@ class WatchService:
         self._follower = follower
 
     async def events(self, subject_id: uuid.UUID, after: int, limit: int) -> EventsAfter:
-        """At most `limit` events after number `after`, and where the timeline stands.
+        """At most `limit` events after number `after`, fewer where they are long, and where the timeline stands.
 
         Raises:
             NotFound: it has no timeline.
@@ -33,7 +33,7 @@ class WatchService:
             raise _no_timeline(subject_id)
         return EventsAfter(found, head.last_seq, head.closed)
 
-    async def stream(self, subject: Subject, after: int) -> AsyncGenerator[list[tuple[int, bytes]]] | None:
+    async def stream(self, subject: Subject, after: int) -> Following | None:
         """Follow the subject; None when nothing will come after number `after` (closed and all seen, or deleted).
 
         Raises:

@@ -1,0 +1,93 @@
+"""All connections of a process: how many there are, and what becomes of those that take too long."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Protocol
+
+from pavo.errors import Unavailable
+from pavo.kit.listening.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often every connection is looked at: one look at 5,000 takes some milliseconds, 5,000 timers would take more."""
+
+
+class Watched(Protocol):
+    """A connection, as far as it is watched from here."""
+
+    address: str
+
+    def look(self, now: float) -> None:
+        """End it if it has taken too long."""
+        ...
+
+    def unsent(self) -> int:
+        """Bytes of an answer that it has not taken; a stream, which has a budget of its own, counts as 0."""
+        ...
+
+    def waited_since(self) -> float:
+        """When it last took something of what is ready."""
+        ...
+
+    def abort(self) -> None:
+        """End it, and give back what it holds."""
+        ...
+
+
+class Connections:
+    """Counts connections and looks at them. Belongs to the event loop that serves them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._all = set[Watched]()
+        self._by_address = Counter[str]()
+
+    def add(self, connection: Watched) -> Unavailable | None:
+        """Count a new connection; what it is refused with, if there are too many. `remove` follows in both cases."""
+        self._all.add(connection)
+        self._by_address[connection.address] += 1
+        if len(self._all) > self.limits.connections:
+            return Unavailable("The API has as many connections as it can.", dependency="api", retry_after=5)
+        known = connection.address not in self.limits.proxies
+        if known and self._by_address[connection.address] > self.limits.per_address:
+            return Unavailable(
+                f"There are more than {self.limits.per_address} connections from {connection.address}.",
+                dependency="api",
+                retry_after=5,
+                remedy="Close some, or name a proxy at this address in PAVO_PROXIES.",
+            )
+        return None
+
+    def remove(self, connection: Watched) -> None:
+        """The connection is closed."""
+        if connection not in self._all:
+            return
+        self._all.remove(connection)
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
+
+    async def watch(self) -> None:
+        """Look at all of them again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                for connection in tuple(self._all):
+                    connection.look(loop.time())
+                self._shed()
+            except Exception:
+                # Logged and not raised: without this loop nothing bounds what clients take.
+                logger.exception("Looking at connections failed in an unforeseen way")
+
+    def _shed(self) -> None:
+        """Where all together leave too much unread, end those that have taken nothing for longest."""
+        sizes = {connection: size for connection in self._all if (size := connection.unsent())}
+        left = sum(sizes.values())
+        for connection in sorted(sizes, key=lambda each: each.waited_since()):
+            if left <= self.limits.unsent_bytes:
+                return
+            left -= sizes[connection]
+            connection.abort()

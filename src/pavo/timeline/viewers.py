@@ -1,0 +1,218 @@
+"""One follower of a timeline: its inbox, the bytes that it holds, and its end before the timeline's."""
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from pavo.kit.clock import now
+from pavo.observe import metrics
+from pavo.timeline import service
+
+Found = list[tuple[int, bytes]]
+"""Events by number, each as JSON."""
+_AT: Final = b'"at":"'
+"""What stands before an event's time; in a member of the event the quotes would be escaped."""
+SLOW: Final = "too much waits for slow viewers; go on after Last-Event-ID"
+
+
+class Budget:
+    """The bytes of events that viewers hold; what several hold counts once.
+
+    Args:
+        viewer: bytes that wait for one viewer at most, one event aside.
+        total: bytes of all.
+    """
+
+    def __init__(self, viewer: int, total: int) -> None:
+        self.viewer, self.total = viewer, total
+        self.held = 0
+        self._holders: dict[int, int] = {}
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether somebody has to give something back."""
+        return self.held > self.total
+
+    def hold(self, data: bytes) -> None:
+        """One viewer more holds this very object."""
+        count = self._holders.get(id(data), 0)
+        self._holders[id(data)] = count + 1
+        if not count:
+            self.held += len(data)
+
+    def release(self, found: Iterable[tuple[int, bytes]]) -> None:
+        """One viewer less holds these."""
+        for _, data in found:
+            left = self._holders[id(data)] - 1
+            if left:
+                self._holders[id(data)] = left
+            else:
+                del self._holders[id(data)]
+                self.held -= len(data)
+
+
+@dataclass(eq=False, slots=True)
+class Viewer:
+    """One follower's inbox."""
+
+    timeline_id: uuid.UUID
+    last: int
+    """The newest number that was handed out."""
+    budget: Budget
+    queue: deque[tuple[int, bytes]] = field(default_factory=deque[tuple[int, bytes]])
+    queued: int = 0
+    """Bytes of `queue`."""
+    out: Found = field(default_factory=Found)
+    """What is being sent."""
+    out_since: float = 0.0
+    """Since when, on the monotonic clock."""
+    behind: bool = True
+    """Whether it must read PostgreSQL by itself before the queue is of use."""
+    closed: bool = False
+    """Whether the head says that nothing will follow."""
+    ended: str | None = None
+    """Why it ends before the timeline does."""
+    interrupt: Callable[[str], None] | None = None
+    """Ends what is being sent to it."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    since: datetime = field(default_factory=now)
+    told: float = field(default_factory=time.monotonic)
+    """When it last handed something out, on the monotonic clock."""
+    quiet: bool = False
+    """Whether that was long ago."""
+    reading: asyncio.Task[Found] | None = None
+    """What it reads from PostgreSQL by itself just now."""
+
+    @property
+    def newest(self) -> int:
+        """The newest number that it has, handed out or not."""
+        return max(self.last, self.queue[-1][0]) if self.queue else self.last
+
+    def offer(self, seq: int, data: bytes) -> None:
+        """Take a live event, unless too much waits already: then it reads PostgreSQL again when it gets to it."""
+        if seq <= self.last or self.ended:
+            return
+        if self.queue and self.queued + len(data) > self.budget.viewer:
+            self.forget()
+            self.behind = True
+        else:
+            self.queue.append((seq, data))
+            self.queued += len(data)
+            self.budget.hold(data)
+        self.wake.set()
+
+    def forget(self) -> None:
+        """Give back what waits."""
+        self.budget.release(self.queue)
+        self.queue.clear()
+        self.queued = 0
+
+    def take(self) -> Found:
+        """The live events that follow the last one without a gap; at a gap the viewer is behind."""
+        found: Found = []
+        while self.queue and not self.behind:
+            seq, data = self.queue.popleft()
+            self.queued -= len(data)
+            if seq == self.last + 1:
+                self.last = seq
+                found.append((seq, data))
+                continue
+            if seq > self.last:
+                self.behind = True
+            self.budget.release([(seq, data)])
+        return found
+
+    def learn(self, head: service.Head | None) -> None:
+        """Take the head's position from PostgreSQL; None means that the timeline is gone."""
+        if head is None or head.closed:
+            self.closed = True
+        if head is not None and head.last_seq > self.newest:
+            self.behind = True
+        if self.closed or self.behind:
+            self.wake.set()
+
+    def has_more(self) -> bool:
+        """Whether there is something to hand out, or to look for, without waiting for its wake."""
+        return self.behind or bool(self.queue) or self.reading is not None
+
+    def hands_out(self, found: Found) -> Found:
+        """Note what is being sent, which it holds already."""
+        self.out, self.out_since = found, time.monotonic()
+        return found
+
+    def handed_out(self) -> None:
+        """Count events that were sent; the lag is that of the oldest, unless it happened before the viewer came."""
+        self.told, self.quiet = time.monotonic(), False
+        found, self.out = self.out, []
+        self.budget.release(found)
+        if not found:
+            return
+        metrics.EVENTS_SENT.add(by=len(found))
+        oldest = found[0][1]
+        begin = oldest.index(_AT) + len(_AT)
+        at = datetime.fromisoformat(oldest[begin : oldest.index(b'"', begin)].decode())
+        if at >= self.since:
+            metrics.STREAM_LAG.observe(max(0.0, (now() - at).total_seconds()))
+
+    def end(self, reason: str) -> None:
+        """End it before the timeline ends, with a reason that its client is told."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        self.wake.set()
+        if self.interrupt is not None:
+            self.interrupt(reason)
+
+    def leave(self) -> None:
+        """Give back all that it holds."""
+        self.forget()
+        self.budget.release(self.out)
+        self.out = []
+        if self.reading is not None:
+            self.reading.cancel()
+
+
+class Following:
+    """A timeline's events as one viewer gets them: lists of (seq, JSON); an empty one says that nothing happened."""
+
+    def __init__(self, viewer: Viewer, found: AsyncGenerator[Found]) -> None:
+        self._viewer, self._found = viewer, found
+
+    def __aiter__(self) -> "Following":
+        return self
+
+    async def __anext__(self) -> Found:
+        return await anext(self._found)
+
+    async def aclose(self) -> None:
+        """Leave."""
+        await self._found.aclose()
+
+    @property
+    def ended(self) -> str | None:
+        """Why it ended before the timeline did, if so."""
+        return self._viewer.ended
+
+    def end(self, reason: str) -> None:
+        """End it now."""
+        self._viewer.end(reason)
+
+    def on_end(self, interrupt: Callable[[str], None]) -> None:
+        """Have `interrupt` called when it ends before the timeline does, also while something is being sent."""
+        self._viewer.interrupt = interrupt
+
+
+def shed(viewers: Iterable[Viewer], budget: Budget) -> None:
+    """End those that have been sending for longest, until the rest keeps within the budget."""
+    sending = sorted((viewer for viewer in viewers if viewer.out), key=lambda viewer: viewer.out_since)
+    for viewer in sending:
+        if not budget.exceeded:
+            return
+        metrics.VIEWERS_CUT.add()
+        viewer.end(SLOW)
+        viewer.leave()

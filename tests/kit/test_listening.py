@@ -1,0 +1,233 @@
+"""What a hostile client may take of the listener: bytes and seconds of a request, connections, answers left unread."""
+
+import asyncio
+import json
+import select
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from pavo.kit.listening import connections as watching
+from pavo.kit.listening.connection import Connection
+from pavo.kit.listening.connections import Connections
+from pavo.kit.listening.limits import Limits
+from tests.driving import until
+
+LARGE = b"x" * 8_000_000
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the body and answers 8 MB at /large, else a word."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more = message.get("more_body", False)
+    body = LARGE if scope["path"] == "/large" else b"fine"
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def listening(limits: Limits) -> AsyncGenerator[int]:
+    """A port."""
+    connections = Connections(limits)
+    config = uvicorn.Config(
+        application,
+        http=partial(Connection, connections=connections),  # pyright: ignore[reportArgumentType]
+        lifespan="off",
+        log_config=None,
+        port=0,
+    )
+    server = uvicorn.Server(config)
+    serving, watch = asyncio.create_task(server.serve()), asyncio.create_task(connections.watch())
+
+    async def started() -> bool:
+        return server.started
+
+    await until(started, what="the listener")
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        watch.cancel()
+        await asyncio.gather(serving, watch, return_exceptions=True)
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def answers(port: int, *sent: bytes, seconds: float = 15) -> tuple[int, dict[str, Any]]:
+    """Send the pieces, read until the end: the status and the problem."""
+    async with connected(port) as (reader, writer):
+        for piece in sent:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(seconds):
+            answer = await reader.read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head:
+        return 0, {}
+    assert head.count(b"HTTP/1.1") == 1, "one answer"
+    return int(head.split()[1]), json.loads(body) if b"problem+json" in head else {}
+
+
+GET = b"GET /%s HTTP/1.1\r\nHost: here\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "field"),
+    [
+        ([GET % (b"a" * 8_200) + b"\r\n"], 414, "url"),
+        ([b"GET /" + b"a" * 40_000], 414, "url"),
+        ([GET % b"" + b"X: " + b"a" * 33_000 + b"\r\n\r\n"], 431, "headers"),
+        ([GET % b"" + b"X: ", *[b"a" * 50_000] * 40], 431, "headers"),
+        ([GET % b"", *[b"X: a\r\n"] * 100_000], 431, "headers"),
+        ([GET % b"" + b"X: a\r\n" * 100 + b"\r\n"], 431, "headers"),
+        ([b"\x16\x03\x01\x02\x00\x01"], 400, "request"),
+        ([(GET % b"large" + b"\r\n") + (GET % b"" + b"\r\n") * 500], 0, None),
+    ],
+    ids=["url", "endless url", "header", "endless header", "endless headers", "101 headers", "TLS", "sent ahead"],
+)
+async def test_a_head_is_bounded_in_bytes(sent: list[bytes], status: int, field: str | None) -> None:
+    async with listening(Limits()) as port:
+        try:
+            found, problem = await answers(port, *sent)
+        except ConnectionError:  # what came after the refusal was dropped, and the client was told by a reset
+            found, problem = status, {"field": field}
+            assert len(sent) > 1
+        if status:
+            assert (found, problem["field"]) == (status, field)
+            assert len(sent) > 1 or problem["remedy"]
+        assert (await answers(port, GET % b"" + b"Connection: close\r\n\r\n"))[0] == 200, "others are served"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "field"),
+    [
+        ([], 0, None),
+        ([b"\r\n"], 0, None),
+        ([b"GET /"], 408, "head"),
+        ([GET % b"" + b"X"], 408, "head"),
+        ([POST + b"half"], 408, "body"),
+        ([GET % b"" + b"\r\n" + POST], 408, "body"),
+    ],
+)
+async def test_requests_that_do_not_come_end(
+    sent: list[bytes], status: int, field: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+    async with listening(Limits(head_seconds=0.3, body_seconds=0.3)) as port:
+        if len(sent[0:1]) and sent[0].count(b"HTTP/1.1") == 2:
+            async with connected(port) as (reader, writer), asyncio.timeout(10):
+                writer.write(sent[0])
+                answer = await reader.read()
+            assert b" 200 " in answer and b" 408 " in answer
+            return
+        found, problem = await answers(port, *sent, seconds=10)
+        assert (found, problem.get("field")) == (status, field)
+
+
+async def test_a_drip_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+    async with listening(Limits(head_seconds=0.5)) as port, connected(port) as (reader, writer):
+        ended = asyncio.create_task(reader.read())
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nX: ")
+        async with asyncio.timeout(10):
+            while not ended.done():
+                writer.write(b"a")
+                await asyncio.wait({ended}, timeout=0.05)
+        assert b" 408 " in ended.result()
+
+
+async def test_connections_of_an_address_are_bounded() -> None:
+    async with listening(Limits(per_address=3, proxies=())) as port, AsyncExitStack() as opened:
+        kept = [await opened.enter_async_context(connected(port)) for _ in range(3)]
+        for _, writer in kept:
+            writer.write(GET % b"" + b"\r\n")
+        for reader, _ in kept:
+            assert b" 200 " in await reader.readline()
+        status, problem = await answers(port)
+        assert (status, problem["code"]) == (503, "Unavailable") and "PAVO_PROXIES" in problem["remedy"]
+        kept[0][1].close()
+
+        async def served() -> bool:
+            try:
+                return (await answers(port, GET % b"" + b"Connection: close\r\n\r\n"))[0] == 200
+            except ConnectionError:
+                return False
+
+        await until(served, what="a place for the next connection")
+
+
+async def test_a_proxy_is_not_counted_and_all_together_are() -> None:
+    async with listening(Limits(per_address=1, connections=4)) as port, AsyncExitStack() as opened:
+        kept = [await opened.enter_async_context(connected(port)) for _ in range(4)]
+        for reader, writer in kept:
+            writer.write(GET % b"" + b"\r\n")
+            assert b" 200 " in await reader.readline()
+        assert (await answers(port))[0] == 503
+
+
+def reader_of_nothing(port: int) -> socket.socket:
+    """A client that asks for 8 MB and leaves them."""
+    client = socket.create_connection(("127.0.0.1", port))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.sendall(GET % b"large" + b"\r\n")
+    return client
+
+
+def was_reset(client: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(client, select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))
+
+
+async def test_who_does_not_take_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+    async with listening(Limits(send_seconds=0.5)) as port:
+        with reader_of_nothing(port) as client:
+
+            async def cut() -> bool:
+                with suppress(BlockingIOError, ConnectionResetError):
+                    client.recv(1, socket.MSG_DONTWAIT)  # a byte now and then is no progress
+                return was_reset(client)
+
+            await until(cut, what="the end of the connection", seconds=15)
+
+
+async def test_answers_left_unread_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+    async with listening(Limits(unsent_bytes=20_000_000)) as port:
+        with ExitStack() as opened:
+            clients = [opened.enter_context(reader_of_nothing(port)) for _ in range(8)]
+
+            async def cut() -> bool:
+                return sum(map(was_reset, clients)) >= 4
+
+            await until(cut, what="the end of the slowest", seconds=15)
+            assert sum(map(was_reset, clients)) <= 6, "the others keep theirs"
+
+
+async def test_the_api_has_these_bounds(client: httpx2.AsyncClient) -> None:
+    long = await client.get("/healthz", headers={"X-Long": "a" * 40_000})
+    assert long.status_code == 431 and long.json()["code"] == "TooLarge"
+    assert (await client.get(f"/healthz?{'a' * 9_000}")).status_code == 414

@@ -1,0 +1,224 @@
+"""Viewers that read slowly or never: what they cost the API and the others, and how they go on."""
+
+import asyncio
+import re
+import socket
+import uuid
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi import FastAPI, Response
+from redis.asyncio import Redis
+
+from pavo.config import Settings
+from pavo.kit.listening.connection import Connection
+from pavo.kit.listening.connections import Connections
+from pavo.kit.listening.limits import Limits
+from pavo.kit.sql import Database
+from pavo.timeline import service
+from pavo.timeline.domain import NewEvent, Subject
+from pavo.timeline.follow import Follower
+from pavo.timeline.http import EventStream, Position, stream_or_no_content
+from pavo.timeline.publish import Publisher
+from pavo.timeline.viewers import Budget
+from pavo.timeline.watching import WatchService
+from tests.driving import Tasks, until
+from tests.parts import Parts, free_port
+
+LARGE = "x" * 60_000
+
+
+class Teller:
+    """Appends large events to a timeline and publishes them."""
+
+    def __init__(self, database: Database, publisher: Publisher, timeline_id: uuid.UUID) -> None:
+        self._database, self._publisher, self._timeline_id = database, publisher, timeline_id
+
+    async def tell(self, count: int, *, close: bool = False) -> None:
+        for number in range(count):
+            async with self._database.transaction() as session:
+                last = close and number == count - 1
+                recorded = await service.append(
+                    session, self._timeline_id, [NewEvent("large", {"text": LARGE})], close=last
+                )
+            self._publisher.publish(recorded)
+
+
+@asynccontextmanager
+async def telling(database: Database, redis: Redis, timeline_id: uuid.UUID) -> AsyncGenerator[Teller]:
+    publisher = Publisher(redis)
+    publisher.start()
+    yield Teller(database, publisher, timeline_id)
+    await publisher.close()
+
+
+@contextmanager
+def sluggish(port: int, path: str, last: int = 0) -> Generator[socket.socket]:
+    """A viewer that reads only when the test does."""
+    with socket.socket() as viewer:
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        viewer.connect(("127.0.0.1", port))
+        viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last}\r\n\r\n".encode())
+        yield viewer
+
+
+def read_to_the_end(viewer: socket.socket) -> bytes:
+    viewer.settimeout(10)
+    found = b""
+    while data := viewer.recv(1_000_000):
+        found += data
+    return found
+
+
+def memory_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) / 1_000
+
+
+async def healthy(port: int, task_id: str, seen: list[int]) -> None:
+    """Reads at once until the end of the stream."""
+    async with (
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+        client.stream("GET", f"/api/tasks/{task_id}/stream") as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                seen.append(int(line[4:]))
+
+
+async def test_slow_viewers_cost_little_and_the_memory_returns(
+    parts: Parts, tasks: Tasks, database: Database, redis: Redis
+) -> None:
+    port, task_id, events, slow = free_port(), await tasks.create(), 150, 150
+    api = await parts.start("api", PAVO_PORT=str(port), PAVO_SEND_SECONDS="3", PAVO_VIEWERS_MB="8")
+    seen: list[int] = []
+    path = f"/api/tasks/{task_id}/stream"
+    async with telling(database, redis, uuid.UUID(task_id)) as teller:
+        with ExitStack() as opened:
+            viewers = [opened.enter_context(sluggish(port, path)) for _ in range(slow)]
+            watching = asyncio.create_task(healthy(port, task_id, seen))
+
+            async def connected() -> bool:
+                return bool(seen)
+
+            await until(connected, what="the first event")
+            before = memory_mb(api.pid)
+            peak = before
+            for _ in range(events // 5):
+                await teller.tell(5)
+                for viewer in viewers[: slow // 2]:  # half of them read a little, half never
+                    viewer.setblocking(False)
+                    with suppress(BlockingIOError, ConnectionError):
+                        viewer.recv(1)
+                peak = max(peak, memory_mb(api.pid))
+            await teller.tell(1, close=True)
+            await asyncio.wait_for(watching, 30)
+            assert seen == list(range(1, events + 3)), "who reads gets each event once, in order"
+            assert peak - before < 60, f"{slow} slow viewers took {peak - before:.0f} MB for {events * 60 // 1000} MB"
+
+        async def returned() -> bool:
+            return memory_mb(api.pid) - before < 30
+
+        await until(returned, what="the memory's return")
+    api.end()
+
+
+@pytest.fixture
+def follower_with_little(database: Database, redis: Redis) -> Follower:
+    return Follower(database, redis, Budget(100_000, 250_000))
+
+
+async def test_the_slowest_are_cut_with_a_reason_and_go_on(
+    database: Database, redis: Redis, follower_with_little: Follower, settings: Settings
+) -> None:
+    follower, timeline_id = follower_with_little, uuid.uuid4()
+    await follower.start()
+    async with database.transaction() as session:
+        await service.create(session, timeline_id, NewEvent("made"))
+    async with (
+        served(WatchService(database, follower), follower) as port,
+        telling(database, redis, timeline_id) as teller,
+    ):
+        path = f"/{timeline_id}"
+        with ExitStack() as opened:
+            await teller.tell(10)
+            viewers = [opened.enter_context(sluggish(port, path, last=n % 8)) for n in range(16)]
+
+            async def all_came() -> bool:
+                return follower.viewers == len(viewers)
+
+            await until(all_came, what="the viewers")
+            await teller.tell(30)
+
+            async def cut() -> bool:
+                return follower.viewers < len(viewers)
+
+            await until(cut, what="the end of the slowest")
+            await teller.tell(1, close=True)
+            found = await asyncio.gather(*(asyncio.to_thread(read_to_the_end, viewer) for viewer in viewers))
+        assert follower.budget.held == 0
+        ends = [answer for answer in found if b": ended: too much waits for slow viewers" in answer]
+        assert ends, "some were cut"
+        for answer in ends:
+            assert answer.endswith(b"\n\n\r\n0\r\n\r\n"), "a whole answer"
+            last = int(re.findall(rb"id: (\d+)", answer)[-1])
+            with sluggish(port, path, last) as again:
+                rest = re.findall(rb"id: (\d+)", await asyncio.to_thread(read_to_the_end, again))
+            assert [int(number) for number in rest] == list(range(last + 1, 43))
+    await follower.close()
+
+
+@asynccontextmanager
+async def served(watching: WatchService, follower: Follower) -> AsyncGenerator[int]:
+    """Streams of timelines on a port, on the listener of the API."""
+    app = FastAPI()
+
+    @app.get("/{timeline_id}", response_class=EventStream)
+    async def stream(timeline_id: uuid.UUID, position: Position) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return stream_or_no_content(await watching.stream(Subject(timeline_id), position))
+
+    connections = Connections(Limits())
+    http = partial(Connection, connections=connections)
+    config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)  # pyright: ignore[reportArgumentType]
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            follower.dismiss()
+            server.should_exit = True
+            await serving
+
+
+async def test_pages_and_catching_up_end_by_bytes(database: Database, redis: Redis, follower: Follower) -> None:
+    timeline_id = uuid.uuid4()
+    async with database.transaction() as session:
+        await service.create(session, timeline_id, NewEvent("made"))
+        await service.append(session, timeline_id, [NewEvent("large", {"text": LARGE})] * 40)
+    async with database.transaction() as session:
+        await service.append(session, timeline_id, [NewEvent("end")], close=True)
+    watching, seen = WatchService(database, follower), list[int]()
+    while True:
+        page = await watching.events(timeline_id, seen[-1] if seen else 0, 1_000)
+        if not page.events:
+            break
+        assert sum(len(event.as_json()) for event in page.events) < 1_100_000
+        seen += [event.seq for event in page.events]
+    assert seen == list(range(1, 43))
+    async with aclosing(follower.follow(timeline_id, 0)) as found:
+        largest = 0
+        numbers: list[int] = []
+        async for events in found:
+            largest = max(largest, sum(len(data) for _, data in events))
+            numbers += [seq for seq, _ in events]
+    assert numbers == seen and largest < 300_000
+    async with database.reading() as session:
+        [one] = await service.read_after(session, timeline_id, 1, 10, 100)
+        assert one.seq == 2, "one is always given"
