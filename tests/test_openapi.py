@@ -114,3 +114,18 @@ def test_no_body_takes_what_is_almost_a_number_or_a_boolean() -> None:
                     model.model_validate({name: value})
                 assert name in {error["loc"][0] for error in refused.value.errors()}, (model, name, value)
     assert asked >= 5, "a comment's step and auto_accept at least"
+
+
+def test_generated_clients_read_well() -> None:
+    """Short names, each once; what has few values says so."""
+    ids = [operation["operationId"] for _, operation in OPERATIONS]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-z][a-z_]{2,24}", name) for name in ids), ids
+    schemas = DESCRIPTION["components"]["schemas"]
+    for schema, member in (
+        *(("TaskOut", "stage"), ("ListedTask", "stage"), ("ReceiptOut", "stage"), ("PlanRef", "status")),
+        *(("DocumentOut", "kind"), ("DocumentOut", "status"), ("AnswerOut", "outcome"), ("MessageOut", "placed")),
+        *(("TaskOutcome", "outcome"),),
+    ):
+        assert len(schemas[schema]["properties"][member]["enum"]) > 1, (schema, member)
+    wanted = {found["name"]: found["schema"] for found in DESCRIPTION["paths"]["/api/tasks"]["get"]["parameters"]}
+    assert "-created" in wanted["sort"]["enum"] and set(wanted) >= {"q", "stage", "agent", "created_by", "since"}

@@ -37,7 +37,7 @@ from pavo.logging import configure_logging
 from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
-from pavo.openapi import describe
+from pavo.openapi import describe, operation_id
 from pavo.runs.kinds import Slice
 from pavo.ui.endpoints import router as ui_router
 from pavo.webhooks.endpoints import router as webhooks_router
@@ -97,8 +97,8 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
         version=__version__,
         summary="Long AI-agent tasks that survive anything.",
         lifespan=lifespan,
-        docs_url="/docs",
         redoc_url=None,
+        generate_unique_id_function=operation_id,
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]

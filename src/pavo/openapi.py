@@ -6,9 +6,13 @@ Which errors an operation has stands at its route (`kit.problem.problems`); here
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from pavo.accounts.origin import SESSION_COOKIE
 from pavo.kit.problem import Problem
+
+EXISTING_FRONTENDS: Final = "existing frontends"
+"""The tag of the routes of the replaced system."""
 
 SECURITY: Final = {
     "bearerToken": {
@@ -26,6 +30,15 @@ SECURITY: Final = {
 }
 _FRAMEWORKS_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 """Schemas of the errors that FastAPI would answer; these are problems here."""
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name that generated clients give an operation: its function's, with a prefix for the existing frontends.
+
+    The framework's own would repeat path and method in each.
+    """
+    old = EXISTING_FRONTENDS in route.tags
+    return f"legacy_{route.name.removesuffix('_task')}" if old else route.name
 
 
 def describe(app: FastAPI) -> None:

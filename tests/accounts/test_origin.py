@@ -2,6 +2,7 @@
 
 import contextlib
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +222,10 @@ def test_cors_takes_origins_only(origins: str) -> None:
 
 def test_token_mode_listens_anywhere() -> None:
     check_listener(token_settings(host="0.0.0.0", cors_origins="https://app.example, http://localhost:5173"))
+
+
+async def test_a_foreign_page_is_told_how_it_could_ask(stack: str) -> None:
+    async with httpx2.AsyncClient(base_url=stack) as page:
+        for headers in ({"Origin": "https://app.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            refused = await page.get("/api/tasks", headers=headers)
+            assert refused.status_code == 403 and "PAVO_CORS_ORIGINS" in refused.json()["remedy"], headers

@@ -17,6 +17,7 @@ from tests import command
 from tests.parts import free_port
 
 from pavo.cli.task.client import TaskClient
+from pavo.tasks.schemas import Wanted
 
 PAVO = [sys.executable, "-m", "pavo.cli.main"]
 FAST = ["--option", "steps=12", "--option", "step_seconds=0.01"]
@@ -237,7 +238,7 @@ def test_a_list_is_as_long_as_asked_for(pavo: Pavo, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("pavo.cli.task.client.MAX_PAGE", 2)
     monkeypatch.setenv("PAVO_USER", pavo.environment["PAVO_USER"])
     with TaskClient.from_environment(pavo.environment["PAVO_URL"]) as tasks:
-        found = tasks.newest(stage=None, limit=3)
+        found = tasks.newest(Wanted(), 3)
     assert [str(view.id) for view in found.items] == wanted
 
 
@@ -269,3 +270,17 @@ def test_say_something_at_any_time(pavo: Pavo) -> None:
     assert "TEXT" in pavo("task", "feedback", task, code=2)
     told = pavo.json("run", "Talk to me", "--accept", *FAST)
     assert "reads no messages" in pavo("task", "message", told["task"]["id"], "Thanks", code=4)
+
+
+def test_the_list_is_filtered_and_says_how_to_see_more(pavo: Pavo) -> None:
+    for number in range(3):
+        pavo.json("run", f"Filtered it's {number}", *FAST)
+    found = pavo.json(
+        "task", "list", "-q", "filtered it's", "--stage", "in review", "--created-by", "me", "--since", "1h"
+    )
+    assert found["total"] == 3 and [item["title"][-1] for item in found["items"]] == ["2", "1", "0"]
+    told = pavo("task", "list", "-q", "filtered it's", "--limit", "2", "--sort", "created")
+    assert "Filtered it's 0" in told and "Filtered it's 2" not in told
+    assert "No such tasks" in pavo("task", "list", "-q", "no such title at all")
+    assert "--stage" in pavo("task", "list", "--stage", "soon", code=2)
+    assert "since" in pavo("task", "list", "--since", "soon", code=2)

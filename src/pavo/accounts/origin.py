@@ -27,6 +27,12 @@ anybody."""
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
 
+FOREIGN_IN_DEV: Final = (
+    "Use the page that Pavo itself serves, or name that page's origin in PAVO_CORS_ORIGINS, with PAVO_AUTH=token."
+)
+"""What to do where another page's request is refused in dev mode, in which no list of origins could be kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the rules need of a request. Header texts are None where the header is absent."""
@@ -127,7 +133,7 @@ class BrowserRules:
             return Verdict()
         if call.origin == "null" and self._file_origin:
             return Verdict("null")
-        remedy = "Use the page that Pavo itself serves."
+        remedy = FOREIGN_IN_DEV
         if call.origin == "null":
             remedy = "For a page opened from disk start with: pavo up --allow-file-origin"
         raise Forbidden("Another web page may not use this API in dev mode.", field="Origin", remedy=remedy)
@@ -140,7 +146,9 @@ class BrowserRules:
         follows_link = call.fetch_mode == "navigate" and call.fetch_dest == "document" and call.method in SAFE_METHODS
         if follows_link and not call.path.startswith("/api/"):
             return
-        raise Forbidden("Another web page may not use this API in dev mode.", field="Sec-Fetch-Site")
+        raise Forbidden(
+            "Another web page may not use this API in dev mode.", field="Sec-Fetch-Site", remedy=FOREIGN_IN_DEV
+        )
 
     def _judge_token(self, call: Call) -> Verdict:
         where = authority(call.host, call.scheme)

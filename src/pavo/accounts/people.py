@@ -28,3 +28,8 @@ async def people_by_id(session: AsyncSession, ids: Iterable[uuid.UUID | None]) -
         return {}
     query = select(UserRow.id, UserRow.email).where(UserRow.id.in_(wanted))
     return {row.id: Person(row.id, row.email, name_of(row.email)) for row in await session.execute(query)}
+
+
+async def user_with_email(session: AsyncSession, email: str) -> uuid.UUID | None:
+    """The id of the user with this address, in its normal spelling."""
+    return (await session.scalars(select(UserRow.id).where(UserRow.email == email))).one_or_none()

@@ -29,6 +29,7 @@ EXAMPLES: Final = {
     "token": {"pavo token list": "whose tokens there are"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
+        "pavo task list -q churn --since 7d --created-by me": "your own of this week, by a word of their titles",
         'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",
         "pavo task watch last": "the newest task, until it ends or waits",
         "pavo task report last > report.md": "its report as Markdown",

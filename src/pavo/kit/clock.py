@@ -1,6 +1,13 @@
-"""The wall clock, always with its zone."""
+"""The wall clock, always with its zone, and moments as people say them."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pavo.errors import InvalidInput
+
+_AGO: Final = re.compile(r"(\d{1,6})\s*(s|min|m|h|d|w)", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def now() -> datetime:
@@ -11,3 +18,20 @@ def now() -> datetime:
 def iso(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds, as every API and event of Pavo shows a time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def moment_of(text: str, *, field: str) -> datetime:
+    """The moment that is meant by "2026-11-26", "2026-11-26T08:00:00Z", or "24h" (ago); without a zone in UTC.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    try:
+        if ago := _AGO.fullmatch(text.strip()):
+            return now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"{text[:40]!r} is no time.", field=field, remedy="Write 2026-11-26T08:00:00Z, or how long ago: 24h, 7d."
+        ) from error

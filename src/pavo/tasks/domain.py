@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pavo.errors import InvalidInput
 from pavo.runs.fence import Fence
 
 INIT: Final = "INIT"
@@ -28,6 +29,36 @@ STATUSES: Final = {
     FAILED: "ERROR",
 }
 """Each stage's status; people see it as `status_of` tells it."""
+
+STAGE_WORDS: Final = {
+    "not started": INIT,
+    "planning": PLANNING,
+    "in review": WAIT_RFC,
+    "review": WAIT_RFC,
+    "waiting": WAIT_RFC,
+    "running": EXECUTING,
+    "done": DONE,
+    "stopped": STOPPED,
+    "failed": FAILED,
+}
+"""What people call the stages: the page's words, and shorter ones."""
+
+
+def stages_of(text: str) -> tuple[str, ...]:
+    """The stages in a list such as "WAIT_RFC,failed" or "in review, running", in any case.
+
+    Raises:
+        InvalidInput: one of them is none.
+    """
+    found: list[str] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        stage = STAGE_WORDS.get(word.lower().replace("-", " ").replace("_", " "), word.upper())
+        if stage not in STAGES:
+            known = f"{', '.join(STAGES)}; or {', '.join(STAGE_WORDS)}"
+            raise InvalidInput(f"There is no stage {word[:40]!r}.", field="stage", remedy=f"Use one of {known}.")
+        found.append(stage)
+    return tuple(dict.fromkeys(found))
+
 
 ACTIVE: Final = (PLANNING, WAIT_RFC, EXECUTING)
 """Stages in which a workflow is open."""

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
 from pavo.tasks.conversation import ConversationService
-from pavo.tasks.presenters import document_out, feedback_out, listed_task, message_out, task_out
+from pavo.tasks.presenters import document_out, feedback_out, listed_task, message_out, outcomes, stop_out, task_out
 from pavo.tasks.review import ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
@@ -28,12 +28,15 @@ from pavo.tasks.schemas import (
     StopOut,
     TaskCreate,
     TaskEdit,
+    TaskIds,
     TaskLogChunk,
     TaskLogPage,
     TaskOut,
+    TaskOutcomes,
     TaskPage,
+    Wanted,
 )
-from pavo.tasks.service import StopPending, TaskService
+from pavo.tasks.service import TaskService
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.timeline.domain import Subject
@@ -123,16 +126,23 @@ async def create_task(
 
 
 @router.get("")
-async def list_tasks(
-    tasks: TheTasks,
-    who: Caller,
-    stage: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: str | None = None,
-) -> TaskPage:
-    """The organisation's tasks, newest first."""
-    page = await tasks.list(who, stage=stage, limit=limit, cursor=cursor)
-    return TaskPage(items=[listed_task(view) for view in page.items], next_cursor=page.next_cursor)
+async def list_tasks(tasks: TheTasks, who: Caller, wanted: Annotated[Wanted, Query()]) -> TaskPage:
+    """The organisation's tasks, newest first where no other order is wanted."""
+    page = await tasks.list(who, wanted)
+    items = [listed_task(view) for view in page.items]
+    return TaskPage(items=items, next_cursor=page.next_cursor, total=page.total)
+
+
+@router.post("/stop", responses=problems(413))
+async def stop_tasks(tasks: TheTasks, who: Caller, several: TaskIds) -> TaskOutcomes:
+    """Stop several tasks: what became of each, whatever became of the others."""
+    return outcomes(several.ids, await tasks.each(who, several.ids, tasks.stop))
+
+
+@router.post("/delete", responses=problems(413))
+async def delete_tasks(tasks: TheTasks, who: Caller, several: TaskIds) -> TaskOutcomes:
+    """Stop several tasks and remove them: what became of each, whatever became of the others."""
+    return outcomes(several.ids, await tasks.each(who, several.ids, tasks.delete))
 
 
 @router.get("/{task_id}", response_model=TaskOut, responses=problems(404))
@@ -180,13 +190,8 @@ async def resume_task(tasks: TheTasks, view: OwnTask) -> StartOut:
 )
 async def stop_task(tasks: TheTasks, view: OwnTask) -> Response | ReceiptOut:
     """Stop the task. Once this has answered 200, no further step starts."""
-    stopped = await tasks.stop(view)
-    if isinstance(stopped, StopPending):
-        pending = StopOut(accepted=True, detail=f"The stop is durable. {stopped.detail}", reason=stopped.reason)
-        return JSONResponse(pending.model_dump(), 202)
-    return ReceiptOut(
-        stage=stopped.stage, last_step=stopped.last_step, step_cut=stopped.step_cut, resume=stopped.resume
-    )
+    stopped = stop_out(await tasks.stop(view))
+    return JSONResponse(stopped.model_dump(), 202) if isinstance(stopped, StopOut) else stopped
 
 
 @router.delete("/{task_id}", status_code=204, responses=problems(404, 409))

@@ -1,14 +1,31 @@
 """From rows to the wire."""
 
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from pavo.accounts.domain import name_of
 from pavo.accounts.people import Person
 from pavo.accounts.schemas import PersonOut
+from pavo.errors import PavoError
 from pavo.tasks.conversation import Said
-from pavo.tasks.domain import INIT, QUEUED, status_of
+from pavo.tasks.domain import INIT, QUEUED, Receipt, status_of
 from pavo.tasks.review import Comment, DocumentView
-from pavo.tasks.schemas import DocumentOut, Failure, FeedbackOut, ListedTask, MessageOut, PlanRef, TaskOut
+from pavo.tasks.schemas import (
+    DocumentOut,
+    Failure,
+    FeedbackOut,
+    ListedTask,
+    MessageOut,
+    PlanRef,
+    ReceiptOut,
+    RefusalOut,
+    StopOut,
+    TaskOut,
+    TaskOutcome,
+    TaskOutcomes,
+)
+from pavo.tasks.service import StopPending
 from pavo.tasks.sql.repository import TaskView
 
 
@@ -73,6 +90,32 @@ def document_out(view: DocumentView) -> DocumentOut:
         created_at=row.created_at,
         feedback=[feedback_out(item) for item in view.feedback],
     )
+
+
+def stop_out(stopped: Receipt | StopPending) -> ReceiptOut | StopOut:
+    """What a stop answers."""
+    if isinstance(stopped, StopPending):
+        return StopOut(accepted=True, detail=f"The stop is durable. {stopped.detail}", reason=stopped.reason)
+    return ReceiptOut(
+        stage=stopped.stage, last_step=stopped.last_step, step_cut=stopped.step_cut, resume=stopped.resume
+    )
+
+
+def outcomes(ids: Sequence[uuid.UUID], found: Sequence[Receipt | StopPending | PavoError | None]) -> TaskOutcomes:
+    """What became of each of several tasks."""
+    return TaskOutcomes(items=[_outcome(task_id, each) for task_id, each in zip(ids, found, strict=True)])
+
+
+def _outcome(task_id: uuid.UUID, found: Receipt | StopPending | PavoError | None) -> TaskOutcome:
+    if found is None:
+        return TaskOutcome(id=task_id, outcome="done")
+    if isinstance(found, PavoError):
+        refusal = RefusalOut(code=found.code, detail=found.detail, remedy=found.remedy)
+        return TaskOutcome(id=task_id, outcome="refused", refusal=refusal)
+    told = stop_out(found)
+    if isinstance(told, StopOut):
+        return TaskOutcome(id=task_id, outcome="pending", pending=told)
+    return TaskOutcome(id=task_id, outcome="done", receipt=told)
 
 
 def message_out(said: Said) -> MessageOut:

@@ -203,11 +203,10 @@ class ReviewService:
         """
         assert view.plan is not None
         async with self._database.reading() as session:
-            head = await timeline.head(session, view.task.id)
-            open_items = await repository.count_unaddressed(session, view.plan.document_id)
+            open_items, seen = await repository.open_and_seen(session, view.task.id, view.plan.document_id)
         if open_items and not override:
             raise UnaddressedFeedback(d.unanswered(open_items), remedy=OPEN_FEEDBACK)
-        return head.last_seq if head else 0
+        return seen
 
     async def _under_review(self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentRow:
         task = await repository.lock_task(session, task_id)

@@ -2,11 +2,21 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pavo.accounts.schemas import PersonOut
+from pavo.tasks.domain import STAGES
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
@@ -66,13 +76,25 @@ class TaskEdit(_In):
         return self
 
 
+def _enum(*values: str) -> WithJsonSchema:
+    """The description of a text that is one of these. Only the description: an older reader takes a later value too."""
+    return WithJsonSchema({"type": "string", "enum": list(values)})
+
+
+Stage: TypeAlias = Annotated[str, _enum(*STAGES)]
+PlanStatus: TypeAlias = Annotated[str, _enum("REVIEW", "ACCEPTED", "LOCKED")]
+DocumentStatus: TypeAlias = Annotated[str, _enum("REVIEW", "ACCEPTED", "LOCKED", "FINAL")]
+DocumentKind: TypeAlias = Annotated[str, _enum("PLAN", "REPORT")]
+ReviewOutcome: TypeAlias = Annotated[str, _enum("accepted", "revising")]
+
+
 class PlanRef(BaseModel):
     """The newest plan."""
 
     document_id: uuid.UUID
     version: int
     hash: str
-    status: str
+    status: PlanStatus
     steps: int | None = None
     """How many steps it has; null in lists."""
 
@@ -92,7 +114,7 @@ class TaskSummary(BaseModel):
     id: uuid.UUID
     title: str
     agent_type: str
-    stage: str
+    stage: Stage
     stage_status: str
     progress: int
     steps: int
@@ -123,11 +145,34 @@ class TaskOut(TaskSummary):
     agent_options: dict[str, Any]
 
 
+Sort: TypeAlias = Literal["-created", "created", "-updated", "updated"]
+
+
+class Wanted(_In):
+    """Which tasks a list holds, in which order, and which page of it."""
+
+    q: Text | None = Field(default=None, min_length=1, max_length=200)
+    """In the title, in any case; or the beginning or end of the id."""
+    stage: Text | None = Field(default=None, max_length=200)
+    """One or several, comma between: WAIT_RFC,FAILED, or as people say: in review, failed."""
+    agent: Text | None = Field(default=None, max_length=100)
+    created_by: Text | None = Field(default=None, max_length=300)
+    """A user's id, their address, or `me`."""
+    since: Text | None = Field(default=None, max_length=40)
+    """Created since then: 2026-11-26T08:00:00Z, or how long ago: 24h, 7d."""
+    sort: Sort = "-created"
+    """`-` begins with the newest."""
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = None
+
+
 class TaskPage(BaseModel):
     """A page of tasks, newest first."""
 
     items: list[ListedTask]
     next_cursor: str | None
+    total: int | None = None
+    """On all pages. An API of before does not tell."""
 
 
 class StartOut(BaseModel):
@@ -141,7 +186,7 @@ class StartOut(BaseModel):
 class ReceiptOut(BaseModel):
     """What a stop answers."""
 
-    stage: str
+    stage: Stage
     last_step: int
     step_cut: bool
     resume: str
@@ -155,6 +200,39 @@ class StopOut(BaseModel):
     reason: str
     """Why nobody has carried it out yet: `no worker` lives; all are `busy`; one that took it is `slow`; `unknown`, for
     Redis, which knows who lives, is away."""
+
+
+class TaskIds(_In):
+    """Several tasks at once."""
+
+    ids: list[uuid.UUID] = Field(min_length=1, max_length=100)
+
+
+class RefusalOut(BaseModel):
+    """Why something was not done: as a problem says it."""
+
+    code: str
+    detail: str
+    remedy: str | None
+
+
+class TaskOutcome(BaseModel):
+    """What became of one task of several."""
+
+    id: uuid.UUID
+    outcome: Literal["done", "pending", "refused"]
+    receipt: ReceiptOut | None = None
+    """Of a stop that is done."""
+    pending: StopOut | None = None
+    """Of a stop that is durable and not carried out yet."""
+    refusal: RefusalOut | None = None
+    """What kept it from being done; the others were done all the same."""
+
+
+class TaskOutcomes(BaseModel):
+    """What became of each task, in the order of the request."""
+
+    items: list[TaskOutcome]
 
 
 class AcceptIn(_In):
@@ -174,7 +252,7 @@ class ReviewedIn(_In):
 class AnswerOut(BaseModel):
     """What became of the plan."""
 
-    outcome: str
+    outcome: ReviewOutcome
     """accepted | revising"""
     hash: str | None
 
@@ -241,9 +319,9 @@ class DocumentOut(BaseModel):
 
     id: uuid.UUID
     task_id: uuid.UUID
-    kind: str
+    kind: DocumentKind
     version: int
-    status: str
+    status: DocumentStatus
     hash: str
     body: str
     """Markdown."""

@@ -3,24 +3,24 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from redis.asyncio import Redis
 
 from pavo.accounts.domain import Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import (
-    InvalidInput,
     NotFound,
     OutcomeUnknown,
+    PavoError,
     Stopping,
     Unavailable,
     WrongStage,
 )
 from pavo.kit.clock import now
 from pavo.kit.ids import new_id
-from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe.noted_ids import note
@@ -30,8 +30,9 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.commands import TaskCommands, TaskRun
-from pavo.tasks.schemas import TaskCreate
-from pavo.tasks.sql import lease, logs, removal, repository
+from pavo.tasks.schemas import TaskCreate, Wanted
+from pavo.tasks.sql import lease, listing, logs, removal, repository
+from pavo.tasks.sql.listing import Listed
 from pavo.tasks.sql.logs import LogChunk
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
@@ -47,6 +48,10 @@ logger = logging.getLogger(__name__)
 RESUME_TRIES = 40
 """A closing run refuses a resume; closing takes two short transactions."""
 RESUME_PAUSE_SECONDS = 0.05
+AT_ONCE = 8
+"""Tasks of one request for many that are commanded at the same time."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,27 +159,25 @@ class TaskService:
         async with self._database.reading() as session:
             return await logs.page(session, task_id, after, size)
 
-    async def list(
-        self, who: Identity, *, stage: str | None = None, limit: int = 50, cursor: str | None = None, mine: bool = False
-    ) -> Page[TaskView]:
-        """The organisation's tasks, newest first."""
-        if stage is not None and stage not in d.STAGES:
-            raise InvalidInput(
-                f"There is no stage {stage!r}.", field="stage", remedy=f"Use one of {', '.join(d.STAGES)}."
-            )
-        after = Cursor.decode(cursor) if cursor else None
+    async def list(self, who: Identity, wanted: Wanted | None = None) -> Listed:
+        """The organisation's tasks that are wanted, newest first where no other order is."""
         async with self._database.reading() as session:
-            found = await repository.list_tasks(
-                session,
-                who.organisation_ids,
-                stage=stage,
-                limit=limit + 1,
-                cursor=after,
-                created_by=who.user_id if mine else None,
-            )
-        page = found[:limit]
-        last = page[-1].task if len(found) > limit else None
-        return Page(page, Cursor(last.created_at, last.id).encode() if last else None)
+            return await listing.listed(session, who, wanted or Wanted())
+
+    async def each(
+        self, who: Identity, task_ids: Sequence[uuid.UUID], do: Callable[[TaskView], Awaitable[T]]
+    ) -> Sequence[T | PavoError]:
+        """Do the same to several tasks, some at a time; for each, in their order, its answer or what refused it."""
+        some = asyncio.Semaphore(AT_ONCE)
+
+        async def one(task_id: uuid.UUID) -> T | PavoError:
+            async with some:
+                try:
+                    return await do(await self.get(who, task_id))
+                except PavoError as error:
+                    return error
+
+        return await asyncio.gather(*(one(task_id) for task_id in task_ids))
 
     async def start(self, view: TaskView) -> Started:
         """Start the task's workflow, once however often it is asked for.

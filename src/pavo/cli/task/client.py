@@ -19,6 +19,7 @@ from pavo.tasks.schemas import (
     TaskLogPage,
     TaskOut,
     TaskPage,
+    Wanted,
 )
 from pavo.timeline.schemas import EventOut, EventPage
 
@@ -73,24 +74,23 @@ class TaskClient:
         """One task."""
         return self._api.ask(TaskOut, "GET", f"/api/tasks/{task_id}")
 
-    def list(self, *, stage: str | None = None, limit: int = 50, cursor: str | None = None) -> TaskPage:
-        """A page of the organisation's tasks, newest first."""
-        asked = {"stage": stage, "limit": limit, "cursor": cursor}
-        params = {name: value for name, value in asked.items() if value is not None}
-        return self._api.ask(TaskPage, "GET", "/api/tasks", params=params)
+    def list(self, wanted: Wanted) -> TaskPage:
+        """A page of the organisation's tasks that are wanted."""
+        return self._api.ask(TaskPage, "GET", "/api/tasks", params=wanted.model_dump(exclude_defaults=True))
 
-    def newest(self, *, stage: str | None, limit: int) -> TaskPage:
-        """The organisation's newest tasks, however many pages of the API that takes.
+    def newest(self, wanted: Wanted, limit: int) -> TaskPage:
+        """The first of the organisation's tasks that are wanted, however many pages of the API that takes.
 
         Args:
             limit: how many; the API judges a number that fits one page, also one below 1.
         """
-        page = self.list(stage=stage, limit=min(limit, MAX_PAGE))
-        found = [*page.items]
+        page = self.list(wanted.model_copy(update={"limit": min(limit, MAX_PAGE)}))
+        found, total = [*page.items], page.total
         while page.next_cursor is not None and len(found) < limit:
-            page = self.list(stage=stage, limit=min(limit - len(found), MAX_PAGE), cursor=page.next_cursor)
+            more = {"limit": min(limit - len(found), MAX_PAGE), "cursor": page.next_cursor}
+            page = self.list(wanted.model_copy(update=more))
             found += page.items
-        return TaskPage(items=found, next_cursor=page.next_cursor)
+        return TaskPage(items=found, next_cursor=page.next_cursor, total=total)
 
     def documents(self, task_id: uuid.UUID) -> "list[DocumentOut]":
         """All versions of the plan, and the report, oldest first."""

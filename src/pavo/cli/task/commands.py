@@ -1,6 +1,8 @@
 """`pavo task`: list, show, review, stop, resume, watch and delete tasks."""
 
+import shlex
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 
@@ -20,8 +22,18 @@ from pavo.cli.task.logs import logs
 from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound
-from pavo.tasks.domain import FAILED, INIT, STAGES, STOPPED
-from pavo.tasks.schemas import AnswerOut, DocumentOut, FeedbackOut, MessageOut, ReceiptOut, TaskOut, TaskPage
+from pavo.tasks.domain import FAILED, INIT, STOPPED, stages_of
+from pavo.tasks.schemas import (
+    AnswerOut,
+    DocumentOut,
+    FeedbackOut,
+    MessageOut,
+    ReceiptOut,
+    Sort,
+    TaskOut,
+    TaskPage,
+    Wanted,
+)
 from pavo.timeline.schemas import EventOut
 
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
@@ -33,35 +45,64 @@ task_app.command(logs)
 @task_app.command(name="list")
 def list_(
     *,
-    stage: Annotated[str | None, Parameter(help="Only tasks in this stage, such as WAIT_RFC.")] = None,
-    limit: Annotated[int, Parameter(help="How many, newest first.")] = 20,
+    q: Annotated[
+        str | None, Parameter(name=["--q", "-q"], help="In the title; or the beginning or end of the id.")
+    ] = None,
+    stage: Annotated[
+        str | None, Parameter(help="In these stages, such as WAIT_RFC,FAILED, or as people say: in review, failed.")
+    ] = None,
+    agent: Annotated[str | None, Parameter(help="Of this agent.")] = None,
+    created_by: Annotated[str | None, Parameter(help="Of this user: an e-mail address, an id, or me.")] = None,
+    since: Annotated[str | None, Parameter(help="Created since then: 2026-11-26, or how long ago: 24h, 7d.")] = None,
+    sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "-created",
+    limit: Annotated[int, Parameter(help="How many.")] = 20,
     url: Url = None,
     output: Output = "text",
 ) -> None:
     """Your organisation's tasks, newest first."""
-    if stage is not None and stage.upper() not in STAGES:
-        raise InvalidInput(f"There is no stage {stage!r}.", field="--stage", remedy=f"One of: {', '.join(STAGES)}.")
+    chosen = {"q": q, "stage": stage, "agent": agent, "created-by": created_by, "since": since}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if stage is not None:
+        check_stages(stage)
+    # The API judges the rest: it knows what is too long, and what is no time.
+    wanted = Wanted().model_copy(update={"sort": sort, **{k.replace("-", "_"): v for k, v in chosen.items()}})
     with TaskClient.from_environment(url) as tasks:
-        page = tasks.newest(stage=stage and stage.upper(), limit=limit)
-    Printer(output).show(page, lambda: _print_tasks(page, stage))
+        page = tasks.newest(wanted, limit)
+    if sort != "-created":
+        chosen["sort"] = sort
+    Printer(output).show(page, lambda: _print_tasks(page, chosen))
 
 
-def _print_tasks(found: TaskPage, stage: str | None) -> None:
+def check_stages(text: str) -> None:
+    """Refuse a stage that is none before anybody is asked."""
+    try:
+        stages_of(text)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, field="--stage", remedy=error.remedy) from error
+
+
+def _print_tasks(found: TaskPage, chosen: Mapping[str, str]) -> None:
     out = render.page()
     if found.items:
         render.print_tasks(found.items)
         if found.next_cursor is not None:
-            _print_left_out(render.page(stderr=not out.is_terminal), len(found.items), stage)
+            _print_left_out(render.page(stderr=not out.is_terminal), found, chosen)
+    elif chosen:
+        render.note(out, "No such tasks")
+        render.command(out, "all", "pavo task list")
     else:
-        render.note(out, "No tasks yet" if stage is None else f"No tasks in stage {stage.upper()}")
+        render.note(out, "No tasks yet")
         render.command(out, "begin", 'pavo run "Analyze churn drivers"')
 
 
-def _print_left_out(out: Console, shown: int, stage: str | None) -> None:
+def _print_left_out(out: Console, found: TaskPage, chosen: Mapping[str, str]) -> None:
     """Say that there is more; in a pipe to the error stream, since a program reads the rows."""
-    render.note(out, f"These are the newest {shown}; there are older ones")
-    chosen = f" --stage {stage.upper()}" if stage else ""
-    render.command(out, "more", f"pavo task list{chosen} --limit {shown * 5}")
+    shown = len(found.items)
+    of = f" of {found.total:,}" if found.total is not None else ""
+    which, more = ("newest", "older ones") if "sort" not in chosen else ("first", "more")
+    render.note(out, f"These are the {which} {shown}{of}; there are {more}")
+    words = [f"--{name}={value}" for name, value in chosen.items()]
+    render.command(out, "more", shlex.join(["pavo", "task", "list", *words, "--limit", str(shown * 5)]))
 
 
 @task_app.command

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from pavo.cli.task.client import TaskClient
 from pavo.errors import InvalidInput, NotFound
-from pavo.tasks.schemas import TaskOut
+from pavo.tasks.schemas import TaskOut, Wanted
 
 TaskRef = Annotated[str, Parameter(help="The task's id, the beginning or end of it, or: last.")]
 
@@ -25,7 +25,7 @@ def resolve(tasks: TaskClient, ref: str) -> TaskOut:
         pass  # not a whole id
     if len(ref) < 4:
         raise InvalidInput(f"{ref!r} is too short for a task's id.", field="TASK", remedy="Give 4 characters at least.")
-    newest = tasks.list(limit=1 if ref == "last" else 200).items
+    newest = tasks.list(Wanted(limit=1 if ref == "last" else 200)).items
     found = [view for view in newest if ref == "last" or str(view.id).startswith(ref) or str(view.id).endswith(ref)]
     if not found:
         raise NotFound(f"There is no task {ref!r}.", field="TASK", remedy="See them with: pavo task list")

@@ -26,7 +26,7 @@ from pavo.tasks.legacy.schemas import (
     LegacyTask,
 )
 from pavo.tasks.presenters import stage_status
-from pavo.tasks.schemas import TaskCreate
+from pavo.tasks.schemas import TaskCreate, Wanted
 from pavo.timeline.http import EventStream
 
 router = APIRouter(tags=["existing frontends"], responses=problems(401, 422))
@@ -40,7 +40,7 @@ async def me(tasks: TheTasks, who: Visitor) -> LegacyMe:
     """Who I am, and my newest tasks."""
     if who is None:
         return LegacyMe(user_id=None, email=None, tasks=[])
-    page = await tasks.list(who, limit=NEWEST)
+    page = await tasks.list(who, Wanted(limit=NEWEST))
     newest = [
         LegacyTask(
             id=view.task.id,

@@ -1,18 +1,17 @@
 """SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
 
-from sqlalchemy import Row, Table, func, select, true, tuple_, update
+from sqlalchemy import Row, Table, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.agents.contract import JSON
-from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import ACTIVE, Fence
 from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, TaskRow
 
@@ -125,11 +124,12 @@ def _views() -> Any:
     )
 
 
-_ALL_VIEWS: Any = _views()
-"""Built once: building a query costs more than running it."""
+LISTED: Any = _views()
+"""The query of tasks as lists show them, without any condition. Built once: building one costs more than running it."""
 
 
-def _view(row: Row[Any]) -> TaskView:
+def listed_view(row: Row[Any]) -> TaskView:
+    """From a row of `LISTED`."""
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
     return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, row.plan_step)
 
@@ -137,27 +137,6 @@ def _view(row: Row[Any]) -> TaskView:
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
     """The task's row, also what remains of one that is deleted."""
     return await session.get(TaskRow, task_id)
-
-
-async def list_tasks(
-    session: AsyncSession,
-    organisation_ids: Sequence[uuid.UUID],
-    *,
-    stage: str | None,
-    limit: int,
-    cursor: Cursor | None,
-    created_by: uuid.UUID | None = None,
-) -> list[TaskView]:
-    """The organisations' tasks, newest first."""
-    query = _ALL_VIEWS.where(TaskRow.organisation_id.in_(organisation_ids), TaskRow.deleted_at.is_(None))
-    if stage:
-        query = query.where(TaskRow.stage == stage)
-    if created_by:
-        query = query.where(TaskRow.created_by == created_by)
-    if cursor:
-        query = query.where(tuple_(TaskRow.created_at, TaskRow.id) < (cursor.created_at, cursor.id))
-    query = query.order_by(TaskRow.created_at.desc(), TaskRow.id.desc()).limit(limit)
-    return [_view(row) for row in await session.execute(query)]
 
 
 async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
@@ -269,6 +248,18 @@ async def count_unaddressed(session: AsyncSession, document_id: uuid.UUID) -> in
     """How many comments on a document no revision has answered."""
     query = select(func.count()).where(FeedbackRow.document_id == document_id, FeedbackRow.answer.is_(None))
     return (await session.scalars(query)).one()
+
+
+_OPEN_AND_SEEN = text("""
+SELECT (SELECT count(*) FROM feedback WHERE document_id = :document_id AND answer IS NULL),
+    coalesce((SELECT last_seq FROM timelines WHERE id = :task_id), 0)
+""")
+
+
+async def open_and_seen(session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> tuple[int, int]:
+    """How many comments on a document no revision has answered, and the number of the task's newest event."""
+    row = (await session.execute(_OPEN_AND_SEEN, {"task_id": task_id, "document_id": document_id})).one()
+    return row[0], row[1]
 
 
 async def answer_feedback(session: AsyncSession, feedback_id: uuid.UUID, answer: str, document_id: uuid.UUID) -> None:

@@ -1,0 +1,115 @@
+"""Lists of tasks: what chooses them, their order and number; and what is done to many at once."""
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from pavo.errors import InvalidInput
+from pavo.kit.clock import moment_of
+from pavo.tasks.domain import stages_of
+from tests.driving import QUICK, SLOW, Tasks
+
+
+@pytest_asyncio.fixture
+async def own(stack: str) -> AsyncIterator[Tasks]:
+    """A user in an organisation of their own."""
+    headers = {"X-User-Email": f"lists-{uuid.uuid4().hex[:8]}@example.com"}
+    async with httpx2.AsyncClient(base_url=stack, headers=headers, timeout=30) as client:
+        yield Tasks(client)
+
+
+async def listed(tasks: Tasks, expect: int = 200, **params: Any) -> Any:
+    answer = await tasks.client.get("/api/tasks", params=params)
+    assert answer.status_code == expect, answer.text
+    return answer.json()
+
+
+async def test_what_chooses_tasks(own: Tasks, stranger: httpx2.AsyncClient) -> None:
+    first = await own.create(QUICK, title="Churn of 100% of_all")
+    waiting = (await own.reviewable(QUICK, title="Pricing"))["id"]
+    other = await own.create({"steps": 3}, title="churn again", agent_type="tribal_search")
+    by = own.client.headers["X-User-Email"]
+
+    async def ids(**params: Any) -> list[str]:
+        page = await listed(own, **params)
+        assert page["total"] == len(page["items"])
+        return [item["id"] for item in page["items"]]
+
+    assert await ids() == [other, waiting, first]
+    assert await ids(sort="created") == [first, waiting, other]
+    await own.post(f"{first}/messages", 201, body="More.")
+    assert (await ids(sort="-updated"))[0] == first == (await ids(sort="updated"))[-1]
+    assert await ids(q="CHURN") == [other, first]
+    assert await ids(q="0% of_") == [first] and await ids(q="%") == [first] and await ids(q="0_ of") == []
+    assert await ids(q=waiting[-8:]) == [waiting]
+    assert await ids(stage="WAIT_RFC") == [waiting] == await ids(stage="in review") == await ids(stage="waiting,failed")
+    assert await ids(stage="not started, review") == [other, waiting, first]
+    assert await ids(agent="tribal_search") == [other] and await ids(agent="nobody") == []
+    assert await ids(created_by="me") == await ids(created_by=by) == [other, waiting, first]
+    assert await ids(created_by="nobody@example.com") == []
+    assert await ids(since="1h") == [other, waiting, first]
+    assert await ids(since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
+    assert await ids(q="churn", stage="INIT", agent="intern", created_by="me", since="1d") == [first]
+    assert (await stranger.get("/api/tasks", params={"q": "churn again"})).json()["total"] == 0
+
+
+async def test_pages_in_each_order(own: Tasks) -> None:
+    made = [await own.create(QUICK, title=f"Page {number}") for number in range(5)]
+    for sort, order in (("-created", made[::-1]), ("created", made), ("updated", made), ("-updated", made[::-1])):
+        found: list[str] = []
+        params: dict[str, Any] = {"sort": sort, "limit": 2}
+        while True:
+            page = await listed(own, **params)
+            assert page["total"] == 5
+            found += [item["id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            params["cursor"] = page["next_cursor"]
+        assert found == order, sort
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("stage", "SOON"), ("stage", "INIT,SOON"), ("since", "yesterday"), ("since", "999999w")),
+        *(("created_by", "ada"), ("sort", "title"), ("q", ""), ("q", "x" * 201), ("limit", "0"), ("quest", "x")),
+    ],
+)
+async def test_a_wrong_filter_is_named(own: Tasks, name: str, value: str) -> None:
+    refused = (await own.client.get("/api/tasks", params={name: value})).json()
+    assert refused["status"] in (413, 422) and refused["field"] == name and refused["remedy"], refused
+
+
+async def test_many_are_stopped_and_deleted_with_an_answer_for_each(own: Tasks, stranger: httpx2.AsyncClient) -> None:
+    running, fresh = await own.executing(SLOW), await own.create(QUICK)
+    unknown, foreign = str(uuid.uuid4()), (await Tasks(stranger).create(QUICK))
+    ids = [running, unknown, fresh, foreign]
+    found = (await own.post("stop", ids=ids))["items"]
+    assert [(item["id"], item["outcome"]) for item in found] == [
+        (running, "done"),
+        (unknown, "refused"),
+        (fresh, "done"),
+        (foreign, "refused"),
+    ]
+    assert found[0]["receipt"]["stage"] == "EXECUTING" and found[1]["refusal"]["code"] == "NotFound"
+    assert (await own.get(running))["stage"] == "STOPPED" and (await own.get(fresh))["stage"] in ("INIT", "STOPPED")
+    gone = (await own.post("delete", ids=ids))["items"]
+    assert [item["outcome"] for item in gone] == ["done", "refused", "done", "refused"]
+    assert (await listed(own))["total"] == 0
+    assert (await stranger.get(f"/api/tasks/{foreign}")).status_code == 200
+    for wrong in ([], ["x"], [str(uuid.uuid4())] * 101):
+        assert (await own.client.post("/api/tasks/delete", json={"ids": wrong})).status_code in (413, 422)
+
+
+def test_moments_and_stages_as_people_say_them() -> None:
+    assert moment_of("2026-11-26", field="since") == datetime(2026, 11, 26, tzinfo=UTC)
+    assert moment_of("2026-11-26T08:00:00+02:00", field="since") == datetime(2026, 11, 26, 6, tzinfo=UTC)
+    assert abs((datetime.now(UTC) - moment_of("90min", field="since")).total_seconds() - 5400) < 60
+    assert stages_of("Done, in-review,done") == ("DONE", "WAIT_RFC")
+    with pytest.raises(InvalidInput, match="no stage 'soon'"):
+        stages_of("done,soon")
