@@ -66,7 +66,7 @@ def test_status_has_the_documented_shape(stack: Path) -> None:
     assert set(found["urls"]) == {"api", "ui", "docs", "temporal_ui"}
     assert [part["name"] for part in found["parts"]] == ["postgres", "redis", "temporal", "api", "worker-1"]
     for part in found["parts"]:
-        assert set(part) == {"name", "state", "pid", "address", "restarts", "log", "last_end"}
+        assert set(part) == {"name", "state", "pid", "address", "restarts", "log", "last_end", "version"}
         assert part["state"] == "ready" and part["restarts"] == 0
         assert Path(f"/proc/{part['pid']}").exists() or sys.platform != "linux"
         assert Path(part["log"]).exists()

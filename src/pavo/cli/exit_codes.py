@@ -10,6 +10,7 @@ from pavo.errors import PavoError
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+NOT_AVAILABLE: Final = 5
 INTERRUPTED: Final = 130
 UNREAD: Final = 141
 """Nobody reads the output any more. A shell shows the same code for a program that SIGPIPE ended."""
@@ -19,7 +20,7 @@ OF_ERRORS: Final[dict[type[PavoError], int]] = {
     errors.InvalidInput: WRONG_USAGE,
     errors.NotFound: 3,
     errors.Conflict: 4,
-    errors.Unavailable: 5,
+    errors.Unavailable: NOT_AVAILABLE,
     PavoError: FAILED,
 }
 """The nearest class in an error's tree decides."""

@@ -6,16 +6,18 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from pavo import __version__
+
 GENTLE: Final = 5
 """Nice value of work that nobody waits for; with 10 it made no progress at all beside busy processes."""
 
 
 def announce_ready() -> None:
-    """Write `READY` once to the supervisor, if there is one; without one, do nothing."""
+    """Write `VERSION …` and `READY` once to the supervisor, if there is one; without one, do nothing."""
     descriptor = os.environ.pop("PAVO_READY_FD", None)
     if descriptor is None:
         return
-    os.write(int(descriptor), b"READY\n")
+    os.write(int(descriptor), f"VERSION {__version__}\nREADY\n".encode())
     os.close(int(descriptor))
 
 

@@ -1,6 +1,7 @@
 """`pavo deploy`: Pavo on a target, with its plan shown before anything is done."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
+from pavo import __version__
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
 from pavo.cli.deploy.start_options import StartOptions
@@ -20,14 +22,14 @@ from pavo.cli.stack.down import down
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line, run_in_foreground
 from pavo.cli.stack.logs import logs as stack_logs
 from pavo.cli.stack.logs import show_log_line
-from pavo.cli.stack.status import print_parts, status_document
+from pavo.cli.stack.status import print_parts, status_code, status_document
 from pavo.deploy.local import control
-from pavo.deploy.local.components.dev_server import dev_server_versions
 from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
 from pavo.deploy.local.native import define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
+from pavo.deploy.local.running_versions import running_versions
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Matrix, matrix
@@ -183,19 +185,24 @@ def _tell(layout: Layout, shown: Console, printer: Printer, state: StackState) -
         },
         to=shown,
     )
-    printer.show(_deployment_document(layout, state))
+    printer.show(_deployment_document(layout, state, _versions(state)))
 
 
-def _deployment_document(layout: Layout, state: StackState) -> dict[str, Any]:
+def _deployment_document(layout: Layout, state: StackState, versions: Mapping[str, str]) -> dict[str, Any]:
     """What `-o json` shows of a deployment on this machine."""
     chosen = deployment.load(layout)
+    document = status_document(state)
+    for part in document["parts"]:
+        part["version"] = versions.get(part["name"], "")
     forced = chosen.forced if chosen else []
-    return {**status_document(state), "target": state.target, "versions": _versions(state), "forced": forced}
+    return {**document, "target": state.target, "versions": dict(versions), "forced": forced}
 
 
 @deploy_app.command
 def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
-    """Show target, versions and parts; exit code 1 when it does not run.
+    """Show target, parts, and the versions that run; exit code 0 all ready, 5 one is not, 1 it does not run.
+
+    Each part is asked for its version; one that does not answer has none.
 
     Args:
         data_dir: where everything is kept.
@@ -204,26 +211,45 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
     if target := orchestrated.found(layout):
         return orchestrated.status(target, output)
     state = must_read(layout)
-    Printer(output).show(_deployment_document(layout, state), lambda: _print_deployment(layout, state))
-    return 0 if state.supervisor.alive() else 1
+    versions = _versions(state)
+    Printer(output).show(
+        _deployment_document(layout, state, versions), lambda: _print_deployment(layout, state, versions)
+    )
+    return status_code(state)
 
 
-def _print_deployment(layout: Layout, state: StackState) -> None:
+def _print_deployment(layout: Layout, state: StackState, versions: Mapping[str, str]) -> None:
     chosen = deployment.load(layout)
-    versions = ", ".join(f"{name} {version}" for name, version in _versions(state).items() if version)
-    head = (("Target", "bold"), f"  {state.target}    ", ("Versions", "bold"), f"  {printable_line(versions)}")
+    head = (("Target", "bold"), f"  {state.target}    ", ("Versions", "bold"), f"  {_told(versions)}")
     console().print(Text.assemble(*head), soft_wrap=True)
     for line in chosen.forced if chosen else []:
         console().print(Text.assemble(("! forced:", "yellow"), f" {printable_line(line)}"), soft_wrap=True)
+    for line in _different(state, chosen, versions):
+        console().print(Text.assemble(("!", "yellow"), f" {printable_line(line)}"), soft_wrap=True)
     print_parts(state)
 
 
+def _told(versions: Mapping[str, str]) -> str:
+    """The versions of the parts that said theirs; those of Pavo's own processes by number where they differ."""
+    return printable_line(", ".join(f"{name} {version}" for name, version in versions.items() if version)) or "unknown"
+
+
+def _different(state: StackState, chosen: Deployment | None, versions: Mapping[str, str]) -> list[str]:
+    """Where what runs is not what was chosen, or not what is installed."""
+    found = [
+        f"{part.name} runs Pavo {part.version}; {__version__} is installed: pavo deploy upgrade"
+        for part in state.parts
+        if part.version and part.version != __version__ and state.supervisor.alive()
+    ]
+    runs = versions.get("temporal", "")
+    if chosen and chosen.target is TargetName.NATIVE and runs and runs != chosen.temporal_version:
+        found.append(f"temporal runs {runs}; {chosen.temporal_version} was chosen: pavo deploy restart temporal")
+    return found
+
+
 def _versions(state: StackState) -> dict[str, str]:
-    """The parts' versions; for the embedded Temporal the server's, not that of the wheel that brings it."""
-    if state.target != TargetName.EMBEDDED:
-        return state.versions
-    temporal, ui = dev_server_versions()
-    return {**state.versions, "temporal": temporal or state.versions.get("temporal", ""), "temporal-ui": ui}
+    """What the parts say that they are; nothing of a deployment that does not run."""
+    return asyncio.run(running_versions(state)) if state.supervisor.alive() else {}
 
 
 @deploy_app.command

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy.start_plan import ShownPlan
+from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Format, Printer, console, table
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
@@ -66,12 +67,14 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], mode: St
 
 
 def status(target: OrchestratedTarget, output: Format) -> int:
-    """Every container or pod; exit code 1 when one is not ready, or there is none."""
+    """Every container or pod; exit code 5 when one is not ready, 1 when there is none."""
     parts = target.status()
     rows = [(part.name, part.state, "yes" if part.ready else "no", part.restarts or "") for part in parts]
     document = {"folder": str(target.folder), "parts": [asdict(part) for part in parts]}
     Printer(output).show(document, lambda: _print_parts(target.folder, rows))
-    return 0 if parts and all(part.ready for part in parts) else 1
+    if not parts:
+        return FAILED
+    return DONE if all(part.ready for part in parts) else NOT_AVAILABLE
 
 
 def _print_parts(folder: Path, rows: Sequence[Sequence[object]]) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.settings_plan import keep, plan_settings
 from pavo.deploy.model.state import StackState, read, refuse_running
 from pavo.errors import Unavailable
+from pavo.kit import cancellation
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -60,6 +61,8 @@ class StackLaunch:
     """The words of the `pavo` that runs the same stack in its foreground, for the background."""
     seconds: float = START_SECONDS
     """How long a start in the background may take."""
+    beside: Callable[[LocalStack], Coroutine[None, None, None]] | None = None
+    """What is done while it runs, in its foreground."""
 
 
 def launch(wanted: StackLaunch, ready: Callable[[StackState], None], shown: Console, *, detach: bool) -> int:
@@ -75,13 +78,18 @@ def launch(wanted: StackLaunch, ready: Callable[[StackState], None], shown: Cons
         Unavailable: it did not start; the end of its log is told.
     """
     if not detach:
-        return asyncio.run(run_in_foreground(wanted.stack(), ready, shown))
+        return asyncio.run(run_in_foreground(wanted.stack(), ready, shown, wanted.beside))
     ready(start_in_background(wanted.command, wanted.folder, shown, wanted.seconds))
     return 0
 
 
-async def run_in_foreground(stack: LocalStack, ready: Callable[[StackState], None], shown: Console) -> int:
-    """Start the stack, call `ready`, and drain it at SIGINT or SIGTERM; a second one forces.
+async def run_in_foreground(
+    stack: LocalStack,
+    ready: Callable[[StackState], None],
+    shown: Console,
+    beside: Callable[[LocalStack], Coroutine[None, None, None]] | None = None,
+) -> int:
+    """Start the stack, call `ready`, do `beside`, and drain it at SIGINT or SIGTERM; a second one forces.
 
     Returns:
         The exit code.
@@ -104,7 +112,10 @@ async def run_in_foreground(stack: LocalStack, ready: Callable[[StackState], Non
         return FORCED
     await starting
     ready(stack.supervisor.describe())
+    doing = asyncio.create_task(beside(stack)) if beside else None
     await stop
+    if doing is not None:
+        await cancellation.end(doing)
     shown.print("Stopping: steps in flight are recorded first. Ctrl-C again forces.")
     return await _drain(stack, forced)
 

@@ -1,16 +1,19 @@
 """`pavo status`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Output, Printer, console, table
 from pavo.deploy.model.layout import default_data_dir
 from pavo.deploy.model.state import StackState, read
 from pavo.errors import NotFound
 
+READY: Final = "ready"
+
 
 def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
-    """Show the stack's parts; exit code 1 when it does not run.
+    """Show the stack's parts; exit code 0 when all are ready, 5 when one is not, 1 when the stack does not run.
 
     Args:
         data_dir: the stack's data directory.
@@ -21,7 +24,14 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
             f"There is no stack in {data_dir or default_data_dir()}.", field="--data-dir", remedy="Start it: pavo up"
         )
     Printer(output).show(status_document(state), lambda: print_parts(state))
-    return 0 if state.supervisor.alive() else 1
+    return status_code(state)
+
+
+def status_code(state: StackState) -> int:
+    """The exit code that tells how a stack is."""
+    if not state.supervisor.alive():
+        return FAILED
+    return DONE if state.ready and all(part.state == READY for part in state.parts) else NOT_AVAILABLE
 
 
 def status_document(state: StackState) -> dict[str, Any]:
@@ -29,7 +39,7 @@ def status_document(state: StackState) -> dict[str, Any]:
     document = state.public()
     if not state.supervisor.alive():
         for part in document["parts"]:
-            part.update(state="stopped", pid=None)
+            part.update(state="stopped", pid=None, version="")
     return document
 
 

@@ -13,11 +13,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.output import Output, Printer, fields
+from pavo.cli.output import Output, Printer, fields, teller
 from pavo.cli.parameters import Detach, Port, layout_of
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line
 from pavo.deploy.local.machine.lock import take_lock
-from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, remove_data
+from pavo.deploy.local.reload import Reload
+from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, LocalStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.deploy.model.state import StackState, refuse_running
 from pavo.errors import Conflict, InvalidInput
@@ -32,6 +33,7 @@ def up(
     workers: int = 1,
     allow_file_origin: bool = False,
     spare_worker: bool = True,
+    reload: Annotated[bool, Parameter(negative=())] = False,
     detach: Detach = False,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-browser")] = False,
     output: Output = "text",
@@ -47,21 +49,20 @@ def up(
         workers: how many worker processes.
         allow_file_origin: also serve pages opened from disk: any such page can then do everything here.
         spare_worker: keep one more process waiting, to replace a worker that dies at once (about 100 MB).
+        reload: start the workers again when files of agents change; tasks go on with the new code, nothing is cut.
         open_browser: open the UI.
     """
     _check_workers(workers)
     require("The embedded stack", "server", "embedded")
     folder = _temporary() if ephemeral and data_dir is None else _of_this_target(data_dir)
-    options = UpOptions(folder, port, workers, ephemeral, allow_file_origin, spare_worker)
+    options = UpOptions(folder, port, workers, ephemeral, allow_file_origin, spare_worker, reload)
     printer = Printer(output)
     shown = printer.people
     ready = partial(_tell, options, shown, printer, detached=detach, open_browser=open_browser)
     try:
         refuse_running(folder)
         begin_with_settings(Layout(folder), shown)
-        return launch(
-            StackLaunch(folder, partial(_stack, options, shown), options.words()), ready, shown, detach=detach
-        )
+        return launch(_launch_of(options, shown), ready, shown, detach=detach)
     finally:
         _clear(folder)
 
@@ -76,6 +77,7 @@ class UpOptions:
     ephemeral: bool
     allow_file_origin: bool
     spare_worker: bool
+    reload: bool = False
 
     def words(self) -> list[str]:
         """The same start as a command of its own that stays in the foreground.
@@ -91,7 +93,8 @@ class UpOptions:
         }
         switches = [f"--{name}" if on else f"--no-{name}" for name, on in switched.items()]
         values = [f"--{name}={value}" for name, value in valued.items()]
-        return ["up", *values, *switches, "--foreground", "--no-browser"]
+        reload = ["--reload"] if self.reload else []
+        return ["up", *values, *switches, *reload, "--foreground", "--no-browser"]
 
 
 def _stack(options: UpOptions, shown: Console) -> EmbeddedStack:
@@ -104,6 +107,15 @@ def _stack(options: UpOptions, shown: Console) -> EmbeddedStack:
         spare_worker=options.spare_worker,
         on_ready=ready_line(shown),
     )
+
+
+def _launch_of(options: UpOptions, shown: Console) -> StackLaunch:
+    beside = partial(_reload, shown) if options.reload else None
+    return StackLaunch(options.folder, partial(_stack, options, shown), options.words(), beside=beside)
+
+
+async def _reload(shown: Console, stack: LocalStack) -> None:
+    await Reload(stack.supervisor, teller(shown)).run()
 
 
 def _check_workers(workers: int) -> None:

@@ -47,13 +47,13 @@ async def stop(data_dir: Path) -> bool:
 
 
 def parts_named(state: StackState, name: str) -> list[PartState]:
-    """A part by its name, or all of a kind: `worker` means every worker.
+    """All parts of a kind, or one by its name: `api` means every API, `api-1` the first, which is just called `api`.
 
     Raises:
         InvalidInput: the stack has none of that name.
     """
-    found = [part for part in state.parts if part.name == name] or [
-        part for part in state.parts if kind_of(part.name).name == name
+    found = [part for part in state.parts if kind_of(part.name).name == name] or [
+        part for part in state.parts if part.name in (name, name.removesuffix("-1"))
     ]
     if not found:
         known = ", ".join(part.name for part in state.parts)

@@ -273,6 +273,11 @@ class Supervisor:
         except OSError as error:  # neither a full disk nor a lack of descriptors may end the supervision
             logger.warning("The log of %s cannot be written: %s", part.name, error)
 
+    async def drop_spare(self) -> None:
+        """End the spare worker, for the code that it has imported has changed; a fresh one comes by itself."""
+        if self._spare is not None:
+            await self._spare.end()
+
     async def stop(self) -> None:
         """End the parts in order: first what works, then what it works on. Nothing is left when this returns."""
         if self._spare is not None:
@@ -368,6 +373,7 @@ class Supervisor:
             str(self._layout.log(part.name)),
             identity.started if identity else None,
             part.last_end,
+            part.child.version if part.child is not None else "",
             part.settings,
         )
 

@@ -30,6 +30,8 @@ class PartState:
     """With the pid it names the process for good."""
     last_end: str = ""
     """How the process before this one ended, for people: "was killed by signal 9"; empty before the first restart."""
+    version: str = ""
+    """Of Pavo, as its process said; empty for other servers, which are asked when somebody wants to know."""
     settings: int | None = None
     """The revision of the deployment's kept settings that its process was started with."""
 

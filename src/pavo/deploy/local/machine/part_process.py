@@ -44,6 +44,8 @@ class PartProcess:
     log: LogFile
     announced: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
+    version: str = ""
+    """Which it said that it is, before READY; empty until then, and for what is not Pavo's own."""
     turn: int | None = None
     """Descriptor on which a spare is told its turn."""
 
@@ -160,15 +162,21 @@ def _watch(child: PartProcess, loop: asyncio.AbstractEventLoop, reader: int) -> 
             for line in stream:
                 child.log.write(line)
 
-    def announced() -> None:
-        with os.fdopen(reader, "rb") as pipe:
-            for line in pipe:
-                _tell(loop, child.announced.set if line == b"READY\n" else child.waiting.set)
-
     assert child.process.stdout is not None
     threading.Thread(target=wait, daemon=True).start()
     threading.Thread(target=copy, args=(child.process.stdout,), daemon=True).start()
-    threading.Thread(target=announced, daemon=True).start()
+    threading.Thread(target=_listen, args=(child, loop, reader), daemon=True).start()
+
+
+def _listen(child: PartProcess, loop: asyncio.AbstractEventLoop, reader: int) -> None:
+    """What the child says of itself (see `kit.ready`), until it says no more."""
+    with os.fdopen(reader, "rb") as pipe:
+        for line in pipe:
+            said, _, version = line.decode(errors="replace").strip().partition(" ")
+            if said == "VERSION":
+                child.version = version
+            else:
+                _tell(loop, child.announced.set if said == "READY" else child.waiting.set)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
