@@ -1,5 +1,6 @@
 """Plain output: with NO_COLOR on a terminal, and without a terminal."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -23,6 +24,7 @@ class Terminal:
     def __init__(self, words: Sequence[str], **environment: str) -> None:
         self._master, slave = pty.openpty()
         self.said = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
         clean = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "PAVO_URL")}
         self.process = subprocess.Popen(
             [*PAVO, *words],
@@ -45,7 +47,7 @@ class Terminal:
             if not read:
                 assert text is None, self.said
                 break
-            self.said += read.decode()
+            self.said += self._decoder.decode(read)
         return self.said
 
     def type(self, line: str) -> None:
