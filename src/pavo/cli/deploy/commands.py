@@ -29,7 +29,6 @@ from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
 from pavo.deploy.local.native import define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
-from pavo.deploy.local.running_versions import running_versions
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Matrix, matrix
@@ -249,7 +248,11 @@ def _different(state: StackState, chosen: Deployment | None, versions: Mapping[s
 
 def _versions(state: StackState) -> dict[str, str]:
     """What the parts say that they are; nothing of a deployment that does not run."""
-    return asyncio.run(running_versions(state)) if state.supervisor.alive() else {}
+    if not state.supervisor.alive():
+        return {}
+    from pavo.deploy.local.running_versions import running_versions  # its clients take a second to import
+
+    return asyncio.run(running_versions(state))
 
 
 @deploy_app.command

@@ -1,13 +1,22 @@
-"""Which versions really run: each part is asked, for what a file says may have been replaced since."""
+"""Which versions really run: each part is asked, for what a file says may have been replaced since.
+
+Import this where it is needed: the clients take a second, which is not to be part of the time for an answer.
+"""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
+import httpx2
+import psycopg
+from redis.asyncio import Redis
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.client import Client
+
 from pavo.deploy.model.state import StackState
 
-ASK_SECONDS = 4.0
+ASK_SECONDS = 5.0
 """For one part's answer; all are asked at once."""
 
 
@@ -36,16 +45,12 @@ async def _asked(ask: Callable[[], Awaitable[str]]) -> str:
 
 
 async def _postgres(url: str) -> str:
-    import psycopg
-
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=int(ASK_SECONDS)) as connection:
         row = await (await connection.execute("SHOW server_version")).fetchone()
     return str(row[0]).split()[0] if row else ""
 
 
 async def _redis(url: str) -> str:
-    from redis.asyncio import Redis
-
     redis = Redis.from_url(url, socket_connect_timeout=ASK_SECONDS, socket_timeout=ASK_SECONDS)
     try:
         told: Mapping[str, object] = await redis.info("server")
@@ -58,17 +63,12 @@ async def _redis(url: str) -> str:
 
 
 async def _temporal(addresses: Mapping[str, str]) -> str:
-    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-    from temporalio.client import Client
-
     client = await Client.connect(addresses["TEMPORAL_ADDRESS"])
     info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=timedelta(seconds=ASK_SECONDS))
     return info.server_version
 
 
 async def _temporal_ui(url: str) -> str:
-    import httpx2
-
     async with httpx2.AsyncClient(timeout=ASK_SECONDS) as client:
         told = json.loads((await client.get(f"{url}/api/v1/settings")).text)
     return str(told.get("Version", ""))
