@@ -16,11 +16,14 @@ from starlette.exceptions import HTTPException
 
 from pavo import __version__, bootstrap, errors
 from pavo.accounts.endpoints import router as accounts_router
+from pavo.accounts.organisations.endpoints import router as organisations_router
 from pavo.accounts.origin import check_listener
 from pavo.accounts.security import BrowserGuard
+from pavo.accounts.token_endpoints import router as tokens_router
 from pavo.agents.endpoints import router as agents_router
 from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, LimitSettings, Settings
+from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
@@ -56,6 +59,8 @@ STATUS: dict[type[PavoError], int] = {
 }
 """The nearest class in an error's tree decides."""
 
+ACCOUNTS = (accounts_router, tokens_router, organisations_router)
+
 DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
@@ -84,7 +89,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            app.state.parts, app.state.watching = parts, parts.watching
+            app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
             app.state.services = {each.kind.noun: each.services for each in parts.kinds}
             app.state.accounts, app.state.registry, app.state.webhooks = parts.accounts, parts.registry, parts.webhooks
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
@@ -102,7 +107,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, accounts_router, webhooks_router, ui_router):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, ui_router):
         app.include_router(router, responses=problems(403, 500, 503))
     app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
     app.include_router(health_router, responses=problems(403, 500))

@@ -13,6 +13,7 @@
     │   ├── WrongStage            the task is in a stage that does not take this command
     │   ├── WrongPlanHash         another version of the plan is the current one
     │   ├── UnaddressedFeedback   the plan has feedback that no revision has answered
+    │   ├── LastOwner             an organisation would have no owner
     │   ├── Stopping              the run is just ending; repeat the command
     │   └── IdempotencyMismatch   the key was used for another request
     ├── Unavailable               a dependency is away or overloaded; repeat later
@@ -111,6 +112,10 @@ class WrongPlanHash(Conflict):
 
 class UnaddressedFeedback(Conflict):
     """The plan has feedback that no revision has answered. Remedy: finish the review, then accept the new version."""
+
+
+class LastOwner(Conflict):
+    """The organisation would have no owner. Remedy: make another member an owner first."""
 
 
 class Stopping(Conflict):

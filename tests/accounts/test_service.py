@@ -241,7 +241,7 @@ async def test_a_session_of_a_user_who_is_gone_is_nobody(database: Database) -> 
 async def test_who_is_invited_joins_on_first_sight(database: Database) -> None:
     accounts, bob = dev(database), somebody()
     ada = await accounts.first_sight(somebody())
-    assert await accounts.invite(ada.organisation_id, bob.upper(), ada.user_id) is False
+    assert await accounts.invite(ada.organisation_id, bob.upper()) is False
     (organisation,) = [one for one in await accounts.organisations() if one.id == ada.organisation_id]
     assert (organisation.members, organisation.invited) == ((ada.email,), (bob,))
     joined = await accounts.first_sight(bob)

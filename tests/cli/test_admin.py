@@ -17,7 +17,7 @@ from pavo.cli.admin.corpus import corpus_app
 from pavo.cli.admin.organisations import org_app
 from pavo.cli.admin.tokens import token_app
 from pavo.cli.admin.webhooks import webhook_app
-from pavo.errors import ConfigurationError, InvalidInput, NotFound, TooLarge
+from pavo.errors import ConfigurationError, InvalidInput, LastOwner, NotFound, TooLarge
 from pavo.kit.sql import Database
 
 
@@ -178,3 +178,33 @@ async def test_a_webhook_that_may_not_be() -> None:
         with pytest.raises(InvalidInput) as refused:
             await run("webhook", "add", url, "--org", ada)
         assert refused.value.field == "url" and refused.value.remedy
+
+
+@pytest.mark.usefixtures("url")
+async def test_members_and_roles() -> None:
+    ada, bob, name = somebody(), somebody(), f"Engines {uuid.uuid4()}"
+    made = await run_json("org", "create", name, ada)
+    await run("token", "create", bob)
+    assert (await run_json("org", "invite", bob, "--org", made["id"]))["joined"] is True
+    members = (await run_json("org", "members", "--org", made["id"]))["members"]
+    assert [(found["email"], found["role"]) for found in members] == [(ada, "owner"), (bob, "member")]
+    with pytest.raises(LastOwner):
+        await run("org", "remove", ada, "--org", made["id"])
+    assert "owner" in await run("org", "role", bob, "owner", "--org", made["id"])
+    assert "no member" in await run("org", "remove", ada, "--org", made["id"])
+    with pytest.raises(NotFound):
+        await run("org", "role", ada, "owner", "--org", made["id"])
+
+
+@pytest.mark.usefixtures("url")
+async def test_a_document_is_shown_and_removed(tmp_path: Path) -> None:
+    ada, file = somebody(), tmp_path / "notes.md"
+    await run("token", "create", ada)
+    file.write_text("# Notes\nZanzibar")
+    await run("corpus", "add", str(file), "--org", ada)
+    listed = (await run_json("corpus", "list", "--org", ada))["documents"]
+    (found,) = [each for each in listed if each["title"] == "Notes"]
+    assert "Zanzibar" in await run("corpus", "show", found["id"], "--org", ada)
+    assert "1 removed" in await run("corpus", "remove", found["id"], "--org", ada)
+    with pytest.raises(NotFound):
+        await run("corpus", "show", found["id"], "--org", ada)

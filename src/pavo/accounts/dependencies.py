@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from pavo.accounts.domain import Identity, Membership
+from pavo.accounts.organisations.service import OrganisationService
 from pavo.accounts.origin import SESSION_COOKIE
 from pavo.accounts.security import bearer
 from pavo.accounts.service import AccountsService
@@ -21,6 +22,10 @@ def accounts_of(request: Request) -> AccountsService:
 # All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
 async def _accounts(request: Request) -> AccountsService:
     return accounts_of(request)
+
+
+async def _organisations(request: Request) -> OrganisationService:
+    return accounts_of(request).organisations_of_members
 
 
 async def maybe_identity(request: Request) -> Identity | None:
@@ -109,6 +114,7 @@ async def owned_organisation(mine: Annotated[Membership, Depends(own_organisatio
 
 
 TheAccounts = Annotated[AccountsService, Depends(_accounts)]
+TheOrganisations = Annotated[OrganisationService, Depends(_organisations)]
 StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
 OwnOrganisation = Annotated[Membership, Depends(own_organisation)]
 OwnedOrganisation = Annotated[Membership, Depends(owned_organisation)]

@@ -41,6 +41,8 @@ class Identity:
     """The home organisation: what this user creates belongs to it."""
     organisation_ids: tuple[uuid.UUID, ...]
     """Every organisation that this user is a member of, the home included."""
+    token_expires_at: datetime | None = None
+    """When what proves this ends by itself; None: it does not, or (dev mode) it is no token."""
 
 
 @dataclass(frozen=True, slots=True)

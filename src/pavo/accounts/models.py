@@ -7,6 +7,7 @@ from typing import Literal
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, String, Text, Uuid, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pavo.accounts.domain import Role
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base
 
@@ -56,7 +57,7 @@ class MembershipRow(Base):
 
 
 class InvitationRow(Base):
-    """An e-mail address that joins an organisation on first sight."""
+    """An e-mail address that may join an organisation; by an operator's invitation it does so on first sight."""
 
     __tablename__ = "invitations"
     __table_args__ = (
@@ -69,9 +70,30 @@ class InvitationRow(Base):
     organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organisations.id", ondelete="CASCADE"))
     email: Mapped[str] = mapped_column(Text)
     invited_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    """None: an operator, on the command line."""
+    """None: an operator, on the command line, whose invitation needs no acceptance."""
+    role: Mapped[Role] = mapped_column(String(16), server_default="member")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """None: an operator's."""
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class InvitationLinkRow(Base):
+    """An invitation for whoever has its secret, once; of the secret only the hash is kept."""
+
+    __tablename__ = "invitation_links"
+    __table_args__ = (Index("uq_invitation_links_hash", "hash", unique=True),)
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organisations.id", ondelete="CASCADE"), index=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the secret, in hex."""
+    role: Mapped[Role] = mapped_column(String(16))
+    invited_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    accepted_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
 
 
 class ApiTokenRow(Base):

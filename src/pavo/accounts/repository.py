@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -73,7 +73,9 @@ async def live_token(
     """The token with this hash or this id, unless it is revoked or has expired."""
     chosen = ApiTokenRow.hash == hash_ if hash_ is not None else ApiTokenRow.id == id_
     row = (await session.execute(_TOKEN_IDENTITY.where(chosen))).one_or_none()
-    return None if row is None else LiveToken(_identity(row), row[4], row[5], bool(row[6]))
+    if row is None:
+        return None
+    return LiveToken(replace(_identity(row), token_expires_at=row[5]), row[4], row[5], bool(row[6]))
 
 
 async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:
@@ -91,11 +93,17 @@ async def lock_email(session: AsyncSession, email: str) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"pavo:email:{email}", 0))))
 
 
+def _by_operator(email: str) -> Any:
+    """Open invitations that need no acceptance. Those of owners do: nobody is put into a stranger's organisation, where
+    strangers would see what they do."""
+    return and_(InvitationRow.email == email, InvitationRow.accepted_at.is_(None), InvitationRow.invited_by.is_(None))
+
+
 async def pending_invitation(session: AsyncSession, email: str) -> uuid.UUID | None:
-    """The organisation that invited this address last and has not been joined yet."""
+    """The organisation into which an operator invited this address last, and that it has not joined yet."""
     statement = (
         select(InvitationRow.organisation_id)
-        .where(InvitationRow.email == email, InvitationRow.accepted_at.is_(None))
+        .where(_by_operator(email))
         .order_by(InvitationRow.created_at.desc())
         .limit(1)
     )
@@ -103,10 +111,10 @@ async def pending_invitation(session: AsyncSession, email: str) -> uuid.UUID | N
 
 
 async def accept_invitations(session: AsyncSession, email: str, user_id: uuid.UUID) -> None:
-    """Make the user a member of every organisation that invited this address."""
+    """Make the user a member of every organisation into which an operator invited this address."""
     statement = (
         update(InvitationRow)
-        .where(InvitationRow.email == email, InvitationRow.accepted_at.is_(None))
+        .where(_by_operator(email))
         .values(accepted_at=func.now())
         .returning(InvitationRow.organisation_id)
     )
@@ -143,17 +151,14 @@ async def move_home(session: AsyncSession, user_id: uuid.UUID, organisation_id: 
     await session.execute(update(UserRow).where(UserRow.id == user_id).values(organisation_id=organisation_id))
 
 
-async def add_invitation(
-    session: AsyncSession, organisation_id: uuid.UUID, email: str, invited_by: uuid.UUID | None
-) -> None:
-    """Invite the address; an invitation that is there is renewed."""
-    statement = insert(InvitationRow).values(
-        id=new_id(), organisation_id=organisation_id, email=email, invited_by=invited_by
-    )
+async def add_invitation(session: AsyncSession, organisation_id: uuid.UUID, email: str) -> None:
+    """Invite the address as an operator; an invitation that is there is renewed."""
+    values = {"invited_by": None, "expires_at": None, "role": "member"}
+    statement = insert(InvitationRow).values(id=new_id(), organisation_id=organisation_id, email=email, **values)
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=["organisation_id", "email"],
-            set_={"accepted_at": None, "created_at": func.now(), "invited_by": invited_by},
+            set_={**values, "accepted_at": None, "created_at": func.now()},
         )
     )
 
@@ -241,6 +246,23 @@ async def tokens(session: AsyncSession, email: str | None) -> Sequence[TokenInfo
     if email is not None:
         statement = statement.where(UserRow.email == email)
     return [TokenInfo(*row) for row in (await session.execute(statement)).all()]
+
+
+async def tokens_of(session: AsyncSession, user_id: uuid.UUID) -> Sequence[TokenInfo]:
+    """The user's tokens, newest first."""
+    statement = _TOKEN.where(ApiTokenRow.user_id == user_id)
+    found = await session.execute(statement.order_by(ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc()))
+    return [TokenInfo(*row) for row in found.all()]
+
+
+async def count_live_tokens(session: AsyncSession, user_id: uuid.UUID) -> int:
+    """How many tokens of the user open something now?"""
+    return (await session.scalars(select(func.count()).where(ApiTokenRow.user_id == user_id, _LIVE))).one()
+
+
+async def owner_of_token(session: AsyncSession, token_id: uuid.UUID) -> uuid.UUID | None:
+    """Whose token is it?"""
+    return (await session.scalars(select(ApiTokenRow.user_id).where(ApiTokenRow.id == token_id))).one_or_none()
 
 
 async def tokens_named(session: AsyncSession, reference: str) -> Sequence[uuid.UUID]:

@@ -1,9 +1,10 @@
 """Wire shapes of the session endpoints."""
 
 import uuid
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 
 class OpenSession(BaseModel):
@@ -35,3 +36,41 @@ class SessionView(BaseModel):
     organisation_id: uuid.UUID
     auth: Literal["dev", "token"]
     """The mode of authentication: what a log-in page has to ask for."""
+
+
+class TokenCreate(BaseModel):
+    """A new API token."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str = Field(max_length=200)
+    """What it is for, to recognise it by."""
+    expires_in_seconds: StrictInt | None = Field(None, ge=60, le=3650 * 86_400)
+    """How long it opens anything; without it until it is revoked."""
+
+
+class TokenOut(BaseModel):
+    """An API token, without its secret."""
+
+    id: uuid.UUID
+    name: str
+    prefix: str
+    """The beginning of its secret."""
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenWithSecretOut(TokenOut):
+    """A new API token."""
+
+    secret: str
+    """Shown this once."""
+
+
+class TokenList(BaseModel):
+    """Your API tokens."""
+
+    items: list[TokenOut]

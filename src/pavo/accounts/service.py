@@ -3,7 +3,6 @@
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,7 +12,6 @@ from pavo.accounts.cache import BriefCache
 from pavo.accounts.domain import (
     DEV_EMAIL,
     MAX_TOKEN,
-    SHOWN_PREFIX,
     TOKEN_PREFIX,
     Identity,
     Membership,
@@ -21,11 +19,12 @@ from pavo.accounts.domain import (
     Session,
     TokenInfo,
     hash_secret,
-    new_secret,
     normal_email,
     parse_user_id,
     synthetic_email,
 )
+from pavo.accounts.organisations.service import OrganisationService
+from pavo.accounts.own_tokens import CreatedToken, OwnTokenService, add_token, end_of_token
 from pavo.config import HttpSettings
 from pavo.errors import ConfigurationError, InvalidInput, NotAuthenticated, NotFound, Unavailable
 from pavo.kit.clock import now
@@ -43,17 +42,6 @@ this service is seen by it at once."""
 
 CACHE_SIZE: Final = 10_000
 """Identities remembered at most: some 5 MB."""
-
-MAX_NAME: Final = 200
-"""Characters of a token's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedToken:
-    """A new token and its secret, which is shown this once and cannot be read again."""
-
-    token: TokenInfo
-    secret: str
 
 
 class _LostRace(Exception):
@@ -80,6 +68,10 @@ class AccountsService:
         self._on_new_organisation = on_new_organisation
         self._known = BriefCache[Identity](CACHE_SECONDS, CACHE_SIZE)
         self._cookies = BriefCache[Session](CACHE_SECONDS, CACHE_SIZE)
+        self.own_tokens = OwnTokenService(database, self._known.clear)
+        """What members do with their API tokens."""
+        self.organisations_of_members = OrganisationService(database, self._known.clear)
+        """What members do with their organisations."""
 
     @property
     def mode(self) -> Literal["dev", "token"]:
@@ -277,16 +269,10 @@ class AccountsService:
         Raises:
             InvalidInput: the address, the name or the time is none.
         """
-        if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=3650):
-            raise InvalidInput("A token lives between a moment and ten years.", field="expires_in")
+        expires_at = end_of_token(expires_in)
         identity = await self.first_sight(email)
-        secret = new_secret()
-        expires_at = None if expires_in is None else now() + expires_in
         async with self._database.transaction() as session:
-            token_id = await repository.add_token(
-                session, identity.user_id, _name(name), secret[:SHOWN_PREFIX], hash_secret(secret), expires_at
-            )
-            return CreatedToken(await repository.token(session, token_id), secret)
+            return await add_token(session, identity, name, expires_at)
 
     async def tokens(self, email: str | None = None) -> Sequence[TokenInfo]:
         """Every token, or those of one address, newest first."""
@@ -309,8 +295,9 @@ class AccountsService:
         self._known.clear()
         return token
 
-    async def invite(self, organisation_id: uuid.UUID, email: str, invited_by: uuid.UUID | None = None) -> bool:
-        """Let this address join the organisation, which becomes its home: on first sight, or now if it is known.
+    async def invite(self, organisation_id: uuid.UUID, email: str) -> bool:
+        """As an operator, let this address join the organisation, which becomes its home: on first sight, or now if it
+        is known.
 
         Returns: True if the address joined now, False if it will on first sight.
 
@@ -320,7 +307,7 @@ class AccountsService:
         address = normal_email(email)
         async with self._database.transaction() as session:
             await repository.lock_email(session, address)
-            await repository.add_invitation(session, organisation_id, address, invited_by)
+            await repository.add_invitation(session, organisation_id, address)
             user = await repository.user_by_email(session, address)
             if user is not None:
                 await repository.accept_invitations(session, address, user.user_id)
@@ -363,13 +350,6 @@ def _plausible(secret: str) -> bool:
 
 def _clean(reference: str) -> str:
     return reference.strip().replace("\0", "")
-
-
-def _name(name: str) -> str:
-    stripped = name.strip()
-    if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
-        raise InvalidInput(f"A name has 1 to {MAX_NAME} printable characters.", field="name")
-    return stripped
 
 
 def _only(found: Sequence[uuid.UUID], kind: str, remedy: str) -> uuid.UUID:

@@ -47,6 +47,14 @@ class CorpusEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusText:
+    """A document with its text."""
+
+    entry: CorpusEntry
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A text that passed every check."""
 

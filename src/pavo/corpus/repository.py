@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.corpus.domain import CorpusEntry, CorpusHit, Document
+from pavo.corpus.domain import CorpusEntry, CorpusHit, CorpusText, Document
 from pavo.corpus.models import CorpusDocumentRow
 from pavo.kit.ids import new_id
+from pavo.kit.pagination import Cursor
 
 _SEARCH = text(
     r"""
@@ -46,8 +47,8 @@ async def search(session: AsyncSession, organisation_id: uuid.UUID, query: str, 
     return [CorpusHit(row[0], row[1], " ".join(row[2].split()), float(row[3])) for row in rows]
 
 
-async def add(session: AsyncSession, organisation_id: uuid.UUID, document: Document) -> bool:
-    """Insert the document; False if the organisation has it already."""
+async def add(session: AsyncSession, organisation_id: uuid.UUID, document: Document) -> tuple[uuid.UUID, bool]:
+    """The document's id, and whether it was inserted: False if the organisation has it already."""
     statement = (
         insert(CorpusDocumentRow)
         .values(
@@ -61,7 +62,14 @@ async def add(session: AsyncSession, organisation_id: uuid.UUID, document: Docum
         .on_conflict_do_nothing(index_elements=["organisation_id", "content_hash"])
         .returning(CorpusDocumentRow.id)
     )
-    return (await session.execute(statement)).scalar_one_or_none() is not None
+    inserted = (await session.scalars(statement)).one_or_none()
+    if inserted is not None:
+        return inserted, True
+    same = (
+        CorpusDocumentRow.organisation_id == organisation_id,
+        CorpusDocumentRow.content_hash == document.content_hash,
+    )
+    return (await session.scalars(select(CorpusDocumentRow.id).where(*same))).one(), False
 
 
 async def count(session: AsyncSession, organisation_id: uuid.UUID) -> int:
@@ -70,17 +78,43 @@ async def count(session: AsyncSession, organisation_id: uuid.UUID) -> int:
     return (await session.execute(statement)).scalar_one()
 
 
+_ENTRY = select(
+    CorpusDocumentRow.id,
+    CorpusDocumentRow.title,
+    CorpusDocumentRow.source,
+    func.octet_length(CorpusDocumentRow.body),
+    CorpusDocumentRow.created_at,
+)
+
+
 async def entries(session: AsyncSession, organisation_id: uuid.UUID) -> Sequence[CorpusEntry]:
     """The organisation's documents without their texts, by title."""
-    statement = (
-        select(
-            CorpusDocumentRow.id,
-            CorpusDocumentRow.title,
-            CorpusDocumentRow.source,
-            func.octet_length(CorpusDocumentRow.body),
-            CorpusDocumentRow.created_at,
-        )
-        .where(CorpusDocumentRow.organisation_id == organisation_id)
-        .order_by(CorpusDocumentRow.title, CorpusDocumentRow.id)
-    )
-    return [CorpusEntry(*row) for row in (await session.execute(statement)).all()]
+    statement = _ENTRY.where(CorpusDocumentRow.organisation_id == organisation_id)
+    rows = (await session.execute(statement.order_by(CorpusDocumentRow.title, CorpusDocumentRow.id))).all()
+    return [CorpusEntry(*row) for row in rows]
+
+
+async def newest(
+    session: AsyncSession, organisation_id: uuid.UUID, before: Cursor | None, limit: int
+) -> list[CorpusEntry]:
+    """Documents without their texts, newest first, after those that a page before has shown."""
+    place = tuple_(CorpusDocumentRow.created_at, CorpusDocumentRow.id)
+    statement = _ENTRY.where(CorpusDocumentRow.organisation_id == organisation_id).limit(limit)
+    if before is not None:
+        statement = statement.where(place < (before.created_at, before.id))
+    ordered = statement.order_by(CorpusDocumentRow.created_at.desc(), CorpusDocumentRow.id.desc())
+    return [CorpusEntry(*row) for row in (await session.execute(ordered)).all()]
+
+
+async def one(session: AsyncSession, organisation_id: uuid.UUID, document_id: uuid.UUID) -> CorpusText | None:
+    """One document with its text."""
+    mine = (CorpusDocumentRow.organisation_id == organisation_id, CorpusDocumentRow.id == document_id)
+    row = (await session.execute(_ENTRY.add_columns(CorpusDocumentRow.body).where(*mine))).one_or_none()
+    return None if row is None else CorpusText(CorpusEntry(row[0], row[1], row[2], row[3], row[4]), row[5])
+
+
+async def remove(session: AsyncSession, organisation_id: uuid.UUID, document_id: uuid.UUID) -> bool:
+    """Remove a document; False if there is none."""
+    mine = (CorpusDocumentRow.organisation_id == organisation_id, CorpusDocumentRow.id == document_id)
+    statement = delete(CorpusDocumentRow).where(*mine).returning(CorpusDocumentRow.id)
+    return (await session.scalars(statement)).one_or_none() is not None

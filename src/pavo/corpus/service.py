@@ -1,4 +1,4 @@
-"""Use cases of the corpus: add documents, search them, begin with the sample."""
+"""Use cases of the corpus: add documents, show, remove and search them, begin with the sample."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,8 +8,17 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from pavo.corpus import repository
-from pavo.corpus.domain import CorpusEntry, CorpusHit, Document, clean_query, document_from_bytes, make_document
-from pavo.errors import TooLarge
+from pavo.corpus.domain import (
+    CorpusEntry,
+    CorpusHit,
+    CorpusText,
+    Document,
+    clean_query,
+    document_from_bytes,
+    make_document,
+)
+from pavo.errors import NotFound, TooLarge
+from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 
 MAX_HITS: Final = 100
@@ -36,7 +45,12 @@ class CorpusService:
             TooLarge: more than 1 MB, or more different words than can be indexed.
             InvalidInput: title or text are empty or no text.
         """
-        return await self._add(organisation_id, make_document(title, body, source))
+        return (await self._add(organisation_id, make_document(title, body, source)))[1]
+
+    async def put(self, organisation_id: uuid.UUID, title: str, body: str, source: str) -> tuple[CorpusEntry, bool]:
+        """As `add`; the document, and whether it is new."""
+        document_id, new = await self._add(organisation_id, make_document(title, body, source))
+        return (await self.get(organisation_id, document_id)).entry, new
 
     async def add_file(self, organisation_id: uuid.UUID, name: str, content: bytes) -> bool:
         """Add a file's content; its title is its first Markdown heading, else `name`.
@@ -44,9 +58,9 @@ class CorpusService:
         Raises:
             TooLarge, InvalidInput: as `add`; also InvalidInput if it is not UTF-8. Each names the file.
         """
-        return await self._add(organisation_id, document_from_bytes(name, content))
+        return (await self._add(organisation_id, document_from_bytes(name, content)))[1]
 
-    async def _add(self, organisation_id: uuid.UUID, document: Document) -> bool:
+    async def _add(self, organisation_id: uuid.UUID, document: Document) -> tuple[uuid.UUID, bool]:
         try:
             async with self._database.transaction() as session:
                 return await repository.add(session, organisation_id, document)
@@ -75,6 +89,41 @@ class CorpusService:
         async with self._database.reading() as session:
             return await repository.entries(session, organisation_id)
 
+    async def page(self, organisation_id: uuid.UUID, cursor: str | None, limit: int) -> Page[CorpusEntry]:
+        """Documents without their texts, newest first.
+
+        Raises:
+            InvalidInput: the cursor is none.
+        """
+        before = None if cursor is None else Cursor.decode(cursor)
+        async with self._database.reading() as session:
+            found = await repository.newest(session, organisation_id, before, limit + 1)
+        items = found[:limit]
+        more = len(found) > limit
+        return Page(items, Cursor(items[-1].created_at, items[-1].id).encode() if more else None)
+
+    async def get(self, organisation_id: uuid.UUID, document_id: uuid.UUID) -> CorpusText:
+        """A document with its text.
+
+        Raises:
+            NotFound: the organisation has none with this id.
+        """
+        async with self._database.reading() as session:
+            found = await repository.one(session, organisation_id, document_id)
+        if found is None:
+            raise _unknown()
+        return found
+
+    async def remove(self, organisation_id: uuid.UUID, document_id: uuid.UUID) -> None:
+        """Remove a document: no search finds it any more.
+
+        Raises:
+            NotFound: the organisation has none with this id.
+        """
+        async with self._database.transaction() as session:
+            if not await repository.remove(session, organisation_id, document_id):
+                raise _unknown()
+
     async def ensure_sample(self, organisation_id: uuid.UUID) -> int:
         """Give an organisation without documents the sample ones, so that a first search finds something.
 
@@ -84,7 +133,11 @@ class CorpusService:
             return 0
         documents = [document_from_bytes(name, content) for name, content in sample_files()]
         async with self._database.transaction() as session:
-            return sum([await repository.add(session, organisation_id, document) for document in documents])
+            return sum([(await repository.add(session, organisation_id, document))[1] for document in documents])
+
+
+def _unknown() -> NotFound:
+    return NotFound("There is no such document.", field="document_id")
 
 
 def sample_files() -> list[tuple[str, bytes]]:

@@ -1,5 +1,6 @@
 """`pavo corpus`: an organisation's documents."""
 
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,12 +66,51 @@ async def list_documents(*, org: OrganisationName = None, output: Output = "text
     """List an organisation's documents."""
     async with connected_operator(data_dir) as operator:
         found = await operator.corpus.entries(await operator.organisation(org))
-    columns = ("TITLE", "SOURCE", "BYTES", "ADDED")
-    rows = [(entry.title, entry.source, f"{entry.size:,}", local_time(entry.created_at)) for entry in found]
+    columns = ("TITLE", "SOURCE", "BYTES", "ADDED", "ID")
+    rows = [
+        (entry.title, entry.source, f"{entry.size:,}", local_time(entry.created_at), str(entry.id)) for entry in found
+    ]
     Printer(output).show(
         {"documents": [asdict(entry) for entry in found]},
         lambda: table(columns, rows, fold=True, nothing="There are no documents: pavo corpus add FILE…"),
     )
+
+
+@corpus_app.command(name="show")
+async def show_document(
+    document: uuid.UUID, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Show a document's text.
+
+    Parameters
+    ----------
+    document
+        Its id, as `pavo corpus list` shows it.
+    """
+    async with connected_operator(data_dir) as operator:
+        found = await operator.corpus.get(await operator.organisation(org), document)
+    Printer(output).show({**asdict(found.entry), "body": found.body}, found.body)
+
+
+@corpus_app.command(name="remove")
+async def remove_documents(
+    *documents: uuid.UUID, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Remove documents: no search finds them any more.
+
+    Parameters
+    ----------
+    documents
+        Their ids, as `pavo corpus list` shows them.
+    """
+    if not documents:
+        raise InvalidInput("No document is named.", field="documents", remedy="pavo corpus remove ID…")
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        for document in documents:
+            await operator.corpus.remove(organisation_id, document)
+    removed = [str(document) for document in documents]
+    Printer(output).show({"organisation_id": str(organisation_id), "removed": removed}, f"✓ {len(removed)} removed")
 
 
 @corpus_app.command(name="search")

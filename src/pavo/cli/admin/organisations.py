@@ -4,11 +4,12 @@ from dataclasses import asdict
 
 from cyclopts import App
 
-from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator
+from pavo.accounts.domain import Role
+from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
 from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, table
 
-org_app = App(name="org", help="Organisations: invite somebody, list them.", help_epilogue=epilogue("org"))
+org_app = App(name="org", help="Organisations, their members and roles.", help_epilogue=epilogue("org"))
 
 
 @org_app.command(name="invite")
@@ -40,3 +41,73 @@ async def list_organisations(*, output: Output = "text", data_dir: DataDir = Non
         {"organisations": [asdict(one) for one in found]},
         lambda: table(columns, rows, fold=True, nothing="There are no organisations yet."),
     )
+
+
+@org_app.command(name="create")
+async def create_organisation(name: str, owner: str, /, *, output: Output = "text", data_dir: DataDir = None) -> None:
+    """Create an organisation. Its owner's home stays where it is.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    owner
+        E-mail address of its owner, who is made if there is none.
+    """
+    async with connected_operator(data_dir) as operator:
+        who = await operator.accounts.first_sight(owner)
+        made = await operator.accounts.organisations_of_members.create(who, name)
+    Printer(output).show(asdict(made), f"✓ {made.name} is there, owned by {who.email}: {made.id}")
+
+
+@org_app.command(name="members")
+async def list_members(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+    """List an organisation's members and their roles, in the order of joining."""
+    async with connected_operator(data_dir) as operator:
+        found = await operator.accounts.organisations_of_members.members(await operator.organisation(org))
+    rows = [(one.email, one.role, local_time(one.joined_at), str(one.user_id)) for one in found]
+    Printer(output).show(
+        {"members": [asdict(one) for one in found]},
+        lambda: table(("USER", "ROLE", "JOINED", "ID"), rows, fold=True, nothing="It has no members."),
+    )
+
+
+@org_app.command(name="role")
+async def change_role(
+    email: str, role: Role, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Make a member an owner, or an owner a member; the last owner stays one.
+
+    Parameters
+    ----------
+    email
+        Whose role it is.
+    role
+        owner or member.
+    """
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        members = operator.accounts.organisations_of_members
+        user_id = await members.member_named(organisation_id, email)
+        changed = await members.change_role(organisation_id, user_id, role)
+    Printer(output).show(asdict(changed), f"✓ {changed.email}: {changed.role}")
+
+
+@org_app.command(name="remove")
+async def remove_member(
+    email: str, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Remove a member, but not the last owner; what they have made stays.
+
+    Parameters
+    ----------
+    email
+        Whom to remove.
+    """
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        members = operator.accounts.organisations_of_members
+        user_id = await members.member_named(organisation_id, email)
+        await members.remove_member(organisation_id, user_id)
+    document = {"organisation_id": str(organisation_id), "removed": str(user_id)}
+    Printer(output).show(document, f"✓ {email} is no member any more.")

@@ -1,0 +1,1 @@
+"""Organisations as their members see and run them: members, roles, invitations."""
