@@ -185,7 +185,7 @@ def test_the_base_walks_a_task_to_its_report(base: Installed, stack: str) -> Non
     pavo("task", "feedback", task, "In time", "--done")
     pavo("task", "watch", task)
     assert "Plan v2" in pavo("task", "plan", task)
-    assert "Done: 12 steps recorded" in pavo("run", "Analyze churn drivers", "--accept", *fast)
+    assert "Done: 12 checkpoints recorded" in pavo("run", "Analyze churn drivers", "--accept", *fast)
     pavo("task", "stop", task)
     assert "STOPPED" in pavo("task", "show", task)
     pavo("task", "resume", task)

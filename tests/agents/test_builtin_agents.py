@@ -38,7 +38,7 @@ async def test_feedback_is_worked_in_answered_and_reported() -> None:
         await agent.report(ctx, Plan(2, "h2", revision.plan.summary, revision.plan.steps), {"n": 2})
     )
     assert report.startswith("# Analyze\n")
-    assert "2 steps were taken, by version 2" in report
+    assert "2 checkpoints were recorded, by version 2" in report
     assert "- Ask sales too (step 2)" in report and "- Be brief (the whole plan)" in report
 
 
@@ -56,9 +56,9 @@ async def test_the_intern_counts_and_resumes() -> None:
 
 async def test_the_intern_fails_where_it_is_told_to() -> None:
     ctx = ctx_for("intern", steps=5, fail_at=3)
-    with pytest.raises(RuntimeError, match="Step 3"):
+    with pytest.raises(RuntimeError, match="Checkpoint 3"):
         await steps_of(ctx)
-    with pytest.raises(RuntimeError, match="Step 3"):
+    with pytest.raises(RuntimeError, match="Checkpoint 3"):
         await steps_of(ctx, {"n": 2})
 
 

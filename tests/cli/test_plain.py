@@ -80,7 +80,7 @@ def review(stack: str, **environment: str) -> str:
         said = terminal.until(None)
     finally:
         code = terminal.close()
-    assert code == 0 and "Done: 3 steps recorded" in said and "accepted" in said, said
+    assert code == 0 and "Done: 3 checkpoints recorded" in said and "accepted" in said, said
     return said
 
 

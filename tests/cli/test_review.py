@@ -106,8 +106,8 @@ def test_any_line_is_a_comment(line: str) -> None:
 
 
 def test_progress_is_aligned() -> None:
-    assert steps_text(7, 200) == "  7 of 200 steps"
-    assert steps_text(7, None) == "7 steps"
+    assert steps_text(7, 200) == "  7 of 200 checkpoints"
+    assert steps_text(7, None) == "7 checkpoints"
 
 
 def _timeline(*types: str | int) -> list[EventOut]:

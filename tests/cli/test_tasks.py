@@ -53,7 +53,7 @@ def waiting(pavo: Pavo, *words: str) -> dict[str, Any]:
 
 def test_run_to_the_report_without_a_terminal(pavo: Pavo) -> None:
     told = pavo("run", "Analyze churn drivers", "--accept", *FAST)
-    assert "Plan v1" in told and "12 of 12 steps" in told and "Done: 12 steps recorded" in told
+    assert "Plan v1" in told and "12 of 12 checkpoints" in told and "Done: 12 checkpoints recorded" in told
     assert "\x1b" not in told
     assert all(line == line.rstrip() for line in told.splitlines())
 
@@ -70,7 +70,7 @@ def test_without_a_terminal_the_plan_is_printed_and_the_command_that_accepts_it(
     line = next(line for line in told.splitlines() if "pavo task accept" in line)
     words = line[line.index("task accept") :].split()
     assert "Plan accepted" in pavo(*words)
-    assert "Done: 12 steps recorded" in pavo("task", "watch", words[2])
+    assert "Done: 12 checkpoints recorded" in pavo("task", "watch", words[2])
     pavo(*words)  # once more changes nothing
 
 
@@ -97,7 +97,7 @@ def test_stop_and_resume(pavo: Pavo) -> None:
     assert "Stopped" in pavo("task", "watch", task)
     assert "Goes on" in pavo("task", "resume", task)
     assert "waits for you" in pavo("task", "watch", task)
-    assert "Stopped after step 0" in pavo("task", "stop", task)
+    assert "Stopped after checkpoint 0" in pavo("task", "stop", task)
 
 
 def test_a_failed_task_is_exit_code_1_and_says_why(pavo: Pavo) -> None:
@@ -195,8 +195,8 @@ async def test_a_person_comments_and_accepts(pavo: Pavo) -> None:
     await terminal.until("ater")
     terminal.type("a\n")
     await terminal.until("Plan v2 accepted")
-    await terminal.until("12 of 12 steps")
-    await terminal.until("Done: 12 steps recorded")
+    await terminal.until("12 of 12 checkpoints")
+    await terminal.until("Done: 12 checkpoints recorded")
     assert await terminal.end() == 0
 
 
@@ -250,7 +250,7 @@ def test_hints_name_the_task(pavo: Pavo) -> None:
 
 async def test_ctrl_c_detaches_and_the_task_goes_on(pavo: Pavo) -> None:
     terminal = Terminal(pavo, "run", "Detach", "--accept", "--option", "steps=200", "--option", "step_seconds=0.02")
-    await terminal.until("of 200 steps")
+    await terminal.until("of 200 checkpoints")
     terminal.process.send_signal(signal.SIGINT)
     await terminal.until("goes on without you")
     await terminal.until("pavo task stop ")

@@ -207,7 +207,7 @@ def test_a_list_of_tasks_fits_any_width(title: str, width: int) -> None:
     lines = sent_by(lambda out: render.print_block(out, render.tasks(found, width)), terminal=False, width=width)
     assert len(lines.splitlines()) == 3 and all(cell_len(line) <= width for line in lines.splitlines())
     heads, first, _ = lines.splitlines()
-    assert all(name in heads for name in ("TASK", "STAGE", "STEPS", "AGE"))
+    assert all(name in heads for name in ("TASK", "STAGE", "SAVED", "AGE"))
     shown_id, stage, steps, *_age = first.split()
     assert (stage, steps) == ("WAIT_RFC", "12/1000") and " d " in first
     assert len(shown_id) >= 8 and str(found[0].id).endswith(shown_id)

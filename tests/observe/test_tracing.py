@@ -93,7 +93,7 @@ async def test_a_step_that_fails_says_so_in_trace_and_log(observed: Observed) ->
     assert [span.failed for span in spans if span.name == "step"][:2] == [False, True]
     assert read(observed.worker)["pavo_step_errors_total"] > before
     line = next(line for line in lines(observed.worker_part) if line.get("task_id") == task_id)
-    assert "failed in execute()" in line["message"] and "RuntimeError: Step 2 fails" in line["message"]
+    assert "failed in execute()" in line["message"] and "RuntimeError: Checkpoint 2 fails" in line["message"]
     assert line["trace_id"] == trace_id and line["workflow_id"].startswith("u:") and line["run_id"]
 
 

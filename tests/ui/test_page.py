@@ -46,7 +46,7 @@ async def test_the_whole_life_of_a_task(page: Page, stack: str) -> None:
     )
     await page.get_by_role("button", name="Stop").click()
     await expect(page.get_by_text("is the last one recorded")).to_be_visible()
-    await expect(page.get_by_text("Resuming goes on with step").first).to_be_visible()
+    await expect(page.get_by_text("Resuming goes on with checkpoint").first).to_be_visible()
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("heading", name="Report", exact=True)).to_be_visible(timeout=60_000)
     await expect(page.locator(".pulse")).to_have_text("Complete")

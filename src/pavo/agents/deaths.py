@@ -19,7 +19,7 @@ CRASHES: Final = frozenset(
 """Signals that a process brings on itself. Any other one, SIGKILL above all, comes from people, a rollout, or a kernel
 that has no memory left: of the agents inside of a worker it says nothing."""
 
-_AGAIN: Final = "then resume: it goes on after the last recorded step."
+_AGAIN: Final = "then resume: it goes on after the last checkpoint."
 
 
 def is_crash(code: int) -> bool:

@@ -29,7 +29,7 @@ class InternAgent(Agent):
     """Counts to `steps`, with as long a pause at each as `step_seconds` says."""
 
     name: ClassVar[str] = "intern"
-    description: ClassVar[str] = "A scripted agent for demos and tests: counts through its steps."
+    description: ClassVar[str] = "A scripted agent for demos and tests: counts, a checkpoint for each number."
     isolation: ClassVar[Isolation] = "worker"
     options_schema: ClassVar[Mapping[str, JSON]] = {
         "type": "object",
@@ -40,20 +40,20 @@ class InternAgent(Agent):
                 "minimum": 1,
                 "maximum": 1_000_000,
                 "default": 200,
-                "description": "How many steps to take.",
+                "description": "How many checkpoints to record.",
             },
             "step_seconds": {
                 "type": "number",
                 "minimum": 0,
                 "maximum": 3600,
                 "default": 0.1,
-                "description": "How long each step takes.",
+                "description": "How long each of them takes.",
             },
             "fail_at": {
                 "type": ["integer", "null"],
                 "minimum": 1,
                 "default": None,
-                "description": "The step that fails on every try.",
+                "description": "The checkpoint that fails on every try.",
             },
             "plan_seconds": {
                 "type": "number",
@@ -71,7 +71,7 @@ class InternAgent(Agent):
         steps = int(ctx.options["steps"])
         goal = _one_line(ctx.prompt) or ctx.title
         return PlanDraft(
-            summary=f"{ctx.title}: five steps, worked off in {steps:,} recorded units.",
+            summary=f"{ctx.title}: five steps, worked off in {steps:,} checkpoints.",
             steps=(
                 PlanStep("Understand the question", f"Read the task again and say what an answer must contain: {goal}"),
                 PlanStep("Collect what is known", f"List the sources that bear on “{ctx.title}” and what is missing."),
@@ -110,7 +110,7 @@ class InternAgent(Agent):
             elif n % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
             if n == fail_at:
-                raise RuntimeError(f"Step {n} fails because the option fail_at asks for it.")
+                raise RuntimeError(f"Checkpoint {n} fails because the option fail_at asks for it.")
             yield Step(checkpoint={"n": n}, progress=n, total=total, plan_step=at)
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
@@ -119,7 +119,7 @@ class InternAgent(Agent):
 
     def opening(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> list[str]:
         """The report's lines so far, for agents that add sections."""
-        taken = f"{_done(checkpoint):,} steps were taken, by version {plan.version} of the plan."
+        taken = f"{_done(checkpoint):,} checkpoints were recorded, by version {plan.version} of the plan."
         lines = [f"# {ctx.title}", "", taken]
         lines += ["", "## What was done", ""]
         lines += [f"{number}. {step.title}" for number, step in enumerate(plan.steps, 1)]

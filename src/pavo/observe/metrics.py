@@ -53,12 +53,12 @@ DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answere
 
 # Worker
 
-STEPS: Final = Counter("pavo_steps_recorded_total", "Steps recorded.")
+STEPS: Final = Counter("pavo_steps_recorded_total", "Checkpoints recorded.")
 STEP_SECONDS: Final = Histogram(
     "pavo_step_seconds", "Seconds that an agent worked on a step, recording left out.", buckets=LONG
 )
 COMMIT_SECONDS: Final = Histogram(
-    "pavo_step_commit_seconds", "Seconds to record one group of steps in PostgreSQL.", buckets=QUICK
+    "pavo_step_commit_seconds", "Seconds to record one group of checkpoints in PostgreSQL.", buckets=QUICK
 )
 STEP_ERRORS: Final = Counter("pavo_step_errors_total", "Steps at which an agent's code raised an error.")
 LEASES_LOST: Final = Counter(
@@ -66,7 +66,7 @@ LEASES_LOST: Final = Counter(
 )
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
-    "Attempts that went on after the last recorded step after a process had died: the worker's or the agent's.",
+    "Attempts that went on after the last checkpoint after a process had died: the worker's or the agent's.",
     ("died",),
     (("worker",), ("agent",)),
 )

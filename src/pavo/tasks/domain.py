@@ -165,9 +165,9 @@ class Receipt:
     stage: str
     """The stage in which the task was stopped (or already was)."""
     last_step: int
-    """Number of the last recorded step; 0 when there is none."""
+    """Number of the last checkpoint; 0 when there is none."""
     step_cut: bool
-    """Whether a step in flight was cut: it will be repeated as a whole."""
+    """Whether the work in hand was cut: it will be repeated as a whole."""
     resume: str
     """What resuming will do, for people."""
 
@@ -185,8 +185,8 @@ def resume_outlook(stage: str, last_step: int, *, step_cut: bool, queued: bool =
     if stage == WAIT_RFC:
         return "Resuming returns to the review of the plan."
     if stage == EXECUTING:
-        again = "; the step that was cut is repeated as a whole" if step_cut else ""
-        return f"Resuming goes on with step {last_step + 1}{again}."
+        again = "; what was cut is repeated as a whole" if step_cut else ""
+        return f"Resuming goes on with checkpoint {last_step + 1}{again}."
     if stage == INIT:
         return "Nothing was running; start the task when you like."
     if stage == DONE:

@@ -116,7 +116,7 @@ async def run_in_foreground(
     await stop
     if doing is not None:
         await cancellation.end(doing)
-    shown.print("Stopping: steps in flight are recorded first. Ctrl-C again forces.")
+    shown.print("Stopping: the work in hand is recorded first. Ctrl-C again forces.")
     return await _drain(stack, forced)
 
 

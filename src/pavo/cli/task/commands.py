@@ -241,7 +241,7 @@ def _print_going_on(view: TaskOut, text: str, note: str = "") -> None:
 
 @task_app.command
 def stop(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
-    """Stop the task; once this has answered, no further step starts."""
+    """Stop the task; once this has answered, no further work begins."""
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         receipt = tasks.stop(view.id)
@@ -253,8 +253,8 @@ def _print_stopped(view: TaskOut, receipt: ReceiptOut | None) -> None:
     if receipt is None:
         render.note(out, "The stop is recorded; it happens as soon as a worker is there")
         return
-    cut = "; the step in flight was cut" if receipt.step_cut else ""
-    render.good(out, f"Stopped after step {receipt.last_step}{cut}", receipt.resume)
+    cut = "; the work in hand was cut" if receipt.step_cut else ""
+    render.good(out, f"Stopped after checkpoint {receipt.last_step}{cut}", receipt.resume)
     render.command(out, "resume", f"pavo task resume {view.id}")
 
 
@@ -264,7 +264,7 @@ def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         started = tasks.start(view.id) if view.stage == INIT else tasks.resume(view.id)
-    text = "It is running already" if started.already_running else f"Goes on after step {view.steps}"
+    text = "It is running already" if started.already_running else f"Goes on after checkpoint {view.steps}"
     Printer(output).show(started, lambda: _print_going_on(view, text))
 
 

@@ -58,16 +58,16 @@ class Survival:
     """How many steps the task has."""
     recorded: int
     once_in_order: bool
-    """The recorded steps are 1, 2, … steps: each once, none missing."""
+    """The checkpoints are 1, 2, … steps: each once, none missing."""
     events: int
     gapless: bool
     """The timeline's numbers are 1, 2, …"""
     recovered_at: int | None
     """The last step that was recorded when the run was taken up again."""
     went_on: bool
-    """The step recorded next is the one after `recovered_at`."""
+    """The checkpoint recorded next is the one after `recovered_at`."""
     seconds: float | None
-    """From the SIGKILL to the next recorded step."""
+    """From the SIGKILL to the next checkpoint."""
     done: bool
 
     @property
@@ -104,7 +104,7 @@ def survival(events: Sequence[EventOut], steps: int, killed_at: datetime, *, don
 
 def demo(
     *,
-    steps: Annotated[PositiveInt, Parameter(help="Steps of the task, a tenth of a second each.")] = 60,
+    steps: Annotated[PositiveInt, Parameter(help="Checkpoints of the task, a tenth of a second each.")] = 60,
     output: Output = "text",
 ) -> int:
     """Watch an agent task survive a killed worker: a whole stack with throw-away data, gone afterwards."""
@@ -183,9 +183,9 @@ def _watch(tasks: TaskClient, stack: EmbeddedStack, view: TaskOut, steps: int, o
             data = _data(event)
             if event.type == "tick" and killed is None and data["step"] >= max(1, steps * 2 // 5):
                 killed = Kill(stack.kill(WORKER, signal.SIGKILL), now())
-                render.bad(out, f"Worker killed with SIGKILL after step {data['step']}", f"pid {killed.pid}")
+                render.bad(out, f"Worker killed with SIGKILL after checkpoint {data['step']}", f"pid {killed.pid}")
             elif event.type == "recovered":
-                text = f"A new worker goes on after step {data['step']}, which was recorded"
+                text = f"A new worker goes on after checkpoint {data['step']}, which was recorded"
                 render.turn(out, text, f"pid {stack.supervisor.pid(WORKER)}")
             elif event.type == "failed":
                 raise AgentError(f"The task failed: {data['error'].get('cause')}", remedy="See the worker's log.")
@@ -196,11 +196,13 @@ def _watch(tasks: TaskClient, stack: EmbeddedStack, view: TaskOut, steps: int, o
 
 def _tell(out: Console, found: Survival, killed: Kill) -> None:
     out.print(Text("What it survived", "bold"))
-    mark(out, found.recovered_at is not None, f"SIGKILL of its worker (pid {killed.pid}) in the middle of a step")
+    mark(out, found.recovered_at is not None, f"SIGKILL of its worker (pid {killed.pid}) between two checkpoints")
     took = f"{found.seconds:.2f} s later" if found.seconds is not None else "never"
     after = (found.recovered_at or 0) + 1
-    mark(out, found.went_on, f"The next step, {after}, was recorded {took}")
-    mark(out, found.once_in_order, f"{found.recorded} of {found.steps} steps recorded, each exactly once, in order")
+    mark(out, found.went_on, f"The next checkpoint, {after}, was recorded {took}")
+    mark(
+        out, found.once_in_order, f"{found.recorded} of {found.steps} checkpoints recorded, each exactly once, in order"
+    )
     mark(out, found.gapless, f"{found.events} events in its timeline, numbered without a gap")
 
 

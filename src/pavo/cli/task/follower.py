@@ -84,9 +84,9 @@ class TaskFollower:
             found = f"{data['n']} document{'' if data['n'] == 1 else 's'} of your organisation bear on it"
             render.note(self._out, found, " · ".join(data["titles"][:3]))
         elif event.type == "recovered":
-            render.turn(self._out, f"Goes on after step {data['step']}", data["cause"])
+            render.turn(self._out, f"Goes on after checkpoint {data['step']}", data["cause"])
         elif event.type == "retry":
-            what = f"Step {data['step']}" if data["step"] else "Planning"
+            what = f"Checkpoint {data['step']}" if data["step"] else "Planning"
             render.turn(self._out, f"{what} failed (attempt {data['attempt']}), is tried again", data["error"])
 
 

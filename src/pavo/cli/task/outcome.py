@@ -28,13 +28,13 @@ def show_outcome(tasks: TaskClient, view: TaskOut, out: Console | None) -> int:
         return exit_code_of(view)
     if document is not None:
         render.print_block(out, render.report(document))
-        render.good(out, f"Done: {view.steps} steps recorded")
+        render.good(out, f"Done: {view.steps} checkpoints recorded")
     elif view.stage == FAILED:
         render.print_block(out, render.failure(view))
         render.command(out, "log", f"pavo task logs {view.id}")
         render.command(out, "retry", f"pavo task resume {view.id}")
     elif view.stage == STOPPED:
-        render.note(out, f"Stopped after step {view.steps}")
+        render.note(out, f"Stopped after checkpoint {view.steps}")
         render.command(out, "resume", f"pavo task resume {view.id}")
     elif view.stage == WAIT_RFC and view.plan is not None:
         render.note(out, "The plan waits for you; nothing is executed before it is accepted")

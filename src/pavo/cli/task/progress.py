@@ -88,8 +88,8 @@ def bar(out: Console) -> Progress:
 
 
 def steps_text(progress: int, total: int | None) -> str:
-    """How far: "12 of 60 steps"."""
-    return f"{progress:>{len(str(total))}} of {total} steps" if total is not None else f"{progress} steps"
+    """How far: "12 of 60 checkpoints"."""
+    return f"{progress:>{len(str(total))}} of {total} checkpoints" if total is not None else f"{progress} checkpoints"
 
 
 def standing_text(view: TaskOut) -> str:

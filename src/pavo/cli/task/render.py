@@ -24,7 +24,7 @@ from pavo.timeline.schemas import EventOut
 WIDTH: Final = 100
 """Columns at most: longer lines are hard to read."""
 
-LIST_COLUMNS: Final = ("STAGE", "STEPS", "AGE")
+LIST_COLUMNS: Final = ("STAGE", "SAVED", "AGE")
 """What a list of tasks always shows in full, between id and title."""
 ID_LENGTHS: Final = (36, 12, 8)
 """How much of an id a list may show: all, or its end, which is random (its beginning is the time)."""
@@ -200,7 +200,7 @@ def failure(view: TaskSummary) -> RenderableType:
     found = view.error
     if found is None:
         return Text()
-    where = f" at step {found.step}" if found.step is not None else ""
+    where = f" at checkpoint {found.step}" if found.step is not None else ""
     remedy = f"\n  {printable_line(found.remedy)}" if found.remedy else ""
     return Text.assemble(
         ("✗", "red"), f" {printable_line(found.type)}{where}: {printable(found.cause)}", (remedy, "dim")

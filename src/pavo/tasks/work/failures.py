@@ -35,8 +35,8 @@ def failure_of(error: AgentError | AgentDied) -> ExplainedFailure:
 def quarantine(step: int, deaths: int, cause: str) -> ExplainedFailure:
     """The failure of a step at which processes keep dying."""
     return ExplainedFailure(
-        f"Step {step} is quarantined: its process died {deaths} times at it, last: {cause}.",
-        "Mend the agent (or its memory limit), then resume: the step is tried again from its checkpoint.",
+        f"Checkpoint {step} is quarantined: its process died {deaths} times at it, last: {cause}.",
+        "Mend the agent (or its memory limit), then resume: it is tried again from the checkpoint before.",
         "Quarantined",
         retryable=False,
     )

@@ -16,7 +16,7 @@ function welcome() {
     "section",
     { class: "welcome" },
     h("h1", { tabindex: "-1" }, "Tasks that survive anything"),
-    h("p", {}, "Give an agent a task. It plans; you comment and accept; it runs step by step. Kill any process meanwhile: the task goes on from the last recorded step."),
+    h("p", {}, "Give an agent a task. It plans; you comment and accept; it works the plan off. Kill any process meanwhile: the task goes on from the last checkpoint."),
     h("p", {}, h("a", { class: "button primary", href: "#/new" }, "New task")),
   );
 }

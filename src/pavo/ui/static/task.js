@@ -179,15 +179,15 @@ export class TaskView {
         h(
           "div",
           { class: "notice receipt", role: "status" },
-          h("strong", {}, receipt.last_step ? `Stopped. Step ${number(receipt.last_step)} is the last one recorded.` : "Stopped."),
-          h("p", {}, receipt.step_cut ? "The step in flight was cut. " : "", receipt.resume),
+          h("strong", {}, receipt.last_step ? `Stopped. Checkpoint ${number(receipt.last_step)} is the last one recorded.` : "Stopped."),
+          h("p", {}, receipt.step_cut ? "The work in hand was cut. " : "", receipt.resume),
         ),
       task?.error &&
         task.stage === "FAILED" &&
         h(
           "div",
           { class: "notice problem", role: "status" },
-          h("strong", {}, task.error.step ? `Failed at step ${number(task.error.step)}` : "Failed"),
+          h("strong", {}, task.error.step ? `Failed at checkpoint ${number(task.error.step)}` : "Failed"),
           h("p", {}, task.error.cause),
           h("p", { class: "remedy" }, task.error.remedy),
         ),
