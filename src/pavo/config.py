@@ -120,11 +120,13 @@ class ExecutionSettings(_Section):
     )
     """How long a task keeps its slot on a worker while others wait for one."""
     max_tasks: int = Field(default=100, ge=1, le=10_000, validation_alias="PAVO_WORKER_TASKS")
-    """Tasks that one worker executes at once."""
+    """Tasks of one agent and organisation that one worker works on at once; of all together up to twice as many, so
+    that steps that hang leave room for others."""
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")
     """Memory of an isolated agent's process, in MiB."""
-    agent_silence_seconds: float = Field(default=10.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
-    """An isolated agent that does not yield to its event loop for so long counts as dead."""
+    agent_silence_seconds: float = Field(default=60.0, gt=0, validation_alias="PAVO_AGENT_SILENCE_SECONDS")
+    """An isolated agent that does not yield to its event loop for so long counts as dead, unless it declares a limit of
+    its own; after 10 s the log warns."""
     deployment: str = Field(default="pavo", pattern=r"^[^.:\s]{1,100}$", validation_alias="PAVO_WORKER_DEPLOYMENT")
     """Name of Temporal's worker deployment that a worker with a build id belongs to."""
     build_id: str = Field(default="", pattern=r"^[^:\s]{0,200}$", validation_alias="PAVO_WORKER_BUILD_ID")

@@ -37,6 +37,7 @@ from pavo.runs.presence import be_present
 from pavo.runs.reconcile import ROUNDS
 from pavo.runs.schedules import ensure_schedules
 from pavo.runs.story import HEARTBEAT_SECONDS, short_queue
+from pavo.runs.waking import wake
 from pavo.temporal.activities import implementations
 from pavo.temporal.failures import NoSuchRun
 from pavo.temporal.sandbox import Sandbox
@@ -50,6 +51,8 @@ WORKFLOW_TASKS = 128
 """At once in this process: the first stretch of a quick agent is carried out within one."""
 WORKFLOW_THREADS = 8
 """In which workflows are advanced. Each wants the interpreter: with a hundred, heartbeats came late."""
+HANDING_BACK = 4
+"""Slots for attempts that find no place: it takes a moment to say so."""
 STICKY_TIMEOUT = timedelta(seconds=2)
 """How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 GRACEFUL_SECONDS = 12.0
@@ -145,6 +148,7 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
         parts.deliverer.start()
         beside.push_async_callback(parts.deliverer.close)
         await _replace_predecessor(parts)
+        await _wake_waiting(parts)
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()
         logger.info("Worker is ending")
@@ -224,6 +228,17 @@ async def _replace_predecessor(parts: bootstrap.WorkerParts) -> None:
             logger.info("Took over %s attempts (%s) of worker %s, which is dead", count, noun, pid)
 
 
+async def _wake_waiting(parts: bootstrap.WorkerParts) -> None:
+    """What waited for a worker like this one need not wait any longer."""
+    for at_work in parts.kinds:
+        try:
+            if at_work.waiting is not None and (waiting := await at_work.waiting()):
+                count = await wake(parts.temporal, waiting)
+                logger.info("Woke %s attempts (%s) that waited for a worker", count, at_work.kind.noun)
+        except Unavailable as error:
+            logger.warning("What waits for a worker (%s) wakes by itself: %s", at_work.kind.noun, error)
+
+
 def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
     """A worker for every workflow and every long activity of Pavo; short ones run inside its workflow tasks."""
     version = _version(settings.execution)
@@ -240,7 +255,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
             for instance in (*each.long, *each.short)
             for activity in implementations(instance)
         ],
-        max_concurrent_activities=settings.execution.max_tasks,
+        max_concurrent_activities=2 * settings.execution.max_tasks + HANDING_BACK,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="workflow"),
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from conftest import until
-from pavo.agents.hosts.agent_loop import EXIT_STALLED, AgentLoop
+from pavo.agents.hosts.agent_loop import EXIT_STALLED, AgentLoop, AtWork, at_work
 
 marker: contextvars.ContextVar[str] = contextvars.ContextVar("marker")
 
@@ -127,7 +127,7 @@ async def test_stop_ends_what_runs() -> None:
 
 async def test_a_stall_is_reported_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
     stalled = threading.Event()
-    loop = AgentLoop(stall_seconds=0.5, on_stall=stalled.set)
+    loop = AgentLoop(stall_seconds=0.5, on_stall=lambda _agent: stalled.set())
     loop.start()
     release = threading.Event()
 
@@ -143,9 +143,34 @@ async def test_a_stall_is_reported_with_its_place(caplog: pytest.LogCaptureFixtu
     assert "hang_here" in record.getMessage()
 
 
+async def test_who_blocks_the_loop_is_warned_with_the_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    """Its own limit counts, and the one that ends the process is told whose fault it was."""
+    blamed: list[AtWork | None] = []
+    loop = AgentLoop(stall_seconds=60, warn_seconds=0.3, on_stall=blamed.append)
+    loop.start()
+    release = threading.Event()
+
+    async def of_the_agent() -> None:
+        release.wait(30)
+
+    async def work(agent: AtWork) -> None:
+        at_work.set(agent)
+        await asyncio.gather(asyncio.create_task(of_the_agent()))
+
+    agent = AtWork("1", "The agent one", 0.8)
+    running = asyncio.create_task(loop.run_on_agents_thread(lambda: work(agent)))
+    await until(lambda: blamed)
+    release.set()
+    await running
+    await asyncio.to_thread(loop.stop)
+    assert blamed == [agent]
+    [warning] = [text for text in caplog.messages if "has blocked its event loop" in text]
+    assert warning.startswith("The agent one has") and "asyncio.to_thread" in warning and "of_the_agent" in warning
+
+
 async def test_a_busy_but_answering_loop_is_no_stall() -> None:
     stalled = threading.Event()
-    loop = AgentLoop(stall_seconds=0.6, on_stall=stalled.set)
+    loop = AgentLoop(stall_seconds=0.6, on_stall=lambda _agent: stalled.set())
     loop.start()
 
     async def work() -> None:
@@ -191,7 +216,7 @@ def test_the_process_ends_when_its_agents_hang(how: str) -> None:
 
 async def test_what_agents_do_to_the_loop_does_not_end_it() -> None:
     stalled = threading.Event()
-    loop = AgentLoop(on_stall=stalled.set)
+    loop = AgentLoop(on_stall=lambda _agent: stalled.set())
     loop.start()
 
     def leave(error: BaseException) -> None:

@@ -43,7 +43,7 @@ SAYS = {
 def loop() -> Iterator[AgentLoop]:
     """As in the worker: all agents' code on one loop, which must outlive each of them."""
     died: list[str] = []
-    agents = AgentLoop(on_stall=lambda: died.append("the agents' loop ended"))
+    agents = AgentLoop(on_stall=lambda _agent: died.append("the agents' loop ended"))
     agents.start()
     asyncio.run(agents.run_on_agents_thread(_first_stream))
     yield agents

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,26 +33,26 @@ ISOLATED = pytest.mark.parametrize("kind", ["process", "spawned"])
 
 @ISOLATED
 @pytest.mark.parametrize(
-    ("what", "cause"),
+    ("what", "cause", "remedy"),
     [
-        ("exit", "exit code 3"),
-        ("segfault", "signal SIGSEGV"),
-        ("loop", "did not yield for 1 s"),
-        ("hog", "out of memory limit (256 MiB)"),
-        ("hog in a task", "out of memory limit (256 MiB)"),
-        ("hog in native code", "signal SIGSEGV"),
-        ("garbage", "it sent something unreadable"),
-        ("deaf", "its connection was lost"),
+        ("exit", "exit code 3", "os._exit"),
+        ("segfault", "signal SIGSEGV", "A library in machine code"),
+        ("loop", "did not yield for 1 s", "asyncio.to_thread"),
+        ("hog", "out of memory limit (256 MiB)", "PAVO_AGENT_MEMORY_MB"),
+        ("hog in a task", "out of memory limit (256 MiB)", "PAVO_AGENT_MEMORY_MB"),
+        ("hog in native code", "signal SIGSEGV", "memory"),
+        ("garbage", "it sent something unreadable", ""),
+        ("deaf", "its connection was lost", ""),
     ],
 )
-async def test_a_death_names_its_cause(kind: str, what: str, cause: str) -> None:
+async def test_a_death_names_its_cause(kind: str, what: str, cause: str, remedy: str) -> None:
     async with opened(kind, Faulty, what=what) as host:
         await host.open(PLAN, None)
         step = await host.next_step()
         assert step is not None
         with pytest.raises(AgentDied) as caught:
             await asyncio.wait_for(host.next_step(), 15)
-        assert caught.value.detail == cause
+        assert caught.value.detail == cause and remedy in (caught.value.remedy or "")
         await until(lambda: not alive(step.checkpoint["pid"]))
         with pytest.raises(AgentDied):
             await host.report(PLAN, None)
@@ -260,3 +261,14 @@ async def test_a_loop_that_ends_early_leaves_no_child() -> None:
     await asyncio.to_thread(lambda: asyncio.run(begin()))
     assert len(pids) == 2
     await until(lambda: not any(alive(pid) for pid in pids))
+
+
+async def test_a_child_that_blocks_is_warned_once(caplog: pytest.LogCaptureFixture) -> None:
+    limits = replace(LIMITS, silence_seconds=2.0, warn_seconds=0.5)
+    async with opened("process", Faulty, limits=limits, what="loop") as host:
+        await host.open(PLAN, None)
+        await host.next_step()
+        with pytest.raises(AgentDied, match="did not yield for 2 s"):
+            await asyncio.wait_for(host.next_step(), 15)
+    warnings = [text for text in caplog.messages if "has blocked its event loop" in text]
+    assert len(warnings) == 1 and "asyncio.to_thread" in warnings[0] and "After 2 s it counts as dead" in warnings[0]

@@ -73,12 +73,50 @@ class BlamedApart(Blamed):
     isolation: ClassVar[Any] = "process"
 
 
+class Hurried(Blamed):
+    """Its steps may not take long."""
+
+    name: ClassVar[str] = "blamed-hurried"
+    step_seconds: ClassVar[Any] = 1.5
+
+
+class HurriedApart(BlamedApart):
+    """The same in a process of its own."""
+
+    name: ClassVar[str] = "blamed-apart-hurried"
+    step_seconds: ClassVar[Any] = 1.5
+
+
+class Blocks(Blamed):
+    """May not block for long."""
+
+    name: ClassVar[str] = "blamed-blocks"
+    silence_seconds: ClassVar[Any] = 1
+
+
+class BlocksApart(BlamedApart):
+    """The same in a process of its own."""
+
+    name: ClassVar[str] = "blamed-blocks-apart"
+    silence_seconds: ClassVar[Any] = 1
+
+
+class Quick(Blamed):
+    """Begins inside a workflow task."""
+
+    name: ClassVar[str] = "blamed-quick"
+    quick: ClassVar[bool] = True
+
+
+AGENTS = (Quick, Blamed, BlamedApart, Hurried, HurriedApart, Blocks, BlocksApart)
+
+
 def install(folder: Path) -> None:
     """Make a plug-in distribution in `folder`, as pip would leave it."""
     info = folder / "blamed_agents-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "blamed_agents.py").write_text(Path(__file__).read_text())
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blamed-agents\nVersion: 1.0\n")
-    agents = "blamed = blamed_agents:Blamed\nblamed-apart = blamed_agents:BlamedApart\n"
-    (info / "entry_points.txt").write_text(f"[pavo.agents]\n{agents}")
+    lines = [f"{agent.name} = blamed_agents:{agent.__name__}" for agent in AGENTS]
+    (info / "entry_points.txt").write_text("\n".join(["[pavo.agents]", *lines, ""]))
     (info / "RECORD").write_text("")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -178,3 +179,110 @@ async def test_as_much_feedback_as_is_accepted_is_revised(own: Own, database: Da
         body = (await connection.execute(query, {"id": path})).scalar_one()
     assert "I read 10000000 characters." in body
     await own.tasks.client.delete(f"/api/tasks/{path}")
+
+
+async def test_a_worker_without_the_agent_hands_the_task_back(own: Own) -> None:
+    """It went FAILED at once; now a worker that has the agent wakes it."""
+    lacking = {**own.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    own.workers.append(await own.parts.start("worker", **lacking))
+    path = await own.tasks.started({}, agent_type="blamed", auto_accept=True)
+
+    async def told() -> bool:
+        return (await own.tasks.get(path))["stage_status"] == "WAITING:a worker with agent 'blamed'"
+
+    await until(told, what="what it waits for")
+
+    async def has_waited() -> bool:
+        log = own.workers[0].log.read_text()
+        return log.count("is handed back") >= 5
+
+    await until(has_waited, what="a few attempts")
+    events = await own.tasks.events(path)
+    assert types(events) == ["stage", "waiting"] and events[-1]["for"] == "a worker with agent 'blamed'"
+    assert (await own.tasks.get(path))["stage"] == "INIT"
+    begun = time.monotonic()
+    await own.worker()
+    await own.tasks.wait(path, "DONE")
+    assert "Woke 1 attempts" in own.workers[-1].log.read_text()
+    assert time.monotonic() - begun < 30
+    assert not {"retry", "failed"} & set(types(await own.tasks.events(path)))
+
+
+async def test_a_task_that_waits_for_its_agent_is_stopped(own: Own) -> None:
+    lacking = {**own.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    own.workers.append(await own.parts.start("worker", **lacking))
+    path = await own.tasks.started({}, agent_type="blamed-apart", auto_accept=True)
+
+    async def told() -> bool:
+        return "waiting" in types(await own.tasks.events(path))
+
+    await until(told, what="what it waits for")
+    receipt = await own.tasks.post(f"{path}/stop")
+    assert (receipt["stage"], receipt["step_cut"]) == ("INIT", False)
+    task = await own.tasks.get(path)
+    assert (task["stage"], task["stage_status"]) == ("STOPPED", "PAUSED")
+    own.end_workers()
+    await own.worker()
+    await own.tasks.post(f"{path}/resume")
+    await own.tasks.wait(path, "DONE")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_step_may_have_a_time_limit(own: Own, agent: str, tmp_path: Path) -> None:
+    await own.worker()
+    hold = tmp_path / "hold"
+    path = await held(own, f"{agent}-hurried", "execute", hold)
+
+    async def told() -> bool:
+        return "retry" in types(await own.tasks.events(path))
+
+    await until(told, what="the failure")
+    retry = next(event for event in await own.tasks.events(path) if event["type"] == "retry")
+    assert "took longer than 1.5 s" in retry["error"]
+    hold.unlink()
+    await own.tasks.wait(path, "DONE")
+    assert ticks(await own.tasks.events(path)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("agent", "deadly"), [("blamed-blocks", "worker"), ("blamed-blocks-apart", "process")])
+async def test_who_blocks_the_event_loop_is_told_the_remedy(own: Own, agent: str, deadly: str) -> None:
+    """It declares how long it may; its neighbours in the same worker are not counted for it."""
+    await own.worker()
+    options = {"where": "plan", "harm": "block", "seconds": 20}
+    path = await own.tasks.started(options, agent_type=agent, auto_accept=True)
+
+    async def failed() -> bool:
+        if not own.workers[-1].alive():
+            assert deadly == "worker" and own.workers[-1].process.returncode == 70
+            await own.worker()
+        return (await own.tasks.get(path))["stage"] == "FAILED"
+
+    await until(failed, seconds=120, what="its quarantine")
+    error = (await own.tasks.get(path))["error"]
+    assert error["type"] == "Quarantined" and "did not yield for 1 s" in error["cause"]
+    assert "asyncio.to_thread" in error["remedy"]
+
+
+async def test_steps_that_hang_leave_room_for_others(own: Own, tmp_path: Path) -> None:
+    """All slots of a worker were theirs."""
+    hold = tmp_path / "hold"
+    own.workers.append(await own.parts.start("worker", **own.environment, PAVO_WORKER_TASKS="2"))
+    hanging = [await held(own, "blamed", "execute", hold) for _ in range(2)]
+    options = {"where": "execute", "hold": str(hold)}
+    late = [await own.tasks.started(options, agent_type="blamed", auto_accept=True) for _ in range(2)]
+
+    async def told() -> bool:
+        views = [await own.tasks.get(path) for path in late]
+        return all(view["stage_status"].startswith("WAITING:a place") for view in views)
+
+    await until(told, what="that they wait for a place")
+    for _ in range(3):
+        other = await own.tasks.started({}, agent_type="blamed-apart", auto_accept=True)
+        await own.tasks.wait(other, "DONE")
+    assert [(await own.tasks.get(path))["stage"] for path in hanging] == ["EXECUTING"] * 2
+    await own.tasks.post(f"{hanging[0]}/stop")
+    await until(lambda: recorded(own, late[0], 1), what="a step of the first that waited")
+    assert (await own.tasks.get(late[1]))["stage"] == "INIT"
+    hold.unlink()
+    for path in (hanging[1], *late):
+        await own.tasks.wait(path, "DONE")

@@ -227,6 +227,11 @@ class Agent(ABC):
     """Seconds that a step in flight gets to end by itself after a stop; then it is cut and repeated on resume."""
     isolation: ClassVar[Isolation] = "process"
     """process: a child process with a memory limit. worker: inside the worker, for trusted code that never blocks."""
+    silence_seconds: ClassVar[float | None] = None
+    """For so long the agent may block its event loop before it counts as dead; None: 60 s, or what operators set for
+    agents in a process of their own. Better: what blocks belongs in `asyncio.to_thread`."""
+    step_seconds: ClassVar[float | None] = None
+    """For so long a step may take, awaiting included, before it is cut and counts as failed; None: without limit."""
     wants_context: ClassVar[bool] = False
     """Whether Pavo searches the organisation's corpus before planning."""
     quick: ClassVar[bool] = False

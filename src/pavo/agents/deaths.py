@@ -26,9 +26,9 @@ def is_crash(code: int) -> bool:
     """Whether a worker that ended so, and did not end its attempts in order, was ended by code inside of it.
 
     Args:
-        code: the exit code, negative for a signal.
+        code: the exit code, negative for a signal. With 0 also a worker ends that was asked to and had no time left.
     """
-    return code >= 0 or -code in CRASHES
+    return code > 0 or -code in CRASHES
 
 
 def died_with(code: int) -> AgentDied:
@@ -41,7 +41,8 @@ def died_with(code: int) -> AgentDied:
     except ValueError:
         cause = f"signal {-code}"
     if -code in CRASHES:
-        remedy = f"A library in machine code crashed, its stack is in the worker's log: mend or replace it, {_AGAIN}"
+        crash = "A library in machine code crashed, maybe for lack of memory; its stack is in the worker's log"
+        remedy = f"{crash}: mend or replace it, {_AGAIN}"
     elif -code == signal.SIGKILL:
         remedy = f"Somebody killed it, or the kernel, whose log then tells of a lack of memory: give it more, {_AGAIN}"
     else:
@@ -54,6 +55,14 @@ def died_of_memory(limit_mb: int) -> AgentDied:
     return AgentDied(
         f"out of memory limit ({limit_mb} MiB)",
         remedy=f"Have the agent take less memory, or raise PAVO_AGENT_MEMORY_MB, {_AGAIN}",
+    )
+
+
+def blocks(who: str, seconds: float, limit: float) -> str:
+    """A warning, before it counts as dead, with the remedy."""
+    return (
+        f"{who} has blocked its event loop for {seconds:.0f} s: hand what blocks to asyncio.to_thread, or declare a "
+        f"longer silence_seconds. After {limit:.0f} s it counts as dead."
     )
 
 

@@ -14,6 +14,7 @@ TICK: Final = "tick"
 PROGRESS: Final = "progress"
 RECOVERED: Final = "recovered"
 RETRY: Final = "retry"
+WAITING: Final = "waiting"
 STOPPED: Final = "stopped"
 REPORT: Final = "report"
 FAILED: Final = "failed"
@@ -23,8 +24,8 @@ EDITED: Final = "edited"
 
 PAVO_EVENT_TYPES: Final = frozenset(
     (
-        *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, STOPPED, REPORT, FAILED),
-        *(MESSAGE, DELETED, EDITED),
+        *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, WAITING),
+        *(STOPPED, REPORT, FAILED, MESSAGE, DELETED, EDITED),
     )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

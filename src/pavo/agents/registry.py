@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 GROUP = "pavo.agents"
 _MAX_GRACE_SECONDS = 3600.0
+_MAX_SECONDS = 30 * 86_400.0
+"""Of any other limit that an agent declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class AgentCard:
     """`module:Class`."""
     code: CodeVersion
     """What was found there when it was imported."""
+    silence_seconds: float | None = None
+    """For so long it may block its event loop; None: as long as others."""
+    step_seconds: float | None = None
+    """For so long a step may take; None: without limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +197,8 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
         distribution=_distribution(point),
         target=point.value,
         code=code,
+        silence_seconds=None if agent.silence_seconds is None else float(agent.silence_seconds),
+        step_seconds=None if agent.step_seconds is None else float(agent.step_seconds),
     )
 
 
@@ -209,8 +217,16 @@ def _check_class(name: str, agent: type[Agent]) -> None:
         raise ValueError(f"{agent.__qualname__} is quick: that takes isolation 'worker', a process begins too slowly")
     if not 0 <= agent.stop_grace <= _MAX_GRACE_SECONDS:
         raise ValueError(f"{agent.__qualname__}.stop_grace is {agent.stop_grace!r}: use seconds from 0 to 3600")
+    _check_limits(agent)
     if not isinstance(cast(object, agent.description), str):
         raise TypeError(f"{agent.__qualname__}.description must be text")
+
+
+def _check_limits(agent: type[Agent]) -> None:
+    for member in ("silence_seconds", "step_seconds"):
+        seconds = getattr(agent, member)
+        if seconds is not None and not 0 < seconds <= _MAX_SECONDS:
+            raise ValueError(f"{agent.__qualname__}.{member} is {seconds!r}: use None, or seconds up to 30 days")
 
 
 def _schema(agent: type[Agent]) -> dict[str, JSON]:

@@ -99,6 +99,8 @@ class KindAtWork:
     """Ids of the workflows whose attempts a worker may hold, by the beginning of its leases' holder."""
     move_on: Callable[[], None] = lambda: None
     """Have long activities end where nothing is lost, so that their runs continue as new on another build."""
+    waiting: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Ids of the workflows that were waiting for what this worker has: it wakes them when it begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,9 @@ BY_POLICY: Final = "policy:auto_accept"
 QUEUED: Final = "QUEUED"
 """The status of a task that is started and that no worker has begun: INIT with a run."""
 
+WAITING: Final = "WAITING"
+"""Begins the status of a task that workers hand back until something comes; what, follows after a colon."""
+
 IN_PROMPT: Final = "prompt"
 IN_REVIEW: Final = "feedback"
 FOR_AGENT: Final = "message"

@@ -81,6 +81,11 @@ def retry(step: int, error: str, attempt: int) -> NewEvent:
     return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt})
 
 
+def waiting(what: str) -> NewEvent:
+    """No agent works on the task until this comes."""
+    return NewEvent(types.WAITING, {"for": what})
+
+
 def stopped(receipt: dict[str, Any]) -> NewEvent:
     """The task is stopped; the receipt tells where."""
     return NewEvent(types.STOPPED, {"receipt": receipt})

@@ -9,7 +9,7 @@ from pavo.accounts.people import Person
 from pavo.accounts.schemas import PersonOut
 from pavo.errors import PavoError
 from pavo.tasks.conversation import Said
-from pavo.tasks.domain import INIT, QUEUED, Receipt, status_of
+from pavo.tasks.domain import ACTIVE, INIT, QUEUED, WAITING, Receipt, status_of
 from pavo.tasks.review import Comment, DocumentView
 from pavo.tasks.schemas import (
     DocumentOut,
@@ -30,7 +30,12 @@ from pavo.tasks.sql.repository import TaskView
 
 
 def stage_status(view: TaskView) -> str:
-    """The status as people see it: EXECUTING carries its progress; INIT with a run is queued for a worker."""
+    """The status as people see it: EXECUTING carries its progress; INIT with a run is queued for a worker.
+
+    Where something must come before an agent works on the task, it is that: WAITING:{what}.
+    """
+    if view.waiting is not None and view.task.stage in (INIT, *ACTIVE):
+        return f"{WAITING}:{view.waiting}"
     if view.task.stage == INIT and view.task.run_id is not None:
         return QUEUED
     return status_of(view.task.stage, view.progress)

@@ -1,14 +1,18 @@
 """How tasks come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
 
 import asyncio
+import logging
 import os
 import socket
+import uuid
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from pavo.agents.deaths import died_blocking
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.agent_loop import AgentLoop
+from pavo.agents.hosts.agent_loop import EXIT_STALLED, EXIT_UNKNOWN, STALL_SECONDS, AgentLoop, AtWork
 from pavo.agents.hosts.code_watch import CodeWatch
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.output import share_standard_streams
@@ -16,6 +20,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
+from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
@@ -26,6 +31,7 @@ from pavo.tasks.edit import EditService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
+from pavo.tasks.sql.admissions import count_end, waiting_for_agents
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
@@ -33,17 +39,25 @@ from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor
+from pavo.tasks.work.failures import failure_of
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
+from pavo.tasks.work.slots.admission import Admission
+from pavo.tasks.work.slots.places import Places
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.work.turns import Turns
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
+
+logger = logging.getLogger(__name__)
+
+COUNT_SECONDS: Final = 5.0
+"""For the write that counts against whoever blocked the agents' loop: the worker ends after it."""
 
 KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow)
 
@@ -76,45 +90,82 @@ async def served(clients: ApiClients) -> KindServed:
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
     """Agents on an event loop of their own, with the commits of their steps; the short writes on Temporal's."""
-    loop = AgentLoop()
+    loop = AgentLoop(on_stall=_Stalled(asyncio.get_running_loop(), clients.database).end)
     loop.start()
     clients.closing.push_async_callback(asyncio.to_thread, loop.stop)
-    settings = clients.settings
+    settings, registry = clients.settings, AgentRegistry.load()
     version = (settings.execution.deployment, settings.execution.build_id)
-    waiting = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
+    queued = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
+    places = Places(settings.execution.max_tasks)
+
+    async def waiting() -> int:
+        return await queued() + places.waiting()
+
     turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, waiting, loop)
-    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, turns))
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, places, turns))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
     return KindAtWork(
         KIND,
-        long=[AgentWork(loop, turns, agents.planner, agents.executor)],
+        long=[AgentWork(loop, turns, agents.admission, agents.freed, agents.planner, agents.executor)],
         short=[TransitionRecorder(clients.database, clients.publisher)],
         rows=TaskRows(clients.database, clients.publisher),
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
+        waiting=lambda: waiting_for_agents(clients.database, registry.names()),
     )
+
+
+class _Stalled:
+    """The agents' loop hangs: the worker ends, so that others go on with what it holds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database) -> None:
+        self._loop = loop
+        self._database = database
+
+    def end(self, agent: AtWork | None) -> None:
+        """End the process, on the watchdog's thread.
+
+        Before, it is counted against the task whose agent it was. Where that is not known, or cannot be written, the
+        exit code leaves all under suspicion that ran inside.
+        """
+        code = EXIT_UNKNOWN
+        if agent is not None:
+            told = failure_of(died_blocking(agent.silence_seconds or STALL_SECONDS)).told()
+            counting = count_end(self._database, uuid.UUID(agent.task_id), _holder(), told)
+            try:
+                asyncio.run_coroutine_threadsafe(counting, self._loop).result(COUNT_SECONDS)
+                code = EXIT_STALLED
+            except Exception:
+                logger.exception("That %s blocked the agents' event loop could not be noted.", agent.label)
+        os._exit(code)
+
+
+def _holder() -> str:
+    """How the names of this process's leases begin: by that a successor finds what it has held."""
+    return f"{socket.gethostname()}:{os.getpid()}:"
 
 
 class _Agents:
     """What lives on the agents' loop."""
 
-    def __init__(self, clients: WorkerClients, turns: Turns) -> None:
+    def __init__(self, clients: WorkerClients, registry: AgentRegistry, places: Places, turns: Turns) -> None:
         settings = clients.settings.execution
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
         self._recorder = StepRecorder(self._database, self._publisher)
         self.attempts = attempts = Attempts()
         limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
-        registry, corpus = AgentRegistry.load(), CorpusService(self._database)
+        corpus = CorpusService(self._database)
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
         hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew))
         self._connections = clients.keep(self._database)
-        # By the beginning a successor finds what a dead process has held.
-        writer = TaskWriter(self._connections, self._database, f"{socket.gethostname()}:{os.getpid()}:{new_id()}")
+        writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}")
+        self.freed: deque[str] = deque()
+        self.admission = Admission(writer, self._publisher, registry, places, self.freed.append)
         self.planner = Planner(hosting, writer, attempts)
         self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, turns, settings.progress_steps)
         self._publisher.start()
@@ -135,5 +186,5 @@ class _Agents:
         await self._database.close()
 
 
-async def _open_agents(clients: WorkerClients, turns: Turns) -> _Agents:
-    return _Agents(clients, turns)
+async def _open_agents(clients: WorkerClients, registry: AgentRegistry, places: Places, turns: Turns) -> _Agents:
+    return _Agents(clients, registry, places, turns)

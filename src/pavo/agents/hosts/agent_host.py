@@ -13,8 +13,10 @@ class HostLimits:
 
     memory_mb: int = 2048
     """Memory of an isolated agent's process, in MiB; each process that the agent itself starts may take as much."""
-    silence_seconds: float = 10.0
+    silence_seconds: float = 60.0
     """An isolated agent that does not yield to its event loop for so long counts as dead."""
+    warn_seconds: float = 10.0
+    """After so long it is warned, in the log, with the remedy."""
     start_seconds: float = 60.0
     """Time for an isolated agent's process to start and import its code, which may be large."""
     close_seconds: float = 2.0

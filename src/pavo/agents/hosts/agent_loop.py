@@ -13,35 +13,69 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import uvloop
 
+from pavo.agents.deaths import blocks
 from pavo.agents.hosts.boundary import cut, run_until
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EXIT_STALLED = 70
-"""Exit code of a worker whose agents' loop hangs (EX_SOFTWARE of sysexits.h)."""
+"""Exit code of a worker whose agents' loop hangs (EX_SOFTWARE of sysexits.h), and which has told by whose fault."""
+EXIT_UNKNOWN = 71
+"""The same where it is not known whose fault it is."""
+STALL_SECONDS = 60.0
+"""For so long an agent inside of the worker may block the event loop of all, unless it declares its own limit."""
+WARN_SECONDS = 10.0
+"""After so long it is warned, in the log, with the remedy."""
 _STOP_SECONDS = 10.0
 _LOG_SECONDS = 2.0
 
 
-def _exit() -> None:
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """An agent whose code runs on the loop."""
+
+    task_id: str
+    label: str
+    """For people: the agent and its task."""
+    silence_seconds: float | None
+    """How long it may block the loop, where it says so itself."""
+
+
+at_work: ContextVar[AtWork | None] = ContextVar("at_work", default=None)
+"""Set before an agent's code begins; what that starts inherits it."""
+
+
+def _exit(_blocking: AtWork | None) -> None:
     os._exit(EXIT_STALLED)
 
 
 class AgentLoop:
     """Runs coroutines on a thread of its own; `start` and `stop` it once.
 
-    `on_stall` is called, on a thread of its own, when the loop has not answered for `stall_seconds`, or has crashed; by
-    default the process exits with EXIT_STALLED.
+    `on_stall` is called, on a thread of its own, when the loop has not answered for `stall_seconds` (or what the agent
+    that blocks it declares), or has crashed. It is told which agent blocks, where that is known; by default the process
+    exits with EXIT_STALLED.
     """
 
-    def __init__(self, *, stall_seconds: float = 60.0, on_stall: Callable[[], None] = _exit) -> None:
+    def __init__(
+        self,
+        *,
+        stall_seconds: float = STALL_SECONDS,
+        warn_seconds: float = WARN_SECONDS,
+        on_stall: Callable[[AtWork | None], None] = _exit,
+    ) -> None:
         self._stall_seconds = stall_seconds
+        self._warn_seconds = warn_seconds
         self._on_stall = on_stall
+        self._at_work: WeakKeyDictionary[asyncio.Task[Any], AtWork] = WeakKeyDictionary()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="pavo-agents", daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name="pavo-agents-watchdog", daemon=True)
@@ -112,6 +146,7 @@ class AgentLoop:
     def _serve(self) -> None:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
+        loop.set_task_factory(self._new_task)
         self._loop = loop
         loop.call_soon(self._started.set)
         try:
@@ -126,32 +161,59 @@ class AgentLoop:
             for job in list(self._jobs):
                 job.abandon()
             if not self._stopping.is_set():
-                self._on_stall()
+                self._on_stall(None)
+
+    def _new_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """A task that remembers for which agent it was made: Python 3.11 does not tell a task's context."""
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
+        context: contextvars.Context | None = options.get("context")
+        agent = at_work.get() if context is None else context.get(at_work)
+        if agent is not None:
+            self._at_work[task] = agent
+        return task
+
+    def _blocking(self) -> AtWork | None:
+        """Whose code runs at this moment; from any thread."""
+        task = asyncio.current_task(self._loop)
+        return self._at_work.get(task) if task is not None else None
 
     def _watch(self) -> None:
         """Notice a stall. It counts turns without an answer instead of reading the clock: a worker that was paused as a
         whole has not stalled."""
         assert self._loop is not None
-        interval = self._stall_seconds / 20
-        silence = 0.0
+        interval = min(self._stall_seconds, self._warn_seconds) / 10
+        silence, warned = 0.0, False
         while not self._stopping.wait(interval) and self._thread.is_alive():
-            silence = 0.0 if self._beat.is_set() else silence + interval
-            if silence >= self._stall_seconds:
-                self._report_stall()
-                self._on_stall()
+            if self._beat.is_set():
+                silence, warned = 0.0, False
+                self._ask()
+                continue
+            silence += interval
+            agent = self._blocking()
+            limit = (agent and agent.silence_seconds) or self._stall_seconds
+            if silence >= limit:
+                self._report(logging.CRITICAL, f"The agents' event loop has not answered for {silence:g} s")
+                self._on_stall(agent)
                 return
-            if self._beat.is_set() or silence == interval:
-                self._beat.clear()
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._beat.set)
+            if silence >= self._warn_seconds and not warned:
+                warned = True
+                who = agent.label if agent is not None else "An agent, or what it started,"
+                self._report(logging.WARNING, blocks(who, silence, limit))
+            elif silence == interval:
+                self._ask()
 
-    def _report_stall(self) -> None:
+    def _ask(self) -> None:
+        assert self._loop is not None
+        self._beat.clear()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._beat.set)
+
+    def _report(self, level: int, message: str) -> None:
         """Log where the thread hangs. On another thread: the one that hangs may hold the log's lock."""
         frame = sys._current_frames().get(self._thread.ident or 0)  # pyright: ignore[reportPrivateUsage]
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
-        message = "The agents' event loop has not answered for %s s; its thread is here:\n%s"
-        arguments = (message, self._stall_seconds, stack)
-        log = threading.Thread(target=logger.critical, args=arguments, daemon=True)
+        arguments = (level, "%s; its thread is here:\n%s", message, stack)
+        log = threading.Thread(target=logger.log, args=arguments, daemon=True)
         log.start()
         log.join(_LOG_SECONDS)
 

@@ -1,6 +1,7 @@
 """Chooses the host that an agent's isolation asks for."""
 
 import logging
+from dataclasses import replace
 
 from pavo.agents.agent_class import load_agent_class
 from pavo.agents.contract import AgentContext
@@ -25,6 +26,8 @@ def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: C
     Raises:
         AgentError: the agent cannot be imported (isolation `worker`); the traceback is in the log.
     """
+    if card.silence_seconds is not None:
+        limits = replace(limits, silence_seconds=card.silence_seconds)
     if card.isolation == "process":
         return ProcessHost(card.target, ctx, limits, code=card.code, starter=starter)
     try:

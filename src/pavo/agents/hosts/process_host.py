@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
+from pavo.agents.deaths import blocks, died_blocking, died_of_memory, died_starting, died_with
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child
@@ -106,7 +107,8 @@ class _Link:
         self._writer: asyncio.StreamWriter | None = None
         self._call: asyncio.Future[Any] | None = None
         self._calls = 0
-        self._cause: str | None = None
+        self._cause: AgentDied | None = None
+        """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
         self._questions: set[asyncio.Task[None]] = set()
         self._ready = asyncio.get_running_loop().create_future()
@@ -134,9 +136,9 @@ class _Link:
 
     def give_up(self) -> AgentDied:
         """End the child: what it sends is not what was agreed."""
-        self._cause = self._cause or _UNREADABLE
+        self._cause = self._cause or AgentDied(_UNREADABLE)
         self.kill()
-        return AgentDied(self._cause)
+        return self._cause
 
     def kill(self) -> None:
         """End the child at once; one that is still to begin does not."""
@@ -154,7 +156,7 @@ class _Link:
     async def close(self, *, force: bool) -> None:
         """Let the agent clean up, then make sure that its process is gone."""
         if not force and self._ready.done():
-            self._cause = "was closed"
+            self._cause = AgentDied("was closed")
             self.send({"op": "close"})
             await asyncio.wait({self._running}, timeout=self._limits.close_seconds + _LAST_WORDS_SECONDS)
         self.kill()
@@ -217,24 +219,18 @@ class _Link:
             lost = self._child.lost if self._child is not None and self._cause is None else None
             self._cause = self._cause or self._exit_cause()
             # Of what the agent's process began from it knows nothing, and can do nothing about it.
-            self._died = Unavailable(f"{lost}.", dependency="process") if lost else AgentDied(self._cause)
+            self._died = Unavailable(f"{lost}.", dependency="process") if lost else self._cause
         for future in (self._ready, self._call):
             if future is not None and not future.done():
                 future.set_exception(self._died)
 
-    def _exit_cause(self) -> str:
+    def _exit_cause(self) -> AgentDied:
         code = self._child.returncode if self._child is not None else None
-        memory = f"out of memory limit ({self._limits.memory_mb} MiB)"
         if code is None:
-            return "it was given up"
+            return AgentDied("it was given up")
         if code == wire.EXIT_OUT_OF_MEMORY:
-            return memory
-        if code >= 0:
-            return f"exit code {code}"
-        try:
-            return f"signal {signal.Signals(-code).name}"
-        except ValueError:
-            return f"signal {-code}"
+            return died_of_memory(self._limits.memory_mb)
+        return died_with(code)
 
     async def _read(self, child: Child, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=wire.LINE_LIMIT)
@@ -249,7 +245,7 @@ class _Link:
             self.give_up()
         await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
         if not child.ended.done():
-            self._cause = self._cause or "its connection was lost"
+            self._cause = self._cause or AgentDied("its connection was lost")
             child.kill()
 
     def _take(self, message: Message) -> None:
@@ -305,16 +301,19 @@ class _Link:
         the child's answers lie unread, and that is not the child's fault.
         """
         if not await self._started():
-            await self._end_hung(child, f"did not start within {self._limits.start_seconds:g} s")
+            await self._end_hung(child, died_starting(self._limits.start_seconds))
             return
         interval = min(_PING_SECONDS, self._limits.silence_seconds / 4)
-        silence = 0.0
+        silence, warned = 0.0, False
         while silence < self._limits.silence_seconds:
             self._answered = False
             self.send({"op": "ping"})
             await asyncio.sleep(interval)
             silence = 0.0 if self._answered else silence + interval
-        await self._end_hung(child, f"did not yield for {self._limits.silence_seconds:g} s")
+            if silence >= self._limits.warn_seconds and not warned:
+                warned = True
+                logger.warning("%s", blocks(f"The {self._request.label}", silence, self._limits.silence_seconds))
+        await self._end_hung(child, died_blocking(self._limits.silence_seconds))
 
     async def _pass_cancellation(self) -> None:
         """Tell the child when somebody stops the task, by `cancel` or by setting the context's event."""
@@ -326,7 +325,7 @@ class _Link:
         await asyncio.wait({self._ready}, timeout=self._limits.start_seconds)
         return self._ready.done()
 
-    async def _end_hung(self, child: Child, cause: str) -> None:
+    async def _end_hung(self, child: Child, cause: AgentDied) -> None:
         """End the child, but have it write its stack to the log first (faulthandler answers SIGABRT)."""
         self._cause = cause
         child.kill(signal.SIGABRT, group=False)

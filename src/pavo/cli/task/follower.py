@@ -85,6 +85,8 @@ class TaskFollower:
             render.note(self._out, found, " · ".join(data["titles"][:3]))
         elif event.type == "recovered":
             render.turn(self._out, f"Goes on after checkpoint {data['step']}", data["cause"])
+        elif event.type == "waiting":
+            render.note(self._out, f"Waiting for {data['for']}")
         elif event.type == "retry":
             what = f"Checkpoint {data['step']}" if data["step"] else "Planning"
             render.turn(self._out, f"{what} failed (attempt {data['attempt']}), is tried again", data["error"])

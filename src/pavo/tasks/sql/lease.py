@@ -48,7 +48,15 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     result = await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=_EXECUTIONS.c.epoch + 1, holder=None, stop_hint=False, asked_to_move=None, **forgotten)
+        .values(
+            epoch=_EXECUTIONS.c.epoch + 1,
+            holder=None,
+            stop_hint=False,
+            asked_to_move=None,
+            waiting=None,
+            worker=None,
+            **forgotten,
+        )
         .returning(_EXECUTIONS.c.step)
     )
     return result.scalar_one()
@@ -63,6 +71,11 @@ async def next_epoch(session: AsyncSession, task_id: uuid.UUID) -> int:
         .returning(_EXECUTIONS.c.epoch)
     )
     return result.scalar_one()
+
+
+async def note_deaths(session: AsyncSession, task_id: uuid.UUID, deaths: int) -> None:
+    """How often the agent ended its process while it planned; 0 once a plan is made."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(deaths=deaths))
 
 
 async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:

@@ -52,7 +52,10 @@ class ExecutionRow(Base):
     """The lease under which steps are recorded, and the agent's state after the last one."""
 
     __tablename__ = "executions"
-    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012
+    __table_args__ = (
+        Index("ix_executions_waiting", "task_id", postgresql_where=text("waiting IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
 
     task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
@@ -79,6 +82,10 @@ class ExecutionRow(Base):
     """How often the agent began there again after an end of its own: an error, or its process's death."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
+    worker: Mapped[str | None] = mapped_column(Text)
+    """The process that took the last attempt, planning included: how it ended may tell of the agent."""
+    waiting: Mapped[str | None] = mapped_column(Text)
+    """What the task waits for before an agent works on it, for people: "a worker with agent 'x'"; None: nothing."""
 
 
 class DocumentRow(Base):

@@ -47,6 +47,8 @@ class TaskView:
     """The beginning of the prompt, in lists, which load neither prompts nor options."""
     plan_step: int | None = None
     """Of the plan's steps the one that is being worked on, where the agent says so."""
+    waiting: str | None = None
+    """What it waits for before an agent works on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _views() -> Any:
             ExecutionRow.progress,
             ExecutionRow.total,
             ExecutionRow.plan_step,
+            ExecutionRow.waiting,
             newest_plan.c.id.label("plan_id"),
             newest_plan.c.version,
             newest_plan.c.hash,
@@ -131,7 +134,7 @@ LISTED: Any = _views()
 def listed_view(row: Row[Any]) -> TaskView:
     """From a row of `LISTED`."""
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
-    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, row.plan_step)
+    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, row.plan_step, row.waiting)
 
 
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import uuid
+from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import activity
@@ -11,32 +14,50 @@ from temporalio.exceptions import ApplicationError
 from pavo.agents.hosts.agent_loop import AgentLoop
 from pavo.errors import LeaseLost, Superseded, Unavailable
 from pavo.runs.story import HEARTBEAT_SECONDS
+from pavo.runs.waking import wake
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.planning import Planner
+from pavo.tasks.work.slots.admission import Admission, HandedBack
 from pavo.tasks.work.turns import Turns
 
 T = TypeVar("T")
 
 ENDED: Final = "ended"
-"""Detail of the last heartbeat of an attempt that failed in order, before its number."""
+"""Detail of the last heartbeat of an attempt that ended in order; its number follows, and how often it was handed
+back."""
 
 
 class AgentWork(c.AgentActivities):
-    """Runs on the worker's event loop; agents and their commits run on `loop`, so a busy step starves no heartbeat."""
+    """Runs on the worker's event loop; agents and their commits run on `loop`, so a busy step starves no heartbeat.
 
-    def __init__(self, loop: AgentLoop, turns: Turns, planner: Planner, executor: BatchExecutor) -> None:
+    Args:
+        freed: filled by `admission` with the workflows whose turn it is.
+    """
+
+    def __init__(
+        self,
+        loop: AgentLoop,
+        turns: Turns,
+        admission: Admission,
+        freed: deque[str],
+        planner: Planner,
+        executor: BatchExecutor,
+    ) -> None:
         self._loop = loop
         self._turns = turns
+        self._admission = admission
+        self._freed = freed
+        self._waking: set[asyncio.Future[int]] = set()
         self._planner = planner
         self._executor = executor
 
     @activity.defn(name="make_plan")
     async def make_plan(self, request: c.MakePlan) -> c.PlanMade:
         """Gather context if the agent wants it, let it plan or revise, and store the draft."""
-        planned = await self._attempt(lambda interruption: self._planner.plan(request, interruption))
+        planned = await self._attempt(request.task_id, lambda interruption: self._planner.plan(request, interruption))
         if isinstance(planned, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
         return planned.made
@@ -46,7 +67,9 @@ class AgentWork(c.AgentActivities):
         """Open a lease and record steps until the agent is done, somebody stops it, or it is asked to end."""
         ended = _ended_in_order()
         with self._turns.take():
-            return await self._attempt(lambda interruption: self._executor.run(request, interruption, ended=ended))
+            return await self._attempt(
+                request.task_id, lambda interruption: self._executor.run(request, interruption, ended=ended)
+            )
 
     @activity.defn(name="carry_out")
     async def carry_out(self, request: c.MakePlan) -> c.CarriedOut:
@@ -54,7 +77,9 @@ class AgentWork(c.AgentActivities):
         ended, stretch = _ended_in_order(), request.stretch_seconds
         # A stretch inside a workflow task has no slot of an activity.
         with self._turns.take() if stretch is None else contextlib.nullcontext():
-            done = await self._attempt(lambda interruption: self._carry_out(request, interruption, ended), stretch)
+            done = await self._attempt(
+                request.task_id, lambda interruption: self._carry_out(request, interruption, ended), stretch
+            )
         if isinstance(done, Cut):
             raise ApplicationError("Planning was cut; it is repeated from the start.", type="Cut")
         return done
@@ -72,10 +97,19 @@ class AgentWork(c.AgentActivities):
         return c.CarriedOut(planned.made, batch)
 
     async def _attempt(
-        self, work: Callable[[Interruption], Coroutine[Any, Any, T]], stretch_seconds: float | None = None
+        self,
+        task_id: str,
+        work: Callable[[Interruption], Coroutine[Any, Any, T]],
+        stretch_seconds: float | None = None,
     ) -> T:
         interruption = Interruption(stretch_seconds)
-        task = asyncio.ensure_future(self._loop.run_on_agents_thread(lambda: work(interruption)))
+        after_loss = None if stretch_seconds is not None else activity.info().attempt > 1 and not _ended_in_order()
+
+        async def admitted() -> T:
+            async with self._admission.admitted(uuid.UUID(task_id), after_loss=after_loss):
+                return await work(interruption)
+
+        task = asyncio.ensure_future(self._loop.run_on_agents_thread(admitted))
         beside = [asyncio.ensure_future(_heartbeat()), asyncio.ensure_future(self._shutdown(interruption))]
         try:
             while not task.done():
@@ -84,6 +118,8 @@ class AgentWork(c.AgentActivities):
                 except asyncio.CancelledError:
                     self._loop.call_soon(interruption.interrupt, _reason())
             return task.result()
+        except HandedBack as back:
+            raise _handed_back(back, interruption) from back
         except Superseded as late:
             raise ApplicationError(late.detail, type=late.code, non_retryable=True) from late
         except (LeaseLost, Unavailable) as error:
@@ -92,10 +128,18 @@ class AgentWork(c.AgentActivities):
             activity.heartbeat(ENDED, activity.info().attempt)
             raise ApplicationError(error.detail, type=error.code) from error
         finally:
+            self._wake_next()
             for helper in beside:
                 helper.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await helper
+
+    def _wake_next(self) -> None:
+        """A place was given back: whose turn it is need not wait until Temporal offers it again."""
+        while self._freed:
+            waking = asyncio.ensure_future(wake(activity.client(), [self._freed.popleft()]))
+            self._waking.add(waking)
+            waking.add_done_callback(self._waking.discard)
 
     async def _shutdown(self, interruption: Interruption) -> None:
         await activity.wait_for_worker_shutdown()
@@ -105,7 +149,19 @@ class AgentWork(c.AgentActivities):
 def _ended_in_order() -> bool:
     """Whether the attempt before told that it ended, in its last heartbeat; else it died, or there was none."""
     info = activity.info()
-    return list(info.heartbeat_details) == [ENDED, info.attempt - 1]
+    return list(info.heartbeat_details)[:2] == [ENDED, info.attempt - 1]
+
+
+def _handed_back(back: HandedBack, interruption: Interruption) -> BaseException:
+    """How an attempt ends that the worker does not take: Temporal offers it again after a while."""
+    if interruption.reason == STOP:
+        return asyncio.CancelledError()  # no step was in flight
+    info = activity.info()
+    details = list(info.heartbeat_details)
+    times = 1 + (details[2] if _ended_in_order() and len(details) > 2 else 0)
+    activity.heartbeat(ENDED, info.attempt, times)
+    delay = timedelta(seconds=back.seconds(times))
+    return ApplicationError("The worker hands the task back.", type="HandedBack", next_retry_delay=delay)
 
 
 def _reason() -> str:

@@ -25,9 +25,9 @@ from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_leas
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
-from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
-from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, until_interrupted
+from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, TookTooLong, until_interrupted
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.work.turns import Turns
 from pavo.timeline.domain import NewEvent
@@ -86,7 +86,7 @@ class BatchExecutor:
                 interruption.interrupt(HINT)
             interruption.moving = interruption.moving or held.asked_to_move == request.fence.transition
             if held.deaths >= d.MAX_DEATHS:
-                return await self._close_fatal(held, "its worker was lost")
+                return await self._close_fatal(held)
             return await _Attempt(self, begun, request, interruption).run()
         finally:
             self._attempts.end(task_id, interruption)
@@ -98,8 +98,11 @@ class BatchExecutor:
             metrics.RECOVERIES.add("worker")
         return opened
 
-    async def _close_fatal(self, held: Lease, cause: str) -> c.BatchDone:
-        failure = quarantine(held.step + 1, held.deaths, cause)
+    async def _close_fatal(self, held: Lease) -> c.BatchDone:
+        """The agent has ended too many processes: what counted the last of them has noted how."""
+        async with self.hosting.database.reading() as session:
+            told = (await repository.execution(session, held.task_id)).failure
+        failure = quarantine_of(f"Checkpoint {held.step + 1}", held.deaths, told)
         await self.close(held, [], failure=failure)
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
@@ -204,7 +207,7 @@ class _Attempt:
         # Where the checkpoint says more: whoever begins there has lost nothing.
         return self._trail.says_more and self._executor.turns.is_over(interruption.begun)
 
-    async def _work_of(self, call: Awaitable[T], grace: float) -> T | Cut:
+    async def _work_of(self, call: Awaitable[T], grace: float, limit: float | None = None) -> T | Cut:
         """What the agent answers, unless it is interrupted and does not end within its grace.
 
         Once it is told to end, only a step still counts. An end, a report or an error may be its way to obey, and would
@@ -212,7 +215,10 @@ class _Attempt:
         """
         interruption = self._interruption
         try:
-            answer = await until_interrupted(call, interruption, grace=grace, on_interrupt=self._cancelled)
+            answer = await until_interrupted(call, interruption, grace=grace, on_interrupt=self._cancelled, limit=limit)
+        except TookTooLong:
+            self._cut = True
+            raise
         except AgentError:
             if interruption.told:
                 return Cut()
@@ -222,7 +228,8 @@ class _Attempt:
 
     async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""
-        grace = self._executor.hosting.grace(self._assignment.agent_type)
+        agent = self._assignment.agent_type
+        grace, limit = self._executor.hosting.grace(agent), self._executor.hosting.step_seconds(agent)
         # No grace: until it is open, no step is in flight that could be lost.
         if self._is_asked_to_end():
             return False
@@ -231,7 +238,7 @@ class _Attempt:
         while not self._is_asked_to_end():
             with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
                 began = time.perf_counter()
-                step = await self._work_of(host.next_step(), grace)
+                step = await self._work_of(host.next_step(), grace, limit)
                 if isinstance(step, Cut):
                     self._step_cut = True
                     return False
@@ -312,9 +319,11 @@ class _Attempt:
 
     async def _died(self, death: AgentDied) -> c.BatchDone:
         new = [events.recovered(self._step, f"the agent's process died: {death.detail}")]
+        # A machine that shuts down may end all processes at once: the agent's death is that of its worker then.
+        died = self._interruption.reason != SHUTDOWN
         before = self._lease.deaths if self._step == self._lease.step else 0  # a recorded step begins the count anew
-        failure = quarantine(self._step + 1, before + 1, death.detail)
-        deaths = await self._executor.close(self._lease, new, died=True, failure=failure)
+        failure = quarantine(f"Checkpoint {self._step + 1}", before + 1, death.detail, death.remedy)
+        deaths = await self._executor.close(self._lease, new, died=died, failure=failure)
         metrics.RECOVERIES.add("agent")
         if deaths >= d.MAX_DEATHS:
             return c.BatchDone(c.FATAL, self._step, failure=failure.decided())

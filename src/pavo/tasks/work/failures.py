@@ -1,10 +1,15 @@
 """Failures of an agent's own, with the words that people will read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.tasks.contracts import AgentFailure
 from pavo.tasks.domain import MEND_INPUT
+
+QUARANTINED: Final = "Quarantined"
+"""The type of the failure of something at which processes keep dying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,24 @@ def failure_of(error: AgentError | AgentDied) -> ExplainedFailure:
     return ExplainedFailure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
 
 
-def quarantine(step: int, deaths: int, cause: str) -> ExplainedFailure:
-    """The failure of a step at which processes keep dying."""
+def quarantine(what: str, deaths: int, cause: str, remedy: str | None) -> ExplainedFailure:
+    """The failure of something at which processes keep dying.
+
+    Args:
+        what: for example "Checkpoint 3".
+        cause, remedy: of the last death.
+    """
     return ExplainedFailure(
-        f"Checkpoint {step} is quarantined: its process died {deaths} times at it, last: {cause}.",
-        "Mend the agent (or its memory limit), then resume: it is tried again from the checkpoint before.",
-        "Quarantined",
+        f"{what} is quarantined: its process died {deaths} times at it, last: {cause}.",
+        remedy or "Look into the worker's log, mend the agent, then resume: it goes on after the last checkpoint.",
+        QUARANTINED,
         retryable=False,
     )
+
+
+def quarantine_of(what: str, deaths: int, told: Mapping[str, str] | None) -> ExplainedFailure:
+    """The same, from what is stored of the last death."""
+    last = told or {}
+    if last.get("type") == QUARANTINED:  # by an attempt that died before it could say so
+        return ExplainedFailure(last["cause"], last["remedy"], QUARANTINED, retryable=False)
+    return quarantine(what, deaths, last.get("cause", "its worker was lost"), last.get("remedy"))

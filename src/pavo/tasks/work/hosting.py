@@ -8,6 +8,7 @@ from pavo.accounts.domain import name_of
 from pavo.accounts.people import people_by_id
 from pavo.agents.contract import AgentContext, Hit, TaskUser, UserMessage
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.agent_loop import AtWork, at_work
 from pavo.agents.hosts.code_watch import CodeWatch
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.starting import ChildStarter
@@ -77,12 +78,16 @@ class Hosting:
         """Seconds that a step in flight gets after a stop."""
         return self._card(agent_type).stop_grace
 
+    def step_seconds(self, agent_type: str) -> float | None:
+        """How long a step may take; None: without limit."""
+        return self._card(agent_type).step_seconds
+
     def wants_context(self, agent_type: str) -> bool:
         """Whether the corpus is searched before planning."""
         return self._card(agent_type).wants_context
 
     def _card(self, agent_type: str) -> AgentCard:
-        """The agent's description; a worker that lacks the agent fails the task with that cause."""
+        """The agent's description; that the worker has it was seen when the attempt was admitted."""
         try:
             return self._registry.card(agent_type)
         except InvalidInput as error:
@@ -129,5 +134,7 @@ class Hosting:
             step_key=plan_key(task.id, version),  # until the host is told to do something else
             inbox=_TaskInbox(self.database, task.id),
         )
+        if card.isolation == "worker":
+            at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
         host = open_host(card, context_object, self._limits, self._starter)
         return self._code_watch.over(host, card.code) if self._code_watch else host

@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from pavo.errors import AgentError
+
 T = TypeVar("T")
 
 STOP: Final = "stop"
@@ -14,6 +16,11 @@ HINT: Final = "hint"
 """Somebody is about to; the workflow knows whether it is true."""
 SHUTDOWN: Final = "shutdown"
 """The worker shuts down; another one goes on."""
+_SLOW: Final = "Find out what it waits for, or raise the agent's step_seconds, then resume the task."
+
+
+class TookTooLong(AgentError):
+    """A step exceeded the time limit that its agent declares."""
 
 
 class Interruption:
@@ -58,12 +65,21 @@ class Cut:
 
 
 async def until_interrupted(
-    work: Awaitable[T], interruption: Interruption, *, grace: float, on_interrupt: "asyncio.Event"
+    work: Awaitable[T],
+    interruption: Interruption,
+    *,
+    grace: float,
+    on_interrupt: "asyncio.Event",
+    limit: float | None = None,
 ) -> T | Cut:
     """Wait for `work`; after an interruption give it `grace` seconds more, then cancel it.
 
     Args:
         on_interrupt: set as soon as the interruption comes, so that the work may end early by itself.
+        limit: seconds that the work may take without an interruption.
+
+    Raises:
+        TookTooLong: it took longer, and was cancelled.
     """
     task = asyncio.ensure_future(work)
     await asyncio.sleep(0)
@@ -71,7 +87,9 @@ async def until_interrupted(
         return task.result()
     waiter = asyncio.ensure_future(interruption.wait())
     try:
-        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({task, waiter}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if not ended:
+            raise TookTooLong(f"It took longer than {limit:g} s and was cut.", remedy=_SLOW)
         if not task.done():
             interruption.told = True
             on_interrupt.set()

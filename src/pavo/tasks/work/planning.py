@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Final
 
 from pavo.agents.contract import FeedbackItem, Hit, PlanDraft, Revision
 from pavo.agents.event_types import STAGE
@@ -24,11 +25,13 @@ from pavo.tasks.sql.transitions.begin_plan import ToPlan, begin_plan, locked_for
 from pavo.tasks.sql.transitions.store_plan import StoredPlan, store_plan
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.failures import ExplainedFailure, failure_of
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption, until_interrupted
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
+
+_PLANNING: Final = "Planning"
 
 
 class Planner:
@@ -55,6 +58,8 @@ class Planner:
             self._publisher.publish(recorded)
             if isinstance(begun, c.PlanMade):
                 return StoredPlan(begun)
+            if begun.deaths >= d.MAX_DEATHS:
+                return await self._quarantined(begun, request)
             try:
                 grace = self._hosting.grace(begun.assignment.agent_type)
             except AgentRefused as refusal:
@@ -85,7 +90,7 @@ class Planner:
                 revision = await _revise(host, to_plan)
             return await self._store(to_plan, request, revision.plan, revision.answers)
         except (AgentError, AgentDied) as error:
-            if interruption.told and isinstance(error, AgentError):
+            if interruption.told:
                 return Cut()  # its way to end when it is told to
             return await self._failed(to_plan, request, error)
         finally:
@@ -101,7 +106,12 @@ class Planner:
         return hits
 
     async def _note(
-        self, task_id: uuid.UUID, fence: Fence, event: NewEvent | None, failure: ExplainedFailure | None = None
+        self,
+        task_id: uuid.UUID,
+        fence: Fence,
+        event: NewEvent | None,
+        failure: ExplainedFailure | None = None,
+        deaths: int | None = None,
     ) -> None:
         """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
         recorded: list[Event] = []
@@ -110,6 +120,8 @@ class Planner:
             if is_latest(fence, task):
                 if failure is not None:
                     await lease.note_failure(session, task_id, failure.told())
+                if deaths is not None:
+                    await lease.note_deaths(session, task_id, deaths)
                 if event is not None:
                     recorded = await timeline.append_once(session, task_id, event, since=STAGE)
         self._publisher.publish(recorded)
@@ -122,7 +134,21 @@ class Planner:
             failure = replace(failure, retryable=False)
         else:
             retry = events.retry(0, failure.cause, failures)
-        await self._note(to_plan.assignment.id, request.fence, retry, failure)
+        deaths = None
+        if isinstance(error, AgentDied):
+            deaths = to_plan.deaths + 1
+            if deaths >= d.MAX_DEATHS:
+                failure, retry = quarantine(_PLANNING, deaths, error.detail, error.remedy), None
+        await self._note(to_plan.assignment.id, request.fence, retry, failure, deaths)
+        return StoredPlan(c.PlanMade(failure=failure.decided()))
+
+    async def _quarantined(self, to_plan: ToPlan, request: c.MakePlan) -> StoredPlan:
+        """The agent has ended too many processes while it planned."""
+        task_id = to_plan.assignment.id
+        async with self._database.reading() as session:
+            told = (await repository.execution(session, task_id)).failure
+        failure = quarantine_of(_PLANNING, to_plan.deaths, told)
+        await self._note(task_id, request.fence, None, failure)
         return StoredPlan(c.PlanMade(failure=failure.decided()))
 
     async def _store(

@@ -15,6 +15,7 @@ const WORDS = {
   message: (e) => [`${e.by} said${e.placed === "prompt" ? ", for the prompt" : ""}`, e.body],
   recovered: (e) => [`Went on after checkpoint ${number(e.step)}`, e.cause],
   retry: (e) => [`Checkpoint ${number(e.step)} failed, try ${e.attempt}`, e.error],
+  waiting: (e) => [`Waiting for ${e.for}`, null],
   stopped: (e) => [`Stopped after checkpoint ${number(e.receipt.last_step)}`, e.receipt.resume],
   report: () => ["The report is there", null],
   failed: (e) => ["The task failed", e.error?.cause ?? null],

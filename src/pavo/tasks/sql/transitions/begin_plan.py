@@ -36,6 +36,8 @@ class ToPlan:
     """Of the plan that is to be made."""
     epoch: int = 0
     """Of the attempt: planning writes under the fence alone, but its number tells attempts apart outside."""
+    deaths: int = 0
+    """How often the agent ended its process at this already."""
 
 
 async def begin_plan(
@@ -102,7 +104,8 @@ async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple
     feedback = await repository.feedback(session, reviewed.id) if reviewed else ()
     version = (plans[0].version if plans else 0) + 1
     epoch = await lease.next_epoch(session, task_id)
-    return ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch), recorded
+    deaths = (await repository.execution(session, task_id)).deaths
+    return ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch, deaths), recorded
 
 
 _ACCEPTED: Final = """

@@ -16,7 +16,7 @@ from pavo.runs.fence import Fence
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.sql import repository
+from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.assignment import plan_from
 from pavo.tasks.sql.lease import Lease
 from pavo.tasks.sql.models import FeedbackRow
@@ -50,8 +50,8 @@ async def store_plan(
     if plan.status == repository.ACCEPTED:
         accepted = await quick(writer, plan.task_id, fence, plan)
         if accepted is not None:
-            lease, recorded = accepted
-            opened = Opened(lease, to_plan.assignment, plan_from(plan.version, plan.hash, plan.content))
+            taken, recorded = accepted
+            opened = Opened(taken, to_plan.assignment, plan_from(plan.version, plan.hash, plan.content))
             return StoredPlan(c.PlanMade(plan.hash, accepted=True), opened), recorded
     async with writer.database.transaction() as session:
         made, recorded = await long(session, fence, plan, to_plan.feedback, answers)
@@ -77,7 +77,7 @@ WITH moved AS (
     FROM moved m
     RETURNING task_id
 ), leased AS (
-    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM moved m WHERE e.task_id = m.id
+    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s, deaths = 0 FROM moved m WHERE e.task_id = m.id
     RETURNING e.task_id, e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
 SELECT a.first_seq, a.at, l.epoch, l.step, l.checkpoint, l.deaths, l.stop_hint
@@ -96,8 +96,8 @@ async def quick(
     if not rows:
         return None
     first_seq, at, epoch, step, checkpoint, deaths, stop_hint = rows[0]
-    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over=False, stop_hint=stop_hint)
-    return lease, numbered(task_id, first_seq, at, new)
+    taken = Lease(task_id, epoch, step, checkpoint, deaths, took_over=False, stop_hint=stop_hint)
+    return taken, numbered(task_id, first_seq, at, new)
 
 
 async def long(
@@ -112,6 +112,7 @@ async def long(
     if made := made_before(task, await repository.plans(session, task.id)):
         return made, ()
     await repository.add_document(session, plan)
+    await lease.note_deaths(session, task.id, 0)
     for item in feedback:
         await repository.answer_feedback(session, item.id, answers[str(item.id)], plan.id)
     if plan.status != repository.ACCEPTED:

@@ -1,0 +1,1 @@
+"""Whether a worker takes an attempt (`admission`), and how many tasks of whom it works on at once (`places`)."""

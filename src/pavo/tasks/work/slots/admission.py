@@ -1,0 +1,179 @@
+"""Whether this worker takes an attempt now. One that it does not take is handed back: Temporal offers it again, here or
+to another worker, and what it waits for is told.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from pavo.agents.deaths import died_with, is_crash
+from pavo.agents.hosts.agent_loop import EXIT_STALLED
+from pavo.agents.registry import AgentCard, AgentRegistry
+from pavo.errors import InvalidInput, Unavailable
+from pavo.runs.worker_ends import end_of
+from pavo.tasks import domain as d
+from pavo.tasks import events
+from pavo.tasks.sql import admissions
+from pavo.tasks.sql.admissions import Applicant
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.work.failures import failure_of
+from pavo.tasks.work.slots.places import Places
+from pavo.timeline.publish import Publisher
+
+logger = logging.getLogger(__name__)
+
+FIRST_SECONDS: Final = 0.5
+"""Until an attempt is offered again after it was handed back for the first time; each time twice as long."""
+LONGEST_SECONDS: Final = 30.0
+"""What it waits for usually comes with a worker, which wakes it."""
+LONGEST_TURN_SECONDS: Final = 2.0
+"""For its turn on a worker, which nothing announces."""
+LONGEST_PLACE_SECONDS: Final = 5.0
+"""For a place on a worker: it is woken when one is given back there, but another worker may have one as well."""
+
+
+class HandedBack(Exception):
+    """The worker does not take the attempt; nothing was done.
+
+    Args:
+        waits_for: for people.
+        longest: seconds until it is offered again, at most.
+    """
+
+    def __init__(self, waits_for: str, longest: float) -> None:
+        super().__init__(waits_for)
+        self.waits_for = waits_for
+        self.longest = longest
+
+    def seconds(self, times: int) -> float:
+        """Until it is offered again, the time with this number (from 1) after another."""
+        return min(FIRST_SECONDS * 2.0 ** min(times - 1, 20), self.longest)
+
+
+class Admission:
+    """Judges the attempts of one process; lives on the agents' event loop.
+
+    Args:
+        places: how many tasks of one agent and organisation may run at once.
+        on_free: told the workflow of the task that waits longest for the place that was just given back.
+    """
+
+    def __init__(
+        self,
+        writer: TaskWriter,
+        publisher: Publisher,
+        registry: AgentRegistry,
+        places: Places,
+        on_free: Callable[[str], object] = lambda _workflow_id: None,
+    ) -> None:
+        self._writer = writer
+        self._publisher = publisher
+        self._registry = registry
+        self._places = places
+        self._on_free = on_free
+        self._described: set[str] = set()
+        self._suspect: uuid.UUID | None = None
+
+    @asynccontextmanager
+    async def admitted(self, task_id: uuid.UUID, *, after_loss: bool | None = False) -> AsyncGenerator[None]:
+        """Hold a place for an attempt.
+
+        Args:
+            after_loss: whether the attempt before ended without a word; None where Temporal does not tell, inside a
+                workflow task.
+
+        Raises:
+            HandedBack: another attempt is to be made later.
+            Unavailable: PostgreSQL is away.
+        """
+        applicant = await admissions.apply(self._writer, task_id)
+        if applicant is None:  # deleted: the attempt itself ends with that
+            yield
+            return
+        try:
+            await self._judge(applicant, after_loss=after_loss)
+        except HandedBack as back:
+            await self._tell(applicant, back.waits_for)
+            raise
+        try:
+            if applicant.deaths:
+                await admissions.note_worker(self._writer, task_id)
+            if applicant.waiting is not None:
+                await self._tell(applicant, None)
+            yield
+        finally:
+            await self._leave(applicant)
+
+    async def _leave(self, applicant: Applicant) -> None:
+        if self._suspect == applicant.task_id:
+            self._suspect = None
+        next_one = self._places.give(applicant.group)
+        if next_one is None:
+            return
+        try:
+            waiting = await admissions.find(self._writer, next_one)
+        except Unavailable as error:  # it must not hide how the attempt ended
+            logger.info("Task %s waits until it is offered again: %s", next_one, error)
+        else:
+            if waiting is not None:
+                self._on_free(waiting.workflow_id)
+
+    async def _judge(self, applicant: Applicant, *, after_loss: bool | None) -> None:
+        card = await self._card(applicant)
+        inside = card.isolation == "worker"
+        deaths = applicant.deaths
+        lost = applicant.in_flight if after_loss is None else after_loss
+        if inside and lost and await self._count_crash(applicant):
+            deaths += 1
+        suspected = inside and d.MAX_DEATHS - 1 <= deaths < d.MAX_DEATHS
+        if suspected:
+            await self._check_turn(applicant)
+        if not self._places.take(applicant.group, applicant.task_id):
+            raise HandedBack("a place: the agent's other tasks have all that it may have", LONGEST_PLACE_SECONDS)
+        if suspected:
+            self._suspect = applicant.task_id
+
+    async def _card(self, applicant: Applicant) -> AgentCard:
+        """The description of its agent. Importing that may take long, so it is done aside of the event loop."""
+        name = applicant.agent_type
+        try:
+            if name in self._described:
+                return self._registry.card(name)
+            card = await asyncio.to_thread(self._registry.card, name)
+        except InvalidInput as error:
+            logger.warning("Task %s is handed back: %s", applicant.task_id, error.detail)
+            raise HandedBack(f"a worker with agent {name!r}", LONGEST_SECONDS) from error
+        self._described.add(name)
+        return card
+
+    async def _count_crash(self, applicant: Applicant) -> bool:
+        """Whether the worker of the attempt before was ended by code inside of it; that counts against the task.
+
+        Against each whose agent ran there: one of them did it, and which one nobody knows. So each is under suspicion
+        until it has recorded a step.
+        """
+        worker = applicant.worker
+        end = end_of(worker) if worker is not None and worker != self._writer.holder else None
+        if end is None or end.code == EXIT_STALLED or not is_crash(end.code):
+            return False
+        logger.warning("Task %s ran in %s, which %s", applicant.task_id, end.part, end.words)
+        told = failure_of(died_with(end.code)).told()
+        await admissions.count_end(self._writer.database, applicant.task_id, "", told)
+        return True
+
+    async def _check_turn(self, applicant: Applicant) -> None:
+        """Of the tasks that one more worker that ends from inside would quarantine, one runs at a time, until it has
+        recorded a step: so the innocent get past theirs."""
+        other = self._suspect
+        if other not in (None, applicant.task_id):
+            found = await admissions.find(self._writer, other)
+            if found is not None and found.deaths >= d.MAX_DEATHS - 1:
+                raise HandedBack("its turn: workers died of tasks that ran beside it", LONGEST_TURN_SECONDS)
+
+    async def _tell(self, applicant: Applicant, what: str | None) -> None:
+        """Show what the task waits for, once; None: nothing any more."""
+        new = [events.waiting(what)] if what is not None else []
+        self._publisher.publish(await admissions.tell(self._writer, applicant.task_id, what, new))

@@ -1,0 +1,54 @@
+"""Places of a worker: each group finds some, whatever the others hold."""
+
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pavo.tasks.work.slots.places import Group, Places
+
+GROUPS: list[Group] = [(name, uuid.UUID(int=0)) for name in "abcdef"]
+
+
+def fill(places: Places, group: Group) -> list[uuid.UUID]:
+    """Tasks that got a place, until one does not."""
+    taken: list[uuid.UUID] = []
+    while places.take(group, task := uuid.uuid4()):
+        taken.append(task)
+    return taken
+
+
+@given(st.integers(1, 200))
+def test_a_group_alone_has_them_all_and_the_next_finds_some(size: int) -> None:
+    places = Places(size)
+    assert len(fill(places, GROUPS[0])) == size
+    if size > 1:
+        assert len(fill(places, GROUPS[1])) >= size // 2
+    if size > 5:
+        assert fill(places, GROUPS[2])
+
+
+@given(st.integers(1, 50), st.lists(st.tuples(st.sampled_from(GROUPS), st.booleans()), max_size=300))
+def test_what_is_taken_is_given_back_and_never_too_much(size: int, moves: list[tuple[Group, bool]]) -> None:
+    places, held = Places(size), dict.fromkeys(GROUPS, 0)
+    for group, give in moves:
+        if give and held[group]:
+            places.give(group)
+            held[group] -= 1
+        elif not give and places.take(group, uuid.uuid4()):
+            held[group] += 1
+        assert {name: count for name, count in held.items() if count} == places.taken()
+        assert sum(held.values()) <= 2 * size and max(held.values()) <= size
+
+
+def test_first_come_first_served() -> None:
+    places, group = Places(1), GROUPS[0]
+    first, second, third = (uuid.uuid4() for _ in range(3))
+    assert places.take(group, first)
+    assert not places.take(group, second) and not places.take(group, third) and not places.take(group, second)
+    assert places.waiting() == 2
+    assert places.give(group) == second
+    assert not places.take(group, first), "it had its turn"
+    assert not places.take(group, third)
+    assert places.take(group, second)
+    assert places.waiting() == 2
