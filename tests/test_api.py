@@ -66,7 +66,7 @@ async def test_head_is_get_without_the_body(client: httpx2.AsyncClient, path: st
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "/api/tasks/{id}", "DELETE, GET, HEAD"),
+        ("PUT", "/api/tasks/{id}", "DELETE, GET, HEAD, PATCH"),
         ("PATCH", "/api/tasks", "GET, HEAD, POST"),
         ("HEAD", "/api/tasks/{id}/stream", "GET"),
         ("HEAD", "/tasks/{id}/stream", "GET"),

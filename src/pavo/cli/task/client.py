@@ -74,9 +74,10 @@ class TaskClient:
         """One task."""
         return self._api.ask(TaskOut, "GET", f"/api/tasks/{task_id}")
 
-    def list(self, wanted: Wanted) -> TaskPage:
-        """A page of the organisation's tasks that are wanted."""
-        return self._api.ask(TaskPage, "GET", "/api/tasks", params=wanted.model_dump(exclude_defaults=True))
+    def list(self, wanted: Wanted | None = None) -> TaskPage:
+        """A page of the organisation's tasks that are wanted, newest first where no other order is."""
+        asked = (wanted or Wanted()).model_dump(exclude_defaults=True)
+        return self._api.ask(TaskPage, "GET", "/api/tasks", params=asked)
 
     def newest(self, wanted: Wanted, limit: int) -> TaskPage:
         """The first of the organisation's tasks that are wanted, however many pages of the API that takes.
