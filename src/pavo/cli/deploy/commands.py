@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -184,7 +185,8 @@ def _tell(layout: Layout, shown: Console, printer: Printer, state: StackState) -
         },
         to=shown,
     )
-    printer.show(_deployment_document(layout, state, _versions(state)))
+    if printer.for_programs:
+        printer.show(_deployment_document(layout, state, _versions(state)))
 
 
 def _deployment_document(layout: Layout, state: StackState, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -252,7 +254,9 @@ def _versions(state: StackState) -> dict[str, str]:
         return {}
     from pavo.deploy.local.running_versions import running_versions  # its clients take a second to import
 
-    return asyncio.run(running_versions(state))
+    # On a thread: a stack in the foreground tells of itself from its own event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, running_versions(state)).result()
 
 
 @deploy_app.command
