@@ -1,5 +1,6 @@
 """The composition root: the only place that builds clients. What a slice makes of them stands in its `wiring`."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from redis.backoff import NoBackoff
 from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
+from pavo.accounts.standing import StandingWatch
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
+from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
@@ -119,12 +122,14 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks = WebhookService(database, settings.webhooks)
+        standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
+        closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
         yield ApiParts(
             database,
             redis,
             temporal,
             follower,
-            WatchService(database, follower),
+            WatchService(database, follower, standing),
             build_accounts(database, settings),
             CorpusService(database),
             webhooks,

@@ -43,6 +43,10 @@ class Identity:
     """Every organisation that this user is a member of, the home included."""
     token_expires_at: datetime | None = None
     """When what proves this ends by itself; None: it does not, or (dev mode) it is no token."""
+    token_id: uuid.UUID | None = None
+    """The API token that proved it, itself or by the session that it opened; None in dev mode."""
+    session_until: datetime | None = None
+    """When the session ends that proved it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,24 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Somebody who watches what is an organisation's, by a token or a session."""
+
+    user_id: uuid.UUID
+    organisation_id: uuid.UUID
+    token_id: uuid.UUID | None
+    session_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What a valid session cookie says."""
 
     user_id: uuid.UUID
     token_id: uuid.UUID | None
     """The API token that opened the session; None only in dev mode."""
+    until: datetime | None = None
+    """When it ends; None for one that is about to begin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import String, and_, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.accounts.domain import Identity, OrganisationInfo, Role, TokenInfo
+from pavo.accounts.domain import Identity, OrganisationInfo, Role, Standing, TokenInfo
 from pavo.accounts.models import ApiTokenRow, InvitationRow, MembershipRow, OrganisationRow, UserRow
 from pavo.kit.ids import new_id
 
@@ -75,7 +75,34 @@ async def live_token(
     row = (await session.execute(_TOKEN_IDENTITY.where(chosen))).one_or_none()
     if row is None:
         return None
-    return LiveToken(replace(_identity(row), token_expires_at=row[5]), row[4], row[5], bool(row[6]))
+    identity = replace(_identity(row), token_id=row[4], token_expires_at=row[5])
+    return LiveToken(identity, row[4], row[5], bool(row[6]))
+
+
+_STANDINGS: Final = text("""
+SELECT CASE
+    WHEN asked.token_id IS NOT NULL AND token.id IS NULL THEN 'the API token was revoked or has expired'
+    WHEN asked.until <= now() THEN 'the session has ended'
+    WHEN member.user_id IS NULL THEN 'you are no member of its organisation any more'
+END
+FROM unnest(CAST(:users AS uuid[]), CAST(:organisations AS uuid[]), CAST(:tokens AS uuid[]),
+    CAST(:until AS timestamptz[])) WITH ORDINALITY AS asked (user_id, organisation_id, token_id, until, place)
+LEFT JOIN memberships member ON member.user_id = asked.user_id AND member.organisation_id = asked.organisation_id
+LEFT JOIN api_tokens token ON token.id = asked.token_id AND token.user_id = asked.user_id
+    AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > now())
+ORDER BY asked.place
+""")
+
+
+async def standings(session: AsyncSession, asked: Sequence[Standing]) -> Sequence[str | None]:
+    """Why each of these may watch no more; None for those that may."""
+    values = {
+        "users": [each.user_id for each in asked],
+        "organisations": [each.organisation_id for each in asked],
+        "tokens": [each.token_id for each in asked],
+        "until": [each.session_until for each in asked],
+    }
+    return (await session.scalars(_STANDINGS, values)).all()
 
 
 async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
@@ -187,8 +188,10 @@ class AccountsService:
         if session is None:
             return None
         if session.token_id is not None:
-            return await self._by_token(("session", session.token_id), id_=session.token_id)
-        return await self._existing(session.user_id)
+            found = await self._by_token(("session", session.token_id), id_=session.token_id)
+        else:
+            found = await self._existing(session.user_id)
+        return found and replace(found, session_until=session.until)
 
     def _read(self, cookie: str) -> Session | None:
         """Checking a signature takes 0.1 ms, as long as all the rest of a small request: not for each of them."""

@@ -3,6 +3,7 @@
 import hashlib
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from joserfc import jwt
@@ -55,7 +56,9 @@ class SessionSigner:
             claims = jwt.decode(cookie, self._key, algorithms=["HS256"]).claims
             self._claims.validate(claims)
             token_id = claims.get("tid")
-            session = Session(uuid.UUID(str(claims["sub"])), None if token_id is None else uuid.UUID(str(token_id)))
-        except (JoseError, ValueError):
+            until = datetime.fromtimestamp(claims["exp"], UTC)
+            opened_by = None if token_id is None else uuid.UUID(str(token_id))
+            session = Session(uuid.UUID(str(claims["sub"])), opened_by, until)
+        except (JoseError, ValueError, OverflowError):
             return None
         return None if session.token_id is None and self._mode == "token" else session

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from redis.asyncio import Redis
 from temporalio.client import Client
 
+from pavo.accounts.standing import Owners
 from pavo.config import Settings
 from pavo.kit.sql import Database, KeptConnections
 from pavo.runs.fence import Fence
@@ -113,6 +114,8 @@ class KindServed:
     rows: Rows
     census: Callable[[], Awaitable[Mapping[str, int]]]
     """How many there are in each stage; stages without any at 0."""
+    owners: Owners
+    """Whose they are now; what is watched asks this again and again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from redis.asyncio import Redis
 
 from pavo.accounts.domain import Identity
+from pavo.accounts.grant import Grant
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import (
     NotFound,
@@ -152,7 +153,13 @@ class TaskService:
             task = await repository.row_or_tombstone(session, task_id)
         if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
             raise unknown_task(task_id)
-        return Subject(task_id, deleted=task.deleted_at is not None)
+        grant = Grant("task", task_id, task.organisation_id, who)
+        return Subject(task_id, deleted=task.deleted_at is not None, grant=grant)
+
+    async def owners(self, task_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
+        """Whose these tasks are, by organisation; deleted ones are left out."""
+        async with self._database.reading() as session:
+            return await repository.owners(session, task_ids)
 
     async def log(self, task_id: uuid.UUID, after: int, size: int) -> Sequence[LogChunk]:
         """What the task's agent printed after this chunk, as much as fits so many bytes."""

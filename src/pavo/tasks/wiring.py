@@ -85,7 +85,7 @@ async def served(clients: ApiClients) -> KindServed:
     edit = EditService(database, clients.publisher, registry)
     services = TaskUseCases(tasks, review, ConversationService(database, clients.publisher), edit)
     rows = TaskRows(database, clients.publisher)
-    return KindServed(KIND, services, rows, partial(tasks_by_stage, database))
+    return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from pavo.accounts.grant import Grant
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
 
@@ -49,6 +50,8 @@ class Subject:
     """The timeline's too."""
     deleted: bool = False
     """Whether it is gone: its streams end, and no other begins."""
+    grant: Grant | None = None
+    """What allows whoever asked to watch it, as long as that holds; None: as long as they like."""
 
 
 @dataclass(frozen=True, slots=True)

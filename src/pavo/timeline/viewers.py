@@ -182,6 +182,8 @@ class Following:
 
     def __init__(self, viewer: Viewer, found: AsyncGenerator[Found]) -> None:
         self._viewer, self._found = viewer, found
+        self.left = False
+        """Whether its client has left, or it was ended."""
 
     def __aiter__(self) -> "Following":
         return self
@@ -191,6 +193,7 @@ class Following:
 
     async def aclose(self) -> None:
         """Leave."""
+        self.left = True
         await self._found.aclose()
 
     @property
@@ -199,7 +202,8 @@ class Following:
         return self._viewer.ended
 
     def end(self, reason: str) -> None:
-        """End it now."""
+        """End it now, with a reason that its client is told."""
+        self.left = True
         self._viewer.end(reason)
 
     def on_end(self, interrupt: Callable[[str], None]) -> None:

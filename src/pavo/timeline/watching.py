@@ -5,6 +5,7 @@ Whose a subject is, and who may watch it, its own slice decides before it asks h
 
 import uuid
 
+from pavo.accounts.standing import StandingWatch
 from pavo.errors import NotFound
 from pavo.kit.sql import Database
 from pavo.timeline import service
@@ -16,9 +17,10 @@ from pavo.timeline.viewers import Following
 class WatchService:
     """What people see of a subject while it goes on."""
 
-    def __init__(self, database: Database, follower: Follower) -> None:
+    def __init__(self, database: Database, follower: Follower, standing: StandingWatch | None = None) -> None:
         self._database = database
         self._follower = follower
+        self._standing = standing
 
     async def events(self, subject_id: uuid.UUID, after: int, limit: int) -> EventsAfter:
         """At most `limit` events after number `after`, fewer where they are long, and where the timeline stands.
@@ -48,7 +50,10 @@ class WatchService:
         if head.closed and after >= head.last_seq:
             return None
         # Numbers go back when PostgreSQL was restored: who saw a future that is gone begins anew.
-        return self._follower.follow(subject.id, after if after <= head.last_seq else 0)
+        following = self._follower.follow(subject.id, after if after <= head.last_seq else 0)
+        if self._standing is not None and subject.grant is not None:
+            self._standing.hold(following, subject.grant)
+        return following
 
 
 def _no_timeline(subject_id: uuid.UUID) -> NotFound:

@@ -1,7 +1,7 @@
 """SQL of tasks, documents and feedback. Every change of a task's stage goes through a fence."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
@@ -140,6 +140,12 @@ def listed_view(row: Row[Any]) -> TaskView:
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:
     """The task's row, also what remains of one that is deleted."""
     return await session.get(TaskRow, task_id)
+
+
+async def owners(session: AsyncSession, task_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Whose tasks these are; deleted ones are left out."""
+    query = select(TaskRow.id, TaskRow.organisation_id).where(TaskRow.id.in_(task_ids), TaskRow.deleted_at.is_(None))
+    return {row.id: row.organisation_id for row in await session.execute(query)}
 
 
 async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
