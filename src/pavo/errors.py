@@ -17,7 +17,8 @@
     │   ├── Stopping              the run is just ending; repeat the command
     │   └── IdempotencyMismatch   the key was used for another request
     ├── Unavailable               a dependency is away or overloaded; repeat later
-    │   └── OutcomeUnknown        the command may or may not have happened; repeat it, it happens once
+    │   ├── OutcomeUnknown        the command may or may not have happened; repeat it, it happens once
+    │   └── DiskFull              a disk has no space left; repeating helps once somebody has made some
     ├── LeaseLost                 a newer attempt took the task over; this one may write nothing
     ├── Superseded                the task is stopped, or a newer run has it; this attempt came too late
     ├── AgentError                the agent's own code failed; the step is tried again
@@ -143,6 +144,12 @@ class OutcomeUnknown(Unavailable):
     """The command was sent but not confirmed in time. Remedy: repeat it; it takes effect once."""
 
     title = "The outcome is not known yet"
+
+
+class DiskFull(Unavailable):
+    """PostgreSQL has no space left on its disk. Remedy: make space there; nothing that was recorded is lost."""
+
+    title = "A disk is full"
 
 
 class LeaseLost(PavoError):

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
-from sqlalchemy import text
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from pavo.bootstrap import ApiParts
@@ -139,8 +138,8 @@ async def metrics(parts: TheParts) -> Response:
 
 
 async def _ask_postgres(parts: ApiParts) -> None:
-    async with parts.database.autocommit() as connection:
-        await connection.execute(text("SELECT 1"))
+    """A server that only reads is not enough: it must have space to write."""
+    await parts.database.check_space()
 
 
 async def _ask_redis(parts: ApiParts) -> None:

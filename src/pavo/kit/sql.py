@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
+import errno
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from sqlalchemy import MetaData, make_url
+from sqlalchemy import MetaData, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from pavo.errors import ConfigurationError, Unavailable
+from pavo.errors import ConfigurationError, DiskFull, Unavailable
 from pavo.kit.json_values import decode, encode_text
 
 NAMING = {
@@ -68,6 +69,10 @@ class _Connection(psycopg.AsyncConnection[Any]):
         except psycopg.errors._WaitTimeout as silence:  # pyright: ignore[reportPrivateUsage]
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL was silent for {SILENCE_SECONDS} s") from silence
+
+
+_SPILLS = "SELECT count(*) FROM generate_series(1, 20000)"
+"""Takes some 300 KB beyond `work_mem`, which go to a temporary file."""
 
 
 class Database:
@@ -136,6 +141,17 @@ class Database:
         with translated():
             async with self._autocommit.connect() as connection:
                 yield connection
+
+    async def check_space(self) -> None:
+        """See whether PostgreSQL can write on its disk, by a file that it removes at once.
+
+        Raises:
+            DiskFull: it cannot.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.transaction() as session:
+            await session.execute(text("SET LOCAL work_mem = 64"))
+            await session.execute(text(_SPILLS))
 
     async def connect_autocommit(self) -> AsyncConnection:
         """As `autocommit`, for a caller who keeps the connection and closes it."""
@@ -257,6 +273,11 @@ _AWAY_STATES = ("08", "53", "57", "55P03", "40001", "40P01", "58", "XX")
 cancelled by time-out), lock not available, serialisation and deadlock, system error."""
 
 
+_DISK_FULL = psycopg.errors.DiskFull.sqlstate
+_NO_SPACE = "No space left on device"
+"""What a connection breaks off with where PostgreSQL itself could not go on."""
+
+
 @contextmanager
 def translated() -> Generator[None, None, None]:
     """Turn a driver's error into `Unavailable` where repeating may help; others pass."""
@@ -265,11 +286,32 @@ def translated() -> Generator[None, None, None]:
     except PoolTimeout as error:
         raise Unavailable("All database connections are in use.", dependency="postgres") from error
     except DBAPIError as error:
+        if is_full(error.orig):
+            raise disk_full() from error
         if is_away(error):
             raise Unavailable("PostgreSQL does not answer as it should.", dependency="postgres") from error
         raise
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, OSError) as error:
+        if is_full(error):
+            raise disk_full() from error
         raise Unavailable("PostgreSQL cannot be reached.", dependency="postgres") from error
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether PostgreSQL, or this machine, has no space left on a disk."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return True
+    return isinstance(error, psycopg.Error) and (error.sqlstate == _DISK_FULL or _NO_SPACE in str(error))
+
+
+def disk_full() -> DiskFull:
+    """What a full disk is told as."""
+    return DiskFull(
+        "The disk of PostgreSQL is full: nothing can be written.",
+        dependency="disk",
+        retry_after=30,
+        remedy="Make space on the disk that holds PostgreSQL's data; nothing that was recorded is lost.",
+    )
 
 
 def is_away(error: DBAPIError) -> bool:
