@@ -26,6 +26,7 @@ from bench.arms.pavo import Pavo
 from bench.arms.quick import PavoQuick
 from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
+from bench.slow import slow_viewers
 
 ARMS: dict[str, type[Arm]] = {
     "pavo": Pavo,
@@ -56,6 +57,7 @@ class Sizes:
     singles: int = 15
     viewers: tuple[int, ...] = (1, 100, 500)
     stream_events: int = 60
+    slow_viewers: int = 3_900
     stops: int = 20
     kills: int = 3
     read_seconds: float = 3.0
@@ -66,7 +68,7 @@ class Sizes:
 
 def quick() -> Sizes:
     """One round, small: to see that everything runs, not to compare."""
-    return Sizes(1, 20, 5, (1, 50), 20, 4, 1, 1.0, (10, 50), 1_000, 90.0)
+    return Sizes(1, 20, 5, (1, 50), 20, 200, 4, 1, 1.0, (10, 50), 1_000, 90.0)
 
 
 class Bench:
@@ -89,6 +91,8 @@ class Bench:
                 await self._with_pavo("e", workers, self._deaths, 400)
         if "h" in self.sections:
             await self._with_pavo("h", 1, self._long, 600)
+        if "i" in self.sections:
+            await self._with_pavo("i", 1, self._slow, 600)
         if "g" in self.sections:
             await self._waiting()
 
@@ -178,6 +182,11 @@ class Bench:
             _say("h: a long task")
             self.results.add("h", "pavo", await measure.long_task(pavo, self.sizes.long_steps))
 
+    async def _slow(self, pavo: Pavo) -> None:
+        sizes = self.sizes
+        _say(f"i: {sizes.slow_viewers} viewers that read nothing")
+        self.results.add("i", "pavo", await slow_viewers(pavo, sizes.slow_viewers, 50, sizes.stream_events))
+
     async def _waiting(self) -> None:
         """A stack per number of waiting tasks, all alive together, so that their rounds interleave."""
         async with self._part("g"), asyncio.timeout(1_800), contextlib.AsyncExitStack() as stacks:
@@ -217,7 +226,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m bench", description="Measure Pavo and its peers on the same work.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round, small sizes")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h", help="sections, separated by commas")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i", help="sections, separated by commas")
     parser.add_argument("--arms", default=",".join(ARMS), help="systems of (a) and (b)")
     parser.add_argument("--json", type=Path, default=Path("bench-results.json"), help="where to write the figures")
     return parser.parse_args()
@@ -228,8 +237,8 @@ def main() -> None:
     given = _arguments()
     sections = set(given.only.replace(",", ""))
     arms = [name for name in given.arms.split(",") if name]
-    if not sections <= set("abcdefgh") or not arms or not set(arms) <= set(ARMS):
-        sys.exit(f"--only takes letters a to h, --arms takes {', '.join(ARMS)}")
+    if not sections <= set("abcdefghi") or not arms or not set(arms) <= set(ARMS):
+        sys.exit(f"--only takes letters a to i, --arms takes {', '.join(ARMS)}")
     sizes = quick() if given.quick else Sizes(rounds=max(1, given.rounds))
     results = report.Results(about=_about(sys.argv[1:]))
     # A SIGTERM (of make, of a time limit) must end what was started just as Ctrl-C does.

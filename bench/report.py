@@ -81,6 +81,8 @@ def aims(r: Results) -> list[Aim]:
     for size in sizes[1:]:
         growth = ratio("g", str(size), str(sizes[0]), "cpu_ms_per_task")
         found.append(Aim(f"(g) CPU a task, {size:,} waiting / {sizes[0]:,}", growth, 1.1, False, "×"))
+    found.append(Aim("(i) others' p99 beside slow viewers", median("i", "pavo", "p99_ms"), 100, False, " ms"))
+    found.append(Aim("(i) the API's memory, at most", median("i", "pavo", "memory_peak_mb"), 500, False, " MB"))
     found.append(Aim("(h) last 100 steps / first 100", median("h", "pavo", "ratio"), 1.1, False, "×"))
     return found
 
@@ -90,6 +92,7 @@ TITLES = {
     "g": "(g) 100 tasks at once beside so many that wait for review",
     "f": "(f) GET /api/tasks/{id}",
     "h": "(h) one long task",
+    "i": "(i) beside viewers of 60 KB events that read nothing",
 }
 ARMS = {
     "pavo": "Pavo",
