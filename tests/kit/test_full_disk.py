@@ -19,12 +19,12 @@ from pavo.kit.sql import Database, translated
 from tests.driving import until
 from tests.parts import Parts, Stores, free_port
 
-SIZE_MB = 40
+SIZE_MB = 24
 
 
 @pytest.fixture(scope="module")
 def small_disk(stores: Stores) -> Iterator[Path]:
-    """A file system of 40 MB, which the PostgreSQL of the tests may write to."""
+    """A small file system, which the PostgreSQL of the tests may write to."""
     with psycopg.connect(stores.database_url, autocommit=True) as connection:
         found = connection.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'").fetchone()
     if os.geteuid() != 0 or found is None or not Path(found[0]).exists():
@@ -76,11 +76,10 @@ async def test_a_full_disk_is_told_as_one_and_is_over_when_there_is_space(
 
     await until(ready, what="readiness")
     filler = small_disk / "filler"
-    with filler.open("wb") as writing:
+    with filler.open("wb", buffering=0) as writing:
         try:
             while True:
                 writing.write(b"x" * 4_096)
-                writing.flush()
         except OSError:
             pass
     answers = [await api.post("/api/tasks", json=large) for _ in range(40)]

@@ -20,6 +20,7 @@ from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.limits import Limits
 from pavo.kit.sql import Database
+from pavo.observe import metrics
 from pavo.timeline import service
 from pavo.timeline.domain import NewEvent, Subject
 from pavo.timeline.follow import Follower
@@ -63,7 +64,9 @@ def sluggish(port: int, path: str, last: int = 0) -> Generator[socket.socket]:
     with socket.socket() as viewer:
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         viewer.connect(("127.0.0.1", port))
-        viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last}\r\n\r\n".encode())
+        viewer.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLast-Event-ID: {last}\r\n\r\n".encode()
+        )
         yield viewer
 
 
@@ -146,20 +149,16 @@ async def test_the_slowest_are_cut_with_a_reason_and_go_on(
         telling(database, redis, timeline_id) as teller,
     ):
         path = f"/{timeline_id}"
+        before = metrics.VIEWERS_CUT.values[()]
         with ExitStack() as opened:
             await teller.tell(10)
             viewers = [opened.enter_context(sluggish(port, path, last=n % 8)) for n in range(16)]
-
-            async def all_came() -> bool:
-                return follower.viewers == len(viewers)
-
-            await until(all_came, what="the viewers")
             await teller.tell(30)
 
             async def cut() -> bool:
-                return follower.viewers < len(viewers)
+                return metrics.VIEWERS_CUT.values[()] > before
 
-            await until(cut, what="the end of the slowest")
+            await until(cut, what="the end of the slowest", seconds=15)
             await teller.tell(1, close=True)
             found = await asyncio.gather(*(asyncio.to_thread(read_to_the_end, viewer) for viewer in viewers))
         assert follower.budget.held == 0
@@ -185,7 +184,8 @@ async def served(watching: WatchService, follower: Follower) -> AsyncGenerator[i
 
     connections = Connections(Limits())
     http = partial(Connection, connections=connections)
-    config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)  # pyright: ignore[reportArgumentType]
+    settled = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 2}
+    config = uvicorn.Config(app, http=http, **settled)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))

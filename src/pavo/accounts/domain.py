@@ -5,7 +5,7 @@ import re
 import secrets
 import unicodedata
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -43,9 +43,9 @@ class Identity:
     """Every organisation that this user is a member of, the home included."""
     token_expires_at: datetime | None = None
     """When what proves this ends by itself; None: it does not, or (dev mode) it is no token."""
-    token_id: uuid.UUID | None = None
+    token_id: uuid.UUID | None = field(default=None, compare=False)
     """The API token that proved it, itself or by the session that it opened; None in dev mode."""
-    session_until: datetime | None = None
+    session_until: datetime | None = field(default=None, compare=False)
     """When the session ends that proved it, if one did."""
 
 
@@ -75,7 +75,7 @@ class Session:
     user_id: uuid.UUID
     token_id: uuid.UUID | None
     """The API token that opened the session; None only in dev mode."""
-    until: datetime | None = None
+    until: datetime | None = field(default=None, compare=False)
     """When it ends; None for one that is about to begin."""
 
 

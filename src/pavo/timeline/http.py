@@ -24,7 +24,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pavo.errors import InvalidInput
-from pavo.kit.listening.connection import EXTENSION, Connection, StreamEnded
+from pavo.kit.listening.connection import EXTENSION, Connection, StreamEnded, last_comment
 from pavo.kit.problem import problems
 from pavo.timeline.domain import EventsAfter
 from pavo.timeline.viewers import Following
@@ -146,8 +146,9 @@ class EventStream(StreamingResponse):
                     await connection.write_shared([b"id: %d\ndata: " % seq, data, b"\n\n"])
                 if not events:
                     await connection.write_shared([QUIET])
-            if self._found.ended is None:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if self._found.ended is not None:
+                await connection.write_shared([last_comment(self._found.ended)])
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _frames(found: Following) -> AsyncGenerator[bytes]:
@@ -158,4 +159,4 @@ async def _frames(found: Following) -> AsyncGenerator[bytes]:
         if not events:
             yield QUIET
     if found.ended is not None:
-        yield f": ended: {found.ended}\n\n".encode()
+        yield last_comment(found.ended)

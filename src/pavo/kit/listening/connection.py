@@ -279,14 +279,20 @@ class Connection(HttpToolsProtocol):
     def end_stream(self, reason: str) -> None:
         """Tell the reason as a comment, after what was begun, and end the connection.
 
-        Whoever does not read does not get it.
+        Whoever does not read does not get it. Where nothing waits to be read, nothing happens: the application ends the
+        stream itself, and the connection stays.
         """
-        if self._ending is not None or self.transport.is_closing():
+        if self._ending is not None or self.transport.is_closing() or not self.transport.get_write_buffer_size():
             return
         self._ending = self.loop.time()
-        self.transport.writelines([*_chunk([f": ended: {reason}\n\n".encode()]), b"0\r\n\r\n"])
+        self.transport.writelines([*_chunk([last_comment(reason)]), b"0\r\n\r\n"])
         self._disconnect()
         self.transport.close()
+
+
+def last_comment(reason: str) -> bytes:
+    """What a stream that ends before its time ends with."""
+    return f": ended: {reason}\n\n".encode()
 
 
 def _chunk(pieces: Sequence[bytes]) -> list[bytes]:
