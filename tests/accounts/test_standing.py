@@ -13,8 +13,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from pavo.accounts.domain import Identity
-from pavo.accounts.grant import Grant
+from pavo.accounts.domain import Grant, Identity
 from pavo.accounts.service import AccountsService
 from pavo.accounts.standing import StandingWatch
 from pavo.config import HttpSettings, Settings

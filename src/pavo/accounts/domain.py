@@ -59,6 +59,19 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What was allowed, and to whom."""
+
+    kind: str
+    """Of the subject."""
+    subject_id: uuid.UUID
+    organisation_id: uuid.UUID
+    """Whose the subject was."""
+    who: Identity | None
+    """None where the subject's id is the capability (dev mode)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Somebody who watches what is an organisation's, by a token or a session."""
 

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from pavo.accounts import repository
-from pavo.accounts.domain import Standing
-from pavo.accounts.grant import Grant
+from pavo.accounts.domain import Grant, Standing
 from pavo.errors import Unavailable
 from pavo.kit.sql import Database
 

@@ -9,8 +9,7 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from pavo.accounts.domain import Identity
-from pavo.accounts.grant import Grant
+from pavo.accounts.domain import Grant, Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import (
     NotFound,

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from pavo.accounts.grant import Grant
+from pavo.accounts.domain import Grant
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
 
