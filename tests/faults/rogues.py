@@ -17,8 +17,6 @@ AT = 3
 PLACES = ("plan", "execute", "report")
 CODE = 1
 """Of this module; `swap_code` installs a higher one."""
-START_HELD = Path(__file__).parent / "start_held"
-"""While this file is there, no process that imports this module gets any further."""
 
 
 class Rogue(Agent):
@@ -203,10 +201,6 @@ class Quick(Agent):
 def _note(ctx: AgentContext, call: str) -> None:
     with Path(ctx.options["log"]).open("a") as log:
         log.write(f"{call}\n")
-
-
-while START_HELD.exists():
-    time.sleep(0.05)
 
 
 def do_harm(harm: str) -> None:

@@ -41,8 +41,8 @@ class Quick:
 
 
 async def started(driver: Driver, folder: Path) -> Quick:
-    log = folder / "calls"
-    log.unlink(missing_ok=True)
+    log = folder / f"calls-{len(list(folder.iterdir()))}"
+    log.touch()
     task = await driver.create(0, agent="quick", options={"steps": STEPS, "seconds": SECONDS, "log": str(log)})
     workflow_id = (await driver.start(task))["workflow_id"]
     return Quick(task, workflow_id, log)
