@@ -61,6 +61,13 @@ def test_the_architecture_names_what_there_is(root: Path) -> None:
         assert name in OTHER_WORDS, f"{name} stands without its module"
 
 
+def test_each_decision_record_has_a_number_of_its_own(root: Path) -> None:
+    files = sorted((root / "docs/decisions").glob("[0-9]*.md"))
+    assert [path.name[:4] for path in files] == [f"{number:04}" for number in range(1, len(files) + 1)]
+    for path in files:
+        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name
+
+
 def test_decision_records_are_short(root: Path) -> None:
     records = sorted((root / "docs" / "decisions").glob("*.md"))
     assert len(records) >= 9

@@ -19,7 +19,7 @@ from pavo.worker import workflows
 from tests.driving import QUICK, SLOW, Tasks, ticks, types, until
 from tests.parts import Part, Parts, free_port
 
-LONG = {"steps": 240, "step_seconds": 0.02}
+LONG = {"steps": 240, "step_seconds": 0.1}
 """Long enough to be under way while versions change."""
 
 

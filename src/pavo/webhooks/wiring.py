@@ -1,5 +1,5 @@
 """How webhooks come into a worker process. They run nothing on Temporal, so they are no kind of durable work (see
-decision 22): a worker delivers the outbox beside its work, an API has the use cases alone."""
+decision 27): a worker delivers the outbox beside its work, an API has the use cases alone."""
 
 from pavo.config import WebhookSettings
 from pavo.kit.sql import Database
