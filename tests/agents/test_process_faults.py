@@ -41,7 +41,7 @@ ISOLATED = pytest.mark.parametrize("kind", ["process", "spawned"])
         ("hog", "out of memory limit (256 MiB)", "PAVO_AGENT_MEMORY_MB"),
         ("hog in a task", "out of memory limit (256 MiB)", "PAVO_AGENT_MEMORY_MB"),
         ("hog in native code", "signal SIGSEGV", "memory"),
-        ("garbage", "it sent something unreadable", ""),
+        ("garbage", "it sent a message of 1,852,776,557 bytes, of which 25,165,824 are allowed", "a descriptor"),
         ("deaf", "its connection was lost", ""),
     ],
 )

@@ -75,6 +75,15 @@ def died_blocking(seconds: float) -> AgentDied:
     )
 
 
+def died_talking(why: str) -> AgentDied:
+    """The agent's process does not talk to the worker as was agreed."""
+    return AgentDied(
+        why,
+        remedy="Something in the agent's process uses the connection to its worker, a descriptor that is not its own: "
+        f"find what writes to, reads or closes descriptors by their numbers, {_AGAIN}",
+    )
+
+
 def died_starting(seconds: float) -> AgentDied:
     """The agent's process did not start in time."""
     return AgentDied(

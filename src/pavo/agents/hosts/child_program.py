@@ -37,21 +37,23 @@ class AgentServer:
     """Answers the worker: runs the agent on a WorkerHost, one call at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silence_seconds: float) -> None:
-        self._reader = reader
+        self._frames = wire.FrameReader(reader, wire.MAX_TO_AGENT)
         self._writer = writer
         self._silence_seconds = silence_seconds
         self._pid = os.getpid()
         self._call: asyncio.Task[None] | None = None
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._count = 0
+        self._free = asyncio.Semaphore(wire.MAX_QUESTIONS)
+        """For questions; one that nobody waits for any more takes its place until it is answered."""
 
     async def serve(self) -> None:
         """Until the worker closes; without a worker, end at once."""
-        first = await wire.receive(self._reader)
+        first = await self._frames.next()
         if first is None:
             _die()
         host = self._start(first)
-        while (message := await wire.receive(self._reader)) is not None:
+        while (message := await self._frames.next()) is not None:
             if message["op"] == "close":
                 await host.close()
                 _leave()
@@ -118,19 +120,21 @@ class AgentServer:
         return wire.load_messages(await self._ask("messages", after=int(after)))
 
     async def _ask(self, op: str, **what: Any) -> Any:
+        await self._free.acquire()
         self._count += 1
-        identifier = self._count
-        found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked[identifier] = found
-        self._send({"op": op, "id": identifier, **what})
         try:
-            return await found
-        finally:
-            del self._asked[identifier]
+            self._send({"op": op, "id": self._count, **what})
+        except BaseException:  # too long
+            self._free.release()
+            raise
+        found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[self._count] = found
+        return await found
 
     def _found(self, message: Message) -> None:
-        found = self._asked.get(message["id"])
-        if found is None or found.done():
+        found = self._asked.pop(message["id"])
+        self._free.release()
+        if found.done():
             return
         if error := message.get("error"):
             found.set_exception(wire.load_error(error))
@@ -146,7 +150,7 @@ class AgentServer:
     def _send(self, message: Message, error: PavoError | None = None) -> None:
         if error is not None:
             message["error"] = wire.dump_error(error)
-        data = wire.encode(message)
+        data = wire.encode(message, wire.MAX_TO_WORKER)
         if os.getpid() != self._pid:
             os._exit(0)  # a copy that the agent forked: only the process that was asked answers
         self._writer.write(data)
@@ -252,7 +256,7 @@ async def _serve(descriptor: int, silence_seconds: float) -> None:
     end = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     _keep_from_copies(descriptor)
-    reader, writer = await asyncio.open_connection(sock=end, limit=wire.LINE_LIMIT)
+    reader, writer = await asyncio.open_connection(sock=end)
     try:
         await AgentServer(reader, writer, silence_seconds).serve()
     except MemoryError:

@@ -187,7 +187,11 @@ class PreloadedProcess:
                 logger.warning("%s: it has ended.", self._label)
                 self.lose()
                 return
-            self._take(json.loads(data), descriptors)
+            try:
+                self._take(json.loads(data), descriptors)
+            except (ValueError, LookupError, TypeError):  # of what it imported, which may write to any descriptor
+                logger.exception("%s: it sent something unreadable.", self._label)
+                self.lose()
 
     def _take(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
         match message["op"]:

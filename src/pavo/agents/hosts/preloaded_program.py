@@ -146,7 +146,7 @@ def _threads() -> list[str]:
     """The threads beside this one, also those that Python knows nothing of."""
     known = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     count = len(list(Path("/proc/self/task").iterdir())) - 1
-    return known + ["(native)"] * max(0, count - len(known))
+    return [name[:100] for name in known + ["(native)"] * max(0, count - len(known))][:100]
 
 
 def _begin(forked: _Forked) -> NoReturn:

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.deaths import blocks, died_blocking, died_of_memory, died_starting, died_with
+from pavo.agents.deaths import blocks, died_blocking, died_of_memory, died_starting, died_talking, died_with
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning
 from pavo.agents.hosts.wire import Message
-from pavo.errors import AgentDied, AgentError, PavoError, Unavailable
+from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -28,7 +28,10 @@ _PING_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
 """For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
 _SEARCH_LIMIT = 100
-_UNREADABLE = "it sent something unreadable"
+_FRAME_SECONDS = 10.0
+"""For a message of the child's to come whole, while something does come: the largest takes less than a second."""
+_UNSENT_BYTES = wire.MAX_TO_AGENT + 1024 * 1024
+"""What may lie unread before the child: one call and some pings."""
 
 
 class ProcessHost:
@@ -92,7 +95,7 @@ class ProcessHost:
         try:
             return load(answer)
         except (ValueError, TypeError, LookupError) as error:
-            raise self._link.give_up() from error
+            raise self._link.give_up(f"its answer to {method} is none") from error
 
 
 class _Link:
@@ -105,8 +108,13 @@ class _Link:
         self._limits = request.limits
         self._child: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._frames: wire.FrameReader | None = None
         self._call: asyncio.Future[Any] | None = None
         self._calls = 0
+        self._unanswered: int | None = None
+        """The call that is to be answered, also where nobody waits for it any more."""
+        self._pings = 0
+        """How many are to be answered."""
         self._cause: AgentDied | None = None
         """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
@@ -126,17 +134,17 @@ class _Link:
         if self._call is not None and not self._call.done():
             raise RuntimeError("A call is in flight already.")
         self._calls += 1
-        self._call = asyncio.get_running_loop().create_future()
         self.send({"op": "call", "id": self._calls, "method": method, **payload})
+        self._call, self._unanswered = asyncio.get_running_loop().create_future(), self._calls
         try:
             return await self._call
         except asyncio.CancelledError:
             self.send({"op": "cut"})
             raise
 
-    def give_up(self) -> AgentDied:
-        """End the child: what it sends is not what was agreed."""
-        self._cause = self._cause or AgentDied(_UNREADABLE)
+    def give_up(self, why: str) -> AgentDied:
+        """End the child: it does not talk as was agreed."""
+        self._cause = self._cause or died_talking(why)
         self.kill()
         return self._cause
 
@@ -149,9 +157,17 @@ class _Link:
             self._starting.cancel()
 
     def send(self, message: Message) -> None:
-        """Queue a message. That the child is gone is noticed elsewhere."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(wire.encode(message))
+        """Queue a message. That the child is gone is noticed elsewhere.
+
+        Raises:
+            AgentRefused: it is too long.
+        """
+        if self._writer is None or self._writer.is_closing():
+            return
+        if self._writer.transport.get_write_buffer_size() > _UNSENT_BYTES:
+            self.give_up("does not read what it is sent")
+        else:
+            self._writer.write(wire.encode(message, wire.MAX_TO_AGENT))
 
     async def close(self, *, force: bool) -> None:
         """Let the agent clean up, then make sure that its process is gone."""
@@ -233,34 +249,45 @@ class _Link:
         return died_with(code)
 
     async def _read(self, child: Child, ours: socket.socket) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=wire.LINE_LIMIT)
-        self.send(_start_message(self._request, self._ctx))
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._frames = wire.FrameReader(reader, wire.MAX_TO_WORKER)
         try:
-            while (message := await wire.receive(reader)) is not None:
+            self.send(_start_message(self._request, self._ctx))
+            while (message := await self._frames.next()) is not None:
                 self._answered = True
                 self._take(message)
+        except AgentRefused as error:
+            self._died = error
+            self.kill()
+        except wire.Unreadable as error:
+            self.give_up(f"it sent {error}")
         except Exception:
             # Whatever it is: nobody would read what the agent answers, and its task would wait for ever.
             logger.exception("The agent's process sent something that is no message.")
-            self.give_up()
+            self.give_up("it sent something unreadable")
         await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
         if not child.ended.done():
             self._cause = self._cause or AgentDied("its connection was lost")
             child.kill()
 
     def _take(self, message: Message) -> None:
+        """Whatever the child was not asked for counts as unreadable: so it cannot send without an end."""
         match message["op"]:
-            case "ready":
+            case "pong" if self._pings > 0:
+                self._pings -= 1
+            case "ready" if not self._ready.done():
                 self._settle(self._ready, message)
-            case "done":
-                if message["id"] == self._calls and self._call is not None:
-                    self._settle(self._call, message)
-            case "search" | "messages":
+            case "done" if message["id"] == self._unanswered and self._call is not None:
+                self._unanswered = None
+                self._settle(self._call, message)
+            case "search" | "messages" if len(self._questions) < wire.MAX_QUESTIONS:
                 question = asyncio.create_task(self._answer(message["id"], self._looked_up(message)))
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
-            case _:
-                pass
+            case "search" | "messages":
+                raise wire.Unreadable(f"more than {wire.MAX_QUESTIONS} questions at once")
+            case op:
+                raise wire.Unreadable(f"an answer that nobody waits for ({str(op)[:20]!r})")
 
     def _settle(self, future: asyncio.Future[Any], message: Message) -> None:
         if future.done():
@@ -287,6 +314,8 @@ class _Link:
         answer: Message = {"op": "found", "id": identifier}
         try:
             answer["value"] = await looked_up
+            self.send(answer)
+            return
         except PavoError as error:
             answer["error"] = wire.dump_error(error)
         except Exception as error:
@@ -304,12 +333,18 @@ class _Link:
             await self._end_hung(child, died_starting(self._limits.start_seconds))
             return
         interval = min(_PING_SECONDS, self._limits.silence_seconds / 4)
-        silence, warned = 0.0, False
+        silence, half, warned = 0.0, 0.0, False
         while silence < self._limits.silence_seconds:
             self._answered = False
+            self._pings += 1
             self.send({"op": "ping"})
             await asyncio.sleep(interval)
             silence = 0.0 if self._answered else silence + interval
+            # What comes while no message gets whole is not what it began to send.
+            half = 0.0 if self._answered else half + interval * (self._frames is not None and self._frames.grown)
+            if half >= _FRAME_SECONDS:
+                self.give_up("it sent half a message and then something else")
+                return
             if silence >= self._limits.warn_seconds and not warned:
                 warned = True
                 logger.warning("%s", blocks(f"The {self._request.label}", silence, self._limits.silence_seconds))

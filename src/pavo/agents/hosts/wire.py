@@ -1,4 +1,7 @@
-"""How a worker and an agent's process talk: JSON lines over a socket pair, and the contract's values in them.
+"""How a worker and an agent's process talk: frames over a socket pair, and the contract's values in them.
+
+A frame is four bytes, the length of the rest, highest byte first, and a message, which is JSON in UTF-8. Both sides
+refuse a longer frame than may come before they read any more of it.
 
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, value | error}, `close`;
 the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit} and
@@ -7,6 +10,7 @@ the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search`
 
 import asyncio
 import json
+import struct
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,35 +35,96 @@ from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
 Message: TypeAlias = dict[str, Any]
 
-LINE_LIMIT = 64 * 1024 * 1024
-"""Bytes of a line. The largest that the contract allows is a report of control characters, six bytes each."""
+MAX_TO_AGENT = 64 * 1024 * 1024
+"""Bytes of a frame from the worker. The largest that can come up: a plan with 500 comments of 20,000 control
+characters, of six bytes each."""
+MAX_TO_WORKER = 24 * 1024 * 1024
+"""Bytes of a frame from an agent. The largest that the contract allows is a revision: a plan of a million steps, and
+answers of control characters."""
+MAX_QUESTIONS = 64
+"""What an agent may have asked without an answer; further questions wait on its side."""
+_MAX_CONTAINERS = 3_000_000
+"""Lists and objects of a message, counted by their brackets, also those in texts: each costs the reader 64 bytes
+for the two that it was sent in."""
+_HEADER = struct.Struct(">I")
 EXIT_OUT_OF_MEMORY = 113
 """Exit code of a child that ran out of memory; not otherwise used by shells or Python."""
 
 
-def encode(message: Message) -> bytes:
-    """One line, in UTF-8 and not in escapes, which would make three times as much of some scripts."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+class Unreadable(ValueError):
+    """What came is no message; the text says why."""
 
 
-async def receive(reader: asyncio.StreamReader) -> Message | None:
-    """The next message, or None when the other side has gone.
+def encode(message: Message, limit: int) -> bytes:
+    """One frame; in UTF-8 and not in escapes, which would make three times as much of some scripts.
 
     Raises:
-        ValueError: the line is no message, or longer than LINE_LIMIT.
+        AgentRefused: it would be longer than the other side reads.
     """
+    data = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(data) > limit:
+        raise AgentRefused(
+            f"{len(data):,} bytes are too many to pass between worker and agent; {limit:,} is the most.",
+            remedy="Make shorter what the agent asks or is given.",
+        )
+    return _HEADER.pack(len(data)) + data
+
+
+class FrameReader:
+    """Reads the messages of one connection, and takes no more memory for one than the limit."""
+
+    def __init__(self, reader: asyncio.StreamReader, limit: int) -> None:
+        self._reader = reader
+        self._limit = limit
+        self._grown = False
+
+    @property
+    def grown(self) -> bool:
+        """Whether more has come, since this was last asked, of a frame that is not whole yet."""
+        grown, self._grown = self._grown, False
+        return grown
+
+    async def next(self) -> Message | None:
+        """The next message, or None when the other side has gone.
+
+        Raises:
+            Unreadable: it is no message, or longer than the limit.
+        """
+        header = await self._read(_HEADER.size)
+        if header is None:
+            return None
+        (size,) = _HEADER.unpack(header)
+        if size > self._limit:
+            raise Unreadable(f"a message of {size:,} bytes, of which {self._limit:,} are allowed")
+        data = await self._read(size)
+        self._grown = False
+        return None if data is None else _decoded(data)
+
+    async def _read(self, size: int) -> bytearray | None:
+        data = bytearray()
+        while len(data) < size:
+            try:
+                piece = await self._reader.read(size - len(data))
+            except ConnectionError:
+                return None
+            if not piece:
+                return None
+            data += piece
+            self._grown = True
+        return data
+
+
+def _decoded(data: bytearray) -> Message:
+    if data.count(b"[") + data.count(b"{") > _MAX_CONTAINERS:
+        raise Unreadable(f"more than {_MAX_CONTAINERS:,} lists and objects at once")
     try:
-        line = await reader.readline()
-    except ConnectionError:
-        return None
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        message: object = json.loads(line)
+        message: object = json.loads(data.decode("utf-8", "surrogatepass"))
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise Unreadable("lists within lists without an end") from error
+    except ValueError as error:
+        raise Unreadable("no JSON") from error
     if not isinstance(message, dict):
-        raise ValueError("not a JSON object")
+        raise Unreadable("no JSON object")
     return message  # pyright: ignore[reportUnknownVariableType]
 
 
