@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from pavo.agents.code_version import PROTOCOL
 from tests.driving import Tasks, types, until
 from tests.parts import Part, Parts, free_port
 from tests.tasks.swapped_agents import install, remove
@@ -68,6 +69,11 @@ async def test_another_version_under_a_running_worker(own: Own, tmp_path: Path) 
         await own.tasks.wait(path, "DONE")
         told = types(await own.tasks.events(path))
         assert not {"failed", "retry", "recovered"} & set(told), told
+    for path in paths:
+        assert (await own.tasks.get(path))["code"] == f"swapped-agents 1.0b (protocol {PROTOCOL})"
+        [changed] = [event for event in await own.tasks.events(path) if event["type"] == "code_changed"]
+        assert changed["before"] == f"swapped-agents 1.0a (protocol {PROTOCOL})" and changed["step"] >= 1
+        assert changed["now"] == f"swapped-agents 1.0b (protocol {PROTOCOL})"
     [report] = [each for each in await own.tasks.documents(late) if each["kind"] == "REPORT"]
     assert report["body"] in ("aaaa", "bbbb"), "one attempt is of one version"
     assert own.worker.alive()

@@ -190,3 +190,33 @@ async def test_a_task_reads_the_same_in_a_list_and_alone(
         assert [getattr(alone.task, name) for name in loaded] == [getattr(listed.task, name) for name in loaded]
         assert task_out(alone).model_dump(mode="json") == await tasks.get(path)
     assert await RequestStatements(connections).find_task(uuid.uuid4()) is None
+
+
+async def test_an_attempt_records_its_code_and_tells_when_it_is_not_that_of_the_attempt_before(
+    tasks: Tasks, database: Database, connections: KeptConnections
+) -> None:
+    task_id = await new_task(tasks)
+    codes = {"intern": "intern 1.0 (protocol 2)"}
+    writer = TaskWriter(connections, database, "me", lambda: codes)
+    plan = document(task_id, "PLAN")
+    await begin_plan.begin_plan(writer, task_id, FENCE, auto_accept=True)
+    assert (await tasks.get(task_id))["code"] == "intern 1.0 (protocol 2)"
+    assert await store_plan.quick(writer, task_id, FENCE, plan) is not None
+
+    async def told(now: str | None, *, ended: bool = True, holder: str = "me") -> list[str]:
+        known = {} if now is None else {"intern": now}
+        mine = TaskWriter(connections, database, holder, lambda: known)
+        opened, recorded = await open_lease.open_lease(mine, task_id, FENCE, plan.hash, ended=ended)
+        assert isinstance(opened, open_lease.Opened)
+        return [f"{e.data['before']} > {e.data['now']}" if e.type == "code_changed" else e.type for e in recorded]
+
+    assert await told("intern 1.0 (protocol 2)") == []
+    assert await told("intern 1.1 (protocol 2)") == ["intern 1.0 (protocol 2) > intern 1.1 (protocol 2)"]
+    assert await told("intern 1.1 (protocol 2)") == []
+    assert await told(None) == [], "a worker of before tells nothing, and what is known stays"
+    assert (await tasks.get(task_id))["code"] == "intern 1.1 (protocol 2)"
+    taken = await told("intern 1.2 (protocol 2)", ended=False, holder="another")
+    assert taken == ["recovered", "intern 1.1 (protocol 2) > intern 1.2 (protocol 2)"]
+    assert await told("intern 1.2 (protocol 2)", ended=False, holder="a third") == ["recovered"]
+    found = [event for event in await tasks.events(task_id) if event["type"] == "code_changed"]
+    assert [event["step"] for event in found] == [0, 0]

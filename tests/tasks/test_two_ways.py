@@ -35,6 +35,7 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 
 EXAMPLES = 6 * int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
 ME, OTHER = "me", "somebody else"
+CODES = {"intern": "intern 1.0 (protocol 2)"}
 MOMENT = now()
 CONTENT: dict[str, Any] = {"summary": "Do it", "steps": [{"title": "One", "detail": ""}]}
 PLAN_HASH = d.content_hash("PLAN", 1, CONTENT)
@@ -64,6 +65,7 @@ class State:
     fence: d.Fence = field(default=d.Fence("a-run", 1, 1))
     """Of the write to come."""
     ended: bool = False
+    code: str | None = None
 
 
 @st.composite
@@ -86,6 +88,7 @@ def states(draw: st.DrawFn) -> State:
         deleted=draw(st.sampled_from((False, False, False, True))),
         fence=d.Fence("a-run", draw(st.integers(1, 2)), draw(st.integers(1, 4))),
         ended=draw(st.booleans()),
+        code=draw(st.sampled_from((None, CODES["intern"], CODES["intern"], "intern 0.9 (protocol 1)"))),
     )
 
 
@@ -100,7 +103,7 @@ class Copies:
     def __init__(self, database: Database, connections: KeptConnections, person: tuple[uuid.UUID, uuid.UUID]) -> None:
         self.database, self._connections = database, connections
         self.organisation, self.user = person
-        self.writer = TaskWriter(connections, database, ME)
+        self.writer = TaskWriter(connections, database, ME, lambda: CODES)
 
     async def put(self, state: State) -> uuid.UUID:
         """A new task in this state."""
@@ -120,9 +123,10 @@ class Copies:
         )
         values = {"id": task_id, "epoch": state.epoch, "holder": state.holder, "step": state.step}
         values |= {"deaths": state.deaths, "hint": state.stop_hint, "checkpoint": json.dumps(state.checkpoint)}
+        values |= {"code": state.code}
         await self._run(
-            "INSERT INTO executions (task_id, epoch, holder, step, deaths, stop_hint, checkpoint) VALUES (%(id)s,"
-            " %(epoch)s, %(holder)s, %(step)s, %(deaths)s, %(hint)s, CAST(%(checkpoint)s AS jsonb))",
+            "INSERT INTO executions (task_id, epoch, holder, step, deaths, stop_hint, checkpoint, code) VALUES"
+            " (%(id)s, %(epoch)s, %(holder)s, %(step)s, %(deaths)s, %(hint)s, CAST(%(checkpoint)s AS jsonb), %(code)s)",
             values,
         )
         for version, status in enumerate(state.plans, 1):
@@ -222,7 +226,7 @@ async def test_a_plan_is_begun_the_same_both_ways(copies: Copies) -> None:
 
     async def long(task_id: uuid.UUID, state: State) -> Any:
         async with copies.database.transaction() as session:
-            begun = await begin_plan.long(session, task_id, state.fence)
+            begun = await begin_plan.long(session, task_id, state.fence, CODES)
         return [shape(part) for part in begun]
 
     fresh = usual(stage=d.INIT, plans=(), generation=0)
@@ -255,7 +259,7 @@ async def test_after_a_changed_prompt_a_plan_is_begun_anew_both_ways(copies: Cop
     async def long(task_id: uuid.UUID, state: State) -> Any:
         try:
             async with copies.database.transaction() as session:
-                return [shape(part) for part in await begin_plan.long(session, task_id, state.fence)]
+                return [shape(part) for part in await begin_plan.long(session, task_id, state.fence, CODES)]
         except Superseded:
             return "superseded"
 
@@ -297,13 +301,16 @@ async def test_a_plan_is_accepted_by_policy_the_same_both_ways(copies: Copies) -
         assert not none and isinstance(opened, open_lease.Opened)
         return replace(opened.lease, task_id=uuid.UUID(int=0)), shape(recorded)
 
-    planning = usual(stage=d.PLANNING, plans=(), holder=None, generation=1, transition=1, fence=d.Fence("a-run", 1, 1))
+    fence = d.Fence("a-run", 1, 1)
+    planning = usual(
+        stage=d.PLANNING, plans=(), holder=None, generation=1, transition=1, fence=fence, code=CODES["intern"]
+    )
     assert await compare(copies, states() | planning, quick, long) >= 5
 
 
 async def take(copies: Copies, task_id: uuid.UUID, state: State) -> Any:
     async with copies.database.transaction() as session:
-        return await open_lease.long(session, ME, task_id, state.fence, PLAN_HASH, ended=state.ended)
+        return await open_lease.long(session, ME, task_id, state.fence, PLAN_HASH, ended=state.ended, codes=CODES)
 
 
 async def test_a_lease_is_opened_the_same_both_ways(copies: Copies) -> None:

@@ -21,11 +21,12 @@ FAILED: Final = "failed"
 MESSAGE: Final = "message"
 DELETED: Final = "deleted"
 EDITED: Final = "edited"
+CODE_CHANGED: Final = "code_changed"
 
 PAVO_EVENT_TYPES: Final = frozenset(
     (
         *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, WAITING),
-        *(STOPPED, REPORT, FAILED, MESSAGE, DELETED, EDITED),
+        *(STOPPED, REPORT, FAILED, MESSAGE, DELETED, EDITED, CODE_CHANGED),
     )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

@@ -103,6 +103,10 @@ class AgentRegistry:
                 found.setdefault(card.distribution, []).append(card.code)
         return found
 
+    def codes(self) -> Mapping[str, str]:
+        """By name what each agent's code is, as people read it; of those alone that somebody has asked for already."""
+        return {name: card.code.label for name, card in list(self._described.items()) if isinstance(card, AgentCard)}
+
     def broken(self) -> Sequence[BrokenAgent]:
         """All agents that cannot be used, by name; imports them."""
         return [card for card in self._all() if isinstance(card, BrokenAgent)]

@@ -76,6 +76,11 @@ def recovered(step: int, cause: str) -> NewEvent:
     return NewEvent(types.RECOVERED, {"step": step, "cause": cause})
 
 
+def code_changed(step: int, before: str, now: str) -> NewEvent:
+    """The attempt that goes on after this recorded step runs other code than the attempt before it."""
+    return NewEvent(types.CODE_CHANGED, {"step": step, "before": before, "now": now})
+
+
 def retry(step: int, error: str, attempt: int) -> NewEvent:
     """The agent failed at this step and will be tried again."""
     return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt})

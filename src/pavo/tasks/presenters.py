@@ -44,7 +44,8 @@ def stage_status(view: TaskView) -> str:
 def task_out(view: TaskView) -> TaskOut:
     """A task."""
     task = view.task
-    return TaskOut.model_construct(prompt=task.prompt, agent_options=task.agent_options, **_summary(view))
+    of_its_own = {"prompt": task.prompt, "agent_options": task.agent_options, "code": view.code}
+    return TaskOut.model_construct(**of_its_own, **_summary(view))
 
 
 def listed_task(view: TaskView) -> ListedTask:

@@ -143,6 +143,8 @@ class TaskOut(TaskSummary):
 
     prompt: str
     agent_options: dict[str, Any]
+    code: str | None = None
+    """What its last attempt ran: the agent's distribution with its version, and the protocol of agents' processes."""
 
 
 Sort: TypeAlias = Literal["-created", "created", "-updated", "updated"]

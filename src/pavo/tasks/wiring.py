@@ -163,7 +163,7 @@ class _Agents:
         parts = (self._database, self._publisher, registry, corpus, limits)
         hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew))
         self._connections = clients.keep(self._database)
-        writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}")
+        writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
         self.admission = Admission(writer, self._publisher, registry, places, self.freed.append)
         self.planner = Planner(hosting, writer, attempts)

@@ -85,6 +85,8 @@ class TaskFollower:
             render.note(self._out, found, " · ".join(data["titles"][:3]))
         elif event.type == "recovered":
             render.turn(self._out, f"Goes on after checkpoint {data['step']}", data["cause"])
+        elif event.type == "code_changed":
+            render.note(self._out, f"Goes on with {data['now']}", f"before {data['before']}")
         elif event.type == "waiting":
             render.note(self._out, f"Waiting for {data['for']}")
         elif event.type == "retry":

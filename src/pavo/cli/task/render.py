@@ -184,6 +184,8 @@ def task(view: TaskOut) -> RenderableType:
     table.add_row("recorded", standing_text(view))
     agent = view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
     table.add_row("agent", Text(printable_line(agent)))
+    if view.code is not None:
+        table.add_row("code", Text(printable_line(view.code)))
     if view.plan is not None:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
     table.add_row("workflow", view.workflow_id)

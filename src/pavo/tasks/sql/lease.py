@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Table, exists, update
+from sqlalchemy import Table, exists, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
 from pavo.runs.fence import Fence
+from pavo.tasks import events
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
+from pavo.timeline.domain import NewEvent
 
 _EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
 _TASKS: Table = TaskRow.__table__  # pyright: ignore[reportAssignmentType]
@@ -36,6 +38,13 @@ class Lease:
     """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
     asked_to_move: int | None = None
     """The attempt that was asked to end at its next boundary, by the number of its last write."""
+
+
+def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
+    """What is told when an attempt with this code follows the one that the row records; None: it is not known."""
+    if row.code is None or code is None or row.code == code:
+        return []
+    return [events.code_changed(row.step, row.code, code)]
 
 
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_deaths: bool = False) -> int:
@@ -62,12 +71,12 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     return result.scalar_one()
 
 
-async def next_epoch(session: AsyncSession, task_id: uuid.UUID) -> int:
-    """The number of an attempt that holds no lease: nobody else gets it, and a stop hint stays."""
+async def next_epoch(session: AsyncSession, task_id: uuid.UUID, code: str | None) -> int:
+    """The number of an attempt with this code that holds no lease: nobody else gets it, and a stop hint stays."""
     result = await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=_EXECUTIONS.c.epoch + 1)
+        .values(epoch=_EXECUTIONS.c.epoch + 1, code=func.coalesce(code, _EXECUTIONS.c.code))
         .returning(_EXECUTIONS.c.epoch)
     )
     return result.scalar_one()

@@ -84,6 +84,8 @@ class ExecutionRow(Base):
     """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
     worker: Mapped[str | None] = mapped_column(Text)
     """The process that took the last attempt, planning included: how it ended may tell of the agent."""
+    code: Mapped[str | None] = mapped_column(Text)
+    """What the last attempt ran: the agent's distribution with its version, and the protocol of agents' processes."""
     waiting: Mapped[str | None] = mapped_column(Text)
     """What the task waits for before an agent works on it, for people: "a worker with agent 'x'"; None: nothing."""
 

@@ -49,6 +49,8 @@ class TaskView:
     """Of the plan's steps the one that is being worked on, where the agent says so."""
     waiting: str | None = None
     """What it waits for before an agent works on it."""
+    code: str | None = None
+    """What its last attempt ran; None in lists."""
 
 
 @dataclass(frozen=True, slots=True)

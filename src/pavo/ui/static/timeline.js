@@ -14,6 +14,7 @@ const WORDS = {
   accepted: (e) => ["The plan was accepted", e.by.startsWith("policy:") ? "by policy, without a review" : `by ${e.by}${e.overridden ? `, in spite of ${plural(e.overridden, "open comment")}` : ""} · ${e.hash.slice(0, 12)}`],
   message: (e) => [`${e.by} said${e.placed === "prompt" ? ", for the prompt" : ""}`, e.body],
   recovered: (e) => [`Went on after checkpoint ${number(e.step)}`, e.cause],
+  code_changed: (e) => [`Goes on with ${e.now}`, `before: ${e.before}`],
   retry: (e) => [`Checkpoint ${number(e.step)} failed, try ${e.attempt}`, e.error],
   waiting: (e) => [`Waiting for ${e.for}`, null],
   stopped: (e) => [`Stopped after checkpoint ${number(e.receipt.last_step)}`, e.receipt.resume],

@@ -5,7 +5,7 @@ an attempt that is repeated.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +56,7 @@ async def begin_plan(
     if auto_accept and (known := await accepted_before(writer, task_id, fence)):
         return c.PlanMade(known, accepted=True), ()
     async with writer.database.transaction() as session:
-        return await long(session, task_id, fence)
+        return await long(session, task_id, fence, writer.codes())
 
 
 # `timeline_append` is in migration 0002; that of 0001 is superseded.
@@ -68,9 +68,13 @@ WITH moved AS (
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'INIT'
       AND (t.generation, t.transition) < (%(generation)s, %(transition)s)
       AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.task_id = t.id)
+      AND NOT EXISTS (
+        SELECT 1 FROM executions e WHERE e.task_id = t.id AND e.code <> CAST(%(codes)s AS jsonb) ->> t.agent_type
+      )
     RETURNING t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options, t.created_by
 ), counted AS (
-    UPDATE executions e SET epoch = e.epoch + 1 FROM moved m WHERE e.task_id = m.id RETURNING e.epoch
+    UPDATE executions e SET epoch = e.epoch + 1, code = coalesce(CAST(%(codes)s AS jsonb) ->> m.agent_type, e.code)
+    FROM moved m WHERE e.task_id = m.id RETURNING e.epoch
 )
 SELECT a.first_seq, a.at, c.epoch, m.*, u.email
 FROM moved m JOIN users u ON u.id = m.created_by, counted c,
@@ -81,7 +85,7 @@ FROM moved m JOIN users u ON u.id = m.created_by, counted c,
 async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: Fence) -> tuple[ToPlan, Sequence[Event]] | None:
     """For a task that was just started; None, and nothing is written, when it has a past."""
     new = [events.stage(d.PLANNING)]
-    values = {"task_id": task_id, **fence.columns(), "events": payload(new)}
+    values = {"task_id": task_id, **fence.columns(), "events": payload(new), "codes": writer.codes_text()}
     rows = await writer.connections.rows(_BEGIN, values)
     if not rows:
         return None
@@ -89,7 +93,9 @@ async def quick(writer: TaskWriter, task_id: uuid.UUID, fence: Fence) -> tuple[T
     return ToPlan(Assignment(*assignment), None, (), 1, epoch), numbered(task_id, first_seq, at, new)
 
 
-async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
+async def long(
+    session: AsyncSession, task_id: uuid.UUID, fence: Fence, codes: Mapping[str, str]
+) -> tuple[ToPlan | c.PlanMade, Sequence[Event]]:
     """For every task that may still be planned by this run."""
     task = await locked_for_planning(session, task_id, fence)
     plans = await repository.plans(session, task_id)
@@ -103,9 +109,11 @@ async def long(session: AsyncSession, task_id: uuid.UUID, fence: Fence) -> tuple
     reviewed = plans[0] if plans and _phase(task, plans) == d.PHASE_REVISING else None
     feedback = await repository.feedback(session, reviewed.id) if reviewed else ()
     version = (plans[0].version if plans else 0) + 1
-    epoch = await lease.next_epoch(session, task_id)
-    deaths = (await repository.execution(session, task_id)).deaths
-    return ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch, deaths), recorded
+    execution, code = await repository.execution(session, task_id), codes.get(task.agent_type)
+    changed = await timeline.append(session, task_id, lease.change_of_code(execution, code))
+    epoch = await lease.next_epoch(session, task_id, code)
+    to_plan = ToPlan(await assignment_of(session, task), reviewed, feedback, version, epoch, execution.deaths)
+    return to_plan, [*recorded, *changed]
 
 
 _ACCEPTED: Final = """

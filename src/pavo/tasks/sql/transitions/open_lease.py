@@ -1,11 +1,11 @@
 """An attempt takes the lease: the epoch grows, and from here on no older attempt can record anything.
 
-Quick: the attempt before ended in order, or its worker was lost. Long: somebody hinted at a stop, or there is nothing
-to open: the task is over, in another run, or not executing this plan.
+Quick: the attempt before ended in order, or its worker was lost. Long: somebody hinted at a stop, or the attempt before
+ran other code, or there is nothing to open: the task is over, in another run, or not executing this plan.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +20,11 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.assignment import Assignment, assignment_of, plan_from, plan_of
-from pavo.tasks.sql.lease import Lease
+from pavo.tasks.sql.lease import Lease, change_of_code
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.timeline import service as timeline
-from pavo.timeline.domain import Event, numbered
+from pavo.timeline.domain import Event, NewEvent, numbered
 
 WORKER_LOST: Final = "the worker that executed it was lost"
 """The cause of `recovered` when a process went away while it held the lease. That counts against nobody: a worker that
@@ -64,7 +64,7 @@ async def open_lease(
     if opened is not None:
         return opened
     async with writer.database.transaction() as session:
-        return await long(session, writer.holder, task_id, fence, plan_hash, ended=ended)
+        return await long(session, writer.holder, task_id, fence, plan_hash, ended=ended, codes=writer.codes())
 
 
 _EXECUTING: Final = """
@@ -76,15 +76,20 @@ WITH task AS (
 ), plan AS (
     SELECT d.version, d.hash, d.content FROM documents d JOIN task t ON d.task_id = t.id
     WHERE d.kind = 'PLAN' AND d.hash = %(plan_hash)s AND d.status = 'ACCEPTED'
+), run AS (
+    SELECT CAST(%(codes)s AS jsonb) ->> t.agent_type AS code FROM task t
 )
 """
-"""The task that is executing in this generation, and its accepted plan; begins a statement."""
+"""The task that is executing in this generation, its accepted plan, and the code that the attempt runs; begins a
+statement."""
 
 _OPEN: Final = (
     _EXECUTING
     + """, leased AS (
-    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s FROM task t, plan p
-    WHERE e.task_id = t.id AND NOT e.stop_hint AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
+    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s, code = coalesce(r.code, e.code)
+    FROM task t, plan p, run r
+    WHERE e.task_id = t.id AND NOT e.stop_hint AND NOT coalesce(e.code <> r.code, false)
+        AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint, e.asked_to_move
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
@@ -95,10 +100,11 @@ SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 _TAKE_OVER: Final = (
     _EXECUTING
     + """, held AS (
-    SELECT e.* FROM executions e, task t, plan p WHERE e.task_id = t.id AND e.holder <> %(holder)s FOR UPDATE OF e
+    SELECT e.* FROM executions e, task t, plan p, run r
+    WHERE e.task_id = t.id AND e.holder <> %(holder)s AND NOT coalesce(e.code <> r.code, false) FOR UPDATE OF e
 ), leased AS (
-    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, stop_hint = false
-    FROM held h WHERE e.task_id = h.task_id
+    UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, stop_hint = false, code = coalesce(r.code, e.code)
+    FROM held h, run r WHERE e.task_id = h.task_id
     RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint, e.asked_to_move
 )
 SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL timeline_append(
@@ -113,6 +119,7 @@ async def quick(
 ) -> tuple[Opened, Sequence[Event]] | None:
     """After an attempt that ended in order, or one whose worker was lost; None, and nothing is written, else."""
     values = {"task_id": task_id, **fence.columns(), "plan_hash": plan_hash, "holder": writer.holder}
+    values["codes"] = writer.codes_text()
     rows = await writer.connections.rows(_OPEN, {**values, "ended": ended})
     took_over = not rows and not ended
     if took_over:
@@ -126,7 +133,14 @@ async def quick(
 
 
 async def long(
-    session: AsyncSession, holder: str, task_id: uuid.UUID, fence: Fence, plan_hash: str, *, ended: bool
+    session: AsyncSession,
+    holder: str,
+    task_id: uuid.UUID,
+    fence: Fence,
+    plan_hash: str,
+    *,
+    ended: bool,
+    codes: Mapping[str, str],
 ) -> tuple[Opened | AlreadyDone, Sequence[Event]]:
     """For every task that this attempt may execute, and the answer for one that is DONE."""
     # Share: the stage must stay, but another attempt that only looks need not wait.
@@ -138,19 +152,22 @@ async def long(
     executing = task is not None and task.stage == d.EXECUTING and task.generation == fence.generation
     if task is None or not executing or plan is None or plan.status != repository.ACCEPTED:
         raise Superseded(f"Task {task_id} is not executing plan {plan_hash} in this run.")
-    lease = await _take(session, holder, task_id, ended=ended)
-    new = [events.recovered(lease.step, WORKER_LOST)] if lease.took_over else []
+    lease, changed = await _take(session, holder, task_id, codes.get(task.agent_type), ended=ended)
+    new = [*([events.recovered(lease.step, WORKER_LOST)] if lease.took_over else []), *changed]
     opened = Opened(lease, await assignment_of(session, task), plan_of(plan))
     return opened, await timeline.append(session, task_id, new)
 
 
-async def _take(session: AsyncSession, holder: str, task_id: uuid.UUID, *, ended: bool) -> Lease:
+async def _take(
+    session: AsyncSession, holder: str, task_id: uuid.UUID, code: str | None, *, ended: bool
+) -> tuple[Lease, list[NewEvent]]:
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     lost = row.holder is not None and row.holder != holder and not ended
     lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, row.asked_to_move)
+    changed = change_of_code(row, code)
     await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)
-        .values(epoch=lease.epoch, holder=holder, stop_hint=False)
+        .values(epoch=lease.epoch, holder=holder, stop_hint=False, code=code or row.code)
     )
-    return lease
+    return lease, changed

@@ -68,8 +68,9 @@ WITH moved AS (
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
       AND t.generation = %(generation)s AND t.transition = %(transition)s
       AND e.task_id = t.id AND NOT e.stop_hint
+      AND NOT coalesce(e.code <> CAST(%(codes)s AS jsonb) ->> t.agent_type, false)
       AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.task_id = t.id)
-    RETURNING t.id
+    RETURNING t.id, t.agent_type
 ), stored AS (
     INSERT INTO documents (id, task_id, kind, version, status, hash, content, body, accepted_by, accepted_at)
     SELECT %(id)s, m.id, %(kind)s, %(version)s, %(status)s, %(hash)s, CAST(%(content)s AS jsonb), %(body)s,
@@ -77,7 +78,9 @@ WITH moved AS (
     FROM moved m
     RETURNING task_id
 ), leased AS (
-    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s, deaths = 0 FROM moved m WHERE e.task_id = m.id
+    UPDATE executions e SET epoch = e.epoch + 1, holder = %(holder)s, deaths = 0,
+        code = coalesce(CAST(%(codes)s AS jsonb) ->> m.agent_type, e.code)
+    FROM moved m WHERE e.task_id = m.id
     RETURNING e.task_id, e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint
 )
 SELECT a.first_seq, a.at, l.epoch, l.step, l.checkpoint, l.deaths, l.stop_hint
@@ -92,6 +95,7 @@ async def quick(
     new = _accepted(plan)
     accepted = d.acceptance_after(fence).transition
     values = {**document_values(plan), "task_id": task_id, **fence.columns(), "accepted": accepted}
+    values["codes"] = writer.codes_text()
     rows = await writer.connections.rows(_ACCEPT_BY_POLICY, {**values, "events": payload(new), "holder": writer.holder})
     if not rows:
         return None

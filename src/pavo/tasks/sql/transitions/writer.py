@@ -1,5 +1,6 @@
 """Who writes transitions: the connections for both ways, and the name under which leases are held."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ class TaskWriter:
     """For the long way."""
     holder: str
     """Names this process in leases, so that a successor can tell a death from an error."""
+    codes: Callable[[], Mapping[str, str]] = dict
+    """By agent the code that this process runs, as attempts record it (`agents.code_version.CodeVersion.label`)."""
+
+    def codes_text(self) -> str:
+        """The codes, for statements."""
+        return encode_text(dict(self.codes()))
 
 
 def document_values(document: NewDocument) -> dict[str, Any]:
