@@ -113,7 +113,7 @@ async def test_a_token_is_shown_once_and_stored_hashed(database: Database) -> No
     assert created.secret[SHOWN_PREFIX:] not in stored
     (listed,) = await accounts.tokens(email.upper())
     assert listed == created.token
-    assert listed.state(now()) == "active"
+    assert listed.state == "active"
     assert created.secret not in repr(listed)
 
 
@@ -143,7 +143,7 @@ async def test_a_revoked_token_ends_with_its_sessions_at_once(database: Database
     assert await accounts.identify_token(created.secret) == identity
     assert await accounts.identify_session(cookie) == identity
     revoked = await accounts.revoke_token(created.token.prefix)
-    assert revoked.state(now()) == "revoked"
+    assert revoked.state == "revoked"
     assert await accounts.identify_token(created.secret) is None
     assert await accounts.identify_session(cookie) is None
     with pytest.raises(NotAuthenticated):
@@ -179,7 +179,7 @@ async def test_an_expired_token_is_nobody(database: Database) -> None:
     elsewhere = token_mode(database)
     assert await elsewhere.identify_token(created.secret) is None
     assert await elsewhere.identify_session(cookie) is None
-    assert (await accounts.tokens(created.token.email))[0].state(now()) == "expired"
+    assert (await accounts.tokens(created.token.email))[0].state == "expired"
 
 
 @pytest.mark.parametrize("expires", [timedelta(0), timedelta(seconds=-1), timedelta(days=4000)])

@@ -36,12 +36,11 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 EXAMPLES = 6 * int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
 ME, OTHER = "me", "somebody else"
 CODES = {"intern": "intern 1.0 (protocol 2)"}
-MOMENT = now()
 CONTENT: dict[str, Any] = {"summary": "Do it", "steps": [{"title": "One", "detail": ""}]}
 PLAN_HASH = d.content_hash("PLAN", 1, CONTENT)
 TABLES = {"tasks": "id", "executions": "task_id", "documents": "task_id", "timelines": "id", "events": "timeline_id"}
 """By the column that holds the task's id."""
-OF_ONE_COPY = ("id", "task_id", "timeline_id", "workflow_id", "created_at", "updated_at", "at")
+OF_ONE_COPY = ("id", "task_id", "timeline_id", "workflow_id", "created_at", "updated_at", "at", "accepted_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,10 @@ class Copies:
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     written = row.get("updated_at") != row.get("created_at")
     data = {name: value for name, value in row.get("data", {}).items() if name != "doc_id"}
-    return {name: value for name, value in row.items() if name not in OF_ONE_COPY} | {"data": data, "again": written}
+    return {name: value for name, value in row.items() if name not in OF_ONE_COPY} | {
+        **{"data": data, "again": written},
+        "has_accepted_at": row.get("accepted_at") is not None,
+    }
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -287,7 +289,7 @@ async def test_a_plan_is_accepted_by_policy_the_same_both_ways(copies: Copies) -
     """The long way stores and accepts it, and opens the lease afterwards."""
 
     def plan(task_id: uuid.UUID) -> NewDocument:
-        return NewDocument(new_id(), task_id, "PLAN", 1, "ACCEPTED", PLAN_HASH, CONTENT, "text", d.BY_POLICY, MOMENT)
+        return NewDocument(new_id(), task_id, "PLAN", 1, "ACCEPTED", PLAN_HASH, CONTENT, "text", d.BY_POLICY)
 
     async def quick(task_id: uuid.UUID, state: State) -> Any:
         accepted = await store_plan.quick(copies.writer, task_id, state.fence, plan(task_id))
@@ -302,9 +304,8 @@ async def test_a_plan_is_accepted_by_policy_the_same_both_ways(copies: Copies) -
         return replace(opened.lease, task_id=uuid.UUID(int=0)), shape(recorded)
 
     fence = d.Fence("a-run", 1, 1)
-    planning = usual(
-        stage=d.PLANNING, plans=(), holder=None, generation=1, transition=1, fence=fence, code=CODES["intern"]
-    )
+    fixed = {"stage": d.PLANNING, "plans": (), "holder": None, "stop_hint": False, "code": CODES["intern"]}
+    planning = usual(**fixed, generation=1, transition=1, fence=fence)
     assert await compare(copies, states() | planning, quick, long) >= 5
 
 

@@ -117,14 +117,8 @@ class TokenInfo:
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
-
-    def state(self, now: datetime) -> Literal["active", "expired", "revoked"]:
-        """Whether the token opens anything at `now`."""
-        if self.revoked_at is not None:
-            return "revoked"
-        if self.expires_at is not None and self.expires_at <= now:
-            return "expired"
-        return "active"
+    state: Literal["active", "expired", "revoked"]
+    """Whether it opened anything when it was read."""
 
 
 def normal_email(text: str, *, field: str = "email") -> str:

@@ -19,7 +19,7 @@ class OrganisationRow(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class UserRow(Base):
@@ -36,7 +36,7 @@ class UserRow(Base):
     """In lower case, as `domain.normal_email` writes it: the unique index makes one user of every spelling."""
     organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organisations.id"))
     """Home: what this user creates belongs to this organisation."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class MembershipRow(Base):
@@ -53,7 +53,7 @@ class MembershipRow(Base):
     )
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[Literal["owner", "member"]] = mapped_column(String(16))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class InvitationRow(Base):
@@ -72,7 +72,7 @@ class InvitationRow(Base):
     invited_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     """None: an operator, on the command line, whose invitation needs no acceptance."""
     role: Mapped[Role] = mapped_column(String(16), server_default="member")
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """None: an operator's."""
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -90,7 +90,7 @@ class InvitationLinkRow(Base):
     """SHA-256 of the secret, in hex."""
     role: Mapped[Role] = mapped_column(String(16))
     invited_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     accepted_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
@@ -112,7 +112,7 @@ class ApiTokenRow(Base):
     """First characters of the secret, by which people tell tokens apart."""
     hash: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the secret, in hex."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Written at most once a minute."""
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.accounts import repository
 from pavo.accounts.domain import SHOWN_PREFIX, Identity, TokenInfo, hash_secret, new_secret
 from pavo.errors import Conflict, InvalidInput, NotFound
-from pavo.kit.clock import now
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, time_of
 
 MAX_NAME: Final = 200
 """Characters of a token's name."""
@@ -49,11 +48,11 @@ class OwnTokenService:
             InvalidInput: the name or the time is none.
             Conflict: one has as many as one may.
         """
-        ends = [moment for moment in (end_of_token(expires_in), who.token_expires_at) if moment is not None]
         async with self._database.transaction() as session:
+            ends = (await end_of_token(session, expires_in), who.token_expires_at)
             if await repository.count_live_tokens(session, who.user_id) >= MAX_TOKENS:
                 raise Conflict(f"You have {MAX_TOKENS} tokens, as many as you may.", remedy="Revoke one.")
-            return await add_token(session, who, name, min(ends, default=None))
+            return await add_token(session, who, name, min((end for end in ends if end is not None), default=None))
 
     async def mine(self, who: Identity) -> Sequence[TokenInfo]:
         """One's tokens, newest first."""
@@ -73,7 +72,7 @@ class OwnTokenService:
         self._forget()
 
 
-def end_of_token(expires_in: timedelta | None) -> datetime | None:
+async def end_of_token(session: AsyncSession, expires_in: timedelta | None) -> datetime | None:
     """When a token that is made now ends.
 
     Raises:
@@ -81,7 +80,7 @@ def end_of_token(expires_in: timedelta | None) -> datetime | None:
     """
     if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=3650):
         raise InvalidInput("A token lives between a moment and ten years.", field="expires_in")
-    return None if expires_in is None else now() + expires_in
+    return None if expires_in is None else await time_of(session) + expires_in
 
 
 async def add_token(session: AsyncSession, who: Identity, name: str, expires_at: datetime | None) -> CreatedToken:

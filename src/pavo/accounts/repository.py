@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import String, and_, cast, func, or_, select, text, update
+from sqlalchemy import String, and_, case, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,8 @@ class LiveToken:
 
     identity: Identity
     token_id: uuid.UUID
-    expires_at: datetime | None
+    ends_soon: bool
+    """Whether it expires within seconds."""
     used_lately: bool
     """Whether `last_used_at` is less than a minute old, so that it need not be written again."""
 
@@ -51,15 +52,16 @@ async def user_by_email(session: AsyncSession, email: str) -> Identity | None:
     return None if row is None else _identity(row)
 
 
-_USED_LATELY = func.coalesce(ApiTokenRow.last_used_at > func.now() - text("interval '1 minute'"), False)
+_USED_LATELY = func.coalesce(ApiTokenRow.last_used_at > func.pavo_now() - text("interval '1 minute'"), False)
 _LIVE = and_(
     ApiTokenRow.revoked_at.is_(None),
-    or_(ApiTokenRow.expires_at.is_(None), ApiTokenRow.expires_at > func.now()),
+    or_(ApiTokenRow.expires_at.is_(None), ApiTokenRow.expires_at > func.pavo_now()),
 )
 _TOKEN_IDENTITY = (
     _IDENTITY.add_columns(
         ApiTokenRow.id,
         ApiTokenRow.expires_at,
+        func.coalesce(ApiTokenRow.expires_at < func.pavo_now() + text("interval '5 seconds'"), False),
         _USED_LATELY,
     )
     .join(ApiTokenRow, ApiTokenRow.user_id == UserRow.id)
@@ -76,20 +78,20 @@ async def live_token(
     if row is None:
         return None
     identity = replace(_identity(row), token_id=row[4], token_expires_at=row[5])
-    return LiveToken(identity, row[4], row[5], bool(row[6]))
+    return LiveToken(identity, row[4], bool(row[6]), bool(row[7]))
 
 
 _STANDINGS: Final = text("""
 SELECT CASE
     WHEN asked.token_id IS NOT NULL AND token.id IS NULL THEN 'the API token was revoked or has expired'
-    WHEN asked.until <= now() THEN 'the session has ended'
+    WHEN asked.until <= pavo_now() THEN 'the session has ended'
     WHEN member.user_id IS NULL THEN 'you are no member of its organisation any more'
 END
 FROM unnest(CAST(:users AS uuid[]), CAST(:organisations AS uuid[]), CAST(:tokens AS uuid[]),
     CAST(:until AS timestamptz[])) WITH ORDINALITY AS asked (user_id, organisation_id, token_id, until, place)
 LEFT JOIN memberships member ON member.user_id = asked.user_id AND member.organisation_id = asked.organisation_id
 LEFT JOIN api_tokens token ON token.id = asked.token_id AND token.user_id = asked.user_id
-    AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > now())
+    AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > pavo_now())
 ORDER BY asked.place
 """)
 
@@ -108,7 +110,7 @@ async def standings(session: AsyncSession, asked: Sequence[Standing]) -> Sequenc
 async def note_use(session: AsyncSession, token_id: uuid.UUID) -> None:
     """Record that the token was used now, unless that was recorded a moment ago."""
     due = and_(ApiTokenRow.id == token_id, ~_USED_LATELY)
-    await session.execute(update(ApiTokenRow).where(due).values(last_used_at=func.now()))
+    await session.execute(update(ApiTokenRow).where(due).values(last_used_at=func.pavo_now()))
 
 
 async def lock_email(session: AsyncSession, email: str) -> None:
@@ -142,7 +144,7 @@ async def accept_invitations(session: AsyncSession, email: str, user_id: uuid.UU
     statement = (
         update(InvitationRow)
         .where(_by_operator(email))
-        .values(accepted_at=func.now())
+        .values(accepted_at=func.pavo_now())
         .returning(InvitationRow.organisation_id)
     )
     for organisation_id in (await session.execute(statement)).scalars().all():
@@ -185,7 +187,7 @@ async def add_invitation(session: AsyncSession, organisation_id: uuid.UUID, emai
     await session.execute(
         statement.on_conflict_do_update(
             index_elements=["organisation_id", "email"],
-            set_={**values, "accepted_at": None, "created_at": func.now()},
+            set_={**values, "accepted_at": None, "created_at": func.pavo_now()},
         )
     )
 
@@ -258,6 +260,7 @@ _TOKEN = select(
     ApiTokenRow.last_used_at,
     ApiTokenRow.expires_at,
     ApiTokenRow.revoked_at,
+    case((ApiTokenRow.revoked_at.is_not(None), "revoked"), (_LIVE, "active"), else_="expired"),
 ).join(UserRow, UserRow.id == ApiTokenRow.user_id)
 
 
@@ -303,6 +306,6 @@ async def revoke_token(session: AsyncSession, token_id: uuid.UUID) -> None:
     statement = (
         update(ApiTokenRow)
         .where(ApiTokenRow.id == token_id, ApiTokenRow.revoked_at.is_(None))
-        .values(revoked_at=func.now())
+        .values(revoked_at=func.pavo_now())
     )
     await session.execute(statement)

@@ -28,7 +28,6 @@ from pavo.accounts.organisations.service import OrganisationService
 from pavo.accounts.own_tokens import CreatedToken, OwnTokenService, add_token, end_of_token
 from pavo.config import HttpSettings
 from pavo.errors import ConfigurationError, InvalidInput, NotAuthenticated, NotFound, Unavailable
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 
@@ -225,8 +224,7 @@ class AccountsService:
             return None
         if not live.used_lately:
             await self._note_use(live.token_id)
-        ends_soon = live.expires_at is not None and live.expires_at - now() < timedelta(seconds=CACHE_SECONDS)
-        if not ends_soon:
+        if not live.ends_soon:
             self._known.put(key, live.identity, generation)
         return live.identity
 
@@ -272,7 +270,8 @@ class AccountsService:
         Raises:
             InvalidInput: the address, the name or the time is none.
         """
-        expires_at = end_of_token(expires_in)
+        async with self._database.transaction() as session:
+            expires_at = await end_of_token(session, expires_in)
         identity = await self.first_sight(email)
         async with self._database.transaction() as session:
             return await add_token(session, identity, name, expires_at)

@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from pavo.accounts.dependencies import Caller, TheAccounts
 from pavo.accounts.domain import TokenInfo
 from pavo.accounts.schemas import TokenCreate, TokenList, TokenOut, TokenWithSecretOut
-from pavo.kit.clock import now
 from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/tokens", tags=["tokens"], responses=problems(401, 422))
@@ -42,7 +41,7 @@ def _out(token: TokenInfo) -> TokenOut:
         id=token.id,
         name=token.name,
         prefix=token.prefix,
-        state=token.state(now()),
+        state=token.state,
         created_at=token.created_at,
         last_used_at=token.last_used_at,
         expires_at=token.expires_at,

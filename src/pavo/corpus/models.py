@@ -29,7 +29,7 @@ class CorpusDocumentRow(Base):
     source: Mapped[str] = mapped_column(Text)
     """Where it came from: a file's name."""
     content_hash: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     search: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(

@@ -6,10 +6,11 @@ import errno
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
-from sqlalchemy import MetaData, make_url, text
+from sqlalchemy import MetaData, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
@@ -69,6 +70,11 @@ class _Connection(psycopg.AsyncConnection[Any]):
         except psycopg.errors._WaitTimeout as silence:  # pyright: ignore[reportPrivateUsage]
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL was silent for {SILENCE_SECONDS} s") from silence
+
+
+async def time_of(session: AsyncSession) -> datetime:
+    """The time that everything of Pavo goes by: PostgreSQL's."""
+    return (await session.scalars(select(func.pavo_now()))).one()
 
 
 _SPILLS = "SELECT count(*) FROM generate_series(1, 20000)"

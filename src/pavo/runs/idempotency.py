@@ -37,7 +37,7 @@ class IdempotencyRow(Base):
     """The id of what was made; NULL in rows of the version before, which have a task's id below."""
     task_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     """The same for a task: a trigger fills it for API processes of the version before, and it goes in a later one."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.accounts.domain import Identity
 from pavo.accounts.people import Person, people_by_id
 from pavo.errors import TooLarge, WrongStage
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.runs import idempotency
@@ -54,7 +53,7 @@ class ConversationService:
             IdempotencyMismatch: the key belongs to another request.
             Conflict: what the key has said was withdrawn.
         """
-        row = MessageRow(id=new_id(), task_id=view.task.id, author_id=who.user_id, body=body, created_at=now())
+        row = MessageRow(id=new_id(), task_id=view.task.id, author_id=who.user_id, body=body)
         try:
             said, recorded = await self._store(who, row, key)
         except idempotency.Repeated as repeated:

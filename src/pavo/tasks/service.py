@@ -19,7 +19,6 @@ from pavo.errors import (
     Unavailable,
     WrongStage,
 )
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.kit.subscription import REDIS_AWAY
@@ -320,7 +319,6 @@ class TaskService:
 
 
 def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
-    moment = now()
     return TaskRow(
         id=task_id,
         organisation_id=who.organisation_id,
@@ -333,8 +331,6 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
         stage=d.INIT,
         phase=d.PHASE_PLANNING,
         workflow_id=d.workflow_id(who.user_id, task_id, new.agent_type),
-        created_at=moment,
-        updated_at=moment,
     )
 
 

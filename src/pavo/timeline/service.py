@@ -30,7 +30,7 @@ head AS (
     INSERT INTO timelines (id, last_seq) SELECT id, 1 FROM created RETURNING id
 ), begun AS (
     INSERT INTO events (timeline_id, seq, type, at, data)
-    SELECT id, 1, %(first_type)s, clock_timestamp(), CAST(%(first_data)s AS jsonb) FROM head RETURNING at
+    SELECT id, 1, %(first_type)s, pavo_now(), CAST(%(first_data)s AS jsonb) FROM head RETURNING at
 )"""
 """Begins a timeline with its first event, for each id of the caller's CTE `created`; see `begin_values`."""
 

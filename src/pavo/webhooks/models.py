@@ -43,7 +43,7 @@ class WebhookRow(Base):
     """Whether it is told of what happens now, and whether what waits is sent."""
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
     """None: an operator, on the command line."""
-    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     failures: Mapped[int] = mapped_column(server_default="0")
     """Attempts that failed since the last one that did not."""
     failing_since: Mapped[datetime | None] = mapped_column(_MOMENT)
@@ -64,7 +64,7 @@ class WebhookSecretRow(Base):
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
     secret: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     expires_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     """When it stops to sign; None: the newest one."""
 
@@ -92,9 +92,9 @@ class WebhookDeliveryRow(Base):
     """The task that it tells of; of others none."""
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """Ids and names of stages, nothing that people or agents wrote."""
-    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.clock_timestamp(), index=True)
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now(), index=True)
     state: Mapped[str] = mapped_column(Text, server_default="pending")
-    due_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.now())
+    due_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     """When it may be tried; while `claimed`, when the claim ends, by which a deliverer that died is found out."""
     claimed: Mapped[bool] = mapped_column(server_default=text("false"))
     attempts: Mapped[int] = mapped_column(server_default="0")

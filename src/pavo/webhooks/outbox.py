@@ -36,9 +36,10 @@ PRUNED_AT_ONCE: Final = 1_000
 # statement sees what was claimed before it.
 _DUE: Final = text("""
 SELECT w.id FROM webhooks w
-WHERE w.enabled AND (w.failures = 0) = :healthy AND (w.rests_until IS NULL OR w.rests_until <= now())
+WHERE w.enabled AND (w.failures = 0) = :healthy AND (w.rests_until IS NULL OR w.rests_until <= pavo_now())
   AND EXISTS (
-    SELECT FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= now()
+    SELECT FROM webhook_deliveries d
+    WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= pavo_now()
   )
 ORDER BY w.claimed_at NULLS FIRST LIMIT :slots
 FOR NO KEY UPDATE SKIP LOCKED
@@ -47,23 +48,24 @@ _CLAIM: Final = text("""
 WITH due AS (
     SELECT t.id FROM unnest(:webhooks) AS w(id) CROSS JOIN LATERAL (
         SELECT d.id FROM webhook_deliveries d
-        WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= now()
+        WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= pavo_now()
         ORDER BY d.due_at, d.number
         LIMIT greatest(0, :at_once - (
             SELECT count(*) FROM webhook_deliveries b
-            WHERE b.webhook_id = w.id AND b.state = 'pending' AND b.claimed AND b.due_at > now()
+            WHERE b.webhook_id = w.id AND b.state = 'pending' AND b.claimed AND b.due_at > pavo_now()
         ))
     ) t LIMIT :slots
 ), claimed AS (
     UPDATE webhook_deliveries d
-    SET attempts = d.attempts + 1, claimed = true, attempted_at = now(), due_at = now() + CAST(:claim AS interval)
+    SET attempts = d.attempts + 1, claimed = true, attempted_at = pavo_now(),
+        due_at = pavo_now() + CAST(:claim AS interval)
     FROM due WHERE d.id = due.id AND d.state = 'pending' RETURNING d.*
 ), marked AS (
-    UPDATE webhooks w SET claimed_at = now() WHERE w.id = ANY (:webhooks)
+    UPDATE webhooks w SET claimed_at = pavo_now() WHERE w.id = ANY (:webhooks)
 )
 SELECT c.id, c.webhook_id, c.attempts, c.type, c.created_at, c.number, c.data, w.url, (
     SELECT array_agg(s.secret ORDER BY s.created_at DESC) FROM webhook_secrets s
-    WHERE s.webhook_id = w.id AND (s.expires_at IS NULL OR s.expires_at > now())
+    WHERE s.webhook_id = w.id AND (s.expires_at IS NULL OR s.expires_at > pavo_now())
 ) AS secrets
 FROM claimed c JOIN webhooks w ON w.id = c.webhook_id
 """).bindparams(bindparam("webhooks", type_=ARRAY(Uuid)))
@@ -74,23 +76,25 @@ UPDATE webhook_deliveries SET state = 'delivered', claimed = false, status = :st
 WHERE id = :id AND state = 'pending'
 """)
 _WELL: Final = text("""
-UPDATE webhooks SET failures = 0, failing_since = NULL, rests_until = NULL, delivered_at = now() WHERE id = :webhook_id
+UPDATE webhooks SET failures = 0, failing_since = NULL, rests_until = NULL, delivered_at = pavo_now()
+WHERE id = :webhook_id
 """)
 _FAILED: Final = text("""
 UPDATE webhook_deliveries
-SET claimed = false, status = :status, seconds = :seconds, error = :error, due_at = now() + CAST(:delay AS interval),
-    state = CASE WHEN created_at < now() - CAST(:patience AS interval) THEN 'given_up' ELSE state END
+SET claimed = false, status = :status, seconds = :seconds, error = :error,
+    due_at = pavo_now() + CAST(:delay AS interval),
+    state = CASE WHEN created_at < pavo_now() - CAST(:patience AS interval) THEN 'given_up' ELSE state END
 WHERE id = :id AND attempts = :attempt AND state = 'pending' RETURNING state
 """)
 _UNWELL: Final = text("""
-UPDATE webhooks SET failures = failures + 1, failing_since = coalesce(failing_since, now()),
-    rests_until = now() + CAST(:rest AS interval)
+UPDATE webhooks SET failures = failures + 1, failing_since = coalesce(failing_since, pavo_now()),
+    rests_until = pavo_now() + CAST(:rest AS interval)
 WHERE id = :webhook_id
-RETURNING enabled AND (:gone OR failing_since < now() - CAST(:patience AS interval)) AS hopeless
+RETURNING enabled AND (:gone OR failing_since < pavo_now() - CAST(:patience AS interval)) AS hopeless
 """)
 _DISABLE: Final = text("""
 WITH disabled AS (
-    UPDATE webhooks SET enabled = false, disabled_at = now(), disabled_reason = :reason WHERE id = :webhook_id
+    UPDATE webhooks SET enabled = false, disabled_at = pavo_now(), disabled_reason = :reason WHERE id = :webhook_id
     RETURNING id, organisation_id, url
 )
 SELECT webhook_enqueue(d.organisation_id, :type, NULL, jsonb_build_object(
@@ -99,7 +103,7 @@ SELECT webhook_enqueue(d.organisation_id, :type, NULL, jsonb_build_object(
 """)
 _PRUNE: Final = text("""
 DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY(
-    SELECT d.ctid FROM webhook_deliveries d WHERE d.created_at < now() - CAST(:kept AS interval)
+    SELECT d.ctid FROM webhook_deliveries d WHERE d.created_at < pavo_now() - CAST(:kept AS interval)
     ORDER BY d.created_at LIMIT :count
 ))
 """)
@@ -172,7 +176,7 @@ async def prune(session: AsyncSession) -> None:
 
 
 _WAITING: Final = text("""
-SELECT count(*) AS messages, coalesce(extract(epoch FROM now() - min(d.created_at)), 0) AS age
+SELECT count(*) AS messages, coalesce(extract(epoch FROM pavo_now() - min(d.created_at)), 0) AS age
 FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.state = 'pending' AND w.enabled
 """)
 

@@ -17,7 +17,7 @@ from pavo.webhooks.models import WebhookRow as W
 from pavo.webhooks.models import WebhookSecretRow as S
 
 _WAITING = select(func.count()).where(D.webhook_id == W.id, D.state == "pending").correlate(W).scalar_subquery()
-_SIGNS = or_(S.expires_at.is_(None), S.expires_at > func.now())
+_SIGNS = or_(S.expires_at.is_(None), S.expires_at > func.pavo_now())
 _SECRETS = select(func.count()).where(S.webhook_id == W.id, _SIGNS).correlate(W).scalar_subquery()
 _WEBHOOK = select(
     W.id,
@@ -97,7 +97,7 @@ async def has_address(session: AsyncSession, organisation_id: uuid.UUID, url: st
 async def hurry(session: AsyncSession, webhook_id: uuid.UUID) -> None:
     """What waits for its next attempt is due now."""
     waits = (D.webhook_id == webhook_id, D.state == "pending", D.claimed.is_(False))
-    await session.execute(update(D).where(*waits).values(due_at=func.now()))
+    await session.execute(update(D).where(*waits).values(due_at=func.pavo_now()))
 
 
 async def remove(session: AsyncSession, organisation_id: uuid.UUID, webhook_id: uuid.UUID) -> bool:
@@ -113,14 +113,14 @@ async def add_secret(session: AsyncSession, webhook_id: uuid.UUID, secret: str) 
 
 async def valid_secrets(session: AsyncSession, webhook_id: uuid.UUID) -> int:
     """How many secrets sign at the moment; those that do not any more are removed."""
-    await session.execute(delete(S).where(S.webhook_id == webhook_id, S.expires_at <= func.now()))
+    await session.execute(delete(S).where(S.webhook_id == webhook_id, S.expires_at <= func.pavo_now()))
     return (await session.scalars(select(func.count()).where(S.webhook_id == webhook_id))).one()
 
 
 async def retire_secrets(session: AsyncSession, webhook_id: uuid.UUID, after: timedelta) -> None:
     """Secrets without an end get one."""
     current = (S.webhook_id == webhook_id, S.expires_at.is_(None))
-    await session.execute(update(S).where(*current).values(expires_at=func.now() + after))
+    await session.execute(update(S).where(*current).values(expires_at=func.pavo_now() + after))
 
 
 _DELIVERY = select(
@@ -165,5 +165,5 @@ async def delivery(session: AsyncSession, webhook_id: uuid.UUID, delivery_id: uu
 async def send_again(session: AsyncSession, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> bool:
     """The message is due now, whatever became of it; False if it is under way."""
     settled = (D.webhook_id == webhook_id, D.id == delivery_id, D.claimed.is_(False))
-    statement = update(D).where(*settled).values(state="pending", due_at=func.now()).returning(D.id)
+    statement = update(D).where(*settled).values(state="pending", due_at=func.pavo_now()).returning(D.id)
     return (await session.scalars(statement)).one_or_none() is not None

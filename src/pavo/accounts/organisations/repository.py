@@ -136,7 +136,7 @@ def _invitations(*conditions: Any) -> Any:
             _INVITER.scalar_subquery(),
             InvitationRow.created_at.label("created_at"),
             InvitationRow.expires_at,
-            func.coalesce(InvitationRow.expires_at <= func.now(), False),
+            func.coalesce(InvitationRow.expires_at <= func.pavo_now(), False),
         )
         .join(OrganisationRow, OrganisationRow.id == InvitationRow.organisation_id)
         .where(InvitationRow.accepted_at.is_(None), *conditions)
@@ -155,7 +155,7 @@ def _links(*conditions: Any) -> Any:
             _LINK_INVITER.scalar_subquery(),
             InvitationLinkRow.created_at.label("created_at"),
             InvitationLinkRow.expires_at,
-            InvitationLinkRow.expires_at <= func.now(),
+            InvitationLinkRow.expires_at <= func.pavo_now(),
         )
         .join(OrganisationRow, OrganisationRow.id == InvitationLinkRow.organisation_id)
         .where(InvitationLinkRow.accepted_at.is_(None), *conditions)
@@ -174,7 +174,7 @@ async def invitations_of(session: AsyncSession, organisation_id: uuid.UUID) -> l
 
 async def invitations_for(session: AsyncSession, email: str) -> list[Invitation]:
     """Open invitations of this address that have not expired, oldest first."""
-    lives = or_(InvitationRow.expires_at.is_(None), InvitationRow.expires_at > func.now())
+    lives = or_(InvitationRow.expires_at.is_(None), InvitationRow.expires_at > func.pavo_now())
     statement = _invitations(InvitationRow.email == email, lives).order_by(InvitationRow.created_at)
     return [Invitation(*row) for row in (await session.execute(statement)).all()]
 
@@ -201,7 +201,7 @@ async def invite(
     values = {"role": role, "invited_by": invited_by, "expires_at": expires_at}
     statement = insert(InvitationRow).values(id=new_id(), organisation_id=organisation_id, email=email, **values)
     statement = statement.on_conflict_do_update(
-        index_elements=["organisation_id", "email"], set_={**values, "accepted_at": None, "created_at": func.now()}
+        index_elements=["organisation_id", "email"], set_={**values, "accepted_at": None, "created_at": func.pavo_now()}
     )
     return (await session.scalars(statement.returning(InvitationRow.id))).one(), not renewed
 

@@ -28,8 +28,7 @@ from pavo.accounts.organisations.domain import (
     organisation_name,
 )
 from pavo.errors import Conflict, InvalidInput, LastOwner, NotFound
-from pavo.kit.clock import now
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +182,14 @@ class OrganisationService:
                 remedy="Give less, and invite again when it has expired.",
             )
         address = None if email is None else normal_email(email)
-        expires_at = now() + lasts
         async with self._database.transaction() as session:
             await repository.lock(session, owner.organisation_id)
             if address and await repository.member_by_email(session, owner.organisation_id, address):
                 raise Conflict(f"{address} is a member already.", field="email", remedy="Change their role instead.")
             if len(await repository.invitations_of(session, owner.organisation_id)) >= MAX_INVITATIONS:
                 raise Conflict(f"{MAX_INVITATIONS} invitations are open.", remedy="Withdraw those that have expired.")
-            terms: dict[str, Any] = {"role": role, "invited_by": owner.user_id, "expires_at": expires_at}
+            ends = await time_of(session) + lasts
+            terms: dict[str, Any] = {"role": role, "invited_by": owner.user_id, "expires_at": ends}
             secret, created = None, True
             if address is None:
                 secret = LINK_PREFIX + secrets.token_urlsafe(32)
@@ -266,9 +265,10 @@ class OrganisationService:
             if mine and own:
                 return mine[0]
             raise Conflict("This invitation is used up.", remedy="Ask an owner of the organisation for another.")
-        if found.expires_at is not None and found.expires_at <= now():
+        moment = await time_of(session)
+        if found.expires_at is not None and found.expires_at <= moment:
             raise Conflict("This invitation has expired.", remedy="Ask an owner of the organisation for another.")
-        found.accepted_at = now()
+        found.accepted_at = moment
         await accounts.add_member(session, found.organisation_id, who.user_id, found.role)
         return await self._get(session, Membership(found.organisation_id, who.user_id, found.role))
 

@@ -12,7 +12,6 @@ from pavo.accounts.domain import TokenInfo
 from pavo.cli.admin.operators import DataDir, connected_operator, local_time
 from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import Output, Printer, console, table
-from pavo.kit.clock import now
 
 token_app = App(name="token", help="API tokens: create, list, revoke.", help_epilogue=epilogue("token"))
 
@@ -67,7 +66,7 @@ async def list_tokens(*, email: str | None = None, output: Output = "text", data
 
 def _print_tokens(tokens: Sequence[TokenInfo]) -> None:
     rows = [
-        (f"{token.prefix}…", token.name, token.email, token.state(now()), local_time(token.last_used_at), str(token.id))
+        (f"{token.prefix}…", token.name, token.email, token.state, local_time(token.last_used_at), str(token.id))
         for token in tokens
     ]
     table(("TOKEN", "NAME", "USER", "STATE", "LAST USED", "ID"), rows, fold=True, nothing="There are no tokens.")
@@ -89,4 +88,4 @@ async def revoke_token(token: str, /, *, output: Output = "text", data_dir: Data
 
 
 def _document(token: TokenInfo) -> dict[str, Any]:
-    return {**asdict(token), "state": token.state(now())}
+    return asdict(token)

@@ -53,7 +53,7 @@ _RULES: tuple[tuple[str, Effect], ...] = (
     (rf"ALTER\s+TABLE\s+{_TABLE}\s+ALTER\s+(?:COLUMN\s+)?\S+\s+SET\s+NOT\s+NULL", Effect.ALL),
     (
         rf"ALTER\s+TABLE\s+{_TABLE}\s+ADD\s+(?:COLUMN\s+)?.*(?:\bSERIAL|\bBIGSERIAL|\bIDENTITY\b|\bSTORED\b"
-        r"|DEFAULT\s+(?:gen_random_uuid|uuid\w*|random|clock_timestamp|nextval)\s*\()",
+        r"|DEFAULT\s+(?:gen_random_uuid|uuid\w*|random|clock_timestamp|pavo_now|nextval)\s*\()",
         Effect.ALL,
     ),
     (rf"ALTER\s+TABLE\s+{_TABLE}\s+SET\s+(?:LOGGED|UNLOGGED|TABLESPACE|ACCESS)", Effect.ALL),

@@ -43,5 +43,5 @@ async def amount(session: AsyncSession, task_id: uuid.UUID) -> tuple[int, int]:
 async def extend_prompt(session: AsyncSession, task: TaskRow, body: str) -> None:
     """Add a paragraph to the prompt of a task whose row is locked."""
     task.prompt = f"{task.prompt}\n\n{body}" if task.prompt else body
-    task.updated_at = func.now()
+    task.updated_at = func.pavo_now()
     await session.flush()

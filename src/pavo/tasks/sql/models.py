@@ -43,8 +43,8 @@ class TaskRow(FencedRow, Base):
     """Cause and remedy of FAILED."""
     receipt: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """What the last stop answered."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
@@ -114,7 +114,7 @@ class DocumentRow(Base):
     accepted_by_id: Mapped[uuid.UUID | None] = mapped_column()
     """The user; None for a policy, a signal, and what was accepted before this was kept."""
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class FeedbackRow(Base):
@@ -133,8 +133,8 @@ class FeedbackRow(Base):
     """What the agent did about it; None until a revision addressed it."""
     answered_in: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("documents.id", ondelete="SET NULL"), index=True)
     """The version that answers it."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class MessageRow(Base):
@@ -152,7 +152,7 @@ class MessageRow(Base):
     placed: Mapped[str] = mapped_column(Text)
     """prompt, feedback or message."""
     body: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 class TaskLogRow(Base):
@@ -164,7 +164,7 @@ class TaskLogRow(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(BigInteger)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
     body: Mapped[str] = mapped_column(Text)
     bytes: Mapped[int] = mapped_column(Integer)
     after_gap: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -87,7 +87,7 @@ HOLDINGS: Final = (
 
 _BLANK = text("""
 UPDATE tasks SET title = '', prompt = '', agent_options = '{}', error = NULL, receipt = NULL,
-    deleted_at = coalesce(deleted_at, now()), updated_at = coalesce(deleted_at, now())
+    deleted_at = coalesce(deleted_at, pavo_now()), updated_at = coalesce(deleted_at, pavo_now())
 WHERE id = :task_id
 """)
 
@@ -104,7 +104,8 @@ DELETE FROM {holding.table} WHERE ctid = ANY (ARRAY(
 
 _STATEMENTS: Final = {holding.table: _statement(holding) for holding in HOLDINGS if holding.when is not When.NEVER}
 _LEFT = text("""
-SELECT task_id, since < now() - CAST(:age AS interval) AS unwatched FROM removals ORDER BY since LIMIT :count
+SELECT task_id, since < pavo_now() - CAST(:age AS interval) AS unwatched
+FROM removals ORDER BY since LIMIT :count
 """)
 
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Required, TypedDict, Unpack
 
 from sqlalchemy import Row, Table, func, select, text, true, update
@@ -78,11 +78,11 @@ class NewDocument:
     content: dict[str, JSON]
     body: str
     accepted_by: str | None = None
-    accepted_at: datetime | None = None
 
     def values(self) -> dict[str, Any]:
         """By column."""
-        return {member.name: getattr(self, member.name) for member in fields(self)}
+        accepted_at = func.pavo_now() if self.accepted_by else None
+        return {**{member.name: getattr(self, member.name) for member in fields(self)}, "accepted_at": accepted_at}
 
 
 class StageDetails(TypedDict, total=False):
@@ -98,7 +98,6 @@ class DocumentChange(TypedDict, total=False):
     status: Required[str]
     accepted_by: str
     accepted_by_id: uuid.UUID | None
-    accepted_at: datetime
 
 
 def _views() -> Any:
@@ -154,7 +153,7 @@ async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None
     """Tasks that say they run and were not written for this long: the next page of them by id."""
     query = (
         select(TaskRow)
-        .where(TaskRow.stage.in_(ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.updated_at < func.now() - age)
+        .where(TaskRow.stage.in_(ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.updated_at < func.pavo_now() - age)
         .order_by(TaskRow.id)
         .limit(PAGE)
     )
@@ -174,7 +173,7 @@ async def advance(
 ) -> None:
     """Write the task's new stage under the fence; the row is locked and `is_newer` was asked."""
     changes = {"stage": stage, "phase": phase, **fence.columns(), **values}
-    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **changes))
+    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.pavo_now(), **changes))
 
 
 async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
@@ -228,7 +227,8 @@ async def add_document(session: AsyncSession, document: NewDocument) -> None:
 
 async def set_document(session: AsyncSession, document_id: uuid.UUID, **values: Unpack[DocumentChange]) -> None:
     """Change a document's status or acceptance."""
-    await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values))
+    accepted = {"accepted_at": func.pavo_now()} if "accepted_by" in values else {}
+    await session.execute(update(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id).values(**values, **accepted))
 
 
 # Feedback
@@ -251,7 +251,9 @@ async def count_feedback(session: AsyncSession, document_id: uuid.UUID) -> int:
 
 async def edit_feedback(session: AsyncSession, row: FeedbackRow, body: str) -> None:
     """Change what a comment says."""
-    await session.execute(update(FeedbackRow).where(FeedbackRow.id == row.id).values(body=body, updated_at=func.now()))
+    await session.execute(
+        update(FeedbackRow).where(FeedbackRow.id == row.id).values(body=body, updated_at=func.pavo_now())
+    )
     await session.refresh(row)
 
 

@@ -41,17 +41,16 @@ _CREATE: Final = (
     """
 WITH created AS (
     INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, auto_accept,
-        stage, phase, workflow_id, created_at, updated_at)
+        stage, phase, workflow_id)
     VALUES (%(id)s, %(organisation_id)s, %(created_by)s, %(title)s, %(prompt)s, %(agent_type)s,
-        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s,
-        %(created_at)s, %(created_at)s)
-    RETURNING id
+        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s)
+    RETURNING id, created_at, updated_at
 ), execution AS (
     INSERT INTO executions (task_id) SELECT id FROM created RETURNING task_id
 ), """
     + timeline.BEGIN
     + """
-SELECT begun.at FROM begun, execution
+SELECT begun.at, created.created_at, created.updated_at FROM begun, execution, created
 """
 )
 
@@ -91,10 +90,11 @@ class RequestStatements:
             name: getattr(task, name)
             for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
         }
-        values |= {name: getattr(task, name) for name in ("stage", "phase", "workflow_id", "created_at")}
+        values |= {name: getattr(task, name) for name in ("stage", "phase", "workflow_id")}
         values["agent_options"] = encode_text(task.agent_options)
         rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
-        at: datetime = rows[0][0]
+        at: datetime
+        at, task.created_at, task.updated_at = rows[0]
         return numbered(task.id, 1, at, [first])
 
     async def note_run(self, task_id: uuid.UUID, run_id: str) -> None:

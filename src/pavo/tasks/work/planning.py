@@ -10,7 +10,6 @@ from pavo.agents.contract import FeedbackItem, Hit, PlanDraft, Revision
 from pavo.agents.event_types import STAGE
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe.spans import span
 from pavo.runs.fence import Fence
@@ -176,7 +175,6 @@ def _document(to_plan: ToPlan, draft: PlanDraft, *, by_policy: bool) -> NewDocum
         content=content,
         body=d.plan_markdown(assignment.title, version, draft.summary, steps),
         accepted_by=d.BY_POLICY if by_policy else None,
-        accepted_at=now() if by_policy else None,
     )
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from pavo.errors import Superseded
-from pavo.kit.clock import now
 from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest, is_newer
@@ -207,7 +206,6 @@ async def _accept(
         status=repository.ACCEPTED,
         accepted_by=request.by,
         accepted_by_id=user_id,
-        accepted_at=now(),
     )
     await repository.advance(session, task, request.fence, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
     accepted = events.accepted(plan.id, plan.hash, request.by, user_id=user_id, overridden=overridden)

@@ -63,7 +63,7 @@ async def begin_plan(
 _BEGIN: Final = """
 WITH moved AS (
     UPDATE tasks t
-    SET stage = 'PLANNING', phase = 'planning', error = NULL, updated_at = now(),
+    SET stage = 'PLANNING', phase = 'planning', error = NULL, updated_at = pavo_now(),
         run_id = %(run_id)s, generation = %(generation)s, transition = %(transition)s
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'INIT'
       AND (t.generation, t.transition) < (%(generation)s, %(transition)s)

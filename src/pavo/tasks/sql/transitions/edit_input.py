@@ -51,7 +51,7 @@ async def edit_input(session: AsyncSession, task: TaskRow, wanted: TaskInput) ->
     none to supersede, None where the plan still holds."""
     holds = TaskInput.of(task).asks() == wanted.asks()
     values = {**asdict(wanted), **({} if holds else _planned_anew(task))}
-    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.now(), **values))
+    await session.execute(update(_TASKS).where(_TASKS.c.id == task.id).values(updated_at=func.pavo_now(), **values))
     return None if holds else await _supersede(session, task)
 
 

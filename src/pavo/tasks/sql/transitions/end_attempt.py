@@ -35,7 +35,7 @@ WITH task AS (
     RETURNING e.task_id
 ), moved AS (
     UPDATE tasks t
-    SET stage = 'DONE', phase = 'over', updated_at = now(),
+    SET stage = 'DONE', phase = 'over', updated_at = pavo_now(),
         run_id = %(run_id)s, transition = %(transition)s
     FROM closed c WHERE t.id = c.task_id
     RETURNING t.id

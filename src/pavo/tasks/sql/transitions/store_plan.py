@@ -62,7 +62,7 @@ async def store_plan(
 _ACCEPT_BY_POLICY: Final = """
 WITH moved AS (
     UPDATE tasks t
-    SET stage = 'EXECUTING', phase = 'executing', updated_at = now(),
+    SET stage = 'EXECUTING', phase = 'executing', updated_at = pavo_now(),
         run_id = %(run_id)s, transition = %(accepted)s
     FROM executions e
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
@@ -74,7 +74,7 @@ WITH moved AS (
 ), stored AS (
     INSERT INTO documents (id, task_id, kind, version, status, hash, content, body, accepted_by, accepted_at)
     SELECT %(id)s, m.id, %(kind)s, %(version)s, %(status)s, %(hash)s, CAST(%(content)s AS jsonb), %(body)s,
-        %(accepted_by)s, %(accepted_at)s
+        %(accepted_by)s, pavo_now()
     FROM moved m
     RETURNING task_id
 ), leased AS (
