@@ -1,8 +1,10 @@
 """A full disk is told as one: a database on a small file system of its own, filled to the last byte."""
 
+import asyncio
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,8 +15,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.state import PartState, StackState, Urls, write
 from pavo.errors import DiskFull
 from pavo.kit.migrate import upgrade
+from pavo.kit.processes import ProcessIdentity
 from pavo.kit.sql import Database, translated
 from tests.driving import until
 from tests.parts import Parts, Stores, free_port
@@ -66,7 +71,7 @@ async def api(parts: Parts, database_url: str) -> AsyncIterator[httpx2.AsyncClie
 
 
 async def test_a_full_disk_is_told_as_one_and_is_over_when_there_is_space(
-    api: httpx2.AsyncClient, small_disk: Path
+    api: httpx2.AsyncClient, small_disk: Path, tmp_path: Path
 ) -> None:
     large = {"title": "Large", "prompt": "".join(uuid.uuid4().hex for _ in range(5_000))}
     assert (await api.post("/api/tasks", json=large)).status_code == 201
@@ -91,9 +96,23 @@ async def test_a_full_disk_is_told_as_one_and_is_over_when_there_is_space(
     state = (await api.get("/readyz")).json()
     assert not state["ready"] and "disk" in state["postgres"]
     assert (await api.get("/api/tasks")).status_code == 200, "reading goes on"
+    told = await asyncio.to_thread(status_of_stack, str(api.base_url), tmp_path)
+    assert told.returncode == 5 and "space" in told.stdout and "postgres" in told.stdout, told
     filler.unlink()
     await until(ready, what="readiness")
+    assert (await asyncio.to_thread(status_of_stack, str(api.base_url), tmp_path)).returncode == 0
     assert (await api.post("/api/tasks", json=large)).status_code == 201
+
+
+def status_of_stack(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `pavo status` says of a stack of which this is the API."""
+    me = ProcessIdentity.of(os.getpid())
+    assert me is not None
+    part = PartState("api", "ready", os.getpid(), url, 0, "api.log")
+    urls = Urls(url.rstrip("/"), url, url, "")
+    write(Layout(folder), StackState(me, True, False, str(folder), (part,), urls, {}))
+    command = [Path(sys.executable).with_name("pavo"), "status", "--data-dir", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 async def test_what_breaks_off_for_lack_of_space_is_told_so(database: Database) -> None:

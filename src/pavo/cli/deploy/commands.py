@@ -23,7 +23,7 @@ from pavo.cli.stack.down import down
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line, run_in_foreground
 from pavo.cli.stack.logs import logs as stack_logs
 from pavo.cli.stack.logs import show_log_line
-from pavo.cli.stack.status import print_parts, status_code, status_document
+from pavo.cli.stack.status import ask_what_is_wrong, print_parts, print_wrong, status_code, status_document
 from pavo.deploy.local import control
 from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
@@ -212,11 +212,14 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
     if target := orchestrated.found(layout):
         return orchestrated.status(target, output)
     state = must_read(layout)
-    versions = _versions(state)
-    Printer(output).show(
-        _deployment_document(layout, state, versions), lambda: _print_deployment(layout, state, versions)
-    )
-    return status_code(state)
+    versions, wrong = _versions(state), ask_what_is_wrong(state)
+
+    def print_all() -> None:
+        _print_deployment(layout, state, versions)
+        print_wrong(wrong)
+
+    Printer(output).show({**_deployment_document(layout, state, versions), "wrong": dict(wrong)}, print_all)
+    return status_code(state, wrong)
 
 
 def _print_deployment(layout: Layout, state: StackState, versions: Mapping[str, str]) -> None:

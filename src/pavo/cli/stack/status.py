@@ -1,15 +1,30 @@
 """`pavo status`."""
 
+import json
+from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+from rich.text import Text
 
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Output, Printer, console, table
 from pavo.deploy.model.layout import default_data_dir
 from pavo.deploy.model.state import StackState, read
 from pavo.errors import NotFound
+from pavo.observe.printable import printable_line
 
 READY: Final = "ready"
+ASK_SECONDS: Final = 8.0
+"""For the API's answer, which itself waits for what it asks."""
+MOST_BYTES: Final = 64_000
+"""Of that answer."""
+DEPENDENCIES: Final = ("postgres", "redis", "temporal", "reconciled")
+OK: Final = "ok"
+"""As `/readyz` names them."""
 
 
 def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
@@ -23,14 +38,48 @@ def status(*, data_dir: Path | None = None, output: Output = "text") -> int:
         raise NotFound(
             f"There is no stack in {data_dir or default_data_dir()}.", field="--data-dir", remedy="Start it: pavo up"
         )
-    Printer(output).show(status_document(state), lambda: print_parts(state))
-    return status_code(state)
+    wrong = ask_what_is_wrong(state)
+
+    def print_all() -> None:
+        print_parts(state)
+        print_wrong(wrong)
+
+    Printer(output).show({**status_document(state), "wrong": dict(wrong)}, print_all)
+    return status_code(state, wrong)
 
 
-def status_code(state: StackState) -> int:
-    """The exit code that tells how a stack is."""
+def ask_what_is_wrong(state: StackState) -> Mapping[str, str]:
+    """What the API finds wrong, by what it depends on: all parts may run while a disk is full.
+
+    Empty where nothing is, and where the API gives no answer: that, its part's state says.
+    """
+    if not state.supervisor.alive() or not any(part.name == "api" and part.state == READY for part in state.parts):
+        return {}
+    try:
+        try:
+            answer = build_opener(ProxyHandler({})).open(f"{state.urls.api}/readyz", timeout=ASK_SECONDS)
+        except HTTPError as refusal:
+            answer = refusal  # 503 has the same body
+        with answer:
+            told: object = json.loads(answer.read(MOST_BYTES))
+    except (OSError, ValueError, HTTPException):
+        return {}
+    found = cast("dict[str, object]", told) if isinstance(told, dict) else {}
+    return {name: said for name, said in found.items() if name in DEPENDENCIES and isinstance(said, str) and said != OK}
+
+
+def print_wrong(wrong: Mapping[str, str]) -> None:
+    """A line for each thing that is wrong."""
+    for name, said in wrong.items():
+        console().print(Text.assemble(("!", "yellow"), f" {name}: {printable_line(said)}"), soft_wrap=True)
+
+
+def status_code(state: StackState, wrong: Mapping[str, str]) -> int:
+    """The exit code that tells how a stack is; without Redis it is a ready one, as for the API."""
     if not state.supervisor.alive():
         return FAILED
+    if wrong.keys() - {"redis"}:
+        return NOT_AVAILABLE
     return DONE if state.ready and all(part.state == READY for part in state.parts) else NOT_AVAILABLE
 
 
