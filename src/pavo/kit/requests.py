@@ -13,6 +13,10 @@ from pavo.kit.problem import PROBLEM_JSON, problem_bytes
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 2_000_000
+SMALL_BODY_BYTES = 32_000
+"""So much of each body is always taken: of the most requests that are served at once that is 160 MB."""
+MAX_BYTES_OF_BODIES = 128_000_000
+"""Beyond it, of all at once."""
 
 
 def problem_response(status: int, error: PavoError, headers: Mapping[str, str] | None = None) -> Response:
@@ -72,15 +76,23 @@ class Failsafe:
             await internal_problem(scope, error)(scope, receive, send)
 
 
-class _TooMuch(Exception):
+class _Refused(Exception):
     pass
 
 
 class BodyLimit:
-    """Refuses bodies over 2 MB (413) before they are read, and addresses with NUL characters (422)."""
+    """Refuses bodies over 2 MB (413) before they are read, what is too much with all others (503), and addresses with
+    NUL characters (422).
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        most_in_all: bytes of all bodies at once, each until its request is answered; of each the first
+            `SMALL_BODY_BYTES` are not counted, so that those who send large bodies keep nobody else out.
+    """
+
+    def __init__(self, app: ASGIApp, *, most_in_all: int = MAX_BYTES_OF_BODIES) -> None:
         self._app = app
+        self._most_in_all = most_in_all
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -91,35 +103,50 @@ class BodyLimit:
             error = InvalidInput("The address has a NUL character.", field="url", remedy="Leave it out.")
             await problem_response(422, error)(scope, receive, send)
             return
-        too_large = TooLarge(
-            f"The body has more than {MAX_BODY_BYTES} bytes.", field="body", remedy="Send less at once."
-        )
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            await problem_response(413, too_large)(scope, receive, send)
-            return
-        if not await self._serve(scope, receive, send):
-            await problem_response(413, too_large)(scope, receive, send)
+        too_large = length.isdigit() and int(length) > MAX_BODY_BYTES
+        refusal = _too_large() if too_large else await self._serve(scope, receive, send)
+        if refusal is not None:
+            status = 413 if isinstance(refusal, TooLarge) else 503
+            await problem_response(status, refusal)(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Whether the body kept within the limit. If not, nothing was sent: the application takes the cut body for a
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> PavoError | None:
+        """Why the body was refused, if it was. Then nothing was sent: the application takes the cut body for a
         malformed one, and its answer is held back."""
-        seen = 0
+        seen = held = 0
+        refusal: PavoError | None = None
 
         async def limited() -> Message:
-            nonlocal seen
+            nonlocal seen, held, refusal
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > MAX_BODY_BYTES:
-                raise _TooMuch
+            more = max(0, seen - SMALL_BODY_BYTES) - held
+            refusal = refusal or self._refuses(seen, more)
+            if refusal is not None:
+                raise _Refused
+            held += more
+            self._held += more
             return message
 
-        async def unless_too_much(message: Message) -> None:
-            if seen <= MAX_BODY_BYTES:
+        async def unless_refused(message: Message) -> None:
+            if refusal is None:
                 await send(message)
 
         try:
-            await self._app(scope, limited, unless_too_much)
-        except _TooMuch:
-            return False
-        return seen <= MAX_BODY_BYTES
+            await self._app(scope, limited, unless_refused)
+        except _Refused:
+            pass
+        finally:
+            self._held -= held
+        return refusal
+
+    def _refuses(self, seen: int, more: int) -> PavoError | None:
+        if seen > MAX_BODY_BYTES:
+            return _too_large()
+        if more and self._held + more > self._most_in_all:
+            return Unavailable("The API holds as many large bodies as it can.", dependency="api", retry_after=1)
+        return None
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.", field="body", remedy="Send less at once.")
