@@ -11,7 +11,7 @@ from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
 from pavo.tasks.conversation import ConversationService
 from pavo.tasks.presenters import document_out, feedback_out, listed_task, message_out, outcomes, stop_out, task_out
-from pavo.tasks.review import ReviewService
+from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
     AnswerOut,
@@ -228,10 +228,16 @@ async def say_to_task(
 
 
 @router.get("/{task_id}/documents", responses=problems(404))
-async def list_documents(review: TheReview, view: OwnTask) -> DocumentList:
-    """All versions of the plan, and the report."""
-    found = await review.documents(view.task.id)
-    return DocumentList(items=[document_out(document) for document in found])
+async def list_documents(
+    review: TheReview,
+    view: OwnTask,
+    before: Annotated[uuid.UUID | None, Query(description="`before` of the page with newer ones.")] = None,
+    limit: Annotated[int, Query(ge=1, le=DOCUMENTS_OF_A_PAGE)] = DOCUMENTS_OF_A_PAGE,
+) -> DocumentList:
+    """The newest versions of the plan, and the report, oldest first. A page ends by 1 MB as well as by `limit`."""
+    found, older = await review.documents(view.task.id, limit, before)
+    items = [document_out(document) for document in found]
+    return DocumentList(items=items, before=items[0].id if older else None)
 
 
 @router.get("/{task_id}/documents/{document_id}", responses=problems(404))

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -46,6 +47,11 @@ class DocumentView:
     """The user; None where it was none, or one who was not kept (`DocumentRow.accepted_by` tells more)."""
 
 
+DOCUMENTS_OF_A_PAGE: Final = 100
+PAGE_BYTES: Final = 1_000_000
+"""After so many a page of documents ends; one that is larger is a page of its own."""
+
+
 class ReviewService:
     """What people do with a task's documents. Whose the task is has been seen before."""
 
@@ -54,11 +60,17 @@ class ReviewService:
         self._publisher = publisher
         self._commands = commands
 
-    async def documents(self, task_id: uuid.UUID) -> list[DocumentView]:
-        """All versions of the plan and the report, oldest first."""
+    async def documents(
+        self, task_id: uuid.UUID, limit: int = DOCUMENTS_OF_A_PAGE, before: uuid.UUID | None = None
+    ) -> tuple[list[DocumentView], bool]:
+        """The newest versions of the plan and the report, or those before one of them, oldest first; and whether there
+        are older ones. A page ends by its bytes as well as by `limit`."""
         async with self._database.reading() as session:
-            rows = await repository.documents(session, task_id)
-            return [await _document_view(session, row) for row in rows]
+            first = before and _found(await repository.document(session, task_id, before), before)
+            rows, older = await repository.documents(
+                session, task_id, limit=limit, most_bytes=PAGE_BYTES, before=first or None
+            )
+            return [await _document_view(session, row) for row in rows], older
 
     async def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
         """One of them."""

@@ -336,9 +336,11 @@ class DocumentOut(BaseModel):
 
 
 class DocumentList(BaseModel):
-    """A task's documents, oldest first."""
+    """A page of a task's documents, oldest first; the first page has the newest."""
 
     items: list[DocumentOut]
+    before: uuid.UUID | None = None
+    """To be sent as `before` for older ones; none: there are no more."""
 
 
 class TaskLogChunk(BaseModel):

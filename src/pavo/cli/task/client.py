@@ -95,7 +95,13 @@ class TaskClient:
 
     def documents(self, task_id: uuid.UUID) -> "list[DocumentOut]":
         """All versions of the plan, and the report, oldest first."""
-        return self._api.ask(DocumentList, "GET", f"/api/tasks/{task_id}/documents").items
+        path = f"/api/tasks/{task_id}/documents"
+        page = self._api.ask(DocumentList, "GET", path)
+        found = page.items
+        while page.before is not None:
+            page = self._api.ask(DocumentList, "GET", path, params={"before": str(page.before)})
+            found = [*page.items, *found]
+        return found
 
     def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentOut:
         """One document."""

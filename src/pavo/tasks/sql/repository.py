@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Required, TypedDict, Unpack
 
-from sqlalchemy import Row, Table, func, select, text, true, update
+from sqlalchemy import Row, Table, and_, func, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -184,6 +184,16 @@ async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
 # Documents
 
 
+_SAID_BYTES = (
+    select(func.sum(func.octet_length(FeedbackRow.body) + func.coalesce(func.octet_length(FeedbackRow.answer), 0)))
+    .where(FeedbackRow.document_id == DocumentRow.id)
+    .correlate(DocumentRow)
+    .scalar_subquery()
+)
+_DOCUMENT_BYTES = 2 * func.octet_length(DocumentRow.body) + func.coalesce(_SAID_BYTES, 0)
+"""Its text is in its content once more, whose own length costs reading it."""
+
+
 async def plans(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
     """All versions of the plan, newest first, drafts included."""
     query = (
@@ -194,14 +204,24 @@ async def plans(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
     return list((await session.scalars(query)).all())
 
 
-async def documents(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
-    """What people may see of a task's documents, oldest first."""
-    query = (
-        select(DocumentRow)
-        .where(DocumentRow.task_id == task_id, DocumentRow.status != DRAFT)
-        .order_by(DocumentRow.created_at, DocumentRow.id)
-    )
-    return list((await session.scalars(query)).all())
+async def documents(
+    session: AsyncSession, task_id: uuid.UUID, *, limit: int, most_bytes: int, before: DocumentRow | None = None
+) -> tuple[list[DocumentRow], bool]:
+    """The newest that people may see of a task's documents, or those before one of them: one at least, then as many as
+    the limits allow, oldest first; and whether there are older ones."""
+    newest_first = (DocumentRow.created_at.desc(), DocumentRow.id.desc())
+    query = select(DocumentRow.id).where(DocumentRow.task_id == task_id, DocumentRow.status != DRAFT)
+    if before is not None:
+        query = query.where(tuple_(DocumentRow.created_at, DocumentRow.id) < (before.created_at, before.id))
+    sized = query.add_columns(
+        func.row_number().over(order_by=newest_first).label("place"),
+        func.sum(_DOCUMENT_BYTES).over(order_by=newest_first).label("bytes_so_far"),
+        func.count().over().label("found"),
+    ).subquery()
+    fits = and_(sized.c.place <= limit, sized.c.bytes_so_far <= most_bytes)
+    page = select(DocumentRow, sized.c.found).join(sized, sized.c.id == DocumentRow.id)
+    rows = (await session.execute(page.where(or_(sized.c.place == 1, fits)).order_by(sized.c.place.desc()))).all()
+    return [row[0] for row in rows], bool(rows) and rows[0][1] > len(rows)
 
 
 async def document(session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentRow | None:

@@ -69,7 +69,15 @@ export const tasks = {
   stop: (id) => post(task(id, "/stop")),
   resume: (id) => post(task(id, "/resume")),
   remove: (id) => request("DELETE", task(id)),
-  documents: async (id) => (await get(task(id, "/documents"))).items,
+  documents: async (id) => {
+    let found = [];
+    for (let before = null, more = true; more; more = before !== null) {
+      const page = await get(task(id, `/documents${before ? `?before=${encodeURIComponent(before)}` : ""}`));
+      found = [...page.items, ...found];
+      before = page.before ?? null;
+    }
+    return found;
+  },
   events: (id, after, limit) => get(task(id, `/events?after=${after}&limit=${limit}`)),
   streamPath: (id, after) => task(id, `/stream?after=${after}`),
   comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),
