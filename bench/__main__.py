@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 from redis.exceptions import RedisError
@@ -21,11 +22,13 @@ from bench import measure, proc, report
 from bench.arms import native, restate
 from bench.arms.base import Arm
 from bench.arms.celery import Celery
+from bench.arms.isolated import PavoIsolated
 from bench.arms.native import Native
 from bench.arms.pavo import Pavo
 from bench.arms.quick import PavoQuick
 from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
+from bench.beginnings import beginnings, imported
 from bench.slow import slow_viewers
 
 ARMS: dict[str, type[Arm]] = {
@@ -36,6 +39,7 @@ ARMS: dict[str, type[Arm]] = {
     "celery": Celery,
     "restate": Restate,
 }
+P = TypeVar("P", bound=Pavo)
 PACKAGES = (
     "pavo-temporal",
     "temporalio",
@@ -86,15 +90,13 @@ class Bench:
             await self._compare()
         if self.sections & set("cdf"):
             await self._with_pavo("c, d, f", 1, self._live, 600)
-        if "e" in self.sections:
-            for workers in (1, 2):
-                await self._with_pavo("e", workers, self._deaths, 400)
-        if "h" in self.sections:
-            await self._with_pavo("h", 1, self._long, 600)
-        if "i" in self.sections:
-            await self._with_pavo("i", 1, self._slow, 600)
-        if "g" in self.sections:
-            await self._waiting()
+        with_pavo = (("e", 1, self._deaths), ("e", 2, self._deaths), ("h", 1, self._long), ("i", 1, self._slow))
+        for section, workers, live in with_pavo:
+            if section in self.sections:
+                await self._with_pavo(section, workers, live, 600)
+        for section, work in (("j", self._beginnings), ("g", self._waiting)):
+            if section in self.sections:
+                await work()
 
     async def _compare(self) -> None:
         for name, absent in (("restate", restate.absent), ("native", native.absent)):
@@ -139,8 +141,13 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def _pavo(self, name: str, workers: int = 1) -> AsyncIterator[Pavo]:
+        async with self._of_kind(Pavo, name, workers) as pavo:
+            yield pavo
+
+    @contextlib.asynccontextmanager
+    async def _of_kind(self, kind: type[P], name: str, workers: int = 1) -> AsyncIterator[P]:
         with proc.group(name) as group:
-            pavo = Pavo(group)
+            pavo = kind(group)
             pavo.workers = workers
             await pavo.start()
             yield pavo
@@ -187,6 +194,13 @@ class Bench:
         _say(f"i: {sizes.slow_viewers} viewers that read nothing")
         self.results.add("i", "pavo", await slow_viewers(pavo, sizes.slow_viewers, 50, sizes.stream_events))
 
+    async def _beginnings(self) -> None:
+        async with self._part("j"), asyncio.timeout(300), self._of_kind(PavoIsolated, "isolated") as pavo:
+            self.results.about["(j) imports"] = await imported()
+            for _ in range(self.sizes.rounds):
+                _say("j: from the lease to the first step of an isolated agent")
+                self.results.add("j", "pavo", await beginnings(pavo, self.sizes.singles))
+
     async def _waiting(self) -> None:
         """A stack per number of waiting tasks, all alive together, so that their rounds interleave."""
         async with self._part("g"), asyncio.timeout(1_800), contextlib.AsyncExitStack() as stacks:
@@ -226,7 +240,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m bench", description="Measure Pavo and its peers on the same work.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round, small sizes")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i", help="sections, separated by commas")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j", help="sections, separated by commas")
     parser.add_argument("--arms", default=",".join(ARMS), help="systems of (a) and (b)")
     parser.add_argument("--json", type=Path, default=Path("bench-results.json"), help="where to write the figures")
     return parser.parse_args()
@@ -237,8 +251,8 @@ def main() -> None:
     given = _arguments()
     sections = set(given.only.replace(",", ""))
     arms = [name for name in given.arms.split(",") if name]
-    if not sections <= set("abcdefghi") or not arms or not set(arms) <= set(ARMS):
-        sys.exit(f"--only takes letters a to i, --arms takes {', '.join(ARMS)}")
+    if not sections <= set("abcdefghij") or not arms or not set(arms) <= set(ARMS):
+        sys.exit(f"--only takes letters a to j, --arms takes {', '.join(ARMS)}")
     sizes = quick() if given.quick else Sizes(rounds=max(1, given.rounds))
     results = report.Results(about=_about(sys.argv[1:]))
     # A SIGTERM (of make, of a time limit) must end what was started just as Ctrl-C does.

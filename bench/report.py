@@ -83,6 +83,7 @@ def aims(r: Results) -> list[Aim]:
         found.append(Aim(f"(g) CPU a task, {size:,} waiting / {sizes[0]:,}", growth, 1.1, False, "×"))
     found.append(Aim("(i) others' p99 beside slow viewers", median("i", "pavo", "p99_ms"), 100, False, " ms"))
     found.append(Aim("(i) the API's memory, at most", median("i", "pavo", "memory_peak_mb"), 500, False, " MB"))
+    found.append(Aim("(j) lease to first step, p50", median("j", "pavo", "p50_ms"), 150, False, " ms"))
     found.append(Aim("(h) last 100 steps / first 100", median("h", "pavo", "ratio"), 1.1, False, "×"))
     return found
 
@@ -93,6 +94,7 @@ TITLES = {
     "f": "(f) GET /api/tasks/{id}",
     "h": "(h) one long task",
     "i": "(i) beside viewers of 60 KB events that read nothing",
+    "j": "(j) an isolated agent that imports a lot, from its lease to its first step",
 }
 ARMS = {
     "pavo": "Pavo",

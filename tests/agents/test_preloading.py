@@ -57,6 +57,24 @@ async def test_the_second_agent_begins_without_an_import(preloading: Preloading)
         assert alive(pids[0]["pid"]) and alive(pids[0]["descendant"])
 
 
+async def test_what_is_slow_to_import_delays_no_later_agent(
+    preloading: Preloading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m bench --only j` measures it in a whole stack."""
+    heavy = "import time\nfrom sample_agents import Sample\ntime.sleep(3)\nclass Heavy(Sample):\n    pass\n"
+    (tmp_path / "slow_to_import.py").write_text(heavy)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    took: list[float] = []
+    for _ in range(2):
+        began = time.monotonic()
+        host = ProcessHost("slow_to_import:Heavy", context(n=1), LIMITS, starter=preloading)
+        await host.open(PLAN, None)
+        assert await host.next_step() is not None
+        took.append(time.monotonic() - began)
+        await host.close()
+    assert took[0] > 3 and took[1] < 1.5
+
+
 async def test_a_hundred_at_once(preloading: Preloading) -> None:
     async def life() -> int:
         async with hosted(preloading, Sample, n=2) as host:

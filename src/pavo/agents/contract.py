@@ -240,6 +240,19 @@ class Agent(ABC):
     stretch goes on a second later, as ever from the last recorded checkpoint. An agent that says so and has steps of
     seconds fills the task's history with three events a second."""
 
+    @classmethod  # noqa: B027 - for agents that need it
+    async def setup(cls) -> None:
+        """Make what all calls in a process share, such as a pool of connections. Once in each, before its first call.
+
+        Isolation `process`: in each process of the agent's, that is for each attempt; `worker`: in each worker, on the
+        event loop on which the agent runs. What it raises, and more than 30 seconds, fails the call that waits for it
+        as the agent's own error; the next call tries again.
+        """
+
+    @classmethod  # noqa: B027
+    async def teardown(cls) -> None:
+        """Give it back when the process ends in order. One that is killed has no time for it."""
+
     @abstractmethod
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         """Propose what to do. May be repeated after a crash."""

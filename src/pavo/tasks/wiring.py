@@ -14,6 +14,7 @@ from pavo.agents.deaths import died_blocking
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import EXIT_STALLED, EXIT_UNKNOWN, STALL_SECONDS, AgentLoop, AtWork
 from pavo.agents.hosts.code_watch import CodeWatch
+from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
@@ -156,6 +157,7 @@ class _Agents:
         self._recorder = StepRecorder(self._database, self._publisher)
         self.attempts = attempts = Attempts()
         limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
+        self._close_seconds = limits.close_seconds
         corpus = CorpusService(self._database)
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
         self._preloading.begin_when_described(registry)
@@ -177,6 +179,7 @@ class _Agents:
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
         await end(self._hints)
+        await tear_down(self._close_seconds)
         await self._preloading.close()
         await self._recorder.close()
         await self._logs.close()

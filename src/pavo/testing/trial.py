@@ -120,11 +120,13 @@ class AgentTrial:
         It plans, answers the feedback, executes the revised plan to its end, and reports.
         """
         self._described = None
-        return await self._life(_Cuts())
+        async with self._process():
+            return await self._life(_Cuts())
 
     async def check_reentry(self, *, every: int = 1) -> None:
         """Closed and begun again after every n-th checkpoint, it comes to the same end and repeats nothing."""
-        await self._undisturbed_like(every, "begun again after checkpoint", lambda at: [_Cuts(after=at)])
+        async with self._process():
+            await self._undisturbed_like(every, "begun again after checkpoint", lambda at: [_Cuts(after=at)])
 
     async def check_cuts(self, *, every: int = 1) -> None:
         """Killed before and after every n-th checkpoint is recorded, it comes to the same end.
@@ -136,25 +138,40 @@ class AgentTrial:
         def cuts(at: frozenset[int]) -> list[_Cuts]:
             return [_Cuts(after=at, force=True), _Cuts(before=at, force=True)]
 
-        await self._undisturbed_like(every, "killed at checkpoint", cuts)
+        async with self._process():
+            await self._undisturbed_like(every, "killed at checkpoint", cuts)
 
     async def check_cancellation(self, *, every: int = 1) -> None:
         """Stopped in the middle of every n-th step, of a plan and of a report, it leaves within its `stop_grace`.
 
         By a `yield` of what it has, by its end or by raising; and begun again it still comes to its end.
         """
-        plan = await self._planned()
-        async with self._host(plan.version) as host:
-            await self._leaves(host, host.plan(), "plan()")
-        steps, checkpoint = await self._cancelled_steps(plan, every)
-        async with self._host(plan.version, steps=steps) as host:
-            await self._leaves(host, host.report(plan, checkpoint), "report()")
+        async with self._process():
+            plan = await self._planned()
+            async with self._host(plan.version) as host:
+                await self._leaves(host, host.plan(), "plan()")
+            steps, checkpoint = await self._cancelled_steps(plan, every)
+            async with self._host(plan.version, steps=steps) as host:
+                await self._leaves(host, host.report(plan, checkpoint), "report()")
 
     async def run(self) -> Outcome:
         """One undisturbed life, for what else a test wants to look at."""
-        return await self._life(_Cuts())
+        async with self._process():
+            return await self._life(_Cuts())
 
     # The lives
+
+    @asynccontextmanager
+    async def _process(self) -> AsyncGenerator[None]:
+        """What a worker is to agents that run inside of it: set up at their first call, torn down at its end."""
+        from pavo.agents.hosts.lifecycle import tear_down
+
+        try:
+            yield
+        finally:
+            failed = await tear_down(HostLimits().close_seconds)
+        if failed:
+            self._broken(failed[0].rstrip(), "Let it end, and within two seconds.")
 
     async def _undisturbed_like(
         self, every: int, what: str, cuts_at: Callable[[frozenset[int]], Sequence[_Cuts]]

@@ -19,6 +19,8 @@ class HostLimits:
     """After so long it is warned, in the log, with the remedy."""
     start_seconds: float = 60.0
     """Time for an isolated agent's process to start and import its code, which may be large."""
+    setup_seconds: float = 30.0
+    """For `setup` of an agent's class, once in each process."""
     close_seconds: float = 2.0
     """Time for an agent to clean up (`finally` in its generator) when it is cut or closed."""
 

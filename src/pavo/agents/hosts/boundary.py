@@ -21,6 +21,8 @@ from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_abandoned: set[asyncio.Task[Any]] = set()
+"""Tasks of agents that ignore their cancellation: the event loop itself holds tasks only weakly."""
 _cut: WeakSet[asyncio.Task[Any]] = WeakSet()
 """The tasks that Pavo cancelled: an agent can cancel its own as well, and that must not look like a stop."""
 
@@ -29,6 +31,23 @@ def cut(task: asyncio.Task[Any]) -> None:
     """Cancel a task that runs agents' code, on Pavo's behalf."""
     _cut.add(task)
     task.cancel()
+
+
+async def end_cut(task: asyncio.Task[Any], seconds: float) -> None:
+    """Cancel the task and give it this time to end; one that holds on is left behind, its results unread."""
+    if task.done():
+        return
+    cut(task)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            logger.error("An agent ignored its cancellation for %s s and is left behind.", seconds)
+            _abandoned.add(task)
+            task.add_done_callback(_abandoned.discard)
+            cut(task)
+        elif not task.cancelled():
+            task.exception()  # read, so that asyncio does not complain that nobody did
 
 
 def is_cut(task: asyncio.Task[Any] | None) -> bool:

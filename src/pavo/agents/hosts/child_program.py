@@ -22,6 +22,7 @@ from pavo.agents.contract import Agent, Hit, UserMessage
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import run_until
+from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.wire import Message
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described, innermost
@@ -40,6 +41,7 @@ class AgentServer:
         self._frames = wire.FrameReader(reader, wire.MAX_TO_AGENT)
         self._writer = writer
         self._silence_seconds = silence_seconds
+        self._close_seconds = 0.0
         self._pid = os.getpid()
         self._call: asyncio.Task[None] | None = None
         self._asked: dict[int, asyncio.Future[Any]] = {}
@@ -56,6 +58,7 @@ class AgentServer:
         while (message := await self._frames.next()) is not None:
             if message["op"] == "close":
                 await host.close()
+                await tear_down(self._close_seconds)
                 _leave()
             self._take(host, message)
         _die()
@@ -85,7 +88,8 @@ class AgentServer:
             self._send({"op": "ready"}, AgentError(described(error)))
             _leave()
         self._send({"op": "ready", "value": None})
-        limits = HostLimits(close_seconds=first["close_seconds"])
+        self._close_seconds = first["close_seconds"]
+        limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
         return WorkerHost(agent, wire.load_context(first["context"], self, self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:

@@ -174,7 +174,7 @@ class _Link:
         if not force and self._ready.done():
             self._cause = AgentDied("was closed")
             self.send({"op": "close"})
-            await asyncio.wait({self._running}, timeout=self._limits.close_seconds + _LAST_WORDS_SECONDS)
+            await asyncio.wait({self._running}, timeout=2 * self._limits.close_seconds + _LAST_WORDS_SECONDS)
         self.kill()
         await asyncio.wait({self._running})
         if not self._running.cancelled() and (error := self._running.exception()):
@@ -382,5 +382,6 @@ def _start_message(request: ChildRequest, ctx: AgentContext) -> Message:
         "code": {"fingerprint": request.code.fingerprint, "path": request.code.path},
         "path": sys.path,
         "close_seconds": request.limits.close_seconds,
+        "setup_seconds": request.limits.setup_seconds,
         "context": wire.dump_context(ctx),
     }

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, cast
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.boundary import Boundary, cancelled_itself, cut, is_cut
+from pavo.agents.hosts.boundary import Boundary, cancelled_itself, end_cut, is_cut
+from pavo.agents.hosts.lifecycle import set_up
 from pavo.agents.step_keys import checkpoint_key, follow, plan_key, report_key
 from pavo.errors import AgentError, AgentRefused, PavoError
 
@@ -20,8 +21,6 @@ T = TypeVar("T")
 
 _FORCED_SECONDS = 0.1
 """For so long a forced close waits for the agent to end: code in the worker's own process cannot be killed."""
-_abandoned: set[asyncio.Task[Any]] = set()
-"""Tasks of agents that ignore their cancellation: the event loop itself holds tasks only weakly."""
 
 
 class WorkerHost:
@@ -53,7 +52,10 @@ class WorkerHost:
         def begin() -> AsyncIterator[Step]:
             return self._agent().execute(self._ctx, plan, checkpoint)
 
-        self._steps = _Steps(begin, self._boundary, self._limits.close_seconds, plan)
+        async def prepare() -> None:
+            await set_up(self._agent, self._boundary, self._limits.setup_seconds)
+
+        self._steps = _Steps(prepare, begin, self._boundary, self._limits.close_seconds, plan)
 
     async def next_step(self) -> Step | None:
         if self._steps is None:
@@ -72,7 +74,7 @@ class WorkerHost:
         if self._steps is not None:
             await self._steps.close(seconds)
         for call in list(self._calls):
-            await _end(call, seconds)
+            await end_cut(call, seconds)
 
     async def _call(self, method: str, call: Callable[[], Awaitable[T]], check: Callable[[T], T]) -> T:
         """Run one of the agent's coroutines in a task of its own, so that an agent that holds on can be left behind.
@@ -83,13 +85,17 @@ class WorkerHost:
         async def checked() -> T:
             return check(await _awaited(call(), method))
 
-        task = asyncio.create_task(self._boundary.run(checked, method))
+        async def prepared() -> T:
+            await set_up(self._agent, self._boundary, self._limits.setup_seconds)
+            return await self._boundary.run(checked, method)
+
+        task = asyncio.create_task(prepared())
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            await _end(task, self._limits.close_seconds)
+            await end_cut(task, self._limits.close_seconds)
             raise
         if task.cancelled():
             raise _was_cut(method) if is_cut(task) else cancelled_itself()
@@ -104,8 +110,14 @@ class _Steps:
     """
 
     def __init__(
-        self, begin: Callable[[], AsyncIterator[Step]], boundary: Boundary, close_seconds: float, plan: Plan
+        self,
+        prepare: Callable[[], Awaitable[None]],
+        begin: Callable[[], AsyncIterator[Step]],
+        boundary: Boundary,
+        close_seconds: float,
+        plan: Plan,
     ) -> None:
+        self._prepare = prepare
         self._begin = begin
         self._boundary = boundary
         self._plan = plan
@@ -132,17 +144,18 @@ class _Steps:
         try:
             return await self._answer
         except asyncio.CancelledError:
-            await _end(self._task, self._close_seconds)
+            await end_cut(self._task, self._close_seconds)
             raise
 
     async def close(self, seconds: float) -> None:
         if self._task is not None:
-            await _end(self._task, seconds)
+            await end_cut(self._task, seconds)
 
     async def _drive(self) -> None:
         iterator: AsyncIterator[Step] | None = None
         try:
             await self._asked.wait()
+            await self._prepare()
             iterator = await self._boundary.run(self._iterator, "execute")
             while True:
                 self._asked.clear()
@@ -209,20 +222,3 @@ async def _awaited(result: Awaitable[T], name: str) -> T:
     if not isinstance(cast(object, result), Awaitable):
         raise AgentRefused(f"{name}() returned {type(result).__name__} at once. Write it as `async def`.")
     return await result
-
-
-async def _end(task: asyncio.Task[Any], seconds: float) -> None:
-    """Cancel the task and give it this time to end; one that holds on is left behind, its results unread."""
-    if task.done():
-        return
-    cut(task)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-    finally:
-        if not task.done():
-            logger.error("An agent ignored its cancellation for %s s and is left behind.", seconds)
-            _abandoned.add(task)
-            task.add_done_callback(_abandoned.discard)
-            cut(task)
-        elif not task.cancelled():
-            task.exception()  # read, so that asyncio does not complain that nobody did
