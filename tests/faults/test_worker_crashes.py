@@ -16,6 +16,7 @@ FATES = [
     ("blamed", "execute", "segfault", "signal SIGSEGV", "Checkpoint 2"),
     ("blamed", "revise", "abort", "signal SIGABRT", "Planning"),
     ("blamed-quick", "plan", "exit", "exit code 7", "Planning"),
+    ("blamed-quick", "execute", "segfault", "signal SIGSEGV", "Checkpoint 2"),
 ]
 """Which agent does what and where, how its end is called, and what is quarantined for it."""
 

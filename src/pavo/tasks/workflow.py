@@ -107,9 +107,9 @@ class AgentTask:
             local = workflow.start_local_activity_method(c.AgentActivities.carry_out, stretch, **c.QUICK_STRETCH)
             try:
                 return await self._work(local, done)
-            except ActivityError as error:
+            except (ActivityError, ApplicationError) as error:
                 # No such agent on this worker, no database, a shutdown: the same work, which finds what is recorded.
-                workflow.logger.info("The first stretch goes on as an activity of its own: %s", error.cause)
+                workflow.logger.info("The first stretch goes on as an activity of its own: %s", error.cause or error)
         work = workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
         return await self._work(work, done)
 
@@ -169,7 +169,7 @@ class AgentTask:
             if done is not None:
                 await self._until_done_or_due(handle, done)
             return await handle
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:  # the second, as it is, from within a workflow task
             if not self._story.stopping:
                 raise
             # Cancelled before it began, or between two attempts: no step was in flight.
