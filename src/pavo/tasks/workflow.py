@@ -37,6 +37,9 @@ class AgentTask:
         self._story = Story(request.generation, self._state)
         self._standing_known = not request.resume or request.carry is not None
         self._review_open = request.carry is not None
+        # What a quick run's first stretch writes happens before any workflow task is recorded: should that be carried
+        # out anew, with a stop that came meanwhile, the stop's number is above all of these.
+        self._first = self._story.fence(writes=d.PLAN_WRITES) if self._quick else None
         self._over = False
         self._receipt: d.Receipt | None = None
         self._failure: c.AgentFailure | None = None
@@ -77,7 +80,8 @@ class AgentTask:
 
     async def _plan(self) -> None:
         # Where policy accepts the plan, the activity itself writes the acceptance, and DONE.
-        fence = self._story.fence(writes=d.PLAN_WRITES if self._auto_accept else 1)
+        fence = self._first or self._story.fence(writes=d.PLAN_WRITES if self._auto_accept else 1)
+        self._first = None
         request = c.MakePlan(self._task_id, fence, self._auto_accept, self._state.failures)
         batch: c.BatchDone | None = None
         if self._auto_accept:
