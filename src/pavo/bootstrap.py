@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
 from pavo.accounts.standing import StandingWatch
+from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
@@ -98,6 +99,7 @@ class ApiParts:
     corpus: CorpusService
     webhooks: WebhookService
     registry: AgentRegistry
+    announcements: Announcements
     kinds: Sequence[KindServed]
     reconciler: Reconciler
     scrape: Scrape
@@ -134,6 +136,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             CorpusService(database),
             webhooks,
             AgentRegistry.load(),
+            Announcements(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, redis, temporal)),
@@ -190,6 +193,7 @@ class WorkerParts:
 
     redis: Redis
     temporal: Client
+    registry: AgentRegistry
     kinds: Sequence[KindAtWork]
     reconciler: Reconciler
     deliverer: Deliverer
@@ -225,6 +229,7 @@ async def worker_parts(
         yield WorkerParts(
             redis,
             temporal,
+            AgentRegistry.load(),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             build_deliverer(database, settings.webhooks),

@@ -6,11 +6,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import uvloop
 from sqlalchemy.orm import configure_mappers
@@ -22,12 +23,14 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
 from pavo import __version__, bootstrap
+from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import SLICES
 from pavo.config import ExecutionSettings, Settings
 from pavo.deploy.rollout import worker_versions
 from pavo.errors import ConfigurationError, PavoError, Unavailable
 from pavo.kit.cancellation import end
+from pavo.kit.ids import new_id
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
@@ -143,7 +146,8 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
     async with build_short_worker(settings, parts), build_worker(settings, parts), AsyncExitStack() as beside:
         await _is_current(settings, parts.temporal)
         announce_ready()
-        for doing in (_be_present(settings, parts), _keep_schedules(settings, parts), _follow_routing(settings, parts)):
+        present = _be_present(settings, parts)
+        for doing in (*present, _keep_schedules(settings, parts), _follow_routing(settings, parts)):
             beside.push_async_callback(end, asyncio.ensure_future(doing))
         parts.deliverer.start()
         beside.push_async_callback(parts.deliverer.close)
@@ -162,10 +166,13 @@ async def _is_current(settings: Settings, client: Client) -> bool:
     return await worker_versions.adopt(client, worker.deployment, worker.build_id, settings.temporal.task_queue)
 
 
-async def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> None:
+def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> Sequence[Coroutine[Any, Any, None]]:
+    """Be seen as a worker, and say which agents it has."""
     queue, worker = settings.temporal.task_queue, settings.execution
     version = f"{worker.deployment}:{worker.build_id}" if worker.build_id else None
-    await be_present(parts.redis, parts.temporal.namespace, queue, version)
+    name, namespace = f"{socket.gethostname()}:{os.getpid()}:{new_id()}", parts.temporal.namespace
+    announcing = Announcements(parts.redis, namespace, queue).announce(name, worker.build_id or None, parts.registry)
+    return be_present(parts.redis, namespace, queue, version, name), announcing
 
 
 async def _follow_routing(settings: Settings, parts: bootstrap.WorkerParts) -> None:

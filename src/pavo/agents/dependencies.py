@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 
 
@@ -13,4 +14,11 @@ async def _agents(request: Request) -> AgentRegistry:
     return registry
 
 
+async def _announcements(request: Request) -> Announcements:
+    """What the workers say, as `api.create_app` put it on the application."""
+    announcements: Announcements = request.app.state.announcements
+    return announcements
+
+
 TheAgents = Annotated[AgentRegistry, Depends(_agents)]
+TheAnnouncements = Annotated[Announcements, Depends(_announcements)]

@@ -6,6 +6,7 @@ that died Redis learns by its own keepalive, after some minutes; until then its 
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
@@ -21,13 +22,19 @@ def _channel(namespace: str, task_queue: str, version: str | None) -> str:
     return f"pavo:workers:{namespace}:{task_queue}" + (f":{version}" if version else "")
 
 
-async def be_present(redis: Redis, namespace: str, task_queue: str, version: str | None) -> None:
+def _own_channel(namespace: str, task_queue: str, worker: str) -> str:
+    return f"pavo:worker:{namespace}:{task_queue}:{worker}"
+
+
+async def be_present(redis: Redis, namespace: str, task_queue: str, version: str | None, worker: str) -> None:
     """For a worker that polls: be seen until cancelled.
 
     Args:
         version: `deployment:build` of a versioned worker; runs that are pinned to it wait for its workers alone.
+        worker: its own name, by which `Presence.those_alive` finds it.
     """
-    channels = {_channel(namespace, task_queue, None), _channel(namespace, task_queue, version)}
+    place = namespace, task_queue
+    channels = {_channel(*place, None), _channel(*place, version), _own_channel(*place, worker)}
     await Subscription(redis, channels, lambda _channel, _data: None).run()
 
 
@@ -51,3 +58,14 @@ class Presence:
             logger.info("Redis does not tell which workers live: %s", error)
             return None
         return sum(count for _, count in counted)
+
+    async def those_alive(self, workers: Sequence[str]) -> Sequence[str]:
+        """Which of the workers with these names live.
+
+        Raises:
+            RedisError, OSError: Redis is away.
+        """
+        if not workers:
+            return []
+        counted = await self._redis.pubsub_numsub(*(_own_channel(*self._place, worker) for worker in workers))
+        return [worker for worker, (_, count) in zip(workers, counted, strict=True) if count]

@@ -86,8 +86,8 @@ export class CreateView {
   async open() {
     const found = await run(this.notice, agents);
     if (!found) return;
-    this.#agents = found;
-    show(this.agent, found.map((agent) => h("option", { value: agent.name, selected: agent.name === "intern" }, agent.name)));
+    this.#agents = found.filter((agent) => agent.health !== "broken");
+    show(this.agent, this.#agents.map((agent) => h("option", { value: agent.name, selected: agent.name === "intern" }, agent.name)));
     this.#choose();
     this.title.focus();
   }
@@ -98,7 +98,7 @@ export class CreateView {
     const agent = this.#agents.find((item) => item.name === this.agent.value);
     const { properties = {}, required = [] } = agent?.options_schema ?? {};
     const fields = Object.entries(properties).map(([name, schema]) => field(name, schema, required.includes(name)));
-    show(this.about, agent?.description ?? "");
+    show(this.about, [agent?.description, agent?.detail].filter(Boolean).join(" "));
     show(this.options, fields.length > 0 && h("details", { open: required.length > 0 }, h("summary", {}, "Options of the agent"), h("div", { class: "grid" }, fields)));
   }
 
