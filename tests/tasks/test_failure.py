@@ -1,8 +1,15 @@
 """An agent's own errors: retried, explained, resumed."""
 
+from datetime import datetime, timedelta
+from itertools import pairwise
+
 from temporalio.client import Client
 
 from tests.driving import Tasks, stages, ticks, types, until
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks, temporal: Client) -> None:
@@ -19,6 +26,8 @@ async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks
     history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
     assert "AgentError" in history.to_json() and error["cause"] not in history.to_json()
 
+    assert task["next_retry_at"] is None, "nothing is tried again by itself any more"
+
     await tasks.post(f"{path}/start", 409)
     await tasks.post(f"{path}/resume")
 
@@ -33,3 +42,24 @@ async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks
     found = await tasks.events(path)
     assert ticks(found) == [1, 2]
     assert stages(found) == ["INIT", "PLANNING", "EXECUTING", "FAILED", "EXECUTING", "STOPPED"]
+
+
+async def test_when_a_failed_step_is_tried_again_is_told_and_true(tasks: Tasks) -> None:
+    path = await tasks.started({"steps": 3, "step_seconds": 0, "fail_at": 2}, auto_accept=True)
+
+    async def failed_thrice() -> bool:
+        return types(await tasks.events(path), "retry").count("retry") == 3
+
+    await until(failed_thrice)
+    waits = await tasks.get(path)
+    retries = [event for event in await tasks.events(path) if event["type"] == "retry"]
+    assert waits["next_retry_at"] == retries[-1]["next_retry_at"], "the row and the event are one transaction's"
+    listed = (await tasks.client.get("/api/tasks", params={"q": waits["id"]})).json()["items"]
+    assert [item["next_retry_at"] for item in listed] == [waits["next_retry_at"]]
+    told = [(moment(event["at"]), moment(event["next_retry_at"])) for event in retries]
+    for (failed, again), delay in zip(told, (1, 2, 4), strict=True):
+        assert delay - 1 < (again - failed).total_seconds() < delay + 0.5
+    for (_, again), (tried, _) in pairwise(told):
+        assert again <= tried < again + timedelta(seconds=5), "it was tried then, and not before"
+    await tasks.post(f"{path}/stop")
+    assert (await tasks.get(path))["next_retry_at"] is None

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pavo.errors import InvalidInput
@@ -139,6 +140,11 @@ def status_of(stage: str, progress: int = 0) -> str:
 def retry_delay(attempt: int) -> float:
     """Seconds to wait after the attempt with this number (from 1) failed: 1, 2, 4, … at most 30."""
     return min(FIRST_RETRY_SECONDS * 2.0 ** (attempt - 1), MAX_RETRY_SECONDS)
+
+
+def retry_at(failed: datetime, attempt: int) -> datetime:
+    """When the agent is tried again, of which the attempt with this number failed at that moment."""
+    return failed + timedelta(seconds=retry_delay(attempt))
 
 
 def workflow_id(user_id: uuid.UUID, task_id: uuid.UUID, agent_type: str) -> str:

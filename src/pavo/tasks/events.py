@@ -5,12 +5,14 @@ Events of an agent's own enter by `of_agent`, and nowhere else.
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from pavo.accounts.domain import name_of
 from pavo.agents import event_types as types
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.errors import AgentRefused
+from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import status_of
 from pavo.timeline.domain import NewEvent
@@ -81,9 +83,9 @@ def code_changed(step: int, before: str, now: str) -> NewEvent:
     return NewEvent(types.CODE_CHANGED, {"step": step, "before": before, "now": now})
 
 
-def retry(step: int, error: str, attempt: int) -> NewEvent:
-    """The agent failed at this step and will be tried again."""
-    return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt})
+def retry(step: int, error: str, attempt: int, at: datetime) -> NewEvent:
+    """The agent failed at this step and will be tried again, not before this moment."""
+    return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt, "next_retry_at": iso(at)})
 
 
 def waiting(what: str) -> NewEvent:

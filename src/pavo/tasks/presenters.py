@@ -69,6 +69,7 @@ def _summary(view: TaskView) -> dict[str, Any]:
         "steps": view.step,
         "total": view.total,
         "plan_step": view.plan_step,
+        "next_retry_at": view.retry_at,
         "workflow_id": task.workflow_id,
         "run_id": task.run_id,
         "plan": current,

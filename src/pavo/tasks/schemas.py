@@ -122,6 +122,8 @@ class TaskSummary(BaseModel):
     total: int | None
     plan_step: int | None = None
     """The step of the plan that is being worked on, where the agent says so."""
+    next_retry_at: datetime | None = None
+    """Where the agent failed and is tried again: not before then. In the past while that waits for a worker."""
     workflow_id: str
     run_id: str | None
     plan: PlanRef | None

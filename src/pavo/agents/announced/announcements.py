@@ -78,7 +78,7 @@ class Announcements:
         return f"{self._names}:{worker}"
 
     async def _say(self, worker: str, said: str) -> None:
-        seconds, _ = cast(tuple[int, int], await self._redis.time())
+        seconds, _ = await self._redis.time()
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(self._key(worker), said, ex=EXPIRE_SECONDS)
             pipe.zadd(self._names, {worker: seconds})
@@ -113,7 +113,7 @@ async def _described(build: str | None, registry: AgentRegistry) -> Announcement
     return await found
 
 
-def _parsed(worker: str, text: bytes) -> Announcement | None:
+def _parsed(worker: str, text: bytes | str) -> Announcement | None:
     try:
         return Announcement.model_validate_json(text)
     except ValidationError as error:

@@ -30,11 +30,9 @@ def availability(registry: AgentRegistry, live: tuple[int, Sequence[Announcement
     schemas = {card.name: dict(card.options_schema) for card in registry.cards()}
     own = {card.name: announced(card, schemas[card.name]) for card in registry.cards()}
     own |= {agent.name: announced_broken(agent) for agent in registry.broken()}
-    groups = _grouped(live[1]) if live else {}
-    return [
-        _out(own.get(name), groups.get(name, []), live and (live[0], len(live[1])), schemas)
-        for name in sorted({*own, *groups})
-    ]
+    groups: Mapping[str, list[_Group]] = _grouped(live[1]) if live else {}
+    counted = (live[0], len(live[1])) if live else None
+    return [_out(own.get(name), groups.get(name, []), counted, schemas) for name in sorted({*own, *groups})]
 
 
 def installed(registry: AgentRegistry) -> list[AgentOut]:

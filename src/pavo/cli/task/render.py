@@ -182,6 +182,8 @@ def task(view: TaskOut) -> RenderableType:
     table.add_row("task", str(view.id))
     table.add_row("stage", Text(f"{view.stage}  {view.stage_status}", STAGE_STYLE.get(view.stage, "")))
     table.add_row("recorded", standing_text(view))
+    if view.next_retry_at is not None:
+        table.add_row("tried again", coming(view.next_retry_at))
     agent = view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
     table.add_row("agent", Text(printable_line(agent)))
     if view.code is not None:
@@ -258,6 +260,13 @@ def event(found: EventOut) -> Text:
 def _short(value: Any) -> str:
     text = printable_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def coming(moment: datetime) -> str:
+    """A moment to come, to the second, as people read it; one that is over is due."""
+    left = int((moment - now()).total_seconds())
+    when = f"{moment.astimezone():%H:%M:%S}"
+    return f"at {when}, in {left} s" if left >= 0 else f"since {when}: it waits for a worker"
 
 
 def ago(moment: datetime) -> str:

@@ -7,6 +7,7 @@ What is recorded under it: `steps`.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Table, exists, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -87,9 +88,14 @@ async def note_deaths(session: AsyncSession, task_id: uuid.UUID, deaths: int) ->
     await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(deaths=deaths))
 
 
-async def note_failure(session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str]) -> None:
-    """Keep what the agent's failure says until the workflow has decided what follows."""
-    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure)))
+async def note_failure(
+    session: AsyncSession, task_id: uuid.UUID, failure: Mapping[str, str], retry_at: datetime | None
+) -> None:
+    """Keep what the agent's failure says until the workflow has decided what follows, and when it is tried again."""
+    retry = {"retry_at": retry_at, "retry_epoch": _EXECUTIONS.c.epoch}
+    await session.execute(
+        update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(failure=dict(failure), **retry)
+    )
 
 
 async def ask_to_move(session: AsyncSession, task_id: uuid.UUID, done: Fence) -> None:

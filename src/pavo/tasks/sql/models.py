@@ -82,6 +82,10 @@ class ExecutionRow(Base):
     """How often the agent began there again after an end of its own: an error, or its process's death."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Type, cause and remedy of the agent's last failure, until the workflow decides to show it."""
+    retry_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the agent that failed is tried again. It holds for this `retry_epoch` alone: any attempt after it raises the
+    epoch, also one of a build that does not know this column."""
+    retry_epoch: Mapped[int | None] = mapped_column(BigInteger)
     worker: Mapped[str | None] = mapped_column(Text)
     """The process that took the last attempt, planning included: how it ended may tell of the agent."""
     code: Mapped[str | None] = mapped_column(Text)

@@ -3,16 +3,16 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
 
-from sqlalchemy import Row, Table, and_, func, or_, select, text, true, tuple_, update
+from sqlalchemy import Row, Table, and_, case, func, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.agents.contract import JSON
-from pavo.tasks.domain import ACTIVE, Fence
+from pavo.tasks.domain import ACTIVE, EXECUTING, PLANNING, Fence
 from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, TaskRow
 
 PLAN = "PLAN"
@@ -47,6 +47,8 @@ class TaskView:
     """The beginning of the prompt, in lists, which load neither prompts nor options."""
     plan_step: int | None = None
     """Of the plan's steps the one that is being worked on, where the agent says so."""
+    retry_at: datetime | None = None
+    """When its agent, which failed, is tried again; in the past where that waits for a worker."""
     waiting: str | None = None
     """What it waits for before an agent works on it."""
     code: str | None = None
@@ -108,6 +110,8 @@ def _views() -> Any:
         .limit(1)
         .lateral("plan")
     )
+    ahead = and_(TaskRow.stage.in_((PLANNING, EXECUTING)), ExecutionRow.retry_epoch == ExecutionRow.epoch)
+    retry_at = case((ahead, ExecutionRow.retry_at))
     return (
         select(
             TaskRow,
@@ -116,6 +120,7 @@ def _views() -> Any:
             ExecutionRow.total,
             ExecutionRow.plan_step,
             ExecutionRow.waiting,
+            retry_at.label("retry_at"),
             newest_plan.c.id.label("plan_id"),
             newest_plan.c.version,
             newest_plan.c.hash,
@@ -135,7 +140,8 @@ LISTED: Any = _views()
 def listed_view(row: Row[Any]) -> TaskView:
     """From a row of `LISTED`."""
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
-    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, row.plan_step, row.waiting)
+    beside = row.plan_step, row.retry_at, row.waiting
+    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, *beside)
 
 
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:

@@ -27,7 +27,9 @@ _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
     t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
     t.created_at, t.updated_at, t.deleted_at,
-    e.step, e.progress, e.total, e.plan_step, e.waiting, e.code, p.id, p.version, p.hash, p.status, p.steps
+    e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
+    CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
+    p.id, p.version, p.hash, p.status, p.steps
 FROM tasks t
 JOIN executions e ON e.task_id = t.id
 LEFT JOIN LATERAL (
@@ -80,9 +82,10 @@ class RequestStatements:
             return None
         count = len(COLUMNS)
         row = TaskRow(**dict(zip(COLUMNS, rows[0], strict=False)))
-        step, progress, total, plan_step, waiting, code, *plan = rows[0][count:]
+        step, progress, total, plan_step, waiting, code, retry_at, *plan = rows[0][count:]
         head = PlanHead(*plan) if plan[0] else None
-        return TaskView(row, step, progress, total, head, plan_step=plan_step, waiting=waiting, code=code)
+        beside = {"plan_step": plan_step, "waiting": waiting, "code": code, "retry_at": retry_at}
+        return TaskView(row, step, progress, total, head, **beside)
 
     async def create_task(self, task: TaskRow, first: NewEvent) -> list[Event]:
         """Store a new task with its execution and the beginning of its timeline."""

@@ -4,11 +4,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
+from pavo.kit.clock import now
 from pavo.kit.ids import new_id
 from pavo.observe import metrics
 from pavo.observe.spans import span
@@ -107,11 +109,17 @@ class BatchExecutor:
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
     async def close(
-        self, held: Lease, new: Sequence[NewEvent], *, died: bool = False, failure: ExplainedFailure | None = None
+        self,
+        held: Lease,
+        new: Sequence[NewEvent],
+        *,
+        died: bool = False,
+        failure: ExplainedFailure | None = None,
+        retry_at: datetime | None = None,
     ) -> int:
         """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
         told = failure.told() if failure else None
-        closed = await end_attempt.close_lease(self._writer, held, new, died=died, failure=told)
+        closed = await end_attempt.close_lease(self._writer, held, new, died=died, failure=told, retry_at=retry_at)
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
@@ -311,10 +319,11 @@ class _Attempt:
         metrics.STEP_ERRORS.add()
         failure = failure_of(error)
         last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
-        new = [events.progress(self._step)]
+        new, again = [events.progress(self._step)], None
         if not last:
-            new.append(events.retry(self._step + 1, failure.cause, failures))
-        await self._executor.close(self._lease, new, failure=failure)
+            again = d.retry_at(now(), failures)
+            new.append(events.retry(self._step + 1, failure.cause, failures, again))
+        await self._executor.close(self._lease, new, failure=failure, retry_at=again)
         return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)
 
     async def _died(self, death: AgentDied) -> c.BatchDone:

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Final
 
 from pavo.agents.contract import FeedbackItem, Hit, PlanDraft, Revision
@@ -111,6 +112,7 @@ class Planner:
         event: NewEvent | None,
         failure: ExplainedFailure | None = None,
         deaths: int | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
         """Tell viewers, unless an attempt before did, or was quicker and has finished planning."""
         recorded: list[Event] = []
@@ -118,7 +120,7 @@ class Planner:
             task = await locked_for_planning(session, task_id, fence)
             if is_latest(fence, task):
                 if failure is not None:
-                    await lease.note_failure(session, task_id, failure.told())
+                    await lease.note_failure(session, task_id, failure.told(), retry_at)
                 if deaths is not None:
                     await lease.note_deaths(session, task_id, deaths)
                 if event is not None:
@@ -129,16 +131,18 @@ class Planner:
         failure = failure_of(error)
         failures = request.failures + 1
         retry: NewEvent | None = None
+        again: datetime | None = None
         if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
             failure = replace(failure, retryable=False)
         else:
-            retry = events.retry(0, failure.cause, failures)
+            again = d.retry_at(now(), failures)
+            retry = events.retry(0, failure.cause, failures, again)
         deaths = None
         if isinstance(error, AgentDied):
             deaths = to_plan.deaths + 1
             if deaths >= d.MAX_DEATHS:
-                failure, retry = quarantine(_PLANNING, deaths, error.detail, error.remedy), None
-        await self._note(to_plan.assignment.id, request.fence, retry, failure, deaths)
+                failure, retry, again = quarantine(_PLANNING, deaths, error.detail, error.remedy), None, None
+        await self._note(to_plan.assignment.id, request.fence, retry, failure, deaths, again)
         return StoredPlan(c.PlanMade(failure=failure.decided()))
 
     async def _quarantined(self, to_plan: ToPlan, request: c.MakePlan) -> StoredPlan:

@@ -4,6 +4,7 @@ One way only: whoever holds the lease knows the case, and where a statement matc
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from pavo.kit.json_values import encode_text
@@ -17,7 +18,8 @@ from pavo.timeline.domain import Event, NewEvent, numbered, payload
 _CLOSE: Final = """
 WITH closed AS (
     UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s,
-        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure)
+        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure),
+        retry_at = CAST(%(retry_at)s AS timestamptz), retry_epoch = e.epoch
     WHERE e.task_id = %(task_id)s AND e.epoch = %(epoch)s RETURNING e.task_id, e.deaths
 )
 SELECT a.first_seq, a.at, c.deaths
@@ -55,15 +57,17 @@ async def close_lease(
     *,
     died: bool = False,
     failure: Mapping[str, str] | None = None,
+    retry_at: datetime | None = None,
 ) -> tuple[int, Sequence[Event]] | None:
     """Give the lease back; the deaths at the coming step and the events to publish, or None when the lease was lost.
 
     Args:
         failure: type, cause and remedy of the agent's failure, until the workflow decides to show it.
+        retry_at: when it is tried again.
     """
     values = {"task_id": lease.task_id, "epoch": lease.epoch, "died": int(died), "events": payload(new)}
     told = encode_text(dict(failure)) if failure else None
-    rows = await writer.connections.rows(_CLOSE, {**values, "failure": told})
+    rows = await writer.connections.rows(_CLOSE, {**values, "failure": told, "retry_at": retry_at})
     if not rows:
         return None
     first_seq, at, deaths = rows[0]

@@ -11,17 +11,17 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+
+from pavo.cli.task.agents import agents_app
 from tests.driving import until
 from tests.parts import Part, Parts, free_port
 
-from pavo.cli.task.agents import agents_app
-
 _MODULE = """
 from typing import ClassVar
-from pavo.agents.intern import Intern
+from pavo.agents.intern import InternAgent
 
 
-class Announced(Intern):
+class Announced(InternAgent):
     name: ClassVar[str] = "announced"
     description = "Version {version}."
     options_schema = {{"type": "object", "properties": {{"only_{version}": {{"type": "integer"}}}}}}
@@ -39,6 +39,10 @@ def install(folder: Path, version: str, module: str | None = None) -> Path:
     return folder
 
 
+async def start(parts: Parts, name: str, environment: dict[str, str]) -> Part:
+    return await parts.start(name, **environment)  # pyright: ignore[reportArgumentType]
+
+
 @dataclass
 class Own:
     """A queue of its own, an API that has version 1 of the agent, and workers that have what they are given."""
@@ -49,7 +53,7 @@ class Own:
 
     async def worker(self, folder: Path | None) -> Part:
         path = os.pathsep.join([*([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")])
-        return await self.parts.start("worker", **self.environment, PYTHONPATH=path)
+        return await start(self.parts, "worker", {**self.environment, "PYTHONPATH": path})
 
     async def agent(self, name: str = "announced") -> dict[str, Any]:
         response = await self.client.get("/api/agents")
@@ -69,7 +73,7 @@ class Own:
 async def own(parts: Parts, tmp_path: Path) -> AsyncIterator[Own]:
     environment = {"TEMPORAL_TASK_QUEUE": f"announced-{uuid.uuid4().hex[:8]}", "PAVO_PORT": str(free_port())}
     begun = len(parts.running)
-    await parts.start("api", **environment, PYTHONPATH=str(install(tmp_path / "api", "1.0")))
+    await start(parts, "api", {**environment, "PYTHONPATH": str(install(tmp_path / "api", "1.0"))})
     url = f"http://127.0.0.1:{environment['PAVO_PORT']}"
     async with httpx2.AsyncClient(base_url=url, headers={"X-User-Email": "a@example.com"}, timeout=30) as client:
         yield Own(client, parts, environment)
