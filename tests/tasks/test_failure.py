@@ -1,8 +1,12 @@
 """An agent's own errors: retried, explained, resumed."""
 
+import asyncio
+import json
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
+import httpx2
 from temporalio.client import Client
 
 from tests.driving import Tasks, stages, ticks, types, until
@@ -63,3 +67,30 @@ async def test_when_a_failed_step_is_tried_again_is_told_and_true(tasks: Tasks) 
         assert again <= tried < again + timedelta(seconds=5), "it was tried then, and not before"
     await tasks.post(f"{path}/stop")
     assert (await tasks.get(path))["next_retry_at"] is None
+
+
+async def followed(client: httpx2.AsyncClient, path: str, last: int = 0) -> tuple[int, list[dict[str, Any]], str]:
+    """The stream with `?until=end`, which has to end by itself: status, events, and its last comment."""
+    headers = {"Last-Event-ID": str(last)} if last else {}
+    async with asyncio.timeout(30):
+        response = await client.get(f"{path}/stream", params={"until": "end"}, headers=headers)
+    lines = response.text.splitlines()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    return response.status_code, events, next((line for line in reversed(lines) if line.startswith(":")), "")
+
+
+async def test_streams_of_failed_and_stopped_tasks_end_where_it_is_asked_for(tasks: Tasks) -> None:
+    path = await tasks.started({"steps": 3, "step_seconds": 0, "fail_at": 2}, auto_accept=True)
+    url = f"/api/tasks/{path}"
+    status, live, said = await followed(tasks.client, url)
+    assert status == 200 and live[-1]["stage"] == "FAILED" and said.startswith(": ended: nothing goes on by itself")
+    assert live == await tasks.events(path), "it ended with everything told"
+    assert (await followed(tasks.client, url, live[-1]["seq"]))[0] == 204, "an EventSource does not come again"
+    assert (await tasks.client.patch(url, json={"title": "Another"})).status_code == 200
+    status, more, _ = await followed(tasks.client, url, live[-1]["seq"])
+    assert status == 200 and types(more, "edited") == ["edited"], "what came after the failure is told too"
+
+    await tasks.post(f"{path}/resume")
+    await tasks.post(f"{path}/stop")
+    _, stopped, _ = await followed(tasks.client, url)
+    assert stages(stopped)[-3:] == ["FAILED", "EXECUTING", "STOPPED"], "it did not end with the failure of before"

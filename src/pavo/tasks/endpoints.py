@@ -46,6 +46,7 @@ from pavo.timeline.http import (
     EventStream,
     Position,
     TheWatching,
+    Until,
     events_page,
     stream_answers,
     stream_or_no_content,
@@ -297,9 +298,9 @@ async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, li
 
 
 @router.get("/{task_id}/stream", response_class=EventStream, responses=STREAM)
-async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position) -> Response:
+async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position, until: Until = None) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID; 204 past the end."""
-    return stream_or_no_content(await watching.stream(subject, position))
+    return stream_or_no_content(await watching.stream(subject, position, until_rest=until == "end"))
 
 
 @router.get("/{task_id}/logs", responses=problems(404))

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from pavo.accounts.domain import name_of
 from pavo.agents import event_types as types
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.errors import AgentRefused
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
-from pavo.tasks.domain import status_of
+from pavo.tasks.domain import RESUMABLE, status_of
 from pavo.timeline.domain import NewEvent
 
 MAX_OPTIONS_TOLD: Final = 50
@@ -133,6 +135,14 @@ def _brief(value: JSON) -> JSON:
 def deleted() -> NewEvent:
     """The task is gone; nothing follows."""
     return NewEvent(types.DELETED)
+
+
+def rests(event: bytes) -> bool | None:
+    """Whether the task rests from this event on, given as its JSON; None where the event tells of no stage."""
+    if b'"stage"' not in event:
+        return None
+    told: dict[str, Any] = orjson.loads(event)
+    return told["stage"] in RESUMABLE if told["type"] == types.STAGE else None
 
 
 def of_agent(name: str, data: Mapping[str, JSON]) -> NewEvent:

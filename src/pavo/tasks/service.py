@@ -152,7 +152,8 @@ class TaskService:
         if task is None or (who is not None and task.organisation_id not in who.organisation_ids):
             raise unknown_task(task_id)
         grant = Grant("task", task_id, task.organisation_id, who)
-        return Subject(task_id, deleted=task.deleted_at is not None, grant=grant)
+        at_rest = task.stage in d.RESUMABLE
+        return Subject(task_id, deleted=task.deleted_at is not None, at_rest=at_rest, rests=events.rests, grant=grant)
 
     async def owners(self, task_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
         """Whose these tasks are, by organisation; deleted ones are left out."""

@@ -1,7 +1,7 @@
 """Events as values."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,10 @@ class Subject:
     """The timeline's too."""
     deleted: bool = False
     """Whether it is gone: its streams end, and no other begins."""
+    at_rest: bool = False
+    """Whether nothing goes on by itself, until somebody resumes it."""
+    rests: Callable[[bytes], bool | None] | None = None
+    """Whether it rests from this event (JSON) on; None where the event does not tell."""
     grant: Grant | None = None
     """What allows whoever asked to watch it, as long as that holds; None: as long as they like."""
 

@@ -8,15 +8,15 @@ A slice offers both ways of watching in a few lines. Its own are the two depende
         return events_page(await watching.events(thing.id, after, limit))
 
     @router.get("/{thing_id}/stream", response_class=EventStream, responses=stream_answers("thing"))
-    async def stream_thing(watching: TheWatching, thing: WatchedThing, position: Position):
-        return stream_or_no_content(await watching.stream(thing, position))
+    async def stream_thing(watching: TheWatching, thing: WatchedThing, position: Position, until: Until = None):
+        return stream_or_no_content(await watching.stream(thing, position, until_rest=until == "end"))
 
 It imports the web framework: a worker has none, and never imports this.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import Depends, Header, Query, Request
@@ -71,6 +71,8 @@ async def position(
 
 TheWatching = Annotated[WatchService, Depends(_watching)]
 Position = Annotated[int, Depends(position)]
+Until = Annotated[Literal["end"] | None, Query()]
+"""`end`: end the stream also where nothing goes on by itself (stopped, failed), instead of waiting for a resume."""
 
 
 # What it is answered
@@ -99,8 +101,12 @@ def stream_answers(subject: str) -> dict[int | str, dict[str, Any]]:
     Args:
         subject: the kind of subject as people read it: task, job.
     """
-    lasts = f"it lasts until the {subject} is done."
-    ended = f"the {subject} is done and all was seen, or it is deleted. Do not reconnect."
+    lasts = (
+        f"it lasts until the {subject} is done or deleted. One that is stopped or failed can be resumed: "
+        "its stream stays open for that, unless it is asked for with `?until=end`."
+    )
+    ended = f"the {subject} is done (with `?until=end` also: stopped, failed) and all was seen, or it is deleted. "
+    ended += "Do not reconnect."
     return {
         200: {"description": f"Events, each with `id` (its seq) and `data` (JSON); {lasts}"},
         204: {"description": f"Nothing will follow: {ended}"},

@@ -17,6 +17,7 @@ Found = list[tuple[int, bytes]]
 """Events by number, each as JSON."""
 _AT: Final = b'"at":"'
 """What stands before an event's time; in a member of the event the quotes would be escaped."""
+RESTS: Final = "nothing goes on by itself; resume it, then follow again after Last-Event-ID"
 SLOW: Final = "too much waits for slow viewers; go on after Last-Event-ID"
 
 
@@ -184,12 +185,33 @@ class Following:
         self._viewer, self._found = viewer, found
         self.left = False
         """Whether its client has left, or it was ended."""
+        self.rested = False
+        """Whether it ended because its subject rests, which its client had asked for."""
+        self._rests: Callable[[bytes], bool | None] | None = None
+        self._at_rest, self._from = False, 0
+
+    def until_rest(self, rests: Callable[[bytes], bool | None], *, at_rest: bool, newest: int) -> None:
+        """End once the subject rests and everything is handed out.
+
+        Args:
+            rests: whether the subject rests from this event on; None where the event does not tell.
+            at_rest: whether it did when number `newest` was the timeline's last. Until then, a rest is one of before.
+        """
+        self._rests, self._at_rest, self._from = rests, at_rest, newest
 
     def __aiter__(self) -> "Following":
         return self
 
     async def __anext__(self) -> Found:
-        return await anext(self._found)
+        if self.rested:
+            raise StopAsyncIteration
+        found = await anext(self._found)
+        if self._rests is not None and found:
+            for _, data in found:
+                told = self._rests(data)
+                self._at_rest = self._at_rest if told is None else told
+            self.rested = self._at_rest and found[-1][0] >= self._from
+        return found
 
     async def aclose(self) -> None:
         """Leave."""
@@ -199,7 +221,7 @@ class Following:
     @property
     def ended(self) -> str | None:
         """Why it ended before the timeline did, if so."""
-        return self._viewer.ended
+        return RESTS if self.rested else self._viewer.ended
 
     def end(self, reason: str) -> None:
         """End it now, with a reason that its client is told."""

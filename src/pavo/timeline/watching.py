@@ -35,8 +35,11 @@ class WatchService:
             raise _no_timeline(subject_id)
         return EventsAfter(found, head.last_seq, head.closed)
 
-    async def stream(self, subject: Subject, after: int) -> Following | None:
+    async def stream(self, subject: Subject, after: int, *, until_rest: bool = False) -> Following | None:
         """Follow the subject; None when nothing will come after number `after` (closed and all seen, or deleted).
+
+        Args:
+            until_rest: nothing more is wanted where it rests: it failed, say, and goes on when somebody resumes it.
 
         Raises:
             NotFound: it has no timeline.
@@ -47,10 +50,12 @@ class WatchService:
             head = await service.head(session, subject.id)
         if head is None:
             raise _no_timeline(subject.id)
-        if head.closed and after >= head.last_seq:
+        if (head.closed or (until_rest and subject.at_rest)) and after >= head.last_seq:
             return None
         # Numbers go back when PostgreSQL was restored: who saw a future that is gone begins anew.
         following = self._follower.follow(subject.id, after if after <= head.last_seq else 0)
+        if until_rest and subject.rests is not None:
+            following.until_rest(subject.rests, at_rest=subject.at_rest, newest=head.last_seq)
         if self._standing is not None and subject.grant is not None:
             self._standing.hold(following, subject.grant)
         return following
