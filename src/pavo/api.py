@@ -92,7 +92,6 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
             app.state.services = {each.kind.noun: each.services for each in parts.kinds}
             app.state.accounts, app.state.registry, app.state.webhooks = parts.accounts, parts.registry, parts.webhooks
-            app.state.announcements = parts.announcements
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield

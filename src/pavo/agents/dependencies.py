@@ -16,7 +16,7 @@ async def _agents(request: Request) -> AgentRegistry:
 
 async def _announcements(request: Request) -> Announcements:
     """What the workers say, as `api.create_app` put it on the application."""
-    announcements: Announcements = request.app.state.announcements
+    announcements: Announcements = request.app.state.parts.announcements
     return announcements
 
 
