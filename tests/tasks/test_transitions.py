@@ -21,7 +21,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.presenters import listed_task, task_out
-from pavo.tasks.sql import repository
+from pavo.tasks.sql import listing
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
@@ -179,7 +179,7 @@ async def test_a_task_reads_the_same_in_a_list_and_alone(
         assert alone is not None
         organisation = [alone.task.organisation_id]
         async with database.reading() as session:
-            page = await repository.list_tasks(session, organisation, stage=None, limit=100, cursor=None)
+            page = await listing.list_tasks(session, listing.Chosen(organisation), limit=100, cursor=None)
         listed = next(view for view in page if view.task.id == alone.task.id)
         whole, short = task_out(alone).model_dump(), listed_task(listed).model_dump()
         assert (short.pop("summary"), short["plan"] and short["plan"].pop("steps")) == (alone.task.prompt, None)

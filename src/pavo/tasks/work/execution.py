@@ -10,8 +10,8 @@ from typing import TypeVar
 from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
-from pavo.kit.clock import now
 from pavo.kit.ids import new_id
+from pavo.kit.sql import time_of
 from pavo.observe import metrics
 from pavo.observe.spans import span
 from pavo.runs.fence import Fence
@@ -321,7 +321,8 @@ class _Attempt:
         last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
         new, again = [events.progress(self._step)], None
         if not last:
-            again = d.retry_at(now(), failures)
+            async with self._executor.hosting.database.reading() as session:
+                again = d.retry_at(await time_of(session), failures)
             new.append(events.retry(self._step + 1, failure.cause, failures, again))
         await self._executor.close(self._lease, new, failure=failure, retry_at=again)
         return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)

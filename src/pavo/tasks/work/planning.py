@@ -12,6 +12,7 @@ from pavo.agents.event_types import STAGE
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.kit.ids import new_id
+from pavo.kit.sql import time_of
 from pavo.observe.spans import span
 from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest
@@ -135,7 +136,8 @@ class Planner:
         if failures >= d.MAX_STEP_ATTEMPTS or isinstance(error, AgentRefused):
             failure = replace(failure, retryable=False)
         else:
-            again = d.retry_at(now(), failures)
+            async with self._database.reading() as session:
+                again = d.retry_at(await time_of(session), failures)
             retry = events.retry(0, failure.cause, failures, again)
         deaths = None
         if isinstance(error, AgentDied):
