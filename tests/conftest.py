@@ -49,8 +49,9 @@ async def stores() -> AsyncIterator[Stores]:
 
 
 @pytest.fixture(scope="session")
-def environment(stores: Stores) -> Iterator[dict[str, str]]:
-    """The variables of one stack: its own database, task queue and port."""
+def environment(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables of one stack: its own database, task queue and port, and where its tests' agents write."""
+    base = tmp_path_factory.getbasetemp()
     url = new_database(stores)
     upgrade(url)
     yield {
@@ -59,6 +60,8 @@ def environment(stores: Stores) -> Iterator[dict[str, str]]:
         "TEMPORAL_ADDRESS": stores.temporal_address,
         "TEMPORAL_TASK_QUEUE": f"test-{uuid.uuid4().hex[:8]}",
         "PAVO_PORT": str(free_port()),
+        "PAVO_AGENT_PATHS": f"{base}:rw",
+        "PAVO_AGENT_FOLDERS": str(tmp_path_factory.mktemp("folders") / "agents"),
     }
     drop_database(stores, url)
 

@@ -25,7 +25,6 @@ environment configuration (`envconfig`) for what is not set here.
 COMMAND_LINE = """| `PAVO_URL` | the running stack's | Command line: URL of the API. |
 | `PAVO_TOKEN` |  | Command line: API token to send. |
 | `PAVO_USER` |  | Command line: e-mail address to act as in dev mode. |
-| `PAVO_DATA_DIR` | see `pavo up --help` | Command line: data directory of the stack. |
 | `PAVO_CACHE_DIR` | `$XDG_CACHE_HOME/pavo`, else `~/.cache/pavo` | Command line: where built programs are kept. |
 | `PGPASSWORD` |  | `pavo deploy start`: password for `--postgres URL` when the URL has none; then remembered. |
 | `REDISCLI_AUTH` |  | `pavo deploy start`: password for `--redis URL` when the URL has none; then remembered. |

@@ -6,7 +6,7 @@ Each field names its environment variable; `docs/configuration.md` is checked ag
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -17,6 +17,26 @@ from pavo.errors import ConfigurationError
 NOBODYS = "PAVO_BY_NAME_"
 """Where fields may be given by name, pydantic also reads variables of these names: PORT and HOST, which many shells and
 platforms set. This prefix, which aliases do not get, makes them names that nobody sets."""
+
+PAVO_SECRETS: Final = frozenset(
+    (
+        "DATABASE_URL",
+        "PAVO_READY_FD",
+        "PAVO_SECRET_KEY",
+        "PAVO_TEMPORAL_CODEC_KEY",
+        "PAVO_TEMPORAL_CODEC_FORMER_KEYS",
+        "PAVO_TEMPORAL_DATABASE_URL",
+        "PAVO_TOKEN",
+        "PGPASSWORD",
+        "REDISCLI_AUTH",
+        "REDIS_URL",
+        "TEMPORAL_API_KEY",
+        "TEMPORAL_TLS_CLIENT_KEY_DATA",
+        "TEMPORAL_TLS_CLIENT_KEY_PATH",
+    )
+)
+"""Environment variables of Pavo alone, mostly secrets: no agent gets them, whoever names them."""
+_WRITABLE: Final = ":rw"
 
 
 class _Section(BaseSettings):
@@ -133,6 +153,68 @@ class ExecutionSettings(_Section):
     """Version of the worker: tasks stay with it until they continue as new; empty runs unversioned."""
 
 
+class AgentSettings(_Section):
+    """What the processes of isolated agents have and may reach."""
+
+    environment: str = Field(default="", validation_alias="PAVO_AGENT_ENVIRONMENT")
+    """Environment variables that isolated agents get beside the usual ones (PATH, LANG, proxies, certificates),
+    separated by commas: OPENAI_API_KEY, …"""
+    paths: str = Field(default="", validation_alias="PAVO_AGENT_PATHS")
+    """Files and folders that isolated agents may read beside code and the system's, separated by commas; those that end
+    with :rw they may also write: /models,/data:rw."""
+    confinement: Literal["available", "required", "off"] = Field(
+        default="available", validation_alias="PAVO_AGENT_CONFINEMENT"
+    )
+    """available: isolated agents are confined where the system can. required: a worker that cannot runs none. off: they
+    may read and write what the worker's user may."""
+    folders: Path | None = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
+    """Where each task of an isolated agent has a working folder of its own, until it is deleted; default: agents in
+    PAVO_DATA_DIR, else a folder for temporary files."""
+    data_dir: Path | None = Field(default=None, validation_alias="PAVO_DATA_DIR")
+    """Data directory of the stack, for the command line (see pavo up --help) and for workers: no isolated agent reads
+    it."""
+
+    @field_validator("folders", "data_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # an empty path would be the folder that the process was started in
+
+    @field_validator("environment")
+    @classmethod
+    def _are_names(cls, value: str) -> str:
+        secret = [name for name in _listed(value) if name in PAVO_SECRETS]
+        if secret:
+            raise ValueError(f"agents do not get {', '.join(secret)}, for it is Pavo's own")
+        return value
+
+    @field_validator("paths")
+    @classmethod
+    def _are_absolute(cls, value: str) -> str:
+        for each in _listed(value):
+            if not each.startswith("/"):
+                raise ValueError(f"{each} does not begin with /")
+        return value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`environment`, parsed."""
+        return _listed(self.environment)
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Of `paths`, those that may only be read."""
+        return tuple(each for each in _listed(self.paths) if not each.endswith(_WRITABLE))
+
+    @property
+    def writable(self) -> tuple[str, ...]:
+        """Of `paths`, those that may be written."""
+        return tuple(each.removesuffix(_WRITABLE) for each in _listed(self.paths) if each.endswith(_WRITABLE))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 class WebhookSettings(_Section):
     """What webhooks may reach; the API and the workers need the same."""
 
@@ -211,6 +293,7 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    agents: AgentSettings = Field(default_factory=AgentSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

@@ -16,7 +16,7 @@ from pavo.agents.contract import Agent, AgentContext, Hit, Plan, PlanStep, UserM
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.hosts.process_host import ProcessHost
-from pavo.agents.hosts.starting import ChildStarter
+from pavo.agents.hosts.starting import ChildStarter, Spawning
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.errors import InvalidInput, Unavailable
 
@@ -25,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 PLAN = Plan(1, "h1", "A plan", (PlanStep("one"), PlanStep("two", "detail")))
 LIMITS = HostLimits(memory_mb=256, silence_seconds=1.0, start_seconds=30, close_seconds=1.0)
+NAMED = ("PAVO_TEST_NOTES",)
+"""Environment variables by which tests tell agents' processes something."""
 
 
 class FakeCorpus:
@@ -71,7 +73,7 @@ def make_host(
 ) -> AgentHost:
     if kind == "worker":
         return WorkerHost(agent, ctx, limits)
-    return ProcessHost(target_of(agent), ctx, limits, starter=starter)
+    return ProcessHost(target_of(agent), ctx, limits, starter=starter or Spawning(NAMED))
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +81,7 @@ async def opened(
     kind: str, agent: type[Agent], limits: HostLimits = LIMITS, **options: Any
 ) -> AsyncIterator[AgentHost]:
     """A host of one kind: `worker`, `process` (forked from a preloaded one), `spawned` (a new interpreter)."""
-    preloading = Preloading(memory_mb=limits.memory_mb) if kind == "process" else None
+    preloading = Preloading(memory_mb=limits.memory_mb, named=NAMED) if kind == "process" else None
     host = make_host(kind, agent, context(**options), limits, preloading)
     try:
         yield host

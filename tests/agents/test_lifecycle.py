@@ -110,6 +110,7 @@ def read() -> list[str]:
 @pytest.fixture(autouse=True)
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NOTES, str(tmp_path / "notes"))
+    monkeypatch.setenv("PAVO_AGENT_ENVIRONMENT", NOTES)  # for trials, which read the settings
 
 
 KINDS = pytest.mark.parametrize("kind", ["worker", "process", "spawned"])

@@ -131,6 +131,7 @@ class Stack:
         """A part's environment, with each store's port exchanged for the link's."""
         found = {**environment, "PAVO_AUTH": "dev", "PAVO_AGENT_SILENCE_SECONDS": "1", "PYTHONFAULTHANDLER": "1"}
         found["PYTHONPATH"] = os.pathsep.join([str(self.folder / "plugins"), os.environ.get("PYTHONPATH", "")])
+        found["PAVO_AGENT_PATHS"] = f"{tempfile.gettempdir()}:rw"  # where tests hold agents, and these tell
         for variable, store in zip(("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS"), STORES, strict=True):
             direct, link = f":{getattr(self._ports, store)}", f":{self.links[f'{kind}-{store}'].port}"
             assert direct in found[variable]

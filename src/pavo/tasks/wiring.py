@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from pavo.agents.confinement.confining import ConfinementRules, Confining
+from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.agents.deaths import died_blocking
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import EXIT_STALLED, EXIT_UNKNOWN, STALL_SECONDS, AgentLoop, AtWork
@@ -18,6 +20,7 @@ from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
+from pavo.config import AgentSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
@@ -41,6 +44,7 @@ from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.failures import failure_of
+from pavo.tasks.work.folder_removal import keep_removing_folders
 from pavo.tasks.work.handover import held_by
 from pavo.tasks.work.hints import listen_for_hints
 from pavo.tasks.work.hosting import Hosting
@@ -147,6 +151,13 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
+def confining_of(settings: AgentSettings) -> Confining:
+    """How a worker with these settings confines isolated agents."""
+    folders = TaskFolders(settings.folders or default_root(settings.data_dir))
+    private = (str(settings.data_dir),) if settings.data_dir else ()
+    return Confining(folders, ConfinementRules(settings.confinement, settings.readable, settings.writable, private))
+
+
 class _Agents:
     """What lives on the agents' loop."""
 
@@ -159,11 +170,14 @@ class _Agents:
         limits = HostLimits(memory_mb=settings.agent_memory_mb, silence_seconds=settings.agent_silence_seconds)
         self._close_seconds = limits.close_seconds
         corpus = CorpusService(self._database)
-        self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds)
+        own = clients.settings.agents
+        self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds, named=own.names)
+        self._confining = confining_of(own)
+        self._confining.begin()
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
-        hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew))
+        hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
@@ -174,12 +188,14 @@ class _Agents:
         self._recorder.start()
         self._logs.start()
         share_standard_streams()
+        self._removing = asyncio.ensure_future(keep_removing_folders(self._database, self._confining.folders))
         self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
 
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
-        await end(self._hints)
+        await end(self._hints, self._removing)
         await tear_down(self._close_seconds)
+        await self._confining.close()
         await self._preloading.close()
         await self._recorder.close()
         await self._logs.close()

@@ -289,9 +289,11 @@ class AgentTrial:
 
     def _opened(self, described: Description, ctx: AgentContext, limits: HostLimits) -> AgentHost:
         from pavo.agents.hosts.open_host import open_host
+        from pavo.agents.hosts.starting import Spawning
+        from pavo.config import AgentSettings
 
         try:
-            return open_host(described.card, ctx, limits)
+            return open_host(described.card, ctx, limits, Spawning(AgentSettings().names))
         except PavoError as error:
             self._broken(f"its class cannot be loaded: {error.detail}", "Mend its module.")
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
+from pavo.agents.confinement.confined import Confinement
 from pavo.agents.contract import Agent, Hit, UserMessage
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
@@ -79,6 +80,8 @@ class AgentServer:
 
     def _start(self, first: Message) -> WorkerHost:
         sys.path[:] = first["path"]
+        if first["confinement"] is not None:
+            _confine(Confinement.load(first["confinement"]))
         try:
             agent = load_as_found(first["target"], first["code"])
         except MemoryError:
@@ -215,6 +218,15 @@ def require_code(target: str, code: Message) -> None:
     """End unless what lies on disk is what the worker has loaded."""
     if fingerprint_of(target, code["path"]) != code["fingerprint"]:
         os._exit(EXIT_OTHER_CODE)
+
+
+def _confine(confinement: Confinement) -> None:
+    """Confine this process, or end: no agent runs with more than was said."""
+    try:
+        confinement.enter(sys.path)
+    except OSError:
+        logger.exception("The agent's process cannot be confined.")
+        os._exit(wire.EXIT_UNCONFINED)
 
 
 def limit_memory(mebibytes: int) -> None:

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from pavo.agents.agent_class import load_agent_class
+from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.process_host import ProcessHost
@@ -17,11 +18,18 @@ from pavo.errors import AgentError
 logger = logging.getLogger(__name__)
 
 
-def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: ChildStarter | None = None) -> AgentHost:
+def open_host(
+    card: AgentCard,
+    ctx: AgentContext,
+    limits: HostLimits,
+    starter: ChildStarter | None = None,
+    confining: Confining | None = None,
+) -> AgentHost:
     """A host for one task. Nothing is started before the first call.
 
     Args:
         starter: starts the process of an isolated agent; by default a new interpreter for each.
+        confining: confines an isolated agent; by default it is not.
 
     Raises:
         AgentError: the agent cannot be imported (isolation `worker`); the traceback is in the log.
@@ -29,7 +37,7 @@ def open_host(card: AgentCard, ctx: AgentContext, limits: HostLimits, starter: C
     if card.silence_seconds is not None:
         limits = replace(limits, silence_seconds=card.silence_seconds)
     if card.isolation == "process":
-        return ProcessHost(card.target, ctx, limits, code=card.code, starter=starter)
+        return ProcessHost(card.target, ctx, limits, code=card.code, starter=starter, confining=confining)
     try:
         agent = load_agent_class(card.target)
     except BaseException as error:

@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pavo.agents.code_version import CodeVersion
+from pavo.agents.confinement.environment import agents_environment
 from pavo.agents.hosts.child_process import Child
 from pavo.agents.hosts.preloaded_process import NotForked, PreloadedProcess
-from pavo.agents.hosts.starting import ChildRequest, agents_environment, spawn
+from pavo.agents.hosts.starting import ChildRequest, spawn
 from pavo.agents.registry import AgentRegistry
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,12 @@ class Preloading:
     Args:
         memory_mb: for what is imported, in MiB.
         start_seconds: for importing it.
+        named: see `agents_environment`.
     """
 
-    def __init__(self, *, memory_mb: int, start_seconds: float = 60.0) -> None:
+    def __init__(self, *, memory_mb: int, start_seconds: float = 60.0, named: Sequence[str] = ()) -> None:
         self._memory_mb = memory_mb
+        self._named = named
         self.start_seconds = start_seconds
         self._sources: dict[str, _Source] = {}
         self._begun: list[PreloadedProcess] = []
@@ -79,7 +82,7 @@ class Preloading:
                     return await preloaded.fork(request, end)
                 except NotForked as error:
                     logger.warning("%s begins in a new interpreter: %s.", request.label, error)
-        return spawn(request, end)
+        return spawn(request, end, agents_environment(self._named))
 
     def pids(self) -> Sequence[int]:
         """The preloaded processes that live."""
@@ -98,7 +101,7 @@ class Preloading:
             OSError: there is no room for another process.
         """
         label = f"agents of {distribution}"
-        preloaded = PreloadedProcess.begin(agents, self._memory_mb, agents_environment(), label)
+        preloaded = PreloadedProcess.begin(agents, self._memory_mb, agents_environment(self._named), label)
         # One that is retired may have children that go on: it is kept until it is lost.
         self._begun = [each for each in self._begun if not each.lost]
         self._begun.append(preloaded)

@@ -7,17 +7,18 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
+from pavo.agents.confinement.confined import Confinement
+from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.deaths import blocks, died_blocking, died_of_memory, died_starting, died_talking, died_with
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child
-from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning
+from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
 from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
 
@@ -45,10 +46,12 @@ class ProcessHost:
         *,
         code: CodeVersion | None = None,
         starter: ChildStarter | None = None,
+        confining: Confining | None = None,
     ) -> None:
         label = f"agent {target.rpartition(':')[2]} of task {ctx.task_id}"
         self._request = ChildRequest(code or CodeVersion.found(target, "unknown"), label, limits)
         self._starter = starter or Spawning()
+        self._confining = confining
         self._ctx = ctx
         self._link: _Link | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -90,7 +93,7 @@ class ProcessHost:
         if self._closing is not None:
             raise RuntimeError("This host is closed.")
         if self._link is None:
-            self._link = _Link(self._request, self._starter, self._ctx)
+            self._link = _Link(self._request, self._starter, self._ctx, self._confining)
         answer = await self._link.call(method, payload or {})
         try:
             return load(answer)
@@ -101,9 +104,13 @@ class ProcessHost:
 class _Link:
     """The connection to one child, from its start to its reaping."""
 
-    def __init__(self, request: ChildRequest, starter: ChildStarter, ctx: AgentContext) -> None:
+    def __init__(
+        self, request: ChildRequest, starter: ChildStarter, ctx: AgentContext, confining: Confining | None
+    ) -> None:
         self._request = request
         self._starter = starter
+        self._confining = confining
+        self._confinement: Confinement | None = None
         self._ctx = ctx
         self._limits = request.limits
         self._child: Child | None = None
@@ -190,16 +197,18 @@ class _Link:
         finally:
             self._fail()
             ours.close()
+            if self._confining is not None:
+                self._confining.folders.leave(self._ctx.task_id)
 
     async def _start(self, theirs: socket.socket) -> Child | None:
         """The child; None where it was not to begin, or could not."""
-        self._starting = asyncio.create_task(self._starter.start(self._request, theirs))
+        self._starting = asyncio.create_task(self._begin(theirs))
         try:
             if not self._killed:
                 return await self._starting
         except OSError as error:
             self._died = Unavailable(f"No process for the agent: {error}.", dependency="process")
-        except Unavailable as error:
+        except (Unavailable, AgentRefused) as error:
             self._died = error
         except asyncio.CancelledError:
             if not self._killed:
@@ -208,6 +217,11 @@ class _Link:
             self._starting.cancel()
             theirs.close()
         return None
+
+    async def _begin(self, theirs: socket.socket) -> Child:
+        if self._confining is not None:
+            self._confinement = await self._confining.of(self._ctx.task_id)
+        return await self._starter.start(self._request, theirs)
 
     async def _accompany(self, child: Child, ours: socket.socket) -> None:
         reading = asyncio.create_task(self._read(child, ours))
@@ -231,6 +245,8 @@ class _Link:
     def _fail(self) -> None:
         if self._died is None and self._child is not None and self._child.returncode == EXIT_OTHER_CODE:
             self._died = self._request.code.changed
+        if self._died is None and self._child is not None and self._was_unconfined(self._child):
+            self._died = Unavailable("Its process could not be confined; the log says why.", dependency="process")
         if self._died is None:
             lost = self._child.lost if self._child is not None and self._cause is None else None
             self._cause = self._cause or self._exit_cause()
@@ -239,6 +255,10 @@ class _Link:
         for future in (self._ready, self._call):
             if future is not None and not future.done():
                 future.set_exception(self._died)
+
+    def _was_unconfined(self, child: Child) -> bool:
+        """Whether it ended for that; once an agent's code runs, it may end with any code."""
+        return child.returncode == wire.EXIT_UNCONFINED and not self._ready.done()
 
     def _exit_cause(self) -> AgentDied:
         code = self._child.returncode if self._child is not None else None
@@ -252,7 +272,7 @@ class _Link:
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._frames = wire.FrameReader(reader, wire.MAX_TO_WORKER)
         try:
-            self.send(_start_message(self._request, self._ctx))
+            self.send(start_message(self._request, self._ctx, self._confinement))
             while (message := await self._frames.next()) is not None:
                 self._answered = True
                 self._take(message)
@@ -373,15 +393,3 @@ def _of_type(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
     return value
-
-
-def _start_message(request: ChildRequest, ctx: AgentContext) -> Message:
-    return {
-        "op": "start",
-        "target": request.code.target,
-        "code": {"fingerprint": request.code.fingerprint, "path": request.code.path},
-        "path": sys.path,
-        "close_seconds": request.limits.close_seconds,
-        "setup_seconds": request.limits.setup_seconds,
-        "context": wire.dump_context(ctx),
-    }

@@ -3,31 +3,17 @@
 import os
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pavo.agents.code_version import PROTOCOL, CodeVersion
+from pavo.agents.confinement.confined import Confinement
+from pavo.agents.confinement.environment import agents_environment
+from pavo.agents.contract import AgentContext
+from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child, ChildProcess
-
-PAVO_VARIABLES = frozenset(
-    (
-        "DATABASE_URL",
-        "PAVO_READY_FD",
-        "PAVO_SECRET_KEY",
-        "PAVO_TEMPORAL_CODEC_KEY",
-        "PAVO_TEMPORAL_CODEC_FORMER_KEYS",
-        "PAVO_TEMPORAL_DATABASE_URL",
-        "PAVO_TOKEN",
-        "PGPASSWORD",
-        "REDISCLI_AUTH",
-        "REDIS_URL",
-        "TEMPORAL_API_KEY",
-        "TEMPORAL_TLS_CLIENT_KEY_DATA",
-        "TEMPORAL_TLS_CLIENT_KEY_PATH",
-    )
-)
-"""Environment variables of Pavo alone, mostly secrets: agents get the rest, for example their provider's API key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +40,7 @@ class ChildStarter(Protocol):
         ...
 
 
-def agents_environment() -> dict[str, str]:
-    """What agents' processes have in their environment."""
-    return {name: value for name, value in os.environ.items() if name not in PAVO_VARIABLES}
-
-
-def spawn(request: ChildRequest, end: socket.socket) -> ChildProcess:
+def spawn(request: ChildRequest, end: socket.socket, environment: Mapping[str, str]) -> ChildProcess:
     """Start a new interpreter; call it on a thread that lives as long as the worker.
 
     Raises:
@@ -67,11 +48,32 @@ def spawn(request: ChildRequest, end: socket.socket) -> ChildProcess:
     """
     options = [PROTOCOL, end.fileno(), os.getpid(), request.limits.memory_mb, request.limits.silence_seconds]
     arguments = [sys.executable, "-P", "-m", "pavo.agents.hosts.child_program", *map(str, options)]
-    return ChildProcess.spawn(arguments, end, agents_environment(), request.label)
+    return ChildProcess.spawn(arguments, end, environment, request.label)
 
 
 class Spawning:
-    """A ChildStarter that starts a new interpreter for each agent; it imports the agent's code again each time."""
+    """A ChildStarter that starts a new interpreter for each agent; it imports the agent's code again each time.
+
+    Args:
+        named: see `agents_environment`.
+    """
+
+    def __init__(self, named: Sequence[str] = ()) -> None:
+        self._named = named
 
     async def start(self, request: ChildRequest, end: socket.socket) -> Child:
-        return spawn(request, end)
+        return spawn(request, end, agents_environment(self._named))
+
+
+def start_message(request: ChildRequest, ctx: AgentContext, confinement: Confinement | None) -> wire.Message:
+    """The first message to an agent's process."""
+    return {
+        "op": "start",
+        "target": request.code.target,
+        "code": {"fingerprint": request.code.fingerprint, "path": request.code.path},
+        "path": sys.path,
+        "close_seconds": request.limits.close_seconds,
+        "setup_seconds": request.limits.setup_seconds,
+        "confinement": None if confinement is None else confinement.dump(),
+        "context": wire.dump_context(ctx),
+    }

@@ -49,6 +49,8 @@ for the two that it was sent in."""
 _HEADER = struct.Struct(">I")
 EXIT_OUT_OF_MEMORY = 113
 """Exit code of a child that ran out of memory; not otherwise used by shells or Python."""
+EXIT_UNCONFINED = 115
+"""Exit code of a child that could not confine itself, before any code of its agent ran for the task."""
 
 
 class Unreadable(ValueError):

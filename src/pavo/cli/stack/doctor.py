@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
         "Data directory": lambda: _writable(folder),
         "Disk": lambda: _disk(folder),
         "Port": lambda: _port(folder),
+        "Isolated agents": lambda: _isolated_agents(folder),
     }
     found = [_run(name, check) for name, check in checks.items()]
     ok = all(check["ok"] for check in found)
@@ -51,7 +53,7 @@ def _print(found: Sequence[Mapping[str, str | bool | None]]) -> None:
     for check in found:
         mark = ("✓", "green") if check["ok"] else ("✗", "red")
         console().print(
-            Text.assemble(mark, f" {check['name']:<15}{printable_line(str(check['detail']))}"), soft_wrap=True
+            Text.assemble(mark, f" {check['name']:<16}{printable_line(str(check['detail']))}"), soft_wrap=True
         )
         if check["remedy"]:
             say(f"  → {check['remedy']}")
@@ -107,3 +109,20 @@ def _port(folder: Path) -> str:
     if not is_free(PORT):
         raise ConfigurationError(f"Port {PORT} is taken.", remedy="pavo up takes the next free one, or pass --port.")
     return f"{PORT} is free"
+
+
+def _isolated_agents(folder: Path) -> str:
+    """Which level of confinement holds here, tried in a process that is thrown away."""
+    from pavo import config
+    from pavo.agents.confinement.levels import probe
+    from pavo.agents.confinement.task_folders import TaskFolders
+
+    with tempfile.TemporaryDirectory(prefix="pavo-doctor-") as scratch:
+        level = probe(TaskFolders(Path(scratch) / "agents"), sys.path, (str(folder),))
+    if level.name == "none" and config.load().agents.confinement == "required":
+        raise ConfigurationError(
+            f"No isolated agent would run: PAVO_AGENT_CONFINEMENT=required, and this machine does not confine them: "
+            f"{level.detail}.",
+            remedy="Run workers on Linux 5.13 or later with Landlock, or set PAVO_AGENT_CONFINEMENT=available.",
+        )
+    return level.words

@@ -130,6 +130,7 @@ async def begin(database: Database, task_id: uuid.UUID) -> None:
 _MINE = text("SELECT 1 FROM removals WHERE task_id = :task_id FOR UPDATE SKIP LOCKED")
 """One at a time: a second remover would find rows that the first has deleted, take a table for empty, and go on with
 the head, which takes all events along in one transaction."""
+_DELETED: Final = text("SELECT id FROM tasks WHERE id = ANY(:task_ids) AND deleted_at IS NOT NULL")
 
 
 async def go_on(database: Database, *, age: timedelta = VIEWERS_LEAVE, batches: int = BATCHES_OF_A_ROUND) -> int:
@@ -162,6 +163,16 @@ async def go_on(database: Database, *, age: timedelta = VIEWERS_LEAVE, batches: 
     if failure is not None:
         raise failure
     return finished
+
+
+async def deleted_among(database: Database, task_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """Which of these tasks were deleted; of those that this database does not know, it says nothing.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.reading() as session:
+        return (await session.scalars(_DELETED, {"task_ids": list(task_ids)})).all()
 
 
 def _of(*wanted: When) -> Sequence[Holding]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pavo.accounts.domain import name_of
 from pavo.accounts.people import people_by_id
+from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser, UserMessage
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.agent_loop import AtWork, at_work
@@ -64,6 +65,7 @@ class Hosting:
         starter: ChildStarter | None = None,
         log_writer: LogWriter | None = None,
         code_watch: CodeWatch | None = None,
+        confining: Confining | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -73,6 +75,7 @@ class Hosting:
         self._starter = starter
         self._log_writer = log_writer
         self._code_watch = code_watch
+        self._confining = confining
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -136,5 +139,5 @@ class Hosting:
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
-        host = open_host(card, context_object, self._limits, self._starter)
+        host = open_host(card, context_object, self._limits, self._starter, self._confining)
         return self._code_watch.over(host, card.code) if self._code_watch else host

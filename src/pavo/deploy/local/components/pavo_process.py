@@ -24,6 +24,7 @@ class PavoProcess(PlainComponent):
     def launch(self, name: str, extra: Mapping[str, str]) -> Launch:
         """The same program that was called, with this part's command."""
         told = {"TEMPORAL_CONFIG_FILE": os.devnull, worker_ends.VARIABLE: str(self._layout.worker_ends)}
+        told["PAVO_DATA_DIR"] = str(self._layout.root)  # which no isolated agent reads
         environment = {**with_kept_settings(self._layout, self._environment()), **told, **extra}
         command = [sys.executable, "-m", "pavo.cli.main", kind_of(name).name]
         return Launch(command, environment, self._layout.log(name), directory=self._layout.root, ready_line=True)
