@@ -13,8 +13,9 @@ from tests.parts import free_port
 
 from pavo import api, config
 from pavo.bootstrap import build_redis
-from pavo.config import HttpSettings, RedisSettings, Settings
+from pavo.config import HttpSettings, LimitSettings, RedisSettings, Settings
 from pavo.errors import ConfigurationError, Conflict
+from pavo.kit.listening.connections import Connections
 
 NOBODY = "127.0.0.1:1"
 BOTH = ("api", "worker")
@@ -73,9 +74,10 @@ def test_a_port_taken_between_binding_and_listening_is_named() -> None:
     """Two APIs that start at once both bind the port; only one of them can listen on it."""
     http, app = HttpSettings(port=free_port()), FastAPI()
     listeners, (other,) = api._bind(http), api._bind(http)
+    connections = Connections(api._limits(LimitSettings()))
     with other, pytest.raises(Conflict, match=str(http.port)):
         other.listen()
-        api._Server(uvicorn.Config(app, log_config=None), app, http).run(sockets=listeners)
+        api._Server(uvicorn.Config(app, log_config=None), app, http, connections).run(sockets=listeners)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])

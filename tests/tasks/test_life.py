@@ -57,7 +57,7 @@ async def test_whole_life(tasks: Tasks, client: httpx2.AsyncClient) -> None:
     stopped = await tasks.get(task_id)
     assert (stopped["stage"], stopped["stage_status"]) == ("STOPPED", "PAUSED")
     assert receipt["stage"] == "EXECUTING" and receipt["last_step"] == stopped["steps"] >= 10
-    assert f"step {receipt['last_step'] + 1}" in receipt["resume"]
+    assert f"checkpoint {receipt['last_step'] + 1}" in receipt["resume"]
     assert await tasks.post(f"{task_id}/stop") == receipt
     await tasks.post(f"{task_id}/resume")
     done = await tasks.wait(task_id, "DONE")

@@ -170,7 +170,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 async def copies(database: Database) -> AsyncIterator[Copies]:
     connections = KeptConnections(database, 2)
     person = {"organisation": new_id(), "user": new_id()}
-    await connections.rows("INSERT INTO organisations (id, name) VALUES (%(organisation)s, 'x') RETURNING 1", person)
+    await connections.rows("INSERT INTO organisations (id, name) VALUES (%(organisation)s, 'both') RETURNING 1", person)
     await connections.rows(
         "INSERT INTO users (id, email, organisation_id) VALUES (%(user)s, 'both@ways', %(organisation)s) RETURNING 1",
         person,
