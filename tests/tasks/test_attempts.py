@@ -104,10 +104,90 @@ async def test_four_tasks_share_two_slots(narrow: Own, agent: str, tmp_path: Pat
         return min(counts) > 80  # two turns of a second hardly suffice for so many
 
     await until(all_advance_twice)
+    calls = [tmp_path / str(number) for number in range(4)]
+    assert [len(begun(each)) for each in calls] == [1] * 4, "the agents were kept open from turn to turn"
     for path in paths:
         found = await tasks.events(path)
         assert ticks(found) == list(range(1, len(ticks(found)) + 1))
         assert not {"retry", "recovered"} & set(types(found))
         # A turn ends where the checkpoint says more than before: after the first step, and at the end of a group.
         assert {steps % small for steps in await progress(tasks, path)} <= {0, 1}
-        await tasks.client.delete(f"/api/tasks/{path}")
+    # Two of them are parked. What is stopped is closed, and begins anew where it was.
+    for path in paths:
+        await tasks.post(f"{path}/stop")
+    await until(lambda: all_ended(calls), what="all agents to be closed")
+    await tasks.post(f"{paths[0]}/resume")
+
+    async def again() -> bool:
+        return len(begun(calls[0])) == 2
+
+    await until(again)
+    await tasks.post(f"{paths[0]}/stop")
+
+
+async def all_ended(calls: list[Path]) -> bool:
+    """Whether each call of `execute` was closed in order."""
+    return all(each.read_text().count("begin") == each.read_text().count("end") for each in calls)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_worker_that_shuts_down_closes_what_is_parked(narrow: Own, agent: str, tmp_path: Path) -> None:
+    tasks, calls = narrow.tasks, [tmp_path / str(number) for number in range(4)]
+    paths = [
+        await tasks.started(
+            {"calls": str(each), "groups": 4000, "small": 1, "seconds": 0.02}, agent_type=agent, auto_accept=True
+        )
+        for each in calls
+    ]
+
+    async def all_began() -> bool:
+        return all(begun(each) for each in calls)
+
+    await until(all_began)
+    narrow.worker.end()
+    assert await all_ended(calls)
+    narrow.worker = await narrow.parts.start("worker", **narrow.environment)
+
+    async def go_on() -> bool:
+        return all(len(begun(each)) == 2 for each in calls)
+
+    await until(go_on)
+    for path in paths:
+        found = await tasks.events(path)
+        assert ticks(found) == list(range(1, len(ticks(found)) + 1))
+        assert not {"retry", "recovered"} & set(types(found))
+        await tasks.post(f"{path}/stop")
+
+
+async def test_an_agent_that_makes_no_progress_is_told_of_and_given_up(own: Own, tmp_path: Path) -> None:
+    """It records a step each time, so that no step is tried five times; its process dies in the next one."""
+    calls = tmp_path / "calls"
+    options = {"calls": str(calls), "groups": 2, "die_after": 1}
+    path = await own.tasks.started(options, agent_type="sparing_apart", auto_accept=True)
+    task = await own.tasks.wait(path, "FAILED")
+    assert task["error"]["type"] == "NoProgress" and "exit code 3" in task["error"]["cause"]
+    assert "checkpoint" in task["error"]["remedy"]
+    found = await own.tasks.events(path)
+    warned = [event for event in found if event["type"] == "no_progress"]
+    assert [event["beginnings"] for event in warned] == [10, 20]
+    assert all("exit code 3" in event["cause"] for event in warned)
+    # The first call begins without a checkpoint, and ends with one; thirty ended there.
+    assert len(begun(calls)) == 30
+    assert "makes no progress" in own.worker.log.read_text()
+
+
+async def test_only_ends_of_its_own_count_as_beginnings(own: Own, tmp_path: Path) -> None:
+    """An agent whose checkpoint never says more, stopped and resumed as often as would fail it."""
+    calls = tmp_path / "calls"
+    options = {"calls": str(calls), "groups": 1, "small": 100_000, "seconds": 0.002}
+    path = await own.tasks.started(options, agent_type="sparing", auto_accept=True)
+    for count in range(1, 13):
+
+        async def began(count: int = count) -> bool:
+            return len(begun(calls)) == count and (await own.tasks.get(path))["steps"] > 0
+
+        await until(began)
+        await own.tasks.post(f"{path}/stop")
+        await own.tasks.post(f"{path}/resume")
+    await own.tasks.post(f"{path}/stop")
+    assert "no_progress" not in types(await own.tasks.events(path))

@@ -42,13 +42,13 @@ def of_pavo() -> list[NewEvent]:
     for name, make in inspect.getmembers(events, inspect.isfunction):
         if make.__module__ != events.__name__ or name == events.of_agent.__name__:
             continue
-        given = {"name": d.DONE, "titles": ["x"], "receipt": {}, "error": {}}
-        arguments = [
-            given.get(parameter.name, EXAMPLES.get(parameter.annotation, 1))
+        given = {"name": d.DONE, "titles": ["x"], "receipt": {}, "error": {}, "changed": ["prompt"]}
+        arguments = {
+            parameter.name: given.get(parameter.name, EXAMPLES.get(parameter.annotation, 1))
             for parameter in inspect.signature(make).parameters.values()
             if parameter.default is parameter.empty
-        ]
-        found.append(make(*arguments))
+        }
+        found.append(make(**arguments))
     return found
 
 
@@ -81,6 +81,9 @@ class PastTheHost:
 
     async def next_step(self) -> Step:
         return Step(1, (self._event,))
+
+    def is_open(self) -> bool:
+        return False
 
     async def close(self, *, force: bool = False) -> None: ...
 

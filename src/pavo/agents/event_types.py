@@ -15,6 +15,7 @@ PROGRESS: Final = "progress"
 RECOVERED: Final = "recovered"
 RETRY: Final = "retry"
 WAITING: Final = "waiting"
+NO_PROGRESS: Final = "no_progress"
 STOPPED: Final = "stopped"
 REPORT: Final = "report"
 FAILED: Final = "failed"
@@ -26,7 +27,7 @@ CODE_CHANGED: Final = "code_changed"
 PAVO_EVENT_TYPES: Final = frozenset(
     (
         *(STAGE, CONTEXT, PLAN, FEEDBACK, ACCEPTED, TICK, PROGRESS, RECOVERED, RETRY, WAITING),
-        *(STOPPED, REPORT, FAILED, MESSAGE, DELETED, EDITED, CODE_CHANGED),
+        *(STOPPED, REPORT, FAILED, MESSAGE, DELETED, EDITED, CODE_CHANGED, NO_PROGRESS),
     )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

@@ -64,6 +64,10 @@ STEP_ERRORS: Final = Counter("pavo_step_errors_total", "Steps at which an agent'
 LEASES_LOST: Final = Counter(
     "pavo_leases_lost_total", "Attempts that found at a write that a newer one had taken the task over."
 )
+NO_PROGRESS: Final = Counter(
+    "pavo_no_progress_total",
+    "Times that an agent had begun ten times again at the same checkpoint, after ends of its own.",
+)
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
     "Attempts that went on after the last checkpoint after a process had died: the worker's or the agent's.",
@@ -114,6 +118,7 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     COMMIT_SECONDS,
     STEP_ERRORS,
     LEASES_LOST,
+    NO_PROGRESS,
     RECOVERIES,
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,

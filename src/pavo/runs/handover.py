@@ -7,6 +7,7 @@ after all: its attempts lose their leases like those of any zombie.
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
@@ -17,6 +18,8 @@ from temporalio.service import RPCError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 16
+AT_ONCE_AGAIN = timedelta(milliseconds=1)
+"""Until Temporal tries again, however often workers have died: the next one is there."""
 
 
 async def hand_over(temporal: Client, workflow_ids: Sequence[str], *, identity: str) -> int:
@@ -47,7 +50,10 @@ async def _hand_over(temporal: Client, workflow: WorkflowHandle[object, object],
                     run_id=run.workflow_execution_info.execution.run_id,
                     activity_id=work.activity_id,
                 )
-                await handle.fail(ApplicationError("The worker that ran it is dead.", type="WorkerLost"))
+                lost = ApplicationError(
+                    "The worker that ran it is dead.", type="WorkerLost", next_retry_delay=AT_ONCE_AGAIN
+                )
+                await handle.fail(lost)
                 failed += 1
         # Its next workflow task would wait for the dead one, which has the workflow in memory.
         await temporal.workflow_service.reset_sticky_task_queue(

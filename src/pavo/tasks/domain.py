@@ -86,6 +86,10 @@ MAX_STEP_ATTEMPTS: Final = 5
 """How often an agent's own error at one step is tried, the first time included."""
 MAX_DEATHS: Final = 3
 """How many processes may die at one step before it is quarantined."""
+WARNED_BEGINNINGS: Final = 10
+"""How often an agent begins again at one checkpoint, after ends of its own, before people are told, each time."""
+MAX_BEGINNINGS: Final = 30
+"""How often before the task fails: it would go on for ever, and each time may cost."""
 FIRST_RETRY_SECONDS: Final = 1.0
 MAX_RETRY_SECONDS: Final = 30.0
 

@@ -95,6 +95,11 @@ def waiting(what: str) -> NewEvent:
     return NewEvent(types.WAITING, {"for": what})
 
 
+def no_progress(step: int, beginnings: int, cause: str) -> NewEvent:
+    """The agent began so often again with the checkpoint that it has after this step."""
+    return NewEvent(types.NO_PROGRESS, {"step": step, "beginnings": beginnings, "cause": cause})
+
+
 def stopped(receipt: dict[str, Any]) -> NewEvent:
     """The task is stopped; the receipt tells where."""
     return NewEvent(types.STOPPED, {"receipt": receipt})

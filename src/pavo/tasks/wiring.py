@@ -36,13 +36,14 @@ from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.admissions import count_end, waiting_for_agents
+from pavo.tasks.sql.lease import epochs
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor
+from pavo.tasks.work.execution import BatchExecutor, Slots
 from pavo.tasks.work.failures import failure_of
 from pavo.tasks.work.folder_removal import keep_removing_folders
 from pavo.tasks.work.handover import held_by
@@ -52,9 +53,10 @@ from pavo.tasks.work.log_writer import LogWriter
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.slots.admission import Admission
+from pavo.tasks.work.slots.parked import ParkedAgents
 from pavo.tasks.work.slots.places import Places
+from pavo.tasks.work.slots.turns import Turns
 from pavo.tasks.work.step_recorder import StepRecorder
-from pavo.tasks.work.turns import Turns
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
@@ -183,17 +185,21 @@ class _Agents:
         self.freed: deque[str] = deque()
         self.admission = Admission(writer, self._publisher, registry, places, self.freed.append)
         self.planner = Planner(hosting, writer, attempts)
-        self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, turns, settings.progress_steps)
+        self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database))
+        slots = Slots(turns, self._parked)
+        self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, slots, settings.progress_steps)
         self._publisher.start()
         self._recorder.start()
         self._logs.start()
         share_standard_streams()
         self._removing = asyncio.ensure_future(keep_removing_folders(self._database, self._confining.folders))
+        self._watching = asyncio.ensure_future(self._parked.watch())
         self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
 
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
-        await end(self._hints, self._removing)
+        await end(self._hints, self._removing, self._watching)
+        await self._parked.close()
         await tear_down(self._close_seconds)
         await self._confining.close()
         await self._preloading.close()

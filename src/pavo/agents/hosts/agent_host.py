@@ -57,6 +57,10 @@ class AgentHost(Protocol):
         """Have the agent write its report."""
         ...
 
+    def is_open(self) -> bool:
+        """Whether `execute` has begun and can go on: its process lives, and it was neither cut nor has it ended."""
+        ...
+
     def cancel(self) -> None:
         """Set `ctx.cancelled`, so that the step in flight may end early by itself. Setting the event does the same."""
         ...

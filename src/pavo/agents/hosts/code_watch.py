@@ -86,6 +86,9 @@ class _WatchedHost:
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
         return await self._watched(self._host.report(plan, checkpoint))
 
+    def is_open(self) -> bool:
+        return self._host.is_open()
+
     def cancel(self) -> None:
         self._host.cancel()
 

@@ -73,6 +73,9 @@ class ProcessHost:
         payload = {"plan": wire.dump_plan(plan), "checkpoint": checkpoint}
         return await self._call("report", wire.load_report, payload)
 
+    def is_open(self) -> bool:
+        return self._link is not None and self._closing is None and self._link.is_alive()
+
     def cancel(self) -> None:
         self._ctx.cancelled.set()  # the link tells the child
 
@@ -132,6 +135,10 @@ class _Link:
         self._running = asyncio.create_task(self._run(), name=request.label)
         self._starting: asyncio.Task[Child] | None = None
         self._killed = False
+
+    def is_alive(self) -> bool:
+        """Whether the child may answer another call."""
+        return self._died is None and not self._killed and not self._running.done()
 
     async def call(self, method: str, payload: Message) -> Any:
         """Have the child run one method of its host, and wait for the answer."""

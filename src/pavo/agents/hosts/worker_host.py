@@ -66,6 +66,9 @@ class WorkerHost:
         follow(self._ctx, key=report_key(self._ctx.task_id, plan.version))
         return await self._call("report", lambda: self._agent().report(self._ctx, plan, checkpoint), checked_report)
 
+    def is_open(self) -> bool:
+        return self._steps is not None and self._steps.is_open()
+
     def cancel(self) -> None:
         self._ctx.cancelled.set()
 
@@ -146,6 +149,9 @@ class _Steps:
         except asyncio.CancelledError:
             await end_cut(self._task, self._close_seconds)
             raise
+
+    def is_open(self) -> bool:
+        return self._task is not None and not self._task.done() and not self._ended and self._failure is None
 
     async def close(self, seconds: float) -> None:
         if self._task is not None:

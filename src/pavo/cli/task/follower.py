@@ -89,6 +89,9 @@ class TaskFollower:
             render.note(self._out, f"Goes on with {data['now']}", f"before {data['before']}")
         elif event.type == "waiting":
             render.note(self._out, f"Waiting for {data['for']}")
+        elif event.type == "no_progress":
+            what = f"No progress: the agent began {data['beginnings']} times again after checkpoint {data['step']}"
+            render.turn(self._out, what, data["cause"])
         elif event.type == "retry":
             what = f"Checkpoint {data['step']}" if data["step"] else "Planning"
             render.turn(self._out, f"{what} failed (attempt {data['attempt']}), is tried again", data["error"])

@@ -5,14 +5,15 @@ What is recorded under it: `steps`.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, exists, func, update
+from sqlalchemy import Table, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
+from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
 from pavo.tasks import events
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
@@ -20,6 +21,19 @@ from pavo.timeline.domain import NewEvent
 
 _EXECUTIONS: Table = ExecutionRow.__table__  # pyright: ignore[reportAssignmentType]
 _TASKS: Table = TaskRow.__table__  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True, slots=True)
+class Beginnings:
+    """How often an agent began again at one checkpoint, each time after an end of its own."""
+
+    at: str | None = None
+    """Fingerprint of the checkpoint."""
+    count: int = 0
+
+    def after_end(self, at: str) -> "Beginnings":
+        """With the one that follows an end at this checkpoint."""
+        return Beginnings(at, self.count + 1 if at == self.at else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class Lease:
     """Whether somebody asked for a stop that no attempt has seen yet: the workflow knows whether it still holds."""
     asked_to_move: int | None = None
     """The attempt that was asked to end at its next boundary, by the number of its last write."""
+    beginnings: Beginnings = Beginnings()
 
 
 def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
@@ -86,6 +101,13 @@ async def next_epoch(session: AsyncSession, task_id: uuid.UUID, code: str | None
 async def note_deaths(session: AsyncSession, task_id: uuid.UUID, deaths: int) -> None:
     """How often the agent ended its process while it planned; 0 once a plan is made."""
     await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(deaths=deaths))
+
+
+async def epochs(database: Database, task_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, int]:
+    """The epochs of these tasks; those that are gone are left out."""
+    async with database.reading() as session:
+        query = select(_EXECUTIONS.c.task_id, _EXECUTIONS.c.epoch).where(_EXECUTIONS.c.task_id.in_(task_ids))
+        return {task_id: epoch for task_id, epoch in await session.execute(query)}
 
 
 async def note_failure(

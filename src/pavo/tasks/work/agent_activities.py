@@ -21,13 +21,17 @@ from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.slots.admission import Admission, HandedBack
-from pavo.tasks.work.turns import Turns
+from pavo.tasks.work.slots.turns import Turns
 
 T = TypeVar("T")
 
 ENDED: Final = "ended"
 """Detail of the last heartbeat of an attempt that ended in order; its number follows, and how often it was handed
 back."""
+
+
+FEW_ATTEMPTS: Final = 3
+"""Of Temporal's, one after the other: after more of them it waits for over 0.4 s before the next."""
 
 
 class AgentWork(c.AgentActivities):
@@ -103,6 +107,7 @@ class AgentWork(c.AgentActivities):
         stretch_seconds: float | None = None,
     ) -> T:
         interruption = Interruption(stretch_seconds)
+        interruption.resets_retries = activity.info().attempt > FEW_ATTEMPTS
         after_loss = None if stretch_seconds is not None else activity.info().attempt > 1 and not _ended_in_order()
 
         async def admitted() -> T:

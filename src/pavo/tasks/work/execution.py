@@ -1,9 +1,11 @@
 """An attempt under one lease: open, drive the agent step by step, record each, close."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,7 +21,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
-from pavo.tasks.sql.lease import Lease
+from pavo.tasks.sql.lease import Beginnings, Lease
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.steps import StepRecord, checkpoint_text
 from pavo.tasks.sql.transitions import end_attempt
@@ -27,21 +29,33 @@ from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_leas
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
-from pavo.tasks.work.failures import ExplainedFailure, failure_of, quarantine, quarantine_of
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, TookTooLong, until_interrupted
+from pavo.tasks.work.slots.parked import ParkedAgent, ParkedAgents
+from pavo.tasks.work.slots.turns import Turns
 from pavo.tasks.work.step_recorder import StepRecorder
-from pavo.tasks.work.turns import Turns
 from pavo.timeline.domain import NewEvent
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
+NO_PROGRESS_LOG = "Task %s makes no progress: its agent began %d times again after step %s. The last time: %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Of one worker."""
+
+    turns: Turns
+    parked: ParkedAgents
+    """Agents that gave theirs up."""
 
 
 class BatchExecutor:
     """Executes tasks, an attempt after the other; any number at once on one event loop.
 
     Args:
-        turns: of the slots in which they run.
+        slots: in which they run.
         progress_steps: after so many steps viewers are told how far the task is.
     """
 
@@ -51,7 +65,7 @@ class BatchExecutor:
         writer: TaskWriter,
         recorder: StepRecorder,
         attempts: Attempts,
-        turns: Turns,
+        slots: Slots,
         progress_steps: int,
     ) -> None:
         self._hosting = hosting
@@ -59,7 +73,8 @@ class BatchExecutor:
         self._writer = writer
         self._recorder = recorder
         self._attempts = attempts
-        self._turns = turns
+        self.slots = slots
+        """In which attempts run."""
         self._progress_steps = progress_steps
 
     async def run(
@@ -116,10 +131,13 @@ class BatchExecutor:
         died: bool = False,
         failure: ExplainedFailure | None = None,
         retry_at: datetime | None = None,
+        beginnings: Beginnings | None = None,
     ) -> int:
         """End the attempt in order, with its last events and its failure, in one transaction; answers the deaths."""
-        told = failure.told() if failure else None
-        closed = await end_attempt.close_lease(self._writer, held, new, died=died, failure=told, retry_at=retry_at)
+        told, again = failure.told() if failure else None, beginnings or held.beginnings
+        closed = await end_attempt.close_lease(
+            self._writer, held, new, died=died, failure=told, retry_at=retry_at, beginnings=again
+        )
         if closed is None:
             raise _lost(held)
         deaths, recorded = closed
@@ -142,11 +160,6 @@ class BatchExecutor:
     def recorder(self) -> StepRecorder:
         """Where steps are recorded."""
         return self._recorder
-
-    @property
-    def turns(self) -> Turns:
-        """Of the slots in which attempts run."""
-        return self._turns
 
     @property
     def progress_steps(self) -> int:
@@ -176,23 +189,21 @@ class _Attempt:
         self._told = opened.lease.step
         """How many steps viewers were told of."""
         self._cancelled = asyncio.Event()
-        self._cut = self._step_cut = False
+        self._cut = self._step_cut = self._turn_over = False
 
     async def run(self) -> c.BatchDone:
         """Drive the agent and say how it ended."""
         host: AgentHost | None = None
         try:
-            host = await self._executor.hosting.open(
-                self._assignment,
-                cancelled=self._cancelled,
-                attempt=self._lease.epoch,
-                version=self._plan.version,
-                steps=self._step,
-            )
+            host = await self._host()
             body = await self._report(host) if await self._drive(host) else None
-            if body is None:
-                return await self._close(self._outcome())
-            return await self._finish(body)
+            if body is not None:
+                return await self._finish(body)
+            done = await self._close(self._outcome())
+            if self._turn_over and not self._interruption.wanted and host.is_open():
+                self._park(host)
+                host = None
+            return done
         except AgentDied as death:
             return await self._died(death)
         except AgentError as error:
@@ -200,6 +211,33 @@ class _Attempt:
         finally:
             if host is not None:
                 await host.close(force=self._cut)
+
+    async def _host(self) -> AgentHost:
+        """The agent that is parked at this point, or a new one."""
+        generation, plan_hash = self._request.fence.generation, self._request.plan_hash
+        parked = await self._executor.slots.parked.take(self._lease, generation, plan_hash)
+        if parked is not None:
+            self._cancelled = parked.cancelled
+            return parked.host
+        return await self._executor.hosting.open(
+            self._assignment,
+            cancelled=self._cancelled,
+            attempt=self._lease.epoch,
+            version=self._plan.version,
+            steps=self._step,
+        )
+
+    def _park(self, host: AgentHost) -> None:
+        agent = ParkedAgent(
+            host,
+            self._cancelled,
+            generation=self._request.fence.generation,
+            plan_hash=self._request.plan_hash,
+            epoch=self._lease.epoch,
+            step=self._step,
+            checkpoint=self._trail.fingerprint(),
+        )
+        self._executor.slots.parked.park(self._lease.task_id, agent)
 
     def _outcome(self) -> str:
         """Of an attempt after which the agent has more to do."""
@@ -210,10 +248,14 @@ class _Attempt:
 
     def _is_asked_to_end(self) -> bool:
         interruption = self._interruption
-        if interruption.wanted or interruption.moving or interruption.stretch_is_over:
+        if interruption.wanted or interruption.moving:
             return True
-        # Where the checkpoint says more: whoever begins there has lost nothing.
-        return self._trail.says_more and self._executor.turns.is_over(interruption.begun)
+        if interruption.stretch_is_over:
+            self._turn_over = True
+        elif self._trail.says_more:  # whoever begins there has lost nothing
+            resets = interruption.resets_retries and self._step - self._lease.step >= self._executor.progress_steps
+            self._turn_over = resets or self._executor.slots.turns.is_over(interruption.begun)
+        return self._turn_over
 
     async def _work_of(self, call: Awaitable[T], grace: float, limit: float | None = None) -> T | Cut:
         """What the agent answers, unless it is interrupted and does not end within its grace.
@@ -241,7 +283,8 @@ class _Attempt:
         # No grace: until it is open, no step is in flight that could be lost.
         if self._is_asked_to_end():
             return False
-        if isinstance(await self._work_of(host.open(self._plan, self._checkpoint), 0), Cut):
+        opening = None if host.is_open() else host.open(self._plan, self._checkpoint)
+        if opening is not None and isinstance(await self._work_of(opening, 0), Cut):
             return False
         while not self._is_asked_to_end():
             with span("step", {"pavo.task_id": self._request.task_id, "pavo.step": self._step + 1}) as seen:
@@ -319,12 +362,15 @@ class _Attempt:
         metrics.STEP_ERRORS.add()
         failure = failure_of(error)
         last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS
-        new, again = [events.progress(self._step)], None
+        new, retry_at, beginnings = [events.progress(self._step)], None, self._lease.beginnings
+        if not last:
+            beginnings, failure = self._begins_again(failure, failure.cause, new)
+            last = not failure.retryable
         if not last:
             async with self._executor.hosting.database.reading() as session:
-                again = d.retry_at(await time_of(session), failures)
-            new.append(events.retry(self._step + 1, failure.cause, failures, again))
-        await self._executor.close(self._lease, new, failure=failure, retry_at=again)
+                retry_at = d.retry_at(await time_of(session), failures)
+            new.append(events.retry(self._step + 1, failure.cause, failures, retry_at))
+        await self._executor.close(self._lease, new, failure=failure, retry_at=retry_at, beginnings=beginnings)
         return c.BatchDone(c.FATAL if last else c.ERROR, self._step, failure=failure.decided(), failures=failures)
 
     async def _died(self, death: AgentDied) -> c.BatchDone:
@@ -333,11 +379,29 @@ class _Attempt:
         died = self._interruption.reason != SHUTDOWN
         before = self._lease.deaths if self._step == self._lease.step else 0  # a recorded step begins the count anew
         failure = quarantine(f"Checkpoint {self._step + 1}", before + 1, death.detail, death.remedy)
-        deaths = await self._executor.close(self._lease, new, died=died, failure=failure)
+        beginnings, failure = self._begins_again(failure, new[0].data["cause"], new)
+        deaths = await self._executor.close(self._lease, new, died=died, failure=failure, beginnings=beginnings)
         metrics.RECOVERIES.add("agent")
-        if deaths >= d.MAX_DEATHS:
+        if deaths >= d.MAX_DEATHS or beginnings.count >= d.MAX_BEGINNINGS:
             return c.BatchDone(c.FATAL, self._step, failure=failure.decided())
         return c.BatchDone(c.MORE, self._step)
+
+    def _begins_again(
+        self, failure: ExplainedFailure, cause: str, new: list[NewEvent]
+    ) -> tuple[Beginnings, ExplainedFailure]:
+        """Count that the agent ended by itself and is to begin again here; warn in `new`, or give the task up."""
+        beginnings = self._lease.beginnings
+        if self._interruption.wanted:  # somebody else had it end
+            return beginnings, failure
+        beginnings = beginnings.after_end(self._trail.fingerprint())
+        count = beginnings.count
+        if count >= d.MAX_BEGINNINGS:
+            failure = no_progress(self._step, count, cause)
+        elif count % d.WARNED_BEGINNINGS == 0:
+            metrics.NO_PROGRESS.add()
+            logger.warning(NO_PROGRESS_LOG, self._lease.task_id, count, self._step, cause)
+            new.append(events.no_progress(self._step, count, cause))
+        return beginnings, failure
 
 
 def _lost(held: Lease) -> LeaseLost:

@@ -37,6 +37,17 @@ def failure_of(error: AgentError | AgentDied) -> ExplainedFailure:
     return ExplainedFailure(error.detail[:2_000], error.remedy or remedy, error.code, retryable)
 
 
+def no_progress(step: int, beginnings: int, cause: str) -> ExplainedFailure:
+    """The failure of a task whose agent ends and begins again at the same checkpoint."""
+    return ExplainedFailure(
+        f"No progress: the agent ended {beginnings} times with the checkpoint that it has after checkpoint {step}, "
+        f"the last time: {cause}"[:2_000],
+        "Mend the agent, or let it yield a checkpoint that says what it has done; then resume the task.",
+        "NoProgress",
+        retryable=False,
+    )
+
+
 def quarantine(what: str, deaths: int, cause: str, remedy: str | None) -> ExplainedFailure:
     """The failure of something at which processes keep dying.
 

@@ -30,6 +30,9 @@ class Interruption:
         self.begun = time.monotonic()
         """When the attempt began."""
         self._stretch_seconds = stretch_seconds
+        self.resets_retries = False
+        """Whether Temporal has tried this work so often that it would wait long after the next death: the attempt ends
+        where nothing is lost, and the next one begins to count anew."""
         self.reason: str | None = None
         self.moving = False
         """Whether the run continues as new elsewhere: the attempt ends at its next step boundary, and nothing is cut.

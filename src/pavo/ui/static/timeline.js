@@ -18,6 +18,7 @@ const WORDS = {
   retry: (e) => [`Checkpoint ${number(e.step)} failed, try ${e.attempt}`, e.error],
   waiting: (e) => [`Waiting for ${e.for}`, null],
   stopped: (e) => [`Stopped after checkpoint ${number(e.receipt.last_step)}`, e.receipt.resume],
+  no_progress: (e) => [`No progress: began ${number(e.beginnings)} times again after step ${number(e.step)}`, e.cause],
   report: () => ["The report is there", null],
   failed: (e) => ["The task failed", e.error?.cause ?? null],
   edited: (e) => [`Changed: ${e.changed.join(", ").replace("agent_options", "options")}`, e.replanned ? "planned and reviewed anew" : e.options ? JSON.stringify(e.options) : null],

@@ -9,7 +9,7 @@ from typing import Final
 
 from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import Fence
-from pavo.tasks.sql.lease import Lease
+from pavo.tasks.sql.lease import Beginnings, Lease
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -18,7 +18,7 @@ from pavo.timeline.domain import Event, NewEvent, numbered, payload
 _CLOSE: Final = """
 WITH closed AS (
     UPDATE executions e SET holder = NULL, deaths = e.deaths + %(died)s,
-        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure),
+        failure = coalesce(CAST(%(failure)s AS jsonb), e.failure), begun_at = %(begun_at)s, beginnings = %(beginnings)s,
         retry_at = CAST(%(retry_at)s AS timestamptz), retry_epoch = e.epoch
     WHERE e.task_id = %(task_id)s AND e.epoch = %(epoch)s RETURNING e.task_id, e.deaths
 )
@@ -58,16 +58,19 @@ async def close_lease(
     died: bool = False,
     failure: Mapping[str, str] | None = None,
     retry_at: datetime | None = None,
+    beginnings: Beginnings | None = None,
 ) -> tuple[int, Sequence[Event]] | None:
     """Give the lease back; the deaths at the coming step and the events to publish, or None when the lease was lost.
 
     Args:
         failure: type, cause and remedy of the agent's failure, until the workflow decides to show it.
         retry_at: when it is tried again.
+        beginnings: where the agent ended by itself and is to begin again: with that one.
     """
     values = {"task_id": lease.task_id, "epoch": lease.epoch, "died": int(died), "events": payload(new)}
-    told = encode_text(dict(failure)) if failure else None
-    rows = await writer.connections.rows(_CLOSE, {**values, "failure": told, "retry_at": retry_at})
+    told, again = encode_text(dict(failure)) if failure else None, beginnings or lease.beginnings
+    more = {"failure": told, "retry_at": retry_at, "begun_at": again.at, "beginnings": again.count}
+    rows = await writer.connections.rows(_CLOSE, {**values, **more})
     if not rows:
         return None
     first_seq, at, deaths = rows[0]

@@ -20,7 +20,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.assignment import Assignment, assignment_of, plan_from, plan_of
-from pavo.tasks.sql.lease import Lease, change_of_code
+from pavo.tasks.sql.lease import Beginnings, Lease, change_of_code
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.timeline import service as timeline
@@ -90,7 +90,7 @@ _OPEN: Final = (
     FROM task t, plan p, run r
     WHERE e.task_id = t.id AND NOT e.stop_hint AND NOT coalesce(e.code <> r.code, false)
         AND (%(ended)s OR e.holder IS NULL OR e.holder = %(holder)s)
-    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint, e.asked_to_move
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, e.stop_hint, e.asked_to_move, e.begun_at, e.beginnings
 )
 SELECT NULL, NULL, l.*, p.*, t.* FROM leased l, plan p, task t
 """
@@ -105,7 +105,7 @@ _TAKE_OVER: Final = (
 ), leased AS (
     UPDATE executions e SET epoch = h.epoch + 1, holder = %(holder)s, stop_hint = false, code = coalesce(r.code, e.code)
     FROM held h, run r WHERE e.task_id = h.task_id
-    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint, e.asked_to_move
+    RETURNING e.epoch, e.step, e.checkpoint, e.deaths, h.stop_hint, e.asked_to_move, e.begun_at, e.beginnings
 )
 SELECT a.first_seq, a.at, l.*, p.*, t.* FROM leased l, plan p, task t, LATERAL timeline_append(
     t.id, jsonb_build_array(jsonb_build_object('type', 'recovered', 'step', l.step, 'cause', %(cause)s::text))
@@ -126,8 +126,10 @@ async def quick(
         rows = await writer.connections.rows(_TAKE_OVER, {**values, "cause": WORKER_LOST})
     if not rows:
         return None
-    first_seq, at, epoch, step, checkpoint, deaths, hint, move, version, content_hash, content, *assignment = rows[0]
-    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, hint, move)
+    (first_seq, at, *held), (version, content_hash, content, *assignment) = rows[0][:10], rows[0][10:]
+    epoch, step, checkpoint, deaths, hint, move, begun_at, beginnings = held
+    again = Beginnings(begun_at, beginnings)
+    lease = Lease(task_id, epoch, step, checkpoint, deaths, took_over, hint, move, again)
     recorded = numbered(task_id, first_seq, at, [events.recovered(step, WORKER_LOST)]) if took_over else ()
     return Opened(lease, Assignment(*assignment), plan_from(version, content_hash, content)), recorded
 
@@ -163,7 +165,8 @@ async def _take(
 ) -> tuple[Lease, list[NewEvent]]:
     row = (await session.scalars(select(ExecutionRow).where(ExecutionRow.task_id == task_id).with_for_update())).one()
     lost = row.holder is not None and row.holder != holder and not ended
-    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, row.asked_to_move)
+    again, move = Beginnings(row.begun_at, row.beginnings), row.asked_to_move
+    lease = Lease(task_id, row.epoch + 1, row.step, row.checkpoint, row.deaths, lost, row.stop_hint, move, again)
     changed = change_of_code(row, code)
     await session.execute(
         update(_EXECUTIONS)

@@ -1,1 +1,3 @@
-"""Whether a worker takes an attempt (`admission`), and how many tasks of whom it works on at once (`places`)."""
+"""A worker's slots: whether it takes an attempt (`admission`), how many of whom (`places`), whose turn it is (`turns`),
+and what is kept of whoever gave a slot up (`parked`).
+"""
