@@ -75,7 +75,7 @@ class BatchExecutor:
         self._attempts = attempts
         self.slots = slots
         """In which attempts run."""
-        self._progress_steps = progress_steps
+        self.progress_steps = progress_steps
 
     async def run(
         self, request: c.ExecuteBatch, interruption: Interruption, opened: Opened | None = None, *, ended: bool = False
@@ -160,11 +160,6 @@ class BatchExecutor:
     def recorder(self) -> StepRecorder:
         """Where steps are recorded."""
         return self._recorder
-
-    @property
-    def progress_steps(self) -> int:
-        """After so many steps viewers are told how far the task is."""
-        return self._progress_steps
 
 
 class _Attempt:
