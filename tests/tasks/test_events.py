@@ -42,7 +42,14 @@ def of_pavo() -> list[NewEvent]:
     for name, make in inspect.getmembers(events, inspect.isfunction):
         if make.__module__ != events.__name__ or name == events.of_agent.__name__:
             continue
-        given = {"name": d.DONE, "titles": ["x"], "receipt": {}, "error": {}, "changed": ["prompt"]}
+        given = {
+            "name": d.DONE,
+            "titles": ["x"],
+            "receipt": {},
+            "error": {},
+            "changed": ["prompt"],
+            "options": {"a": 1},
+        }
         arguments = {
             parameter.name: given.get(parameter.name, EXAMPLES.get(parameter.annotation, 1))
             for parameter in inspect.signature(make).parameters.values()
