@@ -40,7 +40,7 @@ def of_pavo() -> list[NewEvent]:
     """What each function of `events` makes."""
     found: list[NewEvent] = []
     for name, make in inspect.getmembers(events, inspect.isfunction):
-        if make.__module__ != events.__name__ or name == events.of_agent.__name__:
+        if make.__module__ != events.__name__ or name == events.of_agent.__name__ or name.startswith("_"):
             continue
         given = {
             "name": d.DONE,
