@@ -4,8 +4,7 @@ import uuid
 from collections.abc import Collection, Mapping
 
 from pavo.agents.hosts.agent_loop import AgentLoop
-from pavo.tasks.work.execution import Slots
-from pavo.tasks.work.slots.parked import ParkedAgents
+from pavo.tasks.work.slots.parked import ParkedAgents, Slots
 from pavo.tasks.work.slots.turns import Turns
 
 

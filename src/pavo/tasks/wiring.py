@@ -43,7 +43,7 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.work.agent_activities import AgentWork
 from pavo.tasks.work.attempts import Attempts
-from pavo.tasks.work.execution import BatchExecutor, Slots
+from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.failures import failure_of
 from pavo.tasks.work.folder_removal import keep_removing_folders
 from pavo.tasks.work.handover import held_by
@@ -53,7 +53,7 @@ from pavo.tasks.work.log_writer import LogWriter
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.slots.admission import Admission
-from pavo.tasks.work.slots.parked import ParkedAgents
+from pavo.tasks.work.slots.parked import ParkedAgents, Slots
 from pavo.tasks.work.slots.places import Places
 from pavo.tasks.work.slots.turns import Turns
 from pavo.tasks.work.step_recorder import StepRecorder

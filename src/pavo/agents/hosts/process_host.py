@@ -1,7 +1,4 @@
-"""Drives an agent in a child process (`child_program`): one that loops, eats memory or exits harms nobody else.
-
-It protects against mistakes, not against malice: the child runs as the worker's user.
-"""
+"""Drives an agent in a child process (`child_program`): one that loops, eats memory or exits harms nobody else."""
 
 import asyncio
 import logging

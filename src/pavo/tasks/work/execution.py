@@ -5,7 +5,6 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -32,23 +31,13 @@ from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, TookTooLong, until_interrupted
-from pavo.tasks.work.slots.parked import ParkedAgent, ParkedAgents
-from pavo.tasks.work.slots.turns import Turns
+from pavo.tasks.work.slots.parked import ParkedAgent, Slots
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 NO_PROGRESS_LOG = "Task %s makes no progress: its agent began %d times again after step %s. The last time: %s"
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Of one worker."""
-
-    turns: Turns
-    parked: ParkedAgents
-    """Agents that gave theirs up."""
 
 
 class BatchExecutor:

@@ -15,6 +15,7 @@ from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import Unavailable
 from pavo.kit.json_values import fingerprint
 from pavo.tasks.sql.lease import Lease
+from pavo.tasks.work.slots.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -107,3 +108,12 @@ class ParkedAgents:
             closing = asyncio.create_task(agent.host.close(), name=f"close the parked agent of task {task_id}")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Of one worker."""
+
+    turns: Turns
+    parked: ParkedAgents
+    """Agents that gave theirs up."""
