@@ -4,6 +4,7 @@ import inspect
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from pavo.timeline.publish import Publisher
 from tests.driving import QUICK, Tasks, types
 from tests.tasks.slots import nobody_waits
 
-EXAMPLES: dict[type, Any] = {str: "x", int: 1, uuid.UUID: uuid.uuid4(), bool: True}
+EXAMPLES: dict[type, Any] = {str: "x", int: 1, uuid.UUID: uuid.uuid4(), bool: True, datetime: datetime.now(UTC)}
 
 
 def of_pavo() -> list[NewEvent]:
@@ -41,6 +42,8 @@ def of_pavo() -> list[NewEvent]:
     found: list[NewEvent] = []
     for name, make in inspect.getmembers(events, inspect.isfunction):
         if make.__module__ != events.__name__ or name == events.of_agent.__name__ or name.startswith("_"):
+            continue
+        if inspect.signature(make).return_annotation is not NewEvent:
             continue
         given = {
             "name": d.DONE,
