@@ -19,7 +19,7 @@ from pavo.worker import workflows
 from tests.driving import QUICK, SLOW, Tasks, ticks, types, until
 from tests.parts import Part, Parts, free_port
 
-LONG = {"steps": 240, "step_seconds": 0.1}
+LONG = {"steps": 240, "step_seconds": 0.02}
 """Long enough to be under way while versions change."""
 
 
@@ -137,7 +137,7 @@ async def test_long_tasks_move_on_by_themselves(own: Versioned, temporal: Client
 async def test_who_is_asked_to_move_on_ends_at_a_step_boundary(own: Versioned, temporal: Client) -> None:
     """The signal alone does it; nothing is cut, counted or told as a failure."""
     await own.worker("v1", turn_seconds=3600)
-    path = await own.tasks.executing(LONG, steps=5)
+    path = await own.tasks.executing({**LONG, "step_seconds": 0.06}, steps=5)
     await own.worker("v2", turn_seconds=3600)
     await worker_versions.set_current(temporal, own.name, "v2", own.name)
     drained = await worker_versions.drain(temporal, own.name, own.name, seconds=30)
