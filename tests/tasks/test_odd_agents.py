@@ -127,7 +127,7 @@ async def test_refusals_are_understood_through_the_seal(sealed: Sealed, settings
     generation = 1
     run = TaskRun(uuid.UUID(task["id"]), task["workflow_id"], task["run_id"], generation, auto_accept=False)
     with pytest.raises(WrongPlanHash, match="Another version") as wrong:
-        await commands.accept(run, c.AcceptPlan("no-such-hash", "test"))
+        await commands.accept(run, c.AcceptPlan("no-such-hash", "test"), seen=0)
     assert wrong.value.extra["current_hash"] == task["plan"]["hash"]
     await tasks.post(f"{task['id']}/documents/{task['plan']['document_id']}/feedback", 201, body="Wait.")
     refused = await tasks.post(f"{task['id']}/plan/accept", 409, hash=task["plan"]["hash"])
