@@ -108,9 +108,9 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
     for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, ui_router):
-        app.include_router(router, responses=problems(403, 500, 503))
-    app.include_router(agents_router, responses=problems(401, 403, 422, 500, 503))
-    app.include_router(health_router, responses=problems(403, 500))
+        app.include_router(router, responses=problems(403, 414, 500, 503))
+    app.include_router(agents_router, responses=problems(401, 403, 414, 422, 500, 503))
+    app.include_router(health_router, responses=problems(403, 414, 500))
     if settings.metrics.enabled and settings.metrics.address is None:
         app.include_router(metrics_router, responses=problems(403, 500, 503))
     add_head(app)

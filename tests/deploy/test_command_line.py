@@ -71,7 +71,7 @@ def find(data_dir: Path) -> bool:
 
 def test_status_has_the_documented_shape(stack: Path) -> None:
     found = status(stack)
-    assert set(found) == {"parts", "urls", "data_dir"}
+    assert set(found) == {"parts", "urls", "data_dir", "wrong"}
     assert set(found["urls"]) == {"api", "ui", "docs", "temporal_ui"}
     assert [part["name"] for part in found["parts"]] == ["postgres", "redis", "temporal", "api", "worker-1"]
     for part in found["parts"]:
@@ -157,7 +157,7 @@ def test_json_in_the_foreground_is_one_document_when_everything_is_ready(tmp_pat
         while not lines or lines[-1] != "}\n":
             lines.append(up.stdout.readline())
             assert lines[-1], up.stderr.read()
-        assert json.loads("".join(lines)) == status(tmp_path / "data")
+        assert {**json.loads("".join(lines)), "wrong": {}} == status(tmp_path / "data")
         up.send_signal(signal.SIGTERM)
         rest, said = up.communicate(timeout=60)
     assert (up.returncode, rest) == (0, "") and "✓ postgres" in said and "Stopping" in said

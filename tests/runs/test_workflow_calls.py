@@ -151,7 +151,7 @@ async def test_a_worker_that_took_a_command_and_does_not_finish_is_slow(
     with psycopg.connect(environment["DATABASE_URL"]) as locking:
         locking.execute("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", [task["id"]])
         with pytest.raises(OutcomeUnknown, match="has not finished it") as slow:
-            await own.commands.accept(await own.run_of(task["id"]), AcceptPlan(task["plan"]["hash"], "test"))
+            await own.commands.accept(await own.run_of(task["id"]), AcceptPlan(task["plan"]["hash"], "test"), seen=0)
     assert slow.value.extra["reason"] == SLOW
     await own.tasks.wait(task["id"], "DONE", seconds=40)
 

@@ -39,6 +39,7 @@ _ANSWERS: Final[dict[int, str]] = {
     404: "There is no such thing, or it is somebody else's.",
     409: "Right in itself, but not now: `code` tells why.",
     413: "The body, or a text in it, is too large.",
+    414: "The address is too long.",
     422: "A value of the request is wrong: `field` names it.",
     500: "A fault of Pavo's own; `request_id` finds it in the log.",
     503: "A dependency is away, or the API is overloaded: repeat it later.",
