@@ -28,7 +28,7 @@ class CounterRow(FencedRow, Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     stage: Mapped[str] = mapped_column(Text)
     count: Mapped[int] = mapped_column(default=0)
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
 def workflow_id(counter_id: uuid.UUID) -> str:
@@ -71,7 +71,7 @@ class CounterRows:
         self._database = database
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
-        query = select(CounterRow).where(CounterRow.stage == "COUNTING", CounterRow.updated_at < func.now() - age)
+        query = select(CounterRow).where(CounterRow.stage == "COUNTING", CounterRow.updated_at < func.pavo_now() - age)
         async with self._database.reading() as session:
             rows = (await session.scalars(query)).all()
         for row in rows:

@@ -137,7 +137,7 @@ async def test_a_lost_run_is_explained_and_the_other_kinds_are_compared_all_the_
 
     rows = counter.CounterRows(counters.database)
     reconciler = Reconciler([(counter.KIND, Broken(counters.database)), (counter.KIND, rows)], temporal)  # pyright: ignore
-    old = counter.update(counter.CounterRow).values(updated_at=counter.func.now() - counter.timedelta(minutes=1))
+    old = counter.update(counter.CounterRow).values(updated_at=counter.func.pavo_now() - counter.timedelta(minutes=1))
     async with counters.database.transaction() as session:
         await session.execute(old)
     with pytest.raises(ConnectionError, match="its table is gone"):
@@ -154,7 +154,7 @@ async def test_the_products_own_round_explains_it(counters: Counters, temporal: 
     lost = await counters.started()
     await counters.until_stage(lost, "COUNTING")
     await temporal.get_workflow_handle(counter.workflow_id(lost)).terminate("by the test")
-    old = counter.update(counter.CounterRow).values(updated_at=counter.func.now() - counter.timedelta(minutes=1))
+    old = counter.update(counter.CounterRow).values(updated_at=counter.func.pavo_now() - counter.timedelta(minutes=1))
     async with counters.database.transaction() as session:
         await session.execute(old)
     schedule = temporal.get_schedule_handle(f"pavo-reconcile:{counters.queue}")

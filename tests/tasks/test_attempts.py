@@ -101,7 +101,7 @@ async def test_four_tasks_share_two_slots(narrow: Own, agent: str, tmp_path: Pat
     async def all_advance_twice() -> bool:
         counts = [(await tasks.get(path))["steps"] for path in paths]
         assert max(counts) < groups * small, "one of them ended before all had a turn"
-        return min(counts) > 80  # two turns of a second hardly suffice for so many
+        return min(counts) > 55  # one turn of a second does not suffice for so many
 
     await until(all_advance_twice)
     calls = [tmp_path / str(number) for number in range(4)]

@@ -130,7 +130,7 @@ class AgentWork(c.AgentActivities):
         except (LeaseLost, Unavailable) as error:
             # Infrastructure: Temporal tries again, and the next attempt goes on from what was recorded. It cannot tell
             # by the lease, which may still stand, that nobody died.
-            activity.heartbeat(ENDED, activity.info().attempt)
+            _tell_of_end(activity.info().attempt)
             raise ApplicationError(error.detail, type=error.code) from error
         finally:
             self._wake_next()
@@ -157,6 +157,12 @@ def _ended_in_order() -> bool:
     return list(info.heartbeat_details)[:2] == [ENDED, info.attempt - 1]
 
 
+def _tell_of_end(*numbers: int) -> None:
+    """Leave for the next attempt that this one ended in order; a stretch inside a workflow task has no heartbeats."""
+    if not activity.info().is_local:
+        activity.heartbeat(ENDED, *numbers)
+
+
 def _handed_back(back: HandedBack, interruption: Interruption) -> BaseException:
     """How an attempt ends that the worker does not take: Temporal offers it again after a while."""
     if interruption.reason == STOP:
@@ -164,7 +170,7 @@ def _handed_back(back: HandedBack, interruption: Interruption) -> BaseException:
     info = activity.info()
     details = list(info.heartbeat_details)
     times = 1 + (details[2] if _ended_in_order() and len(details) > 2 else 0)
-    activity.heartbeat(ENDED, info.attempt, times)
+    _tell_of_end(info.attempt, times)
     delay = timedelta(seconds=back.seconds(times))
     return ApplicationError("The worker hands the task back.", type="HandedBack", next_retry_delay=delay)
 
@@ -175,6 +181,6 @@ def _reason() -> str:
 
 
 async def _heartbeat() -> None:
-    while True:
+    while not activity.info().is_local:  # where it is, the workflow task has a time limit of its own
         await asyncio.sleep(HEARTBEAT_SECONDS)
         activity.heartbeat()

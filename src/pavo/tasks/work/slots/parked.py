@@ -92,6 +92,10 @@ class ParkedAgents:
             except Unavailable as error:
                 logger.info("Whether parked agents are still of use cannot be told: %s", error)
                 continue
+            except Exception:
+                # Logged and not raised: without this loop they would stay open until the worker ends.
+                logger.exception("Whether parked agents are still of use cannot be told")
+                continue
             for task_id, agent in list(self._parked.items()):
                 if epochs.get(task_id) != agent.epoch or not agent.host.is_open():
                     self._drop(task_id)
