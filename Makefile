@@ -39,8 +39,8 @@ check: $(STAMP)  ## style, types, imports, sizes
 bench: $(STAMP)  ## Pavo and its peers on the same work
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(STAMP)  ## the long fault tests
-	$(BIN)/python -m tests.faults.soak
+soak: $(STAMP)  ## the long fault tests: 12 minutes; ARGS="--minutes 2 --seed 7"
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 clean:  ## remove what the targets above made
 	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache .test-durations

@@ -15,17 +15,20 @@ from temporalio.client import Client
 
 from pavo import config
 from pavo.config import Settings
+from pavo.deploy.local.components.dev_server import DYNAMIC_CONFIG
 from pavo.deploy.local.stack import STORES as STORE_PARTS
 from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
 from pavo.temporal.client import connect
+from tests.clock import SKIPS_TIME, Clock
 from tests.driving import Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
 
 pytest_plugins = ["tests.budget", "tests.groups"]
 STORES = os.environ.get("PAVO_TEST_STORES")
-"""`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them."""
+"""`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them. That Temporal server
+needs what `tests.clock.SKIPS_TIME` says, for the tests that move its clock."""
 
 
 def pytest_configure() -> None:
@@ -42,9 +45,10 @@ async def stores() -> AsyncIterator[Stores]:
         return
     folder = Path(tempfile.mkdtemp(prefix="pavo-tests-"))
     folder.chmod(0o711)  # PostgreSQL's own user walks through it
-    async with EmbeddedStack(folder, ephemeral=True, parts=STORE_PARTS) as stack:
-        found = stack.environment
-        yield Stores(found["DATABASE_URL"], found["REDIS_URL"], found["TEMPORAL_ADDRESS"])
+    with patch.dict(DYNAMIC_CONFIG, SKIPS_TIME):
+        async with EmbeddedStack(folder, ephemeral=True, parts=STORE_PARTS) as stack:
+            found = stack.environment
+            yield Stores(found["DATABASE_URL"], found["REDIS_URL"], found["TEMPORAL_ADDRESS"])
     remove_data(folder)
 
 
@@ -123,6 +127,14 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     found = Database(settings.database.url, pool_size=5)
     yield found
     await found.close()
+
+
+@pytest_asyncio.fixture
+async def clock(database: Database, temporal: Client) -> AsyncIterator[Clock]:
+    """The time of everything, to be moved by a test; afterwards PostgreSQL's goes right again."""
+    found = Clock(database, temporal)
+    yield found
+    await found.back()
 
 
 @pytest.fixture(scope="session")

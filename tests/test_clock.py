@@ -2,17 +2,18 @@
 
 import re
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
+from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
 from pavo.config import HttpSettings
 from pavo.kit.sql import Database
-from tests.driving import Tasks
+from tests.clock import Clock
+from tests.driving import Tasks, until
 
 OTHER_CLOCKS = re.compile(
     r"\bfunc\.(now|clock_timestamp|statement_timestamp|current_timestamp)\(\)"
@@ -28,6 +29,11 @@ MAY = {
     "timeline/viewers.py": "a metric, whose description names clocks that differ",
 }
 """Where another clock is read, and why that decides nothing."""
+SETTINGS = HttpSettings(auth="token", secret_key="a secret of more than thirty-two characters")  # type: ignore[arg-type]
+
+
+def moment(told: str) -> datetime:
+    return datetime.fromisoformat(told)
 
 
 def test_nothing_else_reads_a_clock(root: Path) -> None:
@@ -73,34 +79,77 @@ async def test_a_statement_has_one_time(database: Database) -> None:
         assert "statement_timestamp()" in "".join(plan), "it is inlined"
 
 
-@asynccontextmanager
-async def shifted(database: Database, by: timedelta) -> AsyncGenerator[None]:
-    """Everything that asks PostgreSQL for the time is told a later one."""
-    replace = "CREATE OR REPLACE FUNCTION pavo_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS '{}'"
-    moment = f"SELECT statement_timestamp() + interval ''{int(by.total_seconds())} seconds''"
-    async with database.autocommit() as connection:
-        await connection.execute(text(replace.format(moment)))
-    try:
-        yield
-    finally:
-        async with database.autocommit() as connection:
-            await connection.execute(text(replace.format("SELECT statement_timestamp()")))
+async def new_token(database: Database, lasting: timedelta) -> str:
+    accounts = AccountsService(database, SETTINGS)
+    return (await accounts.create_token(f"{uuid.uuid4().hex}@example.com", "for a while", lasting)).secret
 
 
-async def test_a_shift_moves_everything_at_once(database: Database, tasks: Tasks) -> None:
-    settings = HttpSettings(auth="token", secret_key="a secret of more than thirty-two characters")  # type: ignore[arg-type]
-    created = await AccountsService(database, settings).create_token(
-        f"{uuid.uuid4().hex}@example.com", "short", timedelta(hours=1)
-    )
-    assert await AccountsService(database, settings).identify_token(created.secret) is not None
-    async with shifted(database, timedelta(hours=2)):
-        async with database.reading() as session:
-            ahead = await session.scalars(text("SELECT pavo_instant() - clock_timestamp() > interval '1 h 59 min'"))
-            assert ahead.one()
-        assert await AccountsService(database, settings).identify_token(created.secret) is None, "expired by now"
-        task = await tasks.get(await tasks.create())
-        events = (await tasks.client.get(f"/api/tasks/{task['id']}/events")).json()["items"]
-        later = datetime.now(UTC) + timedelta(hours=1, minutes=50)
-        for moment in (task["created_at"], task["updated_at"], events[0]["at"]):
-            assert datetime.fromisoformat(moment) > later
-    assert await AccountsService(database, settings).identify_token(created.secret) is not None, "and back"
+async def valid(database: Database, token: str) -> bool:
+    """Asked of a service that remembers nothing."""
+    return await AccountsService(database, SETTINGS).identify_token(token) is not None
+
+
+async def test_a_shift_moves_everything_at_once(database: Database, clock: Clock, tasks: Tasks) -> None:
+    token = await new_token(database, timedelta(hours=1))
+    assert await valid(database, token)
+    await clock.forward(timedelta(hours=2))
+    async with database.reading() as session:
+        ahead = await session.scalars(text("SELECT pavo_instant() - clock_timestamp() > interval '1 h 59 min'"))
+        assert ahead.one()
+    assert not await valid(database, token)
+    task = await tasks.get(await tasks.create())
+    events = await tasks.events(task["id"])
+    later = datetime.now(UTC) + timedelta(hours=1, minutes=50)
+    for told in (task["created_at"], task["updated_at"], events[0]["at"]):
+        assert moment(told) > later
+    await clock.back()
+    assert await valid(database, token)
+
+
+async def test_a_plan_is_accepted_after_three_weeks_of_review(
+    clock: Clock, tasks: Tasks, temporal: Client, database: Database
+) -> None:
+    token = await new_token(database, timedelta(days=14))
+    task = await tasks.reviewable()
+    await clock.forward(timedelta(days=21), task["workflow_id"])
+    assert (await tasks.get(task["id"]))["stage"] == "WAIT_RFC", "a review has no end of its own"
+    assert not await valid(database, token)
+    await tasks.accept(task)
+    done = await tasks.wait(task["id"], "DONE")
+    assert timedelta(days=21) < moment(done["updated_at"]) - moment(task["updated_at"]) < timedelta(days=21, hours=1)
+    events = await tasks.events(task["id"])
+    at = {event["type"]: moment(event["at"]) for event in events}
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+    [plan] = [document for document in await tasks.documents(task["id"]) if document["kind"] == "PLAN"]
+    assert at["accepted"] - moment(plan["created_at"]) > timedelta(days=21)
+    assert timedelta() <= at["accepted"] - moment(plan["accepted_at"]) < timedelta(seconds=5)
+    history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
+    ended = history.events[-1].event_time.ToDatetime(UTC)
+    assert abs(ended - at["report"]) < timedelta(seconds=10), "Temporal and PostgreSQL tell the same time"
+
+
+async def test_what_is_tried_again_later_is_tried_then_on_both_clocks(
+    clock: Clock, tasks: Tasks, temporal: Client
+) -> None:
+    """The row says when; Temporal's timer does it."""
+    path = await tasks.started({"steps": 5, "step_seconds": 0, "fail_at": 3}, auto_accept=True)
+    workflow_id = (await tasks.get(path))["workflow_id"]
+    retries: list[dict[str, Any]] = []
+    for _ in range(4):
+
+        async def failed_again() -> bool:
+            found = [event for event in await tasks.events(path) if event["type"] == "retry"]
+            more, retries[:] = len(found) > len(retries), found
+            return more
+
+        await until(failed_again)
+        if len(retries) > 1:
+            assert moment(retries[-1]["at"]) >= moment(retries[-2]["next_retry_at"]), "not before"
+        again = moment((await tasks.get(path))["next_retry_at"])
+        assert again == moment(retries[-1]["next_retry_at"])
+        await clock.forward(again - await clock.now(), workflow_id)
+    assert (await tasks.wait(path, "FAILED"))["next_retry_at"] is None
+    assert clock.ahead > timedelta(seconds=10), "the waits were skipped"
+    ended = moment((await tasks.events(path))[-1]["at"])
+    history = await temporal.get_workflow_handle(workflow_id).fetch_history()
+    assert abs(history.events[-1].event_time.ToDatetime(UTC) - ended) < timedelta(seconds=10)

@@ -131,6 +131,7 @@ class Patient(Agent):
 
     name: ClassVar[str] = "patient"
     isolation: ClassVar[Any] = "process"
+    silence_seconds: ClassVar[float | None] = 60.0  # the stack's own limit is one that a rogue's loop meets soon
     options_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "additionalProperties": False,

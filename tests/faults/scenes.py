@@ -135,7 +135,7 @@ async def blocked_loops(stack: Stack) -> None:
     workers = {part.name: part.pid for part in stack.workers}
     async with Driver(stack) as driver:
         options = {"steps": 2, "seconds": 14, "blocking": True}
-        tasks = [await driver.create(0, agent=agent, options=options) for agent in ("patient-inside",)]
+        tasks = [await driver.create(0, agent=agent, options=options) for agent in ("patient", "patient-inside")]
         neighbours = [await driver.create(20, 0.05) for _ in range(2)]
         await asyncio.gather(*(driver.start(task) for task in (*tasks, *neighbours)))
         await driver.verify(tasks, 2, seconds=120)

@@ -1,13 +1,22 @@
-"""The long run: `python -m tests.faults.soak --seed N --minutes M`. Every fault at random, for as long as one likes."""
+"""The long run: `make soak`, or `python -m tests.faults.soak --seed N --minutes M`.
+
+Rounds of tasks and viewers under faults at random, each followed by commands and by two scenes, in turn. It ends by
+itself: a part that does not come to its end in time fails it. The summary says what was done, and the exit code
+whether all of it was well.
+"""
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from tests.faults.drive import Driver, Viewer
 from tests.faults.proxy import Mode
@@ -26,7 +35,11 @@ from tests.faults.test_resources import exhausted_pool, locked_table
 from tests.faults.test_rogues import rogues
 
 TASKS, VIEWERS, STEPS = 20, 50, 150
+PART_SECONDS = 600.0
+"""For a round, a storm of commands or a scene; each takes one or two minutes."""
+REASON_CHARACTERS = 600
 Fault = Callable[[Stack, random.Random], Awaitable[str]]
+Scene = Callable[[Stack], Awaitable[None]]
 
 
 async def kill(stack: Stack, rng: random.Random) -> str:
@@ -79,19 +92,64 @@ async def long_lock(stack: Stack) -> None:
     await locked_table(stack, 30)
 
 
-SCENES: tuple[Callable[[Stack], Awaitable[None]], ...] = (
-    exhausted_pool,
-    long_lock,
+BY_AGENTS: tuple[Scene, ...] = (base_exceptions, long_steps, swapped_code, slow_viewers, blocked_loops)
+"""What agents and viewers do; one a round, in turn."""
+BY_OTHERS: tuple[Scene, ...] = (
     rogues,
-    base_exceptions,
-    long_steps,
-    swapped_code,
-    slow_viewers,
-    blocked_loops,
     commands_without_a_worker,
+    long_lock,
     stop_and_resume_without_a_worker,
+    exhausted_pool,
 )
-"""One a round, in turn."""
+"""One more a round, in turn."""
+
+
+@dataclass
+class Record:
+    """What was done so far."""
+
+    begun: float = field(default_factory=time.monotonic)
+    rounds: int = 0
+    wanted: int = 0
+    injected: Counter[str] = field(default_factory=Counter[str])
+    parts: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """Seconds of each time that a part of a round came to its end, by its name."""
+    failed: str | None = None
+    """The part that was not well, and why."""
+
+    @property
+    def faults(self) -> int:
+        """How many did harm."""
+        return sum(count for name, count in self.injected.items() if not name.startswith("none"))
+
+    @asynccontextmanager
+    async def part(self, name: str) -> AsyncGenerator[None]:
+        """Takes the time of a part of a round, and ends one that does not end."""
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(PART_SECONDS):
+                yield
+        except BaseException as error:
+            late = f"it did not end within {PART_SECONDS:g} s" if isinstance(error, TimeoutError) else ""
+            reason = str(error) or late or type(error).__name__
+            self.failed = f"{name}: {reason[:REASON_CHARACTERS]}"
+            raise
+        seconds = time.monotonic() - begun
+        self.parts.setdefault(name, []).append(seconds)
+        print(f"  {name:<40} {seconds:5.0f} s   load {os.getloadavg()[0]:.1f}", flush=True)
+
+    def summary(self, seed: int) -> str:
+        """For people, at most 80 columns wide but for a reason."""
+        well = "FAILED" if self.failed else "passed"
+        minutes, seconds = divmod(round(time.monotonic() - self.begun), 60)
+        lines = [f"The soak {well}: whole rounds: {self.rounds}, in {minutes} min {seconds} s, seed {seed}"]
+        if self.failed:
+            lines += ["", self.failed, f"Again: make soak ARGS='--seed {seed}'"]
+        lines += ["", f"{self.faults} faults did harm; {self.wanted} were promised"]
+        lines += [f"{count:6}  {name}" for name, count in sorted(self.injected.items())]
+        lines += ["", " times  longest"]
+        lines += [f"{len(taken):6}  {max(taken):5.0f} s  {name}" for name, taken in self.parts.items()]
+        return "\n".join(lines)
 
 
 async def round_of(stack: Stack, rng: random.Random, faults: int, injected: Counter[str]) -> None:
@@ -113,40 +171,48 @@ async def round_of(stack: Stack, rng: random.Random, faults: int, injected: Coun
             await asyncio.gather(*(viewer.cancel() for viewer in watching))
 
 
-async def soak(seed: int, minutes: float) -> int:
-    """Rounds until the time is over; the number of faults that were injected."""
-    rng = random.Random(seed)
-    injected: Counter[str] = Counter()
-    wanted, until_time, number = 0, time.monotonic() + minutes * 60, 0
+async def soak(record: Record, rng: random.Random, minutes: float) -> None:
+    """Rounds until the time is over; a round that has begun comes to its end."""
     async with running_stack(workers=2, prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
-        while time.monotonic() < until_time:
-            number += 1
+        while time.monotonic() < record.begun + minutes * 60:
+            print(f"round {record.rounds + 1}", flush=True)
             faults = rng.randint(3, 8)
-            wanted += faults
-            await round_of(stack, rng, faults, injected)
-            await stop_and_resume(stack, rng, 50)
-            await storm(stack, rng, 1_000)
-            await SCENES[number % len(SCENES)](stack)
+            record.wanted += faults
+            async with record.part("tasks under faults"):
+                await round_of(stack, rng, faults, record.injected)
+            async with record.part("stop and resume"):
+                await stop_and_resume(stack, rng, 50)
+            async with record.part("storm of commands"):
+                await storm(stack, rng, 1_000)
+            for scenes in (BY_AGENTS, BY_OTHERS):
+                scene = scenes[record.rounds % len(scenes)]
+                await stack.ready(120)
+                async with record.part(scene.__name__.replace("_", " ")):
+                    await scene(stack)
             await until(lambda: progress(stack), 30, "the database answers")
-            print(f"round {number}: {sum(injected.values())} faults so far", flush=True)
-    for name, count in sorted(injected.items()):
-        print(f"{count:5}  {name}")
-    real = sum(count for name, count in injected.items() if not name.startswith("none"))
-    print(f"seed {seed}: {number} rounds, {real} faults injected of {wanted}")
-    if real < wanted:
-        print("fewer faults did harm than were promised")
-        return 1
-    return 0
+            record.rounds += 1
+    if record.faults < record.wanted:
+        record.failed = f"{record.faults} faults did harm, {record.wanted} were promised"
 
 
 def main() -> int:
-    """Parse and run."""
+    """Parse, run and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=12)
     options = parser.parse_args()
-    print(f"seed {options.seed}", flush=True)
-    return asyncio.run(soak(options.seed, options.minutes))
+    print(f"seed {options.seed}, {options.minutes:g} minutes, load {os.getloadavg()[0]:.1f}", flush=True)
+    record = Record()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends it ends the stack too
+    try:
+        asyncio.run(soak(record, random.Random(options.seed), options.minutes))
+    except KeyboardInterrupt:
+        record.failed = "interrupted"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the summary tells it
+        record.failed = record.failed or f"the stack: {error or type(error).__name__}"
+        traceback.print_exc()
+    print(f"\n{record.summary(options.seed)}")
+    return 1 if record.failed else 0
 
 
 if __name__ == "__main__":
