@@ -65,6 +65,9 @@ DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
 
+ACCEPTED_A_TURN = 32
+"""New connections that one turn of the event loop takes from each socket."""
+
 NEEDED_FILES = MAX_REQUESTS + 1_000
 """One for each request in flight, the rest for connections that wait for their next and for those to the stores."""
 
@@ -199,7 +202,7 @@ def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=1024,
     )
-    _Server(config, app, settings.http, connections).run(sockets=_bind(settings.http))
+    _Server(config, app, settings.http, connections).run(sockets=often(_bind(settings.http)))
 
 
 def _limits(of: LimitSettings) -> Limits:
@@ -209,6 +212,12 @@ def _limits(of: LimitSettings) -> Limits:
         per_address=of.per_address,
         proxies=frozenset(address.strip() for address in of.proxies.split(",")),
     )
+
+
+def often(bound: list[socket.socket]) -> list[socket.socket]:
+    """The same sockets, each with copies: libuv accepts one connection a turn and descriptor, so that under load a
+    thousand in the backlog waited for as many turns, and a supervisor's greeting behind them."""
+    return [*bound, *(listener.dup() for listener in bound for _ in range(ACCEPTED_A_TURN - 1))]
 
 
 def _bind(http: HttpSettings) -> list[socket.socket]:
@@ -297,8 +306,8 @@ class _Server(uvicorn.Server):
             # Another process, which had bound the port too, began to listen first; uvloop only closes the socket then.
             await self.lifespan.shutdown()
             raise _cannot_listen(self._http, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
-        for listener in sockets or []:
-            logger.info("The API listens on %s port %s", *listener.getsockname()[:2])
+        for address in dict.fromkeys(listener.getsockname()[:2] for listener in sockets or []):
+            logger.info("The API listens on %s port %s", *address)
         self._watching = asyncio.create_task(self._connections.watch(), name="connections-watch")
         announce_ready()
 

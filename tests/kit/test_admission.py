@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from pavo.kit.admission import Admission
+from pavo.kit.admission import AT_A_TIME, Admission, Turns
 
 
 class Held:
@@ -88,3 +88,40 @@ async def test_whoever_breaks_or_leaves_frees_the_place() -> None:
         ends = await asyncio.gather(broken, left, return_exceptions=True)
         assert isinstance(ends[0], RuntimeError) and isinstance(ends[1], asyncio.CancelledError)
         assert (await held.client.get("/tasks/7/stream")).status_code == 200
+
+
+async def test_who_asks_for_a_sign_of_life_does_not_wait_behind_a_flood() -> None:
+    """Thousands of viewers connected at once kept a supervisor's greeting waiting for 8 s, and it killed the API."""
+    begun: list[str] = []
+
+    async def note(request: Request) -> PlainTextResponse:
+        begun.append(request.url.path)
+        await asyncio.sleep(0)
+        return PlainTextResponse("ok")
+
+    inner = Starlette(routes=[Route("/tasks/{id}/stream", note), Route("/healthz", note)])
+    transport = httpx2.ASGITransport(Admission(inner))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        flood = [asyncio.ensure_future(client.get(f"/tasks/{number}/stream")) for number in range(1_000)]
+        alive = asyncio.ensure_future(client.get("/healthz"))
+        answers = await asyncio.gather(alive, *flood)
+    assert {answer.status_code for answer in answers} == {200} and len(begun) == 1_001
+    assert begun.index("/healthz") < 5 * AT_A_TIME, "it overtook those who came before it"
+    viewers = [path for path in begun if path != "/healthz"]
+    assert viewers == [f"/tasks/{number}/stream" for number in range(1_000)], "the others begin in their order"
+
+
+async def test_who_leaves_while_waiting_takes_nobodys_turn() -> None:
+    turns, begun = Turns(1), list[int]()
+
+    async def begin(number: int) -> None:
+        await turns.begin()
+        begun.append(number)
+
+    waiting = [asyncio.ensure_future(begin(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert begun == [0, 2, 3]
+    async with asyncio.timeout(5):
+        await begin(4)
