@@ -26,7 +26,7 @@ from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
 from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients
 from pavo.runs.reconcile import Reconciler
-from pavo.runs.story import short_queue
+from pavo.runs.story import plan_queue, short_queue
 from pavo.tasks import wiring as tasks
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
@@ -170,7 +170,8 @@ def _asks(
         queue = settings.temporal.task_queue
         for gauge in (metrics.BACKLOG, metrics.BACKLOG_AGE, metrics.POLLERS):
             gauge.replace({})
-        for name, kind in (*((queue, kind) for kind in KINDS), (short_queue(queue), "activity")):
+        beside = [(name(queue), "activity") for name in (plan_queue, short_queue)]
+        for name, kind in (*((queue, kind) for kind in KINDS), *beside):
             state = await describe_queue(temporal, name, kind)
             metrics.BACKLOG.set(state.backlog, name, kind)
             metrics.BACKLOG_AGE.set(state.age_seconds, name, kind)

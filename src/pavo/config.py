@@ -142,6 +142,10 @@ class ExecutionSettings(_Section):
     max_tasks: int = Field(default=100, ge=1, le=10_000, validation_alias="PAVO_WORKER_TASKS")
     """Tasks of one agent and organisation that one worker works on at once; of all together up to twice as many, so
     that steps that hang leave room for others."""
+    max_plans: int | None = Field(default=None, ge=1, le=10_000, validation_alias="PAVO_WORKER_PLANS")
+    """Plans that wait for review afterwards, and revisions, that one worker makes at once for one agent and
+    organisation, beside the tasks that it executes; of all together up to twice as many. Default: as many as
+    PAVO_WORKER_TASKS."""
     parked_agents: int = Field(default=8, ge=0, le=10_000, validation_alias="PAVO_WORKER_PARKED")
     """Agents, and their processes, that a worker keeps open at once while their tasks wait for a slot again."""
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")

@@ -6,9 +6,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ from pavo.runs.kinds import Slice, ids_of, workflows_of
 from pavo.runs.presence import be_present
 from pavo.runs.reconcile import ROUNDS
 from pavo.runs.schedules import ensure_schedules
-from pavo.runs.story import HEARTBEAT_SECONDS, short_queue
+from pavo.runs.story import HEARTBEAT_SECONDS, plan_queue, short_queue
 from pavo.runs.waking import wake
 from pavo.temporal.activities import implementations
 from pavo.temporal.failures import NoSuchRun
@@ -142,8 +142,9 @@ async def _require_namespace(client: Client) -> None:
 
 
 async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
-    # The short queue first: what runs on the other may hand work to it at once.
-    async with build_short_worker(settings, parts), build_worker(settings, parts), AsyncExitStack() as beside:
+    # The short queue first: what runs on the others may hand work to it at once.
+    long = _ending_together(build_plan_worker(settings, parts), build_worker(settings, parts))
+    async with build_short_worker(settings, parts), long, AsyncExitStack() as beside:
         await _is_current(settings, parts.temporal)
         announce_ready()
         present = _be_present(settings, parts)
@@ -156,6 +157,15 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
         logger.info("Worker ready on task queue %s", settings.temporal.task_queue)
         await stop.wait()
         logger.info("Worker is ending")
+
+
+@asynccontextmanager
+async def _ending_together(*workers: Worker | None) -> AsyncGenerator[None]:
+    """Each gives its agents their grace at the same time, and none takes work that another one has stopped taking."""
+    async with AsyncExitStack() as polling:
+        begun = [await polling.enter_async_context(each) for each in workers if each]
+        yield
+        await asyncio.gather(*(each.shutdown() for each in begun))
 
 
 async def _is_current(settings: Settings, client: Client) -> bool:
@@ -247,7 +257,7 @@ async def _wake_waiting(parts: bootstrap.WorkerParts) -> None:
 
 
 def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
-    """A worker for every workflow and every long activity of Pavo; short ones run inside its workflow tasks."""
+    """A worker for every workflow and every activity of Pavo; short ones run inside its workflow tasks."""
     version = _version(settings.execution)
     return Worker(
         parts.temporal,
@@ -259,7 +269,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
         activities=[
             activity
             for each in parts.kinds
-            for instance in (*each.long, *each.short)
+            for instance in (*each.long, *each.plans, *each.short)  # a build of before plans in here
             for activity in implementations(instance)
         ],
         max_concurrent_activities=2 * settings.execution.max_tasks + HANDING_BACK,
@@ -273,17 +283,36 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
     )
 
 
+def build_plan_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker | None:
+    """A worker for the activities that plan, in slots of their own: they wait for no execution, nor it for them. None
+    where no kind plans."""
+    instances, execution = [instance for each in parts.kinds for instance in each.plans], settings.execution
+    if not instances:
+        return None
+    slots = 2 * (execution.max_plans or execution.max_tasks) + HANDING_BACK
+    return _activity_worker(settings, parts, plan_queue(settings.temporal.task_queue), instances, slots)
+
+
 def build_short_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
     """A worker for the short activities alone, in slots of their own: they never wait behind agents."""
-    version = _version(settings.execution)
     instances = [instance for each in parts.kinds for instance in each.short]
+    queue = short_queue(settings.temporal.task_queue)
+    return _activity_worker(settings, parts, queue, [*instances, parts.reconciler], SHORT_TASKS)
+
+
+def _activity_worker(
+    settings: Settings, parts: bootstrap.WorkerParts, queue: str, instances: Sequence[object], slots: int
+) -> Worker:
+    version = _version(settings.execution)
     return Worker(
         parts.temporal,
-        task_queue=short_queue(settings.temporal.task_queue),
+        task_queue=queue,
         build_id=None if version else f"pavo-{__version__}",
-        activities=[each for instance in (*instances, parts.reconciler) for each in implementations(instance)],
-        max_concurrent_activities=SHORT_TASKS,
+        activities=[each for instance in instances for each in implementations(instance)],
+        max_concurrent_activities=slots,
         max_concurrent_activity_task_polls=1,
+        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
+        default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_SECONDS),
         deployment_config=version,
     )

@@ -102,6 +102,8 @@ class KindAtWork:
     """Have long activities end where nothing is lost, so that their runs continue as new on another build."""
     waiting: Callable[[], Awaitable[Sequence[str]]] | None = None
     """Ids of the workflows that were waiting for what this worker has: it wakes them when it begins."""
+    plans: Sequence[object] = ()
+    """Instances whose activities plan, in the slots of `PAVO_WORKER_PLANS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,17 @@ def in_short_slots(config: workflow.ActivityConfig) -> workflow.ActivityConfig:
     return {**config, "task_queue": short_queue(workflow.info().task_queue)}
 
 
+def plan_queue(task_queue: str) -> str:
+    """The task queue of the activities that plan, which have slots of their own: they wait for no execution, and no
+    execution for them."""
+    return f"{task_queue}-plans"
+
+
+def in_plan_slots(config: workflow.ActivityConfig) -> workflow.ActivityConfig:
+    """The same activity, on the queue of those that plan."""
+    return {**config, "task_queue": plan_queue(workflow.info().task_queue)}
+
+
 async def run_short_activity(method: Callable[[Any, Request], Awaitable[Result]], request: Request) -> Result:
     """Run an activity that is one short write: inside the workflow task, which is quick (a local activity); where the
     database keeps that waiting, outside.

@@ -280,13 +280,17 @@ class TaskStatus:
     """Whether a plan is accepted."""
 
 
-class AgentActivities(ABC):
-    """Runs the agent's code. Long; heartbeats; never local."""
+class PlanActivities(ABC):
+    """Runs the agent's planning, for people to review. Long; heartbeats; never local; in slots of its own."""
 
     @activity.defn(name="make_plan")
     @abstractmethod
     async def make_plan(self, request: MakePlan) -> PlanMade:
         """Gather context if the agent wants it, let it plan or revise, and store the draft."""
+
+
+class AgentActivities(ABC):
+    """Runs the agent's work, with what is planned for nobody's review. Long; heartbeats."""
 
     @activity.defn(name="execute_batch")
     @abstractmethod
@@ -296,7 +300,7 @@ class AgentActivities(ABC):
     @activity.defn(name="carry_out")
     @abstractmethod
     async def carry_out(self, request: MakePlan) -> CarriedOut:
-        """`make_plan`, and where policy accepts the plan its first attempt at once."""
+        """Plan as `make_plan` does, and where policy accepts the plan make the first attempt at once."""
 
 
 class RecordActivities(ABC):

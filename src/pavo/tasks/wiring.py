@@ -41,7 +41,8 @@ from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
-from pavo.tasks.work.agent_activities import AgentWork
+from pavo.tasks.work.agent_activities import AgentWork, PlanWork
+from pavo.tasks.work.attempt_runner import AttemptRunner
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.failures import failure_of
@@ -104,17 +105,20 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     version = (settings.execution.deployment, settings.execution.build_id)
     queued = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
     places = Places(settings.execution.max_tasks)
+    plan_places = Places(settings.execution.max_plans or settings.execution.max_tasks, "plans")
 
     async def waiting() -> int:
         return await queued() + places.waiting()
 
     turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, waiting, loop)
-    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, places, turns))
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
+    runner = AttemptRunner(loop, agents.admission, agents.freed)
     return KindAtWork(
         KIND,
-        long=[AgentWork(loop, turns, agents.admission, agents.freed, agents.planner, agents.executor)],
+        long=[AgentWork(runner, turns, places, agents.planner, agents.executor)],
+        plans=[PlanWork(runner, plan_places, agents.planner)],
         short=[TransitionRecorder(clients.database, clients.publisher)],
         rows=TaskRows(clients.database, clients.publisher),
         held_by=partial(held_by, clients.database),
@@ -163,7 +167,7 @@ def confining_of(settings: AgentSettings) -> Confining:
 class _Agents:
     """What lives on the agents' loop."""
 
-    def __init__(self, clients: WorkerClients, registry: AgentRegistry, places: Places, turns: Turns) -> None:
+    def __init__(self, clients: WorkerClients, registry: AgentRegistry, turns: Turns) -> None:
         settings = clients.settings.execution
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
@@ -183,7 +187,7 @@ class _Agents:
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
-        self.admission = Admission(writer, self._publisher, registry, places, self.freed.append)
+        self.admission = Admission(writer, self._publisher, registry, self.freed.append)
         self.planner = Planner(hosting, writer, attempts)
         self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database))
         slots = Slots(turns, self._parked)
@@ -211,5 +215,5 @@ class _Agents:
         await self._database.close()
 
 
-async def _open_agents(clients: WorkerClients, registry: AgentRegistry, places: Places, turns: Turns) -> _Agents:
-    return _Agents(clients, registry, places, turns)
+async def _open_agents(clients: WorkerClients, registry: AgentRegistry, turns: Turns) -> _Agents:
+    return _Agents(clients, registry, turns)

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     import pavo.tasks.contracts as c
     import pavo.tasks.domain as d
     from pavo.runs.fence import Fence
-    from pavo.runs.story import SIGNAL_MOVE_ON, Story, run_short_activity
+    from pavo.runs.story import SIGNAL_MOVE_ON, Story, in_plan_slots, run_short_activity
 
 Done = TypeVar("Done")
 AnswerActivity = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
@@ -88,9 +88,8 @@ class AgentTask:
             carried = await self._carry_out(request, d.done_after(fence))
             made, batch = (carried.plan, carried.batch) if carried else (None, None)
         else:
-            made = await self._work(
-                workflow.start_activity_method(c.AgentActivities.make_plan, request, **c.AGENT_WORK)
-            )
+            slots = in_plan_slots(c.AGENT_WORK)
+            made = await self._work(workflow.start_activity_method(c.PlanActivities.make_plan, request, **slots))
         if made is None:
             return
         if made.failure:

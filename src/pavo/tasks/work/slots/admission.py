@@ -57,7 +57,6 @@ class Admission:
     """Judges the attempts of one process; lives on the agents' event loop.
 
     Args:
-        places: how many tasks of one agent and organisation may run at once.
         on_free: told the workflow of the task that waits longest for the place that was just given back.
     """
 
@@ -66,22 +65,23 @@ class Admission:
         writer: TaskWriter,
         publisher: Publisher,
         registry: AgentRegistry,
-        places: Places,
         on_free: Callable[[str], object] = lambda _workflow_id: None,
     ) -> None:
         self._writer = writer
         self._publisher = publisher
         self._registry = registry
-        self._places = places
         self._on_free = on_free
         self._described: set[str] = set()
         self._suspect: uuid.UUID | None = None
 
     @asynccontextmanager
-    async def admitted(self, task_id: uuid.UUID, *, after_loss: bool | None = False) -> AsyncGenerator[None]:
+    async def admitted(
+        self, task_id: uuid.UUID, places: Places, *, after_loss: bool | None = False
+    ) -> AsyncGenerator[None]:
         """Hold a place for an attempt.
 
         Args:
+            places: of which it gets one: how many tasks of one agent and organisation may do so at once.
             after_loss: whether the attempt before ended without a word; None where Temporal does not tell, inside a
                 workflow task.
 
@@ -94,7 +94,7 @@ class Admission:
             yield
             return
         try:
-            await self._judge(applicant, after_loss=after_loss)
+            await self._judge(applicant, places, after_loss=after_loss)
         except HandedBack as back:
             await self._tell(applicant, back.waits_for)
             raise
@@ -105,12 +105,12 @@ class Admission:
                 await self._tell(applicant, None)
             yield
         finally:
-            await self._leave(applicant)
+            await self._leave(applicant, places)
 
-    async def _leave(self, applicant: Applicant) -> None:
+    async def _leave(self, applicant: Applicant, places: Places) -> None:
         if self._suspect == applicant.task_id:
             self._suspect = None
-        next_one = self._places.give(applicant.group)
+        next_one = places.give(applicant.group)
         if next_one is None:
             return
         try:
@@ -121,7 +121,7 @@ class Admission:
             if waiting is not None:
                 self._on_free(waiting.workflow_id)
 
-    async def _judge(self, applicant: Applicant, *, after_loss: bool | None) -> None:
+    async def _judge(self, applicant: Applicant, places: Places, *, after_loss: bool | None) -> None:
         card = await self._card(applicant)
         inside = card.isolation == "worker"
         deaths = applicant.deaths
@@ -131,8 +131,9 @@ class Admission:
         suspected = inside and d.MAX_DEATHS - 1 <= deaths < d.MAX_DEATHS
         if suspected:
             await self._check_turn(applicant)
-        if not self._places.take(applicant.group, applicant.task_id):
-            raise HandedBack("a place: the agent's other tasks have all that it may have", LONGEST_PLACE_SECONDS)
+        if not places.take(applicant.group, applicant.task_id):
+            what = f"a place: the agent's other {places.noun} have all that it may have"
+            raise HandedBack(what, LONGEST_PLACE_SECONDS)
         if suspected:
             self._suspect = applicant.task_id
 

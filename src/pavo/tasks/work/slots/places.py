@@ -1,5 +1,5 @@
-"""The places of one worker: how many tasks of one agent and organisation run at once in it, so that steps of theirs
-that hang leave room for others.
+"""The places of one worker: how many tasks of one agent and organisation it executes at once, and how many it plans, so
+that steps of theirs that hang leave room for others.
 """
 
 import time
@@ -23,9 +23,11 @@ class Places:
 
     Args:
         size: of a group that is alone.
+        noun: what has the places, for people.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, noun: str = "tasks") -> None:
+        self.noun = noun
         self._total = 2 * size
         self._taken: Counter[Group] = Counter()
         self._waiting: dict[Group, dict[uuid.UUID, float]] = {}
