@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -70,11 +70,7 @@ class AttemptRunner:
         task = asyncio.ensure_future(self._loop.run_on_agents_thread(admitted))
         beside = [asyncio.ensure_future(_heartbeat()), asyncio.ensure_future(self._shutdown(interruption))]
         try:
-            while not task.done():
-                try:
-                    await asyncio.shield(task)
-                except asyncio.CancelledError:
-                    self._loop.call_soon(interruption.interrupt, _reason())
+            await self._until_done(task, interruption)
             return _whole(task.result())
         except HandedBack as back:
             raise _handed_back(back, interruption) from back
@@ -87,10 +83,15 @@ class AttemptRunner:
             raise ApplicationError(error.detail, type=error.code) from error
         finally:
             self._wake_next()
-            for helper in beside:
-                helper.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await helper
+            await _end(beside)
+
+    async def _until_done(self, task: asyncio.Future[Any], interruption: Interruption) -> None:
+        """Where Temporal cancels the activity, the work is told, and goes on until it has ended."""
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                self._loop.call_soon(interruption.interrupt, _reason())
 
     def _wake_next(self) -> None:
         """A place was given back: whose turn it is need not wait until Temporal offers it again."""
@@ -102,6 +103,14 @@ class AttemptRunner:
     async def _shutdown(self, interruption: Interruption) -> None:
         await activity.wait_for_worker_shutdown()
         self._loop.call_soon(interruption.interrupt, SHUTDOWN)
+
+
+async def _end(helpers: Sequence[asyncio.Future[None]]) -> None:
+    """A cancellation that comes meanwhile does not take the result away."""
+    for helper in helpers:
+        helper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await helper
 
 
 def ended_in_order() -> bool:
