@@ -61,6 +61,8 @@ STATUS: dict[type[PavoError], int] = {
 
 ACCOUNTS = (accounts_router, tokens_router, organisations_router)
 
+MAX_NAME = 100
+"""Characters of a member's name that an error repeats."""
 DRAIN_SECONDS = 5
 """For requests in flight at a shutdown; streams are ended at once, their viewers reconnect."""
 
@@ -176,10 +178,15 @@ def _invalid(error: RequestValidationError) -> Response:
     if first["type"] == "json_invalid":
         detail = f"The body is no valid JSON: {first.get('ctx', {}).get('error', first['msg'])}."
         return problem_response(422, InvalidInput(detail, field="body", remedy="Send a JSON object in UTF-8."))
-    place = [str(part) for part in first["loc"]]
+    # An unknown member has whatever name its sender gave it.
+    place = [_shortened(str(part)) for part in first["loc"]]
     field = ".".join(place[1:]) or place[0]
     found = InvalidInput(f"{field}: {first['msg']}", field=field, remedy=f"Correct {field} in the {place[0]}.")
     return problem_response(413 if first["type"] == "string_too_long" else 422, found)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
 
 
 def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:

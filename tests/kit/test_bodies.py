@@ -1,13 +1,20 @@
 """Bodies of requests: bounded each and together."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pavo.kit.requests import MAX_BODY_BYTES, SMALL_BODY_BYTES, BodyLimit
+from pavo.kit.listening.counted_values import CountedValues
+from pavo.kit.requests import MAX_BODY_BYTES, MAX_VALUES, SMALL_BODY_BYTES, BodyLimit
 
 MOST = 3_000_000
 CHUNK = 10_000
@@ -22,12 +29,12 @@ async def counting(scope: Scope, receive: Receive, send: Send) -> None:
 class Sent:
     """A request whose body arrives in chunks, its end when `end` is set."""
 
-    def __init__(self, limit: BodyLimit, size: int) -> None:
+    def __init__(self, limit: BodyLimit, size: int, path: str = "/") -> None:
         self.end = asyncio.Event()
         self._chunks: Iterator[int] = iter([CHUNK] * (size // CHUNK))
         self.all_taken = asyncio.Event()
         self.answer: list[Message] = []
-        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
         self.served = asyncio.create_task(limit(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
@@ -75,3 +82,93 @@ async def test_what_breaks_off_is_not_held() -> None:
         await asyncio.gather(left.served, return_exceptions=True)
     assert (await Sent(limit, MAX_BODY_BYTES + CHUNK).answered())[0] == 413
     assert (await Sent(limit, 1_900_000).answered())[0] == 200
+
+
+async def sent_whole(body: bytes, app: ASGIApp = counting) -> tuple[int, dict[str, Any]]:
+    answer: list[Message] = []
+    pieces = [body[at : at + CHUNK] for at in range(0, len(body), CHUNK)]
+
+    async def receive() -> Message:
+        piece = pieces.pop(0) if pieces else b""
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+    await BodyLimit(app)(scope, receive, send)
+    found: object = json.loads(answer[1]["body"])
+    return answer[0]["status"], found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+LONG_TEXT = json.dumps({"prompt": '[1,{},"' * 150_000}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" + b"[]," * 600_000 + b"0]", 413),
+        (json.dumps({f"unknown {number}": 0 for number in range(60_000)}).encode(), 413),
+        (json.dumps(["[1,2]"] * 60_000).encode("utf-16"), 422),
+        (b'["\xff", ' + b"[]," * 600_000 + b"0]", 422),
+        (json.dumps({str(number): [] for number in range(MAX_VALUES // 2 - 1)}).encode(), 200),
+        (LONG_TEXT, 200),
+        (json.dumps("\\" * 900_000).encode(), 200),
+    ],
+    ids=["lists", "members", "UTF-16", "no UTF-8", "large options", "what looks like values", "backslashes"],
+)
+async def test_a_body_is_bounded_in_values(body: bytes, status: int) -> None:
+    """Each of those that are refused would cost the event loop seconds and tens of megabytes."""
+    assert SMALL_BODY_BYTES < len(body) < MAX_BODY_BYTES
+    found, problem = await sent_whole(body)
+    assert found == status
+    assert status == 200 or (problem["field"] == "body" and problem["remedy"])
+
+
+def values_in(value: Any) -> int:
+    items: list[Any] = []
+    if isinstance(value, dict):
+        items = list(value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    elif isinstance(value, list):
+        items = value  # pyright: ignore[reportUnknownVariableType]
+    else:
+        return 0
+    return max(1, len(items)) + sum(map(values_in, items))
+
+
+NASTY = st.text(alphabet='\\"[{,é', max_size=5)
+JSON = st.recursive(
+    st.none() | st.integers() | NASTY,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NASTY, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.integers(1, 9))
+def test_values_are_counted_wherever_the_body_is_cut(value: Any, size: int) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    counted = CountedValues()
+    for at in range(0, len(body), size):
+        counted.take(body[at : at + size])
+    assert counted.count == values_in(value)
+
+
+async def test_a_body_is_held_until_the_answer_begins() -> None:
+    """A stream answers for hours; sixty of them with large bodies must not lock out everybody else's."""
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/stream":
+            return await counting(scope, receive, send)
+        await Request(scope, receive).body()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        await end.wait()
+
+    limit = BodyLimit(stream, most_in_all=1_600_000)
+    streaming = Sent(limit, 1_500_000, "/stream")
+    streaming.end.set()
+    await begun.wait()
+    assert (await Sent(limit, 1_500_000).answered())[0] == 200
+    end.set()
+    await streaming.served

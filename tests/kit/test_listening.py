@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pavo.kit.listening import connections as watching
 from pavo.kit.listening.connection import Connection
@@ -38,11 +38,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def listening(limits: Limits) -> AsyncGenerator[int]:
+async def listening(limits: Limits, app: ASGIApp = application) -> AsyncGenerator[int]:
     """A port."""
     connections = Connections(limits)
     config = uvicorn.Config(
-        application,
+        app,
         http=partial(Connection, connections=connections),  # pyright: ignore[reportArgumentType]
         lifespan="off",
         log_config=None,
@@ -156,6 +156,53 @@ async def test_a_drip_is_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
                 writer.write(b"a")
                 await asyncio.wait({ended}, timeout=0.05)
         assert b" 408 " in ended.result()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [CHUNKED + b"0\r\nX: ", *[b"a" * 50_000] * 100],
+        [CHUNKED + b"0\r\n", *[b"a" * 50_000] * 100],
+        [CHUNKED + b"4\r\nbody\r\n0\r\n", *[b"X: a\r\n" * 8_000] * 100],
+        [CHUNKED + b"5;x=", *[b"a" * 50_000] * 100],
+    ],
+    ids=["endless trailer", "endless name", "endless trailers", "endless extension"],
+)
+async def test_what_is_no_body_is_bounded_in_bytes(sent: list[bytes]) -> None:
+    """The parser gathers a trailer as it does a header, and copies all of it at each piece."""
+    async with listening(Limits()) as port:
+        try:
+            found, problem = await answers(port, *sent)
+            assert (found, problem["field"]) == (431, "body")
+        except ConnectionError:  # what came after the refusal was dropped
+            pass
+        status, _ = await answers(port, GET % b"" + b"Connection: close\r\n\r\n")
+        assert status == 200, "others are served"
+
+
+async def test_a_trailer_is_no_header() -> None:
+    """It comes when the request is being answered, as whoever its headers say."""
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        await application(scope, receive, send)
+        seen.append(list(scope["headers"]))
+
+    body = b"4\r\nbody\r\n0\r\nX-User-Email: eve@example.com\r\n\r\n"
+    async with listening(Limits(), noting) as port:
+        head = CHUNKED.replace(b"Host", b"Connection: close\r\nHost")
+        assert (await answers(port, head + body))[0] == 200
+    assert seen and not [name for name, _ in seen[0] if name == b"x-user-email"]
+
+
+async def test_many_small_chunks_are_a_body() -> None:
+    async with listening(Limits()) as port:
+        head = CHUNKED.replace(b"Host", b"Connection: close\r\nHost")
+        status, _ = await answers(port, head, *[b"1\r\na\r\n" * 1_000] * 100, b"0\r\n\r\n")
+        assert status == 200
 
 
 async def test_connections_of_an_address_are_bounded() -> None:

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 from redis.asyncio import Redis
+from uvicorn.server import ServerState
 
 from pavo.config import Settings
 from pavo.kit.listening.connection import Connection
@@ -26,7 +27,7 @@ from pavo.timeline.domain import NewEvent, Subject
 from pavo.timeline.follow import Follower
 from pavo.timeline.http import EventStream, Position, stream_or_no_content
 from pavo.timeline.publish import Publisher
-from pavo.timeline.viewers import Budget
+from pavo.timeline.viewers import Budget, Following
 from pavo.timeline.watching import WatchService
 from tests.driving import Tasks, until
 from tests.parts import Parts, free_port
@@ -173,8 +174,67 @@ async def test_the_slowest_are_cut_with_a_reason_and_go_on(
     await follower.close()
 
 
+class Delaying(WatchService):
+    """Finds what is to be streamed, and hands it over when the test says so."""
+
+    def __init__(self, database: Database, follower: Follower) -> None:
+        super().__init__(database, follower)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.found: list[Following] = []
+
+    async def stream(self, subject: Subject, after: int, *, until_rest: bool = False) -> Following | None:
+        found = await super().stream(subject, after, until_rest=until_rest)
+        assert found is not None
+        self.found.append(found)
+        self.asked.set()
+        await self.go_on.wait()
+        return found
+
+
+async def test_who_leaves_before_the_answer_is_watched_for_no_longer(
+    database: Database, redis: Redis, follower: Follower, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing else would ever tell the source of it, and a traceback for each would keep the API busy for seconds."""
+    timeline_id, connections = uuid.uuid4(), Connections(Limits())
+    async with database.transaction() as session:
+        await service.create(session, timeline_id, NewEvent("made"))
+    watching = Delaying(database, follower)
+    async with served(watching, follower, connections) as port:
+        with sluggish(port, f"/{timeline_id}"):
+            await asyncio.wait_for(watching.asked.wait(), 10)
+
+        async def gone() -> bool:
+            return not connections.count
+
+        await until(gone, what="the client to be gone")
+        watching.go_on.set()
+
+        async def left() -> bool:
+            return all(following.left for following in watching.found)
+
+        await until(left, what="the source to be told")
+        assert follower.viewers == 0
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_stream_that_begins_on_a_closed_connection_is_none(follower: Follower) -> None:
+    connection = Connection(uvicorn.Config(FastAPI()), ServerState(), {}, connections=Connections(Limits()))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, ours)
+        transport.abort()
+
+        async def closed() -> bool:
+            return ours.fileno() < 0
+
+        await until(closed, what="the end of the connection")
+        connection.begin_stream()
+
+
 @asynccontextmanager
-async def served(watching: WatchService, follower: Follower) -> AsyncGenerator[int]:
+async def served(
+    watching: WatchService, follower: Follower, connections: Connections | None = None
+) -> AsyncGenerator[int]:
     """Streams of timelines on a port, on the listener of the API."""
     app = FastAPI()
 
@@ -182,8 +242,7 @@ async def served(watching: WatchService, follower: Follower) -> AsyncGenerator[i
     async def stream(timeline_id: uuid.UUID, position: Position) -> Response:  # pyright: ignore[reportUnusedFunction]
         return stream_or_no_content(await watching.stream(Subject(timeline_id), position))
 
-    connections = Connections(Limits())
-    http = partial(Connection, connections=connections)
+    http = partial(Connection, connections=connections or Connections(Limits()))
     settled = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 2}
     config = uvicorn.Config(app, http=http, **settled)  # type: ignore[arg-type]
     server = uvicorn.Server(config)

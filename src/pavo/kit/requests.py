@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pavo.errors import InternalError, InvalidInput, NotAuthenticated, PavoError, TooLarge, Unavailable
 from pavo.kit.ids import new_id
+from pavo.kit.listening.counted_values import CountedValues, NotUtf8
 from pavo.kit.problem import PROBLEM_JSON, problem_bytes
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,9 @@ SMALL_BODY_BYTES = 32_000
 """So much of each body is always taken: of the most requests that are served at once that is 160 MB."""
 MAX_BYTES_OF_BODIES = 128_000_000
 """Beyond it, of all at once."""
+MAX_VALUES = 20_000
+"""Of one body: options, the largest structure that is taken, are settings. Each value costs up to 200 bytes, and the
+event loop some microseconds to look at it."""
 
 
 def problem_response(status: int, error: PavoError, headers: Mapping[str, str] | None = None) -> Response:
@@ -81,8 +85,8 @@ class _Refused(Exception):
 
 
 class BodyLimit:
-    """Refuses bodies over 2 MB (413) before they are read, what is too much with all others (503), and addresses with
-    NUL characters (422).
+    """Refuses bodies over 2 MB or of too many values (413) before they are parsed, what is too much with all others
+    (503), bodies that are no UTF-8 and addresses with NUL characters (422).
 
     Args:
         most_in_all: bytes of all bodies at once, each until its request is answered; of each the first
@@ -91,8 +95,7 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, *, most_in_all: int = MAX_BYTES_OF_BODIES) -> None:
         self._app = app
-        self._most_in_all = most_in_all
-        self._held = 0
+        self._bodies = _Bodies(most_in_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -107,29 +110,21 @@ class BodyLimit:
         too_large = length.isdigit() and int(length) > MAX_BODY_BYTES
         refusal = _too_large() if too_large else await self._serve(scope, receive, send)
         if refusal is not None:
-            status = 413 if isinstance(refusal, TooLarge) else 503
-            await problem_response(status, refusal)(scope, receive, send)
+            await problem_response(_status_of(refusal), refusal)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> PavoError | None:
         """Why the body was refused, if it was. Then nothing was sent: the application takes the cut body for a
         malformed one, and its answer is held back."""
-        seen = held = 0
-        refusal: PavoError | None = None
+        body = _Body(self._bodies)
 
         async def limited() -> Message:
-            nonlocal seen, held, refusal
             message = await receive()
-            seen += len(message.get("body", b""))
-            more = max(0, seen - SMALL_BODY_BYTES) - held
-            refusal = refusal or self._refuses(seen, more)
-            if refusal is not None:
-                raise _Refused
-            held += more
-            self._held += more
+            body.take(message.get("body", b""))
             return message
 
         async def unless_refused(message: Message) -> None:
-            if refusal is None:
+            if body.refusal is None:
+                body.give_back()  # it is answered: what still comes, nobody keeps
                 await send(message)
 
         try:
@@ -137,15 +132,69 @@ class BodyLimit:
         except _Refused:
             pass
         finally:
-            self._held -= held
-        return refusal
+            body.give_back()
+        return body.refusal
 
-    def _refuses(self, seen: int, more: int) -> PavoError | None:
-        if seen > MAX_BODY_BYTES:
+
+class _Bodies:
+    """What all bodies together hold."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0
+
+
+class _Body:
+    """One body as it comes."""
+
+    def __init__(self, among: _Bodies) -> None:
+        self.refusal: PavoError | None = None
+        self._among = among
+        self._seen = self._held = 0
+        self._values = CountedValues()
+        self._answered = False
+
+    def take(self, piece: bytes) -> None:
+        """The next piece of it.
+
+        Raises:
+            _Refused: for what `refusal` says.
+        """
+        if self._answered:
+            return
+        self._seen += len(piece)
+        more = max(0, self._seen - SMALL_BODY_BYTES) - self._held
+        self.refusal = self.refusal or self._refuses(piece, more)
+        if self.refusal is not None:
+            raise _Refused
+        self._held += more
+        self._among.held += more
+
+    def give_back(self) -> None:
+        """It is answered, and holds nothing any more."""
+        self._answered = True
+        self._among.held -= self._held
+        self._held = 0
+
+    def _refuses(self, piece: bytes, more: int) -> PavoError | None:
+        if self._seen > MAX_BODY_BYTES:
             return _too_large()
-        if more and self._held + more > self._most_in_all:
+        if more and self._among.held + more > self._among.most:
             return Unavailable("The API holds as many large bodies as it can.", dependency="api", retry_after=1)
+        try:
+            self._values.take(piece)
+        except NotUtf8:
+            return InvalidInput("The body cannot be read.", field="body", remedy="Send a JSON object in UTF-8.")
+        if self._values.count > MAX_VALUES:
+            detail = f"The body has more than {MAX_VALUES:,} values."
+            return TooLarge(detail, field="body", remedy="Send fewer members and items; texts may be long.")
         return None
+
+
+def _status_of(refusal: PavoError) -> int:
+    if isinstance(refusal, Unavailable):
+        return 503
+    return 413 if isinstance(refusal, TooLarge) else 422
 
 
 def _too_large() -> TooLarge:

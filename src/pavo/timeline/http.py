@@ -131,7 +131,11 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         self._connection = scope.get("extensions", {}).get(EXTENSION)
-        await super().__call__(scope, receive, send)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Also of a client that had left before the first byte: then nothing else tells the source.
+            await self._found.aclose()
 
     async def stream_response(self, send: Send) -> None:
         """Send until the end, and tell the source when the client has left."""

@@ -65,6 +65,8 @@ class Connection(HttpToolsProtocol):
         self.address = ""
         self._phase, self._since = _Phase.HEAD, self.loop.time()
         self._head = 0
+        self._framing = 0
+        """Bytes of the body since its last content: trailers, which the parser gathers too, or what is no body."""
         self._asked = False
         """Whether it ever began a request."""
         self._refusal: tuple[int, PavoError] | None = None
@@ -94,13 +96,19 @@ class Connection(HttpToolsProtocol):
             self._feed(data[start : start + self._limits.head_bytes])
 
     def _feed(self, data: bytes) -> None:
-        in_head = self._phase is _Phase.HEAD
+        before = self._phase
+        self._framing += len(data)
         super().data_received(data)
-        if in_head and self._phase is _Phase.HEAD:
-            # The parser gathers an unfinished header itself, so what it has not told of counts as well.
+        if self._ending is not None or self._phase is not before:
+            return
+        # The parser gathers an unfinished header itself, so what it has not told of counts as well.
+        if before is _Phase.HEAD:
             self._head += len(data)
-            if self._head > self._limits.head_bytes and self._ending is None:
+            if self._head > self._limits.head_bytes:
                 self._refuse(*self._too_much())
+        elif before is _Phase.BODY and self._framing > self._limits.head_bytes:
+            detail = f"The body's trailers have more than {self._limits.head_bytes:,} bytes."
+            self._refuse(431, TooLarge(detail, field="body", remedy="Send no trailers: nothing here reads them."))
 
     def _too_much(self) -> tuple[int, PavoError]:
         if len(self.url) > self._limits.url_bytes:
@@ -129,6 +137,8 @@ class Connection(HttpToolsProtocol):
             self._give_up(*self._too_much())
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is not _Phase.HEAD:
+            return  # a trailer, which must not become a header of the request that is being answered
         super().on_header(name, value)
         if len(self.headers) > self._limits.headers:
             detail = f"There are more than {self._limits.headers} headers."
@@ -141,7 +151,12 @@ class Connection(HttpToolsProtocol):
             detail = f"More than {self._limits.pipelined} requests were sent ahead."
             self._give_up(400, BadRequest(detail, field="request", remedy="Wait for an answer."))
         self._enter(_Phase.BODY)
+        self._framing = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._framing = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._enter(_Phase.TAKEN)
@@ -256,6 +271,8 @@ class Connection(HttpToolsProtocol):
     def begin_stream(self) -> None:
         """What follows is written by `write_shared` alone, one piece after the other."""
         self._streaming = True
+        if self.transport.is_closing():
+            return  # the client has left already; nothing is written to it
         self.transport.set_write_buffer_limits(high=0)
         bare = self.transport.get_extra_info("socket")
         if bare is not None and bare.family in (socket.AF_INET, socket.AF_INET6):

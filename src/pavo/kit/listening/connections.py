@@ -44,6 +44,11 @@ class Connections:
         self._all = set[Watched]()
         self._by_address = Counter[str]()
 
+    @property
+    def count(self) -> int:
+        """How many there are now."""
+        return len(self._all)
+
     def add(self, connection: Watched) -> Unavailable | None:
         """Count a new connection; what it is refused with, if there are too many. `remove` follows in both cases."""
         self._all.add(connection)
