@@ -15,6 +15,7 @@ import pytest
 from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent
 from pavo.deploy.local.definition import LocalOptions, StackDefinition
+from pavo.deploy.local.machine import part_process
 from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import free_port, on_loopback
 from pavo.deploy.local.supervisor import Supervisor
@@ -202,6 +203,45 @@ async def test_a_silent_part_is_killed_and_started_again(tmp_path: Path) -> None
         written = read(tmp_path)
         assert written is not None and written.public()["parts"][0]["last_end"] == seen.last_end
     assert f"[supervisor] {NAME} was silent for 8 s and was killed" in Layout(tmp_path).log(NAME).read_text()
+
+
+class Mute(Server):
+    """Cannot be greeted, as workers cannot, which listen on nothing."""
+
+    greeting = b""
+
+
+@pytest.mark.fault
+async def test_a_stopped_part_that_cannot_be_greeted_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "SILENCE_SECONDS", 2.0)
+    async with supervised(tmp_path, Mute(tmp_path)) as supervisor:
+        pid = supervisor.signal(NAME, signal.SIGSTOP)
+        await asyncio.sleep(1)
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(1.5)  # together longer than the silence that is allowed
+        assert supervisor.pid(NAME) == pid, "one that goes on is let alone"
+        begun = time.monotonic()
+        await successor(supervisor, supervisor.signal(NAME, signal.SIGSTOP))
+        assert 2.0 <= time.monotonic() - begun < 6
+        await asyncio.wait_for(supervisor.until_ready(NAME), 10)
+        assert state_of(supervisor).restarts == 1
+
+
+async def test_a_line_without_an_end_takes_no_memory_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_process, "LINE_BYTES", 1_000)
+    log = tmp_path / "endless.log"
+    command = [sys.executable, "-ISc", "import os; os.write(1, b'a' * 4_500 + b'\\nshort')"]
+    assert await part_process.spawn(Launch(command, dict(os.environ), log)).exited == 0
+
+    async def written() -> bool:
+        return log.exists() and log.read_text().endswith("short\n")
+
+    await until(written, what="the last line")
+    assert [len(line.split(" ")[1]) for line in log.read_text().splitlines()] == [1_000] * 4 + [500, 5]
 
 
 @pytest.mark.fault

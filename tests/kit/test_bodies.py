@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -159,7 +158,8 @@ async def test_a_body_is_held_until_the_answer_begins() -> None:
 
     async def stream(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/stream":
-            return await counting(scope, receive, send)
+            await counting(scope, receive, send)
+            return
         await Request(scope, receive).body()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         begun.set()

@@ -14,23 +14,35 @@ from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
+_HAS_PROC = Path("/proc/self/stat").exists()
 _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def start_time(pid: int) -> str | None:
     """When the process began, in the kernel's words; None when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_by_ps(pid)
-    except ProcessLookupError:
-        return None
-    fields = stat.rpartition(")")[2].split()
+    fields = _stat(pid)
+    if fields is None:
+        return None if _HAS_PROC else _by_ps("lstart", pid)
     return None if fields[0] in "ZX" else fields[19]
 
 
-def _start_time_by_ps(pid: int) -> str | None:
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+def is_stopped(pid: int) -> bool:
+    """Whether a signal (SIGSTOP, SIGTSTP) keeps the process from running. A debugger that holds it is no signal."""
+    fields = _stat(pid)
+    state = fields[0] if fields else "" if _HAS_PROC else _by_ps("state", pid) or ""
+    return state.startswith("T")
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Of proc_pid_stat(5), from the state on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _by_ps(what: str, pid: int) -> str | None:
+    found = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
 
 

@@ -250,6 +250,7 @@ class AcceptPlan:
 
     plan_hash: str | None
     by: str
+    """Whose address is not known otherwise: "signal", or the user's id once more."""
     user_id: str | None = None
     override: bool = False
     """Accept in spite of comments that no revision has answered; a worker of before does not know it, and refuses."""

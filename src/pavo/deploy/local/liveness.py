@@ -9,6 +9,7 @@ import asyncio
 import time
 
 from pavo.kit import cancellation
+from pavo.kit.processes import is_stopped
 
 PAUSE_SECONDS = 1.5
 """Between two greetings of a part. With `SILENCE_SECONDS` it makes the 10 s within which silence is noticed."""
@@ -37,6 +38,16 @@ async def until_silent(address: str, greeting: bytes) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         if not await heard(address, greeting):
             return
+
+
+async def until_stopped(pid: int) -> None:
+    """For a part that cannot be greeted: returns when a signal has kept it from running for `SILENCE_SECONDS`."""
+    stopped = 0.0
+    while stopped < SILENCE_SECONDS:
+        before = time.monotonic()
+        await asyncio.sleep(TICK_SECONDS)
+        passed = min(time.monotonic() - before, 2 * TICK_SECONDS)
+        stopped = stopped + passed if is_stopped(pid) else 0.0
 
 
 async def heard(address: str, greeting: bytes) -> bool:

@@ -232,10 +232,8 @@ class Supervisor:
         """Wait for the end of a ready part; True when it was silent and is killed for that."""
         assert part.child is not None
         address, greeting = self._definition.address(part.name), self._greeting(part.name)
-        if not greeting:
-            await asyncio.shield(part.child.exited)
-            return False
-        silent = await part.child.while_alive(liveness.until_silent(address, greeting))
+        silence = liveness.until_silent(address, greeting) if greeting else liveness.until_stopped(part.child.pid)
+        silent = await part.child.while_alive(silence)
         if silent:
             logger.warning(
                 "%s (pid %d) lives and has answered nothing for %.0f s: it is killed",

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from pavo.accounts.people import people_by_id
 from pavo.errors import Superseded
 from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
@@ -201,12 +202,9 @@ async def _accept(
     session: AsyncSession, task: TaskRow, request: c.RecordAnswer, plan: DocumentRow, *, overridden: int
 ) -> list[NewEvent]:
     user_id = uuid.UUID(request.user_id) if request.user_id else None
-    await repository.set_document(
-        *(session, plan.id),
-        status=repository.ACCEPTED,
-        accepted_by=request.by,
-        accepted_by_id=user_id,
-    )
+    person = (await people_by_id(session, [user_id])).get(user_id) if user_id else None
+    by = person.email if person else request.by
+    await repository.set_document(session, plan.id, status=repository.ACCEPTED, accepted_by=by, accepted_by_id=user_id)
     await repository.advance(session, task, request.fence, stage=d.EXECUTING, phase=d.PHASE_EXECUTING)
-    accepted = events.accepted(plan.id, plan.hash, request.by, user_id=user_id, overridden=overridden)
+    accepted = events.accepted(plan.id, plan.hash, by, user_id=user_id, overridden=overridden)
     return [accepted, events.stage(d.EXECUTING)]

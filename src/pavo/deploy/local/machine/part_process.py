@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from pavo.deploy.local.machine.logs import LogFile
 from pavo.kit import cancellation
 from pavo.kit.processes import ProcessIdentity, child_dies_with_us
+
+LINE_BYTES: Final = 1_000_000
+"""Of a line of output; what is longer goes on in the next one, and takes no more memory of the supervisor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def _watch(child: PartProcess, loop: asyncio.AbstractEventLoop, reader: int) -> 
 
     def copy(stream: IO[bytes]) -> None:
         with child.log, stream:
-            for line in stream:
+            while line := stream.readline(LINE_BYTES):
                 child.log.write(line)
 
     assert child.process.stdout is not None
