@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from pavo.accounts import own_tokens
 from pavo.accounts.cache import BriefCache
 from pavo.accounts.domain import MAX_TOKEN, SHOWN_PREFIX, Identity
 from pavo.accounts.models import ApiTokenRow, OrganisationRow, UserRow
@@ -115,6 +116,19 @@ async def test_a_token_is_shown_once_and_stored_hashed(database: Database) -> No
     assert listed == created.token
     assert listed.state == "active"
     assert created.secret not in repr(listed)
+
+
+async def test_a_list_of_tokens_has_an_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_tokens, "SHOWN_TOKENS", 3)
+    accounts, email = token_mode(database), somebody()
+    made = [await accounts.create_token(email, str(number)) for number in range(6)]
+    for each in made[1:]:
+        await accounts.revoke_token(str(each.token.id))
+    shown = await accounts.own_tokens.mine(await accounts.first_sight(email))
+    assert [(each.name, each.state) for each in shown] == [
+        *((str(number), "revoked") for number in (5, 4, 3)),
+        ("0", "active"),
+    ]
 
 
 async def test_a_token_stands_for_its_user(database: Database) -> None:

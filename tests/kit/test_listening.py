@@ -225,6 +225,58 @@ async def test_connections_of_an_address_are_bounded() -> None:
         await until(served, what="a place for the next connection")
 
 
+class Kept:
+    """A connection that only counts."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+
+@pytest.mark.parametrize(
+    ("addresses", "refused"),
+    [
+        (["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff::3"], True),
+        (["2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:1:4::1"], False),
+        (["fe80::1%eth0", "fe80::2%eth0", "fe80::3"], True),
+        (["192.0.2.1", "192.0.2.2", "192.0.2.3"], False),
+        (["", "", ""], True),
+    ],
+)
+def test_whoever_has_an_address_of_ipv6_has_all_that_begin_alike(addresses: list[str], refused: bool) -> None:
+    connections = Connections(Limits(per_address=2))
+    kept: Any = [Kept(address) for address in addresses]
+    assert [connections.add(each) is not None for each in kept] == [False, False, refused]
+    for each in kept:
+        connections.remove(each)
+    assert all(connections.add(each) is None for each in kept[:2]), "what left counts no more"
+
+
+async def test_bodies_that_nobody_takes_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
+    end = asyncio.Event()
+
+    async def not_reading(scope: Scope, receive: Receive, send: Send) -> None:
+        await end.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    body = b"x" * 50_000
+    head = POST.replace(b" 10\r", b" 50000\r").replace(b"Host", b"Connection: close\r\nHost")
+    async with listening(Limits(untaken_bytes=120_000), not_reading) as port, AsyncExitStack() as opened:
+        clients = [await opened.enter_async_context(connected(port)) for _ in range(5)]
+        for _, writer in clients:
+            writer.write(head + body)
+        reading = [asyncio.create_task(reader.read()) for reader, _ in clients]
+
+        async def cut() -> bool:
+            return sum(each.done() for each in reading) >= 3
+
+        await until(cut, what="the end of three")
+        end.set()
+        found = await asyncio.gather(*reading, return_exceptions=True)
+    assert sorted(isinstance(each, bytes) and b" 204 " in each for each in found) == [False] * 3 + [True] * 2
+
+
 async def test_a_proxy_is_not_counted_and_all_together_are() -> None:
     async with listening(Limits(per_address=1, connections=4)) as port, AsyncExitStack() as opened:
         kept = [await opened.enter_async_context(connected(port)) for _ in range(4)]

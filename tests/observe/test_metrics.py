@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from typing import Any
 
 import httpx2
@@ -10,7 +11,7 @@ import pytest
 
 from pavo import config
 from pavo.errors import ConfigurationError
-from pavo.observe import metrics
+from pavo.observe import listener, metrics
 from pavo.observe.listener import listening, split_address
 from pavo.observe.meters import Meter
 from pavo.observe.scrape import Scrape
@@ -19,6 +20,8 @@ from tests.observe.conftest import Observed
 from tests.observe.reading import names, page, read
 from tests.parts import free_port
 
+ESTABLISHED = 1
+"""Of the states of tcp(7)."""
 SOME = {"steps": 7, "step_seconds": 0.05}
 
 
@@ -168,6 +171,53 @@ async def test_the_listener_answers_what_it_has_and_nothing_else() -> None:
         with contextlib.suppress(ConnectionResetError):  # it left the rest unread
             assert await asyncio.wait_for(reader.read(), 10) == b"", "no head that long is read"
         writer.close()
+
+
+class Large(Scrape):
+    """A page that no kernel takes at once."""
+
+    async def text(self) -> str:
+        return "# nothing\n" * 2_000_000
+
+
+async def test_the_listener_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(listener, "READ_SECONDS", 0.3)
+    async with listening("127.0.0.1:0", Large("worker", (), None)) as url:
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        for asked in (b"GET /metrics HTTP/1.1\r\n\r\n", b"GET /metr"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+            writer.write(asked)
+            # It reads nothing; what the other side does shows in the connection itself.
+            bare = writer.get_extra_info("socket")
+
+            async def over(bare: Any = bare) -> bool:
+                return int.from_bytes(bare.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1), "little") != ESTABLISHED
+
+            await until(over, what="the end of the connection", seconds=10)
+            writer.transport.abort()
+            assert reader is not None
+
+
+async def test_connections_to_the_listener_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 3)
+    async with listening("127.0.0.1:0", Scrape("worker", (), None)) as url:
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        reader, refused = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 3) == b""
+        refused.close()
+        for _, writer in kept:
+            writer.close()
+
+        async def served() -> bool:
+            with contextlib.suppress(httpx2.TransportError):
+                async with httpx2.AsyncClient() as client:
+                    return (await client.get(url)).status_code == 200
+            return False
+
+        await until(served, what="a place")
 
 
 async def test_processes_of_one_machine_share_the_setting() -> None:

@@ -4,14 +4,16 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import httpx2
 import pytest
 import pytest_asyncio
 
-from pavo.errors import InvalidInput
+from pavo.errors import InternalError, InvalidInput
 from pavo.kit.clock import moment_of
 from pavo.tasks.domain import stages_of
+from pavo.tasks.service import TaskService
 from tests.driving import QUICK, SLOW, Tasks
 
 
@@ -104,6 +106,19 @@ async def test_many_are_stopped_and_deleted_with_an_answer_for_each(own: Tasks, 
     assert (await stranger.get(f"/api/tasks/{foreign}")).status_code == 200
     for wrong in ([], ["x"], [str(uuid.uuid4())] * 101):
         assert (await own.client.post("/api/tasks/delete", json={"ids": wrong})).status_code in (413, 422)
+
+
+async def test_a_fault_at_one_of_many_keeps_the_others_from_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    ids, who = [uuid.uuid4() for _ in range(3)], Mock()
+    view = Mock(task=Mock(organisation_id="theirs", workflow_id="theirs"))
+    who.organisation_ids = {"theirs"}
+    found = Mock(find_task=AsyncMock(return_value=view))
+    tasks = TaskService(Mock(), found, Mock(), Mock(), Mock(), Mock())
+    do = AsyncMock(side_effect=["done", RuntimeError("a secret detail"), "done"])
+    first, second, third = await tasks.each(who, ids, do)
+    assert first == third == "done"
+    assert isinstance(second, InternalError) and str(ids[1]) in str(second.remedy) and "secret" not in second.detail
+    assert "a secret detail" in caplog.text, "the log tells"
 
 
 def test_moments_and_stages_as_people_say_them() -> None:

@@ -19,6 +19,9 @@ MAX_NAME: Final = 200
 MAX_TOKENS: Final = 100
 """Tokens of one user that open something; more are a program that makes one at each start."""
 
+SHOWN_TOKENS: Final = 200
+"""In a list; there is no end of those that were revoked or have expired."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
@@ -55,9 +58,9 @@ class OwnTokenService:
             return await add_token(session, who, name, min((end for end in ends if end is not None), default=None))
 
     async def mine(self, who: Identity) -> Sequence[TokenInfo]:
-        """One's tokens, newest first."""
+        """One's tokens, newest first: all that open something, and `SHOWN_TOKENS` in any case."""
         async with self._database.reading() as session:
-            return await repository.tokens_of(session, who.user_id)
+            return await repository.tokens_of(session, who.user_id, SHOWN_TOKENS)
 
     async def revoke(self, who: Identity, token_id: uuid.UUID) -> None:
         """End a token, and every session that it opened. Repeating changes nothing.

@@ -278,10 +278,12 @@ async def tokens(session: AsyncSession, email: str | None) -> Sequence[TokenInfo
     return [TokenInfo(*row) for row in (await session.execute(statement)).all()]
 
 
-async def tokens_of(session: AsyncSession, user_id: uuid.UUID) -> Sequence[TokenInfo]:
-    """The user's tokens, newest first."""
-    statement = _TOKEN.where(ApiTokenRow.user_id == user_id)
-    found = await session.execute(statement.order_by(ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc()))
+async def tokens_of(session: AsyncSession, user_id: uuid.UUID, newest: int) -> Sequence[TokenInfo]:
+    """The user's tokens, newest first: so many, and all that open something."""
+    order = ApiTokenRow.created_at.desc(), ApiTokenRow.id.desc()
+    last = select(ApiTokenRow.id).where(ApiTokenRow.user_id == user_id).order_by(*order).limit(newest)
+    statement = _TOKEN.where(ApiTokenRow.user_id == user_id, or_(_LIVE, ApiTokenRow.id.in_(last)))
+    found = await session.execute(statement.order_by(*order))
     return [TokenInfo(*row) for row in found.all()]
 
 

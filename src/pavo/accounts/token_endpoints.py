@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/tokens", tags=["tokens"], responses=problems(401
 
 @router.get("", operation_id="list_tokens")
 async def list_tokens(accounts: TheAccounts, who: Caller) -> TokenList:
-    """Your API tokens, newest first, without their secrets."""
+    """Your API tokens, newest first, without their secrets: all that are active, and the 200 newest of any kind."""
     return TokenList(items=[_out(each) for each in await accounts.own_tokens.mine(who)])
 
 

@@ -14,6 +14,11 @@ from pavo.observe.scrape import CONTENT_TYPE, Scrape
 logger = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0
+SEND_SECONDS = 10.0
+"""Until who asked must have taken the answer."""
+HEAD_BYTES = 16_384
+MOST_CONNECTIONS = 64
+"""At once; Prometheus and a supervisor need one each. Those beyond it are closed."""
 NEIGHBOURS = 100
 """How many ports are tried when the wanted one is taken: several processes of a machine share one setting."""
 VARIABLE = "PAVO_METRICS_ADDRESS"
@@ -60,7 +65,7 @@ async def _listen(host: str, wanted: int, scrape: Scrape) -> asyncio.Server:
     last = min(wanted + NEIGHBOURS, 65_535) if wanted else 0
     for port in range(wanted, last + 1):
         try:
-            return await asyncio.start_server(lambda reader, writer: _serve(reader, writer, scrape), host, port)
+            return await asyncio.start_server(_Served(scrape).serve, host, port, limit=HEAD_BYTES)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or port == last:
                 raise
@@ -77,25 +82,41 @@ async def listening_if_wanted(settings: MetricsSettings, scrape: Scrape) -> Asyn
         yield
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scrape: Scrape) -> None:
-    """One request, one answer, no keep-alive."""
-    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+class _Served:
+    """What is served on one port."""
+
+    def __init__(self, scrape: Scrape) -> None:
+        self._scrape = scrape
+        self._open = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request, one answer, no keep-alive; bounded in bytes and seconds, as many connections are in number."""
+        self._open += 1
+        try:
+            if self._open <= MOST_CONNECTIONS:
+                with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                    await self._exchange(reader, writer)
+        finally:
+            self._open -= 1
+            writer.transport.abort()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(READ_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
-        status, body = await _answer(method, path, scrape)
+        status, body = await _answer(method, path, self._scrape)
         lines = (
             f"HTTP/1.1 {status}",
             f"Content-Type: {CONTENT_TYPE}",
             f"Content-Length: {len(body)}",
             "Connection: close",
         )
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (b"" if method == b"HEAD" else body))
-        await writer.drain()
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+        async with asyncio.timeout(SEND_SECONDS):
+            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + (b"" if method == b"HEAD" else body))
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
 
 
 async def _answer(method: bytes, path: bytes, scrape: Scrape) -> tuple[str, bytes]:

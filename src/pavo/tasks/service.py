@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from pavo.accounts.domain import Grant, Identity
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import (
+    InternalError,
     NotFound,
     OutcomeUnknown,
     PavoError,
@@ -182,6 +183,13 @@ class TaskService:
                     return await do(await self.get(who, task_id))
                 except PavoError as error:
                     return error
+                except Exception:
+                    # Logged and told of this one: the others go on, and who asked is to learn what became of them.
+                    logger.exception("What was asked of task %s, among others, failed in an unforeseen way", task_id)
+                    return InternalError(
+                        "Pavo could not do this because of a fault of its own.",
+                        remedy=f"Repeat it; if it fails again, look in the API's log for {task_id}.",
+                    )
 
         return await asyncio.gather(*(one(task_id) for task_id in task_ids))
 

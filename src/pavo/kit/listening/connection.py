@@ -255,6 +255,11 @@ class Connection(HttpToolsProtocol):
         """Bytes of an answer that the client has not taken."""
         return 0 if self._streaming or self._ending is not None else self._unsent
 
+    def untaken(self) -> int:
+        """Bytes of a body that the application has not taken yet."""
+        answer = self._answer()
+        return len(answer.body) if answer is not None else 0
+
     def waited_since(self) -> float:
         """When it last took something."""
         return self._took
@@ -262,8 +267,11 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         """End it at once; the kernel too forgets what it has not sent, instead of waiting for whoever does not read."""
         bare = self.transport.get_extra_info("socket")
-        if bare is not None:
+        if bare is not None and not self.transport.is_closing():
             bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
+        answer = self._answer()
+        if answer is not None:
+            answer.body = b""  # what works on the answer goes on for a while, and holds this
         self.transport.abort()
 
     # Streams

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
 from pavo.errors import Unavailable
@@ -25,6 +27,10 @@ class Watched(Protocol):
 
     def unsent(self) -> int:
         """Bytes of an answer that it has not taken; a stream, which has a budget of its own, counts as 0."""
+        ...
+
+    def untaken(self) -> int:
+        """Bytes of a body that the application has not taken yet."""
         ...
 
     def waited_since(self) -> float:
@@ -52,11 +58,12 @@ class Connections:
     def add(self, connection: Watched) -> Unavailable | None:
         """Count a new connection; what it is refused with, if there are too many. `remove` follows in both cases."""
         self._all.add(connection)
-        self._by_address[connection.address] += 1
+        place = _place(connection.address)
+        self._by_address[place] += 1
         if len(self._all) > self.limits.connections:
             return Unavailable("The API has as many connections as it can.", dependency="api", retry_after=5)
         known = connection.address not in self.limits.proxies
-        if known and self._by_address[connection.address] > self.limits.per_address:
+        if known and self._by_address[place] > self.limits.per_address:
             return Unavailable(
                 f"There are more than {self.limits.per_address} connections from {connection.address}.",
                 dependency="api",
@@ -70,9 +77,10 @@ class Connections:
         if connection not in self._all:
             return
         self._all.remove(connection)
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
-            del self._by_address[connection.address]
+        place = _place(connection.address)
+        self._by_address[place] -= 1
+        if not self._by_address[place]:
+            del self._by_address[place]
 
     async def watch(self) -> None:
         """Look at all of them again and again, until cancelled."""
@@ -88,11 +96,28 @@ class Connections:
                 logger.exception("Looking at connections failed in an unforeseen way")
 
     def _shed(self) -> None:
-        """Where all together leave too much unread, end those that have taken nothing for longest."""
-        sizes = {connection: size for connection in self._all if (size := connection.unsent())}
-        left = sum(sizes.values())
-        for connection in sorted(sizes, key=lambda each: each.waited_since()):
-            if left <= self.limits.unsent_bytes:
-                return
-            left -= sizes[connection]
-            connection.abort()
+        """Where all together leave too much unread, end those that have taken nothing for longest; and so where they
+        have sent too much that nobody takes."""
+        unsent = {connection: size for connection in self._all if (size := connection.unsent())}
+        _shorten(unsent, self.limits.unsent_bytes, lambda each: each.waited_since())
+        untaken = {connection: size for connection in self._all if (size := connection.untaken())}
+        _shorten(untaken, self.limits.untaken_bytes, lambda each: -untaken[each])
+
+
+def _shorten(sizes: Mapping[Watched, int], most: int, first: Callable[[Watched], float]) -> None:
+    left = sum(sizes.values())
+    for connection in sorted(sizes, key=first):
+        if left <= most:
+            return
+        left -= sizes[connection]
+        connection.abort()
+
+
+def _place(address: str) -> str:
+    """What counts as one address: of IPv6 the first 64 bits, for whoever has one has all that begin so (RFC 6177)."""
+    if ":" not in address:
+        return address
+    try:
+        return str(IPv6Network((int(IPv6Address(address.partition("%")[0])) >> 64 << 64, 64)))
+    except ValueError:
+        return address

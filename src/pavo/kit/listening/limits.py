@@ -23,8 +23,11 @@ class Limits:
     """How long a client may take nothing of what is ready for it."""
     unsent_bytes: int = 64_000_000
     """Answers, streams aside, that all clients together have not taken yet."""
+    untaken_bytes: int = 64_000_000
+    """Of bodies that were sent to what does not read them, or not yet; of one connection the kernel's largest read."""
     connections: int = 5_500
     """Of the whole process: below its limit of open files."""
     per_address: int = 1_000
+    """Of IPv6 those that share the first 64 bits are one."""
     proxies: Collection[str] = ("127.0.0.1", "::1")
     """Addresses that `per_address` does not hold for: many people come through a proxy."""
