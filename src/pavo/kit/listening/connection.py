@@ -271,7 +271,7 @@ class Connection(HttpToolsProtocol):
             bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
         answer = self._answer()
         if answer is not None:
-            answer.body = b""  # what works on the answer goes on for a while, and holds this
+            answer.body = bytearray()  # what works on the answer goes on for a while, and holds this
         self.transport.abort()
 
     # Streams
