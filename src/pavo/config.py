@@ -3,6 +3,7 @@
 Each field names its environment variable; `docs/configuration.md` is checked against this module by a test.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -168,14 +169,18 @@ class AgentSettings(_Section):
     paths: str = Field(default="", validation_alias="PAVO_AGENT_PATHS")
     """Files and folders that isolated agents may read beside code and the system's, separated by commas; those that end
     with :rw they may also write: /models,/data:rw."""
-    confinement: Literal["available", "required", "off"] = Field(
+    confinement: Literal["available", "required", "landlock", "user", "both", "off"] = Field(
         default="available", validation_alias="PAVO_AGENT_CONFINEMENT"
     )
-    """available: isolated agents are confined where the system can. required: a worker that cannot runs none. off: they
-    may read and write what the worker's user may."""
+    """available: isolated agents are confined as well as the system can: by Landlock, and by users of their own where
+    the worker is root. required: a worker that can neither runs none. landlock, user, both: these, or it runs none.
+    off: they may read and write what the worker's user may."""
+    uids: str = Field(default="1900000000-1999999999", validation_alias="PAVO_AGENT_UIDS")
+    """Users that isolated agents may be where the worker is root, one for each task: FIRST-LAST. No account may have
+    one of them."""
     folders: Path | None = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
     """Where each task of an isolated agent has a working folder of its own, until it is deleted; default: agents in
-    PAVO_DATA_DIR, else a folder for temporary files."""
+    PAVO_DATA_DIR (in /var/lib/pavo/agents where they are users of their own), else a folder for temporary files."""
     data_dir: Path | None = Field(default=None, validation_alias="PAVO_DATA_DIR")
     """Data directory of the stack, for the command line (see pavo up --help) and for workers: no isolated agent reads
     it."""
@@ -200,6 +205,20 @@ class AgentSettings(_Section):
             if not each.startswith("/"):
                 raise ValueError(f"{each} does not begin with /")
         return value
+
+    @field_validator("uids")
+    @classmethod
+    def _is_a_range(cls, value: str) -> str:
+        found = re.fullmatch(r"([1-9]\d{0,9})-([1-9]\d{0,9})", value)
+        if found is None or not int(found[1]) <= int(found[2]) < 2**32 - 1:
+            raise ValueError("it is not FIRST-LAST, such as 1900000000-1999999999")
+        return value
+
+    @property
+    def uid_range(self) -> range:
+        """`uids`, parsed."""
+        first, last = self.uids.split("-")
+        return range(int(first), int(last) + 1)
 
     @property
     def names(self) -> tuple[str, ...]:

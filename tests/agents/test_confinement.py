@@ -2,12 +2,9 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
-import os
 import shutil
 import stat
-import struct
 import subprocess
 import sys
 import uuid
@@ -17,11 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from elsewhere import without_landlock
 from prying_agents import Prying
 
 from conftest import LIMITS, PLAN, context, target_of
-from pavo.agents.confinement.confining import ConfinementRules, Confining
+from pavo.agents.confinement.confining import Confining
 from pavo.agents.confinement.landlock import version
+from pavo.agents.confinement.levels import Wanted
 from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.agents.hosts.preloading import POSSIBLE, Preloading
 from pavo.agents.hosts.process_host import ProcessHost
@@ -36,19 +35,19 @@ landlocked = pytest.mark.skipif(not version(), reason="This kernel has no Landlo
 class Deployment:
     """A data directory with what must stay Pavo's, and folders of tasks in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, folders: TaskFolders | None = None) -> None:
         self.data = root / "data"
         self.data.mkdir()
         self.secrets = self.data / "secrets.json"
         self.secrets.write_text("the deployment's")
-        self.folders = TaskFolders(default_root(self.data))
+        self.folders = folders or TaskFolders(default_root(self.data))
         self.other = self.folders.make(uuid.uuid4()) / "file"
         self.other.write_text("another task's")
         self.outside = root / "outside"
         self.outside.write_text("the operator's")
 
-    def rules(self, mode: Any = "available", **given: Any) -> ConfinementRules:
-        return ConfinementRules(mode, private=(str(self.data),), **given)
+    def rules(self, mode: Any = "available", **given: Any) -> Wanted:
+        return Wanted(mode, private=(str(self.data),), **given)
 
     @property
     def all(self) -> list[str]:
@@ -62,7 +61,7 @@ def deployment(tmp_path: Path) -> Deployment:
 
 @contextlib.asynccontextmanager
 async def hosted(
-    kind: str, deployment: Deployment, rules: ConfinementRules, ctx: Any, named: tuple[str, ...] = ()
+    kind: str, deployment: Deployment, rules: Wanted, ctx: Any, named: tuple[str, ...] = ()
 ) -> AsyncGenerator[ProcessHost]:
     confining = Confining(deployment.folders, rules)
     preloading = Preloading(memory_mb=LIMITS.memory_mb, named=named) if kind == "forked" else None
@@ -80,7 +79,7 @@ async def hosted(
 async def found(
     kind: str,
     deployment: Deployment,
-    rules: ConfinementRules,
+    rules: Wanted,
     *,
     task_id: uuid.UUID | None = None,
     named: tuple[str, ...] = (),
@@ -113,7 +112,7 @@ async def test_an_agent_reads_and_writes_nothing_of_others(kind: str, deployment
 async def test_what_agents_need_goes_on_to_work(kind: str, deployment: Deployment) -> None:
     told = await found(kind, deployment, deployment.rules())
     wanted = {"null": "1", "random": "8", "lazy": "wave", "certificates": "True", "resolver": "True"}
-    assert told["works"] == {**wanted, "status": "True", "pipe": "2"}
+    assert told["works"] == {**wanted, "status": "True", "pipe": "2", "stdout": "None"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,20 +195,6 @@ def test_no_secret_of_pavo_can_be_named() -> None:
 # Where there is no Landlock
 
 
-class _Filter(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
-
-
-def _without_landlock() -> None:
-    """In a child: have the kernel answer ENOSYS to landlock_create_ruleset, as an older one does (seccomp)."""
-    load, jump, answer = 0x20, 0x15, 0x06
-    code = [(load, 0, 0, 0), (jump, 0, 1, 444), (answer, 0, 0, 0x00050000 | 38), (answer, 0, 0, 0x7FFF0000)]
-    data = b"".join(struct.pack("HBBI", *each) for each in code)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(_Filter(len(code), data)), 0, 0):
-        os._exit(77)
-
-
 WORKER = """
 import asyncio, json, logging, sys
 from pathlib import Path
@@ -234,7 +219,7 @@ asyncio.run(main())
 async def _told_without_landlock(root: Path, mode: str, kind: str) -> tuple[Any, str]:
     arguments = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(root), mode, kind]
     done = await asyncio.to_thread(
-        lambda: subprocess.run(arguments, capture_output=True, text=True, preexec_fn=_without_landlock, check=False)
+        lambda: subprocess.run(arguments, capture_output=True, text=True, preexec_fn=without_landlock, check=False)
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
@@ -245,7 +230,7 @@ async def _told_without_landlock(root: Path, mode: str, kind: str) -> tuple[Any,
 async def test_a_system_without_landlock_is_told_and_runs_agents(tmp_path: Path, kind: str) -> None:
     told, log = await _told_without_landlock(tmp_path, "available", kind)
     assert "the deployment's" in told.values()
-    assert "not confined (this system has no Landlock)" in log
+    assert "not confined (this system has no Landlock" in log
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere there is none anyway.")
@@ -261,8 +246,8 @@ async def test_a_process_that_cannot_be_confined_runs_no_code_of_its_agent(deplo
     ctx = context()
     async with hosted("spawned", deployment, deployment.rules(), ctx) as host:
         folders = deployment.folders
-        make: Callable[[uuid.UUID], Path] = folders.make
-        folders.make = lambda task_id: make(task_id) / "gone"  # removed between the two sides
+        make: Callable[[uuid.UUID, range | None], Path] = folders.make
+        folders.make = lambda task_id, uids=None: make(task_id, uids) / "gone"  # removed between the two sides
         with pytest.raises(Unavailable, match="could not be confined"):
             await host.plan()
 

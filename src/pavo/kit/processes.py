@@ -87,7 +87,7 @@ def child_dies_with_us(number: int) -> Callable[[], None] | None:
     parent = os.getpid()
 
     def prepare() -> None:
-        _ask_for_parents_end(number)
+        ask_for_parents_end(number)
         if os.getppid() != parent:  # it died between fork and prctl
             os._exit(1)
 
@@ -101,12 +101,12 @@ def die_with_parent(parent: int, die: Callable[..., NoReturn]) -> None:
         parent: its pid, which the parent itself tells: by now another process may have adopted the child.
     """
     signal.signal(signal.SIGTERM, die)
-    _ask_for_parents_end(signal.SIGTERM)
+    ask_for_parents_end(signal.SIGTERM)
     if os.getppid() != parent:
         die()
 
 
-def _ask_for_parents_end(number: int) -> None:
+def ask_for_parents_end(number: int) -> None:
     """Have the kernel send this process a signal when the thread that started it ends."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

@@ -8,9 +8,11 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
-from pavo.agents.confinement.confining import ConfinementRules, Confining
+from pavo.agents.confinement.confining import Confining
+from pavo.agents.confinement.levels import Wanted
 from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.agents.deaths import died_blocking
 from pavo.agents.hosts.agent_host import HostLimits
@@ -159,9 +161,16 @@ def _holder() -> str:
 
 def confining_of(settings: AgentSettings) -> Confining:
     """How a worker with these settings confines isolated agents."""
-    folders = TaskFolders(settings.folders or default_root(settings.data_dir))
+    wanted, root = wanted_confinement(settings)
+    return Confining(TaskFolders(root), wanted)
+
+
+def wanted_confinement(settings: AgentSettings) -> tuple[Wanted, Path]:
+    """What these settings want of it, and where tasks have their folders."""
     private = (str(settings.data_dir),) if settings.data_dir else ()
-    return Confining(folders, ConfinementRules(settings.confinement, settings.readable, settings.writable, private))
+    lists = (settings.readable, settings.writable, private)
+    wanted = Wanted(settings.confinement, *lists, settings.uid_range)
+    return wanted, settings.folders or default_root(settings.data_dir, apart=wanted.users_possible)
 
 
 class _Agents:

@@ -4,36 +4,28 @@ import asyncio
 import logging
 import sys
 import uuid
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
+from typing import Final
 
 from pavo.agents.confinement.confined import Confinement
-from pavo.agents.confinement.levels import Level, off, probe
+from pavo.agents.confinement.levels import Level, Wanted, probe
 from pavo.agents.confinement.task_folders import TaskFolders
 from pavo.errors import AgentRefused
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class ConfinementRules:
-    """What an operator wants of it."""
-
-    mode: Literal["available", "required", "off"] = "available"
-    readable: tuple[str, ...] = ()
-    """Files and folders that agents may read beside."""
-    writable: tuple[str, ...] = ()
-    private: tuple[str, ...] = ()
-    """Folders that no agent reads, also where something that it reads holds them."""
+REMEDY: Final = (
+    "Run workers on Linux 5.13 or later with Landlock (for users of their own as root, with Python, packages and "
+    "PAVO_AGENT_FOLDERS where all users reach them), or set PAVO_AGENT_CONFINEMENT=available"
+)
 
 
 class Confining:
     """Confines agents' processes as well as this machine can. Use it on one event loop."""
 
-    def __init__(self, folders: TaskFolders, rules: ConfinementRules) -> None:
+    def __init__(self, folders: TaskFolders, wanted: Wanted) -> None:
         self.folders = folders
-        self._rules = rules
-        self._private = (*rules.private, str(folders.root))
+        self._wanted = replace(wanted, private=(*wanted.private, str(folders.root)))
         self._level: asyncio.Task[Level] | None = None
 
     def begin(self) -> None:
@@ -53,17 +45,16 @@ class Confining:
             AgentRefused: the operator demands more than this machine can.
             OSError: the folder cannot be made.
         """
-        level = await self.level()
-        if self._rules.mode == "required" and level.name == "none":
+        level, mode = await self.level(), self._wanted.mode
+        if not level.meets(mode):
             raise AgentRefused(
-                f"This worker runs no isolated agent: it cannot confine them ({level.detail}), "
-                "and PAVO_AGENT_CONFINEMENT=required.",
+                f"This worker runs no isolated agent: it does not confine them as PAVO_AGENT_CONFINEMENT={mode} "
+                f"demands ({level.missing}).",
                 field="PAVO_AGENT_CONFINEMENT",
-                remedy="Run workers on Linux 5.13 or later with Landlock, or set PAVO_AGENT_CONFINEMENT=available; "
-                "then resume the task.",
+                remedy=f"{REMEDY}; then resume the task.",
             )
-        lists = {"readable": self._rules.readable, "writable": self._rules.writable, "private": self._private}
-        return Confinement(str(self.folders.make(task_id)), landlock=level.name == "landlock", **lists)
+        folder = self.folders.make(task_id, self._wanted.uids if level.users else None)
+        return self._wanted.confinement(folder, landlock=bool(level.landlock), user=bool(level.users))
 
     async def close(self) -> None:
         """Wait for what was begun."""
@@ -71,12 +62,7 @@ class Confining:
             await asyncio.wait({self._level})
 
     async def _find(self) -> Level:
-        if self._rules.mode == "off":
-            level = off()
-        else:
-            level = await asyncio.to_thread(probe, self.folders, list(sys.path), self._private)
-        if level.name == "landlock":
-            logger.info("Isolated agents are %s.", level.words)
-        else:
-            logger.warning("Isolated agents are %s.", level.words)
+        level = await asyncio.to_thread(probe, self.folders, list(sys.path), self._wanted)
+        say = logger.warning if level.name == "none" else logger.info
+        say("Isolated agents are %s.", level.words)
         return level

@@ -77,7 +77,7 @@ def restrict(grants: Iterable[tuple[Path, int]]) -> None:
     try:
         for path, rights in grants:
             _allow(ruleset, path, rights & handled)
-        _give_up_privileges()
+        give_up_privileges()
         _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)
@@ -104,7 +104,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
         os.close(descriptor)
 
 
-def _give_up_privileges() -> None:
+def give_up_privileges() -> None:
     """No program that it starts has more rights than itself; without that the kernel takes no restriction."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_NO_NEW_PRIVS, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):

@@ -1,11 +1,14 @@
 """The program of `levels.probe`: confines itself, then prints what does not hold or does not work; nothing if all does.
 
-`python -P -m pavo.agents.confinement.probe_program`, with {confinement, path, other} on standard input.
+`python -P -m pavo.agents.confinement.probe_program`, with {confinement, path, other} as a line of standard input; it
+ends with that.
 """
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -32,12 +35,27 @@ def _problem(other: Path) -> str:
     return ""
 
 
+def _closed(confinement: Confinement, code: Iterable[str]) -> str:
+    """What another user could not reach, or ought not to have."""
+    if os.getgroups() or 0 in (*os.getresuid(), *os.getresgid()):
+        return "the process is still root's"
+    for kinds, places in ((os.R_OK, (*code, *confinement.readable)), (os.W_OK, confinement.writable)):
+        for place in places:
+            if not os.access(place, kinds | (os.X_OK if Path(place).is_dir() else 0)):
+                return f"{place} is closed to other users"
+    return ""
+
+
 def main() -> None:
     """Confine this process and try."""
-    request = json.load(sys.stdin)
+    request = json.loads(sys.stdin.readline())
     sys.path[:] = request["path"]
-    Confinement.load(request["confinement"]).enter(request["path"])
-    print(_problem(Path(request["other"])))  # noqa: T201 - it is the answer
+    confinement = Confinement.load(request["confinement"])
+    code = [each for each in sys.path if each and Path(each).exists()]
+    confinement.enter(request["path"])
+    closed = _closed(confinement, code) if confinement.uid is not None else ""
+    print(closed or _problem(Path(request["other"])), flush=True)  # noqa: T201 - it is the answer
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -114,15 +114,17 @@ def _port(folder: Path) -> str:
 def _isolated_agents(folder: Path) -> str:
     """Which level of confinement holds here, tried in a process that is thrown away."""
     from pavo import config
+    from pavo.agents.confinement.confining import REMEDY
     from pavo.agents.confinement.levels import probe
     from pavo.agents.confinement.task_folders import TaskFolders
+    from pavo.tasks.wiring import wanted_confinement
 
+    settings = config.load().agents.model_copy(update={"data_dir": folder})
+    wanted, root = wanted_confinement(settings)
     with tempfile.TemporaryDirectory(prefix="pavo-doctor-") as scratch:
-        level = probe(TaskFolders(Path(scratch) / "agents"), sys.path, (str(folder),))
-    if level.name == "none" and config.load().agents.confinement == "required":
-        raise ConfigurationError(
-            f"No isolated agent would run: PAVO_AGENT_CONFINEMENT=required, and this machine does not confine them: "
-            f"{level.detail}.",
-            remedy="Run workers on Linux 5.13 or later with Landlock, or set PAVO_AGENT_CONFINEMENT=available.",
-        )
+        Path(scratch).chmod(0o711)  # the users that agents may be pass it
+        level = probe(TaskFolders(Path(scratch) / "agents"), sys.path, wanted, root)
+    if not level.meets(wanted.mode):
+        detail = f"No isolated agent would run: this machine does not give PAVO_AGENT_CONFINEMENT={wanted.mode}"
+        raise ConfigurationError(f"{detail} ({level.missing}).", remedy=f"{REMEDY}.")
     return level.words

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from pavo.agents.confinement.task_folders import place_apart
 from pavo.deploy.local.components.postgres import postgres_place
 from pavo.deploy.local.definition import LocalOptions, StackDefinition, StackPorts
 from pavo.deploy.local.embedded import define_embedded
@@ -211,9 +212,9 @@ def remove_data(data_dir: Path) -> None:
     elsewhere = postgres_place(Layout(data_dir.absolute()), unprivileged())
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(elsewhere)
-    for name in FOLDERS:
+    for each in (*(data_dir / name for name in FOLDERS), place_apart(data_dir)):
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(data_dir / name)
+            shutil.rmtree(each)
     for name in ("state.json", "secrets.json", "deployment.json", "worker-ends.json", THROW_AWAY, "lock"):
         (data_dir / name).unlink(missing_ok=True)
     kept_settings.remove(Layout(data_dir))
