@@ -8,12 +8,10 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from pavo.agents.confinement.confining import Confining
-from pavo.agents.confinement.levels import Wanted
-from pavo.agents.confinement.task_folders import TaskFolders, default_root
+from pavo.agents.confinement.confining import Confining, wanted_confinement
+from pavo.agents.confinement.task_folders import TaskFolders
 from pavo.agents.deaths import died_blocking
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.agent_loop import EXIT_STALLED, EXIT_UNKNOWN, STALL_SECONDS, AgentLoop, AtWork
@@ -163,14 +161,6 @@ def confining_of(settings: AgentSettings) -> Confining:
     """How a worker with these settings confines isolated agents."""
     wanted, root = wanted_confinement(settings)
     return Confining(TaskFolders(root), wanted)
-
-
-def wanted_confinement(settings: AgentSettings) -> tuple[Wanted, Path]:
-    """What these settings want of it, and where tasks have their folders."""
-    private = (str(settings.data_dir),) if settings.data_dir else ()
-    lists = (settings.readable, settings.writable, private)
-    wanted = Wanted(settings.confinement, *lists, settings.uid_range)
-    return wanted, settings.folders or default_root(settings.data_dir, apart=wanted.users_possible)
 
 
 class _Agents:

@@ -5,11 +5,13 @@ import logging
 import sys
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.levels import Level, Wanted, probe
-from pavo.agents.confinement.task_folders import TaskFolders
+from pavo.agents.confinement.task_folders import TaskFolders, default_root
+from pavo.config import AgentSettings
 from pavo.errors import AgentRefused
 
 logger = logging.getLogger(__name__)
@@ -66,3 +68,11 @@ class Confining:
         say = logger.warning if level.name == "none" else logger.info
         say("Isolated agents are %s.", level.words)
         return level
+
+
+def wanted_confinement(settings: AgentSettings) -> tuple[Wanted, Path]:
+    """What these settings want of it, and where tasks have their folders."""
+    private = (str(settings.data_dir),) if settings.data_dir else ()
+    lists = (settings.readable, settings.writable, private)
+    wanted = Wanted(settings.confinement, *lists, settings.uid_range)
+    return wanted, settings.folders or default_root(settings.data_dir, apart=wanted.users_possible)

@@ -114,10 +114,9 @@ def _port(folder: Path) -> str:
 def _isolated_agents(folder: Path) -> str:
     """Which level of confinement holds here, tried in a process that is thrown away."""
     from pavo import config
-    from pavo.agents.confinement.confining import REMEDY
+    from pavo.agents.confinement.confining import REMEDY, wanted_confinement
     from pavo.agents.confinement.levels import probe
     from pavo.agents.confinement.task_folders import TaskFolders
-    from pavo.tasks.wiring import wanted_confinement
 
     settings = config.load().agents.model_copy(update={"data_dir": folder})
     wanted, root = wanted_confinement(settings)
