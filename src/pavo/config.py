@@ -73,6 +73,8 @@ class TemporalSettings(_Section):
     """API key of Temporal Cloud; switches TLS on."""
     tls: bool | None = Field(default=None, validation_alias="TEMPORAL_TLS")
     """Whether to use TLS; default: only with an API key or a certificate."""
+    tls_server_name: str | None = Field(default=None, validation_alias="TEMPORAL_TLS_SERVER_NAME")
+    """Name that the server's certificate has where it is reached by another one; for certificates from files."""
     tls_ca: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_SERVER_CA_CERT_PATH")
     """PEM file of the authority that signed the server's certificate."""
     tls_cert: Path | None = Field(default=None, validation_alias="TEMPORAL_TLS_CLIENT_CERT_PATH")

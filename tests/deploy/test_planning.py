@@ -264,3 +264,27 @@ def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
 
 def status(data: Path) -> dict[str, Any]:
     return json.loads(pavo("deploy", "status", "-o", "json", data_dir=data).stdout)
+
+
+def test_tls_is_on_for_new_native_deployments_and_never_switched_by_a_start(tmp_path: Path) -> None:
+    new = StartOptions(target=TargetName.NATIVE).over(None)
+    assert new.tls
+    old = Deployment(target=TargetName.NATIVE)
+    assert not old.tls and not StartOptions().over(old).tls and not StartOptions(target=TargetName.NATIVE).over(old).tls
+    assert StartOptions(tls=True).over(old).tls and not StartOptions(tls=False).over(new).tls
+    assert not StartOptions(target=TargetName.EMBEDDED).over(None).tls
+    with pytest.raises(ConfigurationError, match="no TLS"):
+        plan(tmp_path, tls=True)
+
+
+def test_a_plan_names_what_becomes_of_tls(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    off = Deployment(target=TargetName.NATIVE)
+    on = off.model_copy(update={"tls": True, "tls_parts": ["temporal"]})
+    first, plain = planning.tls_changes(layout, None, on)
+    assert str(tmp_path / "tls") in first and first.endswith(": temporal")
+    assert "postgres, redis" in plain and "loopback" in plain
+    assert planning.tls_changes(layout, off, on) == [first, plain]
+    assert planning.tls_changes(layout, on, on) == planning.tls_changes(layout, off, off) == []
+    (off_again,) = planning.tls_changes(layout, on, off)
+    assert "switched off" in off_again

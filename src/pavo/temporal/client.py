@@ -2,8 +2,9 @@
 
 import base64
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from temporalio.client import Client, Interceptor, TLSConfig
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
@@ -13,6 +14,10 @@ from temporalio.runtime import Runtime
 from pavo.config import TemporalSettings
 from pavo.errors import ConfigurationError, Unavailable
 from pavo.temporal.codec import EncryptingCodec
+
+CA_PATH: Final = "TEMPORAL_TLS_SERVER_CA_CERT_PATH"
+CERT_PATH: Final = "TEMPORAL_TLS_CLIENT_CERT_PATH"
+KEY_PATH: Final = "TEMPORAL_TLS_CLIENT_KEY_PATH"
 
 
 async def connect(
@@ -46,6 +51,21 @@ async def connect(
         )
     except RuntimeError as error:
         raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error
+
+
+async def connect_to(addresses: Mapping[str, str]) -> Client:
+    """A client that sends and reads no payloads, of the server that these variables name, and of no other.
+
+    Args:
+        addresses: TEMPORAL_ADDRESS, and the paths of certificates where it wants them.
+
+    Raises:
+        ConfigurationError: a certificate cannot be read.
+        RuntimeError: nobody answers.
+    """
+    paths = (addresses.get(name) for name in (CA_PATH, CERT_PATH, KEY_PATH))
+    tls = _certificates(*(Path(path) if path else None for path in paths))
+    return await Client.connect(addresses["TEMPORAL_ADDRESS"], tls=tls or False)
 
 
 def _from_environment() -> ClientConnectConfig:
@@ -87,13 +107,19 @@ def _codec_keys(variable: str, *texts: str) -> list[bytes]:
 
 
 def _tls(settings: TemporalSettings) -> TLSConfig | bool | None:
-    if settings.tls_ca or settings.tls_cert or settings.tls_key:
-        return TLSConfig(
-            server_root_ca_cert=_read(settings.tls_ca, "TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
-            client_cert=_read(settings.tls_cert, "TEMPORAL_TLS_CLIENT_CERT_PATH"),
-            client_private_key=_read(settings.tls_key, "TEMPORAL_TLS_CLIENT_KEY_PATH"),
-        )
-    return settings.tls
+    found = _certificates(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.tls_server_name)
+    return found if found is not None else settings.tls
+
+
+def _certificates(ca: Path | None, cert: Path | None, key: Path | None, name: str | None = None) -> TLSConfig | None:
+    if not (ca or cert or key):  # a name alone is left to the environment configuration, which knows more ways
+        return None
+    return TLSConfig(
+        domain=name,
+        server_root_ca_cert=_read(ca, CA_PATH),
+        client_cert=_read(cert, CERT_PATH),
+        client_private_key=_read(key, KEY_PATH),
+    )
 
 
 def _read(path: Path | None, variable: str) -> bytes | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from temporalio.client import Client
 
+from pavo.temporal.client import connect_to
 from tests.deploy.native.conftest import need_installed_postgres, need_temporal
 from tests.deploy.native.serving import ask
 from tests.deploy.native.stack import BEFORE, NEWEST, Native, deployed
@@ -40,7 +40,7 @@ async def test_validate_proves_it_and_reads_back_what_postgres_holds(native: Nat
 
 
 async def test_workflows_are_found_by_agent_and_task_in_temporal(native: Native) -> None:
-    client = await Client.connect(native.state.environment["TEMPORAL_ADDRESS"])
+    client = await connect_to(native.state.environment)
     async with Driver(native) as driver:
         task = await driver.create(2, 0.01)
         await driver.start(task)

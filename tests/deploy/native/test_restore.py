@@ -53,7 +53,7 @@ async def start(native: Native) -> tuple[str, int]:
     await native.command("deploy", "start", "--auto-approve")
     chosen = deployment.load(Layout(native.data_dir))
     assert chosen is not None and not chosen.restoring
-    return await server_version(native.state.environment["TEMPORAL_ADDRESS"]), chosen.shards
+    return await server_version(native.state.environment), chosen.shards
 
 
 @pytest.mark.parametrize(("postgres", "points"), [("wheel", ["undecided", "half"]), ("outside", ["decided", "ended"])])

@@ -48,7 +48,7 @@ async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place:
 
         assert f"{OLDEST} → {BEFORE} → {NEWEST}" in said, said
         assert schemas(native) == schema.expected(NEWEST) != schema.expected(OLDEST)
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == NEWEST
+        assert await server_version(native.state.environment) == NEWEST
         assert json.loads(await native.command("deploy", "workers", "-o", "json"))["current"] == "next"
         for task in waiting:
             await driver.accept(task)
@@ -66,7 +66,7 @@ async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place:
         await native.command("deploy", "stop")
         await native.command("deploy", "restore", str(backup), "--auto-approve")
         await native.command("deploy", "start", "--auto-approve")
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+        assert await server_version(native.state.environment) == OLDEST
         await driver.verify(ids, STEPS, seconds=240)
         for task in waiting:
             assert (await driver.get(task))["stage"] == "WAIT_RFC"
@@ -107,7 +107,7 @@ async def test_a_server_that_does_not_start_is_taken_back(place: Path) -> None:
             check=False,
         )
         assert done.returncode == 5 and "taken back" in " ".join(done.stderr.split()), done.stderr
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == BEFORE
+        assert await server_version(native.state.environment) == BEFORE
         down = native.pavo("deploy", "upgrade", "--temporal-version", OLDEST, "--auto-approve", check=False)
         assert down.returncode == 2 and "cannot go back" in down.stderr
         await driver.verify([task], 200)
@@ -128,11 +128,11 @@ async def test_a_server_that_does_not_start_is_taken_back_and_runs_on_the_raised
         done = await asyncio.to_thread(native.pavo, *upgrade, BEFORE, "--temporal-bin", str(broken), check=False)
         assert done.returncode == 5 and "taken back" in " ".join(done.stderr.split()), done.stderr
         assert schemas(native) == schema.expected(BEFORE), "the schema was raised"
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+        assert await server_version(native.state.environment) == OLDEST
 
         await native.command("deploy", "stop")
         await native.command("deploy", "start", "--auto-approve")
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == OLDEST
+        assert await server_version(native.state.environment) == OLDEST
         await native.command("validate")
         checked = json.loads(await native.command("deploy", "check", "-o", "json"))
         found = {line["name"]: line["detail"] for line in checked["checks"]}
@@ -143,6 +143,6 @@ async def test_a_server_that_does_not_start_is_taken_back_and_runs_on_the_raised
         assert schemas(native) == schema.expected(BEFORE)
 
         await native.command(*upgrade, BEFORE)
-        assert await server_version(native.state.environment["TEMPORAL_ADDRESS"]) == BEFORE
+        assert await server_version(native.state.environment) == BEFORE
         assert schemas(native) == schema.expected(BEFORE)
         await driver.verify([task], STEPS, seconds=120)

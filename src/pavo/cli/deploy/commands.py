@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,12 +25,15 @@ from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, read
 from pavo.cli.stack.logs import logs as stack_logs
 from pavo.cli.stack.logs import show_log_line
 from pavo.cli.stack.status import ask_what_is_wrong, print_parts, print_wrong, status_code, status_document
+from pavo.deploy.certificates.judge import judge_tls
 from pavo.deploy.local import control
+from pavo.deploy.local.components.postgres import PostgresServer
 from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.ports import refuse_taken, replace_taken
-from pavo.deploy.local.native import define_native
+from pavo.deploy.local.native import certificates, define_native
 from pavo.deploy.local.planning import plan_embedded, plan_native, settle
+from pavo.deploy.local.restarts.renewal import Renewal
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Matrix, matrix
@@ -55,6 +59,7 @@ for path, name, summary in (
     ("pavo.cli.deploy.settings:settings", "settings", "Show the settings that a deployment keeps."),
     ("pavo.cli.deploy.settings:set_settings", "set", "Change settings that a deployment keeps."),
     ("pavo.cli.deploy.settings:unset_settings", "unset", "Have a deployment keep a setting no longer."),
+    ("pavo.cli.deploy.certificates:certificates", "certificates", "Show and renew the certificates of the parts."),
 ):
     deploy_app.command(path, name=name, help=summary)
 START_SECONDS = 2400.0
@@ -109,7 +114,8 @@ def _start_here(layout: Layout, wanted: Deployment, mode: orchestrated.StartMode
     make_directory(layout)
     settle(layout, found)
     serving = ["deploy", "serve", "--data-dir", str(layout.root)]
-    start = StackLaunch(layout.root, partial(_stack, layout, shown), serving, START_SECONDS)
+    beside = partial(_renew_certificates, layout, shown)
+    start = StackLaunch(layout.root, partial(_stack, layout, shown), serving, START_SECONDS, beside)
     return launch(start, partial(_tell, layout, shown, printer), shown, detach=detach)
 
 
@@ -156,7 +162,18 @@ def serve(*, data_dir: Path) -> int:
     layout, shown = layout_of(data_dir), console()
     begin_with_settings(layout, shown)
     ready = partial(_tell, layout, shown, Printer("text"))
-    return asyncio.run(run_in_foreground(_stack(layout, shown), ready, shown))
+    beside = partial(_renew_certificates, layout, shown)
+    return asyncio.run(run_in_foreground(_stack(layout, shown), ready, shown, beside))
+
+
+async def _renew_certificates(layout: Layout, shown: Console, stack: LocalStack) -> None:
+    """While the stack runs, if it has any."""
+    chosen = deployment.load(layout)
+    own = certificates(layout, chosen) if chosen is not None else None
+    if own is not None:
+        postgres = stack.definition.components.get("postgres")
+        server = postgres if isinstance(postgres, PostgresServer) else None
+        await Renewal(layout, own, stack.supervisor, teller(shown), server).run()
 
 
 def must_read(layout: Layout) -> StackState:
@@ -196,7 +213,9 @@ def _deployment_document(layout: Layout, state: StackState, versions: Mapping[st
     for part in document["parts"]:
         part["version"] = versions.get(part["name"], "")
     forced = chosen.forced if chosen else []
-    return {**document, "target": state.target, "versions": dict(versions), "forced": forced}
+    tls = judge_tls(layout, datetime.now(UTC))
+    told = tls.public() if tls else None
+    return {**document, "target": state.target, "versions": dict(versions), "forced": forced, "tls": told}
 
 
 @deploy_app.command
@@ -228,7 +247,9 @@ def _print_deployment(layout: Layout, state: StackState, versions: Mapping[str, 
     console().print(Text.assemble(*head), soft_wrap=True)
     for line in chosen.forced if chosen else []:
         console().print(Text.assemble(("! forced:", "yellow"), f" {printable_line(line)}"), soft_wrap=True)
-    for line in _different(state, chosen, versions):
+    tls = judge_tls(layout, datetime.now(UTC))
+    wrong = [f"tls: {tls.detail}. {tls.remedy}"] if tls and chosen and chosen.tls and tls.status != "pass" else []
+    for line in [*_different(state, chosen, versions), *wrong]:
         console().print(Text.assemble(("!", "yellow"), f" {printable_line(line)}"), soft_wrap=True)
     print_parts(state)
 

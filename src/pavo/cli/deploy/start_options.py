@@ -46,6 +46,10 @@ class StartOptions:
     retention_days: int | None = None
     """for how long Temporal keeps closed workflows."""
 
+    tls: bool | None = None
+    """native: TLS between the parts, by certificates of a CA that the deployment makes and keeps; default: on for a new
+    deployment."""
+
     def over(self, kept: Deployment | None) -> Deployment:
         """What was remembered, overridden by the options that were given.
 
@@ -67,6 +71,8 @@ class StartOptions:
                 field="--target",
                 remedy=f"Pass one of {', '.join(TargetName)}.",
             )
+        if kept is None and self.target is TargetName.NATIVE:
+            given.setdefault("tls", True)
         try:
             chosen = Deployment.model_validate({**(kept.model_dump() if kept else {}), **given})
         except ValidationError as error:

@@ -6,15 +6,19 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
 
 from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import layout_of
+from pavo.deploy.certificates.judge import judge_tls
+from pavo.deploy.certificates.kept import kept_certificates
 from pavo.deploy.local.components.wheels import postgres_home, redis_server, temporal_server
 from pavo.deploy.local.machine.ports import is_free
 from pavo.deploy.local.machine.privileges import unprivileged
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError
 from pavo.kit.extras import require
@@ -42,6 +46,7 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
         "Disk": lambda: _disk(folder),
         "Port": lambda: _port(folder),
         "Isolated agents": lambda: _isolated_agents(folder),
+        "TLS": lambda: _tls(folder),
     }
     found = [_run(name, check) for name, check in checks.items()]
     ok = all(check["ok"] for check in found)
@@ -109,6 +114,16 @@ def _port(folder: Path) -> str:
     if not is_free(PORT):
         raise ConfigurationError(f"Port {PORT} is taken.", remedy="pavo up takes the next free one, or pass --port.")
     return f"{PORT} is free"
+
+
+def _tls(folder: Path) -> str:
+    """How the parts of the deployment there speak with each other; wrong where a certificate ends soon."""
+    found = judge_tls(Layout(folder), datetime.now(UTC))
+    if found is None:
+        return "see the files of the deployment"
+    if found.status == "fail" or (found.status == "warn" and kept_certificates(Layout(folder))):
+        raise ConfigurationError(found.detail, remedy=found.remedy)
+    return found.detail
 
 
 def _isolated_agents(folder: Path) -> str:

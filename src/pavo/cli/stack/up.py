@@ -17,7 +17,7 @@ from pavo.cli.output import Output, Printer, fields, teller
 from pavo.cli.parameters import Detach, Port, layout_of
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line
 from pavo.deploy.local.machine.lock import take_lock
-from pavo.deploy.local.reload import Reload
+from pavo.deploy.local.restarts.reload import Reload
 from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, LocalStack, remove_data
 from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.deploy.model.state import StackState, refuse_running

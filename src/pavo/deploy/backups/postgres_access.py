@@ -14,7 +14,7 @@ from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.local.native import database_server, define_native
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, end_orphans
 from pavo.deploy.model.deployment import Deployment, TargetName
-from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import running
 from pavo.errors import ConfigurationError
 
@@ -37,7 +37,7 @@ async def postgres_of(layout: Layout, chosen: Deployment) -> AsyncGenerator[Data
         async with EmbeddedStack(layout.root, parts=("postgres",)) as stack:
             yield DatabaseServer.of(stack.environment["DATABASE_URL"])
         return
-    server = database_server(chosen, load_secrets(layout))
+    server = database_server(layout, chosen)
     if running(layout.root):
         yield server
         return

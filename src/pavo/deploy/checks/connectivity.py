@@ -57,7 +57,7 @@ async def reach_temporal(settings: TemporalSettings) -> TemporalReached:
         return TemporalReached(Finding("temporal", "fail", error.detail, error.remedy))
     except (Unavailable, TimeoutError) as error:
         detail = error.detail if isinstance(error, Unavailable) else f"No answer within {CONNECT_SECONDS} s."
-        remedy = "Start Temporal, or correct TEMPORAL_ADDRESS (and TEMPORAL_TLS, TEMPORAL_API_KEY)."
+        remedy = "Start Temporal, or correct TEMPORAL_ADDRESS (and TEMPORAL_TLS, its certificates, TEMPORAL_API_KEY)."
         return TemporalReached(Finding("temporal", "fail", detail, remedy))
     version = persistence = visibility = ""
     try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -10,12 +11,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from pavo.config import Settings
+from pavo.deploy.certificates.judge import judge_tls
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks import migrations, replay
 from pavo.deploy.checks.connectivity import TemporalReached, reach_postgres, reach_redis, reach_temporal
 from pavo.deploy.checks.replay import Replayed
 from pavo.deploy.checks.temporal_schema import check_temporal_schemas
 from pavo.deploy.model.findings import Finding, succeeded
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.rollout import worker_versions
 from pavo.errors import PavoError
 
@@ -57,6 +60,8 @@ async def check_rollout(settings: Settings, wanted: Wanted) -> Checked:
         reach_postgres(settings.database.url), reach_redis(settings.redis.url), reach_temporal(settings.temporal)
     )
     found = [e.check_settings(settings), postgres.finding, redis, temporal.finding]
+    if wanted.data_dir is not None and (tls := judge_tls(Layout(wanted.data_dir), datetime.now(UTC))):
+        found.append(tls)
     found += e.check_versions(temporal.version, postgres.version)
     found += await check_temporal_schemas(settings.temporal.database_url, temporal)
     if postgres.version:

@@ -24,8 +24,12 @@ GRPC = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 """What every HTTP/2 client begins with, and no settings; the server says its own."""
 POSTGRES = b"\0\0\0\x08\x04\xd2\x16\x2f"
 """SSLRequest. It is answered by one letter before the server looks whether it takes logins at the moment."""
+POSTGRES_TLS = b"\0\0\0\x08\x04\xd2\x16\x30"
+"""GSSENCRequest, answered the same way: a server with TLS would log each SSLRequest that nothing follows."""
 REDIS = b"PING\r\n"
 """Refused without the password, which is an answer."""
+TLS = bytes.fromhex("160301002d" + "01000029" + "0303" + "5a" * 32 + "00" + "0002c02b" + "0100")
+"""The first message of a TLS 1.2 client that knows one cipher and no extension: accepted or refused, it is answered."""
 
 
 async def until_silent(address: str, greeting: bytes) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pavo.deploy.certificates.kept import OPERATOR, Certificates
+from pavo.deploy.certificates.parts import TEMPORAL, ClientFiles, certificates_of
 from pavo.deploy.local.components.component import Component
 from pavo.deploy.local.components.database import DatabaseServer, migrate_pavo
 from pavo.deploy.local.components.maintenance import maintenance_connection
 from pavo.deploy.local.components.pavo_process import PavoProcess
 from pavo.deploy.local.components.postgres import PostgresServer
-from pavo.deploy.local.components.postgres_programs import find_postgres
+from pavo.deploy.local.components.postgres_programs import find_postgres, speaks_tls
 from pavo.deploy.local.components.redis import RedisServer
 from pavo.deploy.local.components.temporal_cluster import ClusterPorts, TemporalServer, TemporalUi
 from pavo.deploy.local.components.temporal_programs import find_temporal, find_ui
@@ -51,10 +53,36 @@ def _ports(chosen: Deployment) -> tuple[StackPorts, ClusterPorts]:
     return StackPorts(**own), ClusterPorts(**{name: chosen.ports[name] for name in ClusterPorts.__slots__})
 
 
-def database_server(chosen: Deployment, secrets: Secrets) -> DatabaseServer:
+def certificates(layout: Layout, chosen: Deployment) -> Certificates | None:
+    """The deployment's own; None where its parts speak plainly."""
+    return certificates_of(layout, chosen.tls_parts) if chosen.tls else None
+
+
+def servers_with_tls(chosen: Deployment) -> list[str]:
+    """The servers of this deployment that can speak TLS. The wheels of PostgreSQL and Valkey are built without; an
+    outside server has certificates of its own."""
+    if not chosen.tls:
+        return []
+    if chosen.outside_postgres or not speaks_tls(find_postgres(chosen.postgres), unprivileged()):
+        return [TEMPORAL]
+    return [TEMPORAL, "postgres"]
+
+
+def plain_servers(chosen: Deployment) -> list[str]:
+    """The servers of this deployment's own that speak without TLS."""
+    own = {"postgres": not chosen.outside_postgres, "redis": not chosen.outside_redis, TEMPORAL: True}
+    return [name for name, is_own in own.items() if is_own and name not in chosen.tls_parts]
+
+
+def database_server(layout: Layout, chosen: Deployment) -> DatabaseServer:
     """Where all databases are."""
     if chosen.outside_postgres:
         return DatabaseServer.of(chosen.postgres)
+    secrets = load_secrets(layout)
+    own = certificates(layout, chosen)
+    if own and "postgres" in chosen.tls_parts:
+        ca = str(own.trusted)
+        return DatabaseServer(LOOPBACK, chosen.ports["postgres"], "pavo", secrets.postgres, "verify-full", ca)
     return DatabaseServer(LOOPBACK, chosen.ports["postgres"], "pavo", secrets.postgres, "disable")
 
 
@@ -71,7 +99,9 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     secrets = load_secrets(layout)
     ports, _ = _ports(chosen)
     options = LocalOptions(ports.api, chosen.workers, chosen.apis, allow_file_origin=chosen.allow_file_origin)
-    server = database_server(chosen, secrets)
+    server = database_server(layout, chosen)
+    if found := certificates(layout, chosen):
+        found.ensure(datetime.now(UTC))
     components = _stores(layout, chosen, secrets, server, say)
     ui_address = components["temporal-ui"].address if "temporal-ui" in components else ""
     redis = chosen.redis if chosen.outside_redis else f"redis://:{secrets.redis}@{on_loopback(ports.redis)}/0"
@@ -80,17 +110,24 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     api = api_address(own["PAVO_HOST"], ports.api)
     own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
-    components["api"] = PavoProcess(layout, _environment_now(layout, own), api)
-    components["worker"] = PavoProcess(layout, _environment_now(layout, own))
+    for name, address in (("api", api), ("worker", "")):
+        told = {**own, **_shown_by(layout, chosen, name)}
+        components[name] = PavoProcess(layout, _environment_now(layout, told), address)
     return StackDefinition(
         "native",
         options,
         components,
-        {**environment, "PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
+        environment | _shown_by(layout, chosen, OPERATOR) | {"PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
         local_urls(api, f"http://{ui_address}" if ui_address else ""),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
         before=lambda: _prepare_outside(layout, chosen, server, say),
     )
+
+
+def _shown_by(layout: Layout, chosen: Deployment, part: str) -> dict[str, str]:
+    """The variables by which a client of Temporal finds its certificate; none without TLS."""
+    files = _files(layout, chosen, part)
+    return files.environment() if files else {}
 
 
 def _environment_now(layout: Layout, own: dict[str, str]) -> Callable[[], dict[str, str]]:
@@ -106,7 +143,7 @@ def _environment_now(layout: Layout, own: dict[str, str]) -> Callable[[], dict[s
 def _stores(
     layout: Layout, chosen: Deployment, secrets: Secrets, server: DatabaseServer, say: Say
 ) -> dict[str, Component]:
-    ports, cluster = _ports(chosen)
+    ports, _ = _ports(chosen)
     found: dict[str, Component] = {}
     if not chosen.outside_postgres:
         found["postgres"] = PostgresServer(
@@ -119,10 +156,15 @@ def _stores(
             databases=("pavo",),
             settled=migrate_pavo,
             answered=lambda: unfinished_restore.finish(layout, server, say),
+            files=_files(layout, chosen, "postgres") if "postgres" in chosen.tls_parts else None,
         )
     if not chosen.outside_redis:
         found["redis"] = RedisServer(layout, port=ports.redis, password=secrets.redis, ephemeral=False)
+    return {**found, **_temporal(layout, chosen, server, say)}
 
+
+def _temporal(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> dict[str, Component]:
+    ports, cluster = _ports(chosen)
     # Now already, so that a missing program is reported before anything starts.
     find_temporal(chosen.temporal_version, chosen.temporal_bin, say)
 
@@ -130,19 +172,32 @@ def _stores(
         now = deployments.load(layout) or chosen
         return find_temporal(now.temporal_version, now.temporal_bin, say)
 
-    retention = timedelta(days=chosen.retention_days)
-    found["temporal"] = TemporalServer(
-        layout, server, programs, cluster, shards=chosen.shards, retention=retention, say=say
-    )
+    found: dict[str, Component] = {
+        "temporal": TemporalServer(
+            layout,
+            server,
+            programs,
+            cluster,
+            shards=chosen.shards,
+            retention=timedelta(days=chosen.retention_days),
+            say=say,
+            server_files=_files(layout, chosen, TEMPORAL),
+            operator_files=_files(layout, chosen, OPERATOR),
+        )
+    }
     if chosen.temporal_ui:
         program = find_ui(matrix().pins.temporal_ui, say)
         if isinstance(program, Path):
-            found["temporal-ui"] = TemporalUi(
-                layout, program, port=ports.temporal_ui, temporal=on_loopback(cluster.frontend)
-            )
+            at, files = on_loopback(cluster.frontend), _files(layout, chosen, "temporal-ui")
+            found["temporal-ui"] = TemporalUi(layout, program, port=ports.temporal_ui, temporal=at, files=files)
         else:
             say(f"Temporal's web UI is left out. {program}")
     return found
+
+
+def _files(layout: Layout, chosen: Deployment, part: str) -> ClientFiles | None:
+    own = certificates(layout, chosen)
+    return ClientFiles.of(own, part) if own else None
 
 
 def _prepare_outside(layout: Layout, chosen: Deployment, server: DatabaseServer, say: Say) -> None:

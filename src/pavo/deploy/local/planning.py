@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pavo import __version__
+from pavo.deploy.certificates.kept import folder_of
 from pavo.deploy.local import native
 from pavo.deploy.local.components import temporal_schema
 from pavo.deploy.local.components.database import DatabaseServer, split_url
@@ -31,7 +32,7 @@ FIXED = ("target", "temporal_version", "postgres", "shards")
 """What cannot be changed by starting again."""
 NOT_EMBEDDED = (
     *("temporal_version", "temporal_bin", "temporal_ui", "postgres", "redis"),
-    *("apis", "shards", "retention_days"),
+    *("apis", "shards", "retention_days", "tls"),
 )
 """What cannot be chosen for the embedded target, whose parts come from wheels."""
 
@@ -111,9 +112,9 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
     chosen = chosen.model_copy(
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
-    chosen = native.choose_ports(chosen)
+    chosen = native.choose_ports(chosen).model_copy(update={"tls_parts": native.servers_with_tls(chosen)})
     settings = plan_settings(layout, os.environ)
-    changes = (*_changes(layout, chosen), *settings.changes())
+    changes = (*_changes(layout, chosen), *tls_changes(layout, before, chosen), *settings.changes())
     return StartPlan(chosen, _parts(layout, chosen), changes, tuple(assessments), settings, before)
 
 
@@ -159,7 +160,7 @@ def _settle_embedded(layout: Layout, wanted: Deployment) -> Deployment:
     for name in NOT_EMBEDDED:
         if getattr(wanted, name) != getattr(before, name):
             raise ConfigurationError(
-                "The embedded target brings its own PostgreSQL, Valkey and Temporal, and one API.",
+                "The embedded target brings its own PostgreSQL, Valkey and Temporal, which have no TLS, and one API.",
                 field=f"--{name.replace('_', '-')}",
                 remedy="Leave the option away, or take --target native.",
             )
@@ -255,6 +256,19 @@ def _changes(layout: Layout, chosen: Deployment) -> list[str]:
     if not deployments.path(layout).exists():
         changes.append(f"the namespace default is registered, closed workflows are kept {chosen.retention_days} days")
     return changes
+
+
+def tls_changes(layout: Layout, before: Deployment | None, chosen: Deployment) -> list[str]:
+    """What a start changes in how the parts speak with each other."""
+    if before is not None and before.tls and not chosen.tls:
+        return ["! TLS between the parts is switched off: whoever reaches Temporal on this machine may command it"]
+    if not chosen.tls or (before is not None and before.tls_parts == chosen.tls_parts):
+        return []
+    folder = folder_of(layout)
+    made = "" if folder.exists() else f" made in {folder}"
+    changes = [f"TLS by certificates of the deployment's own CA{made}: {', '.join(chosen.tls_parts)}"]
+    plain = native.plain_servers(chosen)
+    return [*changes, f"without TLS, on loopback alone: {', '.join(plain)} (built without it)"] if plain else changes
 
 
 def _schema_changes(layout: Layout, chosen: Deployment) -> list[str]:

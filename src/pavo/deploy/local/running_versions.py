@@ -12,9 +12,9 @@ import httpx2
 import psycopg
 from redis.asyncio import Redis
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-from temporalio.client import Client
 
 from pavo.deploy.model.state import StackState
+from pavo.temporal.client import connect_to
 
 ASK_SECONDS = 5.0
 """For one part's answer; all are asked at once."""
@@ -63,7 +63,7 @@ async def _redis(url: str) -> str:
 
 
 async def _temporal(addresses: Mapping[str, str]) -> str:
-    client = await Client.connect(addresses["TEMPORAL_ADDRESS"])
+    client = await connect_to(addresses)
     info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=timedelta(seconds=ASK_SECONDS))
     return info.server_version
 

@@ -47,6 +47,11 @@ class Deployment(BaseModel):
     """Where the parts listen, chosen at the first start."""
     forced: list[str] = Field(default_factory=list[str])
     """What the version matrix called bad and somebody forced."""
+    tls: bool = False
+    """Whether those parts that can speak TLS with each other, by certificates of the deployment's own authority. A file
+    from before says nothing of it, and means no."""
+    tls_parts: list[str] = Field(default_factory=list[str])
+    """The servers that speak it: which can, is seen at each start."""
     worker_build: str = ""
     """The build id that new workers carry; empty for workers without versions."""
     copying: list[str] = Field(default_factory=list[str])
@@ -91,8 +96,8 @@ def load(layout: Layout) -> Deployment | None:
 def save(layout: Layout, chosen: Deployment) -> None:
     """Remember what was chosen; the file is replaced as a whole.
 
-    The fields of a restore are left out while there is none: an older supervisor that still runs refuses unknown
-    fields.
+    The fields of a restore, and of TLS, are left out while there is none: an older supervisor that still runs refuses
+    unknown fields.
     """
-    absent = {name for name in ("copying", "restoring") if not getattr(chosen, name)}
+    absent = {name for name in ("copying", "restoring", "tls", "tls_parts") if not getattr(chosen, name)}
     write_private(path(layout), chosen.model_dump_json(indent=1, exclude=absent))

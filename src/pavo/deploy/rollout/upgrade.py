@@ -6,12 +6,12 @@ that was ready has written in its own way, and there is no way back but the back
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-from temporalio.client import Client
 
 from pavo.config import Settings
 from pavo.deploy.backups.take_backup import take_backup
@@ -24,12 +24,13 @@ from pavo.deploy.local.native import database_server
 from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import Assessment, assess, matrix, minors_between, parse, refuse_bad
 from pavo.deploy.model.deployment import Deployment
-from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.progress import Say
 from pavo.deploy.model.state import running
 from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.errors import Conflict, PavoError, Unavailable
 from pavo.kit import migrate
+from pavo.temporal.client import connect_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ async def plan_upgrade(
     assessments = assess(temporal=target, postgres=chosen.postgres_version or None)
     forced = refuse_bad(assessments, forced=force)
     chosen = chosen.model_copy(update={"forced": sorted({*chosen.forced, *forced})})
-    now = await server_version(control.must_run(layout.root).environment["TEMPORAL_ADDRESS"])
+    now = await server_version(control.must_run(layout.root).environment)
     steps = _steps(now, target)
-    server = database_server(chosen, load_secrets(layout))
+    server = database_server(layout, chosen)
     return UpgradePlan(
         chosen,
         now,
@@ -99,9 +100,13 @@ def _steps(now: str, target: str) -> tuple[str, ...]:
     return (*passed, target)
 
 
-async def server_version(address: str) -> str:
-    """What the running server says of itself."""
-    client = await Client.connect(address)
+async def server_version(addresses: Mapping[str, str]) -> str:
+    """What the running server says of itself.
+
+    Args:
+        addresses: how a stack's clients reach it.
+    """
+    client = await connect_to(addresses)
     info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=timedelta(seconds=5))
     return info.server_version
 
@@ -123,7 +128,7 @@ async def perform_upgrade(
         place, _ = await take_backup(layout, None, verify=True, say=say)
     for version in plan.steps:
         await _pass(layout, plan, version, say, place)
-    server = database_server(plan.chosen, load_secrets(layout))
+    server = database_server(layout, plan.chosen)
     await asyncio.to_thread(migrate_pavo, server.url("pavo"))
     if plan.pending:
         say(f"Pavo's schema: {', '.join(plan.pending)} applied.")
@@ -142,7 +147,7 @@ async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place
     """One step: programs, schema, server."""
     before = deployments.load(layout) or plan.chosen
     programs = await asyncio.to_thread(find_temporal, version, _given(plan, version), say)
-    server = database_server(before, load_secrets(layout))
+    server = database_server(layout, before)
     for line in await asyncio.to_thread(temporal_schema.update, server, programs):
         say(line)
     after = before.model_copy(
@@ -155,8 +160,7 @@ async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place
         deployments.save(layout, before)
         await _take_back(layout, before, version, error, place)
         raise
-    address = control.must_run(layout.root).environment["TEMPORAL_ADDRESS"]
-    found = await server_version(address)
+    found = await server_version(control.must_run(layout.root).environment)
     if found != version:
         raise Unavailable(f"Temporal says that it is {found}, not {version}.", dependency="temporal")
     say(f"Temporal {version} runs.")

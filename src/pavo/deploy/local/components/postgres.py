@@ -6,7 +6,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from pavo.deploy.certificates.parts import ClientFiles
 from pavo.deploy.local import liveness
 from pavo.deploy.local.components.component import PlainComponent
 from pavo.deploy.local.components.postgres_programs import PostgresPrograms
@@ -59,9 +61,8 @@ class PostgresServer(PlainComponent):
         databases: made when the server answers for the first time.
         answered: called on a thread when it answers for the first time, before anything else.
         settled: called on a thread afterwards, with the URL of `pavo`'s database: the schema.
+        files: its certificate and key, and the authority that clients trust; None: no TLS.
     """
-
-    greeting = liveness.POSTGRES
 
     def __init__(
         self,
@@ -75,7 +76,10 @@ class PostgresServer(PlainComponent):
         databases: tuple[str, ...],
         settled: Callable[[str], None],
         answered: Callable[[], None] = lambda: None,
+        files: ClientFiles | None = None,
     ) -> None:
+        self._files = files
+        self.greeting = liveness.POSTGRES_TLS if files else liveness.POSTGRES
         self._layout, self._runner, self._programs = layout, runner, programs
         self._port, self._password, self._ephemeral = port, password, ephemeral
         self._databases, self._settled, self._answered = databases, settled, answered
@@ -85,7 +89,10 @@ class PostgresServer(PlainComponent):
 
     def url(self, database: str) -> str:
         """How its owner logs in."""
-        return f"postgresql://pavo:{self._password}@{self.address}/{database}"
+        url = f"postgresql://pavo:{self._password}@{self.address}/{database}"
+        if self._files is None:
+            return url
+        return f"{url}?sslmode=verify-full&sslrootcert={quote(str(self._files.trusted), safe='')}"
 
     def prepare(self) -> None:
         """Make the cluster at the first start."""
@@ -93,6 +100,26 @@ class PostgresServer(PlainComponent):
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         clear_stale_pid(self.data)
+        self.take_certificate()
+
+    def take_certificate(self) -> None:
+        """Give the server's user its certificate as it is now; the server reads it when it starts, and at SIGHUP."""
+        if self._files is None:
+            return
+        try:
+            pem = self._files.own.read_text()
+        except OSError as error:
+            said = f"PostgreSQL's certificate cannot be read: {error}."
+            raise ConfigurationError(said, field="--data-dir") from error
+        draft = self._certificate.with_suffix(".draft")
+        write_private(draft, pem)
+        if self._runner.uid is not None and self._runner.gid is not None:
+            os.chown(draft, self._runner.uid, self._runner.gid)
+        draft.replace(self._certificate)
+
+    @property
+    def _certificate(self) -> Path:
+        return self.data.with_name("server.pem")
 
     def _make_cluster(self) -> None:
         own(self.data.parent, self._runner)
@@ -146,6 +173,9 @@ class PostgresServer(PlainComponent):
             "timezone": "UTC",
             "log_timezone": "UTC",
         }
+        if self._files is not None:
+            own = str(self._certificate)
+            settings |= {"ssl": "on", "ssl_cert_file": own, "ssl_key_file": own, "ssl_ca_file": ""}
         flags = [item for key, value in settings.items() for item in ("-c", f"{key}={value}")]
         server = str(self._programs.home(self._runner) / "bin" / "postgres")
         return Launch(

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,16 @@ class PostgresPrograms:
     home: Callable[[Runner], Path]
     """The folder with bin/, where the runner can use it; looked up when it is first needed."""
     major: int
+
+
+def speaks_tls(programs: PostgresPrograms, runner: Runner) -> bool:
+    """Whether this server was built with TLS: the wheel's was not, Debian's is."""
+    server = programs.home(runner) / "bin" / "postgres"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "postgresql.conf").touch()
+        # With -C first it starts nothing, so it runs as root as well.
+        command = [str(server), "-C", "ssl_library", "-D", folder]
+        return bool(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
 
 
 def wheel_postgres() -> PostgresPrograms:

@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
     UpdateNamespaceRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, TLSConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 RPC_TIMEOUT = timedelta(seconds=2)
@@ -45,13 +45,13 @@ async def redis_answers(url: str) -> bool:
         await redis.aclose()
 
 
-async def temporal_answers(address: str, namespace: str | None = "default") -> bool:
+async def temporal_answers(address: str, namespace: str | None = "default", tls: TLSConfig | None = None) -> bool:
     """The frontend's health check, and the namespace is there if one is asked for."""
     if not await port_answers(address):
         return False
     try:
         async with asyncio.timeout(2):
-            client = await Client.connect(address)
+            client = await Client.connect(address, tls=tls or False)
         if not await client.service_client.check_health(timeout=RPC_TIMEOUT):
             return False
         if namespace:
@@ -83,9 +83,9 @@ async def raise_retention(address: str, retention: timedelta) -> None:
     await client.workflow_service.update_namespace(UpdateNamespaceRequest(namespace="default", config=config))
 
 
-async def register_namespace(address: str, namespace: str, retention: timedelta) -> None:
+async def register_namespace(address: str, namespace: str, retention: timedelta, tls: TLSConfig | None = None) -> None:
     """Make the namespace, or give an existing one this retention; returns when clients see it."""
-    client = await Client.connect(address)
+    client = await Client.connect(address, tls=tls or False)
     service = client.workflow_service
     ttl = Duration(seconds=int(retention.total_seconds()))
     try:
@@ -109,13 +109,15 @@ async def register_namespace(address: str, namespace: str, retention: timedelta)
             await asyncio.sleep(0.1)
 
 
-async def register_search_attributes(address: str, namespace: str, names: Mapping[str, str]) -> None:
+async def register_search_attributes(
+    address: str, namespace: str, names: Mapping[str, str], tls: TLSConfig | None = None
+) -> None:
     """Register what is missing; returns when a search for them is understood.
 
     Args:
         names: each attribute's type, in Temporal's words: Keyword, Text, Int, …
     """
-    client = await Client.connect(address, namespace=namespace)
+    client = await Client.connect(address, namespace=namespace, tls=tls or False)
     service = client.operator_service
     listed = await service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
     missing = {

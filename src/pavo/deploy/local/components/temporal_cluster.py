@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pavo.deploy.certificates.parts import TEMPORAL, ClientFiles
 from pavo.deploy.local import liveness
 from pavo.deploy.local.components import temporal_schema
 from pavo.deploy.local.components.component import PlainComponent, inherited_environment
@@ -19,9 +20,16 @@ from pavo.deploy.local.machine.ports import LOOPBACK, free_port, on_loopback
 from pavo.deploy.model.layout import Layout, write_private
 from pavo.deploy.model.progress import Say, say_nothing
 
+if TYPE_CHECKING:
+    from temporalio.client import TLSConfig
+
 NAMESPACE = "default"
 CONNECTIONS = 40
 """How many each of the four services opens to each database; the stack's own PostgreSQL allows 400 in all."""
+
+
+REFRESH = "30s"
+"""How often the server looks whether its certificate was renewed; connections that are open go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +70,9 @@ class TemporalServer(PlainComponent):
         shards: of the history; they can never be changed afterwards.
         retention: for which closed workflows are kept.
         say: told what was done to the schema.
+        server_files: its certificate and key, and the authority that clients must be signed by; None: no TLS.
+        operator_files: what the stack itself shows it as a client.
     """
-
-    greeting = liveness.GRPC
 
     def __init__(
         self,
@@ -76,7 +84,11 @@ class TemporalServer(PlainComponent):
         shards: int,
         retention: timedelta,
         say: Say = say_nothing,
+        server_files: ClientFiles | None = None,
+        operator_files: ClientFiles | None = None,
     ) -> None:
+        self._server_files, self._operator_files = server_files, operator_files
+        self.greeting = liveness.TLS if server_files else liveness.GRPC
         self._layout, self._database, self._programs, self._ports = layout, database, programs, ports
         self._shards, self._retention, self._say = shards, retention, say
         self._prepared_for = ""
@@ -114,6 +126,7 @@ class TemporalServer(PlainComponent):
             },
             "global": {
                 "membership": {"maxJoinDuration": "30s", "broadcastAddress": LOOPBACK},
+                **({"tls": server_tls(self._server_files)} if self._server_files else {}),
                 "metrics": {"prometheus": {"timerType": "histogram", "listenAddress": on_loopback(ports.metrics)}},
             },
             "services": {
@@ -158,15 +171,35 @@ class TemporalServer(PlainComponent):
         """The frontend is healthy; the namespace comes when it is settled."""
         from pavo.deploy.local.components import probes
 
-        return await probes.temporal_answers(self.address, namespace=None)
+        return await probes.temporal_answers(self.address, namespace=None, tls=self._as_client())
+
+    def _as_client(self) -> "TLSConfig | None":
+        return self._operator_files.config() if self._operator_files else None
 
     async def settle(self) -> None:
         """Register the namespace with its retention, and the search attributes of tasks."""
         from pavo.deploy.local.components import probes
         from pavo.temporal.search_attributes import TYPES
 
-        await probes.register_namespace(self.address, NAMESPACE, self._retention)
-        await probes.register_search_attributes(self.address, NAMESPACE, TYPES)
+        await probes.register_namespace(self.address, NAMESPACE, self._retention, self._as_client())
+        await probes.register_search_attributes(self.address, NAMESPACE, TYPES, self._as_client())
+
+
+def server_tls(files: ClientFiles) -> dict[str, Any]:
+    """Mutual TLS for the frontend, and between the four services: each shows the server's certificate to the others.
+    Their membership protocol stays plain, for the server has no TLS for it; it carries addresses."""
+    own = {"certFile": str(files.own), "keyFile": str(files.own)}
+    trusted = [str(files.trusted)]
+    group = {
+        "server": {**own, "requireClientAuth": True, "clientCaFiles": trusted},
+        "client": {"serverName": TEMPORAL, "rootCaFiles": trusted},
+    }
+    return {
+        "internode": group,
+        "frontend": group,
+        "systemWorker": {**own, "client": group["client"]},
+        "refreshInterval": REFRESH,
+    }
 
 
 def _service(port: int, membership: int, **more: int) -> dict[str, Any]:
@@ -196,8 +229,11 @@ class TemporalUi(PlainComponent):
 
     greeting = liveness.HTTP
 
-    def __init__(self, layout: Layout, program: Path, *, port: int, temporal: str) -> None:
+    def __init__(
+        self, layout: Layout, program: Path, *, port: int, temporal: str, files: ClientFiles | None = None
+    ) -> None:
         self._layout, self._program, self._port, self._temporal = layout, program, port, temporal
+        self._files = files
         self.address = on_loopback(port)
 
     @property
@@ -209,6 +245,7 @@ class TemporalUi(PlainComponent):
         self._folder.mkdir(mode=0o700, exist_ok=True)
         settings = {
             "temporalGrpcAddress": self._temporal,
+            **({"tls": ui_tls(self._files)} if self._files else {}),
             "host": LOOPBACK,
             "port": self._port,
             "enableUi": True,
@@ -230,3 +267,14 @@ class TemporalUi(PlainComponent):
         from pavo.deploy.local.components import probes
 
         return await probes.port_answers(self.address)
+
+
+def ui_tls(files: ClientFiles) -> dict[str, Any]:
+    """What the UI's server shows the frontend, and trusts. It reads them when it starts."""
+    return {
+        "caFile": str(files.trusted),
+        "certFile": str(files.own),
+        "keyFile": str(files.own),
+        "serverName": TEMPORAL,
+        "enableHostVerification": True,
+    }

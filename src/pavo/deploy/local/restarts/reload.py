@@ -8,13 +8,13 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import logging
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from pavo.deploy.local.restarts.one_part import restart_part
 from pavo.deploy.local.supervisor import Supervisor
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.progress import Say
@@ -30,7 +30,6 @@ SUFFIXES: Final = frozenset({".py", ".md", ".txt", ".toml", ".json", ".yaml", ".
 """Code, and what prompts are written in."""
 MAX_FILES: Final = 5_000
 """Of all agents; beyond it a package is more than an agent, and the rest is not looked at."""
-POLL_SECONDS: Final = 0.05
 
 Stamps: TypeAlias = Mapping[Path, tuple[int, int]]
 """When each file was changed, in nanoseconds, and its size."""
@@ -72,32 +71,11 @@ class Reload:
         """One after the other, as people restart them; the spare one has the code of before and goes first."""
         for part in self.supervisor.states():
             if kind_of(part.name).name == "worker":
-                await self.supervisor.drop_spare()
                 try:
-                    await self._restart(part.name)
+                    await restart_part(self.supervisor, part.name)
                 except Unavailable as error:  # it died just now, and begins with the new code
                     logger.info("%s is not asked to end: %s", part.name, error.detail)
         self.say("The workers have the new code.")
-
-    async def _restart(self, name: str) -> None:
-        kind = kind_of(name)
-        before = self.supervisor.signal(name, kind.stop_signal)
-        try:
-            async with asyncio.timeout(kind.drain_seconds):
-                await self._until_replaced(name, before)
-        except TimeoutError:
-            self.supervisor.signal(name, signal.SIGKILL)
-            await self._until_replaced(name, before)
-        await self.supervisor.until_ready(name)
-
-    async def _until_replaced(self, name: str, before: int) -> None:
-        while True:
-            try:
-                if self.supervisor.pid(name) != before:
-                    return
-            except Unavailable:
-                pass
-            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _settled(seen: Stamps) -> Stamps:

@@ -1,0 +1,1 @@
+"""The certificate authority of one deployment, and what it signs for the parts."""
