@@ -63,8 +63,8 @@ async def connect_to(addresses: Mapping[str, str]) -> Client:
         ConfigurationError: a certificate cannot be read.
         RuntimeError: nobody answers.
     """
-    paths = (addresses.get(name) for name in (CA_PATH, CERT_PATH, KEY_PATH))
-    tls = _certificates(*(Path(path) if path else None for path in paths))
+    ca, cert, key = (Path(addresses[name]) if addresses.get(name) else None for name in (CA_PATH, CERT_PATH, KEY_PATH))
+    tls = _certificates(ca, cert, key)
     return await Client.connect(addresses["TEMPORAL_ADDRESS"], tls=tls or False)
 
 

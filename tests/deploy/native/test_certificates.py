@@ -36,7 +36,7 @@ async def reached(native: Native, tls: TLSConfig | bool) -> bool:
 
 async def shown_by_temporal(native: Native) -> bytes:
     """The certificate that the frontend shows a client of the deployment now."""
-    context = ssl.create_default_context(cafile=own(native).trusted)
+    context = ssl.create_default_context(cafile=str(own(native).trusted))
     context.load_cert_chain(own(native).of("operator"))
     context.set_alpn_protocols(["h2"])
     host, _, port = native.state.environment["TEMPORAL_ADDRESS"].rpartition(":")

@@ -21,6 +21,12 @@ def orchestrated_target(layout: Layout, chosen: Deployment, values_files: tuple[
     Raises:
         ConfigurationError: the target runs on this machine, or cannot work as it was chosen.
     """
+    if chosen.tls:
+        raise ConfigurationError(
+            "Certificates of Pavo's own are made on the native target alone.",
+            field="--tls",
+            remedy="Leave the option away; the guide of the target says how its parts are kept apart.",
+        )
     if chosen.target is TargetName.COMPOSE:
         return ComposeTarget(compose_options(layout, chosen), layout.root / "compose")
     if chosen.target is TargetName.KUBERNETES:
