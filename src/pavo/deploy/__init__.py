@@ -6,8 +6,8 @@ The rooms are floors: each uses only the ones above it in this list, and import-
   `state`: its files, and what a running stack tells. `compatibility` (with its `.toml`): which versions go together.
   `kept_settings`, `setting_rules`, `settings_plan`: what it was started with and keeps.
   `findings`: a line of a check. `progress`: how long work tells what it does.
-- **`certificates/`: a CA for each deployment.** `authority` signs, `kept` keeps and renews, `parts` tells each part of its
-  own, `judge` tells people how the parts speak and when a certificate ends.
+- **`certificates/`: a CA for each deployment.** `authority` signs, `kept` keeps and renews, `parts` tells each part of
+  its own, `judge` tells people how the parts speak and when a certificate ends.
 - **`local/`: a stack on this machine** (`pavo up`, targets embedded and native). `planning` shows a start →
   `embedded` or `native` makes a `definition` of components → `stack` → `supervisor` with its `spare` worker;
   `ended_workers` writes down how workers ended, `liveness` notices silent parts.
