@@ -24,6 +24,7 @@ from pavo.temporal.client import connect
 from tests.clock import SKIPS_TIME, Clock
 from tests.driving import Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
+from tests.told import check_all
 
 pytest_plugins = ["tests.budget", "tests.groups"]
 STORES = os.environ.get("PAVO_TEST_STORES")
@@ -67,7 +68,10 @@ def environment(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "PAVO_AGENT_PATHS": f"{base}:rw",
         "PAVO_AGENT_FOLDERS": str(tmp_path_factory.mktemp("folders") / "agents"),
     }
-    drop_database(stores, url)
+    try:
+        check_all(url)  # whatever the session's tests had tasks tell
+    finally:
+        drop_database(stores, url)
 
 
 @pytest.fixture(scope="session")

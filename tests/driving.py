@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 
+from tests.told import check
+
 QUICK = {"steps": 5, "step_seconds": 0}
 SLOW = {"steps": 10_000, "step_seconds": 0.05}
 
@@ -90,7 +92,7 @@ class Tasks:
         return task_id
 
     async def events(self, task_id: str) -> list[dict[str, Any]]:
-        """The whole timeline, and that it is gapless."""
+        """The whole timeline, and that it is gapless and as described."""
         found: list[dict[str, Any]] = []
         while True:
             after = found[-1]["seq"] if found else 0
@@ -100,6 +102,8 @@ class Tasks:
             if len(answer.json()["items"]) < 1000:
                 break
         assert [event["seq"] for event in found] == list(range(1, len(found) + 1))
+        for event in found:
+            check(event)
         return found
 
     async def documents(self, task_id: str) -> list[dict[str, Any]]:

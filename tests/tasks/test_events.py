@@ -1,17 +1,19 @@
 """Pavo's events and those of agents cannot be taken for each other."""
 
 import inspect
+import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import jsonschema
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from pavo.agents.checks import checked_step
+from pavo.agents.checks import EVENT_TYPE, checked_step
 from pavo.agents.contract import PAVO_EVENT_TYPES, RESERVED_EVENT_KEYS, Event, Step
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
@@ -23,47 +25,93 @@ from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.wire import event_data
+from pavo.tasks.wire.event_schemas import RECORDED, TaskEvent
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import Cut, Interruption
 from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.step_recorder import StepRecorder
+from pavo.timeline.domain import Event as RecordedEvent
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
+from tests import told
 from tests.driving import QUICK, Tasks, types
 from tests.tasks.slots import nobody_waits
 
-EXAMPLES: dict[type, Any] = {str: "x", int: 1, uuid.UUID: uuid.uuid4(), bool: True, datetime: datetime.now(UTC)}
+EXAMPLES: dict[Any, Any] = {
+    str: "x",
+    int: 1,
+    int | None: 2,
+    bool: True,
+    uuid.UUID: uuid.uuid4(),
+    uuid.UUID | None: uuid.uuid4(),
+    datetime: datetime.now(UTC),
+    list[str]: ["x"],
+    d.Receipt: d.Receipt(d.EXECUTING, 3, True, "Resuming goes on."),
+    event_data.EventFailure: event_data.EventFailure(type="Quarantined", cause="x", remedy="y", step=None),
+}
+"""A value of each kind that the makers of events take."""
+CHOSEN: dict[str, Any] = {
+    "name": d.EXECUTING,
+    "changed": ["prompt", "agent_options"],
+    "placed": d.FOR_AGENT,
+    "options": {"steps": 1, "long": "x" * 1_000},
+}
+"""Where not any would do."""
 
 
-def of_pavo() -> list[NewEvent]:
-    """What each function of `events` makes."""
-    found: list[NewEvent] = []
-    for name, make in inspect.getmembers(events, inspect.isfunction):
-        if make.__module__ != events.__name__ or name == events.of_agent.__name__ or name.startswith("_"):
-            continue
-        if inspect.signature(make).return_annotation is not NewEvent:
-            continue
-        given = {
-            "name": d.DONE,
-            "titles": ["x"],
-            "receipt": {},
-            "error": {},
-            "changed": ["prompt"],
-            "options": {"a": 1},
-        }
-        arguments = {
-            parameter.name: given.get(parameter.name, EXAMPLES.get(parameter.annotation, 1))
-            for parameter in inspect.signature(make).parameters.values()
-            if parameter.default is parameter.empty
-        }
-        found.append(make(**arguments))
-    return found
+def makers() -> list[Callable[..., NewEvent]]:
+    """The functions of `events` that make one of Pavo's own."""
+    found = [make for _, make in inspect.getmembers(events, inspect.isfunction) if make.__module__ == events.__name__]
+    own = [make for make in found if make is not events.of_agent and not make.__name__.startswith("_")]
+    return [make for make in own if inspect.signature(make).return_annotation is NewEvent]
+
+
+def made(make: Callable[..., NewEvent], *, all_members: bool) -> NewEvent:
+    """What it makes, of all that it takes or of the least."""
+    given = {
+        name: CHOSEN[name] if name in CHOSEN else EXAMPLES[parameter.annotation]
+        for name, parameter in inspect.signature(make).parameters.items()
+        if all_members or parameter.default is parameter.empty
+    }
+    return make(**given)
+
+
+def recorded(event: NewEvent) -> dict[str, Any]:
+    """As clients get it."""
+    return json.loads(RecordedEvent(uuid.uuid4(), 1, event.type, datetime.now(UTC), event.data).as_json())
 
 
 def test_every_name_is_defined_once_and_used() -> None:
-    assert sorted(event.type for event in of_pavo()) == sorted(PAVO_EVENT_TYPES)
+    named = [get_args(get_type_hints(event)["type"]) for event in get_args(event_data.PavoEvent)]
+    assert sorted(name for [name] in named) == sorted(PAVO_EVENT_TYPES)
+    assert sorted(made(make, all_members=False).type for make in makers()) == sorted(PAVO_EVENT_TYPES)
+
+
+@pytest.mark.parametrize("make", makers(), ids=lambda make: make.__name__)
+def test_an_event_is_what_the_api_says_of_it(make: Callable[..., NewEvent]) -> None:
+    least, most = (recorded(made(make, all_members=each)) for each in (False, True))
+    told.check(least)
+    told.check(most)
+    [described] = [event for event in RECORDED if get_args(get_type_hints(event)["type"]) == (most["type"],)]
+    assert set(most) == set(described.__annotations__), "described, and never told"
+    assert set(least) >= described.__required_keys__
+    for wrong in ({**most, "other": 1}, {name: value for name, value in most.items() if name != "at"}):
+        with pytest.raises(AssertionError, match="not as it is described"):
+            told.check(wrong)
+
+
+def test_events_of_agents_are_told_apart() -> None:
+    told.check(recorded(events.of_agent("word", {"progress": "any", "n": [1]})))
+    schema = TaskEvent.model_json_schema()
+    agents = schema["$defs"]["AgentEvent"]
+    assert set(agents["properties"]["type"]["not"]["enum"]) == PAVO_EVENT_TYPES
+    assert EVENT_TYPE.pattern == "[A-Za-z][A-Za-z0-9_.:-]{0,63}", "as the schema of AgentEvent has it"
+    for make in makers():
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(recorded(made(make, all_members=False)), agents)
 
 
 @pytest.mark.parametrize("name", sorted(PAVO_EVENT_TYPES))

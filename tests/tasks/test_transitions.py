@@ -20,13 +20,13 @@ from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.presenters import listed_task, task_out
 from pavo.tasks.sql import listing
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.request_statements import COLUMNS, RequestStatements
 from pavo.tasks.sql.transitions import begin_plan, end_attempt, open_lease, store_plan
 from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.wire.presenters import listed_task, task_out
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.hosting import Hosting

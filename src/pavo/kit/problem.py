@@ -48,7 +48,11 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "Bearer", "required": True, "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}},
 }
-PROBLEM_REF: Final = {"$ref": "#/components/schemas/Problem"}
+
+
+def schema_ref(name: str) -> dict[str, str]:
+    """A reference to one of the description's schemas."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -56,7 +60,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": _ANSWERS[status],
-            "content": {PROBLEM_JSON: {"schema": PROBLEM_REF}},
+            "content": {PROBLEM_JSON: {"schema": schema_ref(Problem.__name__)}},
             **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
         }
         for status in statuses

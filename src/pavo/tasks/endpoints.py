@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
 from pavo.tasks.conversation import ConversationService
-from pavo.tasks.presenters import document_out, feedback_out, listed_task, message_out, outcomes, stop_out, task_out
 from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
@@ -39,6 +38,16 @@ from pavo.tasks.schemas import (
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.wire.event_schemas import TaskEvent, TaskEventPage
+from pavo.tasks.wire.presenters import (
+    document_out,
+    feedback_out,
+    listed_task,
+    message_out,
+    outcomes,
+    stop_out,
+    task_out,
+)
 from pavo.timeline.domain import Subject
 from pavo.timeline.http import (
     After,
@@ -51,11 +60,10 @@ from pavo.timeline.http import (
     stream_answers,
     stream_or_no_content,
 )
-from pavo.timeline.schemas import EventPage
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
-STREAM = stream_answers("task")
+STREAM = stream_answers("task", TaskEvent.__name__)
 
 
 def _use_cases(request: Request) -> TaskUseCases:
@@ -291,7 +299,7 @@ async def accept_plan(review: TheReview, who: Caller, view: OwnTask, accept: Acc
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 
-@router.get("/{task_id}/events", response_model=EventPage, responses=problems(404))
+@router.get("/{task_id}/events", response_model=TaskEventPage, responses=problems(404))
 async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, limit: EventLimit = 200) -> Response:
     """The task's timeline after `after`, oldest first."""
     return events_page(await watching.events(view.task.id, after, limit))

@@ -1,4 +1,4 @@
-"""The events that tasks write to their timelines: each is shaped here, under the name that `agents.event_types` has.
+"""The events that tasks write to their timelines. Each is made here, of the members that `wire.event_data` has.
 
 Events of an agent's own enter by `of_agent`, and nowhere else.
 """
@@ -11,12 +11,13 @@ from typing import Any, Final
 import orjson
 
 from pavo.accounts.domain import name_of
-from pavo.agents import event_types as types
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
+from pavo.agents.event_types import PAVO_EVENT_TYPES, STAGE
 from pavo.errors import AgentRefused
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
-from pavo.tasks.domain import RESUMABLE, status_of
+from pavo.tasks.domain import RESUMABLE, Receipt, status_of
+from pavo.tasks.wire import event_data as data
 from pavo.timeline.domain import NewEvent
 
 MAX_OPTIONS_TOLD: Final = 50
@@ -26,26 +27,29 @@ MAX_OPTION_TOLD: Final = 300
 
 def stage(name: str, progress: int = 0) -> NewEvent:
     """The task entered a stage; EXECUTING goes on at this progress."""
-    return NewEvent(types.STAGE, {"stage": name, "status": status_of(name, progress)})
+    return _of_pavo(data.StageEvent(type="stage", stage=name, status=status_of(name, progress)))
 
 
 def context(titles: list[str]) -> NewEvent:
     """What was found in the corpus before planning."""
-    return NewEvent(types.CONTEXT, {"n": len(titles), "titles": titles})
+    return _of_pavo(data.ContextEvent(type="context", n=len(titles), titles=titles))
 
 
 def plan(document_id: uuid.UUID, version: int, plan_hash: str) -> NewEvent:
     """A version of the plan is open for review."""
-    return NewEvent(types.PLAN, {"doc_id": str(document_id), "version": version, "hash": plan_hash})
+    return _of_pavo(data.PlanEvent(type="plan", doc_id=str(document_id), version=version, hash=plan_hash))
 
 
 def feedback(
     document_id: uuid.UUID, feedback_id: uuid.UUID, *, edited: bool = False, withdrawn: bool = False
 ) -> NewEvent:
     """Somebody commented on the plan, changed a comment, or took it back."""
-    data: dict[str, Any] = {"doc_id": str(document_id), "feedback_id": str(feedback_id)}
-    changes = {"edited": edited, "withdrawn": withdrawn}
-    return NewEvent(types.FEEDBACK, {**data, **{name: True for name, changed in changes.items() if changed}})
+    event = data.FeedbackEvent(type="feedback", doc_id=str(document_id), feedback_id=str(feedback_id))
+    if edited:
+        event["edited"] = True
+    if withdrawn:
+        event["withdrawn"] = True
+    return _of_pavo(event)
 
 
 def accepted(
@@ -57,67 +61,77 @@ def accepted(
         by: the user's address, or the policy's name.
         overridden: how many comments no revision had answered.
     """
-    data: dict[str, Any] = {"doc_id": str(document_id), "hash": plan_hash, "by": by}
+    event = data.AcceptedEvent(type="accepted", doc_id=str(document_id), hash=plan_hash, by=by)
     if user_id is not None:
-        data["by_user"] = {"id": str(user_id), "email": by, "name": name_of(by)}
-    return NewEvent(types.ACCEPTED, {**data, "overridden": overridden} if overridden else data)
+        event["by_user"] = {"id": str(user_id), "email": by, "name": name_of(by)}
+    if overridden:
+        event["overridden"] = overridden
+    return _of_pavo(event)
 
 
 def tick(progress: int, step: int, total: int | None, plan_step: int | None = None) -> NewEvent:
     """One checkpoint is recorded, maybe of work on this step of the plan."""
-    told = {"total": total, "plan_step": plan_step}
-    known = {name: value for name, value in told.items() if value is not None}
-    return NewEvent(types.TICK, {"progress": progress, "step": step, **known})
+    event = data.TickEvent(type="tick", progress=progress, step=step)
+    if total is not None:
+        event["total"] = total
+    if plan_step is not None:
+        event["plan_step"] = plan_step
+    return _of_pavo(event)
 
 
 def progress(steps: int) -> NewEvent:
     """So many steps are recorded: told now and then, and when an attempt ends."""
-    return NewEvent(types.PROGRESS, {"steps": steps})
+    return _of_pavo(data.ProgressEvent(type="progress", steps=steps))
 
 
 def recovered(step: int, cause: str) -> NewEvent:
     """The run goes on after this recorded step after a process died."""
-    return NewEvent(types.RECOVERED, {"step": step, "cause": cause})
+    return _of_pavo(data.RecoveredEvent(type="recovered", step=step, cause=cause))
 
 
 def code_changed(step: int, before: str, now: str) -> NewEvent:
     """The attempt that goes on after this recorded step runs other code than the attempt before it."""
-    return NewEvent(types.CODE_CHANGED, {"step": step, "before": before, "now": now})
+    return _of_pavo(data.CodeChangedEvent(type="code_changed", step=step, before=before, now=now))
 
 
 def retry(step: int, error: str, attempt: int, at: datetime) -> NewEvent:
     """The agent failed at this step and will be tried again, not before this moment."""
-    return NewEvent(types.RETRY, {"step": step, "error": error, "attempt": attempt, "next_retry_at": iso(at)})
+    event = data.RetryEvent(type="retry", step=step, error=error, attempt=attempt, next_retry_at=iso(at))
+    return _of_pavo(event)
 
 
 def waiting(what: str) -> NewEvent:
     """No agent works on the task until this comes."""
-    return NewEvent(types.WAITING, {"for": what})
+    return _of_pavo({"type": "waiting", "for": what})
 
 
 def no_progress(step: int, beginnings: int, cause: str) -> NewEvent:
     """The agent began so often again with the checkpoint that it has after this step."""
-    return NewEvent(types.NO_PROGRESS, {"step": step, "beginnings": beginnings, "cause": cause})
+    return _of_pavo(data.NoProgressEvent(type="no_progress", step=step, beginnings=beginnings, cause=cause))
 
 
-def stopped(receipt: dict[str, Any]) -> NewEvent:
+def stopped(receipt: Receipt) -> NewEvent:
     """The task is stopped; the receipt tells where."""
-    return NewEvent(types.STOPPED, {"receipt": receipt})
+    told = data.EventReceipt(
+        stage=receipt.stage, last_step=receipt.last_step, step_cut=receipt.step_cut, resume=receipt.resume
+    )
+    return _of_pavo(data.StoppedEvent(type="stopped", receipt=told))
 
 
 def report(document_id: uuid.UUID) -> NewEvent:
     """The report is there."""
-    return NewEvent(types.REPORT, {"doc_id": str(document_id)})
+    return _of_pavo(data.ReportEvent(type="report", doc_id=str(document_id)))
 
 
-def failed(error: dict[str, Any]) -> NewEvent:
+def failed(error: data.EventFailure) -> NewEvent:
     """The task failed; cause and remedy."""
-    return NewEvent(types.FAILED, {"error": error})
+    return _of_pavo(data.FailedEvent(type="failed", error=error))
 
 
 def message(message_id: uuid.UUID, by: str, body: str, placed: str) -> NewEvent:
     """Somebody said something to the task: it was put into the prompt, or waits for the agent to read it."""
-    return NewEvent(types.MESSAGE, {"message_id": str(message_id), "by": by, "body": body, "placed": placed})
+    event = data.MessageEvent(type="message", message_id=str(message_id), by=by, body=body, placed=placed)
+    return _of_pavo(event)
 
 
 def edited(changed: Sequence[str], options: Mapping[str, JSON], by: str, *, superseded: int | None) -> NewEvent:
@@ -127,10 +141,12 @@ def edited(changed: Sequence[str], options: Mapping[str, JSON], by: str, *, supe
         options: the agent's options that changed, with their new values; what is long is left out.
         superseded: the version of the plan that does not hold any more; None where the plan stays.
     """
-    data: dict[str, Any] = {"changed": list(changed), "by": by, "replanned": superseded is not None}
+    event = data.EditedEvent(type="edited", changed=list(changed), by=by, replanned=superseded is not None)
     if options:
-        data["options"] = {name: _brief(value) for name, value in list(options.items())[:MAX_OPTIONS_TOLD]}
-    return NewEvent(types.EDITED, {**data, "superseded": superseded} if superseded else data)
+        event["options"] = {name: _brief(value) for name, value in list(options.items())[:MAX_OPTIONS_TOLD]}
+    if superseded is not None:
+        event["superseded"] = superseded
+    return _of_pavo(event)
 
 
 def _brief(value: JSON) -> JSON:
@@ -139,7 +155,7 @@ def _brief(value: JSON) -> JSON:
 
 def deleted() -> NewEvent:
     """The task is gone; nothing follows."""
-    return NewEvent(types.DELETED)
+    return _of_pavo(data.DeletedEvent(type="deleted"))
 
 
 def rests(event: bytes) -> bool | None:
@@ -147,23 +163,27 @@ def rests(event: bytes) -> bool | None:
     if b'"stage"' not in event:
         return None
     told: dict[str, Any] = orjson.loads(event)
-    return told["stage"] in RESUMABLE if told["type"] == types.STAGE else None
+    return told["stage"] in RESUMABLE if told["type"] == STAGE else None
 
 
-def of_agent(name: str, data: Mapping[str, JSON]) -> NewEvent:
+def _of_pavo(event: data.PavoEvent) -> NewEvent:
+    return NewEvent(event["type"], {name: value for name, value in event.items() if name != "type"})
+
+
+def of_agent(name: str, members: Mapping[str, JSON]) -> NewEvent:
     """An event of the agent's own.
 
     Raises:
         AgentRefused: its type, or a member of its data, is one that Pavo sets. The agent's host refuses that before;
             this is for an isolated agent that speaks to its worker past the host.
     """
-    if name in types.PAVO_EVENT_TYPES:
+    if name in PAVO_EVENT_TYPES:
         raise AgentRefused(
             f"The event type {name!r} is Pavo's own.", remedy=f"Choose another name, for example 'my_{name}'."
         )
-    if taken := RESERVED_EVENT_KEYS & data.keys():
+    if taken := RESERVED_EVENT_KEYS & members.keys():
         raise AgentRefused(
             f"The event {name!r} has data called {', '.join(sorted(taken))}.",
             remedy="Pavo sets these members: rename yours.",
         )
-    return NewEvent(name, data)
+    return NewEvent(name, members)

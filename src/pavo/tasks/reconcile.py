@@ -9,6 +9,7 @@ from pavo.runs.kinds import RunningRow
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, removal, repository
+from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
 
@@ -34,13 +35,13 @@ class TaskRows:
 
     async def explain(self, row: RunningRow, cause: str, remedy: str) -> bool:
         """Show FAILED, unless the row has moved on meanwhile; whether it was shown."""
-        error = {"type": "WorkflowLost", "cause": cause, "remedy": remedy, "step": None}
+        error = EventFailure(type="WorkflowLost", cause=cause, remedy=remedy, step=None)
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, row.subject_id)
             if task is None or after(task).number != row.next.number:
                 return False
             await lease.raise_epoch(session, task.id)
-            await repository.advance(session, task, row.next, stage=d.FAILED, phase=task.phase, error=error)
+            await repository.advance(session, task, row.next, stage=d.FAILED, phase=task.phase, error={**error})
             recorded = await timeline.append(session, task.id, [events.failed(error), events.stage(d.FAILED)])
         self._publisher.publish(recorded)
         return True

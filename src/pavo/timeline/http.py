@@ -3,7 +3,7 @@
 A slice offers both ways of watching in a few lines. Its own are the two dependencies that find and authorise:
 `OwnThing` for those who are known, `WatchedThing` (a `Subject`) for those who may also come by a bare URL.
 
-    @router.get("/{thing_id}/events", response_model=EventPage, responses=problems(404))
+    @router.get("/{thing_id}/events", response_model=EventPage, responses=problems(404))  # or one of its own
     async def list_events(watching: TheWatching, thing: OwnThing, after: After = 0, limit: EventLimit = 200):
         return events_page(await watching.events(thing.id, after, limit))
 
@@ -25,8 +25,9 @@ from starlette.types import Receive, Scope, Send
 
 from pavo.errors import InvalidInput
 from pavo.kit.listening.connection import EXTENSION, Connection, StreamEnded, last_comment
-from pavo.kit.problem import problems
+from pavo.kit.problem import problems, schema_ref
 from pavo.timeline.domain import EventsAfter
+from pavo.timeline.schemas import EventOut
 from pavo.timeline.viewers import Following
 from pavo.timeline.watching import WatchService
 
@@ -95,11 +96,12 @@ def stream_or_no_content(found: Following | None) -> Response:
     return Response(status_code=204) if found is None else EventStream(found)
 
 
-def stream_answers(subject: str) -> dict[int | str, dict[str, Any]]:
+def stream_answers(subject: str, event: str = EventOut.__name__) -> dict[int | str, dict[str, Any]]:
     """The description (OpenAPI) of what a stream answers, for `responses` of its route.
 
     Args:
         subject: the kind of subject as people read it: task, job.
+        event: the schema of its events, by its name in the description.
     """
     lasts = (
         f"it lasts until the {subject} is done or deleted. One that is stopped or failed can be resumed: "
@@ -108,10 +110,38 @@ def stream_answers(subject: str) -> dict[int | str, dict[str, Any]]:
     ended = f"the {subject} is done (with `?until=end` also: stopped, failed) and all was seen, or it is deleted. "
     ended += "Do not reconnect."
     return {
-        200: {"description": f"Events, each with `id` (its seq) and `data` (JSON); {lasts}"},
+        200: {
+            "description": f"Events, each with `id` (its seq) and `data` (JSON); {lasts}",
+            "content": {EventStream.media_type: {"schema": _stream_schema(event)}},
+        },
         204: {"description": f"Nothing will follow: {ended}"},
         **problems(404),
     }
+
+
+def _stream_schema(event: str) -> dict[str, Any]:
+    """A stream is a text of frames, each ended by an empty line: of this kind are the frames of it.
+
+    OpenAPI 3.2 has `itemSchema` for that; before, the schema of a text may say what the text holds.
+    """
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema_ref(event)}
+    an_event = {
+        "title": "EventFrame",
+        "description": "An event. `id` is its seq: the Last-Event-ID of a reconnect. It has no name and no `retry`.",
+        "type": "object",
+        "properties": {"id": {"type": "string", "pattern": r"^\d+$"}, "data": data},
+        "required": ["id", "data"],
+    }
+    a_comment = {
+        "title": "CommentFrame",
+        "description": "A line after a colon, passed over by an EventSource: `connected` at once, `keep-alive` after "
+        "nine quiet seconds, and last, where the stream ends before its subject does, `ended:` with the reason.",
+        "type": "object",
+        "properties": {"comment": {"type": "string", "pattern": "^(connected|keep-alive|ended: .+)$"}},
+        "required": ["comment"],
+    }
+    frames = {"type": "array", "items": {"oneOf": [an_event, a_comment]}}
+    return {"type": "string", "contentMediaType": EventStream.media_type, "contentSchema": frames}
 
 
 class EventStream(StreamingResponse):

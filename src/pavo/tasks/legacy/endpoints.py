@@ -25,8 +25,8 @@ from pavo.tasks.legacy.schemas import (
     LegacyStatus,
     LegacyTask,
 )
-from pavo.tasks.presenters import stage_status
 from pavo.tasks.schemas import TaskCreate, Wanted
+from pavo.tasks.wire.presenters import stage_status
 from pavo.timeline.http import EventStream
 
 router = APIRouter(tags=["existing frontends"], responses=problems(401, 422))

@@ -21,6 +21,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
+from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -143,7 +144,7 @@ class TransitionRecorder(c.RecordActivities):
             await repository.advance(
                 session, task, request.fence, stage=d.STOPPED, phase=task.phase, receipt=asdict(receipt)
             )
-            return receipt, [events.stopped(asdict(receipt)), events.stage(d.STOPPED)]
+            return receipt, [events.stopped(receipt), events.stage(d.STOPPED)]
 
         receipt, task = await self._write(request.task_id, request.fence, write)
         if receipt is not None:
@@ -160,9 +161,10 @@ class TransitionRecorder(c.RecordActivities):
             if task.stage == d.DONE:
                 return None, []
             told = (await repository.execution(session, task.id)).failure or {**_UNTOLD, "type": request.failure.type}
-            error = {**told, "step": request.steps + 1 if task.stage == d.EXECUTING else None}
+            step = request.steps + 1 if task.stage == d.EXECUTING else None
+            error = EventFailure(type=told["type"], cause=told["cause"], remedy=told["remedy"], step=step)
             await lease.raise_epoch(session, task.id)
-            await repository.advance(session, task, request.fence, stage=d.FAILED, phase=task.phase, error=error)
+            await repository.advance(session, task, request.fence, stage=d.FAILED, phase=task.phase, error={**error})
             return None, [events.failed(error), events.stage(d.FAILED)]
 
         await self._write(request.task_id, request.fence, write)
