@@ -1,14 +1,13 @@
 """Driving tasks over HTTP, as clients do."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
 
-from tests.told import check
+from tests.told import check, framed
 
 QUICK = {"steps": 5, "step_seconds": 0}
 SLOW = {"steps": 10_000, "step_seconds": 0.05}
@@ -115,13 +114,13 @@ class Tasks:
         async with self.client.stream("GET", f"/api/tasks/{task_id}/stream", headers=headers) as answer:
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
-            number = 0
+            frame = list[str]()
             async for line in answer.aiter_lines():
-                assert not line.startswith("event:")
-                if line.startswith("id:"):
-                    number = int(line[3:])
-                elif line.startswith("data:"):
-                    yield number, json.loads(line[5:])
+                if line:
+                    frame.append(line)
+                elif (found := framed(frame)) is not None:
+                    yield found
+                frame = frame if line else []
 
 
 def types(events: list[dict[str, Any]], *wanted: str) -> list[str]:

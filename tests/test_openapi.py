@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pavo import config
+from pavo.agents.event_types import PAVO_EVENT_TYPES
 from pavo.api import create_app
 from pavo.errors import InvalidInput, PavoError, WrongPlanHash
 from pavo.kit.problem import PROBLEM_JSON, Problem, problem
@@ -144,3 +145,25 @@ def test_generated_clients_read_well() -> None:
         assert len(schemas[schema]["properties"][member]["enum"]) > 1, (schema, member)
     wanted = {found["name"]: found["schema"] for found in DESCRIPTION["paths"]["/api/tasks"]["get"]["parameters"]}
     assert "-created" in wanted["sort"]["enum"] and set(wanted) >= {"q", "stage", "agent", "created_by", "since"}
+
+
+def test_an_event_is_told_apart_by_its_type() -> None:
+    """In pages and in streams: each of Pavo's is a schema of its own, what has any other type is an agent's."""
+    schemas = DESCRIPTION["components"]["schemas"]
+    of_pavo = schemas["PavoEvent"]
+    assert of_pavo["discriminator"]["propertyName"] == "type"
+    assert set(of_pavo["discriminator"]["mapping"]) == PAVO_EVENT_TYPES
+    assert [each["$ref"] for each in of_pavo["oneOf"]] == list(dict.fromkeys(each["$ref"] for each in of_pavo["oneOf"]))
+    for name, reference in of_pavo["discriminator"]["mapping"].items():
+        described = schemas[reference.rpartition("/")[2]]
+        assert described["properties"]["type"]["const"] == name and {"seq", "type", "at"} <= set(described["required"])
+        assert described["description"] and described["properties"]["seq"]["description"]
+    either = [each["$ref"].rpartition("/")[2] for each in schemas["TaskEvent"]["anyOf"]]
+    assert either == ["PavoEvent", "AgentEvent"], "in this order: generated clients take the first that fits"
+    assert schemas["AgentEvent"]["additionalProperties"] is True
+    reference = {"$ref": "#/components/schemas/TaskEvent"}
+    assert schemas["TaskEventPage"]["properties"]["items"]["items"] == reference
+    for path in ("/api/tasks/{task_id}/stream", "/tasks/{task_id}/stream"):
+        text = DESCRIPTION["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
+        [event, _] = text["contentSchema"]["items"]["oneOf"]
+        assert text["type"] == "string" and event["properties"]["data"]["contentSchema"] == reference

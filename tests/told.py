@@ -1,11 +1,14 @@
-"""Holds events that were recorded against what the API's description says of them; no member may be undescribed."""
+"""Holds events and frames of streams against what the API's description says of them; no member may be undescribed."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import jsonschema
 import psycopg
 from jsonschema.protocols import Validator
 
+from pavo.tasks.endpoints import STREAM
 from pavo.tasks.wire.event_schemas import TaskEvent
 
 _SCHEMA: dict[str, Any] = TaskEvent.model_json_schema()
@@ -36,6 +39,9 @@ def _validator(ref: str) -> Validator:
 
 _VALIDATORS = {name: _validator(ref) for name, ref in _SCHEMA_OF.items()}
 _AGENTS = _validator("#/$defs/AgentEvent")
+_FRAME = jsonschema.Draft202012Validator(
+    _closed(STREAM[200]["content"]["text/event-stream"]["schema"]["contentSchema"]["items"])
+)
 
 
 def check(event: dict[str, Any]) -> None:
@@ -47,6 +53,19 @@ def check(event: dict[str, Any]) -> None:
         _seen.add(shape)
     wrong = [error.message for error in _VALIDATORS.get(event["type"], _AGENTS).iter_errors(event)]
     assert not wrong, f"{event} is not as it is described: {wrong}"
+
+
+def framed(lines: Sequence[str]) -> tuple[int, dict[str, Any]] | None:
+    """The number and the event of one frame, None of a comment; each is what the description says."""
+    frame = {name or "comment": text for name, _, text in (line.partition(": ") for line in lines)}
+    wrong = [error.message for error in _FRAME.iter_errors(frame)]
+    assert not wrong, f"{lines} is not as it is described: {wrong}"
+    if "comment" in frame:
+        return None
+    event = json.loads(frame["data"])
+    assert int(frame["id"]) == event["seq"]
+    check(event)
+    return event["seq"], event
 
 
 def check_all(url: str) -> int:
