@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 from pydantic import BaseModel, ValidationError
 
 from pavo import config
@@ -75,6 +77,13 @@ class TestEveryOperation:
             if status < "300" and status != "204":
                 [(media_type, content)] = found["content"].items()
                 assert media_type != "application/json" or re.search(r"'\$ref'", str(content["schema"])), (name, status)
+
+
+def test_the_description_is_what_openapi_takes() -> None:
+    OpenAPIV31SpecValidator(DESCRIPTION).validate()
+    wrong = DESCRIPTION | {"paths": {"/x": {"get": {"responses": {}, "other": 1}}}}
+    with pytest.raises(OpenAPIValidationError):
+        OpenAPIV31SpecValidator(wrong).validate()
 
 
 def test_what_is_answered_besides() -> None:
