@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -181,12 +182,20 @@ def _invalid(error: RequestValidationError) -> Response:
     # An unknown member has whatever name its sender gave it.
     place = [_shortened(str(part)) for part in first["loc"]]
     field = ".".join(place[1:]) or place[0]
-    found = InvalidInput(f"{field}: {first['msg']}", field=field, remedy=f"Correct {field} in the {place[0]}.")
+    found = InvalidInput(_sentence(field, first["msg"]), field=field, remedy=f"Correct {field} in the {place[0]}.")
     return problem_response(413 if first["type"] == "string_too_long" else 422, found)
 
 
 def _shortened(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+
+
+def _sentence(field: str, message: str) -> str:
+    """What is wrong with a member, as people say it; from a message of the schema."""
+    said = message.removeprefix("Value error, ").rstrip(".")
+    said = re.sub(r"^(Input|String|List|Dictionary|Value) (?=should )", "", said)
+    said = {"Field required": "is missing", "Extra inputs are not permitted": "is not known"}.get(said, said)
+    return f"{field} {said}." if said[:1].islower() else f"{field}: {said}."
 
 
 def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:

@@ -225,7 +225,7 @@ def test_a_list_tells_what_it_left_out_and_how_to_see_it(pavo: Pavo) -> None:
     waiting(pavo)
     done = command.pavo(["task", "list", "--limit", "1"], pavo.environment)
     assert len(done.stdout.splitlines()) == 2  # the head and a row: for programs
-    assert "there are older ones" in done.stderr and "pavo task list --limit 5" in done.stderr
+    assert "there are older ones" in done.stderr and "pavo task list -n 5" in done.stderr
     wide = command.pavo(["task", "list", "--limit", "1"], {**pavo.environment, "COLUMNS": "40"})
     assert all(len(line) <= 40 for line in wide.stdout.splitlines())
     shown = wide.stdout.splitlines()[1].split()[0]
@@ -244,8 +244,14 @@ def test_a_list_is_as_long_as_asked_for(pavo: Pavo, monkeypatch: pytest.MonkeyPa
 
 def test_hints_name_the_task(pavo: Pavo) -> None:
     task = waiting(pavo)["task"]["id"]
-    assert f"pavo task watch {task}" in pavo("task", "report", task, code=3)
-    assert f"pavo task watch {task}" in pavo("task", "plan", task, "--version", "9", code=3)
+    accept = f"pavo task accept {task} --hash "
+    assert accept in pavo("task", "report", task, code=3), "it waits for a person, not for time"
+    assert "the newest is 1" in pavo("task", "plan", task, "--version", "9", code=3)
+    assert f"pavo task plan {task}" in pavo("task", "accept", task, "--hash", "0123456789", code=4)
+    pavo("task", "accept", task)
+    pavo("task", "watch", task)
+    stopped = pavo("task", "stop", task)
+    assert "nothing to stop" in stopped and "resume" not in stopped and f"pavo task report {task}" in stopped
 
 
 async def test_ctrl_c_detaches_and_the_task_goes_on(pavo: Pavo) -> None:

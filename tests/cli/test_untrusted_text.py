@@ -23,8 +23,10 @@ from rich.text import Text
 from pavo.cli import confirm, output
 from pavo.cli.main import print_error
 from pavo.cli.problem_details import error_of
+from pavo.cli.table import print_fitting, table
 from pavo.cli.task import render
 from pavo.errors import PavoError
+from pavo.observe.printable import printable_line
 from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut
 from pavo.timeline.schemas import EventOut
 
@@ -84,8 +86,8 @@ def everything(text: str) -> Sequence[Callable[[Console], object]]:
     failed = a_task(text, error=PavoErrorOut(text))
     return (
         lambda out: output.say(text, to=out),
-        lambda out: output.table(("A", text), [(text, "b")], to=out),
-        lambda out: output.table(("A", "B"), [(text, "b")], fold=True, to=out),
+        lambda out: table(("A", text), [(text, "b")], to=out),
+        lambda out: print_fitting(out, ("A", "B"), [(printable_line(text), "b")]),
         lambda out: output.fields({"Name": text}, to=out),
         lambda out: render.note(out, text, text),
         lambda out: render.command(out, "next", text),

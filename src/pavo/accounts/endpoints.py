@@ -23,7 +23,9 @@ router = APIRouter(prefix="/api/session", tags=["session"])
 async def open_session(body: OpenSession, request: Request, response: Response, accounts: TheAccounts) -> SessionView:
     """Exchange an API token (dev mode: an e-mail address) for a session cookie of 12 hours."""
     if (body.token is None) == (body.email is None):
-        raise InvalidInput("Send either a token or an e-mail address.", field="token")
+        raise InvalidInput(
+            "A session opens by a token or by an e-mail address.", field="token", remedy="Send one of the two."
+        )
     if body.token is not None:
         identity, cookie = await accounts.open_session(body.token)
     else:

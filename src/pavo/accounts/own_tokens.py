@@ -82,7 +82,9 @@ async def end_of_token(session: AsyncSession, expires_in: timedelta | None) -> d
         InvalidInput: the time is none.
     """
     if expires_in is not None and not timedelta(0) < expires_in <= timedelta(days=3650):
-        raise InvalidInput("A token lives between a moment and ten years.", field="expires_in")
+        raise InvalidInput(
+            "A token lives between a moment and ten years.", field="expires_in", remedy="Choose a time in between."
+        )
     return None if expires_in is None else await time_of(session) + expires_in
 
 
@@ -94,7 +96,9 @@ async def add_token(session: AsyncSession, who: Identity, name: str, expires_at:
     """
     shown = name.strip()
     if not shown or len(shown) > MAX_NAME or not shown.isprintable():
-        raise InvalidInput(f"A name has 1 to {MAX_NAME} printable characters.", field="name")
+        raise InvalidInput(
+            f"A name has 1 to {MAX_NAME} printable characters.", field="name", remedy="Write one short line."
+        )
     secret = new_secret()
     token_id = await repository.add_token(
         session, who.user_id, shown, secret[:SHOWN_PREFIX], hash_secret(secret), expires_at

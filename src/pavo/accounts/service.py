@@ -331,7 +331,9 @@ class AccountsService:
         async with self._database.reading() as session:
             role = await repository.role(session, organisation_id, who.user_id)
         if role is None:
-            raise NotFound("There is no such organisation.", field="organisation_id")
+            raise NotFound(
+                "There is no such organisation.", field="organisation_id", remedy="List those that you are a member of."
+            )
         return Membership(organisation_id, who.user_id, role)
 
     async def organisation_named(self, reference: str) -> uuid.UUID:

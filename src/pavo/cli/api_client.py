@@ -4,8 +4,10 @@ It knows no subject. What does is a class that is given an `ApiClient`, as `task
 """
 
 import os
+import shlex
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, Protocol, TypeVar
@@ -45,6 +47,15 @@ EventT = TypeVar("EventT", bound=Numbered)
 def find_url(url: str | None = None, data_dir: Path | None = None) -> str:
     """The API's address: the one given, else as `find_api_url` finds it."""
     return (url or find_api_url(data_dir)).rstrip("/")
+
+
+_typed_url: ContextVar[str | None] = ContextVar("typed_url", default=None)
+
+
+def same_api() -> str:
+    """What a command that is suggested ends with, to reach the same API: --url, if that was typed."""
+    url = _typed_url.get()
+    return f" --url {shlex.quote(url)}" if url else ""
 
 
 class ApiClient:
@@ -96,6 +107,7 @@ class ApiClient:
         Raises:
             ConfigurationError: one of them cannot be sent.
         """
+        _typed_url.set(url)
         return cls(find_url(url), token=header_from("PAVO_TOKEN"), user=header_from("PAVO_USER"))
 
     def __enter__(self) -> "ApiClient":

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from cyclopts import App
+
 EXIT_CODES: Final = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available."
 EXAMPLES: Final = {
     "pavo": {
@@ -15,30 +17,136 @@ EXAMPLES: Final = {
         'pavo run "Draft" --prompt @draft.txt --accept': "what to do is in a file, and the plan is not reviewed",
         'pavo run "Load" --option steps=200 --accept -o json': "for programs",
     },
+    "task": {
+        "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
+        'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",
+        "pavo task watch last": "the newest task, until it ends or waits",
+    },
+    "task list": {
+        "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
+        "pavo task list -q churn --since 7d --created-by me": "your own of this week, by a word of their titles",
+        "pavo task list -n 500 -o json": "the newest 500, for programs",
+    },
+    "task show": {"pavo task show last": "the newest task", "pavo task show 7a9abd6c": "by the end of its id"},
+    "task plan": {"pavo task plan last --version 1": "its first plan, with what became of your comments"},
+    "task report": {"pavo task report last > report.md": "its report as Markdown"},
+    "task feedback": {
+        'pavo task feedback last "Only the third quarter" --step 2': "comment on a step of the plan",
+        "pavo task feedback last --done": "end the review: the agent revises the plan",
+    },
+    "task message": {'pavo task message last "Look at Norway too"': "say something to it; its agent reads that"},
+    "task accept": {
+        "pavo task accept last --hash 0d6c54c2de0e": "the version that you have read, and no other",
+        "pavo task accept last --override-feedback": "in spite of open comments",
+    },
+    "task edit": {
+        "pavo task edit last --prompt @draft.txt": "another prompt: it is planned and reviewed anew",
+        "pavo task edit last --option steps=20": "another option of its agent",
+    },
+    "task stop": {"pavo task stop last": "and it stays where it is until it is resumed"},
+    "task resume": {"pavo task resume last": "go on after its last checkpoint"},
+    "task watch": {
+        "pavo task watch last": "the newest task, until it ends or waits",
+        "pavo task watch last --after 0": "every event since it began",
+    },
+    "task logs": {"pavo task logs last -f": "what its agent prints, as long as it runs"},
+    "task delete": {"pavo task delete 7a9abd6c --yes": "without being asked"},
+    "agents": {"pavo agents list": "what may stand after --agent"},
+    "agents list": {"pavo agents list": "what may stand after --agent"},
+    "agents show": {"pavo agents show intern": "what may stand after --option"},
+    "demo": {"pavo demo --steps 100": "a longer task, with more time to watch it"},
+    "up": {
+        "pavo up": "until Ctrl-C",
+        "pavo up --detach --workers 2": "in the background, with two workers",
+        "pavo up --reload": "while you write an agent",
+    },
+    "down": {"pavo down": "and with pavo up everything goes on"},
+    "status": {"pavo status -o json": "for programs; the exit code tells whether all is ready"},
+    "logs": {"pavo logs worker-1 -f": "what this worker says, until Ctrl-C"},
+    "reset": {"pavo reset --yes": "without being asked"},
+    "doctor": {"pavo doctor": "before the first pavo up"},
     "deploy": {
         "pavo deploy start --dry-run": "what would be started and changed",
         "pavo deploy start --target compose": "the stack by Docker",
         "pavo deploy set PAVO_AUTH=token": "a setting that lasts, whatever shell starts it next",
         "pavo deploy check": "whether a rollout may go on",
     },
+    "deploy start": {
+        "pavo deploy start --target native --dry-run": "what would be started and changed",
+        "pavo deploy start": "the same as last time",
+    },
+    "deploy status": {"pavo deploy status -o json": "for programs; the exit code tells whether all is ready"},
+    "deploy stop": {"pavo deploy stop": "and with pavo deploy start everything goes on"},
+    "deploy restart": {"pavo deploy restart worker": "all workers, one after the other"},
+    "deploy logs": {"pavo deploy logs api": "what the API said last"},
+    "deploy destroy": {"pavo deploy destroy": "asks twice"},
+    "deploy versions": {"pavo deploy versions": "before an upgrade of Temporal or PostgreSQL"},
+    "deploy backup": {"pavo deploy backup": "into the data directory's folder backups"},
+    "deploy restore": {"pavo deploy restore backups/2026-11-26T09-35-58Z": "of a stopped deployment"},
+    "deploy upgrade": {"pavo deploy upgrade": "to the version that is installed"},
+    "deploy settings": {"pavo deploy settings": "which of them differ from this shell's, too"},
+    "deploy set": {"pavo deploy set PAVO_AUTH=token": "it lasts, whatever shell starts it next"},
+    "deploy unset": {"pavo deploy unset PAVO_AUTH": "its default holds again"},
+    "deploy certificates": {"pavo deploy certificates": "which there are, and how long they hold"},
+    "deploy check": {"pavo deploy check -o json": "for a pipeline; the exit code tells"},
+    "deploy workers": {
+        "pavo deploy workers": "which versions there are",
+        "pavo deploy workers --set-current 1.5 --ramp 10": "a tenth of the new runs",
+    },
+    "deploy serve": {"pavo deploy serve --data-dir /var/lib/pavo": "what the unit of systemd runs"},
+    "validate": {"pavo validate": "the stack that runs here, or what the environment names"},
+    "migrate": {"pavo migrate": "before a new version of API and workers"},
+    "api": {"pavo api": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
+    "worker": {"pavo worker": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
+    "corpus": {"pavo corpus add handbook.md": "agents that search find it from now on"},
+    "corpus add": {"pavo corpus add handbook.md notes.md": "agents that search find them from now on"},
+    "corpus sample": {"pavo corpus sample": "eight documents to try it with"},
+    "corpus list": {"pavo corpus list -n 20": "the first 20, by title"},
+    "corpus show": {"pavo corpus show 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
+    "corpus remove": {"pavo corpus remove 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
+    "corpus search": {'pavo corpus search "churn tariff" -n 3': "the best three"},
+    "token": {"pavo token list": "whose tokens there are"},
+    "token create": {"pavo token create ada@example.com --expires 30d": "it is shown this once"},
+    "token list": {"pavo token list --email ada@example.com": "those of one user"},
+    "token revoke": {"pavo token revoke pavo_bRqRXM": "by its beginning, as the list shows it"},
+    "org": {"pavo org invite ada@example.com": "let somebody join yours"},
+    "org invite": {"pavo org invite ada@example.com --org Research": "let somebody join it"},
+    "org list": {"pavo org list -n 20": "the first 20"},
+    "org create": {"pavo org create Research ada@example.com": "owned by Ada"},
+    "org members": {"pavo org members --org Research": "who they are, and their roles"},
+    "org role": {"pavo org role ada@example.com owner": "one more owner"},
+    "org remove": {"pavo org remove ada@example.com": "what she has made stays"},
     "webhook": {
         "pavo webhook add https://example.com/hooks/pavo": "tell this receiver of everything",
         "pavo webhook test https://example.com/hooks/pavo": "whether it takes what is sent",
+    },
+    "webhook add": {
+        "pavo webhook add https://example.com/hooks/pavo --event task.waiting": "when somebody has to review",
+    },
+    "webhook list": {"pavo webhook list": "who is told, and what waits for them"},
+    "webhook show": {"pavo webhook show https://example.com/hooks/pavo": "how it has answered lately"},
+    "webhook test": {"pavo webhook test https://example.com/hooks/pavo": "whether it takes what is sent"},
+    "webhook rotate": {"pavo webhook rotate https://example.com/hooks/pavo --overlap 12h": "both sign for so long"},
+    "webhook enable": {"pavo webhook enable https://example.com/hooks/pavo": "what waits for it is sent at once"},
+    "webhook remove": {"pavo webhook remove https://example.com/hooks/pavo": "nothing more is sent there"},
+    "webhook deliveries": {
         "pavo webhook deliveries https://example.com/hooks/pavo --state pending": "what it has not taken yet",
     },
-    "token": {"pavo token list": "whose tokens there are"},
-    "task": {
-        "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
-        "pavo task list -q churn --since 7d --created-by me": "your own of this week, by a word of their titles",
-        'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",
-        "pavo task watch last": "the newest task, until it ends or waits",
-        "pavo task report last > report.md": "its report as Markdown",
+    "webhook resend": {
+        "pavo webhook resend https://example.com/hooks/pavo 01a2172e-5c95-7721-97c0-0d132dc726ed": "the same message",
     },
 }
-"""Of a command: what may be typed, and what that does."""
+"""Of a command, by the words that name it: what may be typed, and what that does."""
 
 
-def epilogue(name: str) -> str:
-    """What ends the help of a command: examples, if it has some, and the exit codes."""
-    examples = "".join(f"- `{typed}` - {meaning}\n" for typed, meaning in EXAMPLES.get(name, {}).items())
+def epilogue(path: str) -> str:
+    """What ends the help of a command: its examples, and the exit codes."""
+    examples = "".join(f"- `{typed}` - {meaning}\n" for typed, meaning in EXAMPLES.get(path, {}).items())
     return f"Examples:\n\n{examples}\n{EXIT_CODES}" if examples else EXIT_CODES
+
+
+def give_examples(group: App, name: str) -> None:
+    """End the help of each command of a group by its own examples; without, it would have those of the group."""
+    for command in group:
+        if not command.startswith("-"):
+            group[command].help_epilogue = epilogue(f"{name} {command}")

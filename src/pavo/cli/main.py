@@ -17,6 +17,7 @@ from pavo.cli.encoding import escaped, is_text
 from pavo.cli.exit_codes import DONE, INTERRUPTED, UNREAD, WRONG_USAGE, end_process, exit_code
 from pavo.cli.help_epilogue import epilogue
 from pavo.cli.output import console, say
+from pavo.cli.typed_words import as_typed, usage_error
 from pavo.errors import InvalidInput, PavoError
 from pavo.kit.extras import DISTRIBUTION, needing
 from pavo.observe.printable import printable, printable_line
@@ -35,7 +36,7 @@ FLAGS = Group("This command", sort_key=5)
 for group, path, name, summary in (
     (TASKS, "pavo.cli.task.run:run", "run", "Create a task, review its plan, and watch it to its report."),
     (TASKS, "pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
-    (TASKS, "pavo.cli.task.agents:agents_app", "agents", "Which agents are installed."),
+    (TASKS, "pavo.cli.task.agents:agents_app", "agents", "The agents that the workers have."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
     (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
@@ -55,7 +56,7 @@ for group, path, name, summary in (
     (SERVERS, "pavo.cli.stack.api_and_worker:worker", "worker", "Execute tasks from the task queue."),
     (PEOPLE, "pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
     (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
-    (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations and invitations."),
+    (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations, their members and roles."),
     (PEOPLE, "pavo.cli.admin.webhooks:webhook_app", "webhook", "Whom Pavo tells of an organisation's tasks."),
 ):
     # One with commands of its own says this where it is defined.
@@ -71,10 +72,11 @@ def print_error(error: PavoError) -> None:
     shown = console(stderr=True)
     detail = f" {error.title}. {printable(str(error.detail))}"
     shown.print(Text.assemble(("Error:", "bold red"), detail), soft_wrap=True)
-    if error.field:
-        say(f"  at {printable_line(str(error.field))}", to=shown)
-    if error.remedy:
-        say(f"  → {printable_line(str(error.remedy))}", to=shown)
+    field, remedy = as_typed(error, sys.argv[1:], app)
+    if field:
+        say(f"  at {printable_line(str(field))}", to=shown)
+    if remedy:
+        say(f"  → {printable_line(str(remedy))}", to=shown)
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -97,9 +99,10 @@ def main() -> None:
     try:
         check_words(sys.argv[1:])
         with needing("This command"):
-            result = app(exit_on_error=False, print_error=True, result_action="return_value")
+            result = app(exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except CycloptsError:
+    except CycloptsError as error:
+        print_error(usage_error(error, sys.argv[1:], app))
         _exit(WRONG_USAGE)
     except PavoError as error:
         print_error(error)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import Parameter
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
@@ -137,35 +136,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return iso(value) if isinstance(value, datetime) else str(value)
-
-
-def table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    fold: bool = False,
-    nothing: str = "",
-    to: Console | None = None,
-) -> None:
-    """An aligned table without lines. Its cells are plain text, not markup.
-
-    Args:
-        fold: what does not fit on a terminal goes on in the next line, instead of being cut.
-        nothing: said instead of a table without rows.
-    """
-    out = to or console()
-    if nothing and not rows:
-        out.print(Text(nothing, style="dim"))
-        return
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold" if fold else "ellipsis")
-    for row in rows:
-        shown.add_row(*(Text(printable_line(str(cell))) for cell in row))
-    if out.file.isatty():
-        out.print(shown)
-    else:
-        print_unfolded(out, shown)
 
 
 def print_unfolded(out: Console, shown: RenderableType) -> None:

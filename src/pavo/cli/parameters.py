@@ -12,8 +12,18 @@ HIGHEST_PORT: Final = 65_535
 Port: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=HIGHEST_PORT))]
 """A port; 0 takes a free one."""
 
-Lines: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+Lines: TypeAlias = Annotated[int, Parameter(name=["--lines", "-n"], validator=validators.Number(gte=0))]
 """A number of lines."""
+
+Limit: TypeAlias = Annotated[
+    int | None,
+    Parameter(
+        name=["--limit", "-n"],
+        validator=validators.Number(gte=1),
+        help="How many at most; without it all, of which a terminal gets the first 50.",
+    ),
+]
+"""How much of a list that has no pages (`table.Listing`)."""
 
 Approved: TypeAlias = Annotated[
     bool, Parameter(name=["--yes", "-y", "--auto-approve"], negative=(), help="Do not ask.")

@@ -137,7 +137,7 @@ class CorpusService:
 
 
 def _unknown() -> NotFound:
-    return NotFound("There is no such document.", field="document_id")
+    return NotFound("There is no such document.", field="document_id", remedy="List the organisation's documents.")
 
 
 def sample_files() -> list[tuple[str, bytes]]:

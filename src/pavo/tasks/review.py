@@ -128,7 +128,9 @@ class ReviewService:
         await self._under_review(session, task_id, document_id)
         row = await session.get(FeedbackRow, feedback_id)
         if row is None or row.document_id != document_id:
-            raise NotFound(f"There is no feedback {feedback_id}.", field="feedback_id")
+            raise NotFound(
+                f"There is no feedback {feedback_id}.", field="feedback_id", remedy="Read the document: it lists them."
+            )
         return row
 
     async def accept(self, who: Identity, view: TaskView, plan_hash: str, *, override: bool = False) -> c.Answer:
@@ -279,7 +281,7 @@ def _answer_of(who: Identity, plan_hash: str, *, override: bool = False) -> c.Ac
 
 def _found(row: DocumentRow | None, document_id: uuid.UUID) -> DocumentRow:
     if row is None:
-        raise NotFound(f"There is no document {document_id}.", field="document_id")
+        raise NotFound(f"There is no document {document_id}.", field="document_id", remedy="List the task's documents.")
     return row
 
 

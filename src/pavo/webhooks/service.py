@@ -296,7 +296,7 @@ class WebhookService:
     async def _delivery(self, session: Any, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery:
         found = await repository.delivery(session, webhook_id, delivery_id)
         if found is None:
-            raise NotFound("There is no such message of this webhook.", field="delivery")
+            raise NotFound("There is no such message of this webhook.", field="delivery", remedy="List its deliveries.")
         return found
 
 

@@ -275,7 +275,9 @@ class OrganisationService:
     async def _get(self, session: Any, membership: Membership) -> OrganisationOfMine:
         found = await repository.of_member(session, membership.user_id, membership.organisation_id)
         if not found:
-            raise NotFound("There is no such organisation.", field="organisation_id")
+            raise NotFound(
+                "There is no such organisation.", field="organisation_id", remedy="List those that you are a member of."
+            )
         return found[0]
 
     async def _member(self, session: Any, organisation_id: uuid.UUID, user_id: uuid.UUID) -> Member:
@@ -304,7 +306,11 @@ class OrganisationService:
 
 
 def _no_member() -> NotFound:
-    return NotFound("There is no such member of the organisation.", field="user_id")
+    return NotFound(
+        "There is no such member of the organisation.",
+        field="user_id",
+        remedy="List its members; who is invited becomes one when first seen.",
+    )
 
 
 def _no_invitation() -> NotFound:

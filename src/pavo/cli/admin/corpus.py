@@ -3,13 +3,16 @@
 import uuid
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, table
-from pavo.corpus.domain import MAX_DOCUMENT_BYTES
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Limit
+from pavo.cli.table import Listing, table
+from pavo.corpus.domain import MAX_DOCUMENT_BYTES, CorpusEntry
 from pavo.errors import InvalidInput
 
 corpus_app = App(
@@ -62,18 +65,27 @@ async def add_sample(*, org: OrganisationName = None, output: Output = "text", d
 
 
 @corpus_app.command(name="list")
-async def list_documents(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+async def list_documents(
+    *, limit: Limit = None, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
     """List an organisation's documents."""
     async with connected_operator(data_dir) as operator:
         found = await operator.corpus.entries(await operator.organisation(org))
-    columns = ("TITLE", "SOURCE", "BYTES", "ADDED", "ID")
-    rows = [
-        (entry.title, entry.source, f"{entry.size:,}", local_time(entry.created_at), str(entry.id)) for entry in found
-    ]
-    Printer(output).show(
-        {"documents": [asdict(entry) for entry in found]},
-        lambda: table(columns, rows, fold=True, nothing="There are no documents: pavo corpus add FILE…"),
-    )
+    _ENTRIES.show(output, found, asdict, limit)
+
+
+_ENTRIES: Final[Listing[CorpusEntry]] = Listing(
+    "documents",
+    {
+        "TITLE": lambda entry: entry.title,
+        "SOURCE": lambda entry: entry.source,
+        "BYTES": lambda entry: f"{entry.size:,}",
+        "ADDED": lambda entry: local_time(entry.created_at),
+        "ID": lambda entry: entry.id,
+    },
+    nothing="There are no documents. Add some: pavo corpus add FILE…",
+    command="pavo corpus list",
+)
 
 
 @corpus_app.command(name="show")
@@ -115,7 +127,13 @@ async def remove_documents(
 
 @corpus_app.command(name="search")
 async def search_documents(
-    query: str, /, *, org: OrganisationName = None, limit: int = 10, output: Output = "text", data_dir: DataDir = None
+    query: str,
+    /,
+    *,
+    org: OrganisationName = None,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 10,
+    output: Output = "text",
+    data_dir: DataDir = None,
 ) -> None:
     """Search an organisation's documents as its agents do, the best first.
 
@@ -131,5 +149,8 @@ async def search_documents(
     rows = [(f"{hit.rank:.2f}", hit.title, hit.excerpt) for hit in hits]
     Printer(output).show(
         {"hits": [asdict(hit) for hit in hits]},
-        lambda: table(("RANK", "TITLE", "EXCERPT"), rows, fold=True, nothing="Nothing matches."),
+        lambda: table(("RANK", "TITLE", "EXCERPT"), rows, nothing="Nothing matches."),
     )
+
+
+give_examples(corpus_app, "corpus")

@@ -1,13 +1,17 @@
 """`pavo org`: organisations and invitations."""
 
 from dataclasses import asdict
+from typing import Final
 
 from cyclopts import App
 
-from pavo.accounts.domain import Role
+from pavo.accounts.domain import OrganisationInfo, Role
+from pavo.accounts.organisations.domain import Member
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, table
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Limit
+from pavo.cli.table import Listing
 
 org_app = App(name="org", help="Organisations, their members and roles.", help_epilogue=epilogue("org"))
 
@@ -31,16 +35,24 @@ async def invite(
 
 
 @org_app.command(name="list")
-async def list_organisations(*, output: Output = "text", data_dir: DataDir = None) -> None:
+async def list_organisations(*, limit: Limit = None, output: Output = "text", data_dir: DataDir = None) -> None:
     """List organisations with their members and open invitations."""
     async with connected_operator(data_dir) as operator:
         found = await operator.accounts.organisations()
-    columns = ("NAME", "MEMBERS", "INVITED", "ID")
-    rows = [(one.name, ", ".join(one.members), ", ".join(one.invited), str(one.id)) for one in found]
-    Printer(output).show(
-        {"organisations": [asdict(one) for one in found]},
-        lambda: table(columns, rows, fold=True, nothing="There are no organisations yet."),
-    )
+    _ORGANISATIONS.show(output, found, asdict, limit)
+
+
+_ORGANISATIONS: Final[Listing[OrganisationInfo]] = Listing(
+    "organisations",
+    {
+        "NAME": lambda one: one.name,
+        "MEMBERS": lambda one: ", ".join(one.members),
+        "INVITED": lambda one: ", ".join(one.invited),
+        "ID": lambda one: one.id,
+    },
+    nothing="There are no organisations yet.",
+    command="pavo org list",
+)
 
 
 @org_app.command(name="create")
@@ -61,15 +73,26 @@ async def create_organisation(name: str, owner: str, /, *, output: Output = "tex
 
 
 @org_app.command(name="members")
-async def list_members(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+async def list_members(
+    *, limit: Limit = None, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
     """List an organisation's members and their roles, in the order of joining."""
     async with connected_operator(data_dir) as operator:
         found = await operator.accounts.organisations_of_members.members(await operator.organisation(org))
-    rows = [(one.email, one.role, local_time(one.joined_at), str(one.user_id)) for one in found]
-    Printer(output).show(
-        {"members": [asdict(one) for one in found]},
-        lambda: table(("USER", "ROLE", "JOINED", "ID"), rows, fold=True, nothing="It has no members."),
-    )
+    _MEMBERS.show(output, found, asdict, limit)
+
+
+_MEMBERS: Final[Listing[Member]] = Listing(
+    "members",
+    {
+        "USER": lambda one: one.email,
+        "ROLE": lambda one: one.role,
+        "JOINED": lambda one: local_time(one.joined_at),
+        "ID": lambda one: one.user_id,
+    },
+    nothing="It has no members.",
+    command="pavo org members",
+)
 
 
 @org_app.command(name="role")
@@ -111,3 +134,6 @@ async def remove_member(
         await members.remove_member(organisation_id, user_id)
     document = {"organisation_id": str(organisation_id), "removed": str(user_id)}
     Printer(output).show(document, f"✓ {email} is no member any more.")
+
+
+give_examples(org_app, "org")

@@ -1,17 +1,18 @@
 """`pavo token`: API tokens."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from cyclopts import App
 from rich.text import Text
 
 from pavo.accounts.domain import TokenInfo
 from pavo.cli.admin.operators import DataDir, connected_operator, local_time
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, console, table
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer, console
+from pavo.cli.parameters import Limit
+from pavo.cli.table import Listing
 
 token_app = App(name="token", help="API tokens: create, list, revoke.", help_epilogue=epilogue("token"))
 
@@ -50,7 +51,9 @@ def _print_secret(secret: str) -> None:
 
 
 @token_app.command(name="list")
-async def list_tokens(*, email: str | None = None, output: Output = "text", data_dir: DataDir = None) -> None:
+async def list_tokens(
+    *, email: str | None = None, limit: Limit = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
     """List API tokens, newest first, without their secrets.
 
     Parameters
@@ -60,16 +63,22 @@ async def list_tokens(*, email: str | None = None, output: Output = "text", data
     """
     async with connected_operator(data_dir) as operator:
         tokens = await operator.accounts.tokens(email)
-    document = {"tokens": [_document(token) for token in tokens]}
-    Printer(output).show(document, lambda: _print_tokens(tokens))
+    _TOKENS.show(output, tokens, _document, limit)
 
 
-def _print_tokens(tokens: Sequence[TokenInfo]) -> None:
-    rows = [
-        (f"{token.prefix}…", token.name, token.email, token.state, local_time(token.last_used_at), str(token.id))
-        for token in tokens
-    ]
-    table(("TOKEN", "NAME", "USER", "STATE", "LAST USED", "ID"), rows, fold=True, nothing="There are no tokens.")
+_TOKENS: Final[Listing[TokenInfo]] = Listing(
+    "tokens",
+    {
+        "TOKEN": lambda token: f"{token.prefix}…",
+        "NAME": lambda token: token.name,
+        "USER": lambda token: token.email,
+        "STATE": lambda token: token.state,
+        "LAST USED": lambda token: local_time(token.last_used_at),
+        "ID": lambda token: token.id,
+    },
+    nothing="There are no tokens. Make one: pavo token create EMAIL",
+    command="pavo token list",
+)
 
 
 @token_app.command(name="revoke")
@@ -89,3 +98,6 @@ async def revoke_token(token: str, /, *, output: Output = "text", data_dir: Data
 
 def _document(token: TokenInfo) -> dict[str, Any]:
     return asdict(token)
+
+
+give_examples(token_app, "token")

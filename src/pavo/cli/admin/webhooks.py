@@ -3,16 +3,19 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, console, table
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer, console, say
+from pavo.cli.parameters import Limit
+from pavo.cli.table import Listing, table
 from pavo.webhooks.domain import Delivery, Webhook
 from pavo.webhooks.service import OVERLAP, DeliveryState, WebhookWithSecret
 
@@ -55,20 +58,27 @@ async def add_webhook(
 
 
 @webhook_app.command(name="list")
-async def list_webhooks(*, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None) -> None:
+async def list_webhooks(
+    *, limit: Limit = None, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
     """List an organisation's webhooks, oldest first."""
     async with connected_operator(data_dir) as operator:
         found = await operator.webhooks.all_of(await operator.organisation(org))
-    rows = [(one.url, _state(one), str(one.waiting), local_time(one.delivered_at), str(one.id)) for one in found]
-    Printer(output).show(
-        {"webhooks": [asdict(one) for one in found]},
-        lambda: table(
-            ("URL", "STATE", "WAITING", "DELIVERED", "ID"),
-            rows,
-            fold=True,
-            nothing="There are no webhooks: pavo webhook add URL",
-        ),
-    )
+    _WEBHOOKS.show(output, found, asdict, limit)
+
+
+_WEBHOOKS: Final[Listing[Webhook]] = Listing(
+    "webhooks",
+    {
+        "URL": lambda one: one.url,
+        "STATE": lambda one: _state(one),
+        "WAITING": lambda one: one.waiting,
+        "DELIVERED": lambda one: local_time(one.delivered_at),
+        "ID": lambda one: one.id,
+    },
+    nothing="There are no webhooks. Add one: pavo webhook add URL",
+    command="pavo webhook list",
+)
 
 
 @webhook_app.command(name="show")
@@ -200,7 +210,7 @@ async def list_deliveries(
     /,
     *,
     state: DeliveryState | None = None,
-    limit: int = 20,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"])] = 20,
     org: OrganisationName = None,
     output: Output = "text",
     data_dir: DataDir = None,
@@ -220,15 +230,20 @@ async def list_deliveries(
         organisation_id = await operator.organisation(org)
         found = await operator.webhooks.named(organisation_id, webhook)
         page = await operator.webhooks.deliveries(organisation_id, found.id, state=state, limit=limit)
-    rows = [
-        (local_time(one.created_at), one.type, one.state, str(one.attempts), _answer(one), str(one.id))
-        for one in page.items
-    ]
-    columns = ("CREATED", "EVENT", "STATE", "TRIES", "ANSWER", "ID")
+    left_out = page.next_cursor is not None
     Printer(output).show(
         {"deliveries": [asdict(one) for one in page.items], "next_cursor": page.next_cursor},
-        lambda: table(columns, rows, fold=True, nothing="Nothing was sent to it."),
+        lambda: _print_deliveries(page.items, f"pavo webhook deliveries {webhook}" if left_out else ""),
     )
+
+
+def _print_deliveries(found: Sequence[Delivery], more: str) -> None:
+    columns = ("CREATED", "EVENT", "STATE", "TRIES", "ANSWER", "ID")
+    rows = [(local_time(one.created_at), one.type, one.state, one.attempts, _answer(one), one.id) for one in found]
+    table(columns, rows, nothing="Nothing was sent to it.")
+    if more:
+        note = f"These are the newest {len(found)}; there are older ones. More: {more} -n {min(200, len(found) * 5)}"
+        say(note, to=console(stderr=not console().file.isatty()))
 
 
 @webhook_app.command(name="resend")
@@ -277,3 +292,6 @@ def _print_secret(found: WebhookWithSecret) -> None:
     # On the error stream, so that SECRET=$(pavo webhook add …) gets nothing but the secret.
     told = f"Keep it: it is not shown again. Then: pavo webhook test {found.webhook.id}"
     console(stderr=True).print(Text(told, style="dim"), soft_wrap=True)
+
+
+give_examples(webhook_app, "webhook")

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pavo.cli.confirm import confirm
-from pavo.cli.output import Output, Printer, say, table
+from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, layout_of
+from pavo.cli.table import table
 from pavo.deploy.certificates.judge import judge_tls
 from pavo.deploy.certificates.kept import Certificates, ending, folder_of, kept_certificates
 from pavo.deploy.local.machine.lock import take_lock

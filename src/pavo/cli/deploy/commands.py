@@ -17,8 +17,8 @@ from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
 from pavo.cli.deploy.start_options import StartOptions
 from pavo.cli.deploy.start_plan import ShownPlan
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, console, fields, table, teller
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer, console, fields, teller
 from pavo.cli.parameters import Approved, Detach, Lines, layout_of
 from pavo.cli.stack.down import down
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line, run_in_foreground
@@ -36,7 +36,6 @@ from pavo.deploy.local.planning import plan_embedded, plan_native, settle
 from pavo.deploy.local.restarts.renewal import Renewal
 from pavo.deploy.local.stack import EmbeddedStack, LocalStack, make_directory, remove_data
 from pavo.deploy.model import deployment
-from pavo.deploy.model.compatibility import Matrix, matrix
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import StackState, read
@@ -48,20 +47,6 @@ deploy_app = App(
     help="Run Pavo on a target: embedded, native, compose or kubernetes.",
     help_epilogue=epilogue("deploy"),
 )
-for path, name, summary in (
-    (
-        "pavo.cli.deploy.backup:backup",
-        "backup",
-        "Back up all databases, of one moment, while everything works; and prove it.",
-    ),
-    ("pavo.cli.deploy.backup:restore", "restore", "Put a backup in the place of a stopped deployment's databases."),
-    ("pavo.cli.deploy.upgrade:upgrade", "upgrade", "Upgrade a running deployment: schema, servers, API, workers."),
-    ("pavo.cli.deploy.settings:settings", "settings", "Show the settings that a deployment keeps."),
-    ("pavo.cli.deploy.settings:set_settings", "set", "Change settings that a deployment keeps."),
-    ("pavo.cli.deploy.settings:unset_settings", "unset", "Have a deployment keep a setting no longer."),
-    ("pavo.cli.deploy.certificates:certificates", "certificates", "Show and renew the certificates of the parts."),
-):
-    deploy_app.command(path, name=name, help=summary)
 START_SECONDS = 2400.0
 """A first start may build Temporal with Go."""
 NOTHING = StartOptions()
@@ -350,7 +335,9 @@ def destroy(*, data_dir: Path | None = None, yes: Approved = False, output: Outp
         return orchestrated.destroy(layout, target, approved=yes, output=output)
     chosen = deployment.load(layout)
     if chosen is None and read(layout.root) is None:
-        raise NotFound(f"There is no deployment in {layout.root}.", field="--data-dir")
+        raise NotFound(
+            f"There is no deployment in {layout.root}.", field="--data-dir", remedy="Name its folder with --data-dir."
+        )
     question = f"Remove all tasks and data in {layout.root}?"
     if not confirm(question, "There is no way back. Really?", approved=yes):
         return 1
@@ -366,27 +353,21 @@ def destroy(*, data_dir: Path | None = None, yes: Approved = False, output: Outp
     return 0
 
 
-@deploy_app.command
-def versions(*, output: Output = "text") -> int:
-    """Show which versions go together, and what was really tested."""
-    known = matrix()
-    Printer(output).show(known.model_dump(), lambda: _print_versions(known))
-    return 0
-
-
-def _print_versions(known: Matrix) -> None:
-    rows = [(f"{r.tag} …", f"{r.schema_version} / {r.visibility_schema}", r.status, r.why) for r in known.temporal]
-    table(("Temporal", "schema / visibility", "", ""), rows)
-    console().print()
-    table(("PostgreSQL", "", ""), [(row.major, row.status, row.why) for row in known.postgres])
-    console().print()
-    table(("Python SDK", ""), [(row.minor, row.status) for row in known.python_sdk])
-    console().print()
-    table(("Pavo", "schema"), [(row.pavo, row.revision) for row in known.pavo_schema])
-    console().print(Text.assemble("\n", ("Tested here", "bold"), " (everything else is documented only)"))
-    table(("Temporal", "PostgreSQL", "when", "by"), [(t.temporal, t.postgres, t.when, t.by) for t in known.tested])
-    console().print(f"\nTaken without options: Temporal {known.pins.temporal}, its UI {known.pins.temporal_ui}.")
-
-
-deploy_app.command("pavo.cli.deploy.check:check", name="check", help="Check everything before a rollout.")
-deploy_app.command("pavo.cli.deploy.workers:workers", name="workers", help="Show and change the workers' versions.")
+give_examples(deploy_app, "deploy")
+for path, name, summary in (
+    (
+        "pavo.cli.deploy.backup:backup",
+        "backup",
+        "Back up all databases, of one moment, while everything works; and prove it.",
+    ),
+    ("pavo.cli.deploy.backup:restore", "restore", "Put a backup in the place of a stopped deployment's databases."),
+    ("pavo.cli.deploy.upgrade:upgrade", "upgrade", "Upgrade a running deployment: schema, servers, API, workers."),
+    ("pavo.cli.deploy.settings:settings", "settings", "Show the settings that a deployment keeps."),
+    ("pavo.cli.deploy.settings:set_settings", "set", "Change settings that a deployment keeps."),
+    ("pavo.cli.deploy.settings:unset_settings", "unset", "Have a deployment keep a setting no longer."),
+    ("pavo.cli.deploy.certificates:certificates", "certificates", "Show and renew the certificates of the parts."),
+    ("pavo.cli.deploy.check:check", "check", "Check everything before a rollout."),
+    ("pavo.cli.deploy.versions:versions", "versions", "Show which versions go together, and what was really tested."),
+    ("pavo.cli.deploy.workers:workers", "workers", "Show and change the workers' versions."),
+):
+    deploy_app.command(path, name=name, help=summary, help_epilogue=epilogue(f"deploy {name}"))

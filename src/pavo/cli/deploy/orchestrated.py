@@ -7,7 +7,8 @@ from pathlib import Path
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy.start_plan import ShownPlan
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
-from pavo.cli.output import Format, Printer, console, table
+from pavo.cli.output import Format, Printer, console
+from pavo.cli.table import table
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName

@@ -11,8 +11,9 @@ from typing import Any
 
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy import orchestrated
-from pavo.cli.output import Output, Printer, console, say, table
+from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import Approved, layout_of
+from pavo.cli.table import table
 from pavo.deploy.local.deployed_settings import NEED_A_NEW_START, changed, kept_or_adopted, not_in_force
 from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.kept_settings import KeptSettings
@@ -158,7 +159,7 @@ def _document(layout: Layout, kept: KeptSettings) -> dict[str, Any]:
 def _show(layout: Layout, kept: KeptSettings) -> None:
     rows = [(name, setting_rules.shown(name, value)) for name, value in sorted(kept.values.items())]
     if rows:
-        table(("setting", "value"), rows, fold=True)
+        table(("setting", "value"), rows)
     else:
         say("The deployment keeps no settings: all have their defaults (docs/configuration.md).")
     for each in setting_rules.differences(kept.values, os.environ):

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pavo.cli.output import say, table
+from pavo.cli.output import say
+from pavo.cli.table import table
 from pavo.deploy.model.compatibility import Assessment, VersionVerdict
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
@@ -35,7 +36,7 @@ class ShownPlan:
         head = (("Target", "bold"), f"  {self.target}    ", ("Data", "bold"), f"  {where}\n")
         shown.print(Text.assemble(*head), soft_wrap=True)
         rows = [(part.name, part.version, part.address, part.data) for part in self.parts]
-        table(("part", "image" if image else "version", "address", "data"), rows, fold=True, to=shown)
+        table(("part", "image" if image else "version", "address", "data"), rows, to=shown)
         shown.print(Text.assemble("\n", ("What changes", "bold")))
         for line in self.changes or ("nothing: everything is there",):
             say(f"  {line}", to=shown)

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from pavo.cli.exit_codes import DONE, FAILED, end_process
 from pavo.cli.installation import find_installation
-from pavo.cli.output import Output, Printer, console, table
+from pavo.cli.output import Output, Printer, console
 from pavo.cli.parameters import layout_of
+from pavo.cli.table import table
 from pavo.config import Settings
 from pavo.deploy.rollout import worker_versions
 from pavo.deploy.rollout.worker_rollout import roll_native

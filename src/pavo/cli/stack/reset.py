@@ -21,7 +21,9 @@ def reset(*, data_dir: Path | None = None, yes: Approved = False, output: Output
     layout = layout_of(data_dir)
     refuse_running(layout.root)
     if not layout.lock.exists():
-        raise NotFound(f"There is no stack's data in {layout.root}.", field="--data-dir")
+        raise NotFound(
+            f"There is no stack's data in {layout.root}.", field="--data-dir", remedy="Name its folder with --data-dir."
+        )
     with take_lock(layout):  # so that nobody starts on what is being removed
         if not confirm(f"Remove all tasks and data in {layout.root}?", approved=yes):
             return 1

@@ -11,7 +11,8 @@ from urllib.request import ProxyHandler, build_opener
 from rich.text import Text
 
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
-from pavo.cli.output import Output, Printer, console, table
+from pavo.cli.output import Output, Printer, console
+from pavo.cli.table import table
 from pavo.deploy.model.layout import default_data_dir
 from pavo.deploy.model.state import StackState, read
 from pavo.errors import NotFound

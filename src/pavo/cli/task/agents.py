@@ -10,9 +10,10 @@ from rich.text import Text
 
 from pavo.agents.announced.schemas import AgentOut
 from pavo.cli.api_client import ApiClient
-from pavo.cli.help_epilogue import epilogue
-from pavo.cli.output import Output, Printer, console, say, table
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import Url
+from pavo.cli.table import table
 from pavo.errors import Unavailable
 from pavo.observe.printable import printable_line
 
@@ -143,3 +144,6 @@ def _type(option: Mapping[str, Any]) -> str:
     if low is not None or high is not None:
         text += f" {'' if low is None else low}..{'' if high is None else high}"
     return text
+
+
+give_examples(agents_app, "agents")

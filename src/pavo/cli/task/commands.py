@@ -2,7 +2,8 @@
 
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
-from pavo.cli.help_epilogue import epilogue
+from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, Url
 from pavo.cli.task import render, review
@@ -21,8 +22,8 @@ from pavo.cli.task.follower import TaskFollower
 from pavo.cli.task.logs import logs
 from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
-from pavo.errors import InvalidInput, NotFound
-from pavo.tasks.domain import FAILED, INIT, STOPPED, stages_of
+from pavo.errors import InvalidInput, NotFound, PavoError, WrongPlanHash
+from pavo.tasks.domain import DONE, FAILED, INIT, STOPPED, WAIT_RFC, stages_of
 from pavo.tasks.schemas import (
     AnswerOut,
     DocumentOut,
@@ -55,7 +56,7 @@ def list_(
     created_by: Annotated[str | None, Parameter(help="Of this user: an e-mail address, an id, or me.")] = None,
     since: Annotated[str | None, Parameter(help="Created since then: 2026-11-26, or how long ago: 24h, 7d.")] = None,
     sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "-created",
-    limit: Annotated[int, Parameter(help="How many.")] = 20,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"], help="How many.")] = 20,
     url: Url = None,
     output: Output = "text",
 ) -> None:
@@ -102,7 +103,7 @@ def _print_left_out(out: Console, found: TaskPage, chosen: Mapping[str, str]) ->
     which, more = ("newest", "older ones") if "sort" not in chosen else ("first", "more")
     render.note(out, f"These are the {which} {shown}{of}; there are {more}")
     words = [f"--{name}={value}" for name, value in chosen.items()]
-    render.command(out, "more", shlex.join(["pavo", "task", "list", *words, "--limit", str(shown * 5)]))
+    render.command(out, "more", shlex.join(["pavo", "task", "list", *words, "-n", str(shown * 5)]))
 
 
 @task_app.command
@@ -126,9 +127,14 @@ def plan(
         view = resolve(tasks, task)
         plans = [found for found in tasks.documents(view.id) if found.kind == "PLAN"]
     wanted = [found for found in plans if version is None or found.version == version]
+    if not plans:
+        raise _not_yet("plan", view)
     if not wanted:
-        what = "no plan yet" if version is None else f"no version {version} of the plan"
-        raise NotFound(f"There is {what}: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}")
+        raise NotFound(
+            f"There is no version {version} of the plan; the newest is {plans[-1].version}.",
+            field="--version",
+            remedy=f"Show that: pavo task plan {view.id}",
+        )
     Printer(output).show(wanted[-1], lambda: render.print_block(render.page(), render.plan(wanted[-1])))
 
 
@@ -139,10 +145,19 @@ def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
         view = resolve(tasks, task)
         found = tasks.report(view.id)
     if found is None:
-        raise NotFound(
-            f"There is no report yet: the task is {view.stage}.", remedy=f"Wait for it: pavo task watch {view.id}"
-        )
+        raise _not_yet("report", view)
     Printer(output).show(found, lambda: _print_report(found))
+
+
+def _not_yet(what: str, view: TaskOut) -> NotFound:
+    """That there is none, and what brings it about."""
+    halted = view.stage in (INIT, STOPPED, FAILED)
+    first = f"pavo task resume {view.id}"
+    if view.stage == WAIT_RFC and view.plan is not None:
+        halted, first = True, f"pavo task accept {view.id} --hash {view.plan.hash[:12]}"
+    then = f"pavo task watch {view.id}"
+    remedy = f"Let it go on: {first}" if halted else f"Wait for it: {then}"
+    return NotFound(f"There is no {what} yet: the task is {view.stage}.", field="TASK", remedy=remedy)
 
 
 def _print_report(found: DocumentOut) -> None:
@@ -229,8 +244,19 @@ def accept(
         view = resolve(tasks, task)
         current = review.plan_under_review(view).hash
         chosen = current if hash is None or (len(hash) >= 8 and current.startswith(hash)) else hash
-        answer = tasks.accept(view.id, chosen, override=override_feedback)
+        with _refused_with(f"Read it: pavo task plan {view.id}", WrongPlanHash):
+            answer = tasks.accept(view.id, chosen, override=override_feedback)
     Printer(output).show(answer, lambda: _print_going_on(view, "Plan accepted", chosen[:12]))
+
+
+@contextmanager
+def _refused_with(remedy: str, kind: type[PavoError]) -> Generator[None]:
+    """A refusal of this kind with the command that helps, in the place of what helps any client."""
+    try:
+        yield
+    except kind as error:
+        error.remedy = remedy
+        raise
 
 
 def _print_going_on(view: TaskOut, text: str, note: str = "") -> None:
@@ -252,6 +278,10 @@ def _print_stopped(view: TaskOut, receipt: ReceiptOut | None) -> None:
     out = render.page()
     if receipt is None:
         render.note(out, "The stop is recorded; it happens as soon as a worker is there")
+        return
+    if receipt.stage == DONE:
+        render.note(out, "There is nothing to stop: the task is done")
+        render.command(out, "report", f"pavo task report {view.id}")
         return
     cut = "; the work in hand was cut" if receipt.step_cut else ""
     render.good(out, f"Stopped after checkpoint {receipt.last_step}{cut}", receipt.resume)
@@ -322,3 +352,6 @@ def delete(
         tasks.delete(view.id)
     Printer(output).show({"deleted": str(view.id)}, lambda: render.good(render.page(), "Deleted", str(view.id)))
     return exit_codes.DONE
+
+
+give_examples(task_app, "task")

@@ -26,7 +26,11 @@ def edit(
     ] = None,
     option: Annotated[
         Sequence[str],
-        Parameter(help="An option of the agent as K=V, V in JSON or as text; may be repeated.", negative=""),
+        Parameter(
+            help="An option of the agent as K=V, V in JSON or as text; may be repeated.",
+            negative="",
+            show_default=False,
+        ),
     ] = (),
     url: Url = None,
     output: Output = "text",

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pavo.tasks.domain import DONE
 from pavo.tasks.schemas import TaskOut
 from pavo.timeline.schemas import EventOut
 
@@ -99,7 +100,7 @@ def standing_text(view: TaskOut) -> str:
         done = f"{view.steps} of {view.total} checkpoints"
     elif view.total is not None:
         done = f"{view.progress} of {view.total} done, {done}"
-    if view.plan_step is None or view.plan is None or view.plan.steps is None:
+    if view.stage == DONE or view.plan_step is None or view.plan is None or view.plan.steps is None:
         return done
     return f"{done}, plan step {view.plan_step} of {view.plan.steps}"
 

@@ -3,19 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
-from rich.markdown import Heading, Markdown
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
 from pavo.cli import output
+from pavo.cli.api_client import same_api
 from pavo.cli.task.progress import standing_text
+from pavo.cli.task.prose import lines, markdown
 from pavo.kit.clock import now
 from pavo.observe.printable import printable, printable_line
 from pavo.tasks.schemas import DocumentOut, FeedbackOut, TaskOut, TaskSummary
@@ -74,28 +75,6 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-class _QuietHeading(Heading):
-    """Headings at the left and without a box; Rich centres them."""
-
-    def __rich_console__(self, console: Console, options: Any) -> Iterator[RenderableType]:
-        self.text.justify = "left"
-        yield self.text
-
-
-class _QuietMarkdown(Markdown):
-    elements = {**Markdown.elements, "heading_open": _QuietHeading}  # noqa: RUF012 - as in the base class
-
-
-def _lines(text: str, style: str = "none") -> Markdown:
-    """Markdown that keeps its line breaks: agents and reviewers write lines, not paragraphs."""
-    return _markdown(printable(text).replace("\n", "  \n"), style)
-
-
-def _markdown(text: str, style: str = "none") -> Markdown:
-    """Somebody's Markdown; a link shows its address, which may be another than its words say."""
-    return _QuietMarkdown(printable(text), style=style, hyperlinks=False)
-
-
 def good(out: Console, text: str, note: str = "") -> None:
     """A line that tells of something done."""
     _line(out, "✓", "green", text, note)
@@ -135,7 +114,8 @@ def print_block(out: Console, what: RenderableType) -> None:
 
 
 def command(out: Console, purpose: str, line: str) -> None:
-    """A command that the reader may type next, never broken into two lines."""
+    """A command that the reader may type next, never broken into two lines; it reaches the API of this command."""
+    line += same_api()
     out.print(Text.assemble("  ", (f"{purpose:<9}", "dim"), (printable_line(line), "cyan")), soft_wrap=True)
 
 
@@ -146,12 +126,12 @@ def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> Rendera
     )
     steps = Table.grid(padding=(0, 1))
     steps.add_column(justify="right", style="cyan", no_wrap=True)
-    steps.add_column()
+    steps.add_column(overflow="fold")
     for number, step in enumerate(document.content.get("steps", ()), 1):
         steps.add_row(str(number), Text(printable_line(step["title"]), "bold"))
         if step.get("detail"):
-            steps.add_row("", _lines(step["detail"], "dim"))
-    parts: list[RenderableType] = [head, _lines(document.content.get("summary", "")), Text(), steps]
+            steps.add_row("", lines(step["detail"], "dim"))
+    parts: list[RenderableType] = [head, lines(document.content.get("summary", "")), Text(), steps]
     if answered:
         parts += [Text(), _answers(answered)]
     if document.feedback:
@@ -161,6 +141,8 @@ def plan(document: DocumentOut, answered: Sequence[FeedbackOut] = ()) -> Rendera
 
 def _answers(items: Sequence[FeedbackOut]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for item in items:
         where = f"step {item.step}: " if item.step else ""
         table.add_row(Text("“", "yellow"), Text.assemble((where, "dim"), printable(item.body)))
@@ -171,7 +153,7 @@ def _answers(items: Sequence[FeedbackOut]) -> RenderableType:
 
 def report(document: DocumentOut) -> RenderableType:
     """The report."""
-    return Padding(_markdown(document.body), (1, 2, 1, 2))
+    return Padding(markdown(document.body), (1, 2, 1, 2))
 
 
 def task(view: TaskOut) -> RenderableType:
@@ -205,10 +187,13 @@ def failure(view: TaskSummary) -> RenderableType:
     if found is None:
         return Text()
     where = f" at checkpoint {found.step}" if found.step is not None else ""
-    remedy = f"\n  {printable_line(found.remedy)}" if found.remedy else ""
-    return Text.assemble(
-        ("✗", "red"), f" {printable_line(found.type)}{where}: {printable(found.cause)}", (remedy, "dim")
-    )
+    shown = Table.grid(padding=(0, 1))
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    shown.add_row(Text("✗", "red"), Text(f"{printable_line(found.type)}{where}: {printable(found.cause)}"))
+    if found.remedy:
+        shown.add_row("", Text(printable_line(found.remedy), "dim"))
+    return shown
 
 
 def print_tasks(views: Sequence[TaskSummary]) -> None:

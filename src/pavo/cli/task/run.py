@@ -23,7 +23,7 @@ from pavo.tasks.schemas import TaskCreate
 
 
 def run(
-    title: str | None = None,
+    title: Annotated[str | None, Parameter(help="What the task is called; on a terminal you are asked for it.")] = None,
     *,
     prompt: Annotated[
         str | None,
@@ -34,7 +34,10 @@ def run(
     ] = None,
     agent: Annotated[str, Parameter(help="Which agent performs it: pavo agents list.")] = "intern",
     option: Annotated[
-        Sequence[str], Parameter(help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="")
+        Sequence[str],
+        Parameter(
+            help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="", show_default=False
+        ),
     ] = (),
     accept: Annotated[bool, Parameter(help="Accept the first plan without asking.", negative="")] = False,
     url: Url = None,

@@ -55,6 +55,8 @@ def prompt_of(given: str | None) -> str:
         return ""
     if given == "-":
         return _read("standard input", sys.stdin.buffer.read)
+    if given == "@":
+        raise InvalidInput("@ names no file.", field="--prompt", remedy="Write --prompt @FILE.")
     if given.startswith("@"):
         return _read(given[1:], Path(given[1:]).read_bytes)
     if _OPTION.fullmatch(given):

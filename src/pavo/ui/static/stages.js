@@ -33,7 +33,7 @@ export function recorded(task) {
   let done = plural(steps, "checkpoint");
   if (total && progress === steps) done = `${number(steps)} of ${number(total)} checkpoints`;
   else if (total) done = `${number(progress)} of ${number(total)} done, ${done}`;
-  return plan_step && task.plan?.steps ? `${done}, plan step ${number(plan_step)} of ${number(task.plan.steps)}` : done;
+  return task.stage !== "DONE" && plan_step && task.plan?.steps ? `${done}, plan step ${number(plan_step)} of ${number(task.plan.steps)}` : done;
 }
 
 const ROAD = ["PLANNING", "WAIT_RFC", "EXECUTING", "DONE"];

@@ -1,0 +1,77 @@
+"""Errors in the words that were typed: what is wrong with them, and which of them an error of the API is about."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from cyclopts import App, CycloptsError, UnknownCommandError
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
+
+from pavo.errors import InvalidInput, PavoError
+
+TYPED_AS: Final = {
+    "agent_type": "agent",
+    "agent_options": "option",
+    "body": "text",
+    "delivery_id": "delivery",
+    "document_id": "document",
+    "events": "event",
+    "organisation": "org",
+    "organisation_id": "org",
+    "token_id": "token",
+    "user_id": "email",
+}
+"""Members of the API under the name that the command line gives them."""
+
+_KINDS: Final = {"timedelta": ("a length of time", "Write it like 30d, 12h or 10m."), "UUID": ("an id", None)}
+"""Of a Python type: what people call it, and how it is written."""
+
+
+def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoError:
+    """What is wrong with a command line, and where its help is."""
+    error.verbose = False
+    said = " ".join(str(error).split()).replace(", ...", ", …")
+    names = error.command_chain or _command_of(typed, app)
+    remedy = f"See: {shlex.join(['pavo', *names, '--help'])}"
+    if isinstance(error, UnusedCliTokensError):
+        words = " ".join(error.unused_tokens or ())
+        said = f"There is nothing that “{words}” could mean here."
+        remedy = f"Put quotes around what belongs together. {remedy}"
+    elif isinstance(error, UnknownCommandError):
+        said = said.partition(" Available commands:")[0]
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        given, positional = error.keyword or error.argument.tokens, error.argument.field_info.is_positional
+        name = error.argument.name.lstrip("-").upper() if positional and not given else error.argument.name
+        said = f"{name} needs a value." if given else f"{name} is missing."
+    for kind, (name, how) in _KINDS.items():
+        if said.endswith(f"into {kind}."):
+            said = re.sub(r"unable to convert (.*) into \w+\.$", rf"\1 is not {name}.", said)
+            remedy = how or remedy
+    field = error.argument.name if error.argument is not None else "command line"
+    return InvalidInput(said, field=field, remedy=remedy)
+
+
+def as_typed(error: PavoError, typed: Sequence[str], app: App) -> tuple[str | None, str | None]:
+    """Field and remedy of an error by the names of the command line, where what the API names was typed there."""
+    field, remedy = error.field, error.remedy
+    if not isinstance(field, str) or not field:
+        return field, remedy
+    member, _, rest = field.partition(".")
+    wanted = TYPED_AS.get(member, member).replace("_", "-")
+    with suppress(CycloptsError):
+        command = app.parse_commands(list(typed))[1][-1]
+        for argument in command.assemble_argument_collection() if command.default_command else ():
+            name = next((name for name in argument.names if name.lstrip("-").lower() == wanted), None)
+            if name is not None:
+                shown = f"{name} {rest}".strip()
+                by_field = isinstance(remedy, str) and re.fullmatch(rf"Correct {re.escape(field)} in the \w+\.", remedy)
+                return shown, f"Correct {shown}." if by_field else remedy
+    return field, remedy
+
+
+def _command_of(typed: Sequence[str], app: App) -> Sequence[str]:
+    with suppress(CycloptsError):
+        return app.parse_commands(list(typed))[0]
+    return ()
