@@ -62,6 +62,23 @@ def test_parts_get_what_is_kept_and_nothing_of_the_shell(tmp_path: Path, monkeyp
     assert "PAVO_WORKER_TASKS" not in given and given["OPENAI_API_KEY"] == "of the shell"
 
 
+def test_what_is_named_for_agents_is_kept_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started from another shell, agents had no key, or another's, and nothing said so."""
+    named = {setting_rules.FOR_AGENTS: "MODEL_KEY, CERTIFICATE,ABSENT,PGHOST", "MODEL_KEY": "first"}
+    kept = started(tmp_path, {**named, "CERTIFICATE": "two\nlines", "OTHER_KEY": "x", "PGHOST": "x"})
+    assert set(kept.values) == {setting_rules.FOR_AGENTS, "MODEL_KEY", "CERTIFICATE"}
+    plan = plan_settings(Layout(tmp_path), {"MODEL_KEY": "second", "ABSENT": "there"})
+    assert [each.name for each in plan.differences] == ["ABSENT", "MODEL_KEY"]
+    told = "\n".join(plan.notes())
+    assert "MODEL_KEY=(secret)" in told and "CERTIFICATE=(secret)" in told and "first" not in told
+    for name in ("MODEL_KEY", "ABSENT", "OTHER_KEY"):
+        monkeypatch.setenv(name, "of the shell")
+    given = with_kept_settings(Layout(tmp_path), {"PAVO_SECRET_KEY": "made"})
+    assert (given["MODEL_KEY"], given["CERTIFICATE"]) == ("first", "two\nlines")
+    assert "ABSENT" not in given, "what the plan says holds"
+    assert given["OTHER_KEY"] == "of the shell", "it is none of the deployment's"
+
+
 def test_a_change_is_whole_wherever_its_process_dies(tmp_path: Path) -> None:
     """At each call that writes, one process after the other is ended just before it; the next change works."""
     kept = started(tmp_path, SHELL)

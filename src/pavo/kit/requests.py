@@ -109,16 +109,21 @@ class BodyLimit:
         length = dict(scope["headers"]).get(b"content-length", b"0")
         too_large = length.isdigit() and int(length) > MAX_BODY_BYTES
         refusal = _too_large() if too_large else await self._serve(scope, receive, send)
-        if refusal is not None:
-            await problem_response(_status_of(refusal), refusal)(scope, receive, send)
+        if refusal is None:
+            return
+        await problem_response(_status_of(refusal), refusal)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> PavoError | None:
         """Why the body was refused, if it was. Then nothing was sent: the application takes the cut body for a
         malformed one, and its answer is held back."""
         body = _Body(self._bodies)
 
+        more = False
+
         async def limited() -> Message:
+            nonlocal more
             message = await receive()
+            more = bool(message.get("more_body"))
             body.take(message.get("body", b""))
             return message
 
@@ -130,7 +135,8 @@ class BodyLimit:
         try:
             await self._app(scope, limited, unless_refused)
         except _Refused:
-            pass
+            if more:
+                await _drop_the_rest(receive)
         finally:
             body.give_back()
         return body.refusal
@@ -189,6 +195,15 @@ class _Body:
             detail = f"The body has more than {MAX_VALUES:,} values."
             return TooLarge(detail, field="body", remedy="Send fewer members and items; texts may be long.")
         return None
+
+
+async def _drop_the_rest(receive: Receive) -> None:
+    """Read on, for a client that still sends when it is refused would lose the reason; no more than is taken at all."""
+    left, more = MAX_BODY_BYTES, True
+    while more and left > 0:
+        message = await receive()
+        more = bool(message.get("more_body"))
+        left -= len(message.get("body", b""))
 
 
 def _status_of(refusal: PavoError) -> int:

@@ -11,6 +11,8 @@ from pavo.errors import InvalidInput
 CODEC_KEY: Final = "PAVO_TEMPORAL_CODEC_KEY"
 FORMER_KEYS: Final = "PAVO_TEMPORAL_CODEC_FORMER_KEYS"
 HOST: Final = "PAVO_HOST"
+FOR_AGENTS: Final = "PAVO_AGENT_ENVIRONMENT"
+"""Names further variables, such as an API key of a model: they are settings as much as it is."""
 LOOPBACK_NAMES: Final = ("localhost", "::1", "[::1]")
 
 STACKS_OWN: Final = frozenset(
@@ -52,8 +54,8 @@ class SettingDifference:
 
 
 def is_secret(name: str, value: str = "") -> bool:
-    """Whether a setting is shown to nobody: by its name, or because its value is a URL with a password."""
-    return bool(_SECRET_NAME.search(name.upper()) or _LOGIN.search(value))
+    """Whether a setting is shown to nobody: by its name, or because its value is a URL with a password, or a file's."""
+    return bool(_SECRET_NAME.search(name.upper()) or _LOGIN.search(value) or "\n" in value)
 
 
 def shown(name: str, value: str) -> str:
@@ -61,29 +63,38 @@ def shown(name: str, value: str) -> str:
     return "(secret)" if is_secret(name, value) else value
 
 
-def of_shell(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings of Pavo's own processes in an environment: what a first start keeps."""
+def of_shell(environment: Mapping[str, str], kept: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The settings of Pavo's own processes in an environment, with what they name for agents: what a first start keeps.
+
+    Args:
+        kept: settings that hold already, which may name more for agents.
+    """
+    agents = {*_named_for_agents(environment), *_named_for_agents(kept or {})}
     found = {
         name: value
         for name, value in environment.items()
-        if value and name.startswith(KEPT_PREFIXES) and _may_be_kept(name)
+        if value and (name.startswith(KEPT_PREFIXES) or name in agents) and _may_be_kept(name)
     }
     if not any(name.startswith(PAVOS) for name in found):
         return found
     from pavo import config  # takes a tenth of a second, and most shells set nothing
 
-    known = set(config.variables())
+    known = {*config.variables(), *agents}
     return {name: value for name, value in found.items() if name in known or not name.startswith(PAVOS)}
 
 
 def differences(kept: Mapping[str, str], environment: Mapping[str, str]) -> tuple[SettingDifference, ...]:
     """Where an environment says something else than what is kept; what it does not say is no difference."""
-    said = of_shell(environment) | {name: environment[name] for name in kept if environment.get(name)}
+    said = of_shell(environment, kept) | {name: environment[name] for name in kept if environment.get(name)}
     return tuple(
         SettingDifference(name, kept.get(name, ""), value)
         for name, value in sorted(said.items())
         if kept.get(name) != value
     )
+
+
+def _named_for_agents(values: Mapping[str, str]) -> list[str]:
+    return [name for each in values.get(FOR_AGENTS, "").split(",") if (name := each.strip())]
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -69,7 +69,8 @@ def plan_settings(layout: Layout, environment: Mapping[str, str]) -> SettingsPla
         return SettingsPlan(kept.values, kept.revision, older=False, differences=differences)
     values = setting_rules.of_shell(environment)
     for name, value in values.items():
-        setting_rules.check_value(name, value)
+        if name.startswith(setting_rules.KEPT_PREFIXES):  # what agents are given is as they need it
+            setting_rules.check_value(name, value)
     if values:
         check_values(values)
     older = any((layout.root / name).exists() for name in ("deployment.json", "postgres", "temporal"))

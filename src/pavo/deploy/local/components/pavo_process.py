@@ -41,7 +41,7 @@ def with_kept_settings(layout: Layout, own: Mapping[str, str]) -> dict[str, str]
     inherited = inherited_environment()
     if kept is None:
         return {**inherited, **own}
-    settings = setting_rules.of_shell(inherited)
+    settings = setting_rules.of_shell(inherited, kept.values)
     chosen = {name: kept.values[name] for name in ("PAVO_SECRET_KEY",) if name in kept.values}
     revision = {kept_settings.REVISION: str(kept.revision)}
     plain = {name: value for name, value in inherited.items() if name not in settings}
