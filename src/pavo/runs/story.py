@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import CancelledError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from pavo.runs.fence import Fence
@@ -87,8 +87,8 @@ async def run_short_activity(method: Callable[[Any, Request], Awaitable[Result]]
     """
     try:
         return await workflow.execute_local_activity_method(method, request, **DATABASE_WRITE)
-    except ActivityError as error:
-        if isinstance(error.cause, CancelledError):
+    except FailureError as error:  # an ActivityError; when a time-out is replayed, the time-out itself
+        if isinstance(error.cause or error, CancelledError):
             raise
         return await workflow.execute_activity_method(method, request, **in_short_slots(PATIENT_WRITE))
 

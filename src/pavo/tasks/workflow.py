@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 # Not `from pavo.tasks import …`: that form goes round the sandbox's import and executes the modules for every run.
 with workflow.unsafe.imports_passed_through():
@@ -110,7 +110,7 @@ class AgentTask:
             local = workflow.start_local_activity_method(c.AgentActivities.carry_out, stretch, **c.QUICK_STRETCH)
             try:
                 return await self._work(local, done)
-            except (ActivityError, ApplicationError) as error:
+            except FailureError as error:
                 # No such agent on this worker, no database, a shutdown: the same work, which finds what is recorded.
                 workflow.logger.info("The first stretch goes on as an activity of its own: %s", error.cause or error)
         work = workflow.start_activity_method(c.AgentActivities.carry_out, request, **c.AGENT_WORK)
@@ -172,11 +172,11 @@ class AgentTask:
             if done is not None:
                 await self._until_done_or_due(handle, done)
             return await handle
-        except (ActivityError, ApplicationError) as error:  # the second, as it is, from within a workflow task
+        except FailureError as error:  # an ActivityError; of a local activity also what caused it, as it is
             if not self._story.stopping:
                 raise
             # Cancelled before it began, or between two attempts: no step was in flight.
-            await self._record_stop(step_cut=not isinstance(error.cause, CancelledError))
+            await self._record_stop(step_cut=not isinstance(error.cause or error, CancelledError))
             return None
         finally:
             self._working = None
