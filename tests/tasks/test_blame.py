@@ -244,6 +244,30 @@ async def test_a_step_may_have_a_time_limit(own: Own, agent: str, tmp_path: Path
     assert ticks(await own.tasks.events(path)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("agent", ["blamed", "blamed-apart"])
+async def test_a_task_may_have_a_limit_for_its_steps(own: Own, agent: str, tmp_path: Path) -> None:
+    await own.worker()
+    hold = tmp_path / "hold"
+    hold.touch()
+    options = {"where": "execute", "hold": str(hold)}
+    path = await own.tasks.started(options, agent_type=agent, auto_accept=True, step_seconds=0.7)
+    assert (await own.tasks.get(path))["step_seconds"] == 0.7
+
+    async def told() -> bool:
+        return "retry" in types(await own.tasks.events(path))
+
+    await until(told, what="the failure")
+    retry = next(event for event in await own.tasks.events(path) if event["type"] == "retry")
+    assert "took longer than 0.7 s" in retry["error"]
+    await own.tasks.post(f"{path}/stop")
+    edited = await own.tasks.client.patch(f"/api/tasks/{path}", json={"step_seconds": None})
+    assert edited.status_code == 200 and edited.json()["step_seconds"] is None
+    hold.unlink()
+    await own.tasks.post(f"{path}/resume")
+    await own.tasks.wait(path, "DONE")
+    assert ticks(await own.tasks.events(path)) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(("agent", "deadly"), [("blamed-blocks", "worker"), ("blamed-blocks-apart", "process")])
 async def test_who_blocks_the_event_loop_is_told_the_remedy(own: Own, agent: str, deadly: str) -> None:
     """It declares how long it may; its neighbours in the same worker are not counted for it."""

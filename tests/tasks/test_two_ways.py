@@ -214,7 +214,7 @@ def shape(value: Any) -> Any:
     if isinstance(value, ToPlan):
         return shape(value.assignment), value.reviewed, list(value.feedback), value.version, value.epoch
     if isinstance(value, Assignment):
-        told = value.title, value.prompt, value.agent_type, value.agent_options
+        told = value.title, value.prompt, value.agent_type, value.agent_options, value.step_seconds
         return told, value.organisation_id, value.user_id, value.user_email
     if isinstance(value, open_lease.Opened):
         return replace(value.lease, task_id=uuid.UUID(int=0)), shape(value.assignment), value.plan
@@ -337,6 +337,7 @@ async def test_a_task_is_created_the_same_both_ways(copies: Copies) -> None:
         return TaskRow(
             **{"id": task_id, "organisation_id": copies.organisation, "created_by": copies.user, "title": "A title"},
             **{"prompt": "Why?", "agent_type": "intern", "agent_options": {"steps": 3}, "auto_accept": True},
+            step_seconds=2.5,
             **{"stage": d.INIT, "phase": d.PHASE_PLANNING},
             **{"workflow_id": f"w:{task_id}", "created_at": moment, "updated_at": moment},
         )

@@ -1,4 +1,4 @@
-"""Use case: change what a task is given - title, prompt, options - while nothing works on it."""
+"""Use case: change what a task is given - title, prompt, options, limit - while nothing works on it."""
 
 import uuid
 from dataclasses import dataclass
@@ -78,6 +78,7 @@ class EditService:
             title=task.title if change.title is None else change.title,
             prompt=task.prompt if change.prompt is None else change.prompt,
             agent_options=options,
+            step_seconds=change.step_seconds if "step_seconds" in change.model_fields_set else task.step_seconds,
         )
 
 

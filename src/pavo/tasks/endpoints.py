@@ -163,7 +163,7 @@ async def get_task(view: OwnTask) -> Response:
 
 @router.patch("/{task_id}", responses=problems(404, 409, 413))
 async def edit_task(request: Request, tasks: TheTasks, who: Caller, view: OwnTask, change: TaskEdit) -> TaskOut:
-    """Change title, prompt or options of a task that is not started, stopped or failed.
+    """Change title, prompt, options or limit of a task that is not started, stopped or failed.
 
     A changed prompt returns it to planning and review, for its plan was made from the former one; so does a changed
     title where there is no prompt. Plans of before stay in the record, and their checkpoints are not gone on from.

@@ -45,6 +45,10 @@ Text = Annotated[str, AfterValidator(_storable)]
 FilledText = Annotated[Text, AfterValidator(_not_blank)]
 
 
+MAX_STEP_SECONDS = 30 * 86_400
+StepSeconds = Annotated[float, Field(strict=True, gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
+
+
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -57,6 +61,9 @@ class TaskCreate(_In):
     agent_type: Text = Field(default="intern", max_length=100)
     agent_options: dict[str, Any] = Field(default_factory=dict)
     """Checked by the agent's own schema, and for what can be stored at all, in `agents/options.py`."""
+    step_seconds: StepSeconds | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Seconds that a step may take, awaiting included, before it is cut and counts as failed. Where the agent has a
+    limit too, the stricter one holds; null: the agent's alone."""
     auto_accept: StrictBool = False
     """The first plan is accepted by policy."""
 
@@ -68,11 +75,14 @@ class TaskEdit(_In):
     prompt: Text | None = Field(default=None, max_length=MAX_PROMPT)
     agent_options: dict[str, Any] | None = None
     """The options that are named here; the others stay. Checked as at creation."""
+    step_seconds: StepSeconds | None = None
+    """Seconds that a step may take; null takes the task's limit away."""
 
     @model_validator(mode="after")
     def _something(self) -> "TaskEdit":
-        if self.title is None and self.prompt is None and self.agent_options is None:
-            raise ValueError("names nothing to change: send title, prompt or agent_options")
+        named = (self.title, self.prompt, self.agent_options)
+        if all(value is None for value in named) and "step_seconds" not in self.model_fields_set:
+            raise ValueError("names nothing to change: send title, prompt, agent_options or step_seconds")
         return self
 
 
@@ -145,6 +155,8 @@ class TaskOut(TaskSummary):
 
     prompt: str
     agent_options: dict[str, Any]
+    step_seconds: float | None = None
+    """Seconds that a step may take, if the task says so. An API of before does not tell."""
     code: str | None = None
     """What its last attempt ran: the agent's distribution with its version, and the protocol of agents' processes."""
 

@@ -36,6 +36,34 @@ async def test_a_task_that_is_not_started_takes_all_of_it(authors: Tasks) -> Non
     assert plan["version"] == 1 and plan["content"]["summary"].startswith("Tell after ")
 
 
+async def test_a_limit_is_set_and_taken_away(authors: Tasks) -> None:
+    task_id = await authors.create({}, agent_type="telling", step_seconds=5)
+    assert (await authors.get(task_id))["step_seconds"] == 5
+    for wanted in (0.5, None, None):
+        answer = await edit(authors, task_id, step_seconds=wanted)
+        assert answer.status_code == 200 and answer.json()["step_seconds"] == wanted
+    told = await edited(authors, task_id)
+    assert [(event["changed"], event["replanned"]) for event in told] == [(["step_seconds"], False)] * 2
+    for wrong in (0, True, "1", 3e6):
+        answer = await edit(authors, task_id, step_seconds=wrong)
+        assert answer.status_code == 422 and answer.json()["field"] == "step_seconds"
+    assert (await edit(authors, task_id)).json()["detail"].count("step_seconds") == 1
+
+
+async def test_a_title_of_its_own_plans_nothing_anew(authors: Tasks) -> None:
+    """Where there is a prompt, a title is only a name: resumed, the task executes at once."""
+    task_id = await authors.started({"fail_at": 3}, agent_type="telling", prompt="Tell.", auto_accept=True)
+    await authors.wait(task_id, "FAILED")
+    change = {"title": "Another", "agent_options": {"fail_at": 0}, "step_seconds": 60}
+    assert (await edit(authors, task_id, **change)).json()["plan"]["status"] == "ACCEPTED"
+    before = len(await authors.events(task_id))
+    await authors.post(f"{task_id}/resume")
+    await authors.wait(task_id, "DONE")
+    since = (await authors.events(task_id))[before:]
+    assert [event["stage"] for event in since if event["type"] == "stage"] == ["EXECUTING", "DONE"]
+    assert ticks(await authors.events(task_id)) == [1, 2, 3, 4]
+
+
 async def test_changed_options_go_on_from_the_checkpoint(authors: Tasks) -> None:
     task_id = await authors.started({"fail_at": 3}, agent_type="telling", auto_accept=True)
     task = await authors.wait(task_id, "FAILED")

@@ -49,8 +49,9 @@ class TaskClient:
         return self._api.ask(TaskOut, "POST", "/api/tasks", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
     def edit(self, task_id: uuid.UUID, change: TaskEdit) -> TaskOut:
-        """Change what a task is given; what is None stays."""
-        body = {name: value for name, value in change.model_dump(mode="json").items() if value is not None}
+        """Change what a task is given; what is None stays, except for a limit that is set to None."""
+        named = change.model_dump(mode="json")
+        body = {name: value for name, value in named.items() if value is not None or name in change.model_fields_set}
         return self._api.ask(TaskOut, "PATCH", f"/api/tasks/{task_id}", json=body)
 
     def start(self, task_id: uuid.UUID) -> StartOut:

@@ -32,19 +32,26 @@ def edit(
             show_default=False,
         ),
     ] = (),
+    step_seconds: Annotated[
+        float | None, Parameter(help="Seconds that a step may take; 0 leaves that to the agent.")
+    ] = None,
     url: Url = None,
     output: Output = "text",
 ) -> None:
     """Change a task that is not started, stopped or failed; with a new prompt it is planned and reviewed anew."""
-    if title is None and prompt is None and not option:
-        raise InvalidInput(
-            "This changes nothing.", field="--prompt", remedy="Give a --prompt, an --option or a --title."
-        )
-    change = TaskEdit.model_construct(
-        title=title,
-        prompt=None if prompt is None else prompt_of(prompt),
-        agent_options=options_of(option) or None,
-    )
+    given = {
+        "title": title,
+        "prompt": None if prompt is None else prompt_of(prompt),
+        "agent_options": options_of(option) or None,
+        "step_seconds": step_seconds,
+    }
+    named = {name: value for name, value in given.items() if value is not None}
+    if not named:
+        remedy = "Give a --prompt, an --option, a --title or --step-seconds."
+        raise InvalidInput("This changes nothing.", field="--prompt", remedy=remedy)
+    if step_seconds == 0:
+        named["step_seconds"] = None
+    change = TaskEdit.model_construct(**named)
     with TaskClient.from_environment(url) as tasks:
         before = resolve(tasks, task)
         after = tasks.edit(before.id, change)
@@ -53,7 +60,7 @@ def edit(
 
 def _print_edited(before: TaskOut, after: TaskOut) -> None:
     out = render.page()
-    names = {"title": "title", "prompt": "prompt", "agent_options": "options"}
+    names = {"title": "title", "prompt": "prompt", "agent_options": "options", "step_seconds": "limit"}
     changed = [said for name, said in names.items() if getattr(before, name) != getattr(after, name)]
     if not changed:
         render.note(out, "It is like that already")

@@ -168,6 +168,8 @@ def task(view: TaskOut) -> RenderableType:
         table.add_row("tried again", coming(view.next_retry_at))
     agent = view.agent_type + "".join(f"  {k}={v}" for k, v in view.agent_options.items() if v is not None)
     table.add_row("agent", Text(printable_line(agent)))
+    if view.step_seconds is not None:
+        table.add_row("limit", f"{view.step_seconds:g} s for a step")
     if view.code is not None:
         table.add_row("code", Text(printable_line(view.code)))
     if view.plan is not None:

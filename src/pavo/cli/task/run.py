@@ -16,7 +16,7 @@ from pavo.cli.task import render, review
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.follower import TaskFollower
 from pavo.cli.task.outcome import leaving_it_running, show_outcome
-from pavo.cli.task.run_options import options_of, prompt_of
+from pavo.cli.task.run_options import StepSeconds, options_of, prompt_of
 from pavo.errors import InvalidInput
 from pavo.tasks.domain import WAIT_RFC
 from pavo.tasks.schemas import TaskCreate
@@ -39,6 +39,7 @@ def run(
             help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="", show_default=False
         ),
     ] = (),
+    step_seconds: StepSeconds = None,
     accept: Annotated[bool, Parameter(help="Accept the first plan without asking.", negative="")] = False,
     url: Url = None,
     output: Output = "text",
@@ -49,8 +50,9 @@ def run(
     printed and the command that accepts it. Ctrl-C leaves the task running.
     """
     # Not validated here: the API does it for all its users, and says what is wrong.
+    options, limit = options_of(option), step_seconds
     new = TaskCreate.model_construct(
-        prompt=prompt_of(prompt), agent_type=agent, agent_options=options_of(option), title=title
+        prompt=prompt_of(prompt), agent_type=agent, agent_options=options, step_seconds=limit, title=title
     )
     if title is None:  # asked for last, when what was typed is known to be good
         new.title = _asked_title()

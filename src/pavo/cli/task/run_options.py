@@ -1,4 +1,4 @@
-"""The prompt and the agent's options that `pavo run` is given."""
+"""What `pavo run` is given: the prompt, the agent's options, the limit of a step."""
 
 import json
 import re
@@ -6,9 +6,15 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
+
+from cyclopts import Parameter
 
 from pavo.errors import InvalidInput
+
+StepSeconds: TypeAlias = Annotated[
+    float | None, Parameter(help="Seconds that a step may take before it is cut and counts as failed.")
+]
 
 _OPTION: Final = re.compile(r"--?[A-Za-z][a-z-]*")
 

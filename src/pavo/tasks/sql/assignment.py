@@ -23,6 +23,8 @@ class Assignment:
     prompt: str
     agent_type: str
     agent_options: dict[str, Any]
+    step_seconds: float | None
+    """How long a step may take, if the task says so."""
     user_id: uuid.UUID
     user_email: str
     """Whom it runs for."""
@@ -30,7 +32,7 @@ class Assignment:
 
 async def assignment_of(session: AsyncSession, row: TaskRow) -> Assignment:
     """From the task's row and that of who created it."""
-    told = (row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
+    told = (row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options, row.step_seconds)
     email = (await session.scalars(select(UserRow.email).where(UserRow.id == row.created_by))).one()
     return Assignment(*told, row.created_by, email)
 

@@ -4,7 +4,19 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,6 +45,8 @@ class TaskRow(FencedRow, Base):
     prompt: Mapped[str] = mapped_column(Text)
     agent_type: Mapped[str] = mapped_column(Text)
     agent_options: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    step_seconds: Mapped[float | None] = mapped_column(Double)
+    """How long a step may take; None: as long as its agent allows."""
     auto_accept: Mapped[bool] = mapped_column(server_default=text("false"))
     """The first plan is accepted by policy, nobody reviews it."""
     stage: Mapped[str] = mapped_column(Text)

@@ -17,16 +17,17 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered
 
 COLUMNS: Final = (
-    *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options", "auto_accept"),
+    *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options"),
+    *("step_seconds", "auto_accept"),
     *("stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
     *("created_at", "updated_at", "deleted_at"),
 )
 """Of a task's row, in the order of the statement below."""
 
 _FIND: Final = """
-SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options, t.auto_accept,
-    t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition, t.error, t.receipt,
-    t.created_at, t.updated_at, t.deleted_at,
+SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options,
+    t.step_seconds, t.auto_accept, t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition,
+    t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
     CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
     p.id, p.version, p.hash, p.status, p.steps
@@ -42,10 +43,10 @@ WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
 _CREATE: Final = (
     """
 WITH created AS (
-    INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options, auto_accept,
-        stage, phase, workflow_id)
+    INSERT INTO tasks (id, organisation_id, created_by, title, prompt, agent_type, agent_options,
+        step_seconds, auto_accept, stage, phase, workflow_id)
     VALUES (%(id)s, %(organisation_id)s, %(created_by)s, %(title)s, %(prompt)s, %(agent_type)s,
-        CAST(%(agent_options)s AS jsonb), %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s)
+        CAST(%(agent_options)s AS jsonb), %(step_seconds)s, %(auto_accept)s, %(stage)s, %(phase)s, %(workflow_id)s)
     RETURNING id, created_at, updated_at
 ), execution AS (
     INSERT INTO executions (task_id) SELECT id FROM created RETURNING task_id
@@ -93,7 +94,7 @@ class RequestStatements:
             name: getattr(task, name)
             for name in ("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "auto_accept")
         }
-        values |= {name: getattr(task, name) for name in ("stage", "phase", "workflow_id")}
+        values |= {name: getattr(task, name) for name in ("step_seconds", "stage", "phase", "workflow_id")}
         values["agent_options"] = encode_text(task.agent_options)
         rows = await self._connections.rows(_CREATE, values | timeline.begin_values(first))
         at: datetime

@@ -44,8 +44,8 @@ def stage_status(view: TaskView) -> str:
 def task_out(view: TaskView) -> TaskOut:
     """A task."""
     task = view.task
-    of_its_own = {"prompt": task.prompt, "agent_options": task.agent_options, "code": view.code}
-    return TaskOut.model_construct(**of_its_own, **_summary(view))
+    given = {name: getattr(task, name) for name in ("prompt", "agent_options", "step_seconds")}
+    return TaskOut.model_construct(**given, code=view.code, **_summary(view))
 
 
 def listed_task(view: TaskView) -> ListedTask:

@@ -30,7 +30,15 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
-from pavo.tasks.work.interruption import HINT, SHUTDOWN, Cut, Interruption, TookTooLong, until_interrupted
+from pavo.tasks.work.interruption import (
+    HINT,
+    SHUTDOWN,
+    Cut,
+    Interruption,
+    StepLimit,
+    TookTooLong,
+    until_interrupted,
+)
 from pavo.tasks.work.slots.parked import ParkedAgent, Slots
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
@@ -57,10 +65,12 @@ class BatchExecutor:
         slots: Slots,
         progress_steps: int,
     ) -> None:
-        self._hosting = hosting
+        self.hosting = hosting
+        """Where agents run."""
         self._publisher = hosting.publisher
         self._writer = writer
-        self._recorder = recorder
+        self.recorder = recorder
+        """Where steps are recorded."""
         self._attempts = attempts
         self.slots = slots
         """In which attempts run."""
@@ -139,16 +149,6 @@ class BatchExecutor:
         if recorded is None:
             raise _lost(held)
         self._publisher.publish(recorded)
-
-    @property
-    def hosting(self) -> Hosting:
-        """Where agents run."""
-        return self._hosting
-
-    @property
-    def recorder(self) -> StepRecorder:
-        """Where steps are recorded."""
-        return self._recorder
 
 
 class _Attempt:
@@ -241,7 +241,7 @@ class _Attempt:
             self._turn_over = resets or self._executor.slots.turns.is_over(interruption.begun)
         return self._turn_over
 
-    async def _work_of(self, call: Awaitable[T], grace: float, limit: float | None = None) -> T | Cut:
+    async def _work_of(self, call: Awaitable[T], grace: float, limit: StepLimit | None = None) -> T | Cut:
         """What the agent answers, unless it is interrupted and does not end within its grace.
 
         Once it is told to end, only a step still counts. An end, a report or an error may be its way to obey, and would
@@ -262,8 +262,8 @@ class _Attempt:
 
     async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""
-        agent = self._assignment.agent_type
-        grace, limit = self._executor.hosting.grace(agent), self._executor.hosting.step_seconds(agent)
+        hosting = self._executor.hosting
+        grace, limit = hosting.grace(self._assignment.agent_type), hosting.step_limit(self._assignment)
         # No grace: until it is open, no step is in flight that could be lost.
         if self._is_asked_to_end():
             return False

@@ -22,6 +22,7 @@ from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.sql import messages
 from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
 
@@ -81,9 +82,9 @@ class Hosting:
         """Seconds that a step in flight gets after a stop."""
         return self._card(agent_type).stop_grace
 
-    def step_seconds(self, agent_type: str) -> float | None:
-        """How long a step may take; None: without limit."""
-        return self._card(agent_type).step_seconds
+    def step_limit(self, task: Assignment) -> StepLimit | None:
+        """How long a step of it may take; None: without limit."""
+        return stricter(self._card(task.agent_type).step_seconds, task.step_seconds)
 
     def wants_context(self, agent_type: str) -> bool:
         """Whether the corpus is searched before planning."""

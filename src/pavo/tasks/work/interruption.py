@@ -16,11 +16,29 @@ HINT: Final = "hint"
 """Somebody is about to; the workflow knows whether it is true."""
 SHUTDOWN: Final = "shutdown"
 """The worker shuts down; another one goes on."""
-_SLOW: Final = "Find out what it waits for, or raise the agent's step_seconds, then resume the task."
 
 
 class TookTooLong(AgentError):
-    """A step exceeded the time limit that its agent declares."""
+    """A step exceeded its time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimit:
+    """How long a step may take."""
+
+    seconds: float
+    remedy: str
+    """For whoever's step took longer."""
+
+
+def stricter(of_agent: float | None, of_task: float | None) -> StepLimit | None:
+    """The limit that holds: a task may have less time than its agent allows, and never more."""
+    if of_task is not None and (of_agent is None or of_task < of_agent):
+        raising = "raise the task's step_seconds (pavo task edit ID --step-seconds N, PATCH /api/tasks/{id})"
+        return StepLimit(of_task, f"Find out what it waits for, or {raising}, then resume the task.")
+    if of_agent is None:
+        return None
+    return StepLimit(of_agent, "Find out what it waits for, or raise the agent's step_seconds, then resume the task.")
 
 
 class Interruption:
@@ -73,13 +91,13 @@ async def until_interrupted(
     *,
     grace: float,
     on_interrupt: "asyncio.Event",
-    limit: float | None = None,
+    limit: StepLimit | None = None,
 ) -> T | Cut:
     """Wait for `work`; after an interruption give it `grace` seconds more, then cancel it.
 
     Args:
         on_interrupt: set as soon as the interruption comes, so that the work may end early by itself.
-        limit: seconds that the work may take without an interruption.
+        limit: how long the work may take without an interruption.
 
     Raises:
         TookTooLong: it took longer, and was cancelled.
@@ -90,9 +108,11 @@ async def until_interrupted(
         return task.result()
     waiter = asyncio.ensure_future(interruption.wait())
     try:
-        ended, _ = await asyncio.wait({task, waiter}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if not ended:
-            raise TookTooLong(f"It took longer than {limit:g} s and was cut.", remedy=_SLOW)
+        ended, _ = await asyncio.wait(
+            {task, waiter}, timeout=limit and limit.seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if limit is not None and not ended:
+            raise TookTooLong(f"It took longer than {limit.seconds:g} s and was cut.", remedy=limit.remedy)
         if not task.done():
             interruption.told = True
             on_interrupt.set()

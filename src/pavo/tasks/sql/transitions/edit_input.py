@@ -26,11 +26,12 @@ class TaskInput:
     title: str
     prompt: str
     agent_options: dict[str, Any]
+    step_seconds: float | None
 
     @classmethod
     def of(cls, task: TaskRow) -> "TaskInput":
         """As the row has it."""
-        return cls(task.title, task.prompt, task.agent_options)
+        return cls(task.title, task.prompt, task.agent_options, task.step_seconds)
 
     def differs_from(self, other: "TaskInput") -> tuple[str, ...]:
         """The names of the members that differ."""
