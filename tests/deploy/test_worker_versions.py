@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import VersioningBehavior
 from temporalio.worker import Replayer
 
-from pavo.deploy.rollout import worker_versions
+from pavo.deploy.rollout import draining, worker_versions
 from pavo.deploy.rollout.worker_rollout import Rolling, roll
 from pavo.errors import Conflict, NotFound
 from pavo.worker import workflows
@@ -86,7 +86,7 @@ async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Vers
     assert await worker_versions.set_current(temporal, own.name, "v2", own.name) == "v1"
     assert await worker_versions.set_current(temporal, own.name, "v2", own.name) == "v2"
     seen: list[int] = []
-    drained = await worker_versions.drain(
+    drained = await draining.drain(
         temporal, own.name, own.name, seconds=60, on_progress=lambda left: seen.append(sum(left.values()))
     )
     assert drained.left == {} and drained.woken >= 3 and seen[-1] == 0
@@ -100,9 +100,9 @@ async def test_tasks_move_to_the_new_version_and_back_and_none_is_lost(own: Vers
 
     await until_pinned(temporal, own.name, {"v2": 1})
     with pytest.raises(Conflict):  # its workers are gone
-        await worker_versions.rollback(temporal, own.name, "v1", own.name, seconds=5)
+        await draining.rollback(temporal, own.name, "v1", own.name, seconds=5)
     await own.worker("v1")
-    back = await worker_versions.rollback(temporal, own.name, "v1", own.name, seconds=30)
+    back = await draining.rollback(temporal, own.name, "v1", own.name, seconds=30)
     assert back.left == {} and back.woken == 1
     own.end("v2")
     await own.tasks.accept(await own.tasks.get(waiting[2]["id"]))
@@ -140,7 +140,7 @@ async def test_who_is_asked_to_move_on_ends_at_a_step_boundary(own: Versioned, t
     path = await own.tasks.executing({**LONG, "step_seconds": 0.06}, steps=5)
     await own.worker("v2", turn_seconds=3600)
     await worker_versions.set_current(temporal, own.name, "v2", own.name)
-    drained = await worker_versions.drain(temporal, own.name, own.name, seconds=30)
+    drained = await draining.drain(temporal, own.name, own.name, seconds=30)
     assert (drained.left, drained.woken) == ({}, 1)
     own.end("v1")
     await own.tasks.wait(path, "DONE")
@@ -189,7 +189,7 @@ async def test_tasks_of_workers_that_are_gone_are_taken_over(own: Versioned, tem
     own.workers["v1"].kill()
     await own.worker("v2")
     await worker_versions.set_current(temporal, own.name, "v2", own.name)
-    drained = await worker_versions.drain(temporal, own.name, own.name, seconds=2)
+    drained = await draining.drain(temporal, own.name, own.name, seconds=2)
     assert drained.left == {"v1": 2}
     assert await worker_versions.take_over(temporal, own.name, "v1", own.name) == 2
     assert await worker_versions.take_over(temporal, own.name, "v9", own.name) == 0

@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 from pavo.bootstrap import SLICES, build_redis
 from pavo.config import Settings
 from pavo.deploy.checks.replay import replay_open
-from pavo.deploy.rollout import worker_versions
+from pavo.deploy.rollout import draining, worker_versions
 from pavo.errors import Conflict
 from pavo.kit.sql import Database
 from pavo.runs.presence import Presence
@@ -185,7 +185,7 @@ async def test_a_rollout_counts_drains_and_moves_it(counters: Counters, temporal
     await counters.worker("v2")
     await worker_versions.set_current(temporal, queue, "v2", queue)
     assert (await worker_versions.describe(temporal, queue, queue)).behind == {"v1": 3}
-    drained = await worker_versions.drain(temporal, queue, queue, seconds=30)
+    drained = await draining.drain(temporal, queue, queue, seconds=30)
     assert (drained.left, drained.woken) == ({}, 3)
     for number, counter_id in enumerate(ids, 1):
         assert await counters.add(counter_id, 1, "after") == number + 1

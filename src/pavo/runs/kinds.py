@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
@@ -42,6 +42,26 @@ class Periodic:
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """What is under way in a run: it moves to other workers when that has ended."""
+
+    noun: str
+    """Of the run's kind."""
+    subject_id: uuid.UUID
+    workflow_id: str
+    title: str
+    agent: str
+    doing: str
+    """step, planning or waiting."""
+    checkpoints: int
+    """How many are recorded."""
+    plan_step: int | None
+    """Number of the plan's step that the last of them was about, where the agent says so."""
+    since: datetime | None
+    """When something of it was recorded last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of durable work. Its workflow takes the signal `move_on`, and its writes carry fences."""
 
@@ -57,6 +77,11 @@ class Kind:
     """Further workflow classes of the slice; they take the signal `move_on` too, for a rollout sends it to all."""
     periodic: Sequence[Periodic] = ()
     """Their workflows end within seconds, or take the signal `move_on`."""
+    in_flight: Callable[[Database, Sequence[str]], Awaitable[Sequence[InFlight]]] | None = None
+    """What is under way in the runs with these workflow ids; what waits for a person is left out."""
+    end_steps: Callable[[Redis, Sequence[uuid.UUID]], Awaitable[None]] | None = None
+    """Have the steps that these subjects are in end, cut after their grace: the next attempt goes on from the
+    checkpoint before. Counts as no failure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.admissions import count_end, waiting_for_agents
+from pavo.tasks.sql.in_flight import in_flight
 from pavo.tasks.sql.lease import epochs
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
@@ -48,7 +49,7 @@ from pavo.tasks.work.execution import BatchExecutor
 from pavo.tasks.work.failures import failure_of
 from pavo.tasks.work.folder_removal import keep_removing_folders
 from pavo.tasks.work.handover import held_by
-from pavo.tasks.work.hints import listen_for_hints
+from pavo.tasks.work.hints import end_steps, listen_for_hints
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.tasks.work.planning import Planner
@@ -67,7 +68,7 @@ logger = logging.getLogger(__name__)
 COUNT_SECONDS: Final = 5.0
 """For the write that counts against whoever blocked the agents' loop: the worker ends after it."""
 
-KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow)
+KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow, in_flight=in_flight, end_steps=end_steps)
 
 
 def routers() -> Sequence[Any]:
@@ -106,11 +107,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     queued = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
     places = Places(settings.execution.max_tasks)
     plan_places = Places(settings.execution.max_plans or settings.execution.max_tasks, "plans")
-
-    async def waiting() -> int:
-        return await queued() + places.waiting()
-
-    turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, waiting, loop)
+    turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, queued, places.waiting, loop)
     agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))

@@ -205,6 +205,13 @@ async def test_the_command_line_edits_too(authors: Tasks, authors_url: str) -> N
     assert "Changed: prompt, options" in done.stdout and "plan v1 is superseded" in done.stdout
     assert f"pavo task resume {task_id}" in done.stdout
     assert "It is like that already" in (await pavo("task", "edit", task_id, "--option", "fail_at=0")).stdout
+    done = await pavo("task", "edit", task_id, "--step-seconds", "9.5")
+    assert "Changed: limit" in done.stdout, done.stderr
+    assert "9.5 s for a step" in (await pavo("task", "show", task_id)).stdout
+    done = await pavo("task", "edit", task_id, "--step-seconds", "0")
+    assert "Changed: limit" in done.stdout and (await authors.get(task_id))["step_seconds"] is None
+    done = await pavo("task", "edit", task_id, "--step-seconds", "-1")
+    assert done.returncode == 2 and "step_seconds" in done.stderr
     done = await pavo("task", "edit", task_id)
     assert done.returncode == 2 and "--prompt" in done.stderr
     assert (await authors.get(task_id))["prompt"] == "now"

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pavo.cli.confirm import confirm
 from pavo.cli.deploy.findings import show_findings
+from pavo.cli.deploy.long_steps import long_steps_of
 from pavo.cli.deploy.start_plan import warn
 from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, fields, teller
@@ -16,6 +17,7 @@ from pavo.deploy.checks.run import Wanted, check_rollout
 from pavo.deploy.local import control
 from pavo.deploy.local.deployed_settings import kept_or_adopted
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.progress import Say
 from pavo.deploy.rollout.upgrade import UpgradePlan, perform_upgrade, plan_upgrade
 from pavo.errors import Conflict
 from pavo.worker import workflows
@@ -56,9 +58,16 @@ def upgrade(
     settings = _checked(layout, worker_build or plan.chosen.worker_build, shown, accept_breaking=accept_breaking)
     if not confirm("Upgrade?", approved=yes):
         return 1
-    place = asyncio.run(perform_upgrade(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
+    place = asyncio.run(_perform(layout, plan, settings, teller(shown), build=worker_build, backup=backup))
     _tell(plan, place, printer)
     return 0
+
+
+async def _perform(
+    layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str, backup: bool
+) -> Path | None:
+    async with long_steps_of(settings, say) as long_steps:
+        return await perform_upgrade(layout, plan, settings, say, build=build, backup=backup, long_steps=long_steps)
 
 
 def _tell(plan: UpgradePlan, place: Path | None, printer: Printer) -> None:

@@ -1,7 +1,7 @@
 """`pavo task edit`: change what a task is given."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -39,7 +39,7 @@ def edit(
     output: Output = "text",
 ) -> None:
     """Change a task that is not started, stopped or failed; with a new prompt it is planned and reviewed anew."""
-    given = {
+    given: dict[str, Any] = {
         "title": title,
         "prompt": None if prompt is None else prompt_of(prompt),
         "agent_options": options_of(option) or None,

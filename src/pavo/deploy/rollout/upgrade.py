@@ -27,6 +27,7 @@ from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.progress import Say
 from pavo.deploy.model.state import running
+from pavo.deploy.rollout.draining import LongSteps
 from pavo.deploy.rollout.worker_rollout import roll_native
 from pavo.errors import Conflict, PavoError, Unavailable
 from pavo.kit import migrate
@@ -112,13 +113,21 @@ async def server_version(addresses: Mapping[str, str]) -> str:
 
 
 async def perform_upgrade(
-    layout: Layout, plan: UpgradePlan, settings: Settings, say: Say, *, build: str = "", backup: bool = True
+    layout: Layout,
+    plan: UpgradePlan,
+    settings: Settings,
+    say: Say,
+    *,
+    build: str = "",
+    backup: bool = True,
+    long_steps: LongSteps | None = None,
 ) -> Path | None:
     """Do what was planned; answers the backup's folder. After an interruption, the same command continues where it
     stopped.
 
     Args:
         build: the build id of the installed code's workers; without, they keep theirs or have none.
+        long_steps: what is told and done about tasks that do not move to them by themselves.
 
     Raises:
         Unavailable: a server did not get ready; it was taken back, or the message says why not.
@@ -136,7 +145,7 @@ async def perform_upgrade(
         say(f"{name} runs the installed code.")
     now = deployments.load(layout) or plan.chosen
     if build or now.worker_build:
-        await roll_native(layout, settings, build or now.worker_build, say)
+        await roll_native(layout, settings, build or now.worker_build, say, long_steps=long_steps)
     else:
         for name in await control.restart(layout.root, "worker"):
             say(f"{name} runs the installed code.")

@@ -13,7 +13,7 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
 from pavo.deploy.model.progress import Say
 from pavo.deploy.rollout import worker_versions
-from pavo.deploy.rollout.worker_versions import Drained
+from pavo.deploy.rollout.draining import Drained, LongSteps, drain
 from pavo.errors import InvalidInput, PavoError, Unavailable
 from pavo.temporal.client import connect
 
@@ -32,6 +32,8 @@ class Rolling:
     """Starts a part again, now with the new build id, and returns when it is ready."""
     seconds: float = 120.0
     """For tasks to move on by themselves, before they are taken over."""
+    long_steps: LongSteps | None = None
+    """What is told and done about those that do not."""
 
 
 async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
@@ -50,7 +52,7 @@ async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     before = await worker_versions.set_current(client, wanted.name, wanted.build_id, wanted.task_queue)
     say(f"New runs begin on {wanted.build_id}" + (f" instead of {before}." if before != wanted.build_id else "."))
     if others:
-        drained = await worker_versions.drain(client, wanted.name, wanted.task_queue, seconds=wanted.seconds)
+        drained = await _drain(client, wanted)
         say(f"{drained.woken} runs were asked to move on; {sum(drained.left.values())} did not yet.")
     for worker in others:
         await wanted.restart(worker)
@@ -58,11 +60,21 @@ async def roll(client: Client, wanted: Rolling, say: Say) -> Drained:
     for build_id in (await worker_versions.describe(client, wanted.name, wanted.task_queue)).behind:
         count = await worker_versions.take_over(client, wanted.name, build_id, wanted.task_queue)
         say(f"{count} runs of {build_id} were taken over.")
-    return await worker_versions.drain(client, wanted.name, wanted.task_queue, seconds=wanted.seconds)
+    return await _drain(client, wanted)
+
+
+async def _drain(client: Client, wanted: Rolling) -> Drained:
+    return await drain(client, wanted.name, wanted.task_queue, seconds=wanted.seconds, long_steps=wanted.long_steps)
 
 
 async def roll_native(
-    layout: Layout, settings: Settings, build_id: str, say: Say, *, seconds: float = 120.0
+    layout: Layout,
+    settings: Settings,
+    build_id: str,
+    say: Say,
+    *,
+    seconds: float = 120.0,
+    long_steps: LongSteps | None = None,
 ) -> Drained:
     """Roll a build out to all workers of a native deployment; it is remembered for their next starts.
 
@@ -78,14 +90,8 @@ async def roll_native(
     state = control.must_run(layout.root)
     workers = [part.name for part in state.parts if kind_of(part.name).name == "worker"]
     client = await connect(settings.temporal)
-    wanted = Rolling(
-        settings.execution.deployment,
-        build_id,
-        settings.temporal.task_queue,
-        workers,
-        lambda name: control.restart(layout.root, name),
-        seconds,
-    )
+    named = settings.execution.deployment, build_id, settings.temporal.task_queue
+    wanted = Rolling(*named, workers, lambda name: control.restart(layout.root, name), seconds, long_steps)
     deployment.save(layout, chosen.model_copy(update={"worker_build": build_id}))
     try:
         return await roll(client, wanted, say)

@@ -344,57 +344,11 @@ async def _tell_those_behind(client: Client, name: str, behind: Iterable[str], s
             return True
 
     with _refusals():
-        runs = [run for build_id in behind for run in await _runs(client, name, build_id)]
+        runs = [run for build_id in behind for run in await runs_of(client, name, build_id)]
         return sum(await asyncio.gather(*(tell(*run) for run in runs)))
 
 
-async def _runs(client: Client, name: str, build_id: str) -> list[tuple[str, str]]:
+async def runs_of(client: Client, name: str, build_id: str) -> list[tuple[str, str]]:
+    """Workflow and run ids of the open runs that are pinned to a version, as visibility has them: a moment behind."""
     found = client.list_workflows(_pinned_to(name, build_id), rpc_timeout=RPC_TIMEOUT)
     return [(execution.id, execution.run_id) async for execution in found]
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """How the draining ended."""
-
-    left: dict[str, int]
-    """Open runs that are still pinned to other versions, by build id; empty when all moved."""
-    woken: int
-    seconds: float
-
-
-async def drain(
-    client: Client,
-    name: str,
-    task_queue: str,
-    *,
-    seconds: float = 120.0,
-    on_progress: Callable[[dict[str, int]], None] = lambda _left: None,
-) -> Drained:
-    """Wake what is pinned to other versions and wait until it moved on, or the time is over.
-
-    Workers of the old versions must run until then: a run ends on the version on which it began.
-    """
-    begun, told = time.monotonic(), -1
-    woken = await wake(client, name, task_queue)
-    while True:
-        left = (await describe(client, name, task_queue)).behind
-        if sum(left.values()) != told:
-            told = sum(left.values())
-            on_progress(left)
-        spent = time.monotonic() - begun
-        if not left or spent > seconds:
-            return Drained(left, woken, spent)
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def rollback(client: Client, name: str, build_id: str, task_queue: str, *, seconds: float = 120.0) -> Drained:
-    """Make an older version current again and bring back what moved on meanwhile; errors as in `set_current`.
-
-    Its workers must still run. A ramp is ended.
-    """
-    deployment = await describe(client, name, task_queue)
-    if deployment.ramping:
-        await ramp(client, name, deployment.ramping, 0, task_queue)
-    await set_current(client, name, build_id, task_queue)
-    return await drain(client, name, task_queue, seconds=seconds)

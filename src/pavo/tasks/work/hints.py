@@ -2,6 +2,7 @@
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from redis.asyncio import Redis
@@ -10,6 +11,17 @@ from pavo.kit.subscription import Subscription
 from pavo.tasks.work.attempts import Attempts
 
 STOP_CHANNEL: Final = "pavo:stop"
+
+
+async def end_steps(redis: Redis, task_ids: Sequence[uuid.UUID]) -> None:
+    """Have the attempts at these tasks end although nobody wants to stop them: their workflows see that no stop
+    follows, and go on from the last checkpoint.
+
+    Raises:
+        RedisError, OSError: Redis is away.
+    """
+    for task_id in task_ids:
+        await redis.publish(STOP_CHANNEL, str(task_id))
 
 
 async def listen_for_hints(redis: Redis, attempts: Attempts) -> None:

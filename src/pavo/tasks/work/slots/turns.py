@@ -1,4 +1,4 @@
-"""Whose turn it is: where all slots of a worker are in use and other tasks wait for one, attempts make room in turn."""
+"""Whose turn it is: where other tasks wait for a slot or a place of a worker, attempts make room in turn."""
 
 import asyncio
 import logging
@@ -24,13 +24,23 @@ class Turns:
     Args:
         slots: attempts at once.
         seconds: how long an attempt keeps its slot while others wait.
-        waiting: how many attempts wait for a slot; raises where that cannot be told.
+        queued: how many attempts wait for a slot of any worker; raises where that cannot be told.
+        handed_back: how many attempts this worker has handed back for want of a place. Temporal offers them again after
+            a while, and does not count them as queued meanwhile.
     """
 
-    def __init__(self, slots: int, seconds: float, waiting: Callable[[], Awaitable[int]], loop: AgentLoop) -> None:
+    def __init__(
+        self,
+        slots: int,
+        seconds: float,
+        queued: Callable[[], Awaitable[int]],
+        handed_back: Callable[[], int],
+        loop: AgentLoop,
+    ) -> None:
         self._slots = slots
         self._seconds = seconds
-        self._waiting = waiting
+        self._queued = queued
+        self._handed_back = handed_back
         self._loop = loop
         self._taken = 0
         self._wanted = 0
@@ -57,15 +67,18 @@ class Turns:
         return True
 
     async def watch(self) -> None:
-        """Look who waits, for as long as all slots are in use; until cancelled."""
+        """Look who waits, until cancelled: who is handed back, and, for as long as all slots are in use, who is queued.
+
+        A place may be wanting while slots are free: the first stretch of a quick agent takes the one and not the other.
+        """
         while True:
             await asyncio.sleep(min(LOOK_SECONDS, self._seconds))
-            wanted = await self._look() if self._taken >= self._slots else 0
-            self._loop.call_soon(self._want, wanted)
+            queued = await self._look() if self._taken >= self._slots else 0
+            self._loop.call_soon(self._want, queued + self._handed_back())
 
     async def _look(self) -> int:
         try:
-            return await self._waiting()
+            return await self._queued()
         except (PavoError, NoSuchRun) as error:
             logger.info("Who waits for a slot cannot be told: %s", error)
         except Exception:
