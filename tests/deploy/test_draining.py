@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from pavo.deploy.rollout import worker_versions
-from tests import command
 from tests.driving import Tasks, ticks, types, until
 from tests.parts import Part, Parts, free_port
 from tests.tasks.blamed_agents import install
@@ -34,13 +34,22 @@ class Own:
     async def worker(self, build_id: str) -> None:
         self.workers.append(await self.parts.start("worker", **self.environment, PAVO_WORKER_BUILD_ID=build_id))
 
+    async def command(self, *words: str, expect: int) -> tuple[str, str]:
+        """What `pavo deploy workers` prints, and what it says on the error stream. It ends its process itself."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pavo.cli.main", "deploy", "workers", *words),
+            env={**os.environ, **self.parts.environment, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, error = await asyncio.wait_for(process.communicate(), 100)
+        assert process.returncode == expect, error.decode()
+        return out.decode(), error.decode()
+
     async def drain(self, *words: str, expect: int) -> tuple[dict[str, Any], str]:
-        """What the command shows for programs, and what it says meanwhile."""
-        asked = ("deploy", "workers", "--drain", *words, "-o", "json")
-        environment = {**os.environ, **self.parts.environment, **self.environment}
-        done = await asyncio.to_thread(command.pavo, asked, environment)
-        assert done.returncode == expect, done.stderr
-        return json.loads(done.stdout), done.stderr
+        """What a drain shows for programs, and what it says meanwhile."""
+        out, error = await self.command("--drain", *words, "-o", "json", expect=expect)
+        return json.loads(out), error
 
 
 @pytest_asyncio.fixture
@@ -118,6 +127,4 @@ async def test_planning_is_named_and_waited_for(own: Own, temporal: Client, tmp_
 
 
 async def test_only_a_drain_ends_long_steps(own: Own) -> None:
-    environment = {**os.environ, **own.parts.environment, **own.environment}
-    done = await asyncio.to_thread(command.pavo, ("deploy", "workers", "--long-steps", "end"), environment)
-    assert done.returncode == 2 and "--long-steps" in done.stderr
+    assert "--long-steps" in (await own.command("--long-steps", "end", expect=2))[1]
