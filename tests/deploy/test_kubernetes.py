@@ -266,6 +266,9 @@ def test_keda_scales_each_version_by_its_own_backlog() -> None:
         "workerDeploymentName": "pavo",
         "workerDeploymentBuildId": "1.10",
     }
+    planning = found["1.10"]["spec"]["triggers"][1]
+    of_its_own = {"taskQueue": "orchestrator-plans", "queueTypes": "activity"}
+    assert planning == {**trigger, "metadata": {**trigger["metadata"], **of_its_own}}
     authentication = one("keda", "TriggerAuthentication", trigger["authenticationRef"]["name"])
     assert authentication["spec"]["secretTargetRef"] == [
         {"parameter": "apiKey", "name": "cloud", "key": "TEMPORAL_API_KEY"}
