@@ -138,7 +138,10 @@ def _show(deployment: WorkerDeployment, drained: Drained | None) -> None:
         if held_up:
             table(
                 ("task", "title", "agent", "does", "since", "plan step"),
-                [(e.subject_id, e.title, e.agent, e.doing, e.since and ago(e.since), e.plan_step) for e in held_up],
+                [
+                    (e.subject_id, e.title, e.agent, e.doing, ago(e.since) if e.since else "", e.plan_step or "")
+                    for e in held_up
+                ],
             )
         if any(each.doing == "step" for each in held_up):
             shown.print("  → To end their steps, and repeat them: pavo deploy workers --drain --long-steps end")

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -50,10 +50,8 @@ def run(
     printed and the command that accepts it. Ctrl-C leaves the task running.
     """
     # Not validated here: the API does it for all its users, and says what is wrong.
-    options, limit = options_of(option), step_seconds
-    new = TaskCreate.model_construct(
-        prompt=prompt_of(prompt), agent_type=agent, agent_options=options, step_seconds=limit, title=title
-    )
+    given: dict[str, Any] = {"agent_options": options_of(option), "step_seconds": step_seconds}
+    new = TaskCreate.model_construct(prompt=prompt_of(prompt), agent_type=agent, title=title, **given)
     if title is None:  # asked for last, when what was typed is known to be good
         new.title = _asked_title()
     out = None if Printer(output).for_programs else render.page()

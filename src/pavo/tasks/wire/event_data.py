@@ -15,6 +15,9 @@ from pavo.tasks.schemas import Stage
 _described: Final = with_config(ConfigDict(use_attribute_docstrings=True))
 Id: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Moment: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+GivenMember: TypeAlias = Annotated[
+    str, WithJsonSchema({"type": "string", "enum": ["title", "prompt", "agent_options", "step_seconds"]})
+]
 
 
 @_described
@@ -233,7 +236,7 @@ class EditedEvent(TypedDict):
     """Somebody changed the task's input."""
 
     type: Literal["edited"]
-    changed: list[Annotated[str, WithJsonSchema({"type": "string", "enum": ["title", "prompt", "agent_options"]})]]
+    changed: list[GivenMember]
     by: str
     """The address of who did."""
     replanned: bool
