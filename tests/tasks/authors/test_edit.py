@@ -211,7 +211,7 @@ async def test_the_command_line_edits_too(authors: Tasks, authors_url: str) -> N
     done = await pavo("task", "edit", task_id, "--step-seconds", "0")
     assert "Changed: limit" in done.stdout and (await authors.get(task_id))["step_seconds"] is None
     done = await pavo("task", "edit", task_id, "--step-seconds", "-1")
-    assert done.returncode == 2 and "step_seconds" in done.stderr
+    assert done.returncode == 2 and "--step-seconds" in done.stderr
     done = await pavo("task", "edit", task_id)
     assert done.returncode == 2 and "--prompt" in done.stderr
     assert (await authors.get(task_id))["prompt"] == "now"
