@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from pavo.deploy.model.layout import Layout
+from pavo.runs.worker_ends import read_ends
 from tests.faults.drive import Driver
 from tests.faults.stack import Stack, running_stack, until
+from tests.memory_groups import memory_group
 from tests.tasks.blamed_agents import install
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(280)]
@@ -27,8 +30,10 @@ async def crashing() -> AsyncIterator[Stack]:
         yield stack
 
 
-async def begin(driver: Driver, where: str, harm: str, hold: Path | None = None, agent: str = "blamed") -> str:
-    options = {"where": where, "harm": harm, "hold": str(hold or "")}
+async def begin(
+    driver: Driver, where: str, harm: str, hold: Path | None = None, agent: str = "blamed", group: str = ""
+) -> str:
+    options = {"where": where, "harm": harm, "hold": str(hold or ""), "group": group}
     task = await driver.create(0, agent=agent, options=options, auto_accept=where != "revise")
     await driver.start(task)
     return task
@@ -87,3 +92,30 @@ async def test_a_worker_that_kills_itself_counts_against_nobody(crashing: Stack,
         assert rows == [(0,)]
         await driver.call("POST", f"/api/tasks/{task}/stop")
         await driver.stage(task, "STOPPED")
+
+
+async def test_a_worker_that_the_kernel_kills_for_memory_counts_against_nobody(crashing: Stack) -> None:
+    """Its supervisor knows why it ended; and when there is enough, the task goes on."""
+    await crashing.ready()
+    group = memory_group(64)
+    if group is None:
+        pytest.skip("This process may make no memory groups (cgroups).")
+    try:
+        async with Driver(crashing) as driver:
+            task = await begin(driver, "execute", "memory", group=str(group.folder))
+
+            async def recovered() -> bool:
+                events = await driver.events(task)
+                return [event["type"] for event in events].count("recovered") >= 4
+
+            await until(recovered, 200, "four lost workers")
+            await driver.call("POST", f"/api/tasks/{task}/stop")
+            await driver.stage(task, "STOPPED")
+            assert group.kills >= 4
+            rows = await crashing.sql(f"SELECT deaths FROM executions WHERE task_id = '{task}'")
+            assert rows == [(0,)]
+            ends = [end for end in read_ends(Layout(crashing.data).worker_ends) if end.out_of_memory]
+            assert len(ends) >= 4 and {end.words for end in ends} == {"was killed for lack of memory"}
+    finally:
+        await crashing.ready()
+        await group.remove()

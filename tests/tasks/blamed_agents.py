@@ -12,6 +12,22 @@ from typing import Any, ClassVar
 
 from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDraft, PlanStep, Revision, Step
 
+MEMORY = 600
+"""What `eat` takes, in MiB: more than a group of a test has, and not too much for the machine."""
+
+
+def eat(group: str) -> None:
+    """Take memory within a group of the test's, for the kernel to kill this process, and give it back.
+
+    Args:
+        group: the folder of one that this process is to join; empty: it is in one.
+    """
+    if group:
+        Path(group, "cgroup.procs").write_text("0")
+    for _ in [b"x" * (MEMORY << 20)]:
+        pass
+
+
 ENDS: Mapping[str, Any] = {
     "exit": lambda: os._exit(7),
     "segfault": lambda: ctypes.string_at(0),
@@ -33,6 +49,7 @@ class Blamed(Agent):
             "harm": {"default": ""},
             "hold": {"default": ""},
             "seconds": {"default": 0},
+            "group": {"default": ""},
             "newer": {"type": "object", "properties": {"shade": {"default": "green"}}, "default": {}},
         },
     }
@@ -44,6 +61,8 @@ class Blamed(Agent):
             await asyncio.sleep(0.02)
         if ctx.options["harm"] == "block":
             time.sleep(ctx.options["seconds"])
+        elif ctx.options["harm"] == "memory":
+            eat(ctx.options["group"])
         elif ctx.options["harm"]:
             ENDS[ctx.options["harm"]]()
 

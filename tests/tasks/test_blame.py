@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
 from pavo.kit.sql import Database
 from tests.driving import Tasks, ticks, types, until
+from tests.memory_groups import memory_group
 from tests.parts import Part, Parts, free_port
 from tests.tasks.blamed_agents import install
 
@@ -285,6 +287,27 @@ async def test_who_blocks_the_event_loop_is_told_the_remedy(own: Own, agent: str
     error = (await own.tasks.get(path))["error"]
     assert error["type"] == "Quarantined" and "did not yield for 1 s" in error["cause"]
     assert "asyncio.to_thread" in error["remedy"]
+
+
+async def test_an_agent_that_the_kernel_kills_for_memory_counts(own: Own) -> None:
+    """With a process of its own: three times, and it is told why; its worker in the same container lives."""
+    group = memory_group(450)
+    if group is None:
+        pytest.skip("This process may make no memory groups (cgroups).")
+    worker = await own.worker()
+    process = psutil.Process(worker.pid)
+    for each in (process, *process.children(recursive=True)):
+        group.take(each.pid)
+    try:
+        options = {"where": "execute", "harm": "memory"}
+        path = await own.tasks.started(options, agent_type="blamed-apart", auto_accept=True)
+        error = (await own.tasks.wait(path, "FAILED"))["error"]
+        assert error["type"] == "Quarantined" and "killed for lack of memory (signal SIGKILL)" in error["cause"]
+        assert "had no memory left" in error["remedy"]
+        assert group.kills == 3 and worker.alive()
+    finally:
+        own.end_workers()
+        await group.remove()
 
 
 async def test_steps_that_hang_leave_room_for_others(own: Own, tmp_path: Path) -> None:

@@ -31,8 +31,18 @@ def is_crash(code: int) -> bool:
     return code > 0 or -code in CRASHES
 
 
-def died_with(code: int) -> AgentDied:
-    """The death of a process by exit code, negative for a signal."""
+def died_with(code: int, *, for_memory: bool = False) -> AgentDied:
+    """The death of a process by exit code, negative for a signal.
+
+    Args:
+        for_memory: if it was killed, then while the kernel killed for lack of memory.
+    """
+    if for_memory and code == -signal.SIGKILL:
+        return AgentDied(
+            "killed for lack of memory (signal SIGKILL)",
+            remedy="The machine, or the container of the worker, had no memory left: give it more, run fewer tasks at "
+            f"once, or have the agent take less, {_AGAIN}",
+        )
     if code >= 0:
         remedy = f"Have the agent's code raise an error instead of ending its process (os._exit, a library), {_AGAIN}"
         return AgentDied(f"exit code {code}", remedy=remedy)

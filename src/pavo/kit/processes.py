@@ -1,4 +1,4 @@
-"""A process that cannot be mistaken for another, and the end of a process when the one that started it ends."""
+"""A process that cannot be mistaken for another, its end with the one that started it, and ends for lack of memory."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +15,8 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 _HAS_PROC = Path("/proc/self/stat").exists()
+VMSTAT = Path("/proc/vmstat")
+_GROUPS = Path("/sys/fs/cgroup")
 _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -110,3 +112,54 @@ def ask_for_parents_end(number: int) -> None:
     """Have the kernel send this process a signal when the thread that started it ends."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def kills_for_memory(place: Path = VMSTAT) -> int:
+    """How many processes the kernel has killed for lack of memory, as this file says; 0 where it does not tell.
+
+    Args:
+        place: by default those of the whole machine since it booted.
+    """
+    return _kills_in(place) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class KillsForMemory:
+    """Whether the kernel kills for lack of memory while a process lives."""
+
+    place: Path
+    before: int
+
+    @classmethod
+    def beside(cls, pid: int) -> "KillsForMemory":
+        """From now on, in the memory group of this process (its container, its service), else on the whole machine."""
+        for place in _tellers(pid):
+            if (before := _kills_in(place)) is not None:
+                return cls(place, before)
+        return cls(VMSTAT, 0)
+
+    def more(self) -> bool:
+        """Whether it has killed since."""
+        return kills_for_memory(self.place) > self.before
+
+
+def _tellers(pid: int) -> Iterator[Path]:
+    """The files that may tell, the nearest first; see cgroups(7)."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            within = group.lstrip("/")
+            if "memory" in controllers.split(","):
+                # A container may name its group as the machine does, and see it as the root.
+                yield from (_GROUPS / "memory" / each / "memory.oom_control" for each in (within, ""))
+            elif not controllers:
+                yield from (_GROUPS / each / "memory.events" for each in (within, ""))
+    yield VMSTAT
+
+
+def _kills_in(place: Path) -> int | None:
+    try:
+        lines = place.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)

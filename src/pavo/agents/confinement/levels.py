@@ -117,6 +117,8 @@ def probe(folders: TaskFolders, path: list[str], wanted: Wanted, *places: Path) 
 def _held(parts: Sequence[str], wanted: Wanted, lacks: Mapping[str, str]) -> Level:
     """The level of these parts, and why there is not more."""
     why = lacks["both"]
+    if why and wanted.mode == "both":
+        return Level("", "", why)
     no_landlock = "" if "landlock" in parts or wanted.mode == "user" else lacks["landlock"] or why
     # That a worker that is no root has no other users is as it should be.
     silent = wanted.mode == "landlock" or (os.geteuid() and wanted.mode not in ("user", "both"))

@@ -18,6 +18,7 @@ from pavo.agents.hosts.child_process import Child
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
 from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
+from pavo.kit.processes import KillsForMemory
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -114,6 +115,7 @@ class _Link:
         self._ctx = ctx
         self._limits = request.limits
         self._child: Child | None = None
+        self._kills: KillsForMemory | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._frames: wire.FrameReader | None = None
         self._call: asyncio.Future[Any] | None = None
@@ -197,6 +199,7 @@ class _Link:
         try:
             self._child = await self._start(theirs)
             if self._child is not None:
+                self._kills = KillsForMemory.beside(self._child.pid)
                 await self._accompany(self._child, ours)
         finally:
             self._fail()
@@ -270,7 +273,7 @@ class _Link:
             return AgentDied("it was given up")
         if code == wire.EXIT_OUT_OF_MEMORY:
             return died_of_memory(self._limits.memory_mb)
-        return died_with(code)
+        return died_with(code, for_memory=self._kills is not None and self._kills.more())
 
     async def _read(self, child: Child, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_connection(sock=ours)
@@ -324,8 +327,8 @@ class _Link:
     def _looked_up(self, message: Message) -> Coroutine[Any, Any, Any]:
         """What the child asks for, as the wire has it; checked before anything is done."""
         if message["op"] == "messages":
-            return self._said(_of_type(message["after"], int))
-        return self._hits(_of_type(message["query"], str), _of_type(message["limit"], int))
+            return self._said(wire.of_type(message["after"], int))
+        return self._hits(wire.of_type(message["query"], str), wire.of_type(message["limit"], int))
 
     async def _hits(self, query: str, limit: int) -> Any:
         return wire.dump_hits(await self._ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT))))
@@ -390,10 +393,3 @@ class _Link:
         child.kill(signal.SIGABRT, group=False)
         await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
         child.kill()
-
-
-def _of_type(value: object, kind: type[T]) -> T:
-    """The value, of which the child says that it is one of these."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
-    return value

@@ -14,7 +14,7 @@ import struct
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pavo.agents.contract import (
     AgentContext,
@@ -34,6 +34,7 @@ from pavo.agents.contract import (
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
 Message: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 MAX_TO_AGENT = 64 * 1024 * 1024
 """Bytes of a frame from the worker. The largest that can come up: a plan with 500 comments of 20,000 control
@@ -55,6 +56,17 @@ EXIT_UNCONFINED = 115
 
 class Unreadable(ValueError):
     """What came is no message; the text says why."""
+
+
+def of_type(value: object, kind: type[T]) -> T:
+    """The value, of which the other side says that it is one of these.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+    return value
 
 
 def encode(message: Message, limit: int) -> bytes:

@@ -4,9 +4,9 @@ import logging
 import signal
 import time
 
-from pavo.deploy.local.machine.memory import kills_for_memory
 from pavo.deploy.local.machine.part_process import PartProcess
 from pavo.deploy.model.layout import Layout, write_private
+from pavo.kit.processes import kills_for_memory
 from pavo.runs import worker_ends
 
 logger = logging.getLogger(__name__)
