@@ -286,11 +286,11 @@ async def test_a_proxy_is_not_counted_and_all_together_are() -> None:
         assert (await answers(port))[0] == 503
 
 
-def reader_of_nothing(port: int) -> socket.socket:
+def reader_of_nothing(port: int, more: bytes = b"") -> socket.socket:
     """A client that asks for 8 MB and leaves them."""
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    client.sendall(GET % b"large" + b"\r\n")
+    client.sendall(GET % b"large" + more + b"\r\n")
     return client
 
 
@@ -300,10 +300,11 @@ def was_reset(client: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-async def test_who_does_not_take_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["stays", "is closing"])
+async def test_who_does_not_take_an_answer_is_cut_off(more: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
     async with listening(Limits(send_seconds=0.5)) as port:
-        with reader_of_nothing(port) as client:
+        with reader_of_nothing(port, more) as client:
 
             async def cut() -> bool:
                 with suppress(BlockingIOError, ConnectionResetError):

@@ -28,7 +28,8 @@ async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks
     failed = next(event for event in events if event["type"] == "failed")
     assert failed["error"] == error and types(events)[-2:] == ["failed", "stage"]
     history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
-    assert "AgentError" in history.to_json() and error["cause"] not in history.to_json()
+    stored = b"".join(event.SerializeToString() for event in history.events)  # its JSON has payloads as base64
+    assert b"AgentError" in stored and error["cause"].encode() not in stored
 
     assert task["next_retry_at"] is None, "nothing is tried again by itself any more"
 

@@ -10,6 +10,7 @@ import socket
 import struct
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Final, cast
 
@@ -267,8 +268,9 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         """End it at once; the kernel too forgets what it has not sent, instead of waiting for whoever does not read."""
         bare = self.transport.get_extra_info("socket")
-        if bare is not None and not self.transport.is_closing():
-            bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
+        if bare is not None:
+            with suppress(OSError):  # it is closed already
+                bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
         answer = self._answer()
         if answer is not None:
             answer.body = bytearray()  # what works on the answer goes on for a while, and holds this
