@@ -34,8 +34,8 @@ ADDRESSES_TRIED: Final = 3
 CONNECT_SECONDS: Final = 4.0
 """For one address, so that another one gets its turn within the time of an attempt."""
 RESOLVERS: Final = 128
-"""Threads that ask name servers: one who makes them wait must not keep others from theirs. A thread cannot be ended, and
-asks for half a minute where its attempt ended after ten seconds: so four for each attempt of a process at once."""
+"""Threads that ask name servers: one who makes them wait must not keep others from theirs. A thread cannot be ended,
+and asks for half a minute where its attempt ended after ten seconds: so four for each attempt of a process at once."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r)")
 _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
