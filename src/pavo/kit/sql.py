@@ -71,6 +71,21 @@ class _Connection(psycopg.AsyncConnection[Any]):
             self.pgconn.finish()
             raise psycopg.OperationalError(f"PostgreSQL was silent for {SILENCE_SECONDS} s") from silence
 
+    # SQLAlchemy sets these two when it has taken a connection out of its pool and nobody holds it yet. psycopg only
+    # looks and remembers, but takes a turn of a busy event loop for it, and whoever was cancelled in that turn left the
+    # connection to the garbage collector: sixty viewers that left at once emptied the pool for minutes.
+
+    async def set_autocommit(self, value: bool) -> None:
+        _at_once(self._set_autocommit_gen(value))
+
+    async def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
+        _at_once(self._set_isolation_level_gen(value))
+
+
+def _at_once(steps: Generator[Any, Any, None]) -> None:
+    for _ in steps:
+        raise psycopg.InternalError("psycopg waits for the server to set what it should only remember")
+
 
 async def time_of(session: AsyncSession) -> datetime:
     """The time that everything of Pavo goes by: PostgreSQL's."""
