@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,19 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def told(place: Path, mode: str, kind: str, *, landlock: bool = True, reached: bool = True) -> tuple[Any, str]:
-    """What agents of a worker with this PAVO_AGENT_CONFINEMENT tell, and its log."""
-    command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(place), mode, kind]
+async def told(
+    place: Path, mode: str, kind: str, *, landlock: bool = True, reached: bool = True, by: Sequence[str] = ()
+) -> tuple[Any, str]:
+    """What agents of a worker with this PAVO_AGENT_CONFINEMENT tell, and its log; it is started in the place.
+
+    Args:
+        by: what starts it.
+    """
+    command = [*by, sys.executable, "-c", WORKER, str(Path(__file__).parent), str(place), mode, kind]
     command = open_to_all(place, command) if reached else command
     before = None if landlock else without_landlock
     done = await asyncio.to_thread(
-        lambda: subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
+        lambda: subprocess.run(command, cwd=place, capture_output=True, text=True, preexec_fn=before, check=False)
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
@@ -124,6 +130,19 @@ async def test_landlock_alone(place: Path, mode: str) -> None:
     assert set(answer["other"]["ids"]) == {0}
     assert set(answer["other"]["read"].values()) == {"PermissionError"}
     assert ("closed to other users" in log) == (mode == "available")
+
+
+@pytest.mark.skipif(not version(), reason="This kernel has no Landlock.")
+async def test_a_worker_that_is_no_root_beside_a_folder_that_it_may_not_look_into(place: Path) -> None:
+    """Where it was started, as PostgreSQL's data may lie: it confined nothing."""
+    (place / "closed").mkdir(mode=0o700)
+    os.chown(place, 10001, 10001)
+    user = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups"]
+    command = ["env", f"--chdir={place}", *user]
+    answer, log = await told(place, "required", KINDS[-1], by=command)
+    assert set(answer["other"]["ids"]) == {10001}
+    assert set(answer["other"]["read"].values()) == {"PermissionError"}
+    assert "confined by Landlock" in log and "users of their own" not in log
 
 
 async def test_none(place: Path) -> None:

@@ -94,13 +94,18 @@ def _code(path: Path, hidden: Sequence[Path]) -> Iterator[Grant]:
     if path in hidden:
         return
     broad = path in _BROAD or path in (_real("."), _real(os.path.expanduser("~")))  # noqa: PTH111 - raises nothing
-    if path.is_file() or (not broad and not _holds_private(path, hidden)):
+    if _is_file(path) or (not broad and not _holds_private(path, hidden)):
         yield path, READ
         return
     for each in _entries(path):
-        if each.suffix in _CODE or (each / "__init__.py").is_file():
+        if each.suffix in _CODE or _is_file(each / "__init__.py"):
             yield from _code(each, hidden)
     yield path, LIST
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one; also where it lies in a folder that this user may not look into."""
+    return os.path.isfile(path)  # noqa: PTH113 - raises nothing
 
 
 def _entries(folder: Path) -> list[Path]:
