@@ -94,3 +94,17 @@ async def test_an_override_is_said_in_earnest_and_names_the_version(tasks: Tasks
     await tasks.post(f"{task['id']}/plan/accept", hash=task["plan"]["hash"], override_feedback=True)
     await tasks.post(f"{task['id']}/plan/accept", hash=task["plan"]["hash"])
     await tasks.wait(task["id"], "DONE")
+
+
+async def test_one_comment_is_read_alone(tasks: Tasks, stranger: httpx2.AsyncClient) -> None:
+    task = await tasks.reviewable(QUICK)
+    path, added = await comment(tasks, task, "Shorter.")
+    assert (await tasks.client.get(path)).json() == added
+    changed = (await tasks.client.patch(path, json={"body": "Longer."})).json()
+    assert (await tasks.client.get(path)).json() == changed
+    assert (await stranger.get(path)).status_code == 404
+    elsewhere, _ = await comment(tasks, await tasks.reviewable(QUICK), "Of another task.")
+    assert (await tasks.client.get(f"{path.rpartition('/')[0]}/{elsewhere.rpartition('/')[2]}")).status_code == 404
+    await tasks.client.delete(path)
+    gone = await tasks.client.get(path)
+    assert gone.status_code == 404 and gone.json()["field"] == "feedback_id" and gone.json()["remedy"]

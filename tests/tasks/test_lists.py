@@ -128,3 +128,16 @@ def test_moments_and_stages_as_people_say_them() -> None:
     assert stages_of("Done, in-review,done") == ("DONE", "WAIT_RFC")
     with pytest.raises(InvalidInput, match="no stage 'soon'"):
         stages_of("done,soon")
+
+
+async def test_a_list_that_has_not_changed_is_not_sent_again(own: Tasks) -> None:
+    task_id = await own.create(title="First")
+    first = await own.client.get("/api/tasks")
+    seen = {"If-None-Match": first.headers["etag"]}
+    again = await own.client.get("/api/tasks", headers=seen)
+    assert again.status_code == 304 and again.content == b"" and again.headers["etag"] == first.headers["etag"]
+    weak = {"If-None-Match": f'"x", W/{first.headers["etag"]}'}
+    assert (await own.client.get("/api/tasks", headers=weak)).status_code == 304
+    await own.client.patch(f"/api/tasks/{task_id}", json={"title": "Second"})
+    changed = await own.client.get("/api/tasks", headers=seen)
+    assert changed.status_code == 200 and changed.json()["items"][0]["title"] == "Second"

@@ -27,15 +27,15 @@ async def opened(page: Page, stack: str, task_id: str) -> None:
     await expect(page.get_by_role("heading", name="Analyze churn drivers")).to_be_visible()
 
 
-async def second(tasks: Tasks, task: dict[str, Any]) -> dict[str, Any]:
-    """Somebody else ends the review, and the second version is there."""
+async def second(tasks: Tasks, task: dict[str, Any], *, version: int = 2) -> dict[str, Any]:
+    """Somebody else ends the review, and the next version is there."""
     document = f"{task['id']}/documents/{task['plan']['document_id']}"
     await tasks.post(f"{document}/feedback", 201, body="From elsewhere.")
     await tasks.post(f"{task['id']}/plan/done-reviewing", hash=task["plan"]["hash"])
 
     async def there() -> Any:
         found = await tasks.get(task["id"])
-        return found["plan"]["version"] == 2 and found["stage"] == "WAIT_RFC" and found
+        return found["plan"]["version"] == version and found["stage"] == "WAIT_RFC" and found
 
     return await until(there)
 

@@ -38,6 +38,7 @@ from pavo.tasks.schemas import (
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.wire.conditional import json_unless_seen
 from pavo.tasks.wire.event_schemas import TaskEvent, TaskEventPage
 from pavo.tasks.wire.presenters import (
     document_out,
@@ -134,12 +135,16 @@ async def create_task(
     return task_out(view)
 
 
-@router.get("")
-async def list_tasks(tasks: TheTasks, who: Caller, wanted: Annotated[Wanted, Query()]) -> TaskPage:
-    """The organisation's tasks, newest first where no other order is wanted."""
+@router.get("", response_model=TaskPage)
+async def list_tasks(request: Request, tasks: TheTasks, who: Caller, wanted: Annotated[Wanted, Query()]) -> Response:
+    """The organisation's tasks, newest first where no other order is wanted.
+
+    The answer has an ETag: sent back in If-None-Match, it gets 304 and no body while nothing has changed.
+    """
     page = await tasks.list(who, wanted)
     items = [listed_task(view) for view in page.items]
-    return TaskPage(items=items, next_cursor=page.next_cursor, total=page.total)
+    found = TaskPage(items=items, next_cursor=page.next_cursor, total=page.total)
+    return json_unless_seen(request, found.model_dump_json().encode())
 
 
 @router.post("/stop", responses=problems(413))
@@ -261,6 +266,12 @@ async def add_feedback(
 ) -> FeedbackOut:
     """Comment on the plan under review, or on one of its steps."""
     return feedback_out(await review.add_feedback(who, view.task.id, document_id, new.body, new.step))
+
+
+@router.get("/{task_id}/documents/{document_id}/feedback/{feedback_id}", responses=problems(404))
+async def get_feedback(review: TheReview, view: OwnTask, document_id: uuid.UUID, feedback_id: uuid.UUID) -> FeedbackOut:
+    """One comment, as it is now: who follows the timeline reads by it what an event `feedback` tells of."""
+    return feedback_out(await review.comment(view.task.id, document_id, feedback_id))
 
 
 @router.patch("/{task_id}/documents/{document_id}/feedback/{feedback_id}", responses=problems(404, 409, 413))

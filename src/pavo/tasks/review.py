@@ -100,6 +100,16 @@ class ReviewService:
         self._publisher.publish(recorded)
         return comment
 
+    async def comment(self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID) -> Comment:
+        """One comment on a document.
+
+        Raises:
+            NotFound: there is none, or it was withdrawn.
+        """
+        async with self._database.reading() as session:
+            _found(await repository.document(session, task_id, document_id), document_id)
+            return await _comment(session, await _feedback(session, document_id, feedback_id))
+
     async def edit_feedback(
         self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
     ) -> Comment:
@@ -126,12 +136,7 @@ class ReviewService:
         self, session: AsyncSession, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID
     ) -> FeedbackRow:
         await self._under_review(session, task_id, document_id)
-        row = await session.get(FeedbackRow, feedback_id)
-        if row is None or row.document_id != document_id:
-            raise NotFound(
-                f"There is no feedback {feedback_id}.", field="feedback_id", remedy="Read the document: it lists them."
-            )
-        return row
+        return await _feedback(session, document_id, feedback_id)
 
     async def accept(self, who: Identity, view: TaskView, plan_hash: str, *, override: bool = False) -> c.Answer:
         """Accept the plan with this hash; accepting it once more changes nothing.
@@ -231,6 +236,15 @@ class ReviewService:
                 remedy="Comment on the version that is under review.",
             )
         return document
+
+
+async def _feedback(session: AsyncSession, document_id: uuid.UUID, feedback_id: uuid.UUID) -> FeedbackRow:
+    row = await session.get(FeedbackRow, feedback_id)
+    if row is None or row.document_id != document_id:
+        raise NotFound(
+            f"There is no feedback {feedback_id}.", field="feedback_id", remedy="Read the document: it lists them."
+        )
+    return row
 
 
 async def _comment(session: AsyncSession, row: FeedbackRow) -> Comment:

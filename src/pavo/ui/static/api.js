@@ -40,13 +40,25 @@ async function request(method, path, body, headers = {}) {
     });
   }
   if (response.status === 204) return null;
+  if (response.status === 304) return last.get(path).content;
   const text = await response.text();
   const content = text && response.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : null;
-  if (response.ok) return content;
+  if (response.ok) {
+    if (last.has(path)) last.set(path, { etag: response.headers.get("ETag"), content });
+    return content;
+  }
   const problem = new Problem({ title: response.statusText, ...content, status: response.status });
   if (problem.status === 401 && !path.startsWith("/api/session")) onLoggedOut();
   throw problem;
 }
+
+// What is asked for again and again: the server answers without a body while it is what was answered last.
+const last = new Map();
+const getIfChanged = (path) => {
+  const etag = last.get(path)?.etag;
+  if (!last.has(path)) last.set(path, {});
+  return request("GET", path, undefined, etag ? { "If-None-Match": etag } : {});
+};
 
 const get = (path) => request("GET", path);
 const post = (path, body, headers) => request("POST", path, body, headers);
@@ -62,25 +74,19 @@ export const agents = () => get("/api/agents");
 export const links = () => get("/ui/links.json");
 
 export const tasks = {
-  list: (cursor) => get(`/api/tasks?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`),
+  list: (cursor) => (cursor ? get(`/api/tasks?limit=50&cursor=${encodeURIComponent(cursor)}`) : getIfChanged("/api/tasks?limit=50")),
   create: (body, key) => post("/api/tasks", body, { "Idempotency-Key": key }),
   get: (id) => get(task(id)),
   start: (id) => post(task(id, "/start")),
   stop: (id) => post(task(id, "/stop")),
   resume: (id) => post(task(id, "/resume")),
   remove: (id) => request("DELETE", task(id)),
-  documents: async (id) => {
-    let found = [];
-    for (let before = null, more = true; more; more = before !== null) {
-      const page = await get(task(id, `/documents${before ? `?before=${encodeURIComponent(before)}` : ""}`));
-      found = [...page.items, ...found];
-      before = page.before ?? null;
-    }
-    return found;
-  },
+  documents: (id, before) => get(task(id, `/documents${before ? `?before=${encodeURIComponent(before)}` : ""}`)),
+  document: (id, document) => get(task(id, `/documents/${document}`)),
   events: (id, after, limit) => get(task(id, `/events?after=${after}&limit=${limit}`)),
   streamPath: (id, after) => task(id, `/stream?after=${after}`),
   comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),
+  readComment: (id, document, feedback) => get(task(id, `/documents/${document}/feedback/${feedback}`)),
   editComment: (id, document, feedback, body) =>
     request("PATCH", task(id, `/documents/${document}/feedback/${feedback}`), { body }),
   doneReviewing: (id, hash) => post(task(id, "/plan/done-reviewing"), { hash }),

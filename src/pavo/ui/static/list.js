@@ -14,6 +14,7 @@ export class TaskList {
   #timer = 0;
   #chosen = null;
   #rows = new Map();
+  #read = false;
 
   constructor() {
     this.list = h("ul", {});
@@ -47,6 +48,7 @@ export class TaskList {
     try {
       const page = await tasks.list();
       this.#items = page.items;
+      this.#read = true;
       if (!this.#older.length) this.#cursor = page.next_cursor;
       show(this.notice);
       this.#draw();
@@ -97,7 +99,7 @@ export class TaskList {
     const all = [...this.#items, ...this.#older.filter((item) => !newest.has(item.id))];
     const there = new Set(all.map((task) => task.id));
     for (const id of this.#rows.keys()) if (!there.has(id)) this.#rows.delete(id);
-    const wanted = all.length ? all.map((task) => this.#row(task)) : [this.empty];
+    const wanted = all.length ? all.map((task) => this.#row(task)) : this.#read ? [this.empty] : [];
     for (const element of [...this.list.children]) if (!wanted.includes(element)) element.remove();
     wanted.forEach((element, index) => {
       const there = this.list.children[index];

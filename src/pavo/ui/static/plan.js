@@ -14,8 +14,8 @@ export class PlanView {
   // Set by whoever ended the review here: then the next version is what they wait for.
   followsNewest = false;
 
-  // commands: comment(document, step, body), edit(document, feedback, body), withdraw(document, feedback), each resolving
-  // to whether it worked. onChosen: another version is shown.
+  // commands: comment(document, step, body), edit(document, feedback, body), withdraw(document, feedback), older(), each
+  // resolving to whether it worked. onChosen: another version is shown.
   constructor(commands, me, onChosen) {
     this.commands = commands;
     this.me = me;
@@ -24,8 +24,9 @@ export class PlanView {
   }
 
   // A version that somebody reads is never swapped under their eyes: a newer one is offered.
-  update(documents, stage) {
+  update(documents, stage, hasOlder) {
     this.stage = stage;
+    this.hasOlder = hasOlder;
     const before = this.newest;
     this.#documents = documents;
     if (this.newest && this.newest.id !== before?.id) {
@@ -152,7 +153,7 @@ export class PlanView {
   }
 
   #versions(plans, chosen) {
-    if (plans.length === 1) return h("span", { class: "faint" }, STATUS[chosen.status] ?? chosen.status);
+    if (plans.length === 1 && !this.hasOlder) return h("span", { class: "faint" }, STATUS[chosen.status] ?? chosen.status);
     const choose = (plan) => () => {
       this.#choose(plan);
       this.draw();
@@ -160,6 +161,7 @@ export class PlanView {
     return h(
       "div",
       { class: "versions", role: "group", "aria-label": "Versions of the plan" },
+      this.hasOlder && h("button", { type: "button", id: "older-versions", onclick: () => this.commands.older() }, "Older versions"),
       plans.map((plan) =>
         h(
           "button",

@@ -10,6 +10,7 @@ export class Stream {
   #timer = 0;
   #wait = 250;
   #over = false;
+  #atEnd = false;
 
   constructor(taskId, after, { onEvent, onState }) {
     this.taskId = taskId;
@@ -46,7 +47,8 @@ export class Stream {
     source.onmessage = (message) => this.#take(JSON.parse(message.data));
     source.onerror = () => {
       if (this.#source !== source) return;
-      if (source.readyState === EventSource.CLOSED) this.#look();
+      // After the last event the browser would connect once more to hear that nothing follows.
+      if (source.readyState === EventSource.CLOSED || this.#atEnd) this.#look();
       else this.onState("reconnecting");
     };
   }
@@ -54,6 +56,7 @@ export class Stream {
   #take(event) {
     if (event.seq <= this.last) return;
     this.last = event.seq;
+    this.#atEnd = event.type === "deleted" || (event.type === "stage" && event.stage === "DONE");
     this.onEvent(event);
   }
 

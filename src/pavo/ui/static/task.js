@@ -1,8 +1,9 @@
 // One task: what it is, where it stands, what can be done to it, its plan and its timeline.
 
 import { links, Problem, tasks } from "./api.js";
+import { Documents } from "./documents.js";
 import { h, number, show, time } from "./dom.js";
-import { markdown } from "./markdown.js";
+import { inline, markdown } from "./markdown.js";
 import { ask, choose, problemCard, run } from "./notice.js";
 import { PlanView } from "./plan.js";
 import { SayBox } from "./say.js";
@@ -11,7 +12,7 @@ import { Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
 
 const READ_AT_ONCE = 2000;
-const TELLS_MORE = new Set(["stage", "plan", "feedback", "accepted", "report", "failed", "stopped", "message", "deleted"]);
+const CHANGES_THE_TASK = new Set(["stage", "plan", "accepted", "report", "failed", "stopped", "message", "edited", "waiting", "retry"]);
 
 export class TaskView {
   #task = null;
@@ -20,6 +21,7 @@ export class TaskView {
   #receipt = null;
   #reading = null;
   #again = false;
+  #stale = true;
   #closed = false;
 
   constructor(id, { me, onChange, onGone }) {
@@ -29,6 +31,7 @@ export class TaskView {
     this.notice = h("div", { class: "notices" });
     this.state = h("div", { class: "notices" });
     this.actions = h("div", { class: "row actions" });
+    this.documents = new Documents(id);
     this.plan = new PlanView(this.#commands(), me, () => this.#task && this.#drawActions());
     this.say = new SayBox(id, () => this.refresh());
     this.timeline = new Timeline();
@@ -44,6 +47,7 @@ export class TaskView {
     try {
       // The timeline's head first: whatever happens after it is told again by the stream, and read again.
       const head = await tasks.events(this.id, 0, 1);
+      await this.documents.open();
       await this.read();
       if (this.#closed) return;
       this.#head = head.last_seq;
@@ -85,7 +89,11 @@ export class TaskView {
       Object.assign(this.#task, { progress, steps, total, plan_step });
       // Hundreds of steps a second are one picture a frame.
       this.#frame ||= requestAnimationFrame(() => this.#drawProgress());
-    } else if (TELLS_MORE.has(event.type) && event.type !== "deleted") this.refresh();
+    } else {
+      const told = this.documents.take(event);
+      const changed = CHANGES_THE_TASK.has(event.type);
+      if (told || changed) this.refresh(changed);
+    }
     return undefined;
   }
 
@@ -96,19 +104,20 @@ export class TaskView {
     this.onChange(this.#task);
   }
 
-  // One look-up at a time; whatever happens during one asks for exactly one more.
-  refresh() {
+  // One look-up at a time; whatever happens during one asks for exactly one more. Without `task` of documents alone.
+  refresh(task = true) {
+    this.#stale ||= task;
     if (this.#reading) this.#again = true;
     else {
       this.#reading = this.read()
         .catch((problem) => {
           if (!(problem instanceof Problem)) throw problem;
           if (problem.status === 404) this.onGone();
-          else setTimeout(() => this.refresh(), 1000);
+          else setTimeout(() => this.refresh(false), 1000);
         })
         .finally(() => {
           this.#reading = null;
-          if (this.#again) this.refresh();
+          if (this.#again) this.refresh(false);
         });
       this.#again = false;
     }
@@ -116,12 +125,24 @@ export class TaskView {
   }
 
   async read() {
-    const [task, documents] = await Promise.all([tasks.get(this.id), tasks.documents(this.id)]);
+    const wanted = this.#stale;
+    this.#stale = false;
+    try {
+      const [task] = await Promise.all([wanted ? tasks.get(this.id) : this.#task, this.documents.read()]);
+      this.#task = wanted ? task : this.#task;
+    } catch (problem) {
+      this.#stale ||= wanted;
+      throw problem;
+    }
     if (this.#closed) return;
-    this.#task = task;
-    this.plan.update(documents, task.stage);
+    this.#show();
+    if (wanted) this.onChange(this.#task);
+  }
+
+  #show() {
+    this.documents.settle(this.#task);
+    this.plan.update(this.documents.items, this.#task.stage, this.documents.hasOlder);
     this.#draw();
-    this.onChange(task);
   }
 
   #draw() {
@@ -182,6 +203,7 @@ export class TaskView {
           h("strong", {}, receipt.last_step ? `Stopped. Checkpoint ${number(receipt.last_step)} is the last one recorded.` : "Stopped."),
           h("p", {}, receipt.step_cut ? "The work in hand was cut. " : "", receipt.resume),
         ),
+      task?.next_retry_at && isActive(task.stage) && h("div", { class: "notice", role: "status" }, "The agent failed; it is tried again, not before ", time(task.next_retry_at, { short: true }), "."),
       task?.error &&
         task.stage === "FAILED" &&
         h(
@@ -189,7 +211,7 @@ export class TaskView {
           { class: "notice problem", role: "status" },
           h("strong", {}, task.error.step ? `Failed at checkpoint ${number(task.error.step)}` : "Failed"),
           h("p", {}, task.error.cause),
-          h("p", { class: "remedy" }, task.error.remedy),
+          h("p", { class: "remedy" }, inline(task.error.remedy)),
         ),
     );
   }
@@ -270,11 +292,19 @@ export class TaskView {
   }
 
   #commands() {
-    const saved = (work) => run(this.notice, async () => (await work(), true)).then(async (done) => (await this.refresh(), done === true));
+    // What the answer tells need not be read; after a refusal the task may be another than the one on the page.
+    const saved = async (work, keep) => {
+      const done = await run(this.notice, async () => (keep(await work()), true));
+      if (!done) await this.refresh();
+      else if (!this.#closed) this.#show();
+      return done === true;
+    };
+    const keep = (comment) => this.documents.keep(comment);
     return {
-      comment: (plan, step, body) => saved(() => tasks.comment(this.id, plan.id, step === null ? { body } : { body, step })),
-      withdraw: (plan, item) => saved(() => tasks.withdrawComment(this.id, plan.id, item.id)),
-      edit: (plan, item, body) => saved(() => tasks.editComment(this.id, plan.id, item.id, body)),
+      comment: (plan, step, body) => saved(() => tasks.comment(this.id, plan.id, step === null ? { body } : { body, step }), keep),
+      withdraw: (plan, item) => saved(() => tasks.withdrawComment(this.id, plan.id, item.id), () => this.documents.forget(plan.id, item.id)),
+      edit: (plan, item, body) => saved(() => tasks.editComment(this.id, plan.id, item.id, body), keep),
+      older: () => saved(() => this.documents.readOlder(), () => {}),
     };
   }
 }
