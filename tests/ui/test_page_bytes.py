@@ -13,6 +13,7 @@ pytestmark = pytest.mark.browser
 LONG = "x" * 18_000
 """60 of them are a megabyte."""
 MANY = 60
+DOCUMENTS = re.compile("/api/.*/documents([?]|$)")
 
 
 class Read:
@@ -97,8 +98,8 @@ async def test_older_versions_are_read_when_they_are_asked_for(page: Page, stack
         await route.continue_(url=f"{route.request.url}{'&' if '?' in route.request.url else '?'}limit=1")
 
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/documents" in request.url else None)
-    await page.route(re.compile("/documents([?]|$)"), short)
+    page.on("request", lambda request: asked.append(request.url) if DOCUMENTS.search(request.url) else None)
+    await page.route(DOCUMENTS, short)
     await opened(page, stack, task["id"])
     await expect(page.get_by_role("heading", name="Plan v3")).to_be_visible()
     await expect(page.get_by_text("What became of 1 comment on v2")).to_be_visible()
