@@ -10,7 +10,7 @@ from pavo.deploy.local.components import temporal_schema as schema
 from pavo.deploy.local.components.temporal_programs import find_temporal
 from pavo.deploy.local.native import database_server
 from pavo.deploy.model import deployment
-from pavo.deploy.model.layout import Layout, load_secrets
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.rollout.upgrade import server_version
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import BEFORE, NEWEST, OLDEST, Native, deployed
@@ -26,7 +26,7 @@ def schemas(native: Native) -> dict[str, str]:
     chosen = deployment.load(layout)
     assert chosen is not None
     return {
-        each.database: each.version for each in schema.inspect(database_server(chosen, load_secrets(layout))).values()
+        each.database: each.version for each in schema.inspect(database_server(layout, chosen)).values()
     }
 
 
