@@ -16,11 +16,16 @@ import pytest
 import yaml
 
 from pavo.config import DatabaseSettings
+from pavo.deploy.model import deployment
+from pavo.deploy.model.deployment import Deployment, TargetName
+from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import PARTS
-from pavo.deploy.orchestrated import docker
+from pavo.deploy.orchestrated import compose_tls, docker
+from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
 from pavo.deploy.orchestrated.images import POSTGRES
 from pavo.errors import ConfigurationError, NotFound, PavoError
+from tests import command
 
 LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 OWN = ("api", "worker", "migrate")
@@ -42,6 +47,7 @@ VARIANTS = [
     ComposeOptions(workers=7, port=80, ui_port=81, project="team-a", bind="0.0.0.0"),
     ComposeOptions(source=Path("/a checkout"), worker_environment={"PAVO_WORKER_BUILD_ID": "1.2"}),
     ComposeOptions(search_attributes={"Kind": "Keyword", "Size": "Int"}, images={"redis": "mirror/valkey@sha256:ab"}),
+    ComposeOptions(tls=True, worker_environment={"PAVO_WORKER_BUILD_ID": "1.2"}),
     *(ComposeOptions(postgres=major) for major in POSTGRES),
 ]
 
@@ -101,6 +107,42 @@ def test_nothing_is_reached_from_outside_but_api_and_ui(services: dict[str, Any]
     assert document["networks"]["stores"] == {"internal": True}
     for name in ("postgres", "redis", "temporal"):
         assert services[name]["networks"] == ["stores"]
+
+
+def test_with_tls_each_service_has_its_own_certificate_and_no_other() -> None:
+    plain, with_tls = compose(ComposeOptions())["services"], compose(ComposeOptions(tls=True))["services"]
+    assert "tls" not in render(ComposeOptions())["compose.yaml"].lower()
+    for name, service in with_tls.items():
+        assert all(volume in service["volumes"] for volume in plain[name].get("volumes", [])), name
+        volumes = [volume for volume in service.get("volumes", []) if volume not in plain[name].get("volumes", [])]
+        assert volumes == ([f"./tls/{name}:/tls:ro"] if name in compose_tls.SHOWN_BY else []), name
+        added = service["environment"].items() - plain[name]["environment"].items()
+        files = {value for _, value in added if str(value).startswith("/")}
+        assert files <= {"/tls/own.pem", "/tls/ca.pem"} and all("TLS" in variable for variable, _ in added)
+        assert bool(files) == (name in {*compose_tls.SHOWN_BY, "migrate"}), name
+    assert set(with_tls["api"]["environment"]) >= set(compose_tls.ENVIRONMENT["pavo"])
+
+
+def test_certificates_are_written_where_only_containers_get_to_them(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    chosen = Deployment(target=TargetName.COMPOSE, tls=True, tls_parts=["temporal"])
+    target = orchestrated_target(layout, chosen)
+    assert any("own CA, made in" in line for line in target.changes())
+    assert not (tmp_path / "tls").exists()
+    written = [file.relative_to(target.folder).as_posix() for file in target.write()]
+    assert {"tls/temporal/own.pem", "tls/temporal-namespace/ca.pem", "tls/worker/own.pem"} <= set(written)
+    assert stat.S_IMODE((target.folder / "tls").stat().st_mode) == 0o700
+    for name in compose_tls.SHOWN_BY:
+        assert stat.S_IMODE((target.folder / "tls" / name).stat().st_mode) == 0o755
+        assert stat.S_IMODE((target.folder / "tls" / name / "own.pem").stat().st_mode) == 0o644
+    assert "PRIVATE KEY" not in (target.folder / "tls/worker/ca.pem").read_text()
+    assert stat.S_IMODE((tmp_path / "tls" / "ca.key").stat().st_mode) == 0o600
+    assert target.write() == [], "what holds stays"
+    deployment.save(layout, chosen)
+    told = command.pavo(("deploy", "certificates", "--renew", "--data-dir", str(tmp_path)))
+    assert told.returncode == 0 and "Renewed: temporal" in told.stdout, told.stdout + told.stderr
+    own = (tmp_path / "tls" / "temporal.pem").read_bytes()
+    assert (target.folder / "tls/temporal/own.pem").read_bytes() == own
 
 
 def test_images_are_pinned_and_never_the_deprecated_one(services: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,12 +25,17 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
+from pavo.deploy.certificates.parts import certificates_of
+from pavo.deploy.local.components.probes import port_answers
 from pavo.deploy.local.components.temporal_programs import SERVER, SQL_TOOL, cache_folder
 from pavo.deploy.local.components.wheels import postgres_home, redis_server
 from pavo.deploy.local.machine.ports import free_port
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.local.stack import EmbeddedStack, remove_data
-from pavo.deploy.orchestrated.compose import ComposeOptions, read_env, write
+from pavo.deploy.model.layout import Layout
+from pavo.deploy.orchestrated import compose_tls
+from pavo.deploy.orchestrated.compose import ComposeOptions, read_env, render, write
+from pavo.temporal.client import connect_to
 from tests.driving import until
 
 LIMIT = 90.0
@@ -203,11 +209,29 @@ def temporal_programs() -> Path:
     pytest.skip(f"neither the PATH nor {cache_folder()} has {SERVER} and {SQL_TOOL}")
 
 
+@pytest.fixture
+def with_tls(databases: Stack, tmp_path: Path) -> Stack:
+    """The same folder with certificates, as a start with --tls writes it; what containers mount is taken from there."""
+    own = certificates_of(Layout(tmp_path), ["temporal"])
+    own.ensure(datetime.now(UTC))
+    compose_tls.write_certificates(own, databases.folder)
+    document = render(ComposeOptions(tls=True, search_attributes={"PavoKind": "Keyword"}, retention_days=3))
+    services = yaml.safe_load(document["compose.yaml"])["services"]
+    for name in compose_tls.SHOWN_BY:
+        for variable, value in services[name]["environment"].items():
+            if str(value).startswith("/tls/"):
+                moved = f"{databases.folder}/tls/{name}/{value.rpartition('/')[2]}"
+                services[name]["environment"][variable] = moved
+    return replace(databases, services=services)
+
+
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["databases", "with_tls"])
 async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
-    databases: Stack, environment: dict[str, str], tmp_path: Path
+    kind: str, request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The image's entry point only adds the addresses; everything else is in the environment. Pavo works on it."""
+    databases: Stack = request.getfixturevalue(kind)
     programs = temporal_programs()
     place = {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     sql = databases.environment("temporal-schema", SQL_HOST="127.0.0.1", SQL_PORT=databases.superuser["PGPORT"])
@@ -228,9 +252,12 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
     with (tmp_path / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(SERVER, "start", env=given, stdout=log, stderr=log, cwd=tmp_path)
     probe = databases.services["temporal"]["healthcheck"]["test"][-1].replace("7243", ports["FRONTEND_HTTP_PORT"])
+    address = f"127.0.0.1:{ports['FRONTEND_GRPC_PORT']}"
 
     async def healthy() -> bool:
         assert server.returncode is None, (tmp_path / "log").read_text()[-3000:]
+        if kind == "with_tls":
+            return await port_answers(address)
         try:
             async with httpx2.AsyncClient() as client:
                 return (await client.get(probe)).status_code == 200
@@ -239,10 +266,12 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
 
     try:
         await until(healthy, seconds=LIMIT)
-        address = f"127.0.0.1:{ports['FRONTEND_GRPC_PORT']}"
         namespace = databases.environment("temporal-namespace", TEMPORAL_ADDRESS=address)
         await asyncio.to_thread(run, databases.script("temporal-namespace"), {**namespace, **place})
-        client = await Client.connect(address)
+        client = await connect_to({**namespace, "TEMPORAL_ADDRESS": address})
+        if kind == "with_tls":
+            with pytest.raises(RuntimeError):
+                await Client.connect(address)
         found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert found.config.workflow_execution_retention_ttl.seconds == 3 * 86_400
         here = {

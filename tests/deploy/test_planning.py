@@ -276,11 +276,10 @@ def test_tls_is_on_for_new_native_deployments_and_never_switched_by_a_start(tmp_
     assert not StartOptions(target=TargetName.EMBEDDED).over(None).tls
     with pytest.raises(ConfigurationError, match="no TLS"):
         plan(tmp_path, tls=True)
-    for target in (TargetName.COMPOSE, TargetName.KUBERNETES):
-        assert not StartOptions(target=target).over(None).tls
-        with pytest.raises(ConfigurationError) as refusal:
-            orchestrated_target(Layout(tmp_path), StartOptions(target=target, tls=True).over(None))
-        assert refusal.value.field == "--tls"
+    assert not StartOptions(target=TargetName.COMPOSE).over(None).tls
+    with pytest.raises(ConfigurationError) as refusal:
+        orchestrated_target(Layout(tmp_path), StartOptions(target=TargetName.KUBERNETES, tls=True).over(None))
+    assert refusal.value.field == "--tls"
 
 
 def test_a_plan_names_what_becomes_of_tls(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pavo.cli.confirm import confirm
+from pavo.cli.deploy import orchestrated
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, layout_of
 from pavo.cli.table import table
@@ -29,7 +30,8 @@ def certificates(
     """Show how the parts speak with each other, and when each certificate ends. They are renewed by themselves.
 
     Args:
-        renew: replace the parts' certificates now; running parts take them within a minute.
+        renew: replace the parts' certificates now; running parts take them within a minute. Containers: Temporal does,
+            restart the others then.
         new_ca: replace the CA and all that it signed, of a stopped deployment: after its key was seen by others, say.
         data_dir: where everything is kept.
     """
@@ -40,6 +42,8 @@ def certificates(
     renewed: list[str] = []
     if renew:
         renewed = _own(layout).renew(now)
+        if target := orchestrated.found(layout):
+            target.write()
     if new_ca:
         own = _own(layout)
         _refuse_running(layout)
@@ -47,6 +51,8 @@ def certificates(
             return 1
         with take_lock(layout):
             renewed = own.replace_authority(now)
+        if target := orchestrated.found(layout):
+            target.write()
     Printer(output).show(_document(layout, renewed, now), lambda: _show(layout, renewed, now))
     return 0
 
@@ -65,7 +71,8 @@ def _own(layout: Layout) -> Certificates:
 
 
 def _refuse_running(layout: Layout) -> None:
-    if running(layout.root):
+    target = orchestrated.found(layout)
+    if running(layout.root) or (target is not None and target.status()):
         raise Conflict(
             "The parts trust the CA that they were started with.",
             field="--new-ca",

@@ -9,6 +9,7 @@ from pavo.cli.deploy.start_plan import ShownPlan
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Format, Printer, console
 from pavo.cli.table import table
+from pavo.deploy.certificates.parts import TEMPORAL
 from pavo.deploy.model import deployment
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName
@@ -44,6 +45,7 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], mode: St
     """Show the plan, ask, write the files, start, wait. A dry run writes the files and starts nothing."""
     wanted = wanted.model_copy(update={"postgres_version": mode.postgres_version or wanted.postgres_version})
     _same_target(layout, wanted)
+    wanted = wanted.model_copy(update={"tls_parts": [TEMPORAL] if wanted.tls else []})
     target = orchestrated_target(layout, wanted, values)
     assessments = _assessments(wanted, target)
     wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=mode.force)})

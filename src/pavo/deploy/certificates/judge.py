@@ -20,12 +20,13 @@ SWITCH_ON: Final = "pavo deploy stop, then pavo deploy start --tls"
 
 
 def judge_tls(layout: Layout, now: datetime) -> Finding | None:
-    """One line about a deployment of this machine; None where another machine or an orchestrator runs the parts."""
+    """One line about a deployment of this machine; None where an orchestrator runs the parts, without certificates of
+    ours."""
     try:
         chosen = deployments.load(layout)
         if chosen is None or chosen.target is TargetName.EMBEDDED:
             return Finding(NAME, "pass", EMBEDDED)
-        if chosen.target is not TargetName.NATIVE:
+        if chosen.target is not TargetName.NATIVE and not chosen.tls:
             return None
         if not chosen.tls:
             detail = (

@@ -6,6 +6,7 @@ server that reads it while it is replaced never sees two halves. The folder is o
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,6 +93,10 @@ class Certificates:
         with self._alone():
             self.trusted.unlink(missing_ok=True)
         return self.ensure(now)
+
+    def remove(self) -> None:
+        """Forget them, with the deployment."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _renewed(self, part: str, authority: "Signed", now: datetime, *, always: bool) -> bool:
         from pavo.deploy.certificates.authority import sign

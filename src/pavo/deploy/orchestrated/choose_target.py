@@ -4,6 +4,7 @@ Its files are in a folder of the data directory, so that every later command fin
 
 from pathlib import Path
 
+from pavo.deploy.certificates.parts import TEMPORAL, certificates_of
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.orchestrated.compose_target import ComposeTarget, compose_options
@@ -21,14 +22,15 @@ def orchestrated_target(layout: Layout, chosen: Deployment, values_files: tuple[
     Raises:
         ConfigurationError: the target runs on this machine, or cannot work as it was chosen.
     """
-    if chosen.tls:
-        raise ConfigurationError(
-            "Certificates of Pavo's own are made on the native target alone.",
-            field="--tls",
-            remedy="Leave the option away; the guide of the target says how its parts are kept apart.",
-        )
     if chosen.target is TargetName.COMPOSE:
-        return ComposeTarget(compose_options(layout, chosen), layout.root / "compose")
+        own = certificates_of(layout, [TEMPORAL]) if chosen.tls else None
+        return ComposeTarget(compose_options(layout, chosen), layout.root / "compose", own)
     if chosen.target is TargetName.KUBERNETES:
+        if chosen.tls:
+            raise ConfigurationError(
+                "In a cluster none of the servers are Pavo's, so their certificates are not either.",
+                field="--tls",
+                remedy="Name them in the chart's values: temporal.tls, and the URLs of PostgreSQL and Redis.",
+            )
         return KubernetesTarget(kubernetes_options(layout, chosen, values_files), layout.root / "kubernetes")
     raise ConfigurationError(f"{chosen.target} runs on this machine.", field="--target")

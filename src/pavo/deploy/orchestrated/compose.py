@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from math import ceil
@@ -14,6 +14,7 @@ from pavo.deploy.local.machine.ports import LOOPBACK
 from pavo.deploy.model.compatibility import matrix, parse
 from pavo.deploy.model.layout import write_private
 from pavo.deploy.model.parts import PARTS, connections
+from pavo.deploy.orchestrated import compose_tls
 from pavo.deploy.orchestrated.images import images
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
@@ -72,6 +73,8 @@ class ComposeOptions:
     """Name to type, like `Keyword`; Pavo's own by default."""
     worker_environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """More for the workers, like their build id."""
+    tls: bool = False
+    """Mutual TLS with Temporal, by certificates that `compose_tls.write_certificates` puts beside the file."""
     images: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other references by name (`postgres`, `redis`, `temporal`, `admin_tools`, `temporal_ui`), say with a digest."""
 
@@ -224,6 +227,14 @@ def _check_step(options: ComposeOptions, folder: Path) -> None:
     )
 
 
+TLS_PIECES: Mapping[str, Callable[[str], str]] = {
+    "tls_environment": lambda service: compose_tls.environment(service, 2 if service == "pavo" else 6),
+    "tls_mount": lambda service: f", {compose_tls.mount(service)}",
+    "tls_volumes": compose_tls.volumes,
+}
+"""What a service gets at a place of the file, with TLS."""
+
+
 def _compose(options: ComposeOptions) -> str:
     reserved = TEMPORAL_SERVICES * (TEMPORAL_CONNECTIONS + VISIBILITY_CONNECTIONS) + SPARE_CONNECTIONS
     values = {
@@ -242,6 +253,7 @@ def _compose(options: ComposeOptions) -> str:
         "port": str(options.port),
         "ui_port": str(options.ui_port),
         "workers": str(options.workers),
+        "temporal_health": compose_tls.TLS_HEALTH if options.tls else compose_tls.PLAIN_HEALTH,
         "connections": str(reserved + connections(POOL, apis=1, workers=options.workers)),
         "temporal_connections": str(TEMPORAL_CONNECTIONS),
         "visibility_connections": str(VISIBILITY_CONNECTIONS),
@@ -253,6 +265,8 @@ def _compose(options: ComposeOptions) -> str:
         what, part = found.groups()
         if part is None:
             return values[what]
+        if what in TLS_PIECES:
+            return TLS_PIECES[what](part) if options.tls else ""
         kind = PARTS[part]
         if what == "drain":
             return f"{ceil(kind.drain_seconds)}s"

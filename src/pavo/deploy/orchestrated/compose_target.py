@@ -1,13 +1,15 @@
 """Containers of this machine's Docker engine, as one of the targets that others run."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
+from pavo.deploy.certificates.kept import Certificates
 from pavo.deploy.model.compatibility import matrix
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.deploy.model.parts import PARTS, PlannedPart, names_of
-from pavo.deploy.orchestrated import compose, docker
+from pavo.deploy.orchestrated import compose, compose_tls, docker
 from pavo.deploy.orchestrated.compose import ComposeOptions
 from pavo.deploy.orchestrated.images import images
 from pavo.deploy.orchestrated.outside_programs import Show
@@ -44,14 +46,19 @@ def compose_options(layout: Layout, chosen: Deployment) -> ComposeOptions:
         retention_days=chosen.retention_days,
         source=compose.checkout(),
         worker_environment={"PAVO_WORKER_BUILD_ID": chosen.worker_build} if chosen.worker_build else {},
+        tls=chosen.tls,
     )
 
 
 class ComposeTarget:
-    """Containers of this machine's Docker engine."""
+    """Containers of this machine's Docker engine.
 
-    def __init__(self, options: ComposeOptions, folder: Path) -> None:
-        self._options, self.folder = options, folder
+    Args:
+        certificates: the deployment's own, with TLS.
+    """
+
+    def __init__(self, options: ComposeOptions, folder: Path, certificates: Certificates | None = None) -> None:
+        self._options, self.folder, self._certificates = options, folder, certificates
 
     def plan(self) -> tuple[PlannedPart, ...]:
         """Every part with its image, where it is published, and its volume."""
@@ -78,12 +85,26 @@ class ComposeTarget:
         built = f"builds {self._options.image}" if self._options.source else f"pulls {self._options.image}"
         return (
             *shown_changes(found, self.folder),
+            *self._tls_changes(),
             f"docker compose up: pulls images, {built}, starts what is not there",
         )
 
     def write(self) -> list[Path]:
-        """See `OrchestratedTarget`."""
-        return compose.write(self._options, self.folder)
+        """See `OrchestratedTarget`. Certificates that end soon are replaced; Temporal takes its own as it runs."""
+        written = compose.write(self._options, self.folder)
+        if self._certificates is None:
+            return written
+        self._certificates.ensure(datetime.now(UTC))
+        return [*written, *compose_tls.write_certificates(self._certificates, self.folder)]
+
+    def _tls_changes(self) -> list[str]:
+        if self._certificates is None:
+            return []
+        made = "" if self._certificates.trusted.exists() else f", made in {self._certificates.folder}"
+        return [
+            f"TLS by certificates of the deployment's own CA{made}: temporal; postgres and redis without, in their own "
+            "network"
+        ]
 
     def missing(self) -> str | None:
         """See `OrchestratedTarget`."""
@@ -117,3 +138,5 @@ class ComposeTarget:
         if (self.folder / "compose.yaml").exists():
             docker.down(self.folder, volumes=True)
         remove_folder(self.folder)
+        if self._certificates is not None:
+            self._certificates.remove()
