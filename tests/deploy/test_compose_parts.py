@@ -226,12 +226,12 @@ def with_tls(databases: Stack, tmp_path: Path) -> Stack:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["databases", "with_tls"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plainly", "with-tls"])
 async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
-    kind: str, request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path
+    databases: Stack, with_tls: Stack, environment: dict[str, str], tmp_path: Path, *, tls: bool
 ) -> None:
     """The image's entry point only adds the addresses; everything else is in the environment. Pavo works on it."""
-    databases: Stack = request.getfixturevalue(kind)
+    databases = with_tls if tls else databases
     programs = temporal_programs()
     place = {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     sql = databases.environment("temporal-schema", SQL_HOST="127.0.0.1", SQL_PORT=databases.superuser["PGPORT"])
@@ -256,7 +256,7 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
 
     async def healthy() -> bool:
         assert server.returncode is None, (tmp_path / "log").read_text()[-3000:]
-        if kind == "with_tls":
+        if tls:
             return await port_answers(address)
         try:
             async with httpx2.AsyncClient() as client:
@@ -269,7 +269,7 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
         namespace = databases.environment("temporal-namespace", TEMPORAL_ADDRESS=address)
         await asyncio.to_thread(run, databases.script("temporal-namespace"), {**namespace, **place})
         client = await connect_to({**namespace, "TEMPORAL_ADDRESS": address})
-        if kind == "with_tls":
+        if tls:
             with pytest.raises(RuntimeError):
                 await Client.connect(address)
         found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
