@@ -25,9 +25,7 @@ def schemas(native: Native) -> dict[str, str]:
     layout = Layout(native.data_dir)
     chosen = deployment.load(layout)
     assert chosen is not None
-    return {
-        each.database: each.version for each in schema.inspect(database_server(layout, chosen)).values()
-    }
+    return {each.database: each.version for each in schema.inspect(database_server(layout, chosen)).values()}
 
 
 async def test_twenty_tasks_live_through_two_minors_and_a_restored_backup(place: Path) -> None:
