@@ -47,8 +47,8 @@ class StartOptions:
     """for how long Temporal keeps closed workflows."""
 
     tls: bool | None = None
-    """native and compose: TLS between the parts, by certificates of a CA that the deployment makes and keeps; default: on
-    for a new native deployment."""
+    """native and compose: TLS between the parts, by certificates of a CA that the deployment makes and keeps; default:
+    on for a new native deployment."""
 
     def over(self, kept: Deployment | None) -> Deployment:
         """What was remembered, overridden by the options that were given.
