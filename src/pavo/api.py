@@ -34,7 +34,7 @@ from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.limits import Limits
 from pavo.kit.open_files import allow_open_files
-from pavo.kit.problem import problems
+from pavo.kit.problem import ALWAYS, problems
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
@@ -114,11 +114,11 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
     for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, ui_router):
-        app.include_router(router, responses=problems(403, 414, 500, 503))
-    app.include_router(agents_router, responses=problems(401, 403, 414, 422, 500, 503))
-    app.include_router(health_router, responses=problems(403, 414, 500))
+        app.include_router(router, responses=problems(*ALWAYS, 503))
+    app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
+    app.include_router(health_router, responses=problems(*ALWAYS))
     if settings.metrics.enabled and settings.metrics.address is None:
-        app.include_router(metrics_router, responses=problems(403, 500, 503))
+        app.include_router(metrics_router, responses=problems(*ALWAYS, 503))
     add_head(app)
     describe(app)
     _add_error_handlers(app)

@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from pavo.errors import InternalError, InvalidInput
-from pavo.kit.clock import moment_of
+from pavo.kit.clock import moment_or_age
 from pavo.tasks.domain import stages_of
 from pavo.tasks.service import TaskService
+from tests.clock import Clock
 from tests.driving import QUICK, SLOW, Tasks
 
 
@@ -121,10 +122,20 @@ async def test_a_fault_at_one_of_many_keeps_the_others_from_nothing(caplog: pyte
     assert "a secret detail" in caplog.text, "the log tells"
 
 
+async def test_how_long_ago_goes_by_the_one_clock(own: Tasks, clock: Clock) -> None:
+    before = await own.create(QUICK)
+    assert (await listed(own, since="24h"))["total"] == 1
+    await clock.forward(timedelta(hours=25))
+    now = await own.create(QUICK)
+    assert [item["id"] for item in (await listed(own, since="24h"))["items"]] == [now]
+    assert [item["id"] for item in (await listed(own, since="2d"))["items"]] == [now, before]
+    await clock.back()
+
+
 def test_moments_and_stages_as_people_say_them() -> None:
-    assert moment_of("2026-11-26", field="since") == datetime(2026, 11, 26, tzinfo=UTC)
-    assert moment_of("2026-11-26T08:00:00+02:00", field="since") == datetime(2026, 11, 26, 6, tzinfo=UTC)
-    assert abs((datetime.now(UTC) - moment_of("90min", field="since")).total_seconds() - 5400) < 60
+    assert moment_or_age("2026-11-26", field="since") == datetime(2026, 11, 26, tzinfo=UTC)
+    assert moment_or_age("2026-11-26T08:00:00+02:00", field="since") == datetime(2026, 11, 26, 6, tzinfo=UTC)
+    assert moment_or_age("90min", field="since") == timedelta(minutes=90)
     assert stages_of("Done, in-review,done") == ("DONE", "WAIT_RFC")
     with pytest.raises(InvalidInput, match="no stage 'soon'"):
         stages_of("done,soon")

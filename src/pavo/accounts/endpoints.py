@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/session", tags=["session"])
 @router.post(
     "",
     summary="Log in",
-    responses=problems(401, 413, 422),
+    responses=problems(401),
     openapi_extra={"security": []},  # what proves who it is comes in the body
 )
 async def open_session(body: OpenSession, request: Request, response: Response, accounts: TheAccounts) -> SessionView:

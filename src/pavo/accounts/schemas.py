@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 class OpenSession(BaseModel):
     """What opens a session: an API token, or (dev mode only) an e-mail address."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     token: str | None = Field(None, max_length=200)
     """An API token (`pavo token create`)."""
@@ -21,6 +21,8 @@ class OpenSession(BaseModel):
 class PersonOut(BaseModel):
     """Who said or decided something."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: uuid.UUID | None
     """The user; null where it was none (a policy), or one who was not kept."""
     email: str | None
@@ -30,6 +32,8 @@ class PersonOut(BaseModel):
 
 class SessionView(BaseModel):
     """Who the API takes you for."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     user_id: uuid.UUID
     email: str

@@ -19,7 +19,7 @@ async def list_tokens(accounts: TheAccounts, who: Caller) -> TokenList:
     return TokenList(items=[_out(each) for each in await accounts.own_tokens.mine(who)])
 
 
-@router.post("", status_code=201, operation_id="create_token", responses=problems(409, 413))
+@router.post("", status_code=201, operation_id="create_token", responses=problems(409))
 async def create_token(accounts: TheAccounts, who: Caller, new: TokenCreate) -> TokenWithSecretOut:
     """Create an API token of yours; its secret is shown this once.
 

@@ -28,7 +28,7 @@ router = APIRouter(
     "",
     status_code=201,
     operation_id="add_corpus_document",
-    responses={200: {"model": CorpusDocumentOut, "description": "It was there already."}, **problems(413)},
+    responses={200: {"model": CorpusDocumentOut, "description": "It was there already."}},
 )
 async def add_corpus_document(
     corpus: TheCorpus, mine: OwnOrganisation, response: Response, new: CorpusDocumentIn

@@ -9,6 +9,9 @@ from pavo.errors import InvalidInput
 _AGO: Final = re.compile(r"(\d{1,6})\s*(s|min|m|h|d|w)", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+LONGEST_AGE: Final = timedelta(days=36_525)
+"""A hundred years."""
+
 
 def now() -> datetime:
     """The current time in UTC."""
@@ -20,15 +23,20 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def moment_of(text: str, *, field: str) -> datetime:
-    """The moment that is meant by "2026-11-26", "2026-11-26T08:00:00Z", or "24h" (ago); without a zone in UTC.
+def moment_or_age(text: str, *, field: str) -> datetime | timedelta:
+    """What is meant by "2026-11-26" or "2026-11-26T08:00:00Z" (without a zone in UTC), or by "24h": so long ago.
+
+    From when on that is counted, is for the caller to say: what is stored goes by PostgreSQL's clock.
 
     Raises:
         InvalidInput: it is none of these.
     """
     try:
         if ago := _AGO.fullmatch(text.strip()):
-            return now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            age = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            if age > LONGEST_AGE:
+                raise OverflowError
+            return age
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:

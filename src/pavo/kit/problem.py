@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pavo.errors import PavoError
 
+ALWAYS: Final = (403, 408, 413, 414, 422, 431, 500)
+"""What any request may be answered: the rules for web pages, the limits of what clients may send, and a fault. A body
+counts also where none is read."""
 PROBLEM_JSON = "application/problem+json"
 """The media type of problem details."""
 
@@ -37,10 +40,12 @@ _ANSWERS: Final[dict[int, str]] = {
     401: "Nobody proved who they are, or the token opens nothing.",
     403: "A foreign web page is asking, the host name is not served, or only owners may do this.",
     404: "There is no such thing, or it is somebody else's.",
+    408: "The request did not come in time, as a whole.",
     409: "Right in itself, but not now: `code` tells why.",
-    413: "The body, or a text in it, is too large.",
+    413: "The body, or a text in it or in the address, is too large.",
     414: "The address is too long.",
     422: "A value of the request is wrong: `field` names it.",
+    431: "The headers are too long, or too many.",
     500: "A fault of Pavo's own; `request_id` finds it in the log.",
     503: "A dependency is away, or the API is overloaded: repeat it later.",
 }

@@ -117,7 +117,7 @@ WatchedTask = Annotated[Subject, Depends(watched_task)]
     responses={
         201: {"headers": LOCATION},
         200: {"model": TaskOut, "description": "Created before, with the same Idempotency-Key.", "headers": LOCATION},
-        **problems(409, 413),
+        **problems(409),
     },
 )
 async def create_task(
@@ -147,13 +147,13 @@ async def list_tasks(request: Request, tasks: TheTasks, who: Caller, wanted: Ann
     return json_unless_seen(request, found.model_dump_json().encode())
 
 
-@router.post("/stop", responses=problems(413))
+@router.post("/stop")
 async def stop_tasks(tasks: TheTasks, who: Caller, several: TaskIds) -> TaskOutcomes:
     """Stop several tasks: what became of each, whatever became of the others."""
     return outcomes(several.ids, await tasks.each(who, several.ids, tasks.stop))
 
 
-@router.post("/delete", responses=problems(413))
+@router.post("/delete")
 async def delete_tasks(tasks: TheTasks, who: Caller, several: TaskIds) -> TaskOutcomes:
     """Stop several tasks and remove them: what became of each, whatever became of the others."""
     return outcomes(several.ids, await tasks.each(who, several.ids, tasks.delete))
@@ -166,7 +166,7 @@ async def get_task(view: OwnTask) -> Response:
     return Response(task_out(view).model_dump_json(), media_type="application/json")
 
 
-@router.patch("/{task_id}", responses=problems(404, 409, 413))
+@router.patch("/{task_id}", responses=problems(404, 409))
 async def edit_task(request: Request, tasks: TheTasks, who: Caller, view: OwnTask, change: TaskEdit) -> TaskOut:
     """Change title, prompt, options or limit of a task that is not started, stopped or failed.
 
@@ -219,7 +219,7 @@ async def delete_task(tasks: TheTasks, view: OwnTask) -> None:
     status_code=201,
     responses={
         200: {"model": MessageOut, "description": "Said before, with the same Idempotency-Key."},
-        **problems(404, 409, 413),
+        **problems(404, 409),
     },
 )
 async def say_to_task(
@@ -260,7 +260,7 @@ async def get_document(review: TheReview, view: OwnTask, document_id: uuid.UUID)
     return document_out(await review.document(view.task.id, document_id))
 
 
-@router.post("/{task_id}/documents/{document_id}/feedback", status_code=201, responses=problems(404, 409, 413))
+@router.post("/{task_id}/documents/{document_id}/feedback", status_code=201, responses=problems(404, 409))
 async def add_feedback(
     review: TheReview, who: Caller, view: OwnTask, document_id: uuid.UUID, new: FeedbackIn
 ) -> FeedbackOut:
@@ -274,7 +274,7 @@ async def get_feedback(review: TheReview, view: OwnTask, document_id: uuid.UUID,
     return feedback_out(await review.comment(view.task.id, document_id, feedback_id))
 
 
-@router.patch("/{task_id}/documents/{document_id}/feedback/{feedback_id}", responses=problems(404, 409, 413))
+@router.patch("/{task_id}/documents/{document_id}/feedback/{feedback_id}", responses=problems(404, 409))
 async def edit_feedback(
     review: TheReview, view: OwnTask, document_id: uuid.UUID, feedback_id: uuid.UUID, changed: FeedbackEdit
 ) -> FeedbackOut:
@@ -290,7 +290,7 @@ async def withdraw_feedback(review: TheReview, view: OwnTask, document_id: uuid.
     await review.withdraw_feedback(view.task.id, document_id, feedback_id)
 
 
-@router.post("/{task_id}/plan/done-reviewing", responses=problems(404, 409, 413))
+@router.post("/{task_id}/plan/done-reviewing", responses=problems(404, 409))
 async def done_reviewing(
     review: TheReview, who: Caller, view: OwnTask, reviewed: ReviewedIn | None = None
 ) -> AnswerOut:
@@ -303,7 +303,7 @@ async def done_reviewing(
     return AnswerOut(outcome=answer.outcome, hash=answer.current_hash)
 
 
-@router.post("/{task_id}/plan/accept", responses=problems(404, 409, 413))
+@router.post("/{task_id}/plan/accept", responses=problems(404, 409))
 async def accept_plan(review: TheReview, who: Caller, view: OwnTask, accept: AcceptIn) -> AnswerOut:
     """Accept the plan with this hash, and only that."""
     answer = await review.accept(who, view, accept.hash, override=accept.override_feedback)

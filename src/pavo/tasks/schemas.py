@@ -50,7 +50,11 @@ StepSeconds = Annotated[float, Field(strict=True, gt=0, le=MAX_STEP_SECONDS, all
 
 
 class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class TaskCreate(_In):
@@ -98,7 +102,7 @@ DocumentKind: TypeAlias = Annotated[str, _enum("PLAN", "REPORT")]
 ReviewOutcome: TypeAlias = Annotated[str, _enum("accepted", "revising")]
 
 
-class PlanRef(BaseModel):
+class PlanRef(_Out):
     """The newest plan."""
 
     document_id: uuid.UUID
@@ -109,7 +113,7 @@ class PlanRef(BaseModel):
     """How many steps it has; null in lists."""
 
 
-class Failure(BaseModel):
+class Failure(_Out):
     """Why a task failed."""
 
     type: str
@@ -118,7 +122,7 @@ class Failure(BaseModel):
     step: int | None = None
 
 
-class TaskSummary(BaseModel):
+class TaskSummary(_Out):
     """A task as lists show it: nothing in it is longer than a page can hold many of."""
 
     id: uuid.UUID
@@ -182,7 +186,7 @@ class Wanted(_In):
     cursor: str | None = None
 
 
-class TaskPage(BaseModel):
+class TaskPage(_Out):
     """A page of tasks, newest first."""
 
     items: list[ListedTask]
@@ -191,7 +195,7 @@ class TaskPage(BaseModel):
     """On all pages. An API of before does not tell."""
 
 
-class StartOut(BaseModel):
+class StartOut(_Out):
     """A task was started."""
 
     workflow_id: str
@@ -199,7 +203,7 @@ class StartOut(BaseModel):
     already_running: bool
 
 
-class ReceiptOut(BaseModel):
+class ReceiptOut(_Out):
     """What a stop answers."""
 
     stage: Stage
@@ -208,7 +212,7 @@ class ReceiptOut(BaseModel):
     resume: str
 
 
-class StopOut(BaseModel):
+class StopOut(_Out):
     """What a stop answers that no worker has seen yet."""
 
     accepted: bool
@@ -224,7 +228,7 @@ class TaskIds(_In):
     ids: list[uuid.UUID] = Field(min_length=1, max_length=100)
 
 
-class RefusalOut(BaseModel):
+class RefusalOut(_Out):
     """Why something was not done: as a problem says it."""
 
     code: str
@@ -232,7 +236,7 @@ class RefusalOut(BaseModel):
     remedy: str | None
 
 
-class TaskOutcome(BaseModel):
+class TaskOutcome(_Out):
     """What became of one task of several."""
 
     id: uuid.UUID
@@ -245,7 +249,7 @@ class TaskOutcome(BaseModel):
     """What kept it from being done; the others were done all the same."""
 
 
-class TaskOutcomes(BaseModel):
+class TaskOutcomes(_Out):
     """What became of each task, in the order of the request."""
 
     items: list[TaskOutcome]
@@ -265,7 +269,7 @@ class ReviewedIn(_In):
     hash: Text | None = Field(default=None, min_length=1, max_length=128)
 
 
-class AnswerOut(BaseModel):
+class AnswerOut(_Out):
     """What became of the plan."""
 
     outcome: ReviewOutcome
@@ -286,7 +290,7 @@ class FeedbackEdit(_In):
     body: FilledText = Field(min_length=1, max_length=MAX_FEEDBACK)
 
 
-class FeedbackOut(BaseModel):
+class FeedbackOut(_Out):
     """A comment, and what the agent did about it."""
 
     id: uuid.UUID
@@ -307,14 +311,14 @@ class MessageIn(_In):
     body: FilledText = Field(min_length=1, max_length=MAX_MESSAGE)
 
 
-class KeyedMessage(BaseModel):
+class KeyedMessage(_Out):
     """What an Idempotency-Key of a message stands for."""
 
     task_id: uuid.UUID
     body: str
 
 
-class MessageOut(BaseModel):
+class MessageOut(_Out):
     """What somebody said to a task, and where it was put."""
 
     id: uuid.UUID
@@ -330,7 +334,7 @@ class MessageOut(BaseModel):
     created_at: datetime
 
 
-class DocumentOut(BaseModel):
+class DocumentOut(_Out):
     """A version of the plan, or the report."""
 
     id: uuid.UUID
@@ -349,7 +353,7 @@ class DocumentOut(BaseModel):
     feedback: list[FeedbackOut] = Field(default_factory=list[FeedbackOut])
 
 
-class DocumentList(BaseModel):
+class DocumentList(_Out):
     """A page of a task's documents, oldest first; the first page has the newest."""
 
     items: list[DocumentOut]
@@ -357,7 +361,7 @@ class DocumentList(BaseModel):
     """To be sent as `before` for older ones; none: there are no more."""
 
 
-class TaskLogChunk(BaseModel):
+class TaskLogChunk(_Out):
     """Some of what a task's agent printed."""
 
     id: int
@@ -370,7 +374,7 @@ class TaskLogChunk(BaseModel):
     """Whether older output was removed before it."""
 
 
-class TaskLogPage(BaseModel):
+class TaskLogPage(_Out):
     """A page of a task's log, oldest first."""
 
     items: list[TaskLogChunk]

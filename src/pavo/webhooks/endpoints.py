@@ -28,7 +28,7 @@ router = APIRouter(
 )
 
 
-@router.post("", status_code=201, operation_id="create_webhook", responses=problems(409, 413))
+@router.post("", status_code=201, operation_id="create_webhook", responses=problems(409))
 async def create_webhook(webhooks: TheWebhooks, owner: OwnedOrganisation, new: WebhookCreate) -> WebhookWithSecretOut:
     """Add a receiver. Its secret is shown this once; an address that is there already answers 409."""
     added = await webhooks.add(
@@ -50,7 +50,7 @@ async def get_webhook(webhooks: TheWebhooks, owner: OwnedOrganisation, webhook_i
     return WebhookOut.model_validate(await webhooks.get(owner.organisation_id, webhook_id))
 
 
-@router.patch("/{webhook_id}", operation_id="edit_webhook", responses=problems(409, 413))
+@router.patch("/{webhook_id}", operation_id="edit_webhook", responses=problems(409))
 async def edit_webhook(
     webhooks: TheWebhooks, owner: OwnedOrganisation, webhook_id: uuid.UUID, changed: WebhookEdit
 ) -> WebhookOut:
@@ -72,7 +72,7 @@ async def delete_webhook(webhooks: TheWebhooks, owner: OwnedOrganisation, webhoo
     await webhooks.remove(owner.organisation_id, webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", operation_id="rotate_webhook", responses=problems(409, 413))
+@router.post("/{webhook_id}/rotate", operation_id="rotate_webhook", responses=problems(409))
 async def rotate_webhook(
     webhooks: TheWebhooks, owner: OwnedOrganisation, webhook_id: uuid.UUID, wanted: WebhookRotate | None = None
 ) -> WebhookWithSecretOut:

@@ -33,7 +33,7 @@ async def list_organisations(organisations: TheOrganisations, who: Caller) -> Or
     return OrganisationList(items=[OrganisationOut.model_validate(each) for each in found])
 
 
-@router.post("/api/organisations", status_code=201, operation_id="create_organisation", responses=problems(409, 413))
+@router.post("/api/organisations", status_code=201, operation_id="create_organisation", responses=problems(409))
 async def create_organisation(organisations: TheOrganisations, who: Caller, new: OrganisationIn) -> OrganisationOut:
     """Create an organisation that you own. Your home stays where it is."""
     return OrganisationOut.model_validate(await organisations.create(who, new.name))
@@ -45,7 +45,7 @@ async def get_organisation(organisations: TheOrganisations, mine: OwnOrganisatio
     return OrganisationOut.model_validate(await organisations.get(mine))
 
 
-@router.patch(HERE, operation_id="edit_organisation", responses=problems(404, 413))
+@router.patch(HERE, operation_id="edit_organisation", responses=problems(404))
 async def edit_organisation(
     organisations: TheOrganisations, owner: OwnedOrganisation, changed: OrganisationIn
 ) -> OrganisationOut:
@@ -66,7 +66,7 @@ async def list_members(organisations: TheOrganisations, mine: OwnOrganisation) -
     return MemberList(items=[MemberOut.model_validate(each) for each in found])
 
 
-@router.patch(f"{HERE}/members/{{user_id}}", operation_id="edit_member", responses=problems(404, 409, 413))
+@router.patch(f"{HERE}/members/{{user_id}}", operation_id="edit_member", responses=problems(404, 409))
 async def edit_member(
     organisations: TheOrganisations, owner: OwnedOrganisation, user_id: uuid.UUID, changed: MemberEdit
 ) -> MemberOut:
@@ -97,7 +97,7 @@ async def list_invitations(organisations: TheOrganisations, owner: OwnedOrganisa
     operation_id="create_invitation",
     responses={
         200: {"model": NewInvitationOut, "description": "The address was invited already; it has more time now."},
-        **problems(404, 409, 413),
+        **problems(404, 409),
     },
 )
 async def create_invitation(
@@ -132,7 +132,7 @@ async def list_own_invitations(organisations: TheOrganisations, who: Caller) -> 
     return InvitationList(items=[InvitationOut.model_validate(each) for each in found])
 
 
-@router.post("/api/invitations/accept", operation_id="accept_link", responses=problems(404, 409, 413))
+@router.post("/api/invitations/accept", operation_id="accept_link", responses=problems(404, 409))
 async def accept_link(organisations: TheOrganisations, who: Caller, link: LinkAccept) -> OrganisationOut:
     """Join by the secret of a link. Done twice it changes nothing more."""
     return OrganisationOut.model_validate(await organisations.accept_link(who, link.secret))

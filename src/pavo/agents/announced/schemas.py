@@ -2,13 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Health = Literal["ready", "partly", "broken", "no_worker", "unknown"]
 
 
 class AgentAtWorkers(BaseModel):
     """An agent as some of the workers have it; during a rollout there may be several."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     version: str
     workers: int
@@ -22,6 +24,8 @@ class AgentAtWorkers(BaseModel):
 
 class AgentOut(BaseModel):
     """An agent that tasks can choose by `agent_type`, as most of the live workers have it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str
     version: str = ""

@@ -54,14 +54,14 @@ async def me(tasks: TheTasks, who: Visitor) -> LegacyMe:
     return LegacyMe(user_id=who.user_id, email=who.email, tasks=newest)
 
 
-@router.post("/create_task_id", responses=problems(400, 413))
+@router.post("/create_task_id", responses=problems(400))
 async def create(tasks: TheTasks, who: Named, new: LegacyCreate) -> LegacyCreated:
     """Create a task; it starts with its first message."""
     view, _ = await tasks.create(who, TaskCreate(title=new.title, agent_type=new.agent_type))
     return LegacyCreated(task_id=view.task.id, workflow_id=view.task.workflow_id)
 
 
-@router.post("/tasks/{task_id}/message", response_model_exclude_unset=True, responses=problems(404, 409, 413))
+@router.post("/tasks/{task_id}/message", response_model_exclude_unset=True, responses=problems(404, 409))
 async def message(
     tasks: TheTasks,
     conversation: TheConversation,
@@ -95,7 +95,7 @@ async def accept_rfc(review: TheReview, who: Caller, view: OwnTask) -> LegacyOk:
     return LegacyOk()
 
 
-@router.post("/tasks/{task_id}/document/{document_id}/feedback/add", responses=problems(404, 409, 413))
+@router.post("/tasks/{task_id}/document/{document_id}/feedback/add", responses=problems(404, 409))
 async def add_feedback(
     review: TheReview, who: Caller, view: OwnTask, document_id: uuid.UUID, new: LegacyBody
 ) -> LegacyFeedback:
@@ -104,7 +104,7 @@ async def add_feedback(
     return LegacyFeedback(feedback_id=comment.feedback.id)
 
 
-@router.post("/tasks/{task_id}/document/{document_id}/feedback/{feedback_id}/update", responses=problems(404, 409, 413))
+@router.post("/tasks/{task_id}/document/{document_id}/feedback/{feedback_id}/update", responses=problems(404, 409))
 async def update_feedback(
     review: TheReview, view: OwnTask, document_id: uuid.UUID, feedback_id: uuid.UUID, new: LegacyBody
 ) -> LegacyOk:
@@ -113,7 +113,7 @@ async def update_feedback(
     return LegacyOk()
 
 
-@router.post("/tasks/{task_id}/document/{document_id}/status", responses=problems(400, 404, 409, 413))
+@router.post("/tasks/{task_id}/document/{document_id}/status", responses=problems(400, 404, 409))
 async def document_status(
     review: TheReview, who: Caller, view: OwnTask, document_id: uuid.UUID, change: LegacyAction
 ) -> LegacyOk:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import String, cast, func, or_, select, tuple_
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity, normal_email
 from pavo.accounts.people import user_with_email
-from pavo.kit.clock import moment_of
+from pavo.kit.clock import moment_or_age
 from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import stages_of
 from pavo.tasks.schemas import Wanted
@@ -32,8 +32,8 @@ class Chosen:
     """In the title, in any case; or the beginning or end of the id."""
     agent_type: str | None = None
     created_by: uuid.UUID | None = None
-    since: datetime | None = None
-    """Created at or after this."""
+    since: datetime | timedelta | None = None
+    """Created at or after this moment, or not longer ago than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def _chosen(session: AsyncSession, who: Identity, wanted: Wanted) -> Chose
         text=wanted.q,
         agent_type=wanted.agent,
         created_by=await _creator(session, who, wanted.created_by) if wanted.created_by else None,
-        since=moment_of(wanted.since, field="since") if wanted.since else None,
+        since=moment_or_age(wanted.since, field="since") if wanted.since else None,
     )
 
 
@@ -115,5 +115,6 @@ def _conditions(chosen: Chosen) -> list[Any]:
     if chosen.created_by:
         found.append(TaskRow.created_by == chosen.created_by)
     if chosen.since:
-        found.append(TaskRow.created_at >= chosen.since)
+        ago = isinstance(chosen.since, timedelta)
+        found.append(TaskRow.created_at >= (func.pavo_now() - chosen.since if ago else chosen.since))
     return found
