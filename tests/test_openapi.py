@@ -118,7 +118,7 @@ LARGE = b"x" * 2_100_000
 @pytest.mark.parametrize(
     ("status", "method", "path", "sent"),
     [
-        (413, "GET", "/api/tasks?q=" + "x" * 201, {}),
+        (422, "GET", "/api/tasks?q=" + "x" * 201, {}),
         (413, "GET", "/healthz", {"content": LARGE}),
         (413, "DELETE", "/api/session", {"content": LARGE}),
         (414, "GET", "/readyz?x=" + "x" * 9_000, {}),

@@ -42,7 +42,7 @@ _ANSWERS: Final[dict[int, str]] = {
     404: "There is no such thing, or it is somebody else's.",
     408: "The request did not come in time, as a whole.",
     409: "Right in itself, but not now: `code` tells why.",
-    413: "The body, or a text in it or in the address, is too large.",
+    413: "The body, or a text in it, is too large.",
     414: "The address is too long.",
     422: "A value of the request is wrong: `field` names it.",
     431: "The headers are too long, or too many.",
