@@ -5,7 +5,7 @@ from pathlib import Path
 
 RECORDED = re.compile(
     r"steps? recorded|recorded steps?\b|after step\b|(Stopped|Failed|Went on|goes on) (at|after|with) step|\bat step \{"
-    r"|\bof \{\w+\} steps|steps? in flight",
+    r"|\bof \{\w+\} steps|steps? in flight|\blast step\b|a step may take|every step was",
     re.I,
 )
 """Ways in which a checkpoint was called a step."""

@@ -63,7 +63,7 @@ class Survival:
     gapless: bool
     """The timeline's numbers are 1, 2, …"""
     recovered_at: int | None
-    """The last step that was recorded when the run was taken up again."""
+    """The last checkpoint that was recorded when the run was taken up again."""
     went_on: bool
     """The checkpoint recorded next is the one after `recovered_at`."""
     seconds: float | None

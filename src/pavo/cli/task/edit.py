@@ -33,7 +33,7 @@ def edit(
         ),
     ] = (),
     step_seconds: Annotated[
-        float | None, Parameter(help="Seconds that a step may take; 0 leaves that to the agent.")
+        float | None, Parameter(help="Seconds that the work on a checkpoint may take; 0 leaves that to the agent.")
     ] = None,
     url: Url = None,
     output: Output = "text",

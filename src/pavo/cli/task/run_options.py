@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from pavo.errors import InvalidInput
 
 StepSeconds: TypeAlias = Annotated[
-    float | None, Parameter(help="Seconds that a step may take before it is cut and counts as failed.")
+    float | None,
+    Parameter(help="Seconds that the work on a checkpoint may take before it is cut and counts as failed."),
 ]
 
 _OPTION: Final = re.compile(r"--?[A-Za-z][a-z-]*")
