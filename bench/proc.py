@@ -85,6 +85,7 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"pavo-bench-{name}-"))
+        self.folder.chmod(0o711)  # PostgreSQL's own user walks through it: its data are in there, and go with it
         self._processes: list[tuple[subprocess.Popen[bytes], float]] = []
 
     def start(

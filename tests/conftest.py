@@ -46,11 +46,13 @@ async def stores() -> AsyncIterator[Stores]:
         return
     folder = Path(tempfile.mkdtemp(prefix="pavo-tests-"))
     folder.chmod(0o711)  # PostgreSQL's own user walks through it
-    with patch.dict(DYNAMIC_CONFIG, SKIPS_TIME):
-        async with EmbeddedStack(folder, ephemeral=True, parts=STORE_PARTS) as stack:
-            found = stack.environment
-            yield Stores(found["DATABASE_URL"], found["REDIS_URL"], found["TEMPORAL_ADDRESS"])
-    remove_data(folder)
+    try:
+        with patch.dict(DYNAMIC_CONFIG, SKIPS_TIME):
+            async with EmbeddedStack(folder, ephemeral=True, parts=STORE_PARTS) as stack:
+                found = stack.environment
+                yield Stores(found["DATABASE_URL"], found["REDIS_URL"], found["TEMPORAL_ADDRESS"])
+    finally:
+        remove_data(folder)
 
 
 @pytest.fixture(scope="session")

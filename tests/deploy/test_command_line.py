@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +149,24 @@ def test_down_leaves_no_process_and_reset_wants_a_yes(stack: Path) -> None:
     assert "--yes" in pavo("reset", data_dir=stack, expect=2)
 
 
+@contextmanager
+def in_any_case_ended(
+    data_dir: Path, words: Sequence[str], environment: Mapping[str, str]
+) -> Generator[subprocess.Popen[str]]:
+    """A stack in the foreground, of which nothing is left however the test ends."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as up:
+        try:
+            yield up
+        finally:
+            up.kill()  # its parts end with it
+            up.wait()
+            pavo("reset", "--yes", data_dir=data_dir)
+
+
 def test_json_in_the_foreground_is_one_document_when_everything_is_ready(tmp_path: Path) -> None:
     words = [*PAVO, "up", "--ephemeral", "--port", "0", "-o", "json", "--data-dir", str(tmp_path / "data")]
     environment = {**os.environ, "NO_COLOR": "1"}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as up:
+    with in_any_case_ended(tmp_path / "data", words, environment) as up:
         assert up.stdout is not None and up.stderr is not None
         lines: list[str] = []
         while not lines or lines[-1] != "}\n":
@@ -161,7 +176,6 @@ def test_json_in_the_foreground_is_one_document_when_everything_is_ready(tmp_pat
         up.send_signal(signal.SIGTERM)
         rest, said = up.communicate(timeout=60)
     assert (up.returncode, rest) == (0, "") and "✓ postgres" in said and "Stopping" in said
-    pavo("reset", "--yes", data_dir=tmp_path / "data")
 
 
 def test_doctor_reports_each_check(stack: Path) -> None:

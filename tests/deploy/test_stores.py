@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -152,8 +151,10 @@ def read_ready(process: "subprocess.Popen[str]") -> list[int]:
 async def test_killing_the_supervisor_ends_every_part(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with subprocess.Popen([sys.executable, "-c", PROGRAM, folder], stdout=subprocess.PIPE, text=True) as process:
-        found = [ProcessIdentity.of(pid) for pid in read_ready(process)]
-        process.kill()
+        try:
+            found = [ProcessIdentity.of(pid) for pid in read_ready(process)]
+        finally:
+            process.kill()
     for identity in found:
         assert identity is None or await identity.wait_gone(10)
     async with EmbeddedStack(folder, ephemeral=True, parts=STORES) as stack:
@@ -196,10 +197,12 @@ async def test_the_stores_run_without_root() -> None:
             group=65534,
             extra_groups=[],
         ) as process:
-            pids = read_ready(process)
-            assert all(Path(f"/proc/{pid}").stat().st_uid == 65534 for pid in pids)
-            assert (Path(folder) / "data").stat().st_mode & 0o777 == 0o700
-            process.send_signal(signal.SIGKILL)
+            try:
+                pids = read_ready(process)
+                assert all(Path(f"/proc/{pid}").stat().st_uid == 65534 for pid in pids)
+                assert (Path(folder) / "data").stat().st_mode & 0o777 == 0o700
+            finally:
+                process.kill()
         for pid in pids:
             identity = ProcessIdentity.of(pid)
             assert identity is None or await identity.wait_gone(10)

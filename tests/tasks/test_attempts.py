@@ -1,47 +1,26 @@
 """One attempt is one call of `execute`: whatever Pavo does around it, an agent sees no end that is not its own."""
 
-import os
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
 from tests.driving import Tasks, ticks, types, until
-from tests.parts import Part, Parts, free_port
+from tests.parts import Parts
+from tests.tasks.own_stack import Own, on_path, own_stack
 from tests.tasks.sparing_agents import install
 
 AGENTS = ["sparing", "sparing_apart"]
-
-
-@dataclass
-class Own:
-    """A stack that knows the sparing agents."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
 
 
 @pytest_asyncio.fixture(scope="module")
 async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
     folder = tmp_path_factory.mktemp("plugins")
     install(folder)
-    queue, port = f"attempts-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": "attempts@example.com"}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
+    async with own_stack(parts, "attempts", {"PYTHONPATH": on_path(folder)}) as stack:
         yield stack
-    for process in (stack.worker, api):
-        process.end()
 
 
 def begun(calls: Path) -> list[str]:
@@ -77,17 +56,9 @@ TURN = 1.0
 @pytest_asyncio.fixture
 async def narrow(own: Own) -> AsyncIterator[Own]:
     """A worker with two slots and short turns."""
-    queue, port = f"narrow-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {**own.environment, "TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    environment |= {"PAVO_WORKER_TASKS": "2", "PAVO_TURN_SECONDS": str(TURN)}
-    worker = await own.parts.start("worker", **environment)
-    api = await own.parts.start("api", **environment)
-    headers = {"X-User-Email": "narrow@example.com"}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), own.parts, environment, worker)
+    environment = {**own.environment, "PAVO_WORKER_TASKS": "2", "PAVO_TURN_SECONDS": str(TURN)}
+    async with own_stack(own.parts, "narrow", environment) as stack:
         yield stack
-    for process in (stack.worker, api):
-        process.end()
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -1,49 +1,31 @@
 """What people say to a task is put where its agent meets it, and is never dropped."""
 
 import asyncio
-import os
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
 import pytest_asyncio
 
 from pavo.tasks import domain as d
 from tests.driving import Tasks, types, until
-from tests.parts import Part, Parts, free_port
+from tests.parts import Parts
 from tests.tasks.listening_agents import install
+from tests.tasks.own_stack import Own, on_path, own_stack
 
 AGENTS = ["listening", "listening_apart"]
 ADA = "ada.listens@example.com"
-
-
-@dataclass
-class Own:
-    """A stack that knows the listening agents."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
 
 
 @pytest_asyncio.fixture(scope="module")
 async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
     folder = tmp_path_factory.mktemp("plugins")
     install(folder)
-    queue, port = f"listening-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_BATCH_STEPS": "2"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": ADA}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
+    async with own_stack(
+        parts, "listening", {"PAVO_PROGRESS_STEPS": "2", "PYTHONPATH": on_path(folder)}, user=ADA
+    ) as stack:
         yield stack
-    for process in (stack.worker, api):
-        process.end()
 
 
 async def say(tasks: Tasks, task_id: str, body: str, expect: int = 201, key: str | None = None) -> dict[str, Any]:

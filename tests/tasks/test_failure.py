@@ -9,15 +9,22 @@ from typing import Any
 import httpx2
 from temporalio.client import Client
 
+from tests.clock import Clock
 from tests.driving import Tasks, stages, ticks, types, until
+
+ALL_DELAYS = timedelta(seconds=16)
+"""Between the five failures of a step: 1 + 2 + 4 + 8 s."""
 
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def test_failing_step_is_retried_then_explained_and_resumable(tasks: Tasks, temporal: Client) -> None:
+async def test_failing_step_is_retried_then_explained_and_resumable(
+    tasks: Tasks, temporal: Client, clock: Clock
+) -> None:
     path = await tasks.started({"steps": 5, "step_seconds": 0, "fail_at": 3}, auto_accept=True)
+    await clock.forward(ALL_DELAYS, (await tasks.get(path))["workflow_id"])
     task = await tasks.wait(path, "FAILED")
     assert task["stage_status"] == "ERROR" and task["steps"] == 2
     error = task["error"]
@@ -80,10 +87,12 @@ async def followed(client: httpx2.AsyncClient, path: str, last: int = 0) -> tupl
     return response.status_code, events, next((line for line in reversed(lines) if line.startswith(":")), "")
 
 
-async def test_streams_of_failed_and_stopped_tasks_end_where_it_is_asked_for(tasks: Tasks) -> None:
+async def test_streams_of_failed_and_stopped_tasks_end_where_it_is_asked_for(tasks: Tasks, clock: Clock) -> None:
     path = await tasks.started({"steps": 3, "step_seconds": 0, "fail_at": 2}, auto_accept=True)
     url = f"/api/tasks/{path}"
-    status, live, said = await followed(tasks.client, url)
+    following = asyncio.create_task(followed(tasks.client, url))
+    await clock.forward(ALL_DELAYS, (await tasks.get(path))["workflow_id"])
+    status, live, said = await following
     assert status == 200 and live[-1]["stage"] == "FAILED" and said.startswith(": ended: nothing goes on by itself")
     assert live == await tasks.events(path), "it ended with everything told"
     assert (await followed(tasks.client, url, live[-1]["seq"]))[0] == 204, "an EventSource does not come again"

@@ -1,47 +1,26 @@
 """An agent that leaves because it is told to end has neither done its task nor failed it."""
 
-import os
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import pytest_asyncio
 
 from tests.driving import Tasks, ticks, types, until
-from tests.parts import Part, Parts, free_port
+from tests.parts import Parts
 from tests.tasks.leaving_agents import install
+from tests.tasks.own_stack import Own, on_path, own_stack
 
 AGENTS = ["leaving", "leaving_apart"]
-
-
-@dataclass
-class Own:
-    """A stack that knows the leaving agents."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
 
 
 @pytest_asyncio.fixture(scope="module")
 async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
     folder = tmp_path_factory.mktemp("plugins")
     install(folder)
-    queue, port = f"leaving-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": "leaving@example.com"}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
+    async with own_stack(parts, "leaving", {"PYTHONPATH": on_path(folder)}) as stack:
         yield stack
-    for process in (stack.worker, api):
-        process.end()
 
 
 async def waiting(tasks: Tasks, agent: str, where: str, how: str, folder: Path) -> str:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -25,6 +26,7 @@ from pavo.tasks import contracts as c
 from pavo.tasks.commands import TaskCommands, TaskRun
 from pavo.temporal.client import connect
 from pavo.timeline.publish import channel
+from tests.clock import Clock
 from tests.driving import Tasks, types
 from tests.parts import Parts, free_port
 from tests.tasks.odd_agents import KEPT, NUMBERS, SECRET, install
@@ -98,7 +100,9 @@ async def test_what_cannot_be_recorded_fails_the_task_at_once(sealed: Sealed, ag
 
 
 @pytest.mark.parametrize("reviewed", [False, True])
-async def test_no_history_tells_what_an_error_said(sealed: Sealed, temporal: Client, reviewed: bool) -> None:
+async def test_no_history_tells_what_an_error_said(
+    sealed: Sealed, temporal: Client, clock: Clock, reviewed: bool
+) -> None:
     tasks = sealed.tasks
     options = {"what": "good" if reviewed else "secret"}
     path = await tasks.started(options, agent_type="odd", auto_accept=not reviewed)
@@ -106,6 +110,7 @@ async def test_no_history_tells_what_an_error_said(sealed: Sealed, temporal: Cli
         plan = (await tasks.wait(path, "WAIT_RFC"))["plan"]
         await tasks.post(f"{path}/documents/{plan['document_id']}/feedback", 201, body="Tell me.")
         await tasks.post(f"{path}/plan/done-reviewing")
+    await clock.forward(timedelta(seconds=16), (await tasks.get(path))["workflow_id"])
     task = await tasks.wait(path, "FAILED")
     assert SECRET in task["error"]["cause"]
     assert task["error"]["step"] == (None if reviewed else 1)

@@ -3,15 +3,17 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
+from pavo.cli.admin.operators import DataDir, Operator, OrganisationName, connected_operator, local_time
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import Limit
@@ -27,6 +29,16 @@ webhook_app = App(
 TEST_SECONDS: Final = 30.0
 """How long a test's result is waited for; a worker delivers it."""
 ASK_SECONDS: Final = 0.2
+
+
+@asynccontextmanager
+async def named_webhook(
+    webhook: str, org: str | None, data_dir: Path | None
+) -> AsyncGenerator[tuple[Operator, uuid.UUID, Webhook]]:
+    """An operator, the organisation that is meant, and its webhook with this id, beginning of an id, or URL."""
+    async with connected_operator(data_dir) as operator:
+        organisation_id = await operator.organisation(org)
+        yield operator, organisation_id, await operator.webhooks.named(organisation_id, webhook)
 
 
 @webhook_app.command(name="add")
@@ -92,8 +104,8 @@ async def show_webhook(
     webhook
         Its id, the beginning of it, or its URL.
     """
-    async with connected_operator(data_dir) as operator:
-        found = await operator.webhooks.named(await operator.organisation(org), webhook)
+    async with named_webhook(webhook, org, data_dir) as (_, _, found):
+        pass
     lines = (
         ("id", str(found.id)),
         ("url", found.url),
@@ -118,9 +130,7 @@ async def test_webhook(
     webhook
         Its id, the beginning of it, or its URL.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         sent = await operator.webhooks.test(organisation_id, found.id)
         until = time.monotonic() + TEST_SECONDS
         while not _attempted(sent) and time.monotonic() < until:
@@ -161,9 +171,7 @@ async def rotate_secret(
     overlap
         For how long, like 12h; up to 7d.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         rotated = await operator.webhooks.rotate(organisation_id, found.id, overlap)
     _show_secret(rotated, output)
 
@@ -179,9 +187,7 @@ async def enable_webhook(
     webhook
         Its id, the beginning of it, or its URL.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         enabled = await operator.webhooks.change(organisation_id, found.id, enabled=True)
     Printer(output).show(asdict(enabled), f"✓ {enabled.url} is enabled; {enabled.waiting} messages wait for it.")
 
@@ -197,9 +203,7 @@ async def remove_webhook(
     webhook
         Its id, the beginning of it, or its URL.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         await operator.webhooks.remove(organisation_id, found.id)
     Printer(output).show({"removed": str(found.id)}, f"✓ {found.url} is removed.")
 
@@ -226,9 +230,7 @@ async def list_deliveries(
     limit
         Messages at most, 200 or fewer.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         page = await operator.webhooks.deliveries(organisation_id, found.id, state=state, limit=limit)
     left_out = page.next_cursor is not None
     Printer(output).show(
@@ -265,9 +267,7 @@ async def resend_delivery(
     delivery
         The message's id, as `pavo webhook deliveries` shows it.
     """
-    async with connected_operator(data_dir) as operator:
-        organisation_id = await operator.organisation(org)
-        found = await operator.webhooks.named(organisation_id, webhook)
+    async with named_webhook(webhook, org, data_dir) as (operator, organisation_id, found):
         sent = await operator.webhooks.resend(organisation_id, found.id, delivery)
     Printer(output).show(asdict(sent), "✓ It is sent again.")
 
