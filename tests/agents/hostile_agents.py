@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, NoReturn
 
 from sample_agents import Sample
@@ -244,3 +244,41 @@ class Liar(Sample):
         os.write(int(sys.argv[2]), ctx.options["line"].encode() + b"\n")
         await asyncio.sleep(3600)
         raise AssertionError
+
+
+class Endless(list[Any]):
+    """Says that it holds one item."""
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield self[0]
+
+
+class Disguised(str):
+    """Is found in no set."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Untrue(Sample):
+    """Hands over what is not what it says."""
+
+    name = "untrue"
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        return PlanDraft("A plan", Endless([PlanStep("one")]))
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
+        match ctx.options["what"]:
+            case "events":
+                yield Step(1, Endless([Event("note")]))
+            case "type":
+                yield Step(1, [Event(Disguised("accepted"))])
+            case _:
+                yield Step(1, [Event("note", {Disguised("seq"): 1})])
+        yield Step(2)
+        yield Step(3)

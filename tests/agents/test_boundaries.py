@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hostile_agents import APART, RAISED, AtOnce, BadEnd, Forking, Hostile, Liar, SelfCancelling
+from hostile_agents import APART, RAISED, AtOnce, BadEnd, Forking, Hostile, Liar, SelfCancelling, Untrue
 from sample_agents import Sample
 
 from conftest import PLAN, opened
@@ -172,3 +172,14 @@ async def test_an_answer_in_a_form_of_its_own_is_a_failure(line: str, loop: Agen
     error = await answer(loop, "process", Liar, "plan", line=line)
     assert isinstance(error, AgentError | AgentDied), error
     assert isinstance(error.detail, str) and isinstance(error.remedy, str | None)
+
+
+@pytest.mark.parametrize("what", ["events", "steps", "type", "member"])
+async def test_what_is_not_what_it_says_is_refused(what: str, loop: AgentLoop) -> None:
+    """In the worker's own process, where an end without an end would take everybody's memory."""
+    method = "plan" if what == "steps" else "execute"
+    error = await answer(loop, "worker", Untrue, method, what=what)
+    if what == "events":  # as many as it says at most are read
+        assert not isinstance(error, Exception) and len(error[0].events) == 1000
+    else:
+        assert isinstance(error, AgentRefused), error

@@ -283,3 +283,29 @@ def test_an_empty_folder_is_left_to_nobody(tmp_path: Path) -> None:
     folders.leave(empty)
     folders.leave(used)
     assert folders.tasks() == [used]
+
+
+def test_a_folder_that_another_attempt_uses_stays(tmp_path: Path) -> None:
+    """Two workers of one machine: the one closes a parked agent while the other goes on with its task."""
+    one, other = TaskFolders(tmp_path / "agents"), TaskFolders(tmp_path / "agents")
+    task_id = uuid.uuid4()
+    folder = one.hold(task_id)
+    assert other.hold(task_id) == folder and other.hold(task_id) == folder
+    one.leave(task_id)
+    other.leave(task_id)
+    assert folder.is_dir()
+    other.leave(task_id)
+    assert not folder.exists()
+
+
+def test_folders_without_an_end_are_removed_too(tmp_path: Path) -> None:
+    folders, task_id = TaskFolders(tmp_path / "agents"), uuid.uuid4()
+    here = os.open(folders.make(task_id), os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deeper", dir_fd=here)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    assert folders.remove(task_id)

@@ -1,4 +1,5 @@
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from sample_agents import nested
 
 from pavo.agents.agent_class import load_agent_class
+from pavo.agents.options import checked_options
 from pavo.agents.registry import GROUP, AgentRegistry
 from pavo.errors import InvalidInput, TooLarge
 
@@ -254,3 +256,27 @@ def test_a_misspelt_option_gets_a_hint() -> None:
 def test_too_large_options() -> None:
     with pytest.raises(TooLarge):
         AgentRegistry.load().validate_options("intern", {"x": "y" * 70_000})
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([{"a": n} for n in range(5000)], True),
+        ([{"a": 1, "b": [2.0]}, {"b": [2], "a": 1.0}], False),
+        ([1, True, 1.5, "1", None, [1], [True], {"a": 1}, {"a": True}], True),
+        ([0, False], True),
+        ([[1, 2], [1.0, 2]], False),
+        ([1e300, 1e300], False),
+    ],
+)
+def test_a_long_list_is_judged_at_once(items: list[Any], unique: bool) -> None:
+    """The library takes minutes for it, in which the API would answer nobody."""
+    schema = {"type": "object", "properties": {"items": {"type": "array", "uniqueItems": True}}}
+    began = time.process_time()
+    try:
+        checked_options("listing", schema, {"items": items})
+    except InvalidInput as error:
+        assert not unique and error.field == "agent_options.items" and len(error.detail) < 400
+    else:
+        assert unique
+    assert time.process_time() - began < 2

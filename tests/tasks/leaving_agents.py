@@ -45,7 +45,8 @@ class Leaving(Agent):
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         if await self._leave(ctx, "plan"):
-            return None  # type: ignore[return-value]
+            half = PlanDraft("Half.", [PlanStep("Half of it")])
+            return half if ctx.options["how"] == "half" else None  # type: ignore[return-value]
         return PlanDraft("Leave.", [PlanStep("Leave")])
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:

@@ -13,6 +13,7 @@ from tests.tasks.leaving_agents import install
 from tests.tasks.own_stack import Own, on_path, own_stack
 
 AGENTS = ["leaving", "leaving_apart"]
+LEFT = [("execute", "return"), ("execute", "raise"), ("report", "return"), ("plan", "half")]
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -41,8 +42,8 @@ async def check_done(tasks: Tasks, path: str) -> list[dict[str, Any]]:
     await tasks.wait(path, "DONE")
     events = await tasks.events(path)
     assert ticks(events) == [1, 2, 3] and types(events).count("report") == 1
-    [report] = [document for document in await tasks.documents(path) if document["kind"] == "REPORT"]
-    assert report["body"] == "Whole."
+    plan, report = await tasks.documents(path)
+    assert "Leave." in plan["body"] and report["body"] == "Whole."
     assert not {"retry", "failed", "recovered"} & set(types(events))
     return events
 
@@ -71,7 +72,7 @@ async def test_a_report_that_leaves_is_stopped(own: Own, agent: str, how: str, t
     await check_done(own.tasks, path)
 
 
-@pytest.mark.parametrize("how", ["return", "raise"])
+@pytest.mark.parametrize("how", ["return", "raise", "half"])
 @pytest.mark.parametrize("agent", AGENTS)
 async def test_a_plan_that_leaves_is_stopped(own: Own, agent: str, how: str, tmp_path: Path) -> None:
     path = await waiting(own.tasks, agent, "plan", how, tmp_path)
@@ -95,7 +96,7 @@ async def test_a_panic_in_the_report_is_told(own: Own, agent: str, tmp_path: Pat
     await own.tasks.post(f"{path}/stop")
 
 
-@pytest.mark.parametrize(("where", "how"), [("execute", "return"), ("execute", "raise"), ("report", "return")])
+@pytest.mark.parametrize(("where", "how"), LEFT)
 async def test_what_leaves_with_its_worker_goes_on_elsewhere(own: Own, where: str, how: str, tmp_path: Path) -> None:
     path = await waiting(own.tasks, "leaving", where, how, tmp_path)
     leaving, own.worker = own.worker, await own.parts.start("worker", **own.environment)

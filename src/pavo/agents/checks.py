@@ -5,6 +5,7 @@ The limits and reserved words are in `contract.py`. Trying again would help agai
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NoReturn, TypeGuard, cast
 
 from pavo.agents.contract import (
@@ -53,10 +54,19 @@ def checked_plan(draft: object, what: str = "plan()") -> PlanDraft:
         _wrong_type("PlanDraft.steps", "a sequence of PlanStep", given, verb="is")
     if not given:
         _refuse("The plan has no steps.", "Propose at least one PlanStep, so that people have something to review.")
-    steps = tuple(_checked_plan_step(step, number) for number, step in enumerate(given, 1))
-    size = len(draft.summary.encode()) + sum(len(s.title.encode()) + len(s.detail.encode()) for s in steps)
-    _check_size(size, MAX_DOCUMENT_BYTES, "The plan", "Shorten it: people are to read it.")
-    return PlanDraft(_exact(draft.summary), steps)
+    summary = _exact(draft.summary)
+    return PlanDraft(summary, _checked_plan_steps(given, len(summary.encode())))
+
+
+def _checked_plan_steps(given: Sequence[object], size: int) -> tuple[PlanStep, ...]:
+    """Stops where the plan is too large: a sequence of the agent's own may have no end."""
+    steps: list[PlanStep] = []
+    for number, each in enumerate(given, 1):
+        step = _checked_plan_step(each, number)
+        size += len(step.title.encode()) + len(step.detail.encode())
+        _check_size(size, MAX_DOCUMENT_BYTES, "The plan", "Shorten it: people are to read it.")
+        steps.append(step)
+    return tuple(steps)
 
 
 def _checked_plan_step(step: object, number: int) -> PlanStep:
@@ -126,30 +136,30 @@ def _checked_events(events: object) -> tuple[Event, ...]:
         _refuse(f"The step has {len(events)} events.", f"One step takes {MAX_STEP_EVENTS}: yield more often.")
     total = 0
     checked: list[Event] = []
-    for event in events:
+    for event in islice(events, MAX_STEP_EVENTS):  # one of the agent's own may hold more than it says
         event, size = _checked_event(event)
         checked.append(event)
         total += size
-    _check_size(total, MAX_STEP_EVENT_BYTES, "All events of the step together", "Yield more often, or write less.")
+        _check_size(total, MAX_STEP_EVENT_BYTES, "All events of the step together", "Yield more often, or write less.")
     return tuple(checked)
 
 
 def _checked_event(event: object) -> tuple[Event, int]:
     if not isinstance(event, Event):
         _wrong_type("An item of Step.events", "an Event", event, verb="is")
-    kind = event.type
-    if not isinstance(cast(object, kind), str) or not EVENT_TYPE.fullmatch(kind):
-        _refuse(f"{str(kind)[:100]!r} is no event type.", "Use a letter, then up to 63 letters, digits, and _ . : -")
+    given = cast(object, event.type)
+    if not isinstance(given, str) or not EVENT_TYPE.fullmatch(given):
+        _refuse(f"{str(given)[:100]!r} is no event type.", "Use a letter, then up to 63 letters, digits, and _ . : -")
+    kind = _exact(given)
     if kind in PAVO_EVENT_TYPES:
         _refuse(f"The event type {kind!r} is Pavo's own.", f"Choose another name, for example 'my_{kind}'.")
     if not _is_mapping(event.data):
         _wrong_type(f"The data of the event {kind!r}", "a mapping", event.data, verb="is")
-    data = dict(event.data)
+    data, size = checked_json(dict(event.data), f"The data of the event {kind!r}")
     if taken := RESERVED_EVENT_KEYS & data.keys():
         _refuse(f"The event {kind!r} has data called {_listed(taken)}.", "Pavo sets these members: rename yours.")
-    data, size = checked_json(data, f"The data of the event {kind!r}")
     _check_size(size, MAX_EVENT_BYTES, f"The event {kind!r}", "Put what is large into the report.")
-    return Event(_exact(kind), data), size
+    return Event(kind, data), size
 
 
 def checked_report(report: object) -> str:

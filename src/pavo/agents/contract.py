@@ -179,7 +179,10 @@ class AgentContext:
     context: Sequence[Hit] = ()
     """What was gathered before planning, for agents with `wants_context`."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody stops the task: a step that sees it may end early with what it has."""
+    """Set when somebody stops the task, or its worker ends: a step that sees it may end early with what it has.
+
+    What `plan` returns after that is asked for anew where policy would accept it; elsewhere people see it.
+    """
     steps: int = 0
     """How many checkpoints are recorded; it grows while `execute` runs."""
     user: TaskUser = NOBODY

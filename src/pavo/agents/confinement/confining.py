@@ -41,7 +41,7 @@ class Confining:
         return await asyncio.shield(self._level)
 
     async def of(self, task_id: uuid.UUID) -> Confinement:
-        """What an attempt of this task is confined to; its folder is there.
+        """What an attempt of this task is confined to; its folder is there, until `folders.leave` is called.
 
         Raises:
             AgentRefused: the operator demands more than this machine can.
@@ -55,7 +55,7 @@ class Confining:
                 field="PAVO_AGENT_CONFINEMENT",
                 remedy=f"{REMEDY}; then resume the task.",
             )
-        folder = self.folders.make(task_id, self._wanted.uids if level.users else None)
+        folder = self.folders.hold(task_id, self._wanted.uids if level.users else None)
         return self._wanted.confinement(folder, landlock=bool(level.landlock), user=bool(level.users))
 
     async def close(self) -> None:

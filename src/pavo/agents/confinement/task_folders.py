@@ -1,5 +1,6 @@
 """Tasks' folders on this machine: made for an attempt, kept for the next one, removed with the task."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _MODE: Final = 0o700
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _PASSABLE: Final = 0o711
 """Of a root in which each folder has a user of its own: they pass it, and do not see what it holds."""
 _USERS: Final = ".users"
@@ -44,6 +46,8 @@ class TaskFolders:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._held: dict[uuid.UUID, list[int]] = {}
+        """By task a descriptor for each attempt here that uses its folder, with a shared lock."""
 
     def make(self, task_id: uuid.UUID, uids: range | None = None) -> Path:
         """The task's folder, as its former attempts left it; empty where they were another user's.
@@ -69,6 +73,25 @@ class TaskFolders:
             folder.chmod(_MODE)
         return folder
 
+    def hold(self, task_id: uuid.UUID, uids: range | None = None) -> Path:
+        """`make`, and keep the folder from going for as long as an attempt uses it; `leave` ends that.
+
+        Raises:
+            OSError: as `make`.
+        """
+        while True:
+            folder = self.make(task_id, uids)
+            try:
+                descriptor = os.open(self.root / str(task_id), _FOLDER)
+            except FileNotFoundError:
+                continue  # another attempt has just left it
+            with suppress(OSError):  # a file system without locks: then nobody removes it either
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if _is_at(descriptor, self.root / str(task_id)):
+                self._held.setdefault(task_id, []).append(descriptor)
+                return folder
+            os.close(descriptor)
+
     def require_root(self, *, passable: bool = False) -> None:
         """Make the root, if there is none.
 
@@ -86,14 +109,28 @@ class TaskFolders:
         _make(self.root, *((_PASSABLE,) if passable else (_MODE, _PASSABLE)))
 
     def leave(self, task_id: uuid.UUID) -> None:
-        """Remove the folder if its agent has left nothing there."""
+        """End what `hold` began; and remove the folder if its agent has left nothing there, and no other attempt of
+        this machine uses it: a process would work in a folder that is gone."""
+        held = self._held.get(task_id, [])
+        if held:
+            os.close(held.pop())
+        if not held:
+            self._held.pop(task_id, None)
         folder = self.root / str(task_id)
+        with suppress(OSError):
+            descriptor = os.open(folder, _FOLDER)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._remove_empty(folder, task_id)
+            finally:
+                os.close(descriptor)
+
+    def _remove_empty(self, folder: Path, task_id: uuid.UUID) -> None:
         owner = _owner(folder)
         with suppress(OSError):
             (folder / "tmp").rmdir()
-        with suppress(OSError):
-            folder.rmdir()
-            self._free(owner, task_id)
+        folder.rmdir()
+        self._free(owner, task_id)
 
     def tasks(self) -> Sequence[uuid.UUID]:
         """Those that have a folder here."""
@@ -108,12 +145,15 @@ class TaskFolders:
         """Remove a folder with all that is in it; whether it is gone."""
         folder = self.root / str(task_id)
         owner = _owner(folder)
-        shutil.rmtree(folder, ignore_errors=True)
         # Root needs no rights in there; and of one whose agent still runs, it would change whatever that puts in place.
-        if folder.exists() and os.geteuid():
-            _open_up(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
+        for prepare in (None, *((_open_up,) if os.geteuid() else ()), _flatten):
+            with suppress(OSError, RecursionError):
+                if prepare is not None:
+                    prepare(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+        else:
             return False
         self._free(owner, task_id)
         return True
@@ -173,6 +213,13 @@ def _make(folder: Path, *modes: int) -> None:
         folder.chmod(modes[0])
 
 
+def _is_at(descriptor: int, folder: Path) -> bool:
+    """Whether the open folder is still the one of this path."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), folder.lstat())
+    return False
+
+
 def _open_up(folder: Path) -> None:
     """Have the folders below be removable: an agent may have taken its own rights away."""
     with suppress(OSError):
@@ -183,3 +230,48 @@ def _open_up(folder: Path) -> None:
             if not below.is_symlink():
                 with suppress(OSError):
                     below.chmod(_MODE)
+
+
+def _flatten(folder: Path) -> None:
+    """Have all folders below lie right in it: an agent may have nested them deeper than Python recurses, and than a
+    path may be long. By descriptors: a process that it has left behind may exchange a folder for a link meanwhile."""
+    top = os.open(folder, _FOLDER)
+    try:
+        left = _folders_in(top)
+        while left:
+            with suppress(OSError):
+                left += _moved_up(left.pop(), top)
+    finally:
+        os.close(top)
+
+
+def _moved_up(name: str, top: int) -> list[str]:
+    """Move the folders in this one next to it; their new names."""
+    moved: list[str] = []
+    _permit(name, top)
+    here = os.open(name, _FOLDER, dir_fd=top)
+    try:
+        for each in _folders_in(here):
+            with suppress(OSError):
+                _permit(each, here)
+                new = str(uuid.uuid4())
+                os.rename(each, new, src_dir_fd=here, dst_dir_fd=top)
+                moved.append(new)
+    finally:
+        os.close(here)
+    return moved
+
+
+def _folders_in(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as entries:
+        return [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+
+
+def _permit(name: str, descriptor: int) -> None:
+    """Give this user all rights over a folder, never over what a link leads to; Linux alone."""
+    with suppress(OSError, AttributeError):
+        found = os.open(name, os.O_PATH | _FOLDER, dir_fd=descriptor)
+        try:
+            os.chmod(f"/proc/self/fd/{found}", _MODE)  # noqa: PTH101 - the descriptor itself, not a path
+        finally:
+            os.close(found)

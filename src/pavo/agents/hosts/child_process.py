@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 from pavo.agents.output import output_sink
 
@@ -25,6 +25,9 @@ _LINE_CHARACTERS = 2000
 _WINDOW_SECONDS = 10.0
 _WINDOW_LINES = 200
 """Lines of a child's output that the log takes in a window; an agent that prints in a loop must not fill the disk."""
+_MOMENT_SECONDS = 0.1
+_MOMENT_BYTES = 500_000
+"""Of a child's output in a moment: as much as it may print for ever is little beside what a worker does."""
 _LAST_OUTPUT_SECONDS = 0.5
 """For so long the end waits for the rest of the output: a descendant in a session of its own may hold the pipe open."""
 
@@ -154,6 +157,9 @@ class Output(asyncio.Protocol):
         self._label = label
         self._sink = output_sink()
         self._rest = b""
+        self._transport: asyncio.ReadTransport | None = None
+        self._taken = 0
+        """Bytes of this moment."""
         self._window = 0.0
         self._lines = 0
 
@@ -164,29 +170,43 @@ class Output(asyncio.Protocol):
         finally:
             transport.close()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.ReadTransport, transport)
+
     def data_received(self, data: bytes) -> None:
+        """Whole lines at once, and no more than so many bytes a moment: an agent that prints without an end must leave
+        the loop to others."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._log(line)
         if len(self._rest) > _LINE_CHARACTERS:
-            self._log(self._rest)
+            lines.append(self._rest)
             self._rest = b""
+        self._log(lines)
+        if self._taken == 0:
+            asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._go_on)
+        self._taken += len(data)
+        if self._taken >= _MOMENT_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        paused, self._taken = self._taken >= _MOMENT_BYTES, 0
+        if paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest:
-            self._log(self._rest)
+            self._log([self._rest])
         if not self.ended.done():
             self.ended.set_result(None)
 
-    def _log(self, line: bytes) -> None:
-        if self._sink is not None:
-            self._sink(line.decode(errors="replace") + "\n")
+    def _log(self, lines: Sequence[bytes]) -> None:
+        if self._sink is not None and lines:
+            self._sink(b"\n".join(lines).decode(errors="replace") + "\n")
         now = time.monotonic()
         if now - self._window > _WINDOW_SECONDS:
             if self._lines > _WINDOW_LINES:
                 logger.info("%s| … %d lines left out", self._label, self._lines - _WINDOW_LINES)
             self._window, self._lines = now, 0
-        self._lines += 1
-        if self._lines <= _WINDOW_LINES:
+        for line in lines[: max(0, _WINDOW_LINES - self._lines)]:
             text = line[:_LINE_CHARACTERS].decode(errors="replace").rstrip("\r")
             logger.info("%s| %s", self._label, text)
+        self._lines += len(lines)

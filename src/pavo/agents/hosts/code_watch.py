@@ -6,8 +6,9 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from pavo.agents.code_version import CODE, CodeVersion, fingerprint_of
+from pavo.agents.code_version import CODE, EXIT_OTHER_CODE, CodeVersion, fingerprint_of
 from pavo.agents.contract import JSON, FeedbackItem, Plan, PlanDraft, Revision, Step
+from pavo.agents.deaths import died_with
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, Unavailable
 
@@ -38,13 +39,13 @@ class CodeWatch:
 
     async def blame(self, error: AgentError | AgentDied | Unavailable, code: CodeVersion) -> Exception:
         """What the attempt failed by."""
-        if isinstance(error, Unavailable):
-            changed = error.dependency == CODE
-        else:
-            # Of what it imports only now it may have got another version, or nothing.
-            changed = not await asyncio.to_thread(lambda: code.is_still_there)
-        if not changed:
+        said = isinstance(error, Unavailable) and error.dependency == CODE
+        if isinstance(error, Unavailable) and not said:
             return error
+        # Of what it imports only now it may have got another version, or nothing. And what ends while it is imported
+        # may end with any exit code.
+        if await asyncio.to_thread(lambda: code.is_still_there):
+            return died_with(EXIT_OTHER_CODE) if said else error
         logger.warning("%s The worker begins anew. What failed: %s", code.changed.detail, error.detail)
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._wait_and_begin(code.target))

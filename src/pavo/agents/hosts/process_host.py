@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
@@ -26,7 +27,6 @@ T = TypeVar("T")
 _PING_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 1.0
 """For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
-_SEARCH_LIMIT = 100
 _FRAME_SECONDS = 10.0
 """For a message of the child's to come whole, while something does come: the largest takes less than a second."""
 _UNSENT_BYTES = wire.MAX_TO_AGENT + 1024 * 1024
@@ -34,7 +34,11 @@ _UNSENT_BYTES = wire.MAX_TO_AGENT + 1024 * 1024
 
 
 class ProcessHost:
-    """An AgentHost whose agent runs in a child process; see `pavo.agents.hosts.agent_host.AgentHost`."""
+    """An AgentHost whose agent runs in a child process; see `pavo.agents.hosts.agent_host.AgentHost`.
+
+    The child checks what its agent hands over, and so does this side: whatever runs in an agent's process may have
+    changed the code there, or answer by itself.
+    """
 
     def __init__(
         self,
@@ -51,25 +55,30 @@ class ProcessHost:
         self._starter = starter or Spawning()
         self._confining = confining
         self._ctx = ctx
+        self._plan_steps: int | None = None
         self._link: _Link | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def plan(self) -> PlanDraft:
-        return await self._call("plan", wire.load_draft)
+        return await self._call("plan", lambda data: checked_plan(wire.load_draft(data)))
 
     async def revise(self, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         payload = {"plan": wire.dump_plan(plan), "feedback": wire.dump_feedback(feedback)}
-        return await self._call("revise", wire.load_revision, payload)
+        return await self._call("revise", lambda data: checked_revision(wire.load_revision(data), feedback), payload)
 
     async def open(self, plan: Plan, checkpoint: JSON | None) -> None:
+        self._plan_steps = len(plan.steps)
         await self._call("open", wire.load_nothing, {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
 
     async def next_step(self) -> Step | None:
-        return await self._call("next_step", wire.load_step)
+        return await self._call("next_step", self._loaded_step)
+
+    def _loaded_step(self, data: Any) -> Step | None:
+        return (step := wire.load_step(data)) and checked_step(step, self._plan_steps)
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
         payload = {"plan": wire.dump_plan(plan), "checkpoint": checkpoint}
-        return await self._call("report", wire.load_report, payload)
+        return await self._call("report", lambda data: checked_report(wire.load_report(data)), payload)
 
     def is_open(self) -> bool:
         return self._link is not None and self._closing is None and self._link.is_alive()
@@ -128,6 +137,8 @@ class _Link:
         """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
         self._questions: set[asyncio.Task[None]] = set()
+        self._outage: Unavailable | None = None
+        """The last one that it was told of: by nothing else may its agent's failure be nobody's."""
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._answered = True
@@ -204,7 +215,7 @@ class _Link:
         finally:
             self._fail()
             ours.close()
-            if self._confining is not None:
+            if self._confining is not None and self._confinement is not None:
                 self._confining.folders.leave(self._ctx.task_id)
 
     async def _start(self, theirs: socket.socket) -> Child | None:
@@ -250,9 +261,9 @@ class _Link:
                 self._writer.close()
 
     def _fail(self) -> None:
-        if self._died is None and self._child is not None and self._child.returncode == EXIT_OTHER_CODE:
+        if self._died is None and self._ended_unready_with(EXIT_OTHER_CODE):
             self._died = self._request.code.changed
-        if self._died is None and self._child is not None and self._was_unconfined(self._child):
+        if self._died is None and self._ended_unready_with(wire.EXIT_UNCONFINED):
             self._died = Unavailable("Its process could not be confined; the log says why.", dependency="process")
         if self._died is None:
             lost = self._child.lost if self._child is not None and self._cause is None else None
@@ -263,9 +274,9 @@ class _Link:
             if future is not None and not future.done():
                 future.set_exception(self._died)
 
-    def _was_unconfined(self, child: Child) -> bool:
-        """Whether it ended for that; once an agent's code runs, it may end with any code."""
-        return child.returncode == wire.EXIT_UNCONFINED and not self._ready.done()
+    def _ended_unready_with(self, code: int) -> bool:
+        """Whether it ended so by itself; once an agent's code runs, that may end it with any code."""
+        return self._child is not None and self._child.returncode == code and not self._ready.done()
 
     def _exit_cause(self) -> AgentDied:
         code = self._child.returncode if self._child is not None else None
@@ -308,7 +319,7 @@ class _Link:
                 self._unanswered = None
                 self._settle(self._call, message)
             case "search" | "messages" if len(self._questions) < wire.MAX_QUESTIONS:
-                question = asyncio.create_task(self._answer(message["id"], self._looked_up(message)))
+                question = asyncio.create_task(self._answer(message["id"], wire.look_up(message, self._ctx)))
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
             case "search" | "messages":
@@ -320,21 +331,14 @@ class _Link:
         if future.done():
             return
         if error := message.get("error"):
-            future.set_exception(wire.load_error(error))
+            future.set_exception(self._told(wire.load_error(error)))
         else:
             future.set_result(message["value"])
 
-    def _looked_up(self, message: Message) -> Coroutine[Any, Any, Any]:
-        """What the child asks for, as the wire has it; checked before anything is done."""
-        if message["op"] == "messages":
-            return self._said(wire.of_type(message["after"], int))
-        return self._hits(wire.of_type(message["query"], str), wire.of_type(message["limit"], int))
-
-    async def _hits(self, query: str, limit: int) -> Any:
-        return wire.dump_hits(await self._ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT))))
-
-    async def _said(self, after: int) -> Any:
-        return wire.dump_messages(await self._ctx.inbox.messages(after))
+    def _told(self, error: PavoError) -> PavoError:
+        """What the child says that it failed by."""
+        away = isinstance(error, Unavailable)
+        return (self._outage or AgentError(f"Unavailable: {error.detail}")) if away else error
 
     async def _answer(self, identifier: int, looked_up: Coroutine[Any, Any, Any]) -> None:
         """Look something up for the child; whatever fails is raised there, at the agent's call."""
@@ -344,6 +348,8 @@ class _Link:
             self.send(answer)
             return
         except PavoError as error:
+            if isinstance(error, Unavailable):
+                self._outage = error
             answer["error"] = wire.dump_error(error)
         except Exception as error:
             logger.exception("Looking something up for an agent failed.")

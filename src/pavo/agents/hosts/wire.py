@@ -12,10 +12,11 @@ import asyncio
 import json
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from pavo.agents.checks import storable
 from pavo.agents.contract import (
     AgentContext,
     Corpus,
@@ -47,6 +48,7 @@ MAX_QUESTIONS = 64
 _MAX_CONTAINERS = 3_000_000
 """Lists and objects of a message, counted by their brackets, also those in texts: each costs the reader 64 bytes
 for the two that it was sent in."""
+_SEARCH_LIMIT = 100
 _HEADER = struct.Struct(">I")
 EXIT_OUT_OF_MEMORY = 113
 """Exit code of a child that ran out of memory; not otherwise used by shells or Python."""
@@ -201,6 +203,25 @@ def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
     return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
 
 
+def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
+    """What the child asks for, as the wire has it.
+
+    Raises:
+        TypeError, LookupError: it is no question; before anything is done.
+    """
+    if message["op"] == "messages":
+        return _said(ctx, of_type(message["after"], int))
+    return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
+
+
+async def _hits(ctx: AgentContext, query: str, limit: int) -> Any:
+    return dump_hits(await ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT))))
+
+
+async def _said(ctx: AgentContext, after: int) -> Any:
+    return dump_messages(await ctx.inbox.messages(after))
+
+
 def dump_draft(draft: PlanDraft) -> Message:
     return {"summary": draft.summary, "steps": _dump_plan_steps(draft.steps)}
 
@@ -281,19 +302,16 @@ def dump_error(error: PavoError) -> Message:
 
 
 def load_error(data: Message) -> PavoError:
-    """The error; types that do not cross are told apart by their text alone."""
+    """The error, its texts bounded and storable; types that do not cross are told apart by their text alone."""
+    detail = storable(_text(data["detail"]))
     if data["kind"] == "Unavailable":
-        detail, dependency = _text(data["detail"]), _text(data["dependency"])
-        return Unavailable(detail, dependency=dependency, retry_after=int(data["retry_after"]))
+        return Unavailable(detail, dependency=_text(data["dependency"]), retry_after=int(data["retry_after"]))
     kind = AgentRefused if data["kind"] == "AgentRefused" else AgentError
-    return kind(_text(data["detail"]), field=_text_or_none(data["field"]), remedy=_text_or_none(data["remedy"]))
+    return kind(detail, field=_storable_or_none(data["field"]), remedy=_storable_or_none(data["remedy"]))
 
 
 def _text(value: object) -> str:
-    """The value, which the other side says is text: that side is an agent's process, where anything may happen."""
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where text belongs")
-    return value
+    return of_type(value, str)
 
 
 def _number_or_none(value: object) -> int | None:
@@ -302,5 +320,5 @@ def _number_or_none(value: object) -> int | None:
     return value
 
 
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+def _storable_or_none(value: object) -> str | None:
+    return None if value is None else storable(_text(value))

@@ -49,7 +49,8 @@ class _Output:
             note = f"\n… {self.left_out:,} bytes left out: too much at once\n"
             self.waiting.append(note)
             self.left_out = 0
-        self.waiting.append(taken)
+        if taken:
+            self.waiting.append(taken)
         self.allowance -= size
         self.bytes_waiting += size
         self.left_out += 0 if whole else len(text.encode()) - size
@@ -66,7 +67,8 @@ class LogWriter:
 
     def __init__(self, database: Database) -> None:
         self._connection = KeptConnection(database)
-        self._lock = threading.Lock()
+        # One that this thread may take twice: the collector may run in between, and have what it collects print.
+        self._lock = threading.RLock()
         self._outputs: dict[tuple[uuid.UUID, int], _Output] = {}
         self._since_trim: dict[uuid.UUID, int] = {}
         self._unwritten: list[NewChunk] = []
@@ -135,9 +137,9 @@ class LogWriter:
 
     def _taken(self) -> list[NewChunk]:
         with self._lock:
-            taken = [(output, output.take()) for output in self._outputs.values()]
+            taken = [(output, output.take()) for output in list(self._outputs.values())]
             # Whoever prints nothing for a while begins with a full allowance again.
-            idle = [key for key, output in self._outputs.items() if time.monotonic() - output.filled_at > 60]
+            idle = [key for key, output in list(self._outputs.items()) if time.monotonic() - output.filled_at > 60]
             for key in idle:
                 del self._outputs[key]
                 self._since_trim.pop(key[0], None)

@@ -86,6 +86,8 @@ class Planner:
             if to_plan.reviewed is None:
                 with span("plan", {"pavo.task_id": request.task_id}):
                     draft = await host.plan()
+                if interruption.told and request.auto_accept:
+                    return Cut()  # what it made when it was told to end may be half a plan, and nobody would look at it
                 return await self._store(to_plan, request, draft, {})
             with span("revise", {"pavo.task_id": request.task_id}):
                 revision = await _revise(host, to_plan)

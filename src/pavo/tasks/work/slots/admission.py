@@ -4,9 +4,10 @@ to another worker, and what it waits for is told.
 
 import asyncio
 import logging
+import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from pavo.agents.deaths import died_with, is_crash
@@ -29,6 +30,8 @@ FIRST_SECONDS: Final = 0.5
 """Until an attempt is offered again after it was handed back for the first time; each time twice as long."""
 LONGEST_SECONDS: Final = 30.0
 """What it waits for usually comes with a worker, which wakes it."""
+IMPORT_SECONDS: Final = 10.0
+"""For the import of an agent's code before its tasks are handed back; as long as one may block an event loop unseen."""
 LONGEST_TURN_SECONDS: Final = 2.0
 """For its turn on a worker, which nothing announces."""
 LONGEST_PLACE_SECONDS: Final = 5.0
@@ -72,6 +75,7 @@ class Admission:
         self._registry = registry
         self._on_free = on_free
         self._described: set[str] = set()
+        self._importing: dict[str, asyncio.Future[None]] = {}
         self._suspect: uuid.UUID | None = None
 
     @asynccontextmanager
@@ -140,15 +144,29 @@ class Admission:
     async def _card(self, applicant: Applicant) -> AgentCard:
         """The description of its agent. Importing that may take long, so it is done aside of the event loop."""
         name = applicant.agent_type
+        if name not in self._described:
+            await self._import(name)
         try:
-            if name in self._described:
-                return self._registry.card(name)
-            card = await asyncio.to_thread(self._registry.card, name)
+            return self._registry.card(name)
         except InvalidInput as error:
             logger.warning("Task %s is handed back: %s", applicant.task_id, error.detail)
             raise HandedBack(f"a worker with agent {name!r}", LONGEST_SECONDS) from error
+
+    async def _import(self, name: str) -> None:
+        """On a thread that nobody waits for: one of an executor would be lost to others if the import never ends.
+
+        Raises:
+            HandedBack: it takes long; it goes on, and a later attempt finds what came of it.
+        """
+        if name not in self._importing:
+            self._importing[name] = _in_background(self._registry, name)
+        imported = self._importing[name]
+        await asyncio.wait({imported}, timeout=IMPORT_SECONDS)
+        if not imported.done():
+            logger.warning("The agent %r has not been imported within %g s.", name, IMPORT_SECONDS)
+            raise HandedBack(f"a worker with agent {name!r}: importing it here takes long", LONGEST_SECONDS)
+        self._importing.pop(name, None)
         self._described.add(name)
-        return card
 
     async def _count_crash(self, applicant: Applicant) -> bool:
         """Whether the worker of the attempt before was ended by code inside of it; that counts against the task.
@@ -168,13 +186,30 @@ class Admission:
     async def _check_turn(self, applicant: Applicant) -> None:
         """Of the tasks that one more worker that ends from inside would quarantine, one runs at a time, until it has
         recorded a step: so the innocent get past theirs."""
-        other = self._suspect
-        if other not in (None, applicant.task_id):
+        while (other := self._suspect) not in (None, applicant.task_id):
             found = await admissions.find(self._writer, other)
-            if found is not None and found.deaths >= d.MAX_DEATHS - 1:
-                raise HandedBack("its turn: workers died of tasks that ran beside it", LONGEST_TURN_SECONDS)
+            if other != self._suspect:
+                continue  # meanwhile somebody else took its turn
+            if found is None or found.deaths < d.MAX_DEATHS - 1:
+                return
+            raise HandedBack("its turn: workers died of tasks that ran beside it", LONGEST_TURN_SECONDS)
 
     async def _tell(self, applicant: Applicant, what: str | None) -> None:
         """Show what the task waits for, once; None: nothing any more."""
         new = [events.waiting(what)] if what is not None else []
         self._publisher.publish(await admissions.tell(self._writer, applicant.task_id, what, new))
+
+
+def _in_background(registry: AgentRegistry, name: str) -> asyncio.Future[None]:
+    """Done once the agent is described, or known not to be usable."""
+    loop = asyncio.get_running_loop()
+    described: asyncio.Future[None] = loop.create_future()
+
+    def describe() -> None:
+        with suppress(InvalidInput):  # it is remembered, and told to whoever asks again
+            registry.card(name)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(described.set_result, None)
+
+    threading.Thread(target=describe, name=f"import of agent {name}", daemon=True).start()
+    return described
