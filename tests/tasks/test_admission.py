@@ -53,7 +53,7 @@ class Publisher:
 
 
 def _admission(registry: Any) -> Admission:
-    return Admission(cast(Any, None), cast(Any, Publisher()), registry, Places(10))
+    return Admission(cast(Any, None), cast(Any, Publisher()), registry)
 
 
 async def test_two_that_ask_at_once_never_both_run_under_suspicion(rows: Rows) -> None:
@@ -61,7 +61,7 @@ async def test_two_that_ask_at_once_never_both_run_under_suspicion(rows: Rows) -
     judge, over, inside = _admission(AgentRegistry.load()), asyncio.Event(), list[uuid.UUID]()
 
     async def attempt(task_id: uuid.UUID) -> None:
-        async with judge.admitted(task_id):
+        async with judge.admitted(task_id, places=Places(10)):
             inside.append(task_id)
             await over.wait()
 
@@ -110,10 +110,10 @@ async def test_an_import_that_takes_for_ever_keeps_no_attempt(
     rows.deaths = {task_id: 0}
     for _ in range(3):
         with pytest.raises(HandedBack, match="a worker with agent 'intern'"):
-            async with asyncio.timeout(5), judge.admitted(task_id):
+            async with asyncio.timeout(5), judge.admitted(task_id, places=Places(10)):
                 raise AssertionError("it was taken")
     assert slow.begun == 1 and "importing it here takes long" in (rows.told[-1] or "")
     slow.imported.set()
     monkeypatch.setattr(admission, "IMPORT_SECONDS", 10)
-    async with asyncio.timeout(15), judge.admitted(task_id):
+    async with asyncio.timeout(15), judge.admitted(task_id, places=Places(10)):
         pass
