@@ -137,8 +137,7 @@ class _Link:
         """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
         self._questions: set[asyncio.Task[None]] = set()
-        self._outage: Unavailable | None = None
-        """The last one that it was told of: by nothing else may its agent's failure be nobody's."""
+        self._outage: Unavailable | None = None  # that it was told of
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._answered = True
@@ -336,9 +335,9 @@ class _Link:
             future.set_result(message["value"])
 
     def _told(self, error: PavoError) -> PavoError:
-        """What the child says that it failed by."""
-        away = isinstance(error, Unavailable)
-        return (self._outage or AgentError(f"Unavailable: {error.detail}")) if away else error
+        """What the child says that it failed by; of an outage it knows from here alone."""
+        told = self._outage or AgentError(f"Unavailable: {error.detail}")
+        return told if isinstance(error, Unavailable) else error
 
     async def _answer(self, identifier: int, looked_up: Coroutine[Any, Any, Any]) -> None:
         """Look something up for the child; whatever fails is raised there, at the agent's call."""
