@@ -26,10 +26,11 @@ from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
+from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
-from pavo.kit.admission import MAX_REQUESTS, Admission
 from pavo.kit.cancellation import end
+from pavo.kit.listening.admission import MAX_REQUESTS, Admission
 from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.limits import Limits
@@ -95,9 +96,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
-            app.state.services = {each.kind.noun: each.services for each in parts.kinds}
-            app.state.accounts, app.state.registry, app.state.webhooks = parts.accounts, parts.registry, parts.webhooks
+            _share(app, parts)
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
@@ -113,7 +112,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, ui_router):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, gates_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
@@ -124,6 +123,14 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     _add_error_handlers(app)
     _add_middleware(app, settings)
     return app
+
+
+def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
+    """Put on the application what endpoints are handed."""
+    app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
+    app.state.services = {each.kind.noun: each.services for each in parts.kinds}
+    app.state.accounts, app.state.registry = parts.accounts, parts.registry
+    app.state.webhooks, app.state.gates = parts.webhooks, parts.gates
 
 
 @contextmanager

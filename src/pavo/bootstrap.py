@@ -19,6 +19,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
+from pavo.gates.service import GateOwner, GateService, OwnsGates
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
@@ -98,6 +99,7 @@ class ApiParts:
     accounts: AccountsService
     corpus: CorpusService
     webhooks: WebhookService
+    gates: GateService
     registry: AgentRegistry
     announcements: Announcements
     kinds: Sequence[KindServed]
@@ -135,12 +137,17 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             build_accounts(database, settings),
             CorpusService(database),
             webhooks,
+            GateService(database, _gate_owner(kinds)),
             AgentRegistry.load(),
             Announcements(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, redis, temporal)),
         )
+
+
+def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:
+    return next(each.services.gates for each in kinds if isinstance(each.services, OwnsGates))
 
 
 def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redis]:

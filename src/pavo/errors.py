@@ -115,6 +115,14 @@ class UnaddressedFeedback(Conflict):
     """The plan has feedback that no revision has answered. Remedy: finish the review, then accept the new version."""
 
 
+class GateClosed(Conflict):
+    """A gate takes no answer any more; `answered_by` says whose it took, where it took one."""
+
+
+class WrongGateHash(Conflict):
+    """A gate was to be answered by somebody who saw something else. Remedy: read it, and answer with its hash."""
+
+
 class LastOwner(Conflict):
     """The organisation would have no owner. Remedy: make another member an owner first."""
 
@@ -172,6 +180,12 @@ class AgentError(PavoError):
 
 class AgentRefused(AgentError):
     """Raised by an agent that knows that trying again is useless. Pavo fails the task at once."""
+
+
+class QuestionExpired(PavoError):
+    """Nobody answered an agent's question in time, and it has no default. Raised to the agent, by `ctx.ask`."""
+
+    title = "Nobody answered in time"
 
 
 class AgentDied(PavoError):

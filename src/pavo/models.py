@@ -2,6 +2,7 @@
 
 from pavo.accounts import models as accounts
 from pavo.corpus import models as corpus
+from pavo.gates import models as gates
 from pavo.kit.sql import Base
 from pavo.runs import idempotency
 from pavo.tasks.sql import models as tasks
@@ -11,4 +12,4 @@ from pavo.webhooks import models as webhooks
 metadata = Base.metadata
 """Complete once the slices' models are imported, which this module does."""
 
-__all__ = ["accounts", "corpus", "idempotency", "metadata", "tasks", "timeline", "webhooks"]
+__all__ = ["accounts", "corpus", "gates", "idempotency", "metadata", "tasks", "timeline", "webhooks"]

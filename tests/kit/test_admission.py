@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from pavo.kit.admission import AT_A_TIME, Admission, Turns
+from pavo.kit.listening.admission import AT_A_TIME, Admission, Turns
 
 
 class Held:

@@ -20,6 +20,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused
+from pavo.gates.domain import Gate
 from pavo.kit.sql import Database, KeptConnections
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -50,6 +51,10 @@ EXAMPLES: dict[Any, Any] = {
     datetime: datetime.now(UTC),
     list[str]: ["x"],
     d.Receipt: d.Receipt(d.EXECUTING, 3, True, "Resuming goes on."),
+    Gate: Gate(
+        *(uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), "question", "x", "x?", "0" * 64, {}, ("y",), "answered", "y"),
+        *("a@example.com", uuid.uuid4(), "as agreed", datetime.now(UTC), datetime.now(UTC), datetime.now(UTC)),
+    ),
     event_data.EventFailure: event_data.EventFailure(type="Quarantined", cause="x", remedy="y", step=None),
 }
 """A value of each kind that the makers of events take."""

@@ -34,11 +34,15 @@ WITH webhook AS (
     RETURNING id
 ), printed AS (
     INSERT INTO task_logs (task_id, attempt, body, bytes) VALUES (%(id)s, 1, 'x', 1)
+), asked AS (
+    INSERT INTO gates (id, organisation_id, subject_id, scope, kind, key, body, hash, schema, state)
+    SELECT gen_random_uuid(), organisation_id, id, 'v1', 'question', 'x', 'x?', 'h', '{}', 'paused' FROM tasks
+    WHERE id = %(id)s
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task."""
+"""A webhook was told of the task, its agent printed something, and asked."""
 
 
 @pytest_asyncio.fixture

@@ -5,10 +5,13 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
+from pavo.agents.asking.checked import checked_question
+from pavo.agents.asking.question import NobodyToAsk, People
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
+from pavo.errors import QuestionExpired
 
 JSON: TypeAlias = Any
 """None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
@@ -29,6 +32,9 @@ MAX_DOCUMENT_BYTES = 1_000_000
 """A plan or a report: people are to read it."""
 MAX_PROGRESS = 2**31 - 1
 """`progress` and `total` are PostgreSQL integers."""
+
+NO_DEFAULT: Final = object()
+"""A question without an answer for when nobody gives one."""
 
 RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
 """Members that Pavo adds to every event beside the agent's data."""
@@ -204,6 +210,50 @@ class AgentContext:
     """
     inbox: Inbox = field(default_factory=EmptyInbox)
     """Where `messages` looks."""
+
+    people: People = field(default_factory=NobodyToAsk)
+    """Whom `ask` asks."""
+
+    async def ask(
+        self,
+        key: str,
+        question: str,
+        *,
+        choices: Sequence[str] | None = None,
+        schema: Mapping[str, JSON] | None = None,
+        expires: float | timedelta | None = None,
+        default: JSON = NO_DEFAULT,
+    ) -> JSON:
+        """Ask people, in `execute`; their answer.
+
+        While it waits the attempt has ended: no process, no slot of a worker. Answered, `execute` begins again from the
+        last recorded checkpoint, and the same `ask` returns at once. Several may be asked at once (`asyncio.gather`, a
+        task group): each answer finds its own question, and one answer is enough to go on. An attempt ends only when
+        all that the agent has running waits.
+
+        Args:
+            key: names the question within the task and its plan, in letters, digits and "_.:/-". The same key with
+                another text, other choices or another schema is another question, and is asked.
+            question: what people read.
+            choices: what may be answered.
+            schema: JSON Schema (draft 2020-12) that the answer fits; without it and choices, the answer is a text.
+            expires: seconds, or a timedelta, after which nobody need answer any more.
+            default: the answer then.
+
+        Raises:
+            QuestionExpired: nobody answered in time, and there is no default.
+            AgentRefused: the question cannot be asked, or not here.
+        """
+        given = has_default = default is not NO_DEFAULT
+        asked = checked_question(
+            (key, question, choices, schema, expires), default if given else None, has_default=has_default
+        )
+        found = await self.people.find(asked) or await self.people.wait(asked)
+        if found.expired:
+            raise QuestionExpired(
+                f"Nobody answered {asked.key!r} in time.", remedy="Ask with a default, or catch this."
+            )
+        return found.value
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said since the task was planned for the first time, each time as of now, by `seq`.

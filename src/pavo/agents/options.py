@@ -3,16 +3,14 @@
 import copy
 import difflib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import orjson
-from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
-from jsonschema.validators import Draft202012Validator, extend  # pyright: ignore[reportUnknownVariableType]
-from referencing import Registry
+from jsonschema.exceptions import ValidationError
 
 from pavo.agents.contract import JSON
 from pavo.errors import InvalidInput, TooLarge
+from pavo.kit.json_schema import misfit
 from pavo.kit.json_values import NotStorable, plain
 
 logger = logging.getLogger(__name__)
@@ -21,32 +19,6 @@ FIELD = "agent_options"
 MAX_OPTIONS_BYTES = 64_000
 """Options are settings; what an agent is to work on belongs in the prompt or the corpus."""
 _MESSAGE_CHARACTERS = 300
-
-
-def _unique_items(_validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """The keyword `uniqueItems`. The library compares each item with each, which takes minutes for a long list."""
-    if unique is True and isinstance(instance, list):
-        items = cast(list[JSON], instance)
-        if len({_comparable(item) for item in items}) < len(items):
-            yield ValidationError(f"{str(items)[:_MESSAGE_CHARACTERS]} has non-unique elements")
-
-
-def _comparable(item: JSON) -> bytes:
-    """The same for items that are equal by JSON Schema: 1 and 1.0 are, 1 and true are not."""
-    return orjson.dumps(_as_compared(item), option=orjson.OPT_SORT_KEYS)
-
-
-def _as_compared(item: JSON) -> JSON:
-    if isinstance(item, float) and item.is_integer() and abs(item) < 2**53:
-        return int(item)
-    if isinstance(item, list):
-        return [_as_compared(each) for each in cast(list[JSON], item)]
-    if isinstance(item, dict):
-        return {name: _as_compared(each) for name, each in cast(dict[str, JSON], item).items()}
-    return item
-
-
-_Validator: Any = cast(Any, extend)(Draft202012Validator, {"uniqueItems": _unique_items})
 
 
 def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -60,10 +32,8 @@ def checked_options(agent_type: str, schema: Mapping[str, JSON], options: Mappin
     _check_size(size)
     # Once more with the defaults: they are the agent's, and nobody has looked at them.
     filled, _ = _checked_json(_with_defaults(schema, copy.deepcopy(given)))
-    # The library's types are incomplete. An empty registry: a schema must not make Pavo fetch others from the network.
-    validator: Any = _Validator(schema, registry=cast(Any, Registry)())
     try:
-        error = cast("ValidationError | None", best_match(validator.iter_errors(filled)))
+        error = misfit(schema, filled)
     except RecursionError as deep:
         detail = "These options and their schema refer too deeply into each other."
         raise InvalidInput(detail, field=FIELD, remedy="Nest the options less.") from deep

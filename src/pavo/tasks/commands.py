@@ -108,6 +108,12 @@ class TaskCommands:
         update_id, name = f"reviewed:{run.run_id}:{answer.plan_hash}", "done-reviewing"
         return await self._calls.update_and_wait(run.workflow_id, AgentTask.done_reviewing, update_id, name, [answer])
 
+    async def answer_gate(self, run: TaskRun, gate_id: uuid.UUID, answer_id: uuid.UUID) -> bool:
+        """Have a gate closed with this answer; whether it was. Errors as in `accept`."""
+        answer = c.AnswerGate(str(gate_id), str(answer_id))
+        update_id = f"gate:{answer_id}"
+        return await self._calls.update_and_wait(run.workflow_id, AgentTask.answer_gate, update_id, "answer", [answer])
+
     async def stop(self, run: TaskRun, *, not_taken: NotTaken | None = None) -> Receipt:
         """Stop, and answer with the receipt; errors as in `accept`.
 

@@ -1,7 +1,7 @@
 """What the task's workflow and its activities say to each other: ids and numbers, never documents."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -39,6 +39,7 @@ PATCH_ASK_TO_MOVE: Final = "ask-to-move"
 
 UPDATE_ACCEPT_PLAN: Final = "accept_plan"
 UPDATE_DONE_REVIEWING: Final = "done_reviewing"
+UPDATE_ANSWER_GATE: Final = "answer_gate"
 UPDATE_STOP: Final = "stop"
 UPDATE_RESUME: Final = "resume"
 WORKFLOW_TYPE: Final = "AgentTask"
@@ -47,6 +48,7 @@ WORKFLOW_TYPE: Final = "AgentTask"
 REFUSED_WRONG_STAGE: Final = "WrongStage"
 REFUSED_WRONG_HASH: Final = "WrongPlanHash"
 REFUSED_FEEDBACK: Final = "UnaddressedFeedback"
+REFUSED_GATE: Final = "GateNotOpen"
 REFUSED_STOPPING: Final = "Stopping"
 REFUSED_RUNNING: Final = "AlreadyRunning"
 
@@ -80,6 +82,10 @@ class RunState:
     """Number of the last step that was recorded before it failed."""
     steps: int = 0
     """How many are recorded."""
+    gates: list[str] = field(default_factory=list[str])
+    """What people were asked when the last attempt ended to wait; empty: nothing is waited for."""
+    wake_at: float | None = None
+    """When the first of them expires, in seconds since 1970 by PostgreSQL's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +195,24 @@ class BatchDone:
     """How an attempt ended."""
 
     outcome: str
-    """more | moved | done | stopped | error | failed."""
+    """more | moved | waits | done | stopped | error | failed."""
     steps: int
     """How many steps are recorded now."""
     step_cut: bool = False
     failure: AgentFailure | None = None
     failures: int = 0
     """How often the agent itself failed at the step after `steps`, this time included."""
+    gates: list[str] = field(default_factory=list[str])
+    """What the agent waits for: the ids of open gates."""
+    wake_at: float | None = None
+    """When the first of them expires, in seconds since 1970."""
 
 
 MORE: Final = "more"
 MOVED: Final = "moved"
 """As `more`; the attempt ended because the run is to continue as new. For older builds the two are the same."""
+WAITS: Final = "waits"
+"""The agent has nothing to do until people answer."""
 FINISHED: Final = "done"
 """The report and DONE are recorded, in the transaction that ended the attempt."""
 INTERRUPTED: Final = "stopped"
@@ -215,6 +227,38 @@ class AskToMove:
     task_id: str
     done: Fence
     """Of the attempt's write that would show DONE: it names the attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGate:
+    """Argument of the update `answer_gate`: an answer that is kept, and what it answers."""
+
+    gate_id: str
+    answer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordGate:
+    """Close a gate with an answer."""
+
+    task_id: str
+    gate_id: str
+    answer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireGates:
+    """Close what is over."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatesExpired:
+    """What was closed, and when the next one expires."""
+
+    closed: list[str]
+    wake_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +375,16 @@ class RecordActivities(ABC):
     @abstractmethod
     async def ask_to_move(self, request: AskToMove) -> None:
         """Have an attempt end at its next step boundary."""
+
+    @activity.defn(name="record_gate")
+    @abstractmethod
+    async def record_gate(self, request: RecordGate) -> bool:
+        """Close a gate with an answer; whether it is closed by that one."""
+
+    @activity.defn(name="expire_gates")
+    @abstractmethod
+    async def expire_gates(self, request: ExpireGates) -> GatesExpired:
+        """Close the task's gates whose time is over."""
 
     @activity.defn(name="record_stop")
     @abstractmethod

@@ -8,17 +8,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.accounts.domain import Identity
 from pavo.accounts.people import Person, people_by_id
 from pavo.errors import TooLarge, WrongStage
+from pavo.gates.domain import Gate
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.runs import idempotency
 from pavo.tasks import domain as d
 from pavo.tasks import events
+from pavo.tasks.commands import TaskCommands
 from pavo.tasks.review import add_comment
 from pavo.tasks.schemas import MAX_PROMPT, KeyedMessage
-from pavo.tasks.service import unknown_task
+from pavo.tasks.service import TaskService, run_of, unknown_task
 from pavo.tasks.sql import messages, repository
 from pavo.tasks.sql.models import MessageRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
+from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
@@ -35,6 +38,23 @@ class Said:
 
     message: MessageRow
     author: Person
+
+
+class TaskGates:
+    """The owner of tasks' gates: see `gates.service.GateOwner`."""
+
+    def __init__(self, tasks: TaskService, commands: TaskCommands) -> None:
+        self._tasks = tasks
+        self._commands = commands
+
+    async def take(self, who: Identity, gate: Gate, answer_id: uuid.UUID) -> None:
+        """Have the task's workflow close the gate."""
+        view = await self._tasks.get(who, gate.subject_id)
+        try:
+            await self._commands.answer_gate(run_of(view.task), gate.id, answer_id)
+        except NoSuchRun as error:
+            detail = f"Nothing waits for this answer: the task is {view.task.stage}."
+            raise WrongStage(detail, field="stage", remedy="Resume the task if it is stopped.") from error
 
 
 class ConversationService:

@@ -14,6 +14,7 @@ from pavo.accounts.domain import name_of
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.agents.event_types import PAVO_EVENT_TYPES, STAGE
 from pavo.errors import AgentRefused
+from pavo.gates.domain import ANSWERED, Gate
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import RESUMABLE, Receipt, status_of
@@ -108,6 +109,31 @@ def waiting(what: str) -> NewEvent:
 def no_progress(step: int, beginnings: int, cause: str) -> NewEvent:
     """The agent began so often again with the checkpoint that it has after this step."""
     return _of_pavo(data.NoProgressEvent(type="no_progress", step=step, beginnings=beginnings, cause=cause))
+
+
+def gate_opened(gate: Gate) -> NewEvent:
+    """People are asked something, and the task waits for the answer."""
+    event = data.GateOpenedEvent(
+        type="gate_opened", gate_id=str(gate.id), kind=gate.kind, key=gate.key, text=gate.text, hash=gate.hash
+    )
+    if gate.choices:
+        event["choices"] = list(gate.choices)
+    if gate.expires_at is not None:
+        event["expires_at"] = iso(gate.expires_at)
+    return _of_pavo(event)
+
+
+def gate_closed(gate: Gate) -> NewEvent:
+    """Somebody answered, or a policy did; or nobody was in time."""
+    event = data.GateClosedEvent(type="gate_closed", gate_id=str(gate.id), key=gate.key, state=gate.state)
+    if gate.state == ANSWERED and gate.answered_by is not None:
+        by = gate.answered_by
+        event["answer"], event["by"] = gate.answer, by
+        if gate.answered_by_id is not None:
+            event["by_user"] = {"id": str(gate.answered_by_id), "email": by, "name": name_of(by)}
+    if gate.note:
+        event["note"] = gate.note
+    return _of_pavo(event)
 
 
 def stopped(receipt: Receipt) -> NewEvent:

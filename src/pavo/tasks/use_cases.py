@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pavo.tasks.conversation import ConversationService
+from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
@@ -16,3 +16,5 @@ class TaskUseCases:
     review: ReviewService
     conversation: ConversationService
     edit: EditService
+    gates: TaskGates
+    """What has their gates closed: see `gates.service.GateOwner`."""

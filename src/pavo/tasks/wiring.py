@@ -30,7 +30,7 @@ from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
-from pavo.tasks.conversation import ConversationService
+from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
@@ -92,7 +92,8 @@ async def served(clients: ApiClients) -> KindServed:
     tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, registry)
-    services = TaskUseCases(tasks, review, ConversationService(database, clients.publisher), edit)
+    conversation = ConversationService(database, clients.publisher)
+    services = TaskUseCases(tasks, review, conversation, edit, TaskGates(tasks, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
 

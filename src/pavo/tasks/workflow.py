@@ -44,6 +44,8 @@ class AgentTask:
         self._receipt: d.Receipt | None = None
         self._failure: c.AgentFailure | None = None
         self._working: workflow.ActivityHandle[Any] | None = None
+        self._closed = set[str]()
+        """Gates that were closed since the last attempt began."""
 
     @workflow.run
     async def run(self, request: c.TaskInput) -> str:
@@ -60,7 +62,7 @@ class AgentTask:
             elif self._state.phase == d.PHASE_REVIEW:
                 await self._await_review()
             else:
-                await self._execute()
+                await (self._await_answer() if self._state.gates else self._execute())
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._failure:
             # What the agent said stands in the task's row: a failure's message would be in the history in clear.
@@ -130,8 +132,25 @@ class AgentTask:
     def _answered_or_due(self) -> bool:
         return self._story.stopping or self._state.phase != d.PHASE_REVIEW or self._story.is_due()
 
+    async def _await_answer(self) -> None:
+        """One answer is enough to go on: the agent asks again for what is open."""
+        state = self._state
+        limit = None if state.wake_at is None else timedelta(seconds=max(1.0, state.wake_at - workflow.time()))
+        try:
+            await workflow.wait_condition(self._can_go_on, timeout=limit)
+        except TimeoutError:
+            expired = await run_short_activity(c.RecordActivities.expire_gates, c.ExpireGates(self._task_id))
+            self._closed.update(expired.closed)
+            state.wake_at = expired.wake_at
+        if not self._closed.isdisjoint(state.gates):
+            state.gates, state.wake_at = [], None
+
+    def _can_go_on(self) -> bool:
+        return self._story.stopping or self._story.is_due() or not self._closed.isdisjoint(self._state.gates)
+
     async def _execute(self) -> None:
         state = self._state
+        self._closed.clear()
         assert state.plan_hash is not None
         done = self._fence()
         request = c.ExecuteBatch(self._task_id, done, state.plan_hash, state.failures, state.failed_step)
@@ -146,7 +165,9 @@ class AgentTask:
         if batch.steps != state.steps:
             state.failures = 0
         state.steps = batch.steps
-        if batch.outcome == c.FINISHED:
+        if batch.outcome == c.WAITS:
+            state.gates, state.wake_at = batch.gates, batch.wake_at
+        elif batch.outcome == c.FINISHED:
             state.phase, self._over = d.PHASE_OVER, True
         elif batch.outcome in (c.ERROR, c.FATAL):
             assert batch.failure is not None
@@ -273,6 +294,22 @@ class AgentTask:
                 raise ApplicationError(done.detail, done.current_hash, type=done.refusal, non_retryable=True)
             self._state.phase = d.PHASE_EXECUTING if done.outcome == c.ACCEPTED else d.PHASE_REVISING
             return done
+
+    @workflow.update(name=c.UPDATE_ANSWER_GATE)
+    async def answer_gate(self, answer: c.AnswerGate) -> bool:
+        """Close a gate. Answers once that is recorded: whether by this answer, or by another before it."""
+        async with self._story.in_order:
+            self.check_answer_gate(answer)
+            request = c.RecordGate(self._task_id, answer.gate_id, answer.answer_id)
+            taken = await run_short_activity(c.RecordActivities.record_gate, request)
+            self._closed.add(answer.gate_id)
+            return taken
+
+    @answer_gate.validator
+    def check_answer_gate(self, answer: c.AnswerGate) -> None:
+        """A run that ends asks nobody any more."""
+        if self._over or self._story.stopping:
+            raise ApplicationError("Nothing waits for an answer.", type=c.REFUSED_WRONG_STAGE, non_retryable=True)
 
     @workflow.update(name=c.UPDATE_STOP)
     async def stop(self) -> d.Receipt:

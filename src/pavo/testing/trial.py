@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.contract import (
     JSON,
     Agent,
@@ -27,6 +28,7 @@ from pavo.kit.json_values import encode_text
 from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.description import Description, describe
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
+from pavo.testing.people import ScriptedPeople
 
 T = TypeVar("T")
 
@@ -60,6 +62,7 @@ class AgentTrial:
         max_checkpoints: an agent that yields more counts as endless.
         same: what of an outcome must be the same however it was disturbed; less than `everything` for agents that ask
             a model.
+        answers: what people answer, by the key of `ctx.ask`: each question ends the attempt once, as it would.
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too. That is how a repeated
             payment is found: key it by `ctx.step_key`.
@@ -78,6 +81,7 @@ class AgentTrial:
         seconds: float = 30.0,
         max_checkpoints: int = 1000,
         same: Callable[[Outcome], Any] = everything,
+        answers: Mapping[str, JSON] | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
@@ -90,6 +94,7 @@ class AgentTrial:
         self._seconds = seconds
         self._max = max_checkpoints
         self._same = same
+        self._people = ScriptedPeople(answers or {})
         self._reset = reset
         self._outside = outside
         self._attempts = 0
@@ -194,6 +199,7 @@ class AgentTrial:
                 )
 
     async def _life(self, cuts: _Cuts) -> Outcome:
+        self._people.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
@@ -227,6 +233,9 @@ class AgentTrial:
             step = await self._answer(host.next_step(), f"execute(), checkpoint {number},")
             if step is None:
                 return True
+            if isinstance(step, Waits):
+                self._answered(step)
+                return False
             if number in cuts.before and number not in lost:
                 lost.add(number)
                 return False
@@ -246,11 +255,18 @@ class AgentTrial:
                 what = f"execute(), checkpoint {number},"
                 call = host.next_step()
                 step = await (self._leaves(host, call, what) if cancel else self._answer(call, what))
-            if step is not None:
+            if isinstance(step, Waits):
+                self._answered(step)
+            elif step is not None:
                 self._add(steps, step)
             elif not cancel:
                 return len(steps), checkpoint
             disturbed = max(disturbed, number)
+
+    def _answered(self, waits: Waits) -> None:
+        """Have people answer; the agent begins again from its last checkpoint."""
+        if missing := self._people.missing(waits):
+            self._broken(f"it asks {', '.join(missing)}, and nobody answers", "Give the trial answers={key: answer}.")
 
     def _add(self, steps: list[Step], step: Step) -> None:
         steps.append(step)
@@ -279,6 +295,7 @@ class AgentTrial:
             user=AUTHOR,
             attempt=self._attempts,
             step_key=plan_key(task_id, version),
+            people=self._people,
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.contract import JSON, FeedbackItem, Plan, PlanDraft, Revision, Step
 
 
@@ -49,8 +50,11 @@ class AgentHost(Protocol):
         """Begin `execute` from this checkpoint; once per host."""
         ...
 
-    async def next_step(self) -> Step | None:
-        """The next step, or None when `execute` has ended. The agent works only between this call and its answer."""
+    async def next_step(self) -> Step | Waits | None:
+        """The next step, None when `execute` has ended, or what it waits for: then only `close` is of use.
+
+        The agent works only between this call and its answer.
+        """
         ...
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import uvloop
 
+from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.deaths import blocks
 from pavo.agents.hosts.boundary import cut, run_until
 
@@ -146,6 +147,7 @@ class AgentLoop:
     def _serve(self) -> None:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
+        follow_tasks(loop)
         loop.set_task_factory(self._new_task)
         self._loop = loop
         loop.call_soon(self._started.set)

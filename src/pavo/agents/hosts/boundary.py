@@ -8,11 +8,13 @@ Hence `issubclass`: `isinstance` asks the object for its class.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
+from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question, Waits
+from pavo.agents.asking.waiting import Waiting
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
@@ -75,7 +77,12 @@ class Boundary:
         self._label = f"{agent.__qualname__} of task {ctx.task_id}"
         self._outages: WeakSet[Unavailable] = WeakSet()
         corpus, inbox = _WatchedCorpus(ctx.corpus, self._outages), _WatchedInbox(ctx.inbox, self._outages)
-        self.ctx = replace(ctx, corpus=corpus, inbox=inbox)
+        self.waiting = Waiting(self._tell_waits)
+        """What it waits for in `execute`."""
+        self.on_waits: Callable[[Waits], None] | None = None
+        """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
+        people = _WatchedPeople(ctx.people, self)
+        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people)
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -97,6 +104,14 @@ class Boundary:
             if told is error:
                 raise
             raise told from error
+
+    def _tell_waits(self, waits: Waits) -> None:
+        if self.on_waits is not None:
+            self.on_waits(waits)
+
+    def noted(self) -> AbstractContextManager[None]:
+        """Within, an outage is Pavo's and not the agent's."""
+        return _noted(self._outages)
 
     async def close(self, iterator: object) -> None:
         """Close the agent's generator; what it raises then is logged, for its steps have been answered."""
@@ -153,6 +168,27 @@ class _WatchedInbox:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         with _noted(self._outages):
             return await self._inbox.messages(after)
+
+
+class _WatchedPeople:
+    """Whom the agent asks: likewise, and only `execute` may wait."""
+
+    def __init__(self, people: People, boundary: Boundary) -> None:
+        self._people = people
+        self._boundary = boundary
+
+    async def find(self, question: Question) -> Answered | None:
+        if self._boundary.on_waits is None:
+            return await NobodyToAsk().find(question)
+        self._boundary.waiting.unsettled(1)
+        try:
+            with self._boundary.noted():
+                return await self._people.find(question)
+        finally:
+            self._boundary.waiting.unsettled(-1)
+
+    async def wait(self, question: Question) -> Answered:
+        return await self._boundary.waiting.wait(question)
 
 
 @contextmanager

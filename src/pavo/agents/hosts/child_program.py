@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
+from pavo.agents.asking.question import Answered, Question
+from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.contract import Agent, Hit, UserMessage
@@ -93,7 +95,7 @@ class AgentServer:
         self._send({"op": "ready", "value": None})
         self._close_seconds = first["close_seconds"]
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        return WorkerHost(agent, wire.load_context(first["context"], self, self), limits)
+        return WorkerHost(agent, wire.load_context(first["context"], self, self, self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -125,6 +127,14 @@ class AgentServer:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said to the task (see `contract.Inbox`), by way of the worker."""
         return wire.load_messages(await self._ask("messages", after=int(after)))
+
+    async def find(self, question: Question) -> Answered | None:
+        """How a question was closed (see `asking.question.People`), by way of the worker."""
+        return wire.load_answered(await self._ask("answer", question=wire.dump_question(question)))
+
+    async def wait(self, question: Question) -> Answered:
+        """Never called: the host waits itself."""
+        raise RuntimeError(f"The host waits for {question.key!r}.")
 
     async def _ask(self, op: str, **what: Any) -> Any:
         await self._free.acquire()
@@ -293,6 +303,7 @@ def main(protocol: str, *arguments: str) -> None:
     _log_apart()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    follow_tasks(loop)
     serving = loop.create_task(_serve(int(descriptor), float(silence_seconds)))
     try:
         run_until(loop, serving.done)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.code_version import CODE, EXIT_OTHER_CODE, CodeVersion, fingerprint_of
 from pavo.agents.contract import JSON, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.deaths import died_with
@@ -81,7 +82,7 @@ class _WatchedHost:
     async def open(self, plan: Plan, checkpoint: JSON | None) -> None:
         return await self._watched(self._host.open(plan, checkpoint))
 
-    async def next_step(self) -> Step | None:
+    async def next_step(self) -> Step | Waits | None:
         return await self._watched(self._host.next_step())
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.confinement.confined import Confinement
@@ -17,7 +18,6 @@ from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
-from pavo.agents.hosts.wire import Message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
 from pavo.kit.processes import KillsForMemory
 
@@ -70,11 +70,11 @@ class ProcessHost:
         self._plan_steps = len(plan.steps)
         await self._call("open", wire.load_nothing, {"plan": wire.dump_plan(plan), "checkpoint": checkpoint})
 
-    async def next_step(self) -> Step | None:
+    async def next_step(self) -> Step | Waits | None:
         return await self._call("next_step", self._loaded_step)
 
-    def _loaded_step(self, data: Any) -> Step | None:
-        return (step := wire.load_step(data)) and checked_step(step, self._plan_steps)
+    def _loaded_step(self, data: Any) -> Step | Waits | None:
+        return checked_step(step, self._plan_steps) if isinstance(step := wire.load_step(data), Step) else step
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
         payload = {"plan": wire.dump_plan(plan), "checkpoint": checkpoint}
@@ -99,7 +99,7 @@ class ProcessHost:
             self._link.kill()
             raise
 
-    async def _call(self, method: str, load: Callable[[Any], T], payload: Message | None = None) -> T:
+    async def _call(self, method: str, load: Callable[[Any], T], payload: wire.Message | None = None) -> T:
         if self._closing is not None:
             raise RuntimeError("This host is closed.")
         if self._link is None:
@@ -149,7 +149,7 @@ class _Link:
         """Whether the child may answer another call."""
         return self._died is None and not self._killed and not self._running.done()
 
-    async def call(self, method: str, payload: Message) -> Any:
+    async def call(self, method: str, payload: wire.Message) -> Any:
         """Have the child run one method of its host, and wait for the answer."""
         await asyncio.shield(self._ready)
         if self._died is not None:
@@ -179,7 +179,7 @@ class _Link:
         elif self._starting is not None:
             self._starting.cancel()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: wire.Message) -> None:
         """Queue a message. That the child is gone is noticed elsewhere.
 
         Raises:
@@ -307,7 +307,7 @@ class _Link:
             self._cause = self._cause or AgentDied("its connection was lost")
             child.kill()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: wire.Message) -> None:
         """Whatever the child was not asked for counts as unreadable: so it cannot send without an end."""
         match message["op"]:
             case "pong" if self._pings > 0:
@@ -317,16 +317,16 @@ class _Link:
             case "done" if message["id"] == self._unanswered and self._call is not None:
                 self._unanswered = None
                 self._settle(self._call, message)
-            case "search" | "messages" if len(self._questions) < wire.MAX_QUESTIONS:
+            case op if op in wire.ASKS and len(self._questions) < wire.MAX_QUESTIONS:
                 question = asyncio.create_task(self._answer(message["id"], wire.look_up(message, self._ctx)))
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
-            case "search" | "messages":
+            case op if op in wire.ASKS:
                 raise wire.Unreadable(f"more than {wire.MAX_QUESTIONS} questions at once")
             case op:
                 raise wire.Unreadable(f"an answer that nobody waits for ({str(op)[:20]!r})")
 
-    def _settle(self, future: asyncio.Future[Any], message: Message) -> None:
+    def _settle(self, future: asyncio.Future[Any], message: wire.Message) -> None:
         if future.done():
             return
         if error := message.get("error"):
@@ -341,7 +341,7 @@ class _Link:
 
     async def _answer(self, identifier: int, looked_up: Coroutine[Any, Any, Any]) -> None:
         """Look something up for the child; whatever fails is raised there, at the agent's call."""
-        answer: Message = {"op": "found", "id": identifier}
+        answer: wire.Message = {"op": "found", "id": identifier}
         try:
             answer["value"] = await looked_up
             self.send(answer)

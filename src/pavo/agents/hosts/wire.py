@@ -4,8 +4,8 @@ A frame is four bytes, the length of the rest, highest byte first, and a message
 refuse a longer frame than may come before they read any more of it.
 
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, value | error}, `close`;
-the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit} and
-`messages` {id, after}.
+the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit},
+`messages` {id, after} and `answer` {id, question}.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from pavo.agents.asking.checked import checked_question
+from pavo.agents.asking.question import Answered, People, Question, Waits
 from pavo.agents.checks import storable
 from pavo.agents.contract import (
     AgentContext,
@@ -145,7 +147,7 @@ def _decoded(data: bytearray) -> Message:
 
 
 def dump_context(ctx: AgentContext) -> Message:
-    """The context without corpus and messages, which stay with the worker."""
+    """The context without corpus, messages and people, which stay with the worker."""
     return {
         "task_id": str(ctx.task_id),
         "organisation_id": str(ctx.organisation_id),
@@ -161,8 +163,8 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-def load_context(data: Message, corpus: Corpus, inbox: Inbox) -> AgentContext:
-    """What `dump_context` wrote, with corpus and messages as the child reaches them."""
+def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People) -> AgentContext:
+    """What `dump_context` wrote, with corpus, messages and people as the child reaches them."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
         organisation_id=uuid.UUID(data["organisation_id"]),
@@ -176,6 +178,7 @@ def load_context(data: Message, corpus: Corpus, inbox: Inbox) -> AgentContext:
         attempt=data["attempt"],
         step_key=data["step_key"],
         inbox=inbox,
+        people=people,
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -203,6 +206,10 @@ def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
     return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
 
 
+ASKS = frozenset({"search", "messages", "answer"})
+"""What a child may ask for."""
+
+
 def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
     """What the child asks for, as the wire has it.
 
@@ -211,6 +218,8 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
     """
     if message["op"] == "messages":
         return _said(ctx, of_type(message["after"], int))
+    if message["op"] == "answer":
+        return _closed(ctx, load_question(message["question"]))
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
 
 
@@ -220,6 +229,10 @@ async def _hits(ctx: AgentContext, query: str, limit: int) -> Any:
 
 async def _said(ctx: AgentContext, after: int) -> Any:
     return dump_messages(await ctx.inbox.messages(after))
+
+
+async def _closed(ctx: AgentContext, question: Question) -> Any:
+    return dump_answered(await ctx.people.find(question))
 
 
 def dump_draft(draft: PlanDraft) -> Message:
@@ -267,16 +280,46 @@ def load_revision(data: Message) -> Revision:
     return Revision(load_draft(data["plan"]), {key: _text(answer) for key, answer in dict(data["answers"]).items()})
 
 
-def dump_step(step: Step | None) -> list[Any] | None:
+def dump_question(question: Question) -> list[Any]:
+    schema = dict(question.schema) if question.schema is not None else None
+    asked = [question.key, question.text, list(question.choices), schema, question.expires_seconds]
+    return [asked, question.default, question.has_default]
+
+
+def load_question(data: object) -> Question:
+    if not isinstance(data, list):
+        raise TypeError("no question")
+    given, default, has_default = data  # pyright: ignore[reportUnknownVariableType]
+    key, text, choices, schema, expires = given  # pyright: ignore[reportUnknownVariableType]
+    asked = (key, text, choices, schema, expires)  # pyright: ignore[reportUnknownVariableType]
+    try:
+        return checked_question(asked, default, has_default=bool(has_default))  # pyright: ignore[reportUnknownArgumentType]
+    except AgentRefused as error:  # the host in the agent's process has checked it: this comes past that
+        raise ValueError(error.detail) from error
+
+
+def dump_answered(found: Answered | None) -> list[Any] | None:
+    return None if found is None else [found.value, found.expired]
+
+
+def load_answered(data: list[Any] | None) -> Answered | None:
+    return None if data is None else Answered(*data)
+
+
+def dump_step(step: Step | Waits | None) -> list[Any] | Message | None:
     if step is None:
         return None
+    if isinstance(step, Waits):
+        return {"waits": [dump_question(question) for question in step.questions]}
     events = [[event.type, event.data] for event in step.events]
     return [step.checkpoint, events, step.progress, step.total, step.plan_step]
 
 
-def load_step(data: list[Any] | None) -> Step | None:
+def load_step(data: list[Any] | Message | None) -> Step | Waits | None:
     if data is None:
         return None
+    if isinstance(data, dict):
+        return Waits(tuple(load_question(question) for question in data["waits"][:MAX_QUESTIONS]))
     checkpoint, events, *numbers = data
     progress, total, plan_step = map(_number_or_none, numbers)
     given = tuple(Event(_text(kind), dict(members)) for kind, members in events)

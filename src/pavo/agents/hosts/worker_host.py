@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
@@ -57,7 +58,7 @@ class WorkerHost:
 
         self._steps = _Steps(prepare, begin, self._boundary, self._limits.close_seconds, plan)
 
-    async def next_step(self) -> Step | None:
+    async def next_step(self) -> Step | Waits | None:
         if self._steps is None:
             raise RuntimeError("Call open() before next_step().")
         return await self._steps.next()
@@ -128,12 +129,12 @@ class _Steps:
         """How many checkpoints there are when the next one is asked for."""
         self._close_seconds = close_seconds
         self._asked = asyncio.Event()
-        self._answer: asyncio.Future[Step | None] | None = None
+        self._answer: asyncio.Future[Step | Waits | None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._failure: PavoError | None = None
 
-    async def next(self) -> Step | None:
+    async def next(self) -> Step | Waits | None:
         if self._answer is not None and not self._answer.done():
             raise RuntimeError("A step is in flight already.")
         if self._ended:
@@ -162,7 +163,10 @@ class _Steps:
         try:
             await self._asked.wait()
             await self._prepare()
+            self._boundary.on_waits = self._settle
+            self._boundary.waiting.begin()
             iterator = await self._boundary.run(self._iterator, "execute")
+            self._boundary.waiting.drives(iterator)
             while True:
                 self._asked.clear()
                 self._follow()
@@ -183,6 +187,7 @@ class _Steps:
         finally:
             self._failure = self._failure or _was_cut("execute")
             self._settle(self._failure)
+            self._boundary.waiting.end()
             if iterator is not None:
                 await self._boundary.close(iterator)
 
@@ -202,7 +207,7 @@ class _Steps:
             )
         return cast(AsyncIterator[Step], iterator)
 
-    def _settle(self, outcome: Step | PavoError | None) -> None:
+    def _settle(self, outcome: Step | Waits | PavoError | None) -> None:
         answer = self._answer
         if answer is None or answer.done():
             return

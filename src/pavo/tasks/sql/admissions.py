@@ -79,6 +79,7 @@ _WAITING: Final = text("""
 SELECT t.workflow_id FROM executions e JOIN tasks t ON t.id = e.task_id
 WHERE e.waiting IS NOT NULL AND t.agent_type = ANY(:agents) AND t.deleted_at IS NULL
   AND t.stage IN ('INIT', 'PLANNING', 'EXECUTING')
+  AND NOT EXISTS (SELECT 1 FROM gates g WHERE g.subject_id = t.id AND g.state = 'open')
 ORDER BY t.created_at LIMIT 10000
 """)
 

@@ -87,6 +87,11 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     return result.scalar_one()
 
 
+async def waits_no_more(session: AsyncSession, task_id: uuid.UUID) -> None:
+    """What the task waited for has come."""
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(waiting=None))
+
+
 async def next_epoch(session: AsyncSession, task_id: uuid.UUID, code: str | None) -> int:
     """The number of an attempt with this code that holds no lease: nobody else gets it, and a stop hint stays."""
     result = await session.execute(

@@ -67,6 +67,7 @@ HOLDINGS: Final = (
     # Without it no attempt holds a lease, and none can record anything.
     Holding("executions", "task_id", When.WITH_THE_TOMBSTONE),
     Holding("messages", "task_id", When.AT_ONCE),
+    Holding("gates", "subject_id", When.AT_ONCE, batch=100),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

@@ -248,6 +248,44 @@ class EditedEvent(TypedDict):
 
 
 @_described
+class GateOpenedEvent(TypedDict):
+    """People are asked something, and the task waits for the answer."""
+
+    type: Literal["gate_opened"]
+    gate_id: Id
+    """Under which it is answered."""
+    kind: str
+    """question: an agent asks."""
+    key: str
+    """What the agent calls it."""
+    text: str
+    """What is asked."""
+    hash: str
+    """What answering it names."""
+    choices: NotRequired[list[str]]
+    """What may be answered, where it is one of these."""
+    expires_at: NotRequired[Moment]
+
+
+@_described
+class GateClosedEvent(TypedDict):
+    """Somebody answered, or a policy did; or nobody was in time."""
+
+    type: Literal["gate_closed"]
+    gate_id: Id
+    key: str
+    state: Literal["open", "answered", "expired", "paused"]
+    """answered or expired."""
+    answer: NotRequired[Any]
+    """Where it was answered."""
+    by: NotRequired[str]
+    """The address of who answered, or the policy's name."""
+    by_user: NotRequired[EventUser]
+    """Where it was a user."""
+    note: NotRequired[str]
+
+
+@_described
 class DeletedEvent(TypedDict):
     """The task is gone; nothing follows."""
 
@@ -272,6 +310,8 @@ PavoEvent: TypeAlias = (
     | FailedEvent
     | MessageEvent
     | EditedEvent
+    | GateOpenedEvent
+    | GateClosedEvent
     | DeletedEvent
 )
 """Every event that Pavo itself writes to a task's timeline."""

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from pavo.agents.asking.question import Waits
 from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, AgentRefused, LeaseLost
-from pavo.kit.ids import new_id
 from pavo.kit.sql import time_of
 from pavo.observe import metrics
 from pavo.observe.spans import span
@@ -28,6 +28,7 @@ from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_leas
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
+from pavo.tasks.work.context.asked_people import ask_people
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import (
@@ -150,6 +151,14 @@ class BatchExecutor:
             raise _lost(held)
         self._publisher.publish(recorded)
 
+    async def ask(self, opened: Opened, waits: Waits, step: int) -> c.BatchDone:
+        """End the attempt after this step with questions to people."""
+        asked = await ask_people(self._writer, opened, waits, step)
+        if asked is None:
+            raise _lost(opened.lease)
+        self._publisher.publish(asked[1])
+        return asked[0]
+
 
 class _Attempt:
     """The state of one attempt in flight."""
@@ -162,6 +171,7 @@ class _Attempt:
         interruption: Interruption,
     ) -> None:
         self._executor = executor
+        self._opened = opened
         self._lease = opened.lease
         self._assignment = opened.assignment
         self._plan = opened.plan
@@ -174,6 +184,7 @@ class _Attempt:
         """How many steps viewers were told of."""
         self._cancelled = asyncio.Event()
         self._cut = self._step_cut = self._turn_over = False
+        self._waits: Waits | None = None
 
     async def run(self) -> c.BatchDone:
         """Drive the agent and say how it ended."""
@@ -183,6 +194,8 @@ class _Attempt:
             body = await self._report(host) if await self._drive(host) else None
             if body is not None:
                 return await self._finish(body)
+            if self._waits is not None:
+                return await self._executor.ask(self._opened, self._waits, self._step)
             done = await self._close(self._outcome())
             if self._turn_over and not self._interruption.wanted and host.is_open():
                 self._park(host)
@@ -277,6 +290,10 @@ class _Attempt:
                 if isinstance(step, Cut):
                     self._step_cut = True
                     return False
+                if isinstance(step, Waits):
+                    seen.rename("wait for people")
+                    self._waits = step
+                    return False
                 if step is None:
                     seen.rename("end of steps")
                     return True
@@ -324,19 +341,8 @@ class _Attempt:
         return None if isinstance(body, Cut) else body
 
     async def _finish(self, body: str) -> c.BatchDone:
-        content = {"body": body}
-        report_id = new_id()
-        report = NewDocument(
-            id=report_id,
-            task_id=self._lease.task_id,
-            kind=repository.REPORT,
-            version=self._lease.epoch,
-            status=repository.FINAL,
-            hash=d.content_hash(repository.REPORT, self._lease.epoch, content),
-            content=content,
-            body=body,
-        )
-        new = [events.progress(self._step), events.report(report_id), events.stage(d.DONE)]
+        report = end_attempt.report_of(self._lease, body)
+        new = [events.progress(self._step), events.report(report.id), events.stage(d.DONE)]
         await self._executor.finish(self._lease, self._request.fence, report, new)
         return c.BatchDone(c.FINISHED, self._step)
 

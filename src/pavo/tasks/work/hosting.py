@@ -1,13 +1,11 @@
 """Opening the host of a task's agent: from the task's row to a running agent."""
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 
 from pavo.accounts.domain import name_of
-from pavo.accounts.people import people_by_id
 from pavo.agents.confinement.confining import Confining
-from pavo.agents.contract import AgentContext, Hit, TaskUser, UserMessage
+from pavo.agents.contract import AgentContext, Hit, TaskUser
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.agent_loop import AtWork, at_work
 from pavo.agents.hosts.code_watch import CodeWatch
@@ -20,37 +18,12 @@ from pavo.agents.step_keys import plan_key
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
-from pavo.tasks.sql import messages
 from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.work.context.asked_people import TaskPeople
+from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
-
-
-class _TaskCorpus:
-    """The corpus of one organisation, as its agents see it."""
-
-    def __init__(self, corpus: CorpusService, organisation_id: uuid.UUID) -> None:
-        self._corpus = corpus
-        self._organisation_id = organisation_id
-
-    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
-        hits = await self._corpus.search(self._organisation_id, query, limit)
-        return [Hit(hit.title, hit.excerpt, hit.rank) for hit in hits]
-
-
-class _TaskInbox:
-    """What people said to one task, as its agent reads it."""
-
-    def __init__(self, database: Database, task_id: uuid.UUID) -> None:
-        self._database = database
-        self._task_id = task_id
-
-    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
-        async with self._database.reading() as session:
-            rows = await messages.said_after(session, self._task_id, after)
-            authors = await people_by_id(session, [row.author_id for row in rows])
-        return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]
 
 
 class Hosting:
@@ -102,7 +75,7 @@ class Hosting:
 
     async def gather(self, task: Assignment) -> Sequence[Hit]:
         """What the organisation's corpus has for the task's title and prompt, best first."""
-        return await _TaskCorpus(self._corpus, task.organisation_id).search(f"{task.title}\n{task.prompt}")
+        return await TaskCorpus(self._corpus, task.organisation_id).search(f"{task.title}\n{task.prompt}")
 
     async def open(
         self,
@@ -129,14 +102,15 @@ class Hosting:
             title=task.title,
             prompt=task.prompt,
             options=completed_options(card.options_schema, task.agent_options),
-            corpus=_TaskCorpus(self._corpus, task.organisation_id),
+            corpus=TaskCorpus(self._corpus, task.organisation_id),
             context=context,
             cancelled=cancelled,
             steps=steps,
             user=TaskUser(task.user_id, task.user_email, name_of(task.user_email)),
             attempt=attempt,
             step_key=plan_key(task.id, version),  # until the host is told to do something else
-            inbox=_TaskInbox(self.database, task.id),
+            inbox=TaskInbox(self.database, task.id),
+            people=TaskPeople(self.database, task, version),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))

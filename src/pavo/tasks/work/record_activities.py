@@ -13,6 +13,7 @@ from temporalio import activity
 
 from pavo.accounts.people import people_by_id
 from pavo.errors import Superseded
+from pavo.gates import repository as gates
 from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
 from pavo.runs.fenced_row import is_latest, is_newer
@@ -128,6 +129,40 @@ class TransitionRecorder(c.RecordActivities):
         async with self._database.transaction() as session:
             await lease.ask_to_move(session, uuid.UUID(request.task_id), request.done)
 
+    @activity.defn(name="record_gate")
+    async def record_gate(self, request: c.RecordGate) -> bool:
+        """Close a gate with an answer; whether it is closed by that one.
+
+        No fence: the answer is bound to the gate, an answered gate takes no other, and a stop has paused it.
+        """
+        task_id, gate_id, answer_id = map(uuid.UUID, (request.task_id, request.gate_id, request.answer_id))
+        recorded: Sequence[Event] = ()
+        async with self._database.transaction() as session:
+            if await repository.lock_task(session, task_id) is None:
+                return False
+            gate, closed = await gates.take(session, gate_id, answer_id)
+            if gate is not None and closed:
+                await lease.waits_no_more(session, task_id)
+                recorded = await timeline.append(session, task_id, [events.gate_closed(gate)])
+            taken = await gates.is_taken(session, gate_id, answer_id)
+        self._publisher.publish(recorded)
+        return taken
+
+    @activity.defn(name="expire_gates")
+    async def expire_gates(self, request: c.ExpireGates) -> c.GatesExpired:
+        """Close the task's gates whose time is over."""
+        task_id = uuid.UUID(request.task_id)
+        recorded: Sequence[Event] = ()
+        async with self._database.transaction() as session:
+            if await repository.lock_task(session, task_id) is None:
+                return c.GatesExpired([])
+            if closed := await gates.expire(session, task_id):
+                await lease.waits_no_more(session, task_id)
+            recorded = await timeline.append(session, task_id, [events.gate_closed(gate) for gate in closed])
+            following = await gates.next_expiry(session, task_id)
+        self._publisher.publish(recorded)
+        return c.GatesExpired([str(gate.id) for gate in closed], following.timestamp() if following else None)
+
     @activity.defn(name="record_stop")
     async def record_stop(self, request: c.RecordStop) -> d.Receipt:
         """Show STOPPED, raise the epoch, and write the receipt."""
@@ -137,6 +172,7 @@ class TransitionRecorder(c.RecordActivities):
                 step = (await repository.execution(session, task.id)).step
                 return d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False)), []
             step = await lease.raise_epoch(session, task.id)
+            await gates.pause(session, task.id)
             queued = task.stage == d.INIT  # a run that records its stop has begun, and shown nothing yet
             cut = request.step_cut and not queued
             outlook = d.resume_outlook(task.stage, step, step_cut=cut, queued=queued)
@@ -164,6 +200,7 @@ class TransitionRecorder(c.RecordActivities):
             step = request.steps + 1 if task.stage == d.EXECUTING else None
             error = EventFailure(type=told["type"], cause=told["cause"], remedy=told["remedy"], step=step)
             await lease.raise_epoch(session, task.id)
+            await gates.pause(session, task.id)
             await repository.advance(session, task, request.fence, stage=d.FAILED, phase=task.phase, error={**error})
             return None, [events.failed(error), events.stage(d.FAILED)]
 

@@ -7,12 +7,24 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from sqlalchemy import select, update
+
+from pavo.gates import repository as gates
+from pavo.gates.domain import OPEN, Gate, NewGate, Subject
+from pavo.kit.ids import new_id
 from pavo.kit.json_values import encode_text
-from pavo.tasks.domain import Fence
+from pavo.tasks import events
+from pavo.tasks.domain import Fence, content_hash
+from pavo.tasks.sql import repository
 from pavo.tasks.sql.lease import Beginnings, Lease
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.repository import NewDocument
 from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
+from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
+
+MAX_WAITING: Final = 300
+"""Characters of what a task waits for: it is part of its status."""
 
 # `timeline_append` is in migration 0002; that of 0001 is superseded.
 _CLOSE: Final = """
@@ -75,6 +87,51 @@ async def close_lease(
         return None
     first_seq, at, deaths = rows[0]
     return deaths, numbered(lease.task_id, first_seq, at, new)
+
+
+async def wait_for_people(
+    writer: TaskWriter, lease: Lease, subject: Subject, asked: Sequence[NewGate], new: Sequence[NewEvent]
+) -> tuple[Sequence[Gate], Sequence[Event]] | None:
+    """Give the lease back and ask people, all or nothing; the gates as they stand, or None when the lease was lost.
+
+    One of them may be answered already: while the attempt lasted, or since an attempt before it.
+    """
+    async with writer.database.transaction() as session:
+        # As every transition does: the task first, so that no stop comes between.
+        await session.execute(select(TaskRow.id).where(TaskRow.id == lease.task_id).with_for_update())
+        closing = (
+            update(ExecutionRow)
+            .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
+            .values(holder=None, retry_at=None, begun_at=lease.beginnings.at, beginnings=lease.beginnings.count)
+            .returning(ExecutionRow.task_id)
+        )
+        if (await session.scalars(closing)).one_or_none() is None:
+            return None
+        found = [await gates.open_gate(session, subject, gate) for gate in asked]
+        opened = [events.gate_opened(gate) for gate, is_new in found if is_new]
+        waiting = [gate for gate, _ in found if gate.state == OPEN]
+        if len(waiting) == len(found):
+            what = ", ".join(gate.key for gate in waiting)[:MAX_WAITING]
+            await session.execute(
+                update(ExecutionRow).where(ExecutionRow.task_id == lease.task_id).values(waiting=what)
+            )
+        recorded = await timeline.append(session, lease.task_id, [*new, *opened])
+    return [gate for gate, _ in found], recorded
+
+
+def report_of(lease: Lease, body: str) -> NewDocument:
+    """The report of an attempt that ends with it."""
+    content = {"body": body}
+    return NewDocument(
+        id=new_id(),
+        task_id=lease.task_id,
+        kind=repository.REPORT,
+        version=lease.epoch,
+        status=repository.FINAL,
+        hash=content_hash(repository.REPORT, lease.epoch, content),
+        content=content,
+        body=body,
+    )
 
 
 async def finish(

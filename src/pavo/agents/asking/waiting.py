@@ -1,0 +1,162 @@
+"""When an agent has nothing to do but wait for people.
+
+An attempt ends for a question only when the agent's own coroutine, and every other that it has running, waits for one,
+and all that it asked of Pavo is settled: so nothing is cut in the middle, and no outcome becomes unknown. How
+coroutines wait for each other is read from the event loop's tasks; a way that is not known counts as work.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import WeakSet
+
+from pavo.agents.asking.question import Answered, Question, Waits
+
+LOOK_SECONDS: Final = 0.05
+"""Between two looks at an agent that asked."""
+BESIDE_SECONDS: Final = 30.0
+"""So long coroutines that the agent's own does not wait for may go on beside a question, such as a library's reader of
+a connection, which never ends."""
+
+_of_agent: ContextVar["Waiting | None"] = ContextVar("pavo_waiting", default=None)
+
+
+class Waiting:
+    """The questions of one agent that runs `execute`, and the tasks that it started."""
+
+    def __init__(self, told: Callable[[Waits], None]) -> None:
+        self._told = told
+        self._open: dict[asyncio.Future[Answered], Question] = {}
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._root: asyncio.Task[Any] | None = None
+        self._generator: object = None
+        self._unsettled = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._since: float | None = None
+        """From when on only others than the agent's own coroutine work."""
+
+    def begin(self) -> None:
+        """The current task runs the agent: what it starts from here on is the agent's too."""
+        self._root = asyncio.current_task()
+        _of_agent.set(self)
+
+    def drives(self, generator: object) -> None:
+        """The task awaits this generator, which the interpreter does not tell of a task."""
+        self._generator = generator
+
+    def started(self, task: asyncio.Task[Any]) -> None:
+        """The agent started a task."""
+        self._tasks.add(task)
+
+    def unsettled(self, by: int) -> None:
+        """So many more (fewer) of what it asked of Pavo are under way."""
+        self._unsettled += by
+
+    async def wait(self, question: Question) -> Answered:
+        """Wait for ever: the attempt ends meanwhile, and the next one finds the answer."""
+        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self._open[answer] = question
+        self._look_soon()
+        try:
+            return await answer
+        finally:
+            self._open.pop(answer, None)
+
+    def end(self) -> None:
+        """Nobody asks any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._open:
+            return
+        if self._nothing_else():
+            self._told(Waits(tuple(self._open.values())))
+            return
+        self._look_soon()
+
+    def _nothing_else(self) -> bool:
+        root = self._root
+        if self._unsettled or root is None or not self._is_waiting(root, {root}):
+            self._since = None
+            return False
+        beside = [task for task in self._tasks if task is not root and not self._is_waiting(task, {task})]
+        now = asyncio.get_running_loop().time()
+        self._since = self._since or now
+        return not beside or now - self._since >= BESIDE_SECONDS
+
+    def _is_waiting(self, task: asyncio.Task[Any], seen: set[Any]) -> bool:
+        """Whether it can go on only when a question is answered; one that is done has nothing to do either."""
+        if task.done():
+            return True
+        waiter: asyncio.Future[Any] | None = getattr(task, "_fut_waiter", None)
+        if waiter is None or waiter.done():
+            return False  # its turn comes
+        if self._waits_on(waiter, seen):
+            return True
+        start = getattr(self._generator, "ag_await", None) if task is self._root else task.get_coro()
+        others = _awaited_together(start)
+        return others is not None and self._all_wait(others, seen)
+
+    def _waits_on(self, future: asyncio.Future[Any], seen: set[Any]) -> bool:
+        if future in self._open:
+            return True
+        if isinstance(future, asyncio.Task):
+            if future in seen:
+                return True
+            seen.add(future)
+            return self._is_waiting(future, seen)
+        children: Iterable[asyncio.Future[Any]] | None = getattr(future, "_children", None)  # of a gather
+        return children is not None and self._all_wait(children, seen)
+
+    def _all_wait(self, futures: Iterable[asyncio.Future[Any]], seen: set[Any]) -> bool:
+        left = [future for future in futures if not future.done()]
+        return bool(left) and all(self._waits_on(future, seen) for future in left)
+
+
+def _awaited_together(coroutine: object) -> Iterable[asyncio.Future[Any]] | None:
+    """What a coroutine waits for by `asyncio.wait` (without a time limit) or at the end of a task group."""
+    while (inner := _inner(coroutine)) is not None:
+        coroutine = inner
+    frame = getattr(coroutine, "cr_frame", None)
+    if frame is None:
+        return None
+    if frame.f_code is _WAIT and frame.f_locals.get("timeout") is None:
+        return frame.f_locals["fs"]
+    if frame.f_code is _GROUP:
+        return frame.f_locals["self"]._tasks
+    return None
+
+
+def _inner(coroutine: object) -> object | None:
+    """The coroutine that this one awaits."""
+    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+        found = getattr(coroutine, name, None)
+        if found is not None and any(hasattr(found, each) for each in ("cr_await", "gi_yieldfrom", "ag_await")):
+            return found
+    return None
+
+
+_WAIT: Final = asyncio.tasks._wait.__code__  # pyright: ignore
+_GROUP: Final = asyncio.TaskGroup.__aexit__.__code__
+
+
+def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Have agents' tasks on this loop be known to their `Waiting`."""
+    before = loop.get_task_factory()
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> Any:
+        task = before(loop, coroutine, **more) if before else asyncio.Task(coroutine, loop=loop, **more)
+        given = more.get("context")
+        owner = _of_agent.get() if given is None else given.get(_of_agent)
+        if owner is not None and isinstance(task, asyncio.Task):
+            owner.started(task)  # pyright: ignore[reportUnknownArgumentType]
+        return task
+
+    loop.set_task_factory(make)

@@ -1,0 +1,77 @@
+"""The pure rules of gates."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+QUESTION: Final = "question"
+"""The kind of a gate that an agent opened by `ctx.ask`."""
+
+OPEN: Final = "open"
+ANSWERED: Final = "answered"
+EXPIRED: Final = "expired"
+"""Nobody answered in time, and it has no default."""
+PAUSED: Final = "paused"
+"""Its owner was stopped or failed: it takes no answer until it is asked again."""
+GateState = Literal["open", "answered", "expired", "paused"]
+
+BY_DEFAULT: Final = "policy:default"
+"""Who answered, where the default of a question that expired did."""
+
+MAX_ANSWER_BYTES: Final = 16_000
+MAX_NOTE: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose gates they are."""
+
+    id: uuid.UUID
+    """That of its timeline: a task."""
+    organisation_id: uuid.UUID
+    scope: str
+    """Within it: gates of another scope are others, such as those of another version of a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewGate:
+    """What is to be asked."""
+
+    kind: str
+    key: str
+    text: str
+    hash: str
+    schema: Mapping[str, Any]
+    """JSON Schema of the answer."""
+    choices: Sequence[str] = ()
+    expires_seconds: float | None = None
+    default: Any = None
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A gate as it stands."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    subject_id: uuid.UUID
+    kind: str
+    key: str
+    text: str
+    hash: str
+    schema: Mapping[str, Any]
+    choices: Sequence[str]
+    state: GateState
+    answer: Any
+    answered_by: str | None
+    """The address of who answered, or the policy that did."""
+    answered_by_id: uuid.UUID | None
+    note: str
+    opened_at: datetime
+    expires_at: datetime | None
+    answered_at: datetime | None
+    has_default: bool = False
+    default: Any = None

@@ -1,0 +1,62 @@
+"""Wire shapes of gates."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pavo.gates.domain import MAX_NOTE
+
+GateStateName = Literal["open", "answered", "expired", "paused"]
+
+
+class GateAnswerIn(BaseModel):
+    """An answer to a gate."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    hash: Annotated[str, Field(min_length=1, max_length=64)]
+    """Of the gate as it was shown: an answer to something else is refused."""
+    answer: Any
+    """What fits the gate's `schema`."""
+    note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
+    """For those who look at it later; the agent does not get it."""
+
+
+class GateOut(BaseModel):
+    """A durable wait for a person."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    task_id: Annotated[uuid.UUID, Field(validation_alias="subject_id")]
+    kind: Literal["question"]
+    key: str
+    """What the agent calls it."""
+    text: str
+    """What is asked."""
+    hash: str
+    """Of all that is shown here of the question; an answer names it."""
+    answer_schema: Annotated[dict[str, Any], Field(validation_alias="schema")]
+    """JSON Schema of the answer."""
+    choices: list[str]
+    """What may be answered, where it is one of these."""
+    state: GateStateName
+    """paused: the task was stopped or failed; resumed, it asks again if it still wants to know."""
+    answer: Any = None
+    answered_by: str | None
+    """The address of who answered, or `policy:default`."""
+    note: str
+    opened_at: datetime
+    expires_at: datetime | None
+    """When it is answered by default, or by nobody."""
+    answered_at: datetime | None
+
+
+class GatePage(BaseModel):
+    """A page of gates."""
+
+    items: list[GateOut]
+    next_cursor: str | None

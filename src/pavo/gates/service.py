@@ -1,0 +1,153 @@
+"""Use cases of gates: list, show, answer.
+
+What is answered is kept first, as a proposal; the gate's owner, a durable workflow, then closes the gate with the first
+that reaches it. So a gate is closed by one answer alone, and closing it and what its owner does next cannot part.
+"""
+
+import uuid
+from typing import Any, Final, Protocol, runtime_checkable
+
+from pavo.accounts.domain import Identity
+from pavo.errors import GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
+from pavo.gates import repository
+from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, PAUSED, Gate, GateState
+from pavo.kit.json_schema import misfit
+from pavo.kit.json_values import NotStorable, plain
+from pavo.kit.pagination import Cursor, Page
+from pavo.kit.sql import Database
+
+MAX_PAGE: Final = 200
+
+
+class GateOwner(Protocol):
+    """Whose workflow waits."""
+
+    async def take(self, who: Identity, gate: Gate, answer_id: uuid.UUID) -> None:
+        """Have the workflow close the gate with this proposal; returns once that is recorded, or it was closed before.
+
+        Raises:
+            NotFound: the subject is not theirs.
+            WrongStage: nothing waits for it at the moment.
+            OutcomeUnknown: no worker took it in time.
+        """
+        ...
+
+
+@runtime_checkable
+class OwnsGates(Protocol):
+    """Use cases of a slice whose subjects have gates."""
+
+    @property
+    def gates(self) -> GateOwner:
+        """Their owner."""
+        ...
+
+
+class GateService:
+    """The gates of a person's organisations.
+
+    Args:
+        owner: of all of them; there is one kind of subject so far.
+    """
+
+    def __init__(self, database: Database, owner: GateOwner) -> None:
+        self._database = database
+        self._owner = owner
+
+    async def get(self, who: Identity, gate_id: uuid.UUID) -> Gate:
+        """One gate.
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            gate = await repository.get(session, gate_id)
+        if gate is None or gate.organisation_id not in who.organisation_ids:
+            raise NotFound(f"There is no gate {gate_id}.", field="gate_id", remedy="Look at the list of gates.")
+        return gate
+
+    async def page(
+        self,
+        who: Identity,
+        *,
+        state: GateState | None,
+        subject_id: uuid.UUID | None,
+        cursor: str | None,
+        limit: int,
+    ) -> Page[Gate]:
+        """The gates of all their organisations, those that wait longest first."""
+        after = Cursor.decode(cursor) if cursor else None
+        async with self._database.reading() as session:
+            found = await repository.page(
+                session, who.organisation_ids, state=state, subject_id=subject_id, after=after, limit=limit + 1
+            )
+        more = len(found) > limit
+        last = found[limit - 1] if more else None
+        return Page(found[:limit], Cursor(last.opened_at, last.id).encode() if last else None)
+
+    async def answer(self, who: Identity, gate_id: uuid.UUID, content_hash: str, answer: Any, note: str) -> Gate:
+        """Answer a gate; as it stands once its owner has the answer.
+
+        Raises:
+            NotFound: unknown, or not theirs.
+            WrongGateHash: what was seen is not what is asked.
+            InvalidInput, TooLarge: the answer is none that was asked for.
+            GateClosed: somebody else was first, or nobody was in time; the text says who.
+            WrongStage: its owner rests.
+            OutcomeUnknown: no worker took it in time; asking again is safe.
+        """
+        gate = await self.get(who, gate_id)
+        if gate.hash != content_hash:
+            raise WrongGateHash(
+                "This is not what is asked.", field="hash", remedy="Read the gate and answer with its hash."
+            )
+        value = _checked(gate, answer)
+        if gate.state == ANSWERED and gate.answered_by_id == who.user_id and gate.answer == value:
+            return gate
+        _require_open(gate)
+        async with self._database.transaction() as session:
+            answer_id = await repository.propose(session, gate_id, value, note, who.user_id, who.email)
+        await self._owner.take(who, gate, answer_id)
+        async with self._database.reading() as session:
+            taken = await repository.is_taken(session, gate_id, answer_id)
+        now = await self.get(who, gate_id)
+        if not taken:
+            _require_open(now)
+            raise WrongStage("Nothing waits for this answer.", field="state", remedy="Look at the gate again.")
+        return now
+
+
+def _require_open(gate: Gate) -> None:
+    if gate.state == PAUSED:
+        raise WrongStage(
+            "It is not asked at the moment: the task rests.",
+            field="state",
+            remedy="Resume the task; it asks again if it still wants to know.",
+        )
+    if gate.state == EXPIRED:
+        raise GateClosed("Nobody answered in time.", field="state", remedy="Look at what the task does without.")
+    if gate.state == ANSWERED:
+        detail = f"It was answered by {gate.answered_by}."
+        raise GateClosed(detail, field="state", remedy="Look at the answer.", answered_by=gate.answered_by)
+
+
+def _checked(gate: Gate, answer: Any) -> Any:
+    try:
+        value, size = plain(answer)
+    except NotStorable as error:
+        raise InvalidInput(f"This cannot be stored: {error}.", field="answer", remedy=error.remedy) from error
+    if size > MAX_ANSWER_BYTES:
+        detail = f"The answer has {size:,} bytes, more than {MAX_ANSWER_BYTES:,}."
+        raise TooLarge(detail, field="answer", remedy="Shorten it.")
+    remedy = (
+        f"Answer one of: {', '.join(gate.choices)}." if gate.choices else "Answer what the gate's schema describes."
+    )
+    try:
+        error = misfit(gate.schema, value)
+    except Exception as broken:
+        detail = f"The agent's schema cannot be applied: {type(broken).__name__}."
+        raise InvalidInput(detail, field="answer", remedy="Stop the task, and have its agent repaired.") from broken
+    if error is not None:
+        place = ".".join(["answer", *(str(part) for part in error.absolute_path)])
+        raise InvalidInput(f"{place}: {error.message[:300]}.", field=place, remedy=remedy)
+    return value

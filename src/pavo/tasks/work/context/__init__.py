@@ -1,0 +1,1 @@
+"""What an agent reaches through its context, for a task."""

@@ -1,0 +1,84 @@
+"""Whom a task's agent asks: the people of its organisation, by gates of its task and plan."""
+
+from collections.abc import Sequence
+
+from pavo.agents.asking.question import Answered, Question, Waits
+from pavo.errors import AgentRefused
+from pavo.gates import repository as gates
+from pavo.gates.domain import ANSWERED, EXPIRED, OPEN, QUESTION, NewGate, Subject
+from pavo.kit.json_schema import wrong_with
+from pavo.kit.sql import Database
+from pavo.tasks import contracts as c
+from pavo.tasks import events
+from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.sql.transitions import end_attempt
+from pavo.tasks.sql.transitions.open_lease import Opened
+from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.timeline.domain import Event
+
+
+def gate_subject(task: Assignment, version: int) -> Subject:
+    """Whose gates they are: answers hold for one version of the plan."""
+    return Subject(task.id, task.organisation_id, f"v{version}")
+
+
+def new_gate(question: Question) -> NewGate:
+    """What people are asked."""
+    return NewGate(
+        QUESTION,
+        question.key,
+        question.text,
+        question.hash,
+        question.answer_schema(),
+        question.choices,
+        question.expires_seconds,
+        question.default,
+        question.has_default,
+    )
+
+
+async def ask_people(
+    writer: TaskWriter, opened: Opened, waits: Waits, step: int
+) -> tuple[c.BatchDone, Sequence[Event]] | None:
+    """End an attempt after this step with questions, in one transaction; the events to publish. None: it was lost.
+
+    Where one of them was answered meanwhile, the next attempt goes on at once.
+    """
+    subject = gate_subject(opened.assignment, opened.plan.version)
+    asked = [new_gate(question) for question in waits.questions]
+    closed = await end_attempt.wait_for_people(writer, opened.lease, subject, asked, [events.progress(step)])
+    if closed is None:
+        return None
+    found, recorded = closed
+    if any(gate.state != OPEN for gate in found):
+        return c.BatchDone(c.MORE, step), recorded
+    expiries = [gate.expires_at.timestamp() for gate in found if gate.expires_at is not None]
+    ids = [str(gate.id) for gate in found]
+    return c.BatchDone(c.WAITS, step, gates=ids, wake_at=min(expiries, default=None)), recorded
+
+
+class TaskPeople:
+    """See `agents.asking.question.People`."""
+
+    def __init__(self, database: Database, task: Assignment, version: int) -> None:
+        self._database = database
+        self._subject = gate_subject(task, version)
+
+    async def find(self, question: Question) -> Answered | None:
+        """How the question was closed.
+
+        Raises:
+            AgentRefused: its schema is none.
+            Unavailable: PostgreSQL is away.
+        """
+        if wrong := wrong_with(question.answer_schema()):
+            raise AgentRefused(f"ask(): schema: {wrong}.", field="schema", remedy="Give a JSON Schema.")
+        async with self._database.reading() as session:
+            gate = await gates.find(session, self._subject, question.key, question.hash)
+        if gate is None or gate.state not in (ANSWERED, EXPIRED):
+            return None
+        return Answered(gate.answer, gate.state == EXPIRED)
+
+    async def wait(self, question: Question) -> Answered:
+        """Never called: the agent's host waits itself."""
+        raise RuntimeError(f"The host waits for {question.key!r}.")

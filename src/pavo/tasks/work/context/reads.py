@@ -1,0 +1,36 @@
+"""What a task's agent may read: the corpus of its organisation, and what people said to the task."""
+
+import uuid
+from collections.abc import Sequence
+
+from pavo.accounts.people import people_by_id
+from pavo.agents.contract import Hit, UserMessage
+from pavo.corpus.service import CorpusService
+from pavo.kit.sql import Database
+from pavo.tasks.sql import messages
+
+
+class TaskCorpus:
+    """The corpus of one organisation, as its agents see it."""
+
+    def __init__(self, corpus: CorpusService, organisation_id: uuid.UUID) -> None:
+        self._corpus = corpus
+        self._organisation_id = organisation_id
+
+    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
+        hits = await self._corpus.search(self._organisation_id, query, limit)
+        return [Hit(hit.title, hit.excerpt, hit.rank) for hit in hits]
+
+
+class TaskInbox:
+    """What people said to one task, as its agent reads it."""
+
+    def __init__(self, database: Database, task_id: uuid.UUID) -> None:
+        self._database = database
+        self._task_id = task_id
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        async with self._database.reading() as session:
+            rows = await messages.said_after(session, self._task_id, after)
+            authors = await people_by_id(session, [row.author_id for row in rows])
+        return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]

@@ -1,0 +1,77 @@
+"""Agents that ask people, in the worker and in a process; installed as a plug-in by `install`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDraft, PlanStep, Revision, Step
+from pavo.errors import QuestionExpired
+
+
+def note(ctx: AgentContext, what: str) -> None:
+    """Tell the test what happened."""
+    with Path(ctx.options["notes"]).open("a") as notes:
+        notes.write(f"{what}\n")
+
+
+class Asking(Agent):
+    """Asks what its options say, two questions at once where they name two, and reports the answers."""
+
+    name: ClassVar[str] = "asking"
+    isolation: ClassVar[Any] = "worker"
+    options_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        return PlanDraft("Ask", [PlanStep("Ask")])
+
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        return Revision(PlanDraft("Ask again", plan.steps), {item.id: "Heard." for item in feedback})
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
+        note(ctx, f"begin {checkpoint}")
+        if checkpoint is None:
+            yield Step({"answers": None})
+        if (checkpoint or {}).get("answers") is None:
+            answers = await self._answers(ctx)
+            note(ctx, f"answered {answers}")
+            yield Step({"answers": answers})
+
+    async def _answers(self, ctx: AgentContext) -> dict[str, Any]:
+        questions = ctx.options["questions"]
+        async with asyncio.TaskGroup() as group:
+            asked = {q["key"]: group.create_task(self._ask(ctx, q)) for q in questions}
+            if seconds := ctx.options.get("beside"):
+                group.create_task(self._work(ctx, seconds))
+        return {key: task.result() for key, task in asked.items()}
+
+    async def _work(self, ctx: AgentContext, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        note(ctx, "worked")
+
+    async def _ask(self, ctx: AgentContext, question: Mapping[str, Any]) -> Any:
+        try:
+            return await ctx.ask(**question)
+        except QuestionExpired:
+            return "nobody"
+
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
+        return f"{checkpoint['answers']}"
+
+
+class AskingApart(Asking):
+    """The same in a process of its own."""
+
+    name: ClassVar[str] = "asking_apart"
+    isolation: ClassVar[Any] = "process"
+
+
+def install(folder: Path) -> None:
+    """Make a plug-in distribution in `folder`, as pip would leave it."""
+    info = folder / "asking_agents-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "asking_agents.py").write_text(Path(__file__).read_text())
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: asking-agents\nVersion: 1.0\n")
+    agents = "asking = asking_agents:Asking\nasking_apart = asking_agents:AskingApart\n"
+    (info / "entry_points.txt").write_text(f"[pavo.agents]\n{agents}")
+    (info / "RECORD").write_text("")

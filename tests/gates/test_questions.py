@@ -1,0 +1,243 @@
+"""An agent asks people in the middle of a run: nothing runs while it waits, and each answer finds its question."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+from tests.driving import Tasks, types, until
+from tests.gates.asking_agents import install
+from tests.parts import Part, Parts, free_port
+
+AGENTS = ["asking", "asking_apart"]
+ADA, BEN = "ada.answers@example.com", "ben.answers@example.com"
+
+
+@dataclass
+class Own:
+    """A stack that knows the asking agents."""
+
+    tasks: Tasks
+    parts: Parts
+    environment: dict[str, str]
+    worker: Part
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
+    folder = tmp_path_factory.mktemp("plugins")
+    install(folder)
+    queue, port = f"asking-{uuid.uuid4().hex[:8]}", str(free_port())
+    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_WORKER_TASKS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents tell the test by a file of its own
+    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
+    headers = {"X-User-Email": ADA}
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+        stack = Own(Tasks(client), parts, environment, worker)
+        yield stack
+    for process in (stack.worker, api):
+        process.end()
+
+
+class Asked:
+    """A task whose agent asks."""
+
+    def __init__(self, own: Own, notes: Path) -> None:
+        self._own, self.notes = own, notes
+        self.tasks, self.client = own.tasks, own.tasks.client
+        self.id = ""
+
+    async def start(self, agent: str, *questions: dict[str, Any], **options: Any) -> None:
+        options = {"notes": str(self.notes), "questions": list(questions), **options}
+        self.id = await self.tasks.started(options, agent_type=agent, auto_accept=True)
+
+    async def gates(self, state: str = "open", count: int = 1) -> list[dict[str, Any]]:
+        """So many gates in this state, by their keys."""
+
+        async def found() -> tuple[list[dict[str, Any]], ...]:
+            answer = await self.client.get("/api/gates", params={"task_id": self.id, "state": state})
+            assert answer.status_code == 200, answer.text
+            items = answer.json()["items"]
+            return (items,) if len(items) == count else ()
+
+        (items,) = await until(found, what=f"{count} gates that are {state}")
+        return sorted(items, key=lambda gate: gate["key"])
+
+    async def answer(self, gate: dict[str, Any], answer: Any, expect: int = 200, **more: Any) -> dict[str, Any]:
+        headers = {"X-User-Email": more.pop("who", ADA)}
+        body = {"hash": gate["hash"], "answer": answer, **more}
+        sent = await self.client.post(f"/api/gates/{gate['id']}/answer", json=body, headers=headers)
+        assert sent.status_code == expect, sent.text
+        return sent.json()
+
+    async def rests(self, status: str) -> dict[str, Any]:
+        """The task, once people read that it waits for this."""
+
+        async def waits() -> dict[str, Any] | None:
+            task = await self.tasks.get(self.id)
+            return task if task["stage_status"] == status else None
+
+        return await until(waits, what=status)
+
+    def told(self) -> list[str]:
+        return self.notes.read_text().splitlines()
+
+    async def done(self) -> str:
+        await self.tasks.wait(self.id, "DONE")
+        report = next(each for each in await self.tasks.documents(self.id) if each["kind"] == "REPORT")
+        return report["body"]
+
+
+@pytest.fixture
+def asked(own: Own, tmp_path: Path) -> Asked:
+    return Asked(own, tmp_path / "notes")
+
+
+def question(key: str = "deploy", text: str = "Shall I deploy?", **more: Any) -> dict[str, Any]:
+    return {"key": key, "question": text, **more}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_an_answer_is_returned_at_once_and_the_checkpoint_kept(
+    own: Own, asked: Asked, temporal: Client, agent: str
+) -> None:
+    await asked.start(agent, question(choices=["yes", "no"]))
+    [gate] = await asked.gates()
+    assert (gate["text"], gate["choices"], gate["kind"]) == ("Shall I deploy?", ["yes", "no"], "question")
+    task = await asked.rests("WAITING:deploy")
+    assert task["stage"] == "EXECUTING"
+    # Nothing runs: with its one slot the worker does another task meanwhile.
+    other = await asked.tasks.started({"steps": 2, "step_seconds": 0}, auto_accept=True)
+    await asked.tasks.wait(other, "DONE")
+    closed = await asked.answer(gate, "yes", note="as agreed")
+    assert (closed["state"], closed["answer"], closed["answered_by"], closed["note"]) == (
+        *("answered", "yes", ADA),
+        "as agreed",
+    )
+    assert await asked.done() == "{'deploy': 'yes'}"
+    told = asked.told()
+    assert told[0] == "begin None" and told[-2:] == ["begin {'answers': None}", "answered {'deploy': 'yes'}"]
+    events = await asked.tasks.events(asked.id)
+    opened, ended = [event for event in events if event["type"] in ("gate_opened", "gate_closed")]
+    assert opened["gate_id"] == ended["gate_id"] == gate["id"]
+    assert ended["by"] == ADA and ended["answer"] == "yes" and "retry" not in types(events)
+    history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
+    assert "as agreed" not in history.to_json() and "Shall I" not in history.to_json()
+    assert await asked.answer(gate, "yes") == closed, "the same answer again"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_several_at_once_each_find_their_own_answer_and_work_beside_is_not_cut(asked: Asked, agent: str) -> None:
+    await asked.start(agent, question("a", "A?"), question("b", "B?"), beside=1.0)
+    a, b = await asked.gates(count=2)
+    assert "worked" in asked.told(), "the attempt ended when nothing else was running"
+    await asked.answer(b, "for b")
+    await asked.gates("answered")
+    # One answer is enough to go on; what is open is asked again, as the same gate.
+    await until(lambda: asyncio.sleep(0, asked.told().count("begin {'answers': None}")), what="the next attempt")
+    assert (await asked.gates())[0]["id"] == a["id"]
+    await asked.answer(a, "for a")
+    assert await asked.done() == "{'a': 'for a', 'b': 'for b'}"
+    opened = [each for each in await asked.tasks.events(asked.id) if each["type"] == "gate_opened"]
+    assert [event["key"] for event in opened] == ["a", "b"], "each is told once"
+
+
+async def test_stopped_it_asks_again_when_it_is_resumed(asked: Asked) -> None:
+    await asked.start("asking", question())
+    [gate] = await asked.gates()
+    await asked.tasks.post(f"{asked.id}/stop")
+    refused = await asked.answer(gate, "now", 409)
+    assert (refused["code"], refused["field"]) == ("WrongStage", "state") and "Resume" in refused["remedy"]
+    await asked.tasks.post(f"{asked.id}/resume")
+    [again] = await asked.gates()
+    assert again["id"] == gate["id"] and again["hash"] == gate["hash"]
+    await asked.answer(again, "now")
+    assert await asked.done() == "{'deploy': 'now'}"
+
+
+async def test_what_is_no_answer_changes_nothing(asked: Asked) -> None:
+    await asked.start("asking", question(schema={"type": "object", "required": ["days"]}))
+    [gate] = await asked.gates()
+    assert (await asked.answer({**gate, "hash": "0" * 64}, {"days": 1}, 409))["code"] == "WrongGateHash"
+    wrong = await asked.answer(gate, "soon", 422)
+    assert wrong["field"] == "answer" and wrong["remedy"]
+    assert (await asked.answer(gate, {"days": "\0"}, 422))["field"] == "answer"
+    assert (await asked.answer(gate, {"days": "x" * 20_000}, 413))["field"] == "answer"
+    assert (await asked.answer(gate, {"days": 1}, 404, who=BEN))["code"] == "NotFound", "a stranger"
+    assert (await asked.gates())[0]["state"] == "open"
+    await asked.answer(gate, {"days": 1})
+    assert await asked.done() == "{'deploy': {'days': 1}}"
+
+
+async def test_of_two_people_at_once_one_wins_and_the_other_is_told_by_whom(asked: Asked) -> None:
+    await asked.start("asking", question())
+    [gate] = await asked.gates()
+    sent = [
+        asked.client.post(f"/api/gates/{gate['id']}/answer", json={"hash": gate["hash"], "answer": f"answer {number}"})
+        for number in range(5)
+    ]
+    answers = await asyncio.gather(*sent)
+    [won] = [each.json() for each in answers if each.status_code == 200]
+    lost = [each.json() for each in answers if each.status_code != 200]
+    assert {each["code"] for each in lost} == {"GateClosed"} and all(each["answered_by"] == ADA for each in lost)
+    assert await asked.done() == f"{{'deploy': '{won['answer']}'}}"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_nobody_in_time(asked: Asked, agent: str) -> None:
+    waits = question("default", expires=1.0, default=["d"], schema={}), question("none", expires=1.0)
+    await asked.start(agent, *waits)
+    assert await asked.done() == "{'default': ['d'], 'none': 'nobody'}"
+    [gate] = await asked.gates("answered")
+    assert (gate["answer"], gate["answered_by"]) == (["d"], "policy:default")
+    [gate] = await asked.gates("expired")
+    assert (await asked.answer(gate, "late", 409))["code"] == "GateClosed"
+
+
+async def test_workers_die_while_it_waits(own: Own, asked: Asked) -> None:
+    await asked.start("asking", question())
+    [gate] = await asked.gates()
+    own.worker.kill()
+    refused = await asked.answer(gate, "anyway", 503)
+    assert refused["code"] == "OutcomeUnknown"
+    own.worker = await own.parts.start("worker", **own.environment)
+    assert await asked.done() == "{'deploy': 'anyway'}", "the answer took effect, once"
+    assert (await asked.answer(gate, "anyway"))["state"] == "answered"
+
+
+async def test_deleted_with_its_task(asked: Asked) -> None:
+    await asked.start("asking", question())
+    [gate] = await asked.gates()
+    assert (await asked.client.delete(f"/api/tasks/{asked.id}")).status_code == 204
+    await asked.gates(count=0)
+    assert (await asked.client.get(f"/api/gates/{gate['id']}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"key": "no key"}, "key"),
+        ({"question": "  "}, "question"),
+        ({"choices": ["a", "a"]}, "choices"),
+        ({"expires": -1}, "expires"),
+        ({"default": "x"}, "default"),
+        ({"schema": {"type": 7}}, "schema"),
+        ({"question": "x" * 20_000}, "question"),
+    ],
+)
+async def test_what_cannot_be_asked_fails_the_task_with_a_remedy(
+    asked: Asked, wrong: dict[str, Any], field: str
+) -> None:
+    await asked.start("asking", {**question(), **wrong})
+    task = await asked.tasks.wait(asked.id, "FAILED")
+    assert f"ask(): {field}" in task["error"]["cause"] and task["error"]["remedy"]
+    await asked.gates(count=0)
