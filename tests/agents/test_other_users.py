@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from elsewhere import mounts_possible, open_to_all, without_landlock
 
+from conftest import alive, until
 from pavo.agents.confinement.landlock import version
 from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.agents.confinement.users import UIDS, users_problem
@@ -48,6 +49,32 @@ try:
     asyncio.run(main(Path(sys.argv[2]), *sys.argv[3:]))
 except PavoError as error:
     print(json.dumps({"refused": error.detail}))
+"""
+
+BUSY = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import PLAN, context, target_of
+from sample_agents import Faulty
+from pavo.agents.confinement.confining import Confining
+from pavo.agents.confinement.levels import Wanted
+from pavo.agents.confinement.task_folders import TaskFolders
+from pavo.agents.hosts.agent_host import HostLimits
+from pavo.agents.hosts.preloading import Preloading
+from pavo.agents.hosts.process_host import ProcessHost
+from pavo.agents.hosts.starting import Spawning
+
+async def main(root, kind):
+    limits = HostLimits(memory_mb=256, silence_seconds=60)
+    starter = Preloading(memory_mb=256) if kind == "forked" else Spawning()
+    confining = Confining(TaskFolders(root / "agents"), Wanted("user"))
+    host = ProcessHost(target_of(Faulty), context(what="loop"), limits, starter=starter, confining=confining)
+    await host.open(PLAN, None)
+    print((await host.next_step()).checkpoint["pid"], flush=True)
+    await host.next_step()
+
+asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))
 """
 
 
@@ -155,6 +182,20 @@ async def test_none(place: Path) -> None:
         folder.mkdir()
         refused, _ = await told(folder, mode, KINDS[-1], landlock=False, reached=False)
         assert f"PAVO_AGENT_CONFINEMENT={mode}" in refused["refused"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_it_ends_with_its_worker(place: Path, kind: str) -> None:
+    """A worker that is killed; the agent looks at nothing, and the kernel forgets the wish with the change of user."""
+    command = [sys.executable, "-c", BUSY, str(Path(__file__).parent), str(place), kind]
+    with subprocess.Popen(open_to_all(place, command), stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            pid = int(await asyncio.to_thread(worker.stdout.readline))
+            assert Path(f"/proc/{pid}").stat().st_uid in UIDS
+        finally:
+            worker.kill()
+    await until(lambda: not alive(pid), seconds=10)
 
 
 # Folders of other users
