@@ -8,7 +8,6 @@ from typing import Literal
 from rich.text import Text
 from temporalio.client import Client
 
-from pavo.cli.deploy.long_steps import long_steps_of
 from pavo.cli.exit_codes import DONE, FAILED, end_process
 from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, console, teller
@@ -79,6 +78,11 @@ class VersionChange:
     data_dir: Path | None
     end_long_steps: bool
 
+    @property
+    def drains(self) -> bool:
+        """Whether it is waited for tasks that move."""
+        return self.drain or self.rollback is not None or self.roll is not None
+
 
 def _check(change: VersionChange) -> None:
     if change.ramp is not None and change.set_current is None:
@@ -89,7 +93,7 @@ def _check(change: VersionChange) -> None:
             field="--rollback",
             remedy="Leave out --set-current, or --rollback.",
         )
-    if change.end_long_steps and not (change.drain or change.rollback or change.roll):
+    if change.end_long_steps and not change.drains:
         remedy = "Add --drain, or leave out --long-steps."
         raise InvalidInput("Only a drain ends long steps.", field="--long-steps", remedy=remedy)
 
@@ -103,8 +107,12 @@ async def _work(settings: Settings, change: VersionChange, say: Say) -> tuple[Wo
         await worker_versions.set_current(client, name, change.set_current, queue)
     if change.take_over is not None:
         await worker_versions.take_over(client, name, change.take_over, queue)
-    async with long_steps_of(settings, say, end=change.end_long_steps) as long_steps:
-        drained = await _drain(settings, change, client, long_steps)
+    drained = None
+    if change.drains:
+        from pavo.cli.deploy.long_steps import long_steps_of  # all kinds of work: what only looks needs none of it
+
+        async with long_steps_of(settings, say, end=change.end_long_steps) as long_steps:
+            drained = await _drain(settings, change, client, long_steps)
     return await worker_versions.describe(client, name, queue), drained
 
 
