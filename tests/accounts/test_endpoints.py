@@ -143,6 +143,17 @@ async def test_who_has_no_other_organisation_gets_one_of_their_own(team: Team) -
     await team.owner.ask("POST", "/api/tasks", 201, json={"title": "Mine alone"})
 
 
+async def test_members_come_in_pages(team: Team) -> None:
+    path = f"{team.path}/members"
+    first = await team.owner.ask("GET", path, params={"limit": 1})
+    assert [found["user_id"] for found in first["items"]] == [team.owner.id]
+    rest = await team.owner.ask("GET", path, params={"limit": 1, "cursor": first["next_cursor"]})
+    assert [found["user_id"] for found in rest["items"]] == [team.member.id] and rest["next_cursor"] is None
+    refused = await team.owner.ask("GET", path, 422, params={"cursor": "x"})
+    assert refused["field"] == "cursor" and refused["remedy"]
+    await team.owner.ask("GET", path, 422, params={"limit": 201})
+
+
 async def test_the_last_owner_stays(team: Team) -> None:
     place = f"{team.path}/members/{team.owner.id}"
     for method, body in (("DELETE", None), ("PATCH", {"role": "member"})):

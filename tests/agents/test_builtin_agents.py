@@ -42,6 +42,19 @@ async def test_feedback_is_worked_in_answered_and_reported() -> None:
     assert "- Ask sales too (step 2)" in report and "- Be brief (the whole plan)" in report
 
 
+@pytest.mark.parametrize("step", [None, 3])
+async def test_as_much_feedback_as_is_accepted_fits_every_version(step: int | None) -> None:
+    """500 comments of 20,000 characters of four bytes, on each of a few versions."""
+    agent, ctx = InternAgent(), ctx_for("intern", steps=1)
+    plan = await accepted(agent, ctx)
+    feedback = [FeedbackItem(str(number), "\U0001f99a" * 20_000, step) for number in range(500)]
+    for version in range(2, 6):
+        revision = checked_revision(await agent.revise(ctx, plan, feedback), feedback)
+        plan = Plan(version, "h", revision.plan.summary, revision.plan.steps)
+    assert revision.answers["499"] == "Noted; the plan has no room to repeat it."
+    checked_report(await agent.report(ctx, plan, {"n": 1}))
+
+
 async def steps_of(ctx: AgentContext, checkpoint: Any = None) -> list[Step]:
     plan = await accepted(InternAgent(), ctx)
     return [step async for step in InternAgent().execute(ctx, plan, checkpoint)]

@@ -20,6 +20,7 @@ PAVO = [sys.executable, "-m", "pavo.cli.main"]
 KEY, OTHER = (base64.b64encode(bytes([n] * 32)).decode() for n in (1, 2))
 OPEN = {"PAVO_AUTH": "dev", "PAVO_TEMPORAL_CODEC_KEY": OTHER, "PAVO_HOST": "0.0.0.0", "PAVO_LOG_LEVEL": "DEBUG"}
 """Another shell, which would open the deployment and blind it."""
+FOR_AGENTS = ("PAVO_AGENT_ENVIRONMENT=OPENAI_API_KEY", "OPENAI_API_KEY=-")
 
 pytestmark = pytest.mark.fault
 
@@ -98,7 +99,7 @@ def test_the_checks_judge_the_deployment_and_not_the_shell(deployment: tuple[Pat
 
 def test_a_change_lasts_and_says_what_it_waits_for(deployment: tuple[Path, str]) -> None:
     root, _ = deployment
-    said = pavo(root, "deploy", "set", "PAVO_WORKER_TASKS=5", "OPENAI_API_KEY=-", told="sk-secret\n")
+    said = pavo(root, "deploy", "set", "PAVO_WORKER_TASKS=5", *FOR_AGENTS, told="sk-secret\n")
     assert "PAVO_WORKER_TASKS=5" in said and "OPENAI_API_KEY=(secret)" in said and "sk-secret" not in said
     assert "pavo deploy restart worker" in said
     assert set(settings(root)["not_in_force"]) == {"api", "worker-1"}

@@ -219,6 +219,9 @@ def test_a_new_encryption_key_keeps_the_former_ones_for_reading() -> None:
         ({"A": "two\nlines"}, "A"),
         ({"A": ""}, "A"),
         ({"A": "\0"}, "A"),
+        ({"PAVO_WORKER_TASK": "5"}, "PAVO_WORKER_TASK"),
+        ({"FOO": "1"}, "FOO"),
+        ({"PAVO_AGENT_ENVIRONMENT": "BAR", "FOO": "1"}, "FOO"),
         ({"PAVO_AUTH": "none"}, "PAVO_AUTH"),
         ({"PAVO_HOST": "0.0.0.0"}, "PAVO_HOST"),
         ({CODEC_KEY: "short"}, CODEC_KEY),
@@ -229,6 +232,20 @@ def test_what_cannot_work_is_refused_with_its_field(given: dict[str, str], field
     with pytest.raises((InvalidInput, ConfigurationError)) as wrong:
         changed(KeptSettings(1, "", {}), given)
     assert isinstance(wrong.value, PavoError) and wrong.value.field == field and wrong.value.remedy
+
+
+def test_a_misspelt_name_gets_those_that_are_like_it() -> None:
+    with pytest.raises(InvalidInput) as wrong:
+        changed(KeptSettings(1, "", {}), {"PAVO_WORKER_TASK": "5"})
+    assert "Did you mean PAVO_WORKER_TASKS" in (wrong.value.remedy or "")
+    with pytest.raises(InvalidInput) as wrong:
+        changed(KeptSettings(1, "", {"PAVO_AGENT_ENVIRONMENT": "BAR"}), {"FOO": "1"})
+    assert wrong.value.remedy == "For agents: pavo deploy set PAVO_AGENT_ENVIRONMENT=BAR,FOO FOO=…"
+
+
+def test_what_parts_and_agents_read_is_taken() -> None:
+    given = {"PAVO_AGENT_ENVIRONMENT": "FOO", "FOO": "1", "OTEL_TRACES_SAMPLER": "always_on", "https_proxy": "http://a"}
+    assert changed(KeptSettings(1, "", {"OLD": "1"}), given) == {"OLD": "1", **given}, "what was kept before stays"
 
 
 def test_every_variable_of_the_settings_is_the_stacks_or_can_be_kept() -> None:

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pavo.kit.listening import connections as watching
+from pavo.kit.listening import rare_warnings
 from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.limits import Limits
@@ -91,6 +92,19 @@ async def answers(port: int, *sent: bytes, seconds: float = 15) -> tuple[int, di
 
 GET = b"GET /%s HTTP/1.1\r\nHost: here\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n"
+
+
+async def test_clients_that_speak_no_http_cost_a_line_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(Limits()) as port:
+        for _ in range(20):
+            assert (await answers(port, b"\x16\x03\x01\x02\x00\x01"))[0] == 400
+        said = "Invalid HTTP request received."
+        assert [record.getMessage() for record in caplog.records if said in record.getMessage()] == [said]
+        monkeypatch.setattr(rare_warnings, "ONCE_IN_SECONDS", 0.0)
+        await answers(port, b"\x16\x03\x01\x02\x00\x01")
+    assert caplog.records[-1].getMessage() == f"{said} (19 more since this was said last)"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ from pavo.agents.contract import (
 
 REQUEST = "Reviewer asked: "
 """Begins the line of a plan that carries a reviewer's wish: so the report knows them without any state of its own."""
+QUOTED = 200
+"""Characters of a wish that a plan repeats."""
+ROOM = 400_000
+"""Bytes that a plan may have for yet another wish to be repeated in it: half of what a document may have is left."""
 _COUNTING = 3
 """The plan's step in which it counts."""
 _YIELD_EVERY = 16
@@ -84,12 +88,15 @@ class InternAgent(Agent):
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """The same plan with each item written into the step that it names, or into the summary."""
         await _pause(ctx, "plan_seconds")
-        summary = plan.summary
-        steps = list(plan.steps)
+        summary, steps = plan.summary, list(plan.steps)
+        room = ROOM - sum(len(text.encode()) for text in _texts(plan))
         answers: dict[str, str] = {}
         for item in feedback:
-            line = f"{REQUEST}{_one_line(item.body)}"
-            if item.step is not None and 1 <= item.step <= len(steps):
+            line = f"{REQUEST}{_quoted(item.body)}"
+            room -= len(line.encode()) + 1
+            if room < 0:
+                answers[item.id] = "Noted; the plan has no room to repeat it."
+            elif item.step is not None and 1 <= item.step <= len(steps):
                 step = steps[item.step - 1]
                 steps[item.step - 1] = PlanStep(step.title, f"{step.detail}\n{line}".lstrip())
                 answers[item.id] = f"Worked into step {item.step}, “{step.title}”."
@@ -140,6 +147,16 @@ def _done(checkpoint: JSON | None) -> int:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a wish: hundreds of the longest would be more than a plan may have."""
+    line = _one_line(text)
+    return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"
+
+
+def _texts(plan: Plan) -> list[str]:
+    return [plan.summary, *(text for step in plan.steps for text in (step.title, step.detail))]
 
 
 def _wishes(plan: Plan) -> list[str]:

@@ -24,6 +24,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
         "jsonschema",
         "prometheus_client",
         "psycopg",
+        "re2",
         "redis",
         "sqlalchemy",
         "temporalio",

@@ -35,8 +35,8 @@ class IdempotencyRow(Base):
     """What was made: the noun of its kind."""
     subject_id: Mapped[uuid.UUID | None] = mapped_column()
     """The id of what was made; NULL in rows of the version before, which have a task's id below."""
-    task_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
-    """The same for a task: a trigger fills it for API processes of the version before, and it goes in a later one."""
+    task_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
+    """The task that it belongs to: a key of something else goes with it. Of a task itself a trigger fills it."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 
@@ -73,8 +73,18 @@ def request_of(key: str, kind: str, wanted: BaseModel) -> KeyedRequest:
     return KeyedRequest(key, hashlib.sha256(wanted.model_dump_json().encode()).hexdigest(), kind)
 
 
-async def claim(session: AsyncSession, who: Identity, request: KeyedRequest, subject_id: uuid.UUID) -> None:
+async def claim(
+    session: AsyncSession,
+    who: Identity,
+    request: KeyedRequest,
+    subject_id: uuid.UUID,
+    *,
+    task_id: uuid.UUID | None = None,
+) -> None:
     """Take the key for what is being made in this transaction.
+
+    Args:
+        task_id: the task with which the key goes.
 
     Raises:
         Repeated: the same request has taken it before.
@@ -87,6 +97,7 @@ async def claim(session: AsyncSession, who: Identity, request: KeyedRequest, sub
         "request_hash": request.hash,
         "kind": request.kind,
         "subject_id": subject_id,
+        "task_id": task_id,
     }
     taken = insert(IdempotencyRow).values(**row).on_conflict_do_nothing().returning(IdempotencyRow.key)
     if (await session.execute(taken)).one_or_none():

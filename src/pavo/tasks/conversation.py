@@ -85,7 +85,7 @@ class ConversationService:
         request = key and idempotency.request_of(key, "message", KeyedMessage(task_id=row.task_id, body=row.body))
         async with self._database.transaction() as session:
             if request:
-                await idempotency.claim(session, who, request, row.id)
+                await idempotency.claim(session, who, request, row.id, task_id=row.task_id)
             task = await repository.lock_task(session, row.task_id)
             if task is None:
                 raise unknown_task(row.task_id)

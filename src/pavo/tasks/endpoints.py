@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.kit.problem import problems
 from pavo.tasks.conversation import ConversationService
-from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, ReviewService
+from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, MAX_FEEDBACK_ITEMS, ReviewService
 from pavo.tasks.schemas import (
     AcceptIn,
     AnswerOut,
@@ -19,6 +19,7 @@ from pavo.tasks.schemas import (
     FeedbackEdit,
     FeedbackIn,
     FeedbackOut,
+    FeedbackPage,
     MessageIn,
     MessageOut,
     ReceiptOut,
@@ -43,6 +44,7 @@ from pavo.tasks.wire.event_schemas import TaskEvent, TaskEventPage
 from pavo.tasks.wire.presenters import (
     document_out,
     feedback_out,
+    feedback_page,
     listed_task,
     message_out,
     outcomes,
@@ -256,8 +258,20 @@ async def list_documents(
 
 @router.get("/{task_id}/documents/{document_id}", responses=problems(404))
 async def get_document(review: TheReview, view: OwnTask, document_id: uuid.UUID) -> DocumentOut:
-    """One document."""
+    """One document, with the first 1 MB of what was said about it."""
     return document_out(await review.document(view.task.id, document_id))
+
+
+@router.get("/{task_id}/documents/{document_id}/feedback", responses=problems(404))
+async def list_feedback(
+    review: TheReview,
+    view: OwnTask,
+    document_id: uuid.UUID,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_FEEDBACK_ITEMS)] = MAX_FEEDBACK_ITEMS,
+) -> FeedbackPage:
+    """The comments on a document, oldest first. A page ends by 1 MB as well as by `limit`."""
+    return feedback_page(await review.comments(view.task.id, document_id, limit, cursor))
 
 
 @router.post("/{task_id}/documents/{document_id}/feedback", status_code=201, responses=problems(404, 409))

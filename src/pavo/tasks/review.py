@@ -10,6 +10,7 @@ from pavo.accounts.domain import Identity
 from pavo.accounts.people import Person, people_by_id
 from pavo.errors import InvalidInput, NotFound, UnaddressedFeedback, WrongPlanHash, WrongStage
 from pavo.kit.ids import new_id
+from pavo.kit.pagination import Cursor
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
@@ -38,18 +39,34 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class CommentPage:
+    """Comments on a document, oldest first; a page ends by its bytes as well as by their count."""
+
+    items: list[Comment]
+    left: int
+    """How many follow."""
+    open_left: int
+    """How many of these no revision has answered."""
+
+    @property
+    def cursor(self) -> str | None:
+        """Where they begin."""
+        last = self.items[-1].feedback if self.left else None
+        return last and Cursor(last.created_at, last.id).encode()
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentView:
     """A document and what was said about it."""
 
     document: DocumentRow
-    feedback: list[Comment]
+    feedback: CommentPage
+    """The first page."""
     accepted_by: Person | None
     """The user; None where it was none, or one who was not kept (`DocumentRow.accepted_by` tells more)."""
 
 
 DOCUMENTS_OF_A_PAGE: Final = 100
-PAGE_BYTES: Final = 1_000_000
-"""After so many a page of documents ends; one that is larger is a page of its own."""
 
 
 class ReviewService:
@@ -67,9 +84,7 @@ class ReviewService:
         are older ones. A page ends by its bytes as well as by `limit`."""
         async with self._database.reading() as session:
             first = before and _found(await repository.document(session, task_id, before), before)
-            rows, older = await repository.documents(
-                session, task_id, limit=limit, most_bytes=PAGE_BYTES, before=first or None
-            )
+            rows, older = await repository.documents(session, task_id, limit=limit, before=first or None)
             return [await _document_view(session, row) for row in rows], older
 
     async def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentView:
@@ -109,6 +124,15 @@ class ReviewService:
         async with self._database.reading() as session:
             _found(await repository.document(session, task_id, document_id), document_id)
             return await _comment(session, await _feedback(session, document_id, feedback_id))
+
+    async def comments(
+        self, task_id: uuid.UUID, document_id: uuid.UUID, limit: int, cursor: str | None = None
+    ) -> CommentPage:
+        """The comments on a document, or those of the next page."""
+        after = None if cursor is None else Cursor.decode(cursor)
+        async with self._database.reading() as session:
+            _found(await repository.document(session, task_id, document_id), document_id)
+            return await _comments(session, document_id, limit, after)
 
     async def edit_feedback(
         self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID, body: str
@@ -252,10 +276,17 @@ async def _comment(session: AsyncSession, row: FeedbackRow) -> Comment:
 
 
 async def _document_view(session: AsyncSession, row: DocumentRow) -> DocumentView:
-    comments = await repository.feedback(session, row.id)
-    people = await people_by_id(session, [row.accepted_by_id, *(item.author_id for item in comments)])
+    people = await people_by_id(session, [row.accepted_by_id])
     accepted_by = people.get(row.accepted_by_id) if row.accepted_by_id else None
-    return DocumentView(row, [Comment(item, people[item.author_id]) for item in comments], accepted_by)
+    return DocumentView(row, await _comments(session, row.id, MAX_FEEDBACK_ITEMS), accepted_by)
+
+
+async def _comments(
+    session: AsyncSession, document_id: uuid.UUID, limit: int, after: Cursor | None = None
+) -> CommentPage:
+    rows, left, open_left = await repository.feedback_page(session, document_id, limit=limit, after=after)
+    people = await people_by_id(session, [row.author_id for row in rows])
+    return CommentPage([Comment(row, people[row.author_id]) for row in rows], left, open_left)
 
 
 async def add_comment(

@@ -334,6 +334,22 @@ class MessageOut(_Out):
     created_at: datetime
 
 
+class FeedbackPage(_Out):
+    """A page of the comments on a document, oldest first."""
+
+    items: list[FeedbackOut]
+    next_cursor: str | None
+
+
+class FeedbackLeft(_Out):
+    """Comments on a document that its answer has no room for: `open` of them no revision has answered."""
+
+    cursor: str
+    """To be sent to the document's `feedback`."""
+    count: int
+    open: int
+
+
 class DocumentOut(_Out):
     """A version of the plan, or the report."""
 
@@ -351,6 +367,8 @@ class DocumentOut(_Out):
     accepted_at: datetime | None
     created_at: datetime
     feedback: list[FeedbackOut] = Field(default_factory=list[FeedbackOut])
+    """The first 1 MB of them."""
+    feedback_left: FeedbackLeft | None = None
 
 
 class DocumentList(_Out):

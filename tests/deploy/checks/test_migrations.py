@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from pavo.deploy.checks.migrations import Effect, check_migrations, locks, statements
 from pavo.kit import migrate
@@ -87,7 +88,7 @@ def pending(stores: Stores, root: Path, tmp_path: Path, monkeypatch: pytest.Monk
     migrate.upgrade(url)
     folder = tmp_path / "migrations"
     shutil.copytree(root / "migrations", folder)
-    head = max(file.name for file in (folder / "versions").glob("0*.py")).split("_", 1)[0]
+    head = ScriptDirectory.from_config(migrate.config(url)).get_current_head()
     (folder / "versions" / "9001_heavy.py").write_text(HEAVY.format(head=head))
     (folder / "versions" / "9002_clever.py").write_text(CLEVER)
     original = migrate.config

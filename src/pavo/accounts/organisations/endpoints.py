@@ -2,8 +2,9 @@
 
 import uuid
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from pavo.accounts.dependencies import Caller, OwnedOrganisation, OwnOrganisation, TheOrganisations
 from pavo.accounts.organisations.schemas import (
@@ -60,10 +61,16 @@ async def choose_home(organisations: TheOrganisations, mine: OwnOrganisation) ->
 
 
 @router.get(f"{HERE}/members", operation_id="list_members", responses=problems(404))
-async def list_members(organisations: TheOrganisations, mine: OwnOrganisation) -> MemberList:
+async def list_members(
+    organisations: TheOrganisations,
+    mine: OwnOrganisation,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 200,
+) -> MemberList:
     """The members, in the order of joining."""
-    found = await organisations.members(mine.organisation_id)
-    return MemberList(items=[MemberOut.model_validate(each) for each in found])
+    page = await organisations.member_page(mine.organisation_id, cursor, limit)
+    items = [MemberOut.model_validate(each) for each in page.items]
+    return MemberList(items=items, next_cursor=page.next_cursor)
 
 
 @router.patch(f"{HERE}/members/{{user_id}}", operation_id="edit_member", responses=problems(404, 409))

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, literal, null, or_, select, union_all, update
+from sqlalchemy import delete, exists, func, literal, null, or_, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -13,6 +13,7 @@ from pavo.accounts.domain import Role
 from pavo.accounts.models import InvitationLinkRow, InvitationRow, MembershipRow, OrganisationRow, UserRow
 from pavo.accounts.organisations.domain import Invitation, Member, OrganisationOfMine
 from pavo.kit.ids import new_id
+from pavo.kit.pagination import Cursor
 
 _MEMBERS = (
     select(func.count()).where(MembershipRow.organisation_id == OrganisationRow.id).correlate(OrganisationRow)
@@ -65,9 +66,14 @@ _MEMBER = select(UserRow.id, UserRow.email, MembershipRow.role, MembershipRow.cr
 )
 
 
-async def members(session: AsyncSession, organisation_id: uuid.UUID) -> list[Member]:
-    """The organisation's members, in the order of joining."""
-    statement = _MEMBER.where(MembershipRow.organisation_id == organisation_id)
+async def members(
+    session: AsyncSession, organisation_id: uuid.UUID, after: Cursor | None = None, limit: int | None = None
+) -> list[Member]:
+    """The organisation's members, in the order of joining; all of them, or so many after those of a page before."""
+    statement = _MEMBER.where(MembershipRow.organisation_id == organisation_id).limit(limit)
+    if after is not None:
+        place = tuple_(MembershipRow.created_at, UserRow.id)
+        statement = statement.where(place > (after.created_at, after.id))
     found = (await session.execute(statement.order_by(MembershipRow.created_at, UserRow.id))).all()
     return [Member(*row) for row in found]
 

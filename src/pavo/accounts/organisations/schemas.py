@@ -53,9 +53,10 @@ class MemberOut(_Out):
 
 
 class MemberList(BaseModel):
-    """An organisation's members."""
+    """A page of an organisation's members, in the order of joining."""
 
     items: list[MemberOut]
+    next_cursor: str | None = None
 
 
 class MemberEdit(_In):

@@ -28,6 +28,7 @@ from pavo.accounts.organisations.domain import (
     organisation_name,
 )
 from pavo.errors import Conflict, InvalidInput, LastOwner, NotFound
+from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database, time_of
 
 
@@ -108,6 +109,18 @@ class OrganisationService:
         """The members, in the order of joining."""
         async with self._database.reading() as session:
             return await repository.members(session, organisation_id)
+
+    async def member_page(self, organisation_id: uuid.UUID, cursor: str | None, limit: int) -> Page[Member]:
+        """The members in pages, in the order of joining.
+
+        Raises:
+            InvalidInput: the cursor is none of this API's.
+        """
+        after = None if cursor is None else Cursor.decode(cursor)
+        async with self._database.reading() as session:
+            found = await repository.members(session, organisation_id, after, limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(found[:limit], Cursor(last.joined_at, last.user_id).encode() if last else None)
 
     async def member_named(self, organisation_id: uuid.UUID, email: str) -> uuid.UUID:
         """The member with this address.

@@ -11,6 +11,7 @@ from pavo.tasks.schemas import (
     DocumentList,
     DocumentOut,
     FeedbackOut,
+    FeedbackPage,
     MessageOut,
     ReceiptOut,
     StartOut,
@@ -95,7 +96,7 @@ class TaskClient:
         return TaskPage(items=found, next_cursor=page.next_cursor, total=total)
 
     def documents(self, task_id: uuid.UUID) -> "list[DocumentOut]":
-        """All versions of the plan, and the report, oldest first."""
+        """All versions of the plan, and the report, oldest first; of what was said about each the beginning."""
         path = f"/api/tasks/{task_id}/documents"
         page = self._api.ask(DocumentList, "GET", path)
         found = page.items
@@ -105,8 +106,18 @@ class TaskClient:
         return found
 
     def document(self, task_id: uuid.UUID, document_id: uuid.UUID) -> DocumentOut:
-        """One document."""
-        return self._api.ask(DocumentOut, "GET", f"/api/tasks/{task_id}/documents/{document_id}")
+        """One document, with everything that was said about it."""
+        return self.with_all_feedback(self._api.ask(DocumentOut, "GET", _document(task_id, document_id)))
+
+    def with_all_feedback(self, found: DocumentOut) -> DocumentOut:
+        """The document with the comments that its own answer has no room for."""
+        items = found.feedback
+        cursor = found.feedback_left and found.feedback_left.cursor
+        while cursor is not None:
+            path = f"{_document(found.task_id, found.id)}/feedback"
+            page = self._api.ask(FeedbackPage, "GET", path, params={"cursor": cursor})
+            items, cursor = [*items, *page.items], page.next_cursor
+        return found.model_copy(update={"feedback": items, "feedback_left": None})
 
     def newest_plan(self, view: TaskOut) -> DocumentOut | None:
         """The plan's newest version, once there is one."""
@@ -120,7 +131,7 @@ class TaskClient:
         self, task_id: uuid.UUID, document_id: uuid.UUID, body: str, step: int | None = None
     ) -> FeedbackOut:
         """Comment on the plan. Sent once: two comments that read the same may both be meant."""
-        path = f"/api/tasks/{task_id}/documents/{document_id}/feedback"
+        path = f"{_document(task_id, document_id)}/feedback"
         response = self._api.send_once("POST", path, json={"body": body, "step": step})
         return FeedbackOut.model_validate_json(response.content)
 
@@ -131,7 +142,7 @@ class TaskClient:
 
     def withdraw_feedback(self, task_id: uuid.UUID, document_id: uuid.UUID, feedback_id: uuid.UUID) -> None:
         """Take a comment back."""
-        self._api.remove(f"/api/tasks/{task_id}/documents/{document_id}/feedback/{feedback_id}")
+        self._api.remove(f"{_document(task_id, document_id)}/feedback/{feedback_id}")
 
     def accept(self, task_id: uuid.UUID, plan_hash: str, *, override: bool = False) -> AnswerOut:
         """Accept the plan with this hash; with `override` in spite of open comments."""
@@ -163,3 +174,7 @@ class TaskClient:
         Ends when the task is done or deleted; a stopped or failed task's stream stays open.
         """
         return self._api.stream(f"/api/tasks/{task_id}/stream", EventOut.model_validate_json, after)
+
+
+def _document(task_id: uuid.UUID, document_id: uuid.UUID) -> str:
+    return f"/api/tasks/{task_id}/documents/{document_id}"

@@ -126,7 +126,8 @@ def plan(
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         plans = [found for found in tasks.documents(view.id) if found.kind == "PLAN"]
-    wanted = [found for found in plans if version is None or found.version == version]
+        wanted = [found for found in plans if version is None or found.version == version][-1:]
+        wanted = [tasks.with_all_feedback(found) for found in wanted]
     if not plans:
         raise _not_yet("plan", view)
     if not wanted:
@@ -135,7 +136,7 @@ def plan(
             field="--version",
             remedy=f"Show that: pavo task plan {view.id}",
         )
-    Printer(output).show(wanted[-1], lambda: render.print_block(render.page(), render.plan(wanted[-1])))
+    Printer(output).show(wanted[0], lambda: render.print_block(render.page(), render.plan(wanted[0])))
 
 
 @task_app.command

@@ -79,13 +79,14 @@ def changed(kept: KeptSettings, given: Mapping[str, str], without: tuple[str, ..
     """The settings after a change; a former encryption key stays, for reading.
 
     Raises:
-        InvalidInput: a name or a value cannot be kept.
+        InvalidInput: a name or a value cannot be kept, or no part reads it.
         ConfigurationError: no API or no worker would start with them.
     """
     setting_rules.check_names((*given, *without))
     for name, value in given.items():
         setting_rules.check_value(name, value)
     after = {name: value for name, value in {**kept.values, **given}.items() if name not in without}
+    setting_rules.check_known(given, after)
     after = setting_rules.with_rotated_key(kept.values, after)
     check_values(after)
     return after

@@ -1,5 +1,6 @@
 """Which variables are a deployment's settings, which of them are secret, and which changes open or blind it."""
 
+import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,8 @@ FOREIGN_PREFIXES: Final = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHON", "
 PAVOS: Final = "PAVO_"
 KEPT_PREFIXES: Final = (PAVOS, "OTEL_")
 """What a first start takes from its shell: Pavo's settings, and OpenTelemetry's, of which `config` names a few."""
+_OF_PROGRAMS: Final = re.compile(r"OTEL_\w+|(HTTPS?|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|TZ|LANG|LC_\w+", re.IGNORECASE)
+"""What libraries of the parts read by themselves."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|HEADERS|DSN|AUTHORIZATION")
 _LOGIN: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
@@ -112,6 +115,29 @@ def check_names(names: Iterable[str]) -> None:
                 field=name,
                 remedy="See pavo deploy start --help, and docs/configuration.md.",
             )
+
+
+def check_known(given: Iterable[str], after: Mapping[str, str]) -> None:
+    """Refuse what no part reads: a name that is misspelt changes nothing, and nobody notices.
+
+    Args:
+        after: the settings with the change, which may name further variables for agents.
+
+    Raises:
+        InvalidInput: no part reads one of these names; the remedy has one that is like it.
+    """
+    from pavo import config  # takes a tenth of a second, and most commands set nothing
+
+    known = [*dict.fromkeys(name for name in config.variables() if _may_be_kept(name)), *_named_for_agents(after)]
+    for name in given:
+        if name in known or _OF_PROGRAMS.fullmatch(name):
+            continue
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        agents = ",".join(dict.fromkeys([*_named_for_agents(after), name]))
+        named = f"For agents: pavo deploy set {FOR_AGENTS}={agents} {name}=…"
+        remedy = "See docs/configuration.md." if name.startswith(PAVOS) else named
+        raise InvalidInput(f"No part of Pavo reads {name}.", field=name, remedy=hint + remedy)
 
 
 def _may_be_kept(name: str) -> bool:

@@ -62,6 +62,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._all = connections
+        self.logger = cast("logging.Logger", connections.warnings)
         self._limits = connections.limits
         self.address = ""
         self._phase, self._since = _Phase.HEAD, self.loop.time()

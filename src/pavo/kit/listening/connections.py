@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pavo.errors import Unavailable
 from pavo.kit.listening.limits import Limits
+from pavo.kit.listening.rare_warnings import RareWarnings
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Connections:
         self.limits = limits
         self._all = set[Watched]()
         self._by_address = Counter[str]()
+        self.warnings = RareWarnings(logging.getLogger("uvicorn.error"))
+        """Of what they send that is no HTTP: who wants to can send it all day."""
 
     @property
     def count(self) -> int:

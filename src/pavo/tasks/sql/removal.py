@@ -41,7 +41,6 @@ class When(Enum):
     WITH_THE_TOMBSTONE = "in that transaction too: one row"
     AT_ONCE = "in batches, right after that"
     AFTER_VIEWERS = "in batches, once those who follow have had time to see the end"
-    NEVER = "it holds no content"
     LAST = "the note that there is something left to remove"
 
 
@@ -63,9 +62,10 @@ class Holding:
 
 HOLDINGS: Final = (
     Holding("tasks", "id", When.BLANKED),
-    Holding("idempotency_keys", "task_id", When.NEVER),
     # Without it no attempt holds a lease, and none can record anything.
     Holding("executions", "task_id", When.WITH_THE_TOMBSTONE),
+    # Of what was said; that of the task itself stays, to say that it exists no more.
+    Holding("idempotency_keys", "task_id", When.AT_ONCE, rows="kind <> 'task'"),
     Holding("messages", "task_id", When.AT_ONCE),
     Holding("gates", "subject_id", When.AT_ONCE, batch=100),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
@@ -103,7 +103,7 @@ DELETE FROM {holding.table} WHERE ctid = ANY (ARRAY(
 ))""")
 
 
-_STATEMENTS: Final = {holding.table: _statement(holding) for holding in HOLDINGS if holding.when is not When.NEVER}
+_STATEMENTS: Final = {holding.table: _statement(holding) for holding in HOLDINGS}
 _LEFT = text("""
 SELECT task_id, since < pavo_now() - CAST(:age AS interval) AS unwatched
 FROM removals ORDER BY since LIMIT :count
@@ -177,7 +177,7 @@ async def deleted_among(database: Database, task_ids: Sequence[uuid.UUID]) -> Se
 
 
 def _of(*wanted: When) -> Sequence[Holding]:
-    return [holding for holding in HOLDINGS if holding.when in wanted and holding.table in _STATEMENTS]
+    return [holding for holding in HOLDINGS if holding.when in wanted]
 
 
 async def _empty(database: Database, task_id: uuid.UUID, steps: Sequence[Holding], batches: int) -> tuple[int, bool]:

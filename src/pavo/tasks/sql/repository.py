@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.agents.contract import JSON
+from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import ACTIVE, EXECUTING, PLANNING, Fence
 from pavo.tasks.sql.models import DocumentRow, ExecutionRow, FeedbackRow, TaskRow
 
@@ -190,14 +191,17 @@ async def execution(session: AsyncSession, task_id: uuid.UUID) -> ExecutionRow:
 # Documents
 
 
+PAGE_BYTES = 1_000_000
+"""After so many a page of documents or comments ends; one that is larger is a page of its own."""
+_COMMENT_BYTES = func.octet_length(FeedbackRow.body) + func.coalesce(func.octet_length(FeedbackRow.answer), 0)
 _SAID_BYTES = (
-    select(func.sum(func.octet_length(FeedbackRow.body) + func.coalesce(func.octet_length(FeedbackRow.answer), 0)))
+    select(func.least(func.coalesce(func.sum(_COMMENT_BYTES), 0), PAGE_BYTES))
     .where(FeedbackRow.document_id == DocumentRow.id)
     .correlate(DocumentRow)
     .scalar_subquery()
 )
 _DOCUMENT_BYTES = 2 * func.octet_length(DocumentRow.body) + func.coalesce(_SAID_BYTES, 0)
-"""Its text is in its content once more, whose own length costs reading it."""
+"""Its text is in its content once more, whose own length costs reading it. Of its comments it brings a page."""
 
 
 async def plans(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
@@ -211,7 +215,7 @@ async def plans(session: AsyncSession, task_id: uuid.UUID) -> list[DocumentRow]:
 
 
 async def documents(
-    session: AsyncSession, task_id: uuid.UUID, *, limit: int, most_bytes: int, before: DocumentRow | None = None
+    session: AsyncSession, task_id: uuid.UUID, *, limit: int, before: DocumentRow | None = None
 ) -> tuple[list[DocumentRow], bool]:
     """The newest that people may see of a task's documents, or those before one of them: one at least, then as many as
     the limits allow, oldest first; and whether there are older ones."""
@@ -224,7 +228,7 @@ async def documents(
         func.sum(_DOCUMENT_BYTES).over(order_by=newest_first).label("bytes_so_far"),
         func.count().over().label("found"),
     ).subquery()
-    fits = and_(sized.c.place <= limit, sized.c.bytes_so_far <= most_bytes)
+    fits = and_(sized.c.place <= limit, sized.c.bytes_so_far <= PAGE_BYTES)
     page = select(DocumentRow, sized.c.found).join(sized, sized.c.id == DocumentRow.id)
     rows = (await session.execute(page.where(or_(sized.c.place == 1, fits)).order_by(sized.c.place.desc()))).all()
     return [row[0] for row in rows], bool(rows) and rows[0][1] > len(rows)
@@ -268,6 +272,32 @@ async def feedback(session: AsyncSession, document_id: uuid.UUID) -> list[Feedba
         .order_by(FeedbackRow.created_at, FeedbackRow.id)
     )
     return list((await session.scalars(query)).all())
+
+
+async def feedback_page(
+    session: AsyncSession, document_id: uuid.UUID, *, limit: int, after: Cursor | None = None
+) -> tuple[list[FeedbackRow], int, int]:
+    """What was said about a document, or what follows a page: one at least, then as many as fit a page,
+    oldest first; how many follow those, and how many of these no revision has answered."""
+    oldest_first = (FeedbackRow.created_at, FeedbackRow.id)
+    query = select(FeedbackRow.id, FeedbackRow.answer.is_(None).label("open")).where(
+        FeedbackRow.document_id == document_id
+    )
+    if after is not None:
+        query = query.where(tuple_(*oldest_first) > (after.created_at, after.id))
+    sized = query.add_columns(
+        func.row_number().over(order_by=oldest_first).label("place"),
+        func.sum(_COMMENT_BYTES).over(order_by=oldest_first).label("bytes_so_far"),
+        func.count().over().label("found"),
+        func.count().filter(FeedbackRow.answer.is_(None)).over().label("open_found"),
+    ).subquery()
+    fits = and_(sized.c.place <= limit, sized.c.bytes_so_far <= PAGE_BYTES)
+    counts = sized.c.found, sized.c.open_found, sized.c.open
+    page = select(FeedbackRow, *counts).join(sized, sized.c.id == FeedbackRow.id)
+    rows = (await session.execute(page.where(or_(sized.c.place == 1, fits)).order_by(sized.c.place))).all()
+    if not rows:
+        return [], 0, 0
+    return [row[0] for row in rows], rows[0][1] - len(rows), rows[0][2] - sum(row[3] for row in rows)
 
 
 async def count_feedback(session: AsyncSession, document_id: uuid.UUID) -> int:

@@ -10,11 +10,13 @@ from pavo.accounts.schemas import PersonOut
 from pavo.errors import PavoError
 from pavo.tasks.conversation import Said
 from pavo.tasks.domain import ACTIVE, INIT, QUEUED, WAITING, Receipt, status_of
-from pavo.tasks.review import Comment, DocumentView
+from pavo.tasks.review import Comment, CommentPage, DocumentView
 from pavo.tasks.schemas import (
     DocumentOut,
     Failure,
+    FeedbackLeft,
     FeedbackOut,
+    FeedbackPage,
     ListedTask,
     MessageOut,
     PlanRef,
@@ -95,8 +97,20 @@ def document_out(view: DocumentView) -> DocumentOut:
         accepted_by=_acceptor(view),
         accepted_at=row.accepted_at,
         created_at=row.created_at,
-        feedback=[feedback_out(item) for item in view.feedback],
+        feedback=[feedback_out(item) for item in view.feedback.items],
+        feedback_left=_left(view.feedback),
     )
+
+
+def _left(page: CommentPage) -> FeedbackLeft | None:
+    if page.cursor is None:
+        return None
+    return FeedbackLeft(cursor=page.cursor, count=page.left, open=page.open_left)
+
+
+def feedback_page(page: CommentPage) -> FeedbackPage:
+    """A page of comments."""
+    return FeedbackPage(items=[feedback_out(item) for item in page.items], next_cursor=page.cursor)
 
 
 def stop_out(stopped: Receipt | StopPending) -> ReceiptOut | StopOut:

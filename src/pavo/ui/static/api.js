@@ -83,6 +83,7 @@ export const tasks = {
   remove: (id) => request("DELETE", task(id)),
   documents: (id, before) => get(task(id, `/documents${before ? `?before=${encodeURIComponent(before)}` : ""}`)),
   document: (id, document) => get(task(id, `/documents/${document}`)),
+  comments: (id, document, cursor) => get(task(id, `/documents/${document}/feedback?cursor=${encodeURIComponent(cursor)}`)),
   events: (id, after, limit) => get(task(id, `/events?after=${after}&limit=${limit}`)),
   streamPath: (id, after) => task(id, `/stream?after=${after}`),
   comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),

@@ -49,6 +49,17 @@ export class Documents {
     this.#older = page.before ?? null;
   }
 
+  // The next comments of a document that brought the first of very many.
+  async readComments(document) {
+    const left = document.feedback_left;
+    const page = await tasks.comments(this.taskId, document.id, left.cursor);
+    for (const item of page.items) this.keep(item);
+    document.feedback.sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+    const open = page.items.filter((item) => !item.answer).length;
+    const rest = { cursor: page.next_cursor, count: Math.max(1, left.count - page.items.length), open: Math.max(0, left.open - open) };
+    document.feedback_left = page.next_cursor ? rest : null;
+  }
+
   // Notes what an event changes; answers whether it tells of documents at all.
   take(event) {
     const { type, doc_id: id } = event;
@@ -57,7 +68,7 @@ export class Documents {
     else if (type === "plan") {
       // A revision has answered the comments on the version before it.
       const before = this.#plans.at(-1);
-      if (before?.id !== id && before?.feedback.some((item) => !item.answer)) this.#changed.add(before.id);
+      if (before?.id !== id && before && (before.feedback_left?.open || before.feedback.some((item) => !item.answer))) this.#changed.add(before.id);
       if (!this.#all.has(id)) this.#changed.add(id);
     } else if (type === "report") this.#changed.add(id);
     else if (type === "accepted" && this.#all.has(id)) {
@@ -80,7 +91,10 @@ export class Documents {
       await Promise.all([
         ...[...whole].map(async (id) => {
           const found = await unlessGone(tasks.document(this.taskId, id));
-          if (found) this.#all.set(id, found);
+          if (!found) return;
+          const had = this.#all.get(id)?.feedback.length ?? 0;
+          this.#all.set(id, found);
+          while (found.feedback_left && found.feedback.length < had) await this.readComments(found);
         }),
         ...single.map(async ([comment, id]) => {
           const found = await unlessGone(tasks.readComment(this.taskId, id, comment));
@@ -107,7 +121,11 @@ export class Documents {
   forget(id, comment) {
     this.#comments.delete(comment);
     const document = this.#all.get(id);
-    if (document) document.feedback = document.feedback.filter((item) => item.id !== comment);
+    if (!document) return;
+    const kept = document.feedback.filter((item) => item.id !== comment);
+    // One that was not read yet is counted among those that are left.
+    if (document.feedback_left && kept.length === document.feedback.length) this.#changed.add(id);
+    document.feedback = kept;
   }
 
   // The task tells which plan is current, and its status; every older one is superseded.

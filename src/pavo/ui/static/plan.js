@@ -14,8 +14,8 @@ export class PlanView {
   // Set by whoever ended the review here: then the next version is what they wait for.
   followsNewest = false;
 
-  // commands: comment(document, step, body), edit(document, feedback, body), withdraw(document, feedback), older(), each
-  // resolving to whether it worked. onChosen: another version is shown.
+  // commands: comment(document, step, body), edit(document, feedback, body), withdraw(document, feedback), older(),
+  // moreComments(document), each resolving to whether it worked. onChosen: another version is shown.
   constructor(commands, me, onChosen) {
     this.commands = commands;
     this.me = me;
@@ -124,9 +124,15 @@ export class PlanView {
         { class: "whole", "aria-label": "Comments on the whole plan" },
         this.#comments(plan, null, open),
         open && this.#commenter(plan, null, "Comment on the whole plan"),
+        this.#more(plan),
       ),
       h("p", { class: "faint" }, this.#origin(plan)),
     );
+  }
+
+  #more(plan) {
+    const left = plan.feedback_left;
+    return left && h("button", { type: "button", class: "link", id: `more-comments-${plan.id}`, onclick: () => this.commands.moreComments(plan) }, `Show more comments (${number(left.count)} left)`);
   }
 
   #offer(arrived, chosen) {
@@ -176,8 +182,9 @@ export class PlanView {
     return h(
       "details",
       { class: "changes", open: true },
-      h("summary", {}, `What became of ${plural(before.feedback.length, "comment")} on v${before.version}`),
+      h("summary", {}, `What became of ${plural(before.feedback.length + (before.feedback_left?.count ?? 0), "comment")} on v${before.version}`),
       h("ul", { class: "comments" }, before.feedback.map((item) => this.#comment(before, item, false, true))),
+      this.#more(before),
     );
   }
 
@@ -272,6 +279,7 @@ export class PlanView {
   }
 
   get openFeedback() {
-    return (this.newest?.feedback ?? []).filter((item) => !item.answer).length;
+    const left = this.newest?.feedback_left?.open ?? 0;
+    return (this.newest?.feedback ?? []).filter((item) => !item.answer).length + left;
   }
 }

@@ -304,6 +304,7 @@ export class TaskView {
       comment: (plan, step, body) => saved(() => tasks.comment(this.id, plan.id, step === null ? { body } : { body, step }), keep),
       withdraw: (plan, item) => saved(() => tasks.withdrawComment(this.id, plan.id, item.id), () => this.documents.forget(plan.id, item.id)),
       edit: (plan, item, body) => saved(() => tasks.editComment(this.id, plan.id, item.id, body), keep),
+      moreComments: (plan) => saved(() => this.documents.readComments(plan), () => {}),
       older: () => saved(() => this.documents.readOlder(), () => {}),
     };
   }
