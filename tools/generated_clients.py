@@ -54,7 +54,7 @@ def example(schema: dict[str, Any], schemas: dict[str, Any], *, optional: bool) 
         return example(schemas[schema["$ref"].rpartition("/")[2]], schemas, optional=optional)
     if "const" in schema or "enum" in schema:
         return schema.get("const") or schema["enum"][0]
-    kind = schema.get("type") or schema["anyOf"][0]["type"]
+    kind = schema.get("type") or schema.get("anyOf", [{"type": "string"}])[0]["type"]  # else any value
     if kind == "object":
         members = schema.get("properties", {}).items()
         wanted = [(name, each) for name, each in members if optional or name in schema["required"]]

@@ -240,7 +240,7 @@ def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
     start = ("deploy", "start", "--target", "embedded", "--workers", "1", "--port", str(free_port()))
     dry = pavo(*start, "--dry-run", data_dir=data)
     assert not data.exists()
-    for column in ("part", "version", "address", "data", "What changes", "PostgreSQL cluster is made"):
+    for column in ("PART", "VERSION", "ADDRESS", "DATA", "What changes", "PostgreSQL cluster is made"):
         assert column in dry.stdout
     unasked = pavo(*start, data_dir=data, check=False)
     assert unasked.returncode == 2 and "--auto-approve" in unasked.stderr and not data.exists()

@@ -147,7 +147,7 @@ async def test_options_of_before_get_new_defaults(own: Own, database: Database, 
     await own.worker()
     await own.tasks.wait(path, "DONE")
     [report] = [document for document in await own.tasks.documents(path) if document["kind"] == "REPORT"]
-    given = '{"harm": "", "hold": "", "newer": {"shade": "green"}, "seconds": 0, "where": ""}'
+    given = '{"group": "", "harm": "", "hold": "", "newer": {"shade": "green"}, "seconds": 0, "where": ""}'
     assert report["body"] == given
 
 

@@ -25,6 +25,8 @@ const OF_PAVO: Record<PavoEvent["type"], true> = {
   failed: true,
   message: true,
   edited: true,
+  gate_opened: true,
+  gate_closed: true,
   deleted: true,
 };
 const isOfPavo = (event: TaskEvent): event is PavoEvent => Object.hasOwn(OF_PAVO, event.type);
@@ -48,6 +50,8 @@ function told(event: PavoEvent): string {
     case "failed": return event.error.remedy;
     case "message": return event.placed === "prompt" ? "into the prompt" : event.body;
     case "edited": return event.changed.join();
+    case "gate_opened": return event.choices?.join() ?? event.text;
+    case "gate_closed": return event.by_user?.name ?? event.state;
     case "deleted": return "gone";
     default: {
       const none: never = event;
