@@ -214,7 +214,7 @@ def shape(value: Any) -> Any:
     if isinstance(value, ToPlan):
         return shape(value.assignment), value.reviewed, list(value.feedback), value.version, value.epoch
     if isinstance(value, Assignment):
-        told = value.title, value.prompt, value.agent_type, value.agent_options, value.step_seconds
+        told = value.title, value.prompt, value.agent_type, value.agent_options, value.step_seconds, value.edits
         return told, value.organisation_id, value.user_id, value.user_email
     if isinstance(value, open_lease.Opened):
         return replace(value.lease, task_id=uuid.UUID(int=0)), shape(value.assignment), value.plan

@@ -205,9 +205,13 @@ class AgentContext:
 
     In `execute` it is "TASK_ID/vVERSION/NUMBER": the task's id, the accepted plan's version, and the number (from 1)
     of the checkpoint that the next `yield` will record. It changes with each, so read it when it is used. In `plan` and
-    `revise` it is "TASK_ID/vVERSION/plan" with the version to be made, in `report` "TASK_ID/vVERSION/report". It
-    holds ASCII letters, digits, "-" and "/" only, less than 80 of them, and no part of it is secret.
+    `revise` it is "TASK_ID/vVERSION/plan" with the version to be made, in `report` "TASK_ID/vVERSION/report". Once the
+    prompt was changed after the start, all of them begin "TASK_ID/eEDITS/vVERSION": what is done for another prompt is
+    other work, also where the version is the same. It holds ASCII letters, digits, "-" and "/" only, less than 80 of
+    them, and no part of it is secret.
     """
+    edits: int = 0
+    """How often the prompt was changed since the first start; part of `step_key`."""
     inbox: Inbox = field(default_factory=EmptyInbox)
     """Where `messages` looks."""
 

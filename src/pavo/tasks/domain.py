@@ -136,6 +136,12 @@ def place_of_message(stage: str, phase: str, *, planned: bool) -> str | None:
     return IN_PROMPT if stage != PLANNING and not planned else FOR_AGENT
 
 
+def edits_after(stage: str, edits: int) -> int:
+    """How often the prompt was changed since the first start, after another change in this stage: what never began did
+    nothing outside that its successor could be taken for."""
+    return edits if stage == INIT else edits + 1
+
+
 def status_of(stage: str, progress: int = 0) -> str:
     """A task's status as people see it: EXECUTING carries its progress, RUNNING:{n}."""
     return f"{STATUSES[stage]}:{progress}" if stage == EXECUTING else STATUSES[stage]

@@ -294,7 +294,7 @@ class AgentTrial:
             steps=steps,
             user=AUTHOR,
             attempt=self._attempts,
-            step_key=plan_key(task_id, version),
+            step_key=plan_key(task_id, 0, version),
             people=self._people,
         )
         limits = HostLimits(start_seconds=self._seconds)

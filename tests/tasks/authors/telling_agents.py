@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pavo.agents.contract import Agent, AgentContext, Event, FeedbackItem, Plan, PlanDraft, PlanStep, Revision, Step
+from pavo.errors import AgentRefused
 
 
 def told(ctx: AgentContext) -> dict[str, Any]:
@@ -31,9 +32,13 @@ class Telling(Agent):
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         print(f"planning {ctx.prompt}")
+        if ctx.prompt == "refuse":
+            raise AgentRefused(f"refused at {ctx.step_key}")
         return PlanDraft(f"Tell {ctx.prompt} {ctx.step_key} {ctx.attempt}", [PlanStep("One"), PlanStep("Two")])
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        if ctx.prompt == "refuse the revision":
+            raise AgentRefused(f"refused at {ctx.step_key}")
         draft = PlanDraft(f"Tell again {ctx.step_key} {ctx.attempt}", [PlanStep("One"), PlanStep("Two")])
         return Revision(draft, {item.id: "Done." for item in feedback})
 

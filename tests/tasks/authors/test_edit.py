@@ -93,7 +93,7 @@ async def test_a_changed_prompt_is_planned_and_reviewed_anew(authors: Tasks) -> 
     assert task["plan"]["version"] == 2
     first, second = await authors.documents(task_id)
     assert first["status"] == "LOCKED" and first["accepted_by"]
-    assert second["content"]["summary"].startswith(f"Tell after {task_id}/v2/plan ")
+    assert second["content"]["summary"].startswith(f"Tell after {task_id}/e1/v2/plan ")
     refused = await authors.client.post(f"/api/tasks/{task_id}/plan/accept", json={"hash": old})
     assert refused.status_code == 409
     await authors.accept(task)
@@ -101,8 +101,57 @@ async def test_a_changed_prompt_is_planned_and_reviewed_anew(authors: Tasks) -> 
     events = await authors.events(task_id)
     assert ticks(events) == [1, 2, 1, 2, 3, 4]
     keys = [event["key"] for event in events if event["type"] == "told"]
-    assert keys == [f"{task_id}/v1/{n}" for n in (1, 2)] + [f"{task_id}/v2/{n}" for n in (1, 2, 3, 4)]
+    assert keys == [f"{task_id}/v1/{n}" for n in (1, 2)] + [f"{task_id}/e1/v2/{n}" for n in (1, 2, 3, 4)]
     assert [event["by"] for event in events if event["type"] == "accepted"] == ["ada@example.com"] * 2
+
+
+async def planned_key(tasks: Tasks, task_id: str) -> str:
+    """Resume the task; the key under which its latest plan was made."""
+    await tasks.post(f"{task_id}/resume")
+    await tasks.wait(task_id, "WAIT_RFC")
+    *_, key, _ = (await tasks.documents(task_id))[-1]["content"]["summary"].split()
+    return key
+
+
+async def refused_at(tasks: Tasks, task_id: str) -> str:
+    return (await tasks.wait(task_id, "FAILED"))["error"]["cause"].removeprefix("refused at ")
+
+
+@pytest.mark.parametrize("agent", ["telling", "telling_apart"])
+async def test_a_plan_for_another_prompt_has_a_key_of_its_own(authors: Tasks, agent: str) -> None:
+    """Though the version is the same, for nothing was made of the former prompt: an edit, or what was said to it."""
+    task_id = await authors.started({}, agent_type=agent, prompt="refuse")
+    assert await refused_at(authors, task_id) == f"{task_id}/v1/plan"
+    await edit(authors, task_id, title="Another name", agent_options={"times": 2})  # the same work
+    await authors.post(f"{task_id}/resume")
+    assert await refused_at(authors, task_id) == f"{task_id}/v1/plan"
+    await edit(authors, task_id, prompt="after")
+    assert await planned_key(authors, task_id) == f"{task_id}/e1/v1/plan"
+    await authors.accept(await authors.get(task_id))
+    await authors.wait(task_id, "DONE")
+    keys = [event["key"] for event in await authors.events(task_id) if event["type"] == "told"]
+    assert keys == [f"{task_id}/e1/v1/{n}" for n in (1, 2, 3, 4)]
+    assert (await authors.documents(task_id))[-1]["body"] == f"{task_id}/e1/v1/report 4"
+
+
+async def test_what_is_said_to_a_task_without_a_plan_makes_other_work_of_it(authors: Tasks) -> None:
+    task_id = await authors.create({}, agent_type="telling", prompt="refuse")
+    await edit(authors, task_id, prompt="")
+    await edit(authors, task_id, prompt="refuse")  # before the start nothing was done under any key
+    await authors.post(f"{task_id}/start")
+    assert await refused_at(authors, task_id) == f"{task_id}/v1/plan"
+    await authors.post(f"{task_id}/messages", 201, body="Do not.")
+    assert await planned_key(authors, task_id) == f"{task_id}/e1/v1/plan"
+
+
+async def test_a_plan_made_instead_of_a_revision_has_a_key_of_its_own(authors: Tasks) -> None:
+    task = await authors.reviewable({}, agent_type="telling", prompt="refuse the revision")
+    task_id = task["id"]
+    await authors.post(f"{task_id}/documents/{task['plan']['document_id']}/feedback", 201, body="More.")
+    await authors.post(f"{task_id}/plan/done-reviewing")
+    assert await refused_at(authors, task_id) == f"{task_id}/v2/plan"
+    await edit(authors, task_id, prompt="after")
+    assert await planned_key(authors, task_id) == f"{task_id}/e1/v2/plan"
 
 
 async def test_policy_accepts_the_plan_of_the_changed_prompt_too(authors: Tasks) -> None:

@@ -160,6 +160,7 @@ def dump_context(ctx: AgentContext) -> Message:
         "user": [str(ctx.user.id), ctx.user.email, ctx.user.name],
         "attempt": ctx.attempt,
         "step_key": ctx.step_key,
+        "edits": ctx.edits,
     }
 
 
@@ -177,6 +178,7 @@ def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People) ->
         user=_load_user(data["user"]),
         attempt=data["attempt"],
         step_key=data["step_key"],
+        edits=data["edits"],
         inbox=inbox,
         people=people,
     )

@@ -42,7 +42,7 @@ class WorkerHost:
         def check(revision: Revision) -> Revision:
             return checked_revision(revision, feedback)
 
-        follow(self._ctx, key=plan_key(self._ctx.task_id, plan.version + 1))
+        follow(self._ctx, key=plan_key(self._ctx.task_id, self._ctx.edits, plan.version + 1))
 
         return await self._call("revise", lambda: self._agent().revise(self._ctx, plan, feedback), check)
 
@@ -64,7 +64,7 @@ class WorkerHost:
         return await self._steps.next()
 
     async def report(self, plan: Plan, checkpoint: JSON | None) -> str:
-        follow(self._ctx, key=report_key(self._ctx.task_id, plan.version))
+        follow(self._ctx, key=report_key(self._ctx.task_id, self._ctx.edits, plan.version))
         return await self._call("report", lambda: self._agent().report(self._ctx, plan, checkpoint), checked_report)
 
     def is_open(self) -> bool:
@@ -194,7 +194,7 @@ class _Steps:
     def _follow(self) -> None:
         """What was answered before is recorded: else nobody would ask for more."""
         ctx, number = self._boundary.ctx, self._recorded + 1
-        follow(ctx, key=checkpoint_key(ctx.task_id, self._plan.version, number), steps=self._recorded)
+        follow(ctx, key=checkpoint_key(ctx.task_id, ctx.edits, self._plan.version, number), steps=self._recorded)
 
     async def _iterator(self) -> AsyncIterator[Step]:
         iterator: object = self._begin()

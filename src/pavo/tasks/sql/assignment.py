@@ -25,6 +25,8 @@ class Assignment:
     agent_options: dict[str, Any]
     step_seconds: float | None
     """How long a step may take, if the task says so."""
+    edits: int
+    """How often what it is asked was changed since the first start."""
     user_id: uuid.UUID
     user_email: str
     """Whom it runs for."""
@@ -32,9 +34,9 @@ class Assignment:
 
 async def assignment_of(session: AsyncSession, row: TaskRow) -> Assignment:
     """From the task's row and that of who created it."""
-    told = (row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options, row.step_seconds)
+    told = (row.id, row.organisation_id, row.title, row.prompt, row.agent_type, row.agent_options)
     email = (await session.scalars(select(UserRow.email).where(UserRow.id == row.created_by))).one()
-    return Assignment(*told, row.created_by, email)
+    return Assignment(*told, row.step_seconds, row.edits, row.created_by, email)
 
 
 def plan_from(version: int, content_hash: str, content: Mapping[str, Any]) -> Plan:

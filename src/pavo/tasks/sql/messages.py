@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.tasks import domain as d
 from pavo.tasks.sql.models import MessageRow, TaskRow
 
 MAX_SEQ = 2**63 - 1
@@ -43,5 +44,6 @@ async def amount(session: AsyncSession, task_id: uuid.UUID) -> tuple[int, int]:
 async def extend_prompt(session: AsyncSession, task: TaskRow, body: str) -> None:
     """Add a paragraph to the prompt of a task whose row is locked."""
     task.prompt = f"{task.prompt}\n\n{body}" if task.prompt else body
+    task.edits = d.edits_after(task.stage, task.edits)
     task.updated_at = func.pavo_now()
     await session.flush()

@@ -47,6 +47,8 @@ class TaskRow(FencedRow, Base):
     agent_options: Mapped[dict[str, Any]] = mapped_column(JSONB)
     step_seconds: Mapped[float | None] = mapped_column(Double)
     """How long a step may take; None: as long as its agent allows."""
+    edits: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often what the agent is asked was changed since the first start: what it does from then on is other work."""
     auto_accept: Mapped[bool] = mapped_column(server_default=text("false"))
     """The first plan is accepted by policy, nobody reviews it."""
     stage: Mapped[str] = mapped_column(Text)

@@ -108,7 +108,8 @@ class Hosting:
             steps=steps,
             user=TaskUser(task.user_id, task.user_email, name_of(task.user_email)),
             attempt=attempt,
-            step_key=plan_key(task.id, version),  # until the host is told to do something else
+            step_key=plan_key(task.id, task.edits, version),  # until the host is told to do something else
+            edits=task.edits,
             inbox=TaskInbox(self.database, task.id),
             people=TaskPeople(self.database, task, version),
         )

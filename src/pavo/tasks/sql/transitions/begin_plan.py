@@ -72,7 +72,7 @@ WITH moved AS (
         SELECT 1 FROM executions e WHERE e.task_id = t.id AND e.code <> CAST(%(codes)s AS jsonb) ->> t.agent_type
       )
     RETURNING t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options, t.step_seconds,
-        t.created_by
+        t.edits, t.created_by
 ), counted AS (
     UPDATE executions e SET epoch = e.epoch + 1, code = coalesce(CAST(%(codes)s AS jsonb) ->> m.agent_type, e.code)
     FROM moved m WHERE e.task_id = m.id RETURNING e.epoch

@@ -61,7 +61,7 @@ def _planned_anew(task: TaskRow) -> dict[str, Any]:
     if receipt is not None:
         outlook = d.resume_outlook(d.PLANNING, receipt["last_step"], step_cut=False)
         receipt = {**receipt, "resume": outlook}
-    return {"phase": d.PHASE_PLANNING, "receipt": receipt}
+    return {"phase": d.PHASE_PLANNING, "receipt": receipt, "edits": d.edits_after(task.stage, task.edits)}
 
 
 async def _supersede(session: AsyncSession, task: TaskRow) -> int:

@@ -70,7 +70,7 @@ async def open_lease(
 _EXECUTING: Final = """
 WITH task AS (
     SELECT t.id, t.organisation_id, t.title, t.prompt, t.agent_type, t.agent_options, t.step_seconds,
-        u.id AS user_id, u.email
+        t.edits, u.id AS user_id, u.email
     FROM tasks t JOIN users u ON u.id = t.created_by
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL AND t.stage = 'EXECUTING' AND t.generation = %(generation)s
     FOR SHARE OF t
