@@ -64,6 +64,12 @@ async def _cancel_itself() -> None:
     await asyncio.sleep(3600)
 
 
+async def _cancel_all() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(3600)
+
+
 async def _cancel_itself_and_return() -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -104,6 +110,7 @@ RAISED: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "generator exit": _raising(lambda: GeneratorExit("own")),
     "cancelled": _raising(lambda: asyncio.CancelledError("own")),
     "cancels itself": _cancel_itself,
+    "cancels all": _cancel_all,
     "recursion": _recursion,
     "unspeakable": _raising(Unspeakable),
     "stop iteration": _raising(StopIteration),

@@ -27,6 +27,7 @@ SAYS = {
     "generator exit": "GeneratorExit: own",
     "cancelled": "CancelledError: the agent cancelled itself.",
     "cancels itself": "CancelledError: the agent cancelled itself.",
+    "cancels all": "CancelledError: the agent cancelled itself.",
     "recursion": "RecursionError: maximum recursion depth exceeded",
     "unspeakable": "Unspeakable: (its message cannot be shown)",
     "unavailable": "Unavailable: A model is away.",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pavo.kit import cancellation as ending
-from pavo.kit.cancellation import end
+from pavo.kit.cancellation import KeptRunning, end
 
 
 async def stubborn(times: int) -> None:
@@ -40,3 +40,44 @@ async def test_who_is_cancelled_meanwhile_ends_them_first() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(ends, 5)
     assert task.cancelled()
+
+
+async def until_begun(begun: list[int], times: int) -> None:
+    async with asyncio.timeout(5):
+        while len(begun) < times:
+            await asyncio.sleep(0)
+
+
+async def test_a_loop_begins_again_whoever_ended_it_but_its_owner() -> None:
+    begun: list[int] = []
+
+    async def run() -> None:
+        begun.append(1)
+        await asyncio.Event().wait()
+
+    kept = KeptRunning(run, "a loop")
+    for times in (1, 2, 3):
+        await until_begun(begun, times)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "a loop":
+                task.cancel()
+    await until_begun(begun, 4)
+    await kept.end()
+    await asyncio.sleep(0)
+    assert len(begun) == 4 and not [task for task in asyncio.all_tasks() if task.get_name() == "a loop"]
+
+
+async def test_a_loop_that_fails_begins_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
+    begun: list[int] = []
+
+    async def run() -> None:
+        begun.append(1)
+        await failing()
+
+    kept = KeptRunning(run, "a loop")
+    await until_begun(begun, 3)
+    await kept.end()
+    count = len(begun)
+    await asyncio.sleep(0.03)  # longer than the pause
+    assert len(begun) == count

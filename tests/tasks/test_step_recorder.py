@@ -10,9 +10,10 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from pavo.config import Settings
-from pavo.errors import AgentRefused, LeaseLost
+from pavo.errors import AgentRefused, LeaseLost, Unavailable
 from pavo.kit.sql import Database
 from pavo.tasks.sql.steps import StepRecord, checkpoint_text
+from pavo.tasks.work import step_recorder
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
@@ -47,3 +48,26 @@ async def test_a_step_that_cannot_be_written_harms_no_other_of_its_group(recorde
     assert [type(answer) for answer in answers] == [LeaseLost, AgentRefused, LeaseLost]
     with pytest.raises(LeaseLost):
         await recorder.record(step(3))
+
+
+async def test_a_commit_that_is_cut_is_answered_and_the_recorder_goes_on(
+    recorder: StepRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way = asyncio.Event()
+
+    async def commits(*_: Any) -> Any:
+        under_way.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(step_recorder, "record_steps", commits)
+        waiting = [asyncio.ensure_future(recorder.record(step(n))) for n in range(3)]
+        async with asyncio.timeout(10):
+            await under_way.wait()
+    cancelled = [task.cancel() for task in asyncio.all_tasks() if task.get_name() == "step-recorder"]
+    assert cancelled == [True]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Unavailable] * 3
+        with pytest.raises(LeaseLost):
+            await recorder.record(step(1))

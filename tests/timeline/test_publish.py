@@ -43,3 +43,25 @@ async def test_what_waits_goes_out_in_order_and_in_parts(redis: Redis) -> None:
         publisher.publish(events(timeline_id, range(count, count + 40)))
         await publisher.close()
         assert publisher.waiting_bytes == 0, "also at the end"
+
+
+async def test_a_publisher_that_is_cancelled_goes_on_and_loses_nothing(redis: Redis) -> None:
+    publisher, timeline_id = Publisher(redis), uuid.uuid4()
+    count = 5 * publish.SENT_AT_ONCE_BYTES // len(LARGE)
+    async with redis.pubsub() as listener, asyncio.timeout(30):
+        await listener.subscribe(channel(timeline_id))
+        publisher.publish(events(timeline_id, range(count)))
+        publisher.start()
+        got: list[int] = []
+        async for message in listener.listen():
+            if message["type"] != "message":
+                continue
+            got.append(orjson.loads(message["data"])["seq"])
+            if len(got) % 10 == 5:
+                for task in asyncio.all_tasks():
+                    if task.get_name() == "timeline-publisher":
+                        task.cancel()
+            if set(got) == set(range(count)):
+                break
+    await publisher.close()
+    assert publisher.waiting_bytes == 0

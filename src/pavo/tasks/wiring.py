@@ -22,7 +22,7 @@ from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
 from pavo.config import AgentSettings
 from pavo.corpus.service import CorpusService
-from pavo.kit.cancellation import end
+from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
@@ -193,13 +193,16 @@ class _Agents:
         self._recorder.start()
         self._logs.start()
         share_standard_streams()
-        self._removing = asyncio.ensure_future(keep_removing_folders(self._database, self._confining.folders))
-        self._watching = asyncio.ensure_future(self._parked.watch())
-        self._hints = asyncio.ensure_future(listen_for_hints(self._redis, attempts))
+        self._beside = (
+            KeptRunning(lambda: listen_for_hints(self._redis, attempts), "hints"),
+            KeptRunning(lambda: keep_removing_folders(self._database, self._confining.folders), "folder-removal"),
+            KeptRunning(self._parked.watch, "parked-agents"),
+        )
 
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""
-        await end(self._hints, self._removing, self._watching)
+        for each in self._beside:
+            await each.end()
         await self._parked.close()
         await tear_down(self._close_seconds)
         await self._confining.close()

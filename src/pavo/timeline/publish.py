@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from pavo.kit.cancellation import end
+from pavo.kit.cancellation import KeptRunning
 from pavo.kit.subscription import REDIS_AWAY
 from pavo.observe import metrics
 from pavo.timeline.domain import Event
@@ -54,12 +54,12 @@ class Publisher:
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task: KeptRunning | None = None
         self._away = False
 
     def start(self) -> None:
         """Begin publishing on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="timeline-publisher")
+        self._task = KeptRunning(self._run, "timeline-publisher")
 
     def publish(self, events: Sequence[Event]) -> None:
         """Hand over committed events; returns at once."""
@@ -80,7 +80,7 @@ class Publisher:
         """Publish what waits, if Redis is there, and stop."""
         if self._task is None:
             return
-        await end(self._task)
+        await self._task.end()
         self._task = None
         while self._waiting and not self._away:
             await self._send(self._take())
@@ -133,3 +133,11 @@ class Publisher:
             logger.exception("Publishing failed in an unforeseen way; viewers read from PostgreSQL")
             await self._redis.connection_pool.disconnect()
             self._away = True
+        except asyncio.CancelledError:
+            self._give_back(messages)  # who follows knows by their numbers which of them came already
+            raise
+
+    def _give_back(self, messages: Sequence[_Message]) -> None:
+        self._waiting.extendleft(reversed(messages))
+        self._waiting_bytes += sum(len(message.body) for message in messages)
+        self._wake.set()

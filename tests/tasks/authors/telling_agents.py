@@ -1,5 +1,6 @@
 """Agents that tell what they are given, print and fail; installed as a plug-in by `install`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,6 +48,10 @@ class Telling(Agent):
             for _ in range(ctx.options["times"]):
                 if ctx.options["print"]:
                     print(ctx.options["print"], flush=True)
+            if n == 1 and ctx.prompt == "cancel all":
+                for task in asyncio.all_tasks():
+                    task.cancel()
+                await asyncio.sleep(3600)
             if n + 1 == ctx.options["fail_at"]:
                 raise RuntimeError(f"broken at {ctx.step_key}")
             at = ctx.options["plan_step"]

@@ -69,3 +69,27 @@ async def test_a_step_that_the_plan_does_not_have_is_refused(authors: Tasks, age
     assert task["error"]["type"] == "AgentRefused", task["error"]
     assert "Step.plan_step is " in task["error"]["cause"] and "from 1 to 2" in task["error"]["remedy"]
     assert task["steps"] == 0 and task["plan_step"] is None
+
+
+async def test_an_agent_that_cancels_all_tasks_ends_its_own_alone(authors: Tasks, agent: str) -> None:
+    """Those of its neighbour, and what records the steps of both, go on as if nothing had happened."""
+    neighbour = await authors.executing()
+    task_id = await authors.started({}, agent_type=agent, prompt="cancel all", auto_accept=True)
+
+    async def retried() -> bool:
+        found = [event for event in await authors.events(task_id) if event["type"] == "retry"]
+        return {event["error"] for event in found} == {"CancelledError: the agent cancelled itself."}
+
+    await until(retried)
+    before = (await authors.get(neighbour))["steps"]
+
+    async def goes_on() -> bool:
+        return (await authors.get(neighbour))["steps"] >= before + 5
+
+    await until(goes_on)
+    assert "not its own" in (await authors.client.get(f"/api/tasks/{task_id}/logs")).text
+    for each in (task_id, neighbour):
+        await authors.post(f"{each}/stop")
+    events = await authors.events(neighbour)
+    assert ticks(events) == list(range(1, len(ticks(events)) + 1))
+    assert not {event["type"] for event in events} & {"retry", "recovered", "no_progress"}

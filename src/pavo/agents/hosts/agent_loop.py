@@ -22,7 +22,7 @@ import uvloop
 
 from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.deaths import blocks
-from pavo.agents.hosts.boundary import cut, run_until
+from pavo.agents.hosts.boundary import cut, guarded, run_until
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class AgentLoop:
 
     def _new_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """A task that remembers for which agent it was made: Python 3.11 does not tell a task's context."""
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
+        task = guarded(loop, coro, **options)
         context: contextvars.Context | None = options.get("context")
         agent = at_work.get() if context is None else context.get(at_work)
         if agent is not None:

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
+from contextvars import Context, ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
@@ -27,6 +28,71 @@ _abandoned: set[asyncio.Task[Any]] = set()
 """Tasks of agents that ignore their cancellation: the event loop itself holds tasks only weakly."""
 _cut: WeakSet[asyncio.Task[Any]] = WeakSet()
 """The tasks that Pavo cancelled: an agent can cancel its own as well, and that must not look like a stop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Code:
+    """Code that runs on an event loop which it shares: an agent's at one task, or that of its class."""
+
+    agent: type[Agent]
+    of_class: bool = False
+    """Whether it is what all tasks of the class share, `setup` and what that started."""
+
+    def may_cancel(self, owner: "Code | None") -> bool:
+        """Whether a task that this owner's code started is its own, or of its class."""
+        shared = owner is not None and owner.agent is self.agent and (owner.of_class or self.of_class)
+        return owner is self or shared
+
+
+_code: ContextVar[Code | None] = ContextVar("pavo_agent_code", default=None)
+"""Set while an agent's code runs; what that starts inherits it."""
+
+
+class GuardedTask(asyncio.Task[Any]):
+    """A task that agents' code cancels only where it is their own.
+
+    `asyncio.all_tasks()` hands every agent the tasks of its neighbours too, and those that record their steps.
+    """
+
+    def __init__(self, coroutine: Any, **options: Any) -> None:
+        super().__init__(coroutine, **options)
+        context: Context | None = options.get("context")
+        self.owner = _code.get() if context is None else context.get(_code)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """See `asyncio.Task.cancel`; False, and nothing happens, where it is somebody else's."""
+        code = _code.get()
+        if code is None or code.may_cancel(self.owner):
+            return super().cancel(msg)
+        if not self.done():
+            _tell_refused(code)
+        return False
+
+
+_told: WeakSet[Code] = WeakSet()
+"""Whom it was told once that it cancels what is not its own."""
+
+
+def _tell_refused(code: Code) -> None:
+    if code in _told:
+        return
+    _told.add(code)
+    text = "The agent cancels tasks that are not its own, as by asyncio.all_tasks(): they go on."
+    add_output(f"{text}\n")
+    logger.warning("%s (%s)", text, code.agent.__qualname__)
+
+
+def guarded(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """The task factory of an event loop on which agents' code runs."""
+    return GuardedTask(coroutine, loop=loop, **options)
+
+
+def runs_code(code: Code) -> None:
+    """The current task runs this code from here on."""
+    _code.set(code)
+    task = asyncio.current_task()
+    if isinstance(task, GuardedTask):
+        task.owner = code
 
 
 def cut(task: asyncio.Task[Any]) -> None:
@@ -75,6 +141,8 @@ class Boundary:
 
     def __init__(self, agent: type[Agent], ctx: AgentContext) -> None:
         self._label = f"{agent.__qualname__} of task {ctx.task_id}"
+        self.code = Code(agent)
+        """That of this agent at this task."""
         self._outages: WeakSet[Unavailable] = WeakSet()
         corpus, inbox = _WatchedCorpus(ctx.corpus, self._outages), _WatchedInbox(ctx.inbox, self._outages)
         self.waiting = Waiting(self._tell_waits)

@@ -24,7 +24,7 @@ from pavo.agents.confinement.confined import Confinement
 from pavo.agents.contract import Agent, Hit, UserMessage
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.boundary import run_until
+from pavo.agents.hosts.boundary import guarded, run_until
 from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.wire import Message
 from pavo.agents.hosts.worker_host import WorkerHost
@@ -303,6 +303,7 @@ def main(protocol: str, *arguments: str) -> None:
     _log_apart()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    loop.set_task_factory(guarded)
     follow_tasks(loop)
     serving = loop.create_task(_serve(int(descriptor), float(silence_seconds)))
     try:

@@ -7,7 +7,7 @@ from typing import cast
 from weakref import WeakKeyDictionary
 
 from pavo.agents.contract import Agent
-from pavo.agents.hosts.boundary import Boundary, end_cut
+from pavo.agents.hosts.boundary import Boundary, Code, end_cut, runs_code
 from pavo.agents.raised import traceback_of
 from pavo.errors import AgentError, AgentRefused
 
@@ -61,7 +61,11 @@ async def tear_down(seconds: float) -> Sequence[str]:
 
 
 async def _bounded(agent: type[Agent], boundary: Boundary, seconds: float) -> None:
-    call = asyncio.create_task(boundary.run(lambda: _called(agent.setup, "setup"), "setup"))
+    async def called() -> None:
+        runs_code(Code(agent, of_class=True))
+        await boundary.run(lambda: _called(agent.setup, "setup"), "setup")
+
+    call = asyncio.create_task(called())
     await asyncio.wait({call}, timeout=seconds)
     if not call.done():
         await end_cut(call, _HOLDS_ON_SECONDS)
@@ -73,6 +77,7 @@ async def _bounded(agent: type[Agent], boundary: Boundary, seconds: float) -> No
 
 
 async def _torn_down(agent: type[Agent]) -> str | None:
+    runs_code(Code(agent, of_class=True))
     try:
         await _called(agent.teardown, "teardown")
     except BaseException as error:  # noqa: BLE001 - of the agent; told with its traceback

@@ -12,7 +12,7 @@ from pavo.agents.asking.question import Waits
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.boundary import Boundary, cancelled_itself, end_cut, is_cut
+from pavo.agents.hosts.boundary import Boundary, cancelled_itself, end_cut, is_cut, runs_code
 from pavo.agents.hosts.lifecycle import set_up
 from pavo.agents.step_keys import checkpoint_key, follow, plan_key, report_key
 from pavo.errors import AgentError, AgentRefused, PavoError
@@ -91,6 +91,7 @@ class WorkerHost:
 
         async def prepared() -> T:
             await set_up(self._agent, self._boundary, self._limits.setup_seconds)
+            runs_code(self._boundary.code)
             return await self._boundary.run(checked, method)
 
         task = asyncio.create_task(prepared())
@@ -163,6 +164,7 @@ class _Steps:
         try:
             await self._asked.wait()
             await self._prepare()
+            runs_code(self._boundary.code)
             self._boundary.on_waits = self._settle
             self._boundary.waiting.begin()
             iterator = await self._boundary.run(self._iterator, "execute")

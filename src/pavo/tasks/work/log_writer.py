@@ -11,7 +11,7 @@ from typing import Final
 from pavo.agents.checks import storable
 from pavo.agents.output import Sink
 from pavo.errors import Unavailable
-from pavo.kit.cancellation import end
+from pavo.kit.cancellation import KeptRunning
 from pavo.kit.sql import Database, KeptConnection
 from pavo.tasks.sql.logs import MAX_CHUNK_BYTES, MAX_TASK_BYTES, NewChunk, add_chunks, trim
 
@@ -74,17 +74,17 @@ class LogWriter:
         self._unwritten: list[NewChunk] = []
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: KeptRunning | None = None
 
     def start(self) -> None:
         """Begin writing on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._run(), name="log-writer")
+        self._task = KeptRunning(self._run, "log-writer")
 
     async def close(self) -> None:
         """Write what waits, as far as PostgreSQL takes it, and stop."""
         if self._task is not None:
-            await end(self._task)
+            await self._task.end()
         try:
             await self._write()
         except Unavailable as error:
@@ -105,6 +105,7 @@ class LogWriter:
         return take
 
     async def _run(self) -> None:
+        self._wake.set()  # what waited where it was cut
         while True:
             await self._wake.wait()
             await asyncio.sleep(GATHER_SECONDS)  # gather: an agent that prints prints again

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import psycopg
 
-from pavo.errors import AgentRefused, LeaseLost
-from pavo.kit.cancellation import end
+from pavo.errors import AgentRefused, LeaseLost, Unavailable
+from pavo.kit.cancellation import KeptRunning
 from pavo.kit.sql import Database, KeptConnection
 from pavo.observe import metrics
 from pavo.tasks.sql.steps import Recorded, StepRecord, record_steps
@@ -29,16 +29,16 @@ class StepRecorder:
         self._publisher = publisher
         self._waiting: list[tuple[StepRecord, asyncio.Future[Recorded]]] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task: KeptRunning | None = None
 
     def start(self) -> None:
         """Begin recording on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="step-recorder")
+        self._task = KeptRunning(self._run, "step-recorder")
 
     async def close(self) -> None:
         """Stop; what still waits is cancelled and was not recorded."""
         if self._task is not None:
-            await end(self._task)
+            await self._task.end()
         await self._connection.close()
         for _, future in self._waiting:
             future.cancel()
@@ -63,7 +63,12 @@ class StepRecorder:
             if not self._waiting:
                 self._wake.clear()
             if group:
-                await self._commit(group)
+                try:
+                    await self._commit(group)
+                except asyncio.CancelledError:
+                    # Whether it was recorded, the next lease will tell; who waits here must not wait for ever.
+                    self._fail(group, Unavailable("The commit of a step was cut.", dependency="postgres"))
+                    raise
 
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
         began = time.perf_counter()
