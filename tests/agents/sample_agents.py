@@ -349,3 +349,30 @@ class Talkative(Sample):
         for _ in range(5000):
             print("again")
         yield Step(2)
+
+
+class Deep(Sample):
+    """Its second step waits for an hour, deep inside, with a task of its own beside it; or blocks there."""
+
+    name = "deep"
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
+        yield Step(1)
+        beside = asyncio.create_task(self._beside())
+        async for number in self._inner(ctx):
+            yield Step(number)
+        beside.cancel()
+
+    async def _inner(self, ctx: AgentContext) -> AsyncIterator[int]:
+        await asyncio.sleep(0)
+        Path(ctx.options["mark"]).touch()
+        if ctx.options.get("block"):
+            time.sleep(3600)
+        await self._waits_for_ever()
+        yield 2
+
+    async def _waits_for_ever(self) -> None:
+        await asyncio.sleep(3600)
+
+    async def _beside(self) -> None:
+        await asyncio.sleep(3600)

@@ -16,7 +16,9 @@ from typing import Any, cast
 
 import pytest
 from elsewhere import without_landlock
+from leaving_early import WHEN, LeavingEarly
 from prying_agents import Prying
+from sample_agents import Sample
 
 from conftest import LIMITS, PLAN, context, target_of
 from pavo.agents.confinement.confining import Confining
@@ -26,8 +28,9 @@ from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.agents.hosts.preloading import POSSIBLE, Preloading
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.hosts.starting import Spawning
+from pavo.agents.hosts.wire import EXIT_UNCONFINED
 from pavo.config import PAVO_SECRETS, Settings
-from pavo.errors import AgentRefused, Unavailable
+from pavo.errors import AgentDied, AgentRefused, Unavailable
 
 KINDS = ["spawned", *(["forked"] if POSSIBLE else [])]
 landlocked = pytest.mark.skipif(not version(), reason="This kernel has no Landlock.")
@@ -62,12 +65,17 @@ def deployment(tmp_path: Path) -> Deployment:
 
 @contextlib.asynccontextmanager
 async def hosted(
-    kind: str, deployment: Deployment, rules: Wanted, ctx: Any, named: tuple[str, ...] = ()
+    kind: str,
+    deployment: Deployment,
+    rules: Wanted,
+    ctx: Any,
+    named: tuple[str, ...] = (),
+    agent: type[Sample] = Prying,
 ) -> AsyncGenerator[ProcessHost]:
     confining = Confining(deployment.folders, rules)
     preloading = Preloading(memory_mb=LIMITS.memory_mb, named=named) if kind == "forked" else None
     starter = preloading or Spawning(named)
-    host = ProcessHost(target_of(Prying), ctx, LIMITS, starter=starter, confining=confining)
+    host = ProcessHost(target_of(agent), ctx, LIMITS, starter=starter, confining=confining)
     try:
         yield host
     finally:
@@ -251,6 +259,42 @@ async def test_a_process_that_cannot_be_confined_runs_no_code_of_its_agent(deplo
         folders.make = lambda task_id, uids=None: make(task_id, uids) / "gone"  # removed between the two sides
         with pytest.raises(Unavailable, match="could not be confined"):
             await host.plan()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_ends_as_if_not_confined_while_it_is_imported_is_to_blame(
+    kind: str, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WHEN, "at import")
+    async with hosted(kind, deployment, deployment.rules(), context(), (WHEN,), LeavingEarly) as host:
+        with pytest.raises(AgentDied, match=f"exit code {EXIT_UNCONFINED}"):
+            await host.plan()
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="Nothing is forked here.")
+async def test_what_an_import_left_to_run_after_a_fork_excuses_an_agent_once(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose exit it was nobody knows; the next process begins with nothing of the agent's in it."""
+    monkeypatch.setenv(WHEN, "after a fork")
+    confining = Confining(deployment.folders, deployment.rules())
+    preloading = Preloading(memory_mb=LIMITS.memory_mb, named=(WHEN,))
+
+    async def planned() -> Any:
+        target = target_of(LeavingEarly)
+        host = ProcessHost(target, context(), LIMITS, starter=preloading, confining=confining)
+        try:
+            return await host.plan()
+        finally:
+            await host.close()
+
+    try:
+        with pytest.raises(Unavailable, match="could not be confined"):
+            await planned()
+        assert (await planned()).steps
+    finally:
+        await preloading.close()
+        await confining.close()
 
 
 # Folders

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_agents import NUMBERS, PLAIN_RELATIVES, Breach, NoGenerator, Raising, Sample, Slow, Stubborn, nested
+from sample_agents import NUMBERS, PLAIN_RELATIVES, Breach, Deep, NoGenerator, Raising, Sample, Slow, Stubborn, nested
 
 from conftest import LIMITS, PLAN, context, opened, until
 from pavo.agents.contract import Event, FeedbackItem, PlanDraft, PlanStep, Step
@@ -15,8 +15,9 @@ from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.open_host import open_host
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.agents.hosts.worker_host import WorkerHost
+from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentRegistry
-from pavo.errors import AgentError, AgentRefused, Unavailable
+from pavo.errors import AgentDied, AgentError, AgentRefused, Unavailable
 from pavo.tasks.sql.steps import checkpoint_text
 from pavo.timeline.domain import NewEvent, payload
 
@@ -229,6 +230,40 @@ async def test_cancelling_cuts_the_step(kind: str, tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await step
         await until(lambda: mark.read_text() == "cleaned up")
+
+
+async def test_where_a_step_hangs_is_told(kind: str, tmp_path: Path) -> None:
+    mark, told = tmp_path / "mark", list[str]()
+    send_output_to(told.append)
+    async with opened(kind, Deep, mark=str(mark)) as host:
+        await host.open(PLAN, None)
+        await host.next_step()
+        step = asyncio.create_task(host.next_step())
+        await until(mark.exists)
+        await host.tell_stack()
+        await until(lambda: "in _waits_for_ever" in "".join(told))
+        text = "".join(told)
+        assert text.index("in execute") < text.index("in _inner") < text.index("in _waits_for_ever")
+        assert kind == "worker" or "in _beside" in text  # the loop of this test does not know whose its tasks are
+        assert not step.done() and host.is_open()
+        step.cancel()
+        await asyncio.wait({step})
+
+
+async def test_an_agent_that_cannot_tell_where_it_hangs_is_ended_by_that(kind: str, tmp_path: Path) -> None:
+    if kind == "worker":
+        pytest.skip("It blocks who would ask.")
+    mark, told = tmp_path / "mark", list[str]()
+    send_output_to(told.append)
+    async with opened(kind, Deep, dataclasses.replace(LIMITS, silence_seconds=60), mark=str(mark), block=True) as host:
+        await host.open(PLAN, None)
+        await host.next_step()
+        step = asyncio.create_task(host.next_step())
+        await until(mark.exists)
+        await host.tell_stack()
+        with pytest.raises(AgentDied, match="SIGABRT"):
+            await step
+    assert "in _inner" in "".join(told)
 
 
 async def test_cancelling_a_plan_cuts_it(kind: str, tmp_path: Path) -> None:

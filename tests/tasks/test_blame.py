@@ -241,6 +241,11 @@ async def test_a_step_may_have_a_time_limit(own: Own, agent: str, tmp_path: Path
     await until(told, what="the failure")
     retry = next(event for event in await own.tasks.events(path) if event["type"] == "retry")
     assert "took longer than 1.5 s" in retry["error"]
+
+    async def stack() -> bool:
+        return "in _harm" in (await own.tasks.client.get(f"/api/tasks/{path}/logs")).text
+
+    await until(stack, what="where it hung, in the task's log")
     hold.unlink()
     await own.tasks.wait(path, "DONE")
     assert ticks(await own.tasks.events(path)) == [1, 2, 3]

@@ -18,6 +18,7 @@ from pavo.tasks.work.interruption import stricter
 def test_the_stricter_one(of_agent: float | None, of_task: float | None, seconds: float, whose: str) -> None:
     limit = stricter(of_agent, of_task)
     assert limit is not None and limit.seconds == seconds and whose in limit.remedy
+    assert "pavo task logs" in limit.remedy
 
 
 def test_none() -> None:

@@ -19,6 +19,9 @@ CRASHES: Final = frozenset(
 """Signals that a process brings on itself. Any other one, SIGKILL above all, comes from people, a rollout, or a kernel
 that has no memory left: of the agents inside of a worker it says nothing."""
 
+EXIT_OUT_OF_MEMORY: Final = 113
+"""Exit code of an agent's process that ran out of memory; not otherwise used by shells or Python."""
+
 _AGAIN: Final = "then resume: it goes on after the last checkpoint."
 
 
@@ -29,6 +32,18 @@ def is_crash(code: int) -> bool:
         code: the exit code, negative for a signal. With 0 also a worker ends that was asked to and had no time left.
     """
     return code > 0 or -code in CRASHES
+
+
+def died_so(code: int | None, memory_mb: int, *, for_memory: bool) -> AgentDied:
+    """The death of an agent's process, of which nobody has told another cause.
+
+    Args:
+        code: None where it was given up before it ended.
+        memory_mb: its limit.
+    """
+    if code is None:
+        return AgentDied("it was given up")
+    return died_of_memory(memory_mb) if code == EXIT_OUT_OF_MEMORY else died_with(code, for_memory=for_memory)
 
 
 def died_with(code: int, *, for_memory: bool = False) -> AgentDied:

@@ -1,8 +1,10 @@
-"""What an agent's code raised, as text; its class may be foreign code too, and raise in its turn."""
+"""What an agent's code raised, or where it waits, as text; whatever it is made of may be foreign code, and raise."""
 
 import asyncio
+import gc
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, cast
 
 from pavo.agents.checks import storable
@@ -10,6 +12,18 @@ from pavo.errors import AgentRefused
 
 CANCELLED_ITSELF: Final = "CancelledError: the agent cancelled itself."
 """The cause when an agent cancels the task in which it runs."""
+_FRAMES: Final = 200
+"""Of one stack."""
+_NAMES: Final[dict[type, tuple[str, str]]] = {
+    CoroutineType: ("cr_frame", "cr_await"),
+    AsyncGeneratorType: ("ag_frame", "ag_await"),
+    GeneratorType: ("gi_frame", "gi_yieldfrom"),
+}
+"""What tells where one is, and what it awaits."""
+_WRAPPERS: Final = frozenset(
+    ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper", "anext_awaitable")
+)
+"""What stands between two of them, and does not tell."""
 _TRACEBACK_CHARACTERS = 20_000
 """Of a traceback in the log; the middle is left out. A message may be as long as memory is."""
 
@@ -66,6 +80,39 @@ def traceback_of(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - of the agent's class; where it was raised can be told without it
         frames = traceback.format_tb(cast(Any, BaseException.__traceback__).__get__(error))
         lines = ["Traceback (most recent call last):\n", *frames, described(error)]
-    text = "".join(lines)
+    return _bounded("".join(lines))
+
+
+def stack_of(root: object, others: Sequence[object]) -> str:
+    """Where a suspended coroutine or generator waits, outermost call first, and other ones; bounded."""
+    try:
+        parts = ["".join(_lines_of(root)) or "  (not in its own code)\n"]
+        parts += [f"A task of its own waits here:\n{''.join(_lines_of(other))}" for other in others]
+    except Exception as error:  # noqa: BLE001 - of sources that cannot be read; the failure is told without it
+        parts = [f"  (it cannot be told: {type(error).__name__})"]
+    return _bounded("".join(parts).rstrip())
+
+
+def _lines_of(awaitable: object) -> list[str]:
+    frames = ((frame, frame.f_lineno) for frame in _frames_of(awaitable))
+    return traceback.StackSummary.extract(frames).format()
+
+
+def _frames_of(awaitable: object) -> Iterator[FrameType]:
+    """Only of Python's own types: whatever else is awaited may run code when it is looked at."""
+    for _ in range(_FRAMES):
+        names = _NAMES.get(type(awaitable))
+        if names is not None:
+            frame, inner = getattr(awaitable, names[0]), getattr(awaitable, names[1])
+            if frame is not None:
+                yield frame
+        elif type(awaitable).__name__ in _WRAPPERS:
+            inner = next((each for each in gc.get_referents(awaitable) if type(each) in _NAMES), None)
+        else:
+            return
+        awaitable = inner
+
+
+def _bounded(text: str) -> str:
     half = _TRACEBACK_CHARACTERS // 2
     return text if len(text) <= 2 * half else f"{text[:half]}\n…\n{text[-half:]}"

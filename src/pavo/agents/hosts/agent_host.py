@@ -69,6 +69,11 @@ class AgentHost(Protocol):
         """Set `ctx.cancelled`, so that the step in flight may end early by itself. Setting the event does the same."""
         ...
 
+    async def tell_stack(self) -> None:
+        """Write to the task's log where the step under way waits; an isolated agent that blocks its event loop, and so
+        cannot tell, is ended by that. Never raises an error, and takes two seconds at most."""
+        ...
+
     async def close(self, *, force: bool = False) -> None:
         """End the agent's generator and its process; `force` kills at once. May be repeated; never raises an error."""
         ...

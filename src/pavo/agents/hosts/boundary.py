@@ -177,6 +177,10 @@ class Boundary:
         if self.on_waits is not None:
             self.on_waits(waits)
 
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Those on this event loop that the agent's code has running, where it is one that can tell."""
+        return [task for task in asyncio.all_tasks() if getattr(task, "owner", None) is self.code]
+
     def noted(self) -> AbstractContextManager[None]:
         """Within, an outage is Pavo's and not the agent's."""
         return _noted(self._outages)

@@ -59,6 +59,13 @@ class Child(Protocol):
         ...
 
 
+async def abort(child: Child, seconds: float) -> None:
+    """End a child that hangs, but give it these seconds to write its stack first: faulthandler answers SIGABRT."""
+    child.kill(signal.SIGABRT, group=False)
+    await asyncio.wait({child.ended}, timeout=seconds)
+    child.kill()
+
+
 class ChildProcess:
     """One child of this very process. Use it on one event loop.
 

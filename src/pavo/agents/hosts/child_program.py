@@ -22,6 +22,7 @@ from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.contract import Agent, Hit, UserMessage
+from pavo.agents.deaths import EXIT_OUT_OF_MEMORY
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import guarded, run_until
@@ -77,6 +78,9 @@ class AgentServer:
                 host.cancel()
             case "ping":
                 self._pong()
+            case "stack":
+                logger.warning("%s", host.stack())
+                self._send({"op": "told"})
             case _:
                 self._found(message)
 
@@ -84,6 +88,7 @@ class AgentServer:
         sys.path[:] = first["path"]
         if first["confinement"] is not None:
             _confine(Confinement.load(first["confinement"]))
+            self._send({"op": "confined"})  # from here on what ends this process is the agent's
         try:
             agent = load_as_found(first["target"], first["code"])
         except MemoryError:
@@ -196,7 +201,7 @@ def _leave() -> NoReturn:
 
 
 def _out_of_memory() -> NoReturn:
-    os._exit(wire.EXIT_OUT_OF_MEMORY)
+    os._exit(EXIT_OUT_OF_MEMORY)
 
 
 def _die(*_: Any) -> NoReturn:

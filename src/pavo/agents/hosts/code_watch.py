@@ -94,6 +94,9 @@ class _WatchedHost:
     def cancel(self) -> None:
         self._host.cancel()
 
+    async def tell_stack(self) -> None:
+        await self._host.tell_stack()
+
     async def close(self, *, force: bool = False) -> None:
         await self._host.close(force=force)
 

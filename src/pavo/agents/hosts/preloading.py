@@ -84,6 +84,10 @@ class Preloading:
                     logger.warning("%s begins in a new interpreter: %s.", request.label, error)
         return spawn(request, end, agents_environment(self._named))
 
+    def doubt(self, request: ChildRequest) -> None:
+        """See `ChildStarter.doubt`: what was imported before the fork may have left something to run after it."""
+        self._source(request.code.distribution, [request.code]).give_up("one of them could not be confined")
+
     def pids(self) -> Sequence[int]:
         """The preloaded processes that live."""
         return [preloaded.pid for preloaded in self._begun if not preloaded.retired]
@@ -152,9 +156,9 @@ class _Source:
             return None
         threads = await preloaded.imported(preloading.start_seconds)
         if threads is None:
-            self._give_up(preloading, preloaded, "importing them did not come to its end")
+            self._abandon(preloading, preloaded, "importing them did not come to its end")
         elif threads:
-            self._give_up(preloading, preloaded, f"threads are left after the import: {', '.join(threads)[:500]}")
+            self._abandon(preloading, preloaded, f"threads are left after the import: {', '.join(threads)[:500]}")
         return None if self.plain is not None else preloaded
 
     def _note_loss(self) -> None:
@@ -164,7 +168,12 @@ class _Source:
         if len(self.losses) >= _LOSSES:
             self._begin_plainly("their preloaded process was lost again and again")
 
-    def _give_up(self, preloading: Preloading, preloaded: PreloadedProcess, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """No further children from a preloaded process; those that it has go on."""
+        if self.plain is None:
+            self._begin_plainly(reason)
+
+    def _abandon(self, preloading: Preloading, preloaded: PreloadedProcess, reason: str) -> None:
         if preloaded is self.preloaded:
             self.preloaded = None
             preloading.abandon(preloaded)

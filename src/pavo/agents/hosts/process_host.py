@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -13,10 +12,10 @@ from pavo.agents.code_version import EXIT_OTHER_CODE, CodeVersion
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
-from pavo.agents.deaths import blocks, died_blocking, died_of_memory, died_starting, died_talking, died_with
+from pavo.agents.deaths import blocks, died_blocking, died_so, died_starting, died_talking
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.child_process import Child
+from pavo.agents.hosts.child_process import Child, abort
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
 from pavo.kit.processes import KillsForMemory
@@ -29,8 +28,6 @@ _LAST_WORDS_SECONDS = 1.0
 """For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
 _FRAME_SECONDS = 10.0
 """For a message of the child's to come whole, while something does come: the largest takes less than a second."""
-_UNSENT_BYTES = wire.MAX_TO_AGENT + 1024 * 1024
-"""What may lie unread before the child: one call and some pings."""
 
 
 class ProcessHost:
@@ -86,6 +83,10 @@ class ProcessHost:
     def cancel(self) -> None:
         self._ctx.cancelled.set()  # the link tells the child
 
+    async def tell_stack(self) -> None:
+        if self._link is not None:
+            await self._link.tell_stack()
+
     async def close(self, *, force: bool = False) -> None:
         if self._link is None:
             return
@@ -133,6 +134,8 @@ class _Link:
         """The call that is to be answered, also where nobody waits for it any more."""
         self._pings = 0
         """How many are to be answered."""
+        self._confined = False  # what it has told: from then on it ends by code of its agent
+        self._stack: asyncio.Future[None] | None = None
         self._cause: AgentDied | None = None
         """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
@@ -185,12 +188,25 @@ class _Link:
         Raises:
             AgentRefused: it is too long.
         """
+        self._write(wire.encode(message, wire.MAX_TO_AGENT))
+
+    def _write(self, frame: bytes) -> None:
         if self._writer is None or self._writer.is_closing():
             return
-        if self._writer.transport.get_write_buffer_size() > _UNSENT_BYTES:
+        if self._writer.transport.get_write_buffer_size() > wire.MAX_UNREAD:
             self.give_up("does not read what it is sent")
         else:
-            self._writer.write(wire.encode(message, wire.MAX_TO_AGENT))
+            self._writer.write(frame)
+
+    async def tell_stack(self) -> None:
+        """Have the child write where its agent waits; one that does not answer is ended so that it does."""
+        if self._child is None or not self._ready.done():
+            return
+        self._stack = asyncio.get_running_loop().create_future()
+        self.send({"op": "stack"})
+        await asyncio.wait({self._stack}, timeout=_LAST_WORDS_SECONDS)
+        if not self._stack.done():
+            await abort(self._child, _LAST_WORDS_SECONDS)
 
     async def close(self, *, force: bool) -> None:
         """Let the agent clean up, then make sure that its process is gone."""
@@ -262,11 +278,13 @@ class _Link:
     def _fail(self) -> None:
         if self._died is None and self._ended_unready_with(EXIT_OTHER_CODE):
             self._died = self._request.code.changed
-        if self._died is None and self._ended_unready_with(wire.EXIT_UNCONFINED):
+        if self._died is None and not self._confined and self._ended_unready_with(wire.EXIT_UNCONFINED):
+            self._starter.doubt(self._request)
             self._died = Unavailable("Its process could not be confined; the log says why.", dependency="process")
         if self._died is None:
             lost = self._child.lost if self._child is not None and self._cause is None else None
-            self._cause = self._cause or self._exit_cause()
+            code, for_memory = self._child and self._child.returncode, self._kills is not None and self._kills.more()
+            self._cause = self._cause or died_so(code, self._limits.memory_mb, for_memory=for_memory)
             # Of what the agent's process began from it knows nothing, and can do nothing about it.
             self._died = Unavailable(f"{lost}.", dependency="process") if lost else self._cause
         for future in (self._ready, self._call):
@@ -276,14 +294,6 @@ class _Link:
     def _ended_unready_with(self, code: int) -> bool:
         """Whether it ended so by itself; once an agent's code runs, that may end it with any code."""
         return self._child is not None and self._child.returncode == code and not self._ready.done()
-
-    def _exit_cause(self) -> AgentDied:
-        code = self._child.returncode if self._child is not None else None
-        if code is None:
-            return AgentDied("it was given up")
-        if code == wire.EXIT_OUT_OF_MEMORY:
-            return died_of_memory(self._limits.memory_mb)
-        return died_with(code, for_memory=self._kills is not None and self._kills.more())
 
     async def _read(self, child: Child, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_connection(sock=ours)
@@ -312,6 +322,10 @@ class _Link:
         match message["op"]:
             case "pong" if self._pings > 0:
                 self._pings -= 1
+            case "confined" if self._confinement is not None and not self._confined:
+                self._confined = True
+            case "told" if self._stack is not None and not self._stack.done():
+                self._stack.set_result(None)
             case "ready" if not self._ready.done():
                 self._settle(self._ready, message)
             case "done" if message["id"] == self._unanswered and self._call is not None:
@@ -339,21 +353,10 @@ class _Link:
         told = self._outage or AgentError(f"Unavailable: {error.detail}")
         return told if isinstance(error, Unavailable) else error
 
-    async def _answer(self, identifier: int, looked_up: Coroutine[Any, Any, Any]) -> None:
-        """Look something up for the child; whatever fails is raised there, at the agent's call."""
-        answer: wire.Message = {"op": "found", "id": identifier}
-        try:
-            answer["value"] = await looked_up
-            self.send(answer)
-            return
-        except PavoError as error:
-            if isinstance(error, Unavailable):
-                self._outage = error
-            answer["error"] = wire.dump_error(error)
-        except Exception as error:
-            logger.exception("Looking something up for an agent failed.")
-            answer["error"] = wire.dump_error(AgentError(f"The search failed: {type(error).__name__}."))
-        self.send(answer)
+    async def _answer(self, identifier: int, looking: Coroutine[Any, Any, Any]) -> None:
+        frame, outage = await wire.looked_up(identifier, looking)
+        self._outage = outage or self._outage
+        self._write(frame)
 
     async def _ping(self, child: Child) -> None:
         """Kill a child whose event loop does not answer.
@@ -393,8 +396,5 @@ class _Link:
         return self._ready.done()
 
     async def _end_hung(self, child: Child, cause: AgentDied) -> None:
-        """End the child, but have it write its stack to the log first (faulthandler answers SIGABRT)."""
         self._cause = cause
-        child.kill(signal.SIGABRT, group=False)
-        await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
-        child.kill()
+        await abort(child, _LAST_WORDS_SECONDS)

@@ -39,6 +39,11 @@ class ChildStarter(Protocol):
         """
         ...
 
+    def doubt(self, request: ChildRequest) -> None:
+        """A process of this agent ended as one that cannot be confined. Where code of the agent's may have said so, the
+        next one begins without any."""
+        ...
+
 
 def spawn(request: ChildRequest, end: socket.socket, environment: Mapping[str, str]) -> ChildProcess:
     """Start a new interpreter; call it on a thread that lives as long as the worker.
@@ -63,6 +68,9 @@ class Spawning:
 
     async def start(self, request: ChildRequest, end: socket.socket) -> Child:
         return spawn(request, end, agents_environment(self._named))
+
+    def doubt(self, request: ChildRequest) -> None:
+        """Each of them is confined before it imports anything of its agent."""
 
 
 def start_message(request: ChildRequest, ctx: AgentContext, confinement: Confinement | None) -> wire.Message:

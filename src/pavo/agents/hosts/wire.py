@@ -3,13 +3,15 @@
 A frame is four bytes, the length of the rest, highest byte first, and a message, which is JSON in UTF-8. Both sides
 refuse a longer frame than may come before they read any more of it.
 
-The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `found` {id, value | error}, `close`;
-the child answers `ready`, `done` {id, value | error}, `pong`, and asks `search` {id, query, limit},
-`messages` {id, after} and `answer` {id, question}.
+The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
+`close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
+`told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after} and
+`answer` {id, question}.
 """
 
 import asyncio
 import json
+import logging
 import struct
 import uuid
 from collections.abc import Coroutine, Sequence
@@ -36,12 +38,16 @@ from pavo.agents.contract import (
 )
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 
+logger = logging.getLogger(__name__)
+
 Message: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
 MAX_TO_AGENT = 64 * 1024 * 1024
 """Bytes of a frame from the worker. The largest that can come up: a plan with 500 comments of 20,000 control
 characters, of six bytes each."""
+MAX_UNREAD = MAX_TO_AGENT + 1024 * 1024
+"""What may lie unread before the child: one call and some pings."""
 MAX_TO_WORKER = 24 * 1024 * 1024
 """Bytes of a frame from an agent. The largest that the contract allows is a revision: a plan of a million steps, and
 answers of control characters."""
@@ -52,10 +58,8 @@ _MAX_CONTAINERS = 3_000_000
 for the two that it was sent in."""
 _SEARCH_LIMIT = 100
 _HEADER = struct.Struct(">I")
-EXIT_OUT_OF_MEMORY = 113
-"""Exit code of a child that ran out of memory; not otherwise used by shells or Python."""
 EXIT_UNCONFINED = 115
-"""Exit code of a child that could not confine itself, before any code of its agent ran for the task."""
+"""Exit code of a child that could not confine itself; once it has told that it is confined, that is its agent's."""
 
 
 class Unreadable(ValueError):
@@ -223,6 +227,22 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
     if message["op"] == "answer":
         return _closed(ctx, load_question(message["question"]))
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
+
+
+async def looked_up(identifier: int, looking: Coroutine[Any, Any, Any]) -> tuple[bytes, Unavailable | None]:
+    """The frame with what was looked up for the child, or with what failed and is to be raised there, at the agent's
+    call; and the outage, if that was one."""
+    answer: Message = {"op": "found", "id": identifier}
+    outage: Unavailable | None = None
+    try:
+        return encode({**answer, "value": await looking}, MAX_TO_AGENT), None
+    except PavoError as error:
+        outage = error if isinstance(error, Unavailable) else None
+        answer["error"] = dump_error(error)
+    except Exception as error:
+        logger.exception("Looking something up for an agent failed.")
+        answer["error"] = dump_error(AgentError(f"The search failed: {type(error).__name__}."))
+    return encode(answer, MAX_TO_AGENT), outage
 
 
 async def _hits(ctx: AgentContext, query: str, limit: int) -> Any:

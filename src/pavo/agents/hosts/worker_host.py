@@ -14,6 +14,8 @@ from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, 
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import Boundary, cancelled_itself, end_cut, is_cut, runs_code
 from pavo.agents.hosts.lifecycle import set_up
+from pavo.agents.output import output_sink
+from pavo.agents.raised import stack_of
 from pavo.agents.step_keys import checkpoint_key, follow, plan_key, report_key
 from pavo.errors import AgentError, AgentRefused, PavoError
 
@@ -32,6 +34,8 @@ class WorkerHost:
         self._boundary = Boundary(agent, ctx)
         self._ctx = self._boundary.ctx
         self._limits = limits
+        self._sink = output_sink()
+        """Where the agent's output goes, also when another attempt takes it over."""
         self._calls: set[asyncio.Task[Any]] = set()
         self._steps: _Steps | None = None
 
@@ -72,6 +76,16 @@ class WorkerHost:
 
     def cancel(self) -> None:
         self._ctx.cancelled.set()
+
+    def stack(self) -> str:
+        """Where the agent waits in `execute`, with the tasks that it has running."""
+        root, generator = (self._steps.task, self._steps.iterator) if self._steps is not None else (None, None)
+        others = [each.get_coro() for each in self._boundary.tasks() if each is not root]
+        return f"The step under way waits here:\n{stack_of(generator, others)}"
+
+    async def tell_stack(self) -> None:
+        if self._sink is not None:
+            self._sink(f"{self.stack()}\n")
 
     async def close(self, *, force: bool = False) -> None:
         seconds = _FORCED_SECONDS if force else self._limits.close_seconds
@@ -131,7 +145,9 @@ class _Steps:
         self._close_seconds = close_seconds
         self._asked = asyncio.Event()
         self._answer: asyncio.Future[Step | Waits | None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The one that runs the generator."""
+        self.iterator: AsyncIterator[Step] | None = None
         self._ended = False
         self._failure: PavoError | None = None
 
@@ -140,34 +156,33 @@ class _Steps:
             raise RuntimeError("A step is in flight already.")
         if self._ended:
             return None
-        if self._task is None:
-            self._task = asyncio.create_task(self._drive())
-        elif self._failure is not None or self._task.done():
+        if self.task is None:
+            self.task = asyncio.create_task(self._drive())
+        elif self._failure is not None or self.task.done():
             raise self._failure or _was_cut("execute")
         self._answer = asyncio.get_running_loop().create_future()
         self._asked.set()
         try:
             return await self._answer
         except asyncio.CancelledError:
-            await end_cut(self._task, self._close_seconds)
+            await end_cut(self.task, self._close_seconds)
             raise
 
     def is_open(self) -> bool:
-        return self._task is not None and not self._task.done() and not self._ended and self._failure is None
+        return self.task is not None and not self.task.done() and not self._ended and self._failure is None
 
     async def close(self, seconds: float) -> None:
-        if self._task is not None:
-            await end_cut(self._task, seconds)
+        if self.task is not None:
+            await end_cut(self.task, seconds)
 
     async def _drive(self) -> None:
-        iterator: AsyncIterator[Step] | None = None
         try:
             await self._asked.wait()
             await self._prepare()
             runs_code(self._boundary.code)
             self._boundary.on_waits = self._settle
             self._boundary.waiting.begin()
-            iterator = await self._boundary.run(self._iterator, "execute")
+            self.iterator = iterator = await self._boundary.run(self._iterator, "execute")
             self._boundary.waiting.drives(iterator)
             while True:
                 self._asked.clear()
@@ -190,8 +205,8 @@ class _Steps:
             self._failure = self._failure or _was_cut("execute")
             self._settle(self._failure)
             self._boundary.waiting.end()
-            if iterator is not None:
-                await self._boundary.close(iterator)
+            if self.iterator is not None:
+                await self._boundary.close(self.iterator)
 
     def _follow(self) -> None:
         """What was answered before is recorded: else nobody would ask for more."""

@@ -276,7 +276,7 @@ class _Attempt:
     async def _drive(self, host: AgentHost) -> bool:
         """Record steps; True when the agent has no more."""
         hosting = self._executor.hosting
-        grace, limit = hosting.grace(self._assignment.agent_type), hosting.step_limit(self._assignment)
+        grace, limit = hosting.grace(self._assignment.agent_type), hosting.step_limit(self._assignment, host)
         # No grace: until it is open, no step is in flight that could be lost.
         if self._is_asked_to_end():
             return False

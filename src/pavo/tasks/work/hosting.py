@@ -55,9 +55,9 @@ class Hosting:
         """Seconds that a step in flight gets after a stop."""
         return self._card(agent_type).stop_grace
 
-    def step_limit(self, task: Assignment) -> StepLimit | None:
+    def step_limit(self, task: Assignment, host: AgentHost) -> StepLimit | None:
         """How long a step of it may take; None: without limit."""
-        return stricter(self._card(task.agent_type).step_seconds, task.step_seconds)
+        return stricter(self._card(task.agent_type).step_seconds, task.step_seconds, host.tell_stack)
 
     def wants_context(self, agent_type: str) -> bool:
         """Whether the corpus is searched before planning."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -29,16 +29,23 @@ class StepLimit:
     seconds: float
     remedy: str
     """For whoever's step took longer."""
+    tell: Callable[[], Awaitable[None]] | None = None
+    """Called before it is cut, to tell where it waits."""
 
 
-def stricter(of_agent: float | None, of_task: float | None) -> StepLimit | None:
+_FIND_OUT: Final = "Find out what it waits for (`pavo task logs` has the stack)"
+
+
+def stricter(
+    of_agent: float | None, of_task: float | None, tell: Callable[[], Awaitable[None]] | None = None
+) -> StepLimit | None:
     """The limit that holds: a task may have less time than its agent allows, and never more."""
     if of_task is not None and (of_agent is None or of_task < of_agent):
         raising = "raise the task's step_seconds (pavo task edit ID --step-seconds N, PATCH /api/tasks/{id})"
-        return StepLimit(of_task, f"Find out what it waits for, or {raising}, then resume the task.")
+        return StepLimit(of_task, f"{_FIND_OUT}, or {raising}, then resume the task.", tell)
     if of_agent is None:
         return None
-    return StepLimit(of_agent, "Find out what it waits for, or raise the agent's step_seconds, then resume the task.")
+    return StepLimit(of_agent, f"{_FIND_OUT}, or raise the agent's step_seconds, then resume the task.", tell)
 
 
 class Interruption:
@@ -112,6 +119,8 @@ async def until_interrupted(
             {task, waiter}, timeout=limit and limit.seconds, return_when=asyncio.FIRST_COMPLETED
         )
         if limit is not None and not ended:
+            if limit.tell is not None:
+                await limit.tell()
             raise TookTooLong(f"It took longer than {limit.seconds:g} s and was cut.", remedy=limit.remedy)
         if not task.done():
             interruption.told = True
@@ -123,3 +132,5 @@ async def until_interrupted(
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # read, so that asyncio does not complain that nobody did
