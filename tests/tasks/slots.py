@@ -17,4 +17,4 @@ def nobody_waits() -> Slots:
     async def epochs(_: Collection[uuid.UUID]) -> Mapping[uuid.UUID, int]:
         return {}
 
-    return Slots(Turns(1, 30.0, none, lambda: 0, AgentLoop()), ParkedAgents(0, epochs))
+    return Slots(Turns(1, 30.0, none, lambda: 0, AgentLoop()), ParkedAgents(0, epochs, lambda _: False))

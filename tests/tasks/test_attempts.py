@@ -1,5 +1,6 @@
 """One attempt is one call of `execute`: whatever Pavo does around it, an agent sees no end that is not its own."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -76,7 +77,10 @@ async def test_four_tasks_share_two_slots(narrow: Own, agent: str, tmp_path: Pat
 
     await until(all_advance_twice)
     calls = [tmp_path / str(number) for number in range(4)]
-    assert [len(begun(each)) for each in calls] == [1] * 4, "the agents were kept open from turn to turn"
+    taken_over = [lost_leases(narrow, path) for path in paths]
+    assert [len(begun(each)) <= 1 + lost for each, lost in zip(calls, taken_over, strict=True)] == [True] * 4, (
+        f"the agents were kept open from turn to turn: {[begun(each) for each in calls]}, {taken_over}"
+    )
     for path in paths:
         found = await tasks.events(path)
         assert ticks(found) == list(range(1, len(ticks(found)) + 1))
@@ -94,6 +98,12 @@ async def test_four_tasks_share_two_slots(narrow: Own, agent: str, tmp_path: Pat
 
     await until(again)
     await tasks.post(f"{paths[0]}/stop")
+
+
+def lost_leases(own: Own, task_id: str) -> int:
+    """How many attempts another one of the same worker took over from: Temporal had heard no heartbeat of them for a
+    second, as may be on a machine with much else to do, and had it begin beside them."""
+    return len(set(re.findall(rf"Epoch (\d+) of task {task_id} is over", own.worker.log.read_text())))
 
 
 async def all_ended(calls: list[Path]) -> bool:

@@ -186,7 +186,7 @@ class _Agents:
         self.freed: deque[str] = deque()
         self.admission = Admission(writer, self._publisher, registry, self.freed.append)
         self.planner = Planner(hosting, writer, attempts)
-        self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database))
+        self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database), attempts.runs)
         slots = Slots(turns, self._parked)
         self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, slots, settings.progress_steps)
         self._publisher.start()

@@ -25,6 +25,10 @@ class Attempts:
         if not group:
             self._running.pop(task_id, None)
 
+    def runs(self, task_id: uuid.UUID) -> bool:
+        """Whether one is under way for this task, beginning with what it does before it has the lease."""
+        return task_id in self._running
+
     def move_on(self) -> None:
         """Have all that run end at their next step boundary, for their runs to continue as new."""
         for group in self._running.values():

@@ -58,11 +58,14 @@ class ParkedAgents:
 
     Args:
         size: as many at once; the oldest is closed first.
+        under_way: whether an attempt at a task is, which has opened its lease or is about to, and then takes over what
+            is parked. Until it has, the agent only looks as if somebody else had got on with its task.
     """
 
-    def __init__(self, size: int, epochs: Epochs) -> None:
+    def __init__(self, size: int, epochs: Epochs, under_way: Callable[[uuid.UUID], bool]) -> None:
         self._size = size
         self._epochs = epochs
+        self._under_way = under_way
         self._parked: dict[uuid.UUID, ParkedAgent] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -87,8 +90,9 @@ class ParkedAgents:
             await asyncio.sleep(LOOK_SECONDS)
             if not self._parked:
                 continue
+            looked_at = dict(self._parked)
             try:
-                epochs = await self._epochs(list(self._parked))
+                epochs = await self._epochs(list(looked_at))
             except Unavailable as error:
                 logger.info("Whether parked agents are still of use cannot be told: %s", error)
                 continue
@@ -96,7 +100,10 @@ class ParkedAgents:
                 # Logged and not raised: without this loop they would stay open until the worker ends.
                 logger.exception("Whether parked agents are still of use cannot be told")
                 continue
-            for task_id, agent in list(self._parked.items()):
+            for task_id, agent in looked_at.items():
+                # What was parked since, by a later attempt, is another one than was looked at.
+                if self._parked.get(task_id) is not agent or self._under_way(task_id):
+                    continue
                 if epochs.get(task_id) != agent.epoch or not agent.host.is_open():
                     self._drop(task_id)
 
