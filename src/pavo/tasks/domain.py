@@ -83,7 +83,7 @@ STAGE_OF_PHASE: Final = {
 }
 
 MAX_STEP_ATTEMPTS: Final = 5
-"""How often an agent's own error at one step is tried, the first time included."""
+"""How often an agent's own error after one checkpoint is tried, the first time included."""
 MAX_DEATHS: Final = 3
 """How many processes may die at one step before it is quarantined."""
 WARNED_BEGINNINGS: Final = 10
