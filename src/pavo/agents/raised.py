@@ -87,7 +87,7 @@ def stack_of(root: object, others: Sequence[object]) -> str:
     """Where a suspended coroutine or generator waits, outermost call first, and other ones; bounded."""
     try:
         parts = ["".join(_lines_of(root)) or "  (not in its own code)\n"]
-        parts += [f"A task of its own waits here:\n{''.join(_lines_of(other))}" for other in others]
+        parts += [f"A task that it started waits here:\n{''.join(_lines_of(other))}" for other in others]
     except Exception as error:  # noqa: BLE001 - of sources that cannot be read; the failure is told without it
         parts = [f"  (it cannot be told: {type(error).__name__})"]
     return _bounded("".join(parts).rstrip())

@@ -81,7 +81,7 @@ class WorkerHost:
         """Where the agent waits in `execute`, with the tasks that it has running."""
         root, generator = (self._steps.task, self._steps.iterator) if self._steps is not None else (None, None)
         others = [each.get_coro() for each in self._boundary.tasks() if each is not root]
-        return f"The step under way waits here:\n{stack_of(generator, others)}"
+        return f"The agent waits here:\n{stack_of(generator, others)}"
 
     async def tell_stack(self) -> None:
         if self._sink is not None:

@@ -67,7 +67,7 @@ class StepRecorder:
                     await self._commit(group)
                 except asyncio.CancelledError:
                     # Whether it was recorded, the next lease will tell; who waits here must not wait for ever.
-                    self._fail(group, Unavailable("The commit of a step was cut.", dependency="postgres"))
+                    self._fail(group, Unavailable("The commit of a checkpoint was cut.", dependency="postgres"))
                     raise
 
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
