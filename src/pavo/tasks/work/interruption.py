@@ -32,6 +32,12 @@ class StepLimit:
     tell: Callable[[], Awaitable[None]] | None = None
     """Called before it is cut, to tell where it waits."""
 
+    async def passed(self) -> TookTooLong:
+        """Tell where it waits; the failure."""
+        if self.tell is not None:
+            await self.tell()
+        return TookTooLong(f"It took longer than {self.seconds:g} s and was cut.", remedy=self.remedy)
+
 
 _FIND_OUT: Final = "Find out what it waits for (`pavo task logs` has the stack)"
 
@@ -119,9 +125,7 @@ async def until_interrupted(
             {task, waiter}, timeout=limit and limit.seconds, return_when=asyncio.FIRST_COMPLETED
         )
         if limit is not None and not ended:
-            if limit.tell is not None:
-                await limit.tell()
-            raise TookTooLong(f"It took longer than {limit.seconds:g} s and was cut.", remedy=limit.remedy)
+            raise await limit.passed()
         if not task.done():
             interruption.told = True
             on_interrupt.set()
