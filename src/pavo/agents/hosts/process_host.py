@@ -283,8 +283,8 @@ class _Link:
             self._died = Unavailable("Its process could not be confined; the log says why.", dependency="process")
         if self._died is None:
             lost = self._child.lost if self._child is not None and self._cause is None else None
-            code, for_memory = self._child and self._child.returncode, self._kills is not None and self._kills.more()
-            self._cause = self._cause or died_so(code, self._limits.memory_mb, for_memory=for_memory)
+            code, kills = None if self._child is None else self._child.returncode, self._kills
+            self._cause = self._cause or died_so(code, self._limits.memory_mb, for_memory=bool(kills and kills.more()))
             # Of what the agent's process began from it knows nothing, and can do nothing about it.
             self._died = Unavailable(f"{lost}.", dependency="process") if lost else self._cause
         for future in (self._ready, self._call):
