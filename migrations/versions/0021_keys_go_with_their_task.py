@@ -6,7 +6,7 @@ They name it from now on. An API process of the version before leaves it out: it
 from alembic import op
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 NAME = "ix_idempotency_keys_task_id"
