@@ -29,6 +29,7 @@ from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, Pa
 from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
+from pavo.inbox.endpoints import router as inbox_router
 from pavo.kit.cancellation import end
 from pavo.kit.listening.admission import MAX_REQUESTS, Admission
 from pavo.kit.listening.connection import Connection
@@ -62,6 +63,7 @@ STATUS: dict[type[PavoError], int] = {
 """The nearest class in an error's tree decides."""
 
 ACCOUNTS = (accounts_router, tokens_router, organisations_router)
+INBOX = (gates_router, inbox_router)
 
 MAX_NAME = 100
 """Characters of a member's name that an error repeats."""
@@ -112,7 +114,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, gates_router, ui_router):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
@@ -130,7 +132,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.registry = parts.accounts, parts.registry
-    app.state.webhooks, app.state.gates = parts.webhooks, parts.gates
+    app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
 
 
 @contextmanager

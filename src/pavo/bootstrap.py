@@ -20,6 +20,7 @@ from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.gates.service import GateOwner, GateService, OwnsGates
+from pavo.inbox.service import InboxService
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
 from pavo.observe import metrics
@@ -100,6 +101,7 @@ class ApiParts:
     corpus: CorpusService
     webhooks: WebhookService
     gates: GateService
+    inbox: InboxService
     registry: AgentRegistry
     announcements: Announcements
     kinds: Sequence[KindServed]
@@ -126,6 +128,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks = WebhookService(database, settings.webhooks)
+        gates = GateService(database, _gate_owner(kinds))
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
         yield ApiParts(
@@ -137,12 +140,13 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             build_accounts(database, settings),
             CorpusService(database),
             webhooks,
-            GateService(database, _gate_owner(kinds)),
+            gates,
+            InboxService(database),
             AgentRegistry.load(),
             Announcements(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
-            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, redis, temporal)),
+            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, gates, redis, temporal)),
         )
 
 
@@ -158,7 +162,12 @@ def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redi
 
 
 def _asks(
-    settings: Settings, kinds: Sequence[KindServed], webhooks: WebhookService, redis: Redis, temporal: Client
+    settings: Settings,
+    kinds: Sequence[KindServed],
+    webhooks: WebhookService,
+    gates: GateService,
+    redis: Redis,
+    temporal: Client,
 ) -> Mapping[str, Ask]:
     """What is asked when somebody looks at the API's metrics; what cannot be known any more is not shown."""
 
@@ -167,11 +176,14 @@ def _asks(
         found = {each.kind.noun: await each.census() for each in kinds}
         stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
         metrics.RUNS.replace(stages)
-        for gauge in (metrics.WEBHOOKS_WAITING, metrics.WEBHOOKS_OLDEST):
+        for gauge in (metrics.WEBHOOKS_WAITING, metrics.WEBHOOKS_OLDEST, metrics.GATES_OPEN, metrics.GATES_OLDEST):
             gauge.replace({})
         waiting = await webhooks.waiting()
         metrics.WEBHOOKS_WAITING.set(waiting.messages)
         metrics.WEBHOOKS_OLDEST.set(waiting.oldest_seconds)
+        asked = await gates.waiting()
+        metrics.GATES_OPEN.set(asked.gates)
+        metrics.GATES_OLDEST.set(asked.oldest_seconds)
 
     async def queues() -> None:
         queue = settings.temporal.task_queue

@@ -39,11 +39,24 @@ class Asking(Agent):
 
     async def _answers(self, ctx: AgentContext) -> dict[str, Any]:
         questions = ctx.options["questions"]
+        if ctx.options.get("race"):
+            return await self._first(ctx, questions)
         async with asyncio.TaskGroup() as group:
             asked = {q["key"]: group.create_task(self._ask(ctx, q)) for q in questions}
             if seconds := ctx.options.get("beside"):
                 group.create_task(self._work(ctx, seconds))
         return {key: task.result() for key, task in asked.items()}
+
+    async def _first(self, ctx: AgentContext, questions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The first answer alone, and then that of another question, where there is one."""
+        asked = {asyncio.ensure_future(self._ask(ctx, q)): q["key"] for q in questions}
+        done, others = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+        found = {asked[task]: task.result() for task in done}
+        if then := ctx.options.get("then"):
+            found[then["key"]] = await self._ask(ctx, then)
+        return found
 
     async def _work(self, ctx: AgentContext, seconds: float) -> None:
         await asyncio.sleep(seconds)

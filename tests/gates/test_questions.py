@@ -1,109 +1,18 @@
 """An agent asks people in the middle of a run: nothing runs while it waits, and each answer finds its question."""
 
 import asyncio
-import os
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
-import pytest_asyncio
+from sqlalchemy import text
 from temporalio.client import Client
 
-from tests.driving import Tasks, types, until
-from tests.gates.asking_agents import install
-from tests.parts import Part, Parts, free_port
+from pavo.kit.sql import Database
+from tests.driving import types, until
+from tests.gates.asking import ADA, BEN, Asked, Own, question
 
 AGENTS = ["asking", "asking_apart"]
-ADA, BEN = "ada.answers@example.com", "ben.answers@example.com"
-
-
-@dataclass
-class Own:
-    """A stack that knows the asking agents."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
-    folder = tmp_path_factory.mktemp("plugins")
-    install(folder)
-    queue, port = f"asking-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_WORKER_TASKS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents tell the test by a file of its own
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": ADA}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
-        yield stack
-    for process in (stack.worker, api):
-        process.end()
-
-
-class Asked:
-    """A task whose agent asks."""
-
-    def __init__(self, own: Own, notes: Path) -> None:
-        self._own, self.notes = own, notes
-        self.tasks, self.client = own.tasks, own.tasks.client
-        self.id = ""
-
-    async def start(self, agent: str, *questions: dict[str, Any], **options: Any) -> None:
-        options = {"notes": str(self.notes), "questions": list(questions), **options}
-        self.id = await self.tasks.started(options, agent_type=agent, auto_accept=True)
-
-    async def gates(self, state: str = "open", count: int = 1) -> list[dict[str, Any]]:
-        """So many gates in this state, by their keys."""
-
-        async def found() -> tuple[list[dict[str, Any]], ...]:
-            answer = await self.client.get("/api/gates", params={"task_id": self.id, "state": state})
-            assert answer.status_code == 200, answer.text
-            items = answer.json()["items"]
-            return (items,) if len(items) == count else ()
-
-        (items,) = await until(found, what=f"{count} gates that are {state}")
-        return sorted(items, key=lambda gate: gate["key"])
-
-    async def answer(self, gate: dict[str, Any], answer: Any, expect: int = 200, **more: Any) -> dict[str, Any]:
-        headers = {"X-User-Email": more.pop("who", ADA)}
-        body = {"hash": gate["hash"], "answer": answer, **more}
-        sent = await self.client.post(f"/api/gates/{gate['id']}/answer", json=body, headers=headers)
-        assert sent.status_code == expect, sent.text
-        return sent.json()
-
-    async def rests(self, status: str) -> dict[str, Any]:
-        """The task, once people read that it waits for this."""
-
-        async def waits() -> dict[str, Any] | None:
-            task = await self.tasks.get(self.id)
-            return task if task["stage_status"] == status else None
-
-        return await until(waits, what=status)
-
-    def told(self) -> list[str]:
-        return self.notes.read_text().splitlines()
-
-    async def done(self) -> str:
-        await self.tasks.wait(self.id, "DONE")
-        report = next(each for each in await self.tasks.documents(self.id) if each["kind"] == "REPORT")
-        return report["body"]
-
-
-@pytest.fixture
-def asked(own: Own, tmp_path: Path) -> Asked:
-    return Asked(own, tmp_path / "notes")
-
-
-def question(key: str = "deploy", text: str = "Shall I deploy?", **more: Any) -> dict[str, Any]:
-    return {"key": key, "question": text, **more}
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -203,12 +112,16 @@ async def test_nobody_in_time(asked: Asked, agent: str) -> None:
     assert (await asked.answer(gate, "late", 409))["code"] == "GateClosed"
 
 
-async def test_workers_die_while_it_waits(own: Own, asked: Asked) -> None:
+async def test_workers_die_while_it_waits(own: Own, asked: Asked, database: Database) -> None:
     await asked.start("asking", question())
     [gate] = await asked.gates()
     own.worker.kill()
-    refused = await asked.answer(gate, "anyway", 503)
-    assert refused["code"] == "OutcomeUnknown"
+    for _ in range(2):
+        refused = await asked.answer(gate, "anyway", 503)
+        assert refused["code"] == "OutcomeUnknown"
+    async with database.reading() as session:
+        kept = text("SELECT count(*) FROM gate_answers WHERE gate_id = :id")
+        assert await session.scalar(kept, {"id": uuid.UUID(gate["id"])}) == 1, "said again it is the same answer"
     own.worker = await own.parts.start("worker", **own.environment)
     assert await asked.done() == "{'deploy': 'anyway'}", "the answer took effect, once"
     assert (await asked.answer(gate, "anyway"))["state"] == "answered"
@@ -230,6 +143,8 @@ async def test_deleted_with_its_task(asked: Asked) -> None:
         ({"choices": ["a", "a"]}, "choices"),
         ({"expires": -1}, "expires"),
         ({"default": "x"}, "default"),
+        ({"expires": 60, "default": 7}, "default"),
+        ({"expires": 60, "default": "x", "schema": {"type": "integer"}}, "default"),
         ({"schema": {"type": 7}}, "schema"),
         ({"question": "x" * 20_000}, "question"),
     ],

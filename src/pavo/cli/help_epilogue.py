@@ -51,6 +51,16 @@ EXAMPLES: Final = {
     },
     "task logs": {"pavo task logs last -f": "what its agent prints, as long as it runs"},
     "task delete": {"pavo task delete 7a9abd6c --yes": "without being asked"},
+    "inbox": {
+        "pavo inbox": "what waits for you; a terminal asks for the answers",
+        "pavo inbox answer 7a9abd6c 2": "the second choice",
+    },
+    "inbox list": {"pavo inbox list --kind question --mine": "questions of tasks that you created"},
+    "inbox show": {"pavo inbox show 7a9abd6c": "by the beginning or end of its id"},
+    "inbox answer": {
+        "pavo inbox answer 7a9abd6c 2": "the second choice",
+        'pavo inbox answer 7a9abd6c \'{"days": 3}\' --note "as agreed"': "JSON, where the question asks for it",
+    },
     "agents": {"pavo agents list": "what may stand after --agent"},
     "agents list": {"pavo agents list": "what may stand after --agent"},
     "agents show": {"pavo agents show intern": "what may stand after --option"},

@@ -1,5 +1,6 @@
 """The pure rules of gates."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ ANSWERED: Final = "answered"
 EXPIRED: Final = "expired"
 """Nobody answered in time, and it has no default."""
 PAUSED: Final = "paused"
-"""Its owner was stopped or failed: it takes no answer until it is asked again."""
+"""Nobody waits for it: its owner was stopped, failed, is done or asks others. It takes no answer until it is asked
+again."""
 GateState = Literal["open", "answered", "expired", "paused"]
 
 BY_DEFAULT: Final = "policy:default"
@@ -75,3 +77,17 @@ class Gate:
     answered_at: datetime | None
     has_default: bool = False
     default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGates:
+    """What waits for people, in all organisations."""
+
+    gates: int
+    oldest_seconds: float
+    """0 where there is none."""
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two answers are the same as JSON: 1 is not true, and members have no order."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

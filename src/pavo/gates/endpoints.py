@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from pavo.accounts.dependencies import Caller
-from pavo.gates.schemas import GateAnswerIn, GateOut, GatePage, GateStateName
-from pavo.gates.service import MAX_PAGE, GateService
+from pavo.gates.schemas import GateAnswerIn, GateOut, GatePage, GateSort, GateStateName
+from pavo.gates.service import MAX_PAGE, GateService, Wanted
 from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/gates", tags=["gates"], responses=problems(401, 422))
@@ -27,12 +27,19 @@ async def list_gates(
     who: Caller,
     state: GateStateName | None = None,
     task_id: uuid.UUID | None = None,
+    mine: bool = False,
+    sort: GateSort = "opened",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: str | None = None,
 ) -> GatePage:
-    """What waits for people, and what has waited: those that wait longest first."""
-    found = await gates.page(who, state=state, subject_id=task_id, cursor=cursor, limit=limit)
-    return GatePage(items=[GateOut.model_validate(gate) for gate in found.items], next_cursor=found.next_cursor)
+    """What waits for people, and what has waited: those that wait longest first.
+
+    `mine`: of tasks that the caller created. `sort`: `-opened` begins with the newest. A page has a megabyte at most.
+    """
+    wanted = Wanted(state, task_id, mine, sort == "-opened", cursor, limit)
+    found = await gates.page(who, wanted)
+    items = [GateOut.model_validate(gate) for gate in found.items]
+    return GatePage(items=items, next_cursor=found.next_cursor, total=found.total)
 
 
 @router.get("/{gate_id}", operation_id="get_gate", responses=problems(404))

@@ -1,18 +1,59 @@
 """SQL of gates. Every function works in its caller's session, and in that of the gate's owner where it writes."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import Text, cast, delete, func, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.gates.domain import ANSWERED, BY_DEFAULT, EXPIRED, OPEN, PAUSED, Gate, GateState, NewGate, Subject
+from pavo.gates.domain import (
+    ANSWERED,
+    BY_DEFAULT,
+    EXPIRED,
+    OPEN,
+    PAUSED,
+    Gate,
+    GateState,
+    NewGate,
+    OpenGates,
+    Subject,
+    same_json,
+)
 from pavo.gates.models import GateAnswerRow, GateRow
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor
+
+PAGE_BYTES: Final = 1_000_000
+_SIZE: Final = func.octet_length(GateRow.body) + sum(
+    (
+        func.coalesce(func.octet_length(cast(column, Text)), 0)
+        for column in (GateRow.schema, GateRow.choices, GateRow.answer, GateRow.default_answer, GateRow.note)
+    ),
+    start=literal(0),
+)
+"""Bytes of what is of any length in a gate."""
+_WAITING: Final = text("""
+SELECT count(*) AS gates, coalesce(extract(epoch FROM pavo_now() - min(opened_at)), 0) AS age
+FROM gates WHERE state = 'open'
+""")
+# Of a subject that is a task: the only kind so far.
+_CREATED_BY: Final = text("EXISTS (SELECT FROM tasks t WHERE t.id = gates.subject_id AND t.created_by = :created_by)")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which gates a list holds, and in which order."""
+
+    organisation_ids: Sequence[uuid.UUID]
+    state: GateState | None = None
+    subject_id: uuid.UUID | None = None
+    created_by: uuid.UUID | None = None
+    """Of subjects that this user created."""
+    newest_first: bool = False
 
 
 def gate_of(row: GateRow) -> Gate:
@@ -93,7 +134,11 @@ async def get(session: AsyncSession, gate_id: uuid.UUID, *, lock: bool = False) 
 async def propose(
     session: AsyncSession, gate_id: uuid.UUID, answer: Any, note: str, by_id: uuid.UUID, by_email: str
 ) -> uuid.UUID:
-    """Keep what somebody answers, until the gate's owner has taken it; its id."""
+    """Keep what somebody answers, until the gate's owner has taken it; its id. Said again it is the same one."""
+    same = select(GateAnswerRow).where(GateAnswerRow.gate_id == gate_id, GateAnswerRow.by_id == by_id)
+    for before in (await session.scalars(same)).all():
+        if before.note == note and same_json(before.answer, answer):
+            return before.id
     row = GateAnswerRow(id=new_id(), gate_id=gate_id, answer=answer, note=note, by_id=by_id, by_email=by_email)
     session.add(row)
     await session.flush()
@@ -120,6 +165,8 @@ async def take(session: AsyncSession, gate_id: uuid.UUID, answer_id: uuid.UUID) 
     }
     closing = update(GateRow).where(GateRow.id == gate_id, GateRow.state == OPEN).values(**values).returning(GateRow.id)
     closed = (await session.scalars(closing)).one_or_none() is not None
+    if not closed and not await is_taken(session, gate_id, answer_id):
+        await session.delete(proposed)  # whoever says it again, once it is asked again, says something new
     return await get(session, gate_id), closed
 
 
@@ -152,11 +199,16 @@ async def next_expiry(session: AsyncSession, subject_id: uuid.UUID) -> datetime 
     return (await session.scalars(query)).one()
 
 
-async def pause(session: AsyncSession, subject_id: uuid.UUID) -> None:
-    """The owner rests: its open gates take no answer until they are asked again."""
-    await session.execute(
-        update(GateRow).where(GateRow.subject_id == subject_id, GateRow.state == OPEN).values(state=PAUSED)
-    )
+async def not_open(session: AsyncSession, gate_ids: Iterable[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """Which of these are closed, or rest."""
+    query = select(GateRow.id).where(GateRow.id.in_(list(gate_ids)), GateRow.state != OPEN)
+    return (await session.scalars(query)).all()
+
+
+async def pause(session: AsyncSession, subject_id: uuid.UUID, *, but: Collection[uuid.UUID] = ()) -> None:
+    """The owner rests, or asks others alone: its open gates but these take no answer until they are asked again."""
+    resting = update(GateRow).where(GateRow.subject_id == subject_id, GateRow.state == OPEN, GateRow.id.not_in(but))
+    await session.execute(resting.values(state=PAUSED))
 
 
 async def remove(session: AsyncSession, subject_id: uuid.UUID) -> None:
@@ -164,25 +216,46 @@ async def remove(session: AsyncSession, subject_id: uuid.UUID) -> None:
     await session.execute(delete(GateRow).where(GateRow.subject_id == subject_id))
 
 
-async def page(
-    session: AsyncSession,
-    organisation_ids: Sequence[uuid.UUID],
-    *,
-    state: GateState | None,
-    subject_id: uuid.UUID | None,
-    after: Cursor | None,
-    limit: int,
-) -> Sequence[Gate]:
-    """The gates of organisations, those that wait longest first."""
-    query = select(GateRow).where(GateRow.organisation_id.in_(organisation_ids))
-    if state is not None:
-        query = query.where(GateRow.state == state)
-    if subject_id is not None:
-        query = query.where(GateRow.subject_id == subject_id)
+async def waiting(session: AsyncSession) -> OpenGates:
+    """What waits for people, in all organisations."""
+    row = (await session.execute(_WAITING)).one()
+    return OpenGates(row.gates, float(row.age))
+
+
+async def page(session: AsyncSession, chosen: Chosen, *, after: Cursor | None, limit: int) -> tuple[list[Gate], bool]:
+    """Gates in the wanted order, and whether there are more; one at least, `PAGE_BYTES` of them at most."""
+    query = select(GateRow.id, _SIZE).where(*_conditions(chosen))
+    place = tuple_(GateRow.opened_at, GateRow.id)
     if after is not None:
-        query = query.where(tuple_(GateRow.opened_at, GateRow.id) > tuple_(after.created_at, after.id))
-    query = query.order_by(GateRow.opened_at, GateRow.id).limit(limit)
-    return [gate_of(row) for row in (await session.scalars(query)).all()]
+        at = tuple_(after.created_at, after.id)
+        query = query.where(place < at if chosen.newest_first else place > at)
+    falling = (GateRow.opened_at.desc(), GateRow.id.desc())
+    order = falling if chosen.newest_first else (GateRow.opened_at, GateRow.id)
+    sizes = (await session.execute(query.order_by(*order).limit(limit + 1))).all()
+    wanted, size = list[uuid.UUID](), 0
+    for gate_id, bytes_of_it in sizes[:limit]:
+        size += bytes_of_it
+        if wanted and size > PAGE_BYTES:
+            break
+        wanted.append(gate_id)
+    rows = (await session.scalars(select(GateRow).where(GateRow.id.in_(wanted)).order_by(*order))).all()
+    return [gate_of(row) for row in rows], len(wanted) < len(sizes)
+
+
+async def count(session: AsyncSession, chosen: Chosen) -> int:
+    """How many there are on all pages."""
+    return (await session.scalars(select(func.count()).select_from(GateRow).where(*_conditions(chosen)))).one()
+
+
+def _conditions(chosen: Chosen) -> list[Any]:
+    found: list[Any] = [GateRow.organisation_id.in_(chosen.organisation_ids)]
+    if chosen.state is not None:
+        found.append(GateRow.state == chosen.state)
+    if chosen.subject_id is not None:
+        found.append(GateRow.subject_id == chosen.subject_id)
+    if chosen.created_by is not None:
+        found.append(_CREATED_BY.bindparams(created_by=chosen.created_by))
+    return found
 
 
 def _same(subject: Subject, key: str, content_hash: str) -> Any:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pavo.gates.domain import MAX_NOTE
 
+GateSort = Literal["opened", "-opened"]
 GateStateName = Literal["open", "answered", "expired", "paused"]
 
 
@@ -31,6 +32,7 @@ class GateOut(BaseModel):
 
     id: uuid.UUID
     organisation_id: uuid.UUID
+    """Its members may answer: whoever is one then."""
     task_id: Annotated[uuid.UUID, Field(validation_alias="subject_id")]
     kind: Literal["question"]
     key: str
@@ -44,7 +46,7 @@ class GateOut(BaseModel):
     choices: list[str]
     """What may be answered, where it is one of these."""
     state: GateStateName
-    """paused: the task was stopped or failed; resumed, it asks again if it still wants to know."""
+    """paused: the task does not ask it at the moment, since it was stopped, failed, is done or went on without it."""
     answer: Any = None
     answered_by: str | None
     """The address of who answered, or `policy:default`."""
@@ -52,11 +54,18 @@ class GateOut(BaseModel):
     opened_at: datetime
     expires_at: datetime | None
     """When it is answered by default, or by nobody."""
+    has_default: bool
+    default: Any = None
+    """The answer once it has expired, where `has_default`; else there is none then."""
     answered_at: datetime | None
 
 
 class GatePage(BaseModel):
     """A page of gates."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[GateOut]
     next_cursor: str | None
+    total: int | None = None
+    """On all pages."""

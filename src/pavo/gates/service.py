@@ -5,12 +5,13 @@ that reaches it. So a gate is closed by one answer alone, and closing it and wha
 """
 
 import uuid
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
 from pavo.accounts.domain import Identity
 from pavo.errors import GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
 from pavo.gates import repository
-from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, PAUSED, Gate, GateState
+from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, PAUSED, Gate, GateState, OpenGates, same_json
 from pavo.kit.json_schema import misfit
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.pagination import Cursor, Page
@@ -43,6 +44,26 @@ class OwnsGates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which gates somebody wants to see."""
+
+    state: GateState | None = None
+    subject_id: uuid.UUID | None = None
+    mine: bool = False
+    """Of tasks that they created themselves."""
+    newest_first: bool = False
+    cursor: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class GatesFound(Page[Gate]):
+    """A page, and how many there are on all of them."""
+
+    total: int
+
+
 class GateService:
     """The gates of a person's organisations.
 
@@ -66,24 +87,30 @@ class GateService:
             raise NotFound(f"There is no gate {gate_id}.", field="gate_id", remedy="Look at the list of gates.")
         return gate
 
-    async def page(
-        self,
-        who: Identity,
-        *,
-        state: GateState | None,
-        subject_id: uuid.UUID | None,
-        cursor: str | None,
-        limit: int,
-    ) -> Page[Gate]:
-        """The gates of all their organisations, those that wait longest first."""
-        after = Cursor.decode(cursor) if cursor else None
+    async def page(self, who: Identity, wanted: Wanted) -> GatesFound:
+        """The gates of all their organisations; a page has a megabyte at most.
+
+        Raises:
+            InvalidInput: the cursor is none.
+        """
+        after = Cursor.decode(wanted.cursor) if wanted.cursor else None
+        chosen = repository.Chosen(
+            who.organisation_ids,
+            wanted.state,
+            wanted.subject_id,
+            who.user_id if wanted.mine else None,
+            wanted.newest_first,
+        )
         async with self._database.reading() as session:
-            found = await repository.page(
-                session, who.organisation_ids, state=state, subject_id=subject_id, after=after, limit=limit + 1
-            )
-        more = len(found) > limit
-        last = found[limit - 1] if more else None
-        return Page(found[:limit], Cursor(last.opened_at, last.id).encode() if last else None)
+            found, more = await repository.page(session, chosen, after=after, limit=wanted.limit)
+            total = await repository.count(session, chosen)
+        last = found[-1] if more else None
+        return GatesFound(found, Cursor(last.opened_at, last.id).encode() if last else None, total)
+
+    async def waiting(self) -> OpenGates:
+        """What waits for people, in all organisations."""
+        async with self._database.reading() as session:
+            return await repository.waiting(session)
 
     async def answer(self, who: Identity, gate_id: uuid.UUID, content_hash: str, answer: Any, note: str) -> Gate:
         """Answer a gate; as it stands once its owner has the answer.
@@ -102,7 +129,7 @@ class GateService:
                 "This is not what is asked.", field="hash", remedy="Read the gate and answer with its hash."
             )
         value = _checked(gate, answer)
-        if gate.state == ANSWERED and gate.answered_by_id == who.user_id and gate.answer == value:
+        if gate.state == ANSWERED and gate.answered_by_id == who.user_id and same_json(gate.answer, value):
             return gate
         _require_open(gate)
         async with self._database.transaction() as session:
@@ -120,9 +147,9 @@ class GateService:
 def _require_open(gate: Gate) -> None:
     if gate.state == PAUSED:
         raise WrongStage(
-            "It is not asked at the moment: the task rests.",
+            "It is not asked at the moment: the task rests, or went on without it.",
             field="state",
-            remedy="Resume the task; it asks again if it still wants to know.",
+            remedy="Resume the task if it is stopped; it asks again if it still wants to know.",
         )
     if gate.state == EXPIRED:
         raise GateClosed("Nobody answered in time.", field="state", remedy="Look at what the task does without.")

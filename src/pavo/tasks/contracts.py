@@ -251,13 +251,16 @@ class ExpireGates:
     """Close what is over."""
 
     task_id: str
+    gates: list[str] = field(default_factory=list[str])
+    """What the run waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatesExpired:
-    """What was closed, and when the next one expires."""
+    """What is closed, and when the next one expires."""
 
     closed: list[str]
+    """Of what the run waits for, all that is not open: also what an attempt at this had closed before it died."""
     wake_at: float | None = None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+from pavo.gates import repository as gates
 from pavo.kit.sql import Database
 from pavo.runs.fenced_row import after
 from pavo.runs.kinds import RunningRow
@@ -41,6 +42,7 @@ class TaskRows:
             if task is None or after(task).number != row.next.number:
                 return False
             await lease.raise_epoch(session, task.id)
+            await gates.pause(session, task.id)
             await repository.advance(session, task, row.next, stage=d.FAILED, phase=task.phase, error={**error})
             recorded = await timeline.append(session, task.id, [events.failed(error), events.stage(d.FAILED)])
         self._publisher.publish(recorded)

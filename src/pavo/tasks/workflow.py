@@ -139,14 +139,19 @@ class AgentTask:
         try:
             await workflow.wait_condition(self._can_go_on, timeout=limit)
         except TimeoutError:
-            expired = await run_short_activity(c.RecordActivities.expire_gates, c.ExpireGates(self._task_id))
-            self._closed.update(expired.closed)
+            request = c.ExpireGates(self._task_id, list(state.gates))
+            expired = await run_short_activity(c.RecordActivities.expire_gates, request)
             state.wake_at = expired.wake_at
-        if not self._closed.isdisjoint(state.gates):
-            state.gates, state.wake_at = [], None
+            self._note_closed(*expired.closed)
 
     def _can_go_on(self) -> bool:
-        return self._story.stopping or self._story.is_due() or not self._closed.isdisjoint(self._state.gates)
+        return self._story.stopping or self._story.is_due() or not self._state.gates
+
+    def _note_closed(self, *gates: str) -> None:
+        """In the state at once: a run that continues as new hands that on, and nothing else."""
+        self._closed.update(gates)
+        if not self._closed.isdisjoint(self._state.gates):
+            self._state.gates, self._state.wake_at = [], None
 
     async def _execute(self) -> None:
         state = self._state
@@ -167,6 +172,7 @@ class AgentTask:
         state.steps = batch.steps
         if batch.outcome == c.WAITS:
             state.gates, state.wake_at = batch.gates, batch.wake_at
+            self._note_closed()  # one may have been closed before the attempt's end was known here
         elif batch.outcome == c.FINISHED:
             state.phase, self._over = d.PHASE_OVER, True
         elif batch.outcome in (c.ERROR, c.FATAL):
@@ -302,7 +308,7 @@ class AgentTask:
             self.check_answer_gate(answer)
             request = c.RecordGate(self._task_id, answer.gate_id, answer.answer_id)
             taken = await run_short_activity(c.RecordActivities.record_gate, request)
-            self._closed.add(answer.gate_id)
+            self._note_closed(answer.gate_id)
             return taken
 
     @answer_gate.validator

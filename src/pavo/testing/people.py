@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pavo.agents.asking.applicable import check_applicable
 from pavo.agents.asking.question import Answered, Question, Waits
 from pavo.agents.contract import JSON
 
@@ -29,6 +30,7 @@ class ScriptedPeople:
 
     async def find(self, question: Question) -> Answered | None:
         """The answer, once the agent has waited for it."""
+        check_applicable(question)
         return Answered(self._answers[question.key]) if question.key in self._given else None
 
     async def wait(self, question: Question) -> Answered:

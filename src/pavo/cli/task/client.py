@@ -1,11 +1,13 @@
 """What the command line asks the API about tasks."""
 
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from pavo.cli.api_client import ApiClient
+from pavo.cli.inbox.client import InboxClient
+from pavo.gates.schemas import GateOut
 from pavo.tasks.schemas import (
     AnswerOut,
     DocumentList,
@@ -75,6 +77,12 @@ class TaskClient:
     def get(self, task_id: uuid.UUID) -> TaskOut:
         """One task."""
         return self._api.ask(TaskOut, "GET", f"/api/tasks/{task_id}")
+
+    def open_questions(self, view: TaskOut) -> "Sequence[GateOut]":
+        """What people are asked by a task that waits."""
+        if not view.stage_status.startswith("WAITING:"):
+            return []
+        return InboxClient(self._api).open_of(view.id)
 
     def list(self, wanted: Wanted | None = None) -> TaskPage:
         """A page of the organisation's tasks that are wanted, newest first where no other order is."""

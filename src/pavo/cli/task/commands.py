@@ -2,7 +2,7 @@
 
 import shlex
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
@@ -13,6 +13,7 @@ from rich.console import Console
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.inbox import answers
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import Approved, Url
 from pavo.cli.task import render, review
@@ -23,6 +24,7 @@ from pavo.cli.task.logs import logs
 from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound, PavoError, WrongPlanHash
+from pavo.gates.schemas import GateOut
 from pavo.tasks.domain import DONE, FAILED, INIT, STOPPED, WAIT_RFC, stages_of
 from pavo.tasks.schemas import (
     AnswerOut,
@@ -111,7 +113,16 @@ def show(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
     """One task: its stage, how far it is, what went wrong."""
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
-    Printer(output).show(view, lambda: render.print_block(render.page(), render.task(view)))
+        asked = tasks.open_questions(view)
+    Printer(output).show(view, lambda: _print_task(view, asked))
+
+
+def _print_task(view: TaskOut, asked: Sequence[GateOut]) -> None:
+    out = render.page()
+    render.print_block(out, render.task(view))
+    for gate in asked:
+        out.print()
+        answers.print_open(out, gate)
 
 
 @task_app.command

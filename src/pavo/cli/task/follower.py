@@ -77,9 +77,9 @@ class TaskFollower:
         return view.stage in RESTING and not answered
 
     def _tell(self, event: EventOut) -> None:
-        if self._out is None:
-            return
         data: dict[str, Any] = event.model_extra or {}
+        if self._out is None or _tell_of_gate(self._out, event.type, data):
+            return
         if event.type == "context":
             found = f"{data['n']} document{'' if data['n'] == 1 else 's'} of your organisation bear on it"
             render.note(self._out, found, " · ".join(data["titles"][:3]))
@@ -95,6 +95,18 @@ class TaskFollower:
         elif event.type == "retry":
             what = f"Checkpoint {data['step']}" if data["step"] else "Planning"
             render.turn(self._out, f"{what} failed (attempt {data['attempt']}), is tried again", data["error"])
+
+
+def _tell_of_gate(out: Console, kind: str, data: dict[str, Any]) -> bool:
+    """A question and the command that answers it, or what became of it; whether the event was one of these."""
+    if kind == "gate_opened":
+        render.turn(out, "The agent asks", data["text"])
+        for number, choice in enumerate(data.get("choices", ()), 1):
+            render.note(out, f"{number}  {choice}")
+        render.command(out, "answer", f"pavo inbox answer {data['gate_id']}")
+    elif kind == "gate_closed":
+        render.note(out, f"{data['key']}: {data['state']}", data.get("by", ""))
+    return kind in ("gate_opened", "gate_closed")
 
 
 @contextmanager

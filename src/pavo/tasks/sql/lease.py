@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, exists, func, select, update
+from sqlalchemy import Table, Text, cast, exists, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
@@ -87,9 +88,10 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     return result.scalar_one()
 
 
-async def waits_no_more(session: AsyncSession, task_id: uuid.UUID) -> None:
-    """What the task waited for has come."""
-    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id).values(waiting=None))
+async def waits_no_more(session: AsyncSession, task_id: uuid.UUID, keys: Collection[str]) -> None:
+    """A question is closed: unless the task has gone on, and waits for something else."""
+    waits_for = func.string_to_array(_EXECUTIONS.c.waiting, ", ").bool_op("&&")(cast(list(keys), ARRAY(Text)))
+    await session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.task_id == task_id, waits_for).values(waiting=None))
 
 
 async def next_epoch(session: AsyncSession, task_id: uuid.UUID, code: str | None) -> int:

@@ -142,7 +142,7 @@ class TransitionRecorder(c.RecordActivities):
                 return False
             gate, closed = await gates.take(session, gate_id, answer_id)
             if gate is not None and closed:
-                await lease.waits_no_more(session, task_id)
+                await lease.waits_no_more(session, task_id, [gate.key])
                 recorded = await timeline.append(session, task_id, [events.gate_closed(gate)])
             taken = await gates.is_taken(session, gate_id, answer_id)
         self._publisher.publish(recorded)
@@ -157,11 +157,12 @@ class TransitionRecorder(c.RecordActivities):
             if await repository.lock_task(session, task_id) is None:
                 return c.GatesExpired([])
             if closed := await gates.expire(session, task_id):
-                await lease.waits_no_more(session, task_id)
+                await lease.waits_no_more(session, task_id, [gate.key for gate in closed])
             recorded = await timeline.append(session, task_id, [events.gate_closed(gate) for gate in closed])
             following = await gates.next_expiry(session, task_id)
+            over = {*(gate.id for gate in closed), *await gates.not_open(session, map(uuid.UUID, request.gates))}
         self._publisher.publish(recorded)
-        return c.GatesExpired([str(gate.id) for gate in closed], following.timestamp() if following else None)
+        return c.GatesExpired(sorted(map(str, over)), following.timestamp() if following else None)
 
     @activity.defn(name="record_stop")
     async def record_stop(self, request: c.RecordStop) -> d.Receipt:

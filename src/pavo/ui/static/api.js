@@ -73,6 +73,11 @@ export const session = {
 export const agents = () => get("/api/agents");
 export const links = () => get("/ui/links.json");
 
+export const gates = {
+  open: (id) => get(`/api/gates?state=open&limit=200&task_id=${encodeURIComponent(id)}`),
+  answer: (id, hash, answer) => post(`/api/gates/${encodeURIComponent(id)}/answer`, { hash, answer }),
+};
+
 export const tasks = {
   list: (cursor) => (cursor ? get(`/api/tasks?limit=50&cursor=${encodeURIComponent(cursor)}`) : getIfChanged("/api/tasks?limit=50")),
   create: (body, key) => post("/api/tasks", body, { "Idempotency-Key": key }),

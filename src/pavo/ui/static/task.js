@@ -6,13 +6,14 @@ import { h, number, show, time } from "./dom.js";
 import { inline, markdown } from "./markdown.js";
 import { ask, choose, problemCard, run } from "./notice.js";
 import { PlanView } from "./plan.js";
+import { Questions } from "./questions.js";
 import { SayBox } from "./say.js";
 import { badge, isActive, percent, recorded, road } from "./stages.js";
 import { Stream } from "./stream.js";
 import { Timeline } from "./timeline.js";
 
 const READ_AT_ONCE = 2000;
-const CHANGES_THE_TASK = new Set(["stage", "plan", "accepted", "report", "failed", "stopped", "message", "edited", "waiting", "retry"]);
+const CHANGES_THE_TASK = new Set(["stage", "plan", "accepted", "report", "failed", "stopped", "message", "edited", "waiting", "retry", "gate_opened", "gate_closed"]);
 
 export class TaskView {
   #task = null;
@@ -33,12 +34,13 @@ export class TaskView {
     this.actions = h("div", { class: "row actions" });
     this.documents = new Documents(id);
     this.plan = new PlanView(this.#commands(), me, () => this.#task && this.#drawActions());
+    this.questions = new Questions(id, () => this.refresh());
     this.say = new SayBox(id, () => this.refresh());
     this.timeline = new Timeline();
     this.element = h(
       "article",
       { class: "task", "aria-busy": "true" },
-      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.say.element, this.plan.element),
+      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.questions.element, this.say.element, this.plan.element),
       this.timeline.element,
     );
   }
@@ -130,6 +132,7 @@ export class TaskView {
     try {
       const [task] = await Promise.all([wanted ? tasks.get(this.id) : this.#task, this.documents.read()]);
       this.#task = wanted ? task : this.#task;
+      if (wanted) await this.questions.update(task);
     } catch (problem) {
       this.#stale ||= wanted;
       throw problem;

@@ -16,6 +16,8 @@ const WORDS = {
   recovered: (e) => [`Went on after checkpoint ${number(e.step)}`, e.cause],
   code_changed: (e) => [`Goes on with ${e.now}`, `before: ${e.before}`],
   retry: (e) => [`Checkpoint ${number(e.step)} failed, try ${e.attempt}`, e.error],
+  gate_opened: (e) => [`Asks: ${e.text.slice(0, 200)}`, null],
+  gate_closed: (e) => [e.state === "answered" ? `“${e.key}” answered by ${e.by}` : `“${e.key}”: ${e.state}`, e.note ?? null],
   waiting: (e) => [`Waiting for ${e.for}`, null],
   stopped: (e) => [`Stopped after checkpoint ${number(e.receipt.last_step)}`, e.receipt.resume],
   no_progress: (e) => [`No progress: began ${number(e.beginnings)} times again after checkpoint ${number(e.step)}`, e.cause],

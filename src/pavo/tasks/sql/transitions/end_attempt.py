@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from pavo.gates import repository as gates
 from pavo.gates.domain import OPEN, Gate, NewGate, Subject
@@ -53,6 +53,8 @@ WITH task AS (
         run_id = %(run_id)s, transition = %(transition)s
     FROM closed c WHERE t.id = c.task_id
     RETURNING t.id
+), rested AS (
+    UPDATE gates g SET state = 'paused' FROM moved m WHERE g.subject_id = m.id AND g.state = 'open'
 ), stored AS (
     INSERT INTO documents (id, task_id, kind, version, status, hash, content, body)
     SELECT %(id)s, m.id, %(kind)s, %(version)s, %(status)s, %(hash)s, CAST(%(content)s AS jsonb), %(body)s FROM moved m
@@ -60,6 +62,14 @@ WITH task AS (
 )
 SELECT a.first_seq, a.at FROM stored s, LATERAL timeline_append(s.task_id, CAST(%(events)s AS jsonb), true) a
 """
+
+_TELL_WEBHOOKS: Final = text("""
+SELECT webhook_enqueue(t.organisation_id, 'task.waiting', t.id, jsonb_build_object(
+    'organisation_id', t.organisation_id, 'task_id', t.id, 'agent_type', t.agent_type, 'created_by', t.created_by,
+    'stage', t.stage, 'previous_stage', t.stage, 'reason', 'question', 'gate_id', CAST(:gate_id AS uuid)
+)) FROM tasks t WHERE t.id = :task_id
+""")
+"""As the trigger does that tells of a review (migration 0010): in the same transaction, ids alone."""
 
 
 async def close_lease(
@@ -108,7 +118,12 @@ async def wait_for_people(
         if (await session.scalars(closing)).one_or_none() is None:
             return None
         found = [await gates.open_gate(session, subject, gate) for gate in asked]
-        opened = [events.gate_opened(gate) for gate, is_new in found if is_new]
+        # What an attempt before this one asked, and this one does not: nobody waits for that any more.
+        await gates.pause(session, subject.id, but=[gate.id for gate, _ in found])
+        new_ones = [gate for gate, is_new in found if is_new]
+        opened = [events.gate_opened(gate) for gate in new_ones]
+        for gate in new_ones:
+            await session.execute(_TELL_WEBHOOKS, {"gate_id": gate.id, "task_id": lease.task_id})
         waiting = [gate for gate, _ in found if gate.state == OPEN]
         if len(waiting) == len(found):
             what = ", ".join(gate.key for gate in waiting)[:MAX_WAITING]

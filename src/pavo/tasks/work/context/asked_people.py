@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
+from pavo.agents.asking.applicable import check_applicable
 from pavo.agents.asking.question import Answered, Question, Waits
-from pavo.errors import AgentRefused
 from pavo.gates import repository as gates
 from pavo.gates.domain import ANSWERED, EXPIRED, OPEN, QUESTION, NewGate, Subject
-from pavo.kit.json_schema import wrong_with
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import events
@@ -68,11 +67,10 @@ class TaskPeople:
         """How the question was closed.
 
         Raises:
-            AgentRefused: its schema is none.
+            AgentRefused: its schema is none, or its default does not fit.
             Unavailable: PostgreSQL is away.
         """
-        if wrong := wrong_with(question.answer_schema()):
-            raise AgentRefused(f"ask(): schema: {wrong}.", field="schema", remedy="Give a JSON Schema.")
+        check_applicable(question)
         async with self._database.reading() as session:
             gate = await gates.find(session, self._subject, question.key, question.hash)
         if gate is None or gate.state not in (ANSWERED, EXPIRED):

@@ -1,0 +1,1 @@
+"""`pavo inbox`: what waits for people, and answering it."""

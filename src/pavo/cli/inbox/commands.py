@@ -1,0 +1,160 @@
+"""`pavo inbox`: list what waits for people, show a question, answer it."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter, validators
+from rich.console import Console
+
+from pavo.cli.api_client import ApiClient
+from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.inbox import answers
+from pavo.cli.inbox.client import InboxClient
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Url
+from pavo.cli.table import table
+from pavo.cli.task import render
+from pavo.errors import InvalidInput, PavoError
+from pavo.gates.schemas import GateOut
+from pavo.inbox.schemas import InboxItem, InboxOut, Kind, Sort
+
+inbox_app = App(name="inbox", help="What waits for people, and answering it.", help_epilogue=epilogue("inbox"))
+
+GateRef = Annotated[str, Parameter(help="The question's id, the beginning or end of it, or that of its task.")]
+HowMany = Annotated[
+    int, Parameter(name=["--limit", "-n"], validator=validators.Number(gte=1), help="How many at most.")
+]
+COLUMNS: Final = ("WAITS", "SINCE", "ID", "TASK", "WHAT")
+
+
+@contextmanager
+def _connected(url: str | None) -> Generator[InboxClient]:
+    with ApiClient.from_environment(url) as api:
+        yield InboxClient(api)
+
+
+@inbox_app.default
+def inbox(*, url: Url = None, output: Output = "text") -> None:
+    """List what waits, and on a terminal ask for an answer to each question; an empty line leaves it for later."""
+    with _connected(url) as client:
+        found = client.items(50)
+        Printer(output).show(found, lambda: _print(found))
+        if output == "text" and render.interactive():
+            for item in found.items:
+                if item.kind == "question":
+                    _answer_in_place(client, item, render.page())
+
+
+def _answer_in_place(client: InboxClient, item: InboxItem, out: Console) -> None:
+    gate = client.gate(str(item.id))
+    out.print()
+    render.print_block(out, answers.shown(gate))
+    answer = answers.ask(gate, out) if gate.state == "open" else None
+    if answer is None:
+        return
+    try:
+        _print_answered(client.answer(gate, answer))
+    except PavoError as error:  # somebody else was first, or it rests: the next one may still be answered
+        render.bad(out, str(error.detail), str(error.remedy or ""))
+
+
+@inbox_app.command(name="list")
+def list_(
+    *,
+    kind: Annotated[Kind | None, Parameter(help="These alone.")] = None,
+    mine: Annotated[bool, Parameter(help="Of tasks that you created.", negative="")] = False,
+    sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "since",
+    limit: HowMany = 50,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """What waits for people in your organisations: questions, plans under review, failures; the oldest first."""
+    chosen = {"kind": kind, "mine": mine or None, "sort": sort}
+    with _connected(url) as client:
+        found = client.items(limit, **{name: value for name, value in chosen.items() if value is not None})
+    Printer(output).show(found, lambda: _print(found))
+
+
+def _print(found: InboxOut) -> None:
+    table(COLUMNS, [_row(item) for item in found.items], nothing="Nothing waits for you.")
+    out = render.page()
+    if not out.is_terminal:
+        return
+    if found.total > len(found.items):
+        render.note(out, f"These are the first {len(found.items)} of {found.total:,}")
+        render.command(out, "more", f"pavo inbox list -n {found.total}")
+    _print_next(out, found.items)
+
+
+def _row(item: InboxItem) -> Sequence[str]:
+    # An answer to a plan, or a resume, names the task.
+    what = {"question": item.text, "review": f"plan v{item.version} waits for review"}.get(item.kind, item.text)
+    return item.kind, render.ago(item.since), str(item.id), item.title, what[:200]
+
+
+def _print_next(out: Console, items: Sequence[InboxItem]) -> None:
+    """What the first of each kind needs."""
+    first: dict[str, InboxItem] = {}
+    for item in items:
+        first.setdefault(item.kind, item)
+    commands = {"question": "pavo inbox show", "review": "pavo task plan", "failure": "pavo task show"}
+    for kind, item in first.items():
+        render.command(out, kind, f"{commands[kind]} {item.id}")
+
+
+@inbox_app.command
+def show(question: GateRef, /, *, url: Url = None, output: Output = "text") -> None:
+    """A question, how it may be answered, or how it was."""
+    with _connected(url) as client:
+        gate = client.gate(question)
+    Printer(output).show(gate, lambda: _print_gate(gate))
+
+
+def _print_gate(gate: GateOut) -> None:
+    out = render.page()
+    if gate.state == "open":
+        answers.print_open(out, gate)
+    else:
+        render.print_block(out, answers.shown(gate))
+
+
+@inbox_app.command
+def answer(
+    question: GateRef,
+    answer: Annotated[
+        str | None, Parameter(help="A choice or its number; a text; else JSON. Without it a terminal asks.")
+    ] = None,
+    /,
+    *,
+    note: Annotated[str, Parameter(help="For those who look at it later; the agent does not get it.")] = "",
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Answer a question: what was asked when it was shown, and nothing else."""
+    with _connected(url) as client:
+        gate = client.gate(question)
+        given = answers.typed(gate, answer) if answer is not None else _asked(gate)
+        done = client.answer(gate, given, note)
+    Printer(output).show(done, lambda: _print_answered(done))
+
+
+def _asked(gate: GateOut) -> object:
+    given = None
+    if render.interactive():
+        out = render.page()
+        render.print_block(out, answers.shown(gate))
+        given = answers.ask(gate, out)
+    if given is None:
+        remedy = f"Give it: pavo inbox answer {gate.id} ANSWER"
+        raise InvalidInput("There is no answer.", field="ANSWER", remedy=remedy)
+    return given
+
+
+def _print_answered(done: GateOut) -> None:
+    out = render.page()
+    render.good(out, "Answered", done.key)
+    render.command(out, "watch", f"pavo task watch {done.task_id}")
+
+
+give_examples(inbox_app, "inbox")

@@ -1,0 +1,1 @@
+"""What waits for people, over all that may: questions, plans under review, failures. It only reads."""

@@ -1,0 +1,52 @@
+"""Wire shapes of the inbox."""
+
+import uuid
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Kind: TypeAlias = Literal["question", "review", "failure"]
+Sort: TypeAlias = Literal["since", "-since"]
+
+
+class InboxItem(BaseModel):
+    """One thing that waits for a person."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    id: uuid.UUID
+    """Of the gate; of the task, where its plan or its failure waits."""
+    kind: str
+    """`question`: answer its gate. `review`: answer the plan. `failure`: look at it, and resume or delete
+    the task."""
+    organisation_id: uuid.UUID
+    task_id: uuid.UUID
+    title: str
+    """Of the task."""
+    agent_type: str
+    created_by: uuid.UUID
+    since: datetime
+    """How long it waits."""
+    text: str
+    """The beginning of the question, or of what went wrong; empty for a plan."""
+    key: str | None
+    """What the agent calls the question."""
+    hash: str | None
+    """Of the gate or of the plan: an answer names it."""
+    expires_at: datetime | None
+    """When the question is answered by default, or by nobody."""
+    document_id: uuid.UUID | None
+    version: int | None
+    """Of the plan."""
+
+
+class InboxOut(BaseModel):
+    """A page of the inbox."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    items: list[InboxItem]
+    next_cursor: str | None
+    total: int
+    """On all pages."""

@@ -1,0 +1,145 @@
+"""What waits for people: gates alone, and everything together."""
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest_asyncio
+from sqlalchemy import text
+
+from pavo.config import WebhookSettings
+from pavo.kit.sql import Database
+from pavo.webhooks.service import WebhookService
+from tests.driving import Tasks, until
+from tests.gates.asking import BEN, Asked, Own, question
+
+
+@pytest_asyncio.fixture
+async def mine(own: Own, tmp_path: Path) -> AsyncIterator[Asked]:
+    """Tasks of an organisation of the test's own."""
+    base, who = own.tasks.client.base_url, f"{uuid.uuid4().hex}@example.com"
+    async with httpx2.AsyncClient(base_url=base, headers={"X-User-Email": who}, timeout=30) as client:
+        found = Asked(own, tmp_path / "notes")
+        found.tasks, found.client = Tasks(client), client
+        yield found
+
+
+async def got(client: httpx2.AsyncClient, path: str, **chosen: Any) -> dict[str, Any]:
+    answer = await client.get(path, params=chosen)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_questions_reviews_and_failures_are_in_one_list(mine: Asked) -> None:
+    await mine.start("asking", question(text="What now? " * 100))
+    [gate] = await mine.gates()
+    asked = mine.id
+    reviewed = await mine.tasks.reviewable()
+    await mine.start("asking", question(key="no key"))
+    failed = (await mine.tasks.wait(mine.id, "FAILED"))["id"]
+
+    found = await got(mine.client, "/api/inbox")
+    assert [(each["kind"], each["task_id"]) for each in found["items"]] == [
+        ("question", asked),
+        ("review", reviewed["id"]),
+        ("failure", failed),
+    ], "those that wait longest first"
+    assert (found["total"], found["next_cursor"]) == (3, None)
+    first, second, third = found["items"]
+    assert (first["id"], first["hash"], first["key"]) == (gate["id"], gate["hash"], "deploy")
+    assert len(first["text"]) == 500 and first["since"] == gate["opened_at"]
+    plan = reviewed["plan"]
+    assert (second["document_id"], second["hash"], second["version"]) == (plan["document_id"], plan["hash"], 1)
+    assert "ask(): key" in third["text"]
+
+    pages, cursor = list[Any](), None
+    for _ in range(3):
+        more = {"cursor": cursor} if cursor else {}
+        page = await got(mine.client, "/api/inbox", limit=1, sort="-since", **more)
+        pages += page["items"]
+        cursor = page["next_cursor"]
+    assert cursor is None and pages == found["items"][::-1]
+    assert [each["kind"] for each in (await got(mine.client, "/api/inbox", kind="review"))["items"]] == ["review"]
+    assert (await got(mine.client, "/api/inbox", mine=True))["total"] == 3
+    stranger = await mine.client.get("/api/inbox", headers={"X-User-Email": BEN})
+    assert asked not in {each["task_id"] for each in stranger.json()["items"]}
+    for wrong in ({"sort": "old"}, {"kind": "x"}, {"limit": 0}, {"cursor": "x"}):
+        assert (await mine.client.get("/api/inbox", params=wrong)).status_code == 422
+
+    assert (await mine.client.delete(f"/api/tasks/{failed}")).status_code == 204
+    await mine.answer(gate, "this")
+    await mine.tasks.accept(reviewed)
+    assert (await got(mine.client, "/api/inbox"))["total"] == 0
+
+
+async def test_mine_are_those_of_tasks_that_i_created(mine: Asked, database: Database) -> None:
+    await mine.start("asking", question())
+    [gate] = await mine.gates()
+    member = f"{uuid.uuid4().hex}@example.com"
+    joining = text("""
+        INSERT INTO memberships (organisation_id, user_id, role)
+        SELECT :organisation, id, 'member' FROM users WHERE email = :email
+    """)
+    headers = {"X-User-Email": member}
+    assert (await mine.client.get("/api/inbox", headers=headers)).json()["total"] == 0
+    async with database.transaction() as session:
+        await session.execute(joining, {"organisation": uuid.UUID(gate["organisation_id"]), "email": member})
+
+    async def is_member() -> bool:
+        return (await mine.client.get("/api/inbox", headers=headers)).json()["total"] == 1
+
+    await until(is_member, what="the member's inbox")
+    for path in ("/api/inbox", "/api/gates"):
+        answer = await mine.client.get(path, headers=headers, params={"mine": True})
+        assert (answer.json()["items"], answer.json()["total"]) == ([], 0), path
+        assert (await got(mine.client, path, mine=True))["total"] == 1
+
+
+async def test_a_page_of_gates_is_bounded_in_bytes_and_loses_none(mine: Asked, database: Database) -> None:
+    await mine.start("asking", question(expires=60.0, default="none"))
+    [gate] = await mine.gates()
+    assert (gate["has_default"], gate["default"]) == (True, "none") and gate["expires_at"]
+    many = text("""
+        INSERT INTO gates (id, organisation_id, subject_id, scope, kind, key, body, hash, schema, state, opened_at)
+        SELECT gen_random_uuid(), organisation_id, subject_id, scope, kind, 'k' || n, repeat('é', 8000), 'h' || n,
+            schema, 'answered', opened_at
+        FROM gates, generate_series(1, 120) n WHERE id = :id
+    """)
+    async with database.transaction() as session:
+        await session.execute(many, {"id": uuid.UUID(gate["id"])})
+    for sort in ("opened", "-opened"):
+        found, cursor = list[str](), None
+        while cursor or not found:
+            more = {"cursor": cursor} if cursor else {}
+            answer = await mine.client.get("/api/gates", params={"limit": 200, "sort": sort, **more})
+            assert len(answer.content) < 1_200_000
+            page = answer.json()
+            assert page["total"] == 121
+            found += [each["id"] for each in page["items"]]
+            cursor = page["next_cursor"]
+        assert len(found) == len(set(found)) == 121
+    assert (await mine.client.delete(f"/api/tasks/{mine.id}")).status_code == 204
+    assert (await got(mine.client, "/api/gates"))["total"] == 0
+
+
+async def test_webhooks_are_told_of_each_question_once_by_ids_alone(mine: Asked, database: Database) -> None:
+    organisation = (await got(mine.client, "/api/session"))["organisation_id"]
+    webhooks = WebhookService(database, WebhookSettings.model_validate({"networks": "127.0.0.0/8"}))
+    url = "http://127.0.0.1:9/nobody"
+    added = await webhooks.add(uuid.UUID(organisation), url, events=("task.waiting",), description="")
+    await mine.start("asking", question("a", "A secret?"), question("b", "Another?"))
+    a, b = await mine.gates(count=2)
+    await mine.answer(a, "1")
+    await mine.tasks.post(f"{mine.id}/stop")
+    await mine.tasks.post(f"{mine.id}/resume")
+    [again] = await mine.gates()
+    assert again["id"] == b["id"]
+    told = text("SELECT data FROM webhook_deliveries WHERE webhook_id = :id ORDER BY number")
+    async with database.reading() as session:
+        data = list(await session.scalars(told, {"id": added.webhook.id}))
+    assert sorted(each["gate_id"] for each in data) == sorted([a["id"], b["id"], b["id"]]), "once whenever it is asked"
+    for each in data:
+        assert (each["reason"], each["task_id"], each["organisation_id"]) == ("question", mine.id, organisation)
+        assert each["stage"] == "EXECUTING" and "secret" not in str(each)
