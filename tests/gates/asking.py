@@ -26,7 +26,7 @@ class Asked:
     def __init__(self, own: Own, notes: Path) -> None:
         self._own, self.notes = own, notes
         self.tasks, self.client = own.tasks, own.tasks.client
-        self.id = ""
+        self.id, self.who = "", ADA
 
     async def start(self, agent: str, *questions: dict[str, Any], **options: Any) -> None:
         options = {"notes": str(self.notes), "questions": list(questions), **options}
@@ -45,7 +45,7 @@ class Asked:
         return sorted(items, key=lambda gate: gate["key"])
 
     async def answer(self, gate: dict[str, Any], answer: Any, expect: int = 200, **more: Any) -> dict[str, Any]:
-        headers = {"X-User-Email": more.pop("who", ADA)}
+        headers = {"X-User-Email": more.pop("who", self.who)}
         body = {"hash": gate["hash"], "answer": answer, **more}
         sent = await self.client.post(f"/api/gates/{gate['id']}/answer", json=body, headers=headers)
         assert sent.status_code == expect, sent.text

@@ -55,6 +55,9 @@ class Answers(RuleBasedStateMachine):
 
     @initialize()
     def ask(self) -> None:
+        # The clock of a new run is the machine's: what the example before has moved goes back.
+        self.do(self.clock.back())
+        self.clock.ahead = timedelta()
         options = {"notes": self.notes, "questions": list(ASKED.values())}
         self.id = self.do(self.tasks.started(options, agent_type="asking", auto_accept=True))
         self.gates = {gate["key"]: gate for gate in self.do(self.standing("open", len(ASKED)))}

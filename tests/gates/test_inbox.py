@@ -22,7 +22,7 @@ async def mine(own: Own, tmp_path: Path) -> AsyncIterator[Asked]:
     base, who = own.tasks.client.base_url, f"{uuid.uuid4().hex}@example.com"
     async with httpx2.AsyncClient(base_url=base, headers={"X-User-Email": who}, timeout=30) as client:
         found = Asked(own, tmp_path / "notes")
-        found.tasks, found.client = Tasks(client), client
+        found.tasks, found.client, found.who = Tasks(client), client, who
         yield found
 
 

@@ -37,7 +37,7 @@ async def test_listed_shown_and_answered(asked: Asked) -> None:
     where, why = await asked.gates(count=2)
     await asked.rests("WAITING:where, why")
 
-    listed = await said(asked, "inbox", "list", "--kind", "question", "--mine", "--sort", "-since", "-n", "500")
+    listed = await said(asked, "inbox", "list", "--kind", "question", "--mine", "--sort=-since", "-n", "500")
     assert {where["id"], why["id"]} <= {item["id"] for item in listed["items"]}
     shown = await run(asked, "inbox", "list", "-n", "1")
     assert shown.returncode == 0 and len(shown.stdout.splitlines()) == 2, "no terminal: a head, and a line a row"

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from pavo.gates.domain import MAX_NOTE
 
@@ -33,7 +33,7 @@ class GateOut(BaseModel):
     id: uuid.UUID
     organisation_id: uuid.UUID
     """Its members may answer: whoever is one then."""
-    task_id: Annotated[uuid.UUID, Field(validation_alias="subject_id")]
+    task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
     kind: Literal["question"]
     key: str
     """What the agent calls it."""
@@ -41,7 +41,7 @@ class GateOut(BaseModel):
     """What is asked."""
     hash: str
     """Of all that is shown here of the question; an answer names it."""
-    answer_schema: Annotated[dict[str, Any], Field(validation_alias="schema")]
+    answer_schema: Annotated[dict[str, Any], Field(validation_alias=AliasChoices("answer_schema", "schema"))]
     """JSON Schema of the answer."""
     choices: list[str]
     """What may be answered, where it is one of these."""

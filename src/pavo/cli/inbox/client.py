@@ -1,6 +1,7 @@
 """What the command line asks the API about what waits for people."""
 
 import uuid
+from contextlib import suppress
 from typing import Any, Final
 
 from pavo.cli.api_client import ApiClient
@@ -43,12 +44,9 @@ class InboxClient:
             NotFound: there is none.
             InvalidInput: it could mean several.
         """
-        try:
-            return self._api.ask(GateOut, "GET", f"/api/gates/{uuid.UUID(ref)}")
-        except ValueError:
-            pass  # not a whole id
-        except NotFound:
-            pass  # that of a task
+        if (whole := _whole(ref)) is not None:
+            with suppress(NotFound):  # it may be that of a task
+                return self._api.ask(GateOut, "GET", f"/api/gates/{whole}")
         if len(ref) < SHORTEST:
             raise InvalidInput(f"{ref!r} is too short for an id.", field="ID", remedy="Give 4 characters at least.")
         items = self.items(MAX_PAGE, kind="question").items
@@ -63,6 +61,13 @@ class InboxClient:
         """Answer what was shown; sent again it is the same answer."""
         body = {"hash": gate.hash, "answer": answer, "note": note}
         return self._api.ask(GateOut, "POST", f"/api/gates/{gate.id}/answer", json=body)
+
+
+def _whole(ref: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(ref)
+    except ValueError:
+        return None
 
 
 def _means(ref: str, whole: uuid.UUID) -> bool:
