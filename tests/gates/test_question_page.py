@@ -25,7 +25,7 @@ async def test_questions_are_answered_on_the_page(page: Page, asked: Asked, tmp_
     await page.goto(f"{asked.client.base_url}/#/tasks/{asked.id}")
     await expect(page.locator(f"#task-{asked.id}")).to_contain_text("Waits: ")
     await expect(page.get_by_text("Why <b>now</b>?", exact=True)).to_be_visible()
-    await page.screenshot(path="/tmp/inbox-shot.png")
+    await page.screenshot(path=tmp_path / "questions.png")
     reason = page.get_by_role("textbox", name="Why <b>now</b>?")
     await reason.fill("Half a thought")
     await page.get_by_role("button", name="production").click()
