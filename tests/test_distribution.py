@@ -17,6 +17,7 @@ from pavo.errors import NotInstalled
 from pavo.kit import extras
 
 IMPORTED_AS = {
+    "google-re2": "re2",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",
 }

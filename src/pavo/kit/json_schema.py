@@ -27,7 +27,7 @@ MAX_EFFORT: Final = 300_000
 """What holding one value against a schema may cost: one for each keyword that is applied, and each error. A second at
 most; a value of 20,000 members under a usual schema costs a third of it."""
 _REFERENCES: Final = frozenset(("$ref", "$dynamicRef"))
-_REFERENCE_EFFORT: Final = 4
+_REFERENCE_EFFORT: Final = 10
 _NAMES_AT_ONCE: Final = 100
 """Names or values of one keyword (`enum`, `required`) that cost as much as applying another."""
 _MATCHED_AT_ONCE: Final = 100
