@@ -22,7 +22,8 @@ def test_links_and_files(root: Path, name: str) -> None:
     wrong = [link for link in links(root / name) if not link.leads_somewhere()]
     assert wrong == []
     for path in re.findall(r"`((?:tests|src|examples|docs|tools)/[\w./-]+)`", text):
-        assert (root / path).exists(), path
+        module = root / "src" / "pavo" / f"{path.partition('.')[0]}.py"  # the slice `tools`, as the walks name it
+        assert (root / path).exists() or module.exists(), path
 
 
 def _holds(tree: ast.AST, names: Sequence[str]) -> bool:

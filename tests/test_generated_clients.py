@@ -1,6 +1,7 @@
 """Clients that others' generators make of the description can tell events apart."""
 
 import pytest
+
 from tools import generated_clients
 
 

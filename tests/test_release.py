@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tools import release
 from tools.release import Project
 
 import pavo
+from tools import release
 
 FILES = release.committed()
 OF = release.project()

@@ -188,6 +188,12 @@ class QuestionExpired(PavoError):
     title = "Nobody answered in time"
 
 
+class ToolFailed(PavoError):
+    """A tool that an agent called does not exist, got wrong arguments, or failed. Remedy: the agent catches it."""
+
+    title = "The tool failed"
+
+
 class AgentDied(PavoError):
     """The agent's process ended or hung without an answer. Three times at one step quarantine the task."""
 

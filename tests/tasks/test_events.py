@@ -37,6 +37,7 @@ from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.timeline.domain import Event as RecordedEvent
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
+from pavo.tools.contract import CallState, Effect
 from tests import told
 from tests.driving import QUICK, Tasks, types
 from tests.tasks.slots import nobody_waits
@@ -50,6 +51,8 @@ EXAMPLES: dict[Any, Any] = {
     uuid.UUID | None: uuid.uuid4(),
     datetime: datetime.now(UTC),
     list[str]: ["x"],
+    Effect: "read",
+    CallState: "done",
     d.Receipt: d.Receipt(d.EXECUTING, 3, True, "Resuming goes on."),
     Gate: Gate(
         *(uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), "question", "x", "x?", "0" * 64, {}, ("y",), "answered", "y"),

@@ -38,11 +38,14 @@ WITH webhook AS (
     INSERT INTO gates (id, organisation_id, subject_id, scope, kind, key, body, hash, schema, state)
     SELECT gen_random_uuid(), organisation_id, id, 'v1', 'question', 'x', 'x?', 'h', '{}', 'paused' FROM tasks
     WHERE id = %(id)s
+), called AS (
+    INSERT INTO tool_calls (id, subject_id, scope, identity, tool, arguments, arguments_hash, effect, epoch)
+    VALUES (gen_random_uuid(), %(id)s, 'v1', 'x', 'x', '{}', 'h', 'read', 1)
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed something, and asked."""
+"""A webhook was told of the task, its agent printed something, asked, and called a tool."""
 
 
 @pytest_asyncio.fixture

@@ -27,6 +27,8 @@ const OF_PAVO: Record<PavoEvent["type"], true> = {
   edited: true,
   gate_opened: true,
   gate_closed: true,
+  tool_called: true,
+  tool_done: true,
   deleted: true,
 };
 const isOfPavo = (event: TaskEvent): event is PavoEvent => Object.hasOwn(OF_PAVO, event.type);
@@ -52,6 +54,8 @@ function told(event: PavoEvent): string {
     case "edited": return event.changed.join();
     case "gate_opened": return event.choices?.join() ?? event.text;
     case "gate_closed": return event.by_user?.name ?? event.state;
+    case "tool_called": return event.arguments;
+    case "tool_done": return event.excerpt;
     case "deleted": return "gone";
     default: {
       const none: never = event;

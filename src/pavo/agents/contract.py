@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
+from pavo.agents.calling.request import NoTools, Tools, checked_request
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
-from pavo.errors import QuestionExpired
+from pavo.errors import AgentRefused, QuestionExpired, ToolFailed
 
 JSON: TypeAlias = Any
 """None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
@@ -217,6 +218,8 @@ class AgentContext:
 
     people: People = field(default_factory=NobodyToAsk)
     """Whom `ask` asks."""
+    tools: Tools = field(default_factory=NoTools)
+    """What `call` calls."""
 
     async def ask(
         self,
@@ -258,6 +261,33 @@ class AgentContext:
                 f"Nobody answered {asked.key!r} in time.", remedy="Ask with a default, or catch this."
             )
         return found.value
+
+    async def call(self, tool: str, args: Mapping[str, JSON] | None = None, *, key: str | None = None) -> JSON:
+        """Call a tool, in `execute`; its result.
+
+        What a call answered is recorded, and `execute` finds it there when it begins again: the tool runs once. A call
+        that was cut in the middle runs again with the same idempotency key where its tool is `read` or `idempotent`.
+        Where it is `unsafe`, people are asked whether it happened, and the attempt ends as for `ask`.
+
+        Args:
+            tool: its name (`pavo tools list`).
+            args: by the names of its parameters.
+            key: names the call within the task and its plan, in letters, digits and "_.:/-". Without one a call is
+                known by the checkpoint after which it is made, its tool, its arguments, and how many of these came
+                before it.
+
+        Raises:
+            ToolFailed: there is no such tool, the arguments do not fit, or it failed, which is recorded too.
+            AgentRefused: this is no call, its key names another one, or a person said to stop.
+        """
+        answer = await self.tools.call(checked_request(tool, {} if args is None else args, key))
+        if answer.asks is not None:
+            await self.people.wait(answer.asks)
+            raise RuntimeError(f"The attempt that waits for {answer.asks.key!r} went on.")
+        if answer.error is None:
+            return answer.value
+        kind = AgentRefused if answer.refused else ToolFailed
+        raise kind(answer.error, remedy=answer.remedy)
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said since the task was planned for the first time, each time as of now, by `seq`.

@@ -10,6 +10,9 @@ from typing import Any, Final, Literal
 QUESTION: Final = "question"
 """The kind of a gate that an agent opened by `ctx.ask`."""
 
+EFFECT: Final = "effect"
+"""… and of one that asks whether an unsafe call of a tool happened."""
+
 OPEN: Final = "open"
 ANSWERED: Final = "answered"
 EXPIRED: Final = "expired"

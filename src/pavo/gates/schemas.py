@@ -34,9 +34,10 @@ class GateOut(BaseModel):
     organisation_id: uuid.UUID
     """Its members may answer: whoever is one then."""
     task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
-    kind: Literal["question"]
+    kind: Literal["question", "effect"]
+    """effect: whether an unsafe call of a tool happened."""
     key: str
-    """What the agent calls it."""
+    """What the agent calls it; of an effect, the tool and its call."""
     text: str
     """What is asked."""
     hash: str

@@ -70,6 +70,12 @@ NO_PROGRESS: Final = Counter(
     "pavo_no_progress_total",
     "Times that an agent had begun ten times again at the same checkpoint, after ends of its own.",
 )
+TOOL_CALLS: Final = Counter(
+    "pavo_tool_calls_total",
+    "Calls of tools that ended: done, failed, or unknown, where people are asked whether it happened.",
+    ("outcome",),
+    (("done",), ("failed",), ("unknown",)),
+)
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
     "Attempts that went on after the last checkpoint after a process had died: the worker's or the agent's.",
@@ -124,6 +130,7 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     LEASES_LOST,
     NO_PROGRESS,
     RECOVERIES,
+    TOOL_CALLS,
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,
     WEBHOOKS_DISABLED,

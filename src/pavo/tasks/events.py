@@ -20,6 +20,7 @@ from pavo.kit.json_values import encode_text
 from pavo.tasks.domain import RESUMABLE, Receipt, status_of
 from pavo.tasks.wire import event_data as data
 from pavo.timeline.domain import NewEvent
+from pavo.tools.contract import CallState, Effect
 
 MAX_OPTIONS_TOLD: Final = 50
 MAX_OPTION_TOLD: Final = 300
@@ -133,6 +134,20 @@ def gate_closed(gate: Gate) -> NewEvent:
             event["by_user"] = {"id": str(gate.answered_by_id), "email": by, "name": name_of(by)}
     if gate.note:
         event["note"] = gate.note
+    return _of_pavo(event)
+
+
+def tool_called(call_id: uuid.UUID, tool: str, effect: Effect, arguments: str) -> NewEvent:
+    """A call of a tool begins, perhaps not for the first time."""
+    event = data.ToolCalledEvent(
+        type="tool_called", call_id=str(call_id), tool=tool, effect=effect, arguments=arguments
+    )
+    return _of_pavo(event)
+
+
+def tool_done(call_id: uuid.UUID, tool: str, state: CallState, excerpt: str) -> NewEvent:
+    """A call of a tool has ended: done, failed or unknown."""
+    event = data.ToolDoneEvent(type="tool_done", call_id=str(call_id), tool=tool, state=state, excerpt=excerpt)
     return _of_pavo(event)
 
 

@@ -29,6 +29,7 @@ from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.description import Description, describe
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
+from pavo.testing.tools import TriedTools
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class AgentTrial:
         same: what of an outcome must be the same however it was disturbed; less than `everything` for agents that ask
             a model.
         answers: what people answer, by the key of `ctx.ask`: each question ends the attempt once, as it would.
+        tools: what stands in for each tool that `ctx.call` calls, by its name: functions with type hints and a
+            docstring. What was called is not called again in the same life.
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too. That is how a repeated
             payment is found: key it by `ctx.step_key`.
@@ -82,6 +85,7 @@ class AgentTrial:
         max_checkpoints: int = 1000,
         same: Callable[[Outcome], Any] = everything,
         answers: Mapping[str, JSON] | None = None,
+        tools: Mapping[str, Callable[..., Any]] | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
@@ -95,6 +99,7 @@ class AgentTrial:
         self._max = max_checkpoints
         self._same = same
         self._people = ScriptedPeople(answers or {})
+        self._tools = TriedTools(tools or {})
         self._reset = reset
         self._outside = outside
         self._attempts = 0
@@ -200,6 +205,7 @@ class AgentTrial:
 
     async def _life(self, cuts: _Cuts) -> Outcome:
         self._people.forget()
+        self._tools.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
@@ -296,6 +302,7 @@ class AgentTrial:
             attempt=self._attempts,
             step_key=plan_key(task_id, 0, version),
             people=self._people,
+            tools=self._tools,
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

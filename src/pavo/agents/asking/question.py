@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from pavo.errors import AgentRefused
 
@@ -13,6 +13,8 @@ JSON: TypeAlias = Any
 
 KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}", re.ASCII)
 """How the key of a question is spelled: it is shown to people, and names what a task waits for."""
+QuestionKind: TypeAlias = Literal["question", "effect"]
+"""effect: whether an unsafe call of a tool happened."""
 MAX_QUESTION_BYTES: Final = 16_000
 """Of its text, its choices and its schema together: people are to read it, and it is an event of the timeline."""
 MAX_ANSWER_BYTES: Final = 16_000
@@ -36,11 +38,15 @@ class Question:
     default: JSON = None
     """The answer once it has expired, where `has_default`."""
     has_default: bool = False
+    kind: QuestionKind = "question"
+    """That of its gate."""
 
     @property
     def hash(self) -> str:
         """SHA-256, in hex, of what people are shown: whoever answers names it."""
         shown = [self.key, self.text, list(self.choices), self.schema]
+        if self.kind != "question":
+            shown.append(self.kind)
         canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 

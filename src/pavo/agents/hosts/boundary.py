@@ -7,6 +7,7 @@ Hence `issubclass`: `isinstance` asks the object for its class.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, ContextVar
@@ -16,6 +17,7 @@ from weakref import WeakSet
 
 from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question, Waits
 from pavo.agents.asking.waiting import Waiting
+from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
@@ -150,7 +152,7 @@ class Boundary:
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people = _WatchedPeople(ctx.people, self)
-        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people)
+        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people, tools=_WatchedTools(ctx.tools, self))
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -261,6 +263,46 @@ class _WatchedPeople:
 
     async def wait(self, question: Question) -> Answered:
         return await self._boundary.waiting.wait(question)
+
+
+class _WatchedTools:
+    """The tools that the agent calls: likewise. A call that was begun is waited for, also where the agent gives up."""
+
+    def __init__(self, tools: Tools, boundary: Boundary) -> None:
+        self._tools = tools
+        self._boundary = boundary
+        self._step = 0
+        self._made: Counter[str] = Counter()
+        """How often each call was made since the last checkpoint."""
+        self._calls: set[asyncio.Task[ToolAnswer]] = set()
+
+    async def call(self, request: ToolRequest) -> ToolAnswer:
+        if self._boundary.on_waits is None:
+            return await NoTools().call(request)
+        call = asyncio.create_task(self._settled(replace(request, identity=self._identity(request))))
+        self._calls.add(call)
+        call.add_done_callback(self._ended)
+        self._boundary.waiting.unsettled(1)
+        return await asyncio.shield(call)
+
+    def _ended(self, call: asyncio.Task[ToolAnswer]) -> None:
+        self._boundary.waiting.unsettled(-1)
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # read: whoever made the call may have gone
+
+    async def _settled(self, request: ToolRequest) -> ToolAnswer:
+        with self._boundary.noted():
+            return await self._tools.call(request)
+
+    def _identity(self, request: ToolRequest) -> str:
+        step = self._boundary.ctx.steps
+        if step != self._step:
+            self._step = step
+            self._made.clear()
+        name = request.at(step, 0)
+        self._made[name] += 1
+        return request.at(step, self._made[name])
 
 
 @contextmanager

@@ -17,8 +17,11 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
+from pavo.agents.asking.on_wire import dump_question, load_answered
 from pavo.agents.asking.question import Answered, Question
 from pavo.agents.asking.waiting import follow_tasks
+from pavo.agents.calling.on_wire import dump_request, load_tool_answer
+from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.contract import Agent, Hit, UserMessage
@@ -100,7 +103,7 @@ class AgentServer:
         self._send({"op": "ready", "value": None})
         self._close_seconds = first["close_seconds"]
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        return WorkerHost(agent, wire.load_context(first["context"], self, self, self), limits)
+        return WorkerHost(agent, wire.load_context(first["context"], self, self, self, self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -135,11 +138,15 @@ class AgentServer:
 
     async def find(self, question: Question) -> Answered | None:
         """How a question was closed (see `asking.question.People`), by way of the worker."""
-        return wire.load_answered(await self._ask("answer", question=wire.dump_question(question)))
+        return load_answered(await self._ask("answer", question=dump_question(question)))
 
     async def wait(self, question: Question) -> Answered:
         """Never called: the host waits itself."""
         raise RuntimeError(f"The host waits for {question.key!r}.")
+
+    async def call(self, request: ToolRequest) -> ToolAnswer:
+        """What came of a call of a tool (see `calling.request.Tools`), by way of the worker."""
+        return load_tool_answer(await self._ask("tool", request=dump_request(request)))
 
     async def _ask(self, op: str, **what: Any) -> Any:
         await self._free.acquire()

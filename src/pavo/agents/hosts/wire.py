@@ -5,8 +5,8 @@ refuse a longer frame than may come before they read any more of it.
 
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
-`told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after} and
-`answer` {id, question}.
+`told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
+`answer` {id, question} and `tool` {id, request}.
 """
 
 import asyncio
@@ -18,8 +18,10 @@ from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-from pavo.agents.asking.checked import checked_question
-from pavo.agents.asking.question import Answered, People, Question, Waits
+from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
+from pavo.agents.asking.question import People, Question, Waits
+from pavo.agents.calling.on_wire import dump_tool_answer, load_request
+from pavo.agents.calling.request import ToolRequest, Tools
 from pavo.agents.checks import storable
 from pavo.agents.contract import (
     AgentContext,
@@ -151,7 +153,7 @@ def _decoded(data: bytearray) -> Message:
 
 
 def dump_context(ctx: AgentContext) -> Message:
-    """The context without corpus, messages and people, which stay with the worker."""
+    """The context without corpus, messages, people and tools, which stay with the worker."""
     return {
         "task_id": str(ctx.task_id),
         "organisation_id": str(ctx.organisation_id),
@@ -168,8 +170,8 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People) -> AgentContext:
-    """What `dump_context` wrote, with corpus, messages and people as the child reaches them."""
+def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People, tools: Tools) -> AgentContext:
+    """What `dump_context` wrote, with corpus, messages, people and tools as the child reaches them."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
         organisation_id=uuid.UUID(data["organisation_id"]),
@@ -185,6 +187,7 @@ def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People) ->
         edits=data["edits"],
         inbox=inbox,
         people=people,
+        tools=tools,
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -212,7 +215,7 @@ def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
     return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
 
 
-ASKS = frozenset({"search", "messages", "answer"})
+ASKS = frozenset({"search", "messages", "answer", "tool"})
 """What a child may ask for."""
 
 
@@ -226,6 +229,8 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
         return _said(ctx, of_type(message["after"], int))
     if message["op"] == "answer":
         return _closed(ctx, load_question(message["question"]))
+    if message["op"] == "tool":
+        return _called(ctx, load_request(message["request"]))
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
 
 
@@ -255,6 +260,10 @@ async def _said(ctx: AgentContext, after: int) -> Any:
 
 async def _closed(ctx: AgentContext, question: Question) -> Any:
     return dump_answered(await ctx.people.find(question))
+
+
+async def _called(ctx: AgentContext, request: ToolRequest) -> Any:
+    return dump_tool_answer(await ctx.tools.call(request))
 
 
 def dump_draft(draft: PlanDraft) -> Message:
@@ -300,32 +309,6 @@ def dump_revision(revision: Revision) -> Message:
 
 def load_revision(data: Message) -> Revision:
     return Revision(load_draft(data["plan"]), {key: _text(answer) for key, answer in dict(data["answers"]).items()})
-
-
-def dump_question(question: Question) -> list[Any]:
-    schema = dict(question.schema) if question.schema is not None else None
-    asked = [question.key, question.text, list(question.choices), schema, question.expires_seconds]
-    return [asked, question.default, question.has_default]
-
-
-def load_question(data: object) -> Question:
-    if not isinstance(data, list):
-        raise TypeError("no question")
-    given, default, has_default = data  # pyright: ignore[reportUnknownVariableType]
-    key, text, choices, schema, expires = given  # pyright: ignore[reportUnknownVariableType]
-    asked = (key, text, choices, schema, expires)  # pyright: ignore[reportUnknownVariableType]
-    try:
-        return checked_question(asked, default, has_default=bool(has_default))  # pyright: ignore[reportUnknownArgumentType]
-    except AgentRefused as error:  # the host in the agent's process has checked it: this comes past that
-        raise ValueError(error.detail) from error
-
-
-def dump_answered(found: Answered | None) -> list[Any] | None:
-    return None if found is None else [found.value, found.expired]
-
-
-def load_answered(data: list[Any] | None) -> Answered | None:
-    return None if data is None else Answered(*data)
 
 
 def dump_step(step: Step | Waits | None) -> list[Any] | Message | None:

@@ -205,6 +205,7 @@ class _Steps:
             self._failure = self._failure or _was_cut("execute")
             self._settle(self._failure)
             self._boundary.waiting.end()
+            self._boundary.on_waits = None
             if self.iterator is not None:
                 await self._boundary.close(self.iterator)
 

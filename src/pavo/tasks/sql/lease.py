@@ -64,6 +64,17 @@ def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
     return [events.code_changed(row.step, row.code, code)]
 
 
+async def holds(session: AsyncSession, task_id: uuid.UUID, epoch: int, *, working: bool = False) -> bool:
+    """Whether this is the newest attempt; no other begins before the session commits.
+
+    Args:
+        working: it has not given its lease back either.
+    """
+    query = select(_EXECUTIONS.c.holder).where(_EXECUTIONS.c.task_id == task_id, _EXECUTIONS.c.epoch == epoch)
+    found = (await session.execute(query.with_for_update(read=True))).one_or_none()
+    return found is not None and not (working and found[0] is None)
+
+
 async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_deaths: bool = False) -> int:
     """Fence every attempt that may still be running; answers how many steps are recorded.
 

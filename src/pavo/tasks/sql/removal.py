@@ -68,6 +68,7 @@ HOLDINGS: Final = (
     Holding("idempotency_keys", "task_id", When.AT_ONCE, rows="kind <> 'task'"),
     Holding("messages", "task_id", When.AT_ONCE),
     Holding("gates", "subject_id", When.AT_ONCE, batch=100),
+    Holding("tool_calls", "subject_id", When.AT_ONCE, batch=100),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

@@ -255,7 +255,7 @@ class GateOpenedEvent(TypedDict):
     gate_id: Id
     """Under which it is answered."""
     kind: str
-    """question: an agent asks."""
+    """question: an agent asks. effect: an unsafe call of a tool may have happened."""
     key: str
     """What the agent calls it."""
     text: str
@@ -286,6 +286,32 @@ class GateClosedEvent(TypedDict):
 
 
 @_described
+class ToolCalledEvent(TypedDict):
+    """A call of a tool begins, perhaps not for the first time."""
+
+    type: Literal["tool_called"]
+    call_id: Id
+    tool: str
+    effect: Literal["read", "idempotent", "unsafe"]
+    """unsafe: running it twice does it twice."""
+    arguments: str
+    """JSON; what is long is cut off."""
+
+
+@_described
+class ToolDoneEvent(TypedDict):
+    """A call of a tool has ended."""
+
+    type: Literal["tool_done"]
+    call_id: Id
+    tool: str
+    state: Literal["done", "failed", "unknown"]
+    """unknown: whether it happened is not known, and people are asked."""
+    excerpt: str
+    """The error, or the result as JSON; what is long is cut off."""
+
+
+@_described
 class DeletedEvent(TypedDict):
     """The task is gone; nothing follows."""
 
@@ -312,6 +338,8 @@ PavoEvent: TypeAlias = (
     | EditedEvent
     | GateOpenedEvent
     | GateClosedEvent
+    | ToolCalledEvent
+    | ToolDoneEvent
     | DeletedEvent
 )
 """Every event that Pavo itself writes to a task's timeline."""

@@ -29,6 +29,7 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.context.asked_people import ask_people
+from pavo.tasks.work.context.called_tools import HeldEpoch
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import (
@@ -172,17 +173,14 @@ class _Attempt:
     ) -> None:
         self._executor = executor
         self._opened = opened
-        self._lease = opened.lease
-        self._assignment = opened.assignment
-        self._plan = opened.plan
-        self._request = request
-        self._interruption = interruption
+        self._lease, self._assignment, self._plan = opened.lease, opened.assignment, opened.plan
+        self._request, self._interruption = request, interruption
         self._step = opened.lease.step
         self._checkpoint = opened.lease.checkpoint
         self._trail = CheckpointTrail(opened.lease.checkpoint)
         self._told = opened.lease.step
         """How many steps viewers were told of."""
-        self._cancelled = asyncio.Event()
+        self._cancelled, self._held = asyncio.Event(), HeldEpoch(opened.lease.epoch)
         self._cut = self._step_cut = self._turn_over = False
         self._waits: Waits | None = None
 
@@ -214,13 +212,15 @@ class _Attempt:
         generation, plan_hash = self._request.fence.generation, self._request.plan_hash
         parked = await self._executor.slots.parked.take(self._lease, generation, plan_hash)
         if parked is not None:
-            self._cancelled = parked.cancelled
+            self._cancelled, self._held = parked.cancelled, parked.held
+            self._held.epoch = self._lease.epoch
             return parked.host
         return await self._executor.hosting.open(
             self._assignment,
             cancelled=self._cancelled,
             attempt=self._lease.epoch,
             version=self._plan.version,
+            held=self._held,
             steps=self._step,
         )
 
@@ -228,6 +228,7 @@ class _Attempt:
         agent = ParkedAgent(
             host,
             self._cancelled,
+            self._held,
             generation=self._request.fence.generation,
             plan_hash=self._request.plan_hash,
             epoch=self._lease.epoch,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from pavo.accounts.domain import name_of
+from pavo.agents.calling.request import NoTools, Tools
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
@@ -19,11 +20,13 @@ from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.sql.assignment import Assignment
-from pavo.tasks.work.context.asked_people import TaskPeople
+from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
+from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
+from pavo.tools.registry import ToolRegistry
 
 
 class Hosting:
@@ -40,6 +43,7 @@ class Hosting:
         log_writer: LogWriter | None = None,
         code_watch: CodeWatch | None = None,
         confining: Confining | None = None,
+        tools: ToolRegistry | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -50,6 +54,7 @@ class Hosting:
         self._log_writer = log_writer
         self._code_watch = code_watch
         self._confining = confining
+        self._tools = tools or ToolRegistry.load()
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -84,18 +89,17 @@ class Hosting:
         cancelled: asyncio.Event,
         attempt: int,
         version: int,
+        held: HeldEpoch | None = None,
         steps: int = 0,
         context: Sequence[Hit] = (),
     ) -> AgentHost:
-        """Host the task's agent; the caller closes it.
+        """Host the task's agent, to make or work off this version of the plan; the caller closes it.
 
         Args:
-            attempt: the attempt's epoch.
-            version: of the plan that it works off, or is to make.
+            held: where it is to call tools.
         """
         card = self._card(task.agent_type)
-        if self._log_writer is not None:
-            send_output_to(self._log_writer.sink(task.id, attempt))
+        self._log_to(task, attempt)
         context_object = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
@@ -112,8 +116,18 @@ class Hosting:
             edits=task.edits,
             inbox=TaskInbox(self.database, task.id),
             people=TaskPeople(self.database, task, version),
+            tools=self._tools_of(task, version, held),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
         host = open_host(card, context_object, self._limits, self._starter, self._confining)
         return self._code_watch.over(host, card.code) if self._code_watch else host
+
+    def _log_to(self, task: Assignment, attempt: int) -> None:
+        if self._log_writer is not None:
+            send_output_to(self._log_writer.sink(task.id, attempt))
+
+    def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None) -> Tools:
+        if held is None:
+            return NoTools()
+        return TaskTools(self.database, self.publisher, self._tools, gate_subject(task, version), held)

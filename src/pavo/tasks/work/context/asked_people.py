@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pavo.agents.asking.applicable import check_applicable
 from pavo.agents.asking.question import Answered, Question, Waits
 from pavo.gates import repository as gates
-from pavo.gates.domain import ANSWERED, EXPIRED, OPEN, QUESTION, NewGate, Subject
+from pavo.gates.domain import ANSWERED, EXPIRED, OPEN, NewGate, Subject
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import events
@@ -24,7 +24,7 @@ def gate_subject(task: Assignment, version: int) -> Subject:
 def new_gate(question: Question) -> NewGate:
     """What people are asked."""
     return NewGate(
-        QUESTION,
+        question.kind,
         question.key,
         question.text,
         question.hash,

@@ -15,6 +15,7 @@ from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import Unavailable
 from pavo.kit.json_values import fingerprint
 from pavo.tasks.sql.lease import Lease
+from pavo.tasks.work.context.called_tools import HeldEpoch
 from pavo.tasks.work.slots.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ class ParkedAgent:
     host: AgentHost
     cancelled: asyncio.Event
     """Of its context: the attempt that takes it over sets the same."""
+    held: HeldEpoch
+    """Of the tools that it calls, likewise."""
     generation: int
     plan_hash: str
     epoch: int

@@ -1,0 +1,1 @@
+"""An agent calls tools: what a call is, and what comes of it."""

@@ -1,0 +1,40 @@
+"""Calls of tools between a worker and an agent's process."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from pavo.agents.asking.on_wire import dump_question, load_question
+from pavo.agents.calling.request import ToolAnswer, ToolRequest, checked_request
+from pavo.errors import AgentRefused
+
+MAX_IDENTITY: Final = 300
+"""Characters of what names a call."""
+
+
+def dump_request(request: ToolRequest) -> list[Any]:
+    return [request.tool, dict(request.arguments), request.key, request.identity]
+
+
+def load_request(data: object) -> ToolRequest:
+    if not isinstance(data, list):
+        raise TypeError("no call of a tool")
+    tool, arguments, key, identity = data  # pyright: ignore[reportUnknownVariableType]
+    try:
+        request = checked_request(tool, arguments, key)  # pyright: ignore[reportUnknownArgumentType]
+    except AgentRefused as error:  # the host in the agent's process has checked it: this comes past that
+        raise ValueError(error.detail) from error
+    if not isinstance(identity, str) or not 0 < len(identity) <= MAX_IDENTITY:
+        raise TypeError("no identity of a call")
+    if not identity.isascii() or not identity.isprintable():
+        raise ValueError("no identity of a call")
+    return replace(request, identity=identity)
+
+
+def dump_tool_answer(answer: ToolAnswer) -> list[Any]:
+    asks = None if answer.asks is None else dump_question(answer.asks)
+    return [answer.value, answer.error, answer.remedy, answer.refused, asks]
+
+
+def load_tool_answer(data: list[Any]) -> ToolAnswer:
+    value, error, remedy, refused, asks = data
+    return ToolAnswer(value, error, remedy, refused, None if asks is None else load_question(asks))

@@ -1,0 +1,47 @@
+"""The tools that an agent calls in a trial: doubles that the test gives, and a ledger in memory."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pavo.agents.calling.request import ToolAnswer, ToolRequest
+from pavo.tools.contract import ToolContext
+from pavo.tools.described import WrongArguments, tool_of
+from pavo.tools.running import Outcome, run_tool
+
+
+class TriedTools:
+    """See `agents.calling.request.Tools`. As a ledger does, it calls nothing again whose outcome it has.
+
+    Args:
+        doubles: what stands in for each tool: a function with type hints and a docstring.
+    """
+
+    def __init__(self, doubles: Mapping[str, Callable[..., Any]]) -> None:
+        self._tools = {name: tool_of(name, function, "the trial") for name, function in doubles.items()}
+        self._outcomes: dict[str, tuple[str, str, Outcome]] = {}
+
+    def forget(self) -> None:
+        """Another life begins: nothing was called."""
+        self._outcomes.clear()
+
+    async def call(self, request: ToolRequest) -> ToolAnswer:
+        """What came of it."""
+        tool = self._tools.get(request.tool)
+        if tool is None:
+            return ToolAnswer(
+                error=f"The trial has no tool {request.tool!r}.", remedy="Give it tools={name: function}."
+            )
+        try:
+            arguments = tool.checked(request.arguments)
+        except WrongArguments as error:
+            return ToolAnswer(error=f"The tool {tool.name} does not take these arguments: {error}.")
+        known = self._outcomes.get(request.identity)
+        if known is None:
+            task, organisation = uuid.UUID(int=0), uuid.UUID(int=0)
+            outcome = await run_tool(tool, arguments, ToolContext(request.identity, task, organisation))
+            known = self._outcomes[request.identity] = (request.tool, request.hash, outcome)
+        if known[:2] != (request.tool, request.hash):
+            return ToolAnswer(error=f"The key {request.key!r} names another call.", refused=True)
+        outcome = known[2]
+        return ToolAnswer(outcome.value, outcome.error, outcome.remedy)

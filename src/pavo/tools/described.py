@@ -1,0 +1,94 @@
+"""A tool as its function describes it: schema and check of its arguments follow from type hints and docstring."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from pavo.agents.asking.question import KEY
+from pavo.tools.contract import MARK, MAX_SECONDS, Declared, Effect, ToolContext
+
+MAX_NAME: Final = 60
+MAX_DESCRIPTION: Final = 4_000
+_STRICT: Final = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+
+class WrongArguments(ValueError):
+    """What was given is not what the tool takes; the text names the argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """An installed tool."""
+
+    name: str
+    description: str
+    """Its docstring."""
+    effect: Effect
+    seconds: float
+    """For so long it may run."""
+    parameters: type[BaseModel]
+    function: Callable[..., Any]
+    context: str | None
+    """The parameter that takes a `ToolContext`."""
+    distribution: str = "unknown"
+    """The package that brought it, with its version."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """JSON Schema (draft 2020-12) of the arguments."""
+        return self.parameters.model_json_schema()
+
+    def checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments as the function takes them.
+
+        Raises:
+            WrongArguments: they do not fit.
+        """
+        try:
+            model = self.parameters.model_validate(dict(arguments))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(["args", *(str(part) for part in first["loc"])])
+            raise WrongArguments(f"{place}: {first['msg'][:300]}") from error
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def tool_of(name: str, function: Callable[..., Any], distribution: str = "unknown") -> Tool:
+    """What a function says of itself.
+
+    Raises:
+        TypeError, ValueError: it is no tool; the text says what to change.
+    """
+    if not KEY.fullmatch(name) or len(name) > MAX_NAME:
+        raise ValueError(f"{name[:100]!r} is no name of a tool: use at most {MAX_NAME} letters, digits and _ . -")
+    if not callable(function):
+        raise TypeError(f"{name} is {type(function).__name__}, no function")
+    declared = getattr(function, MARK, Declared())
+    if declared.effect not in get_args(Effect):
+        raise ValueError(f"{name}: effect is {declared.effect!r}: use 'read', 'idempotent' or 'unsafe'")
+    if not 0 < declared.seconds <= MAX_SECONDS:
+        raise ValueError(f"{name}: seconds is {declared.seconds!r}: use more than 0, at most {MAX_SECONDS:g}")
+    description = inspect.getdoc(function) or ""
+    if not description:
+        raise ValueError(f"{name} has no docstring: it tells agents what the tool does")
+    parameters, context = _parameters(name, function)
+    told = description[:MAX_DESCRIPTION]
+    return Tool(name, told, declared.effect, float(declared.seconds), parameters, function, context, distribution)
+
+
+def _parameters(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str | None]:
+    fields: dict[str, Any] = {}
+    context: str | None = None
+    for each in inspect.signature(function, eval_str=True).parameters.values():
+        if each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+            raise TypeError(f"{name}: {each} cannot be given by name")
+        if each.annotation is ToolContext:
+            context = each.name
+            continue
+        if each.annotation is each.empty:
+            raise TypeError(f"{name}: the parameter {each.name} has no type")
+        fields[each.name] = (each.annotation, ... if each.default is each.empty else each.default)
+    return create_model(f"Arguments of {name}", __config__=_STRICT, **fields), context

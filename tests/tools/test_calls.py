@@ -1,0 +1,176 @@
+"""Agents call tools: what was recorded is never called again, and people say whether an unsafe call happened."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from sqlalchemy import func, select
+
+from pavo.kit.sql import Database
+from pavo.tools.models import ToolCallRow
+from tests.driving import Tasks, types, until
+from tests.parts import Part, Parts, free_port
+from tests.tools.calling_agents import install
+
+AGENTS = ["calling", "calling_apart"]
+ADA = "ada.tools@example.com"
+
+
+@dataclass
+class Own:
+    """A stack that knows the calling agents and their tools."""
+
+    tasks: Tasks
+    parts: Parts
+    environment: dict[str, str]
+    worker: Part
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
+    folder = tmp_path_factory.mktemp("plugins")
+    install(folder)
+    queue, port = f"calling-{uuid.uuid4().hex[:8]}", str(free_port())
+    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents look at a folder of the test's
+    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
+    headers = {"X-User-Email": ADA}
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+        stack = Own(Tasks(client), parts, environment, worker)
+        yield stack
+    for process in (stack.worker, api):
+        process.end()
+
+
+class Called:
+    """A task whose agent calls tools."""
+
+    def __init__(self, own: Own, folder: Path) -> None:
+        self.tasks, self.folder, self.id = own.tasks, folder, ""
+
+    async def start(self, agent: str, *calls: dict[str, Any]) -> None:
+        options = {"folder": str(self.folder), "calls": list(calls)}
+        self.id = await self.tasks.started(options, agent_type=agent, auto_accept=True)
+
+    def one(self, tool: str, key: str | None = None, **args: Any) -> dict[str, Any]:
+        return {"tool": tool, "args": {"folder": str(self.folder), **args}, "key": key}
+
+    def told(self, what: str) -> list[str]:
+        path = self.folder / "told"
+        return [line for line in path.read_text().splitlines() if line.startswith(what)] if path.exists() else []
+
+    async def gate(self) -> dict[str, Any]:
+        """The one open gate."""
+
+        async def found() -> list[dict[str, Any]]:
+            answer = await self.tasks.client.get("/api/gates", params={"task_id": self.id, "state": "open"})
+            assert answer.status_code == 200, answer.text
+            return answer.json()["items"]
+
+        [gate] = await until(found, what="a gate")
+        return gate
+
+    async def answer(self, gate: dict[str, Any], answer: Any, expect: int = 200) -> None:
+        body = {"hash": gate["hash"], "answer": answer}
+        sent = await self.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=body)
+        assert sent.status_code == expect, sent.text
+
+    async def done(self) -> str:
+        await self.tasks.wait(self.id, "DONE")
+        return next(each for each in await self.tasks.documents(self.id) if each["kind"] == "REPORT")["body"]
+
+
+@pytest.fixture
+def called(own: Own, tmp_path: Path) -> Called:
+    return Called(own, tmp_path)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_what_was_recorded_is_not_called_again(called: Called, agent: str) -> None:
+    (called.folder / "fail").touch()
+    await called.start(agent, called.one("pay", amount=5), called.one("pay", amount=5), called.one("put", name="x"))
+    assert await called.done() == "[{'paid': 5}, {'paid': 5}, 'x']"
+    assert len(set(called.told("pay"))) == len(called.told("pay")) == 2, "twice meant, twice done, each once"
+    assert len(called.told("put")) == 1
+    events = await called.tasks.events(called.id)
+    assert types(events).count("tool_called") == types(events).count("tool_done") == 3 and "retry" in types(events)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_worker_killed_in_mid_call_repeats_nothing_unsafe(own: Own, called: Called, agent: str) -> None:
+    (called.folder / "hold").touch()
+    await called.start(agent, called.one("pay", amount=5), called.one("put", name="x"))
+
+    async def both() -> bool:
+        return bool(called.told("pay") and called.told("put"))
+
+    await until(both, what="both calls")
+    own.worker.kill()
+    (called.folder / "hold").unlink()
+    own.worker = await own.parts.start("worker", **own.environment)
+    gate = await called.gate()
+    assert gate["kind"] == "effect" and "pay" in gate["text"] and '"amount": 5' in gate["text"]
+    assert (await called.tasks.get(called.id))["stage_status"].startswith("WAITING:effect/pay/")
+    await called.answer(gate, "perhaps", 422)
+    await called.answer(gate, {"yes": {"paid": "seen"}})
+    assert await called.done() == "[{'paid': 'seen'}, 'x']"
+    assert len(called.told("pay")) == 1, "an unsafe call was repeated"
+    assert len(called.told("put")) == 2 and len(set(called.told("put"))) == 1, "run again with the same key"
+
+
+async def test_no_runs_it_again_and_stop_ends_the_task(called: Called) -> None:
+    await called.start("calling", called.one("lost", key="first"))
+    gate = await called.gate()
+    await called.answer(gate, "no")
+    again = await called.gate()
+    assert again["id"] != gate["id"] and len(called.told("lost")) == 2, "each answer is for one time"
+    await called.answer(again, "stop")
+    failed = await called.tasks.wait(called.id, "FAILED")
+    assert ADA in failed["error"]["cause"] and "Resume" in failed["error"]["remedy"]
+    await called.tasks.post(f"{called.id}/resume")
+    await called.answer(await called.gate(), "yes")
+    assert await called.done() == "[None]" and len(called.told("lost")) == 2
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_bad_tools_and_bad_calls_are_told_to_the_agent(called: Called, agent: str) -> None:
+    ways = ("hang", "exit", "raise", "bytes", "nul", "large", "object", "well")
+    calls = [{"tool": "bad", "args": {"how": how}} for how in ways]
+    calls += [{"tool": "baad", "args": {}}, {"tool": "bad", "args": {"how": 7}}, {"tool": "bad", "args": {"who": "x"}}]
+    calls += [{"tool": "broken", "args": {}}]
+    await called.start(agent, *calls)
+    report = await called.done()
+    for told in (
+        "did not answer within 0.3 s",
+        "SystemExit: 3",
+        "RuntimeError: no such",
+        "its result cannot be kept: it holds a NUL",
+        "its result cannot be kept: it has 100,000,000 bytes",
+        "'well'",
+        "There is no tool 'baad'",
+        "args.how: Input should be a valid string",
+        "args.how: Field required",
+        "cannot be loaded: TypeError",
+    ):
+        assert told in report, (told, report)
+
+
+async def test_deleted_with_its_task(called: Called, database: Database) -> None:
+    await called.start("calling", called.one("put", name="x"))
+    await called.done()
+
+    async def kept() -> int:
+        async with database.reading() as session:
+            mine = ToolCallRow.subject_id == uuid.UUID(called.id)
+            return (await session.scalars(select(func.count()).select_from(ToolCallRow).where(mine))).one()
+
+    assert await kept() == 1
+    assert (await called.tasks.client.delete(f"/api/tasks/{called.id}")).status_code == 204
+    assert await kept() == 0

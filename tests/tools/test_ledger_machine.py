@@ -1,0 +1,283 @@
+"""Calls, crashes, zombies and answers in any order, on a real PostgreSQL: what is recorded is never run again, and no
+unsafe effect of unknown outcome is, but by a person's word."""
+
+import asyncio
+import os
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+from sqlalchemy import select
+
+from pavo.agents.asking.question import Question
+from pavo.agents.calling.request import ToolRequest
+from pavo.config import Settings
+from pavo.gates import repository as gates
+from pavo.gates.domain import OPEN
+from pavo.kit.sql import Database
+from pavo.tasks.sql import lease
+from pavo.tasks.work.context.asked_people import new_gate
+from pavo.tools import ledger
+from pavo.tools.contract import IDEMPOTENT, UNSAFE, Effect
+from pavo.tools.ledger import Claim, Next
+from pavo.tools.models import ToolCallRow
+from pavo.tools.running import Outcome
+from tests.tools.rows import new_attempt, new_subject
+
+EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "25"))
+EFFECTS: dict[str, Effect] = {"pay": UNSAFE, "put": IDEMPOTENT}
+NAMES = st.sampled_from(["a", "b", "c"])
+CRASHES = st.sampled_from(["", "", "before intent", "after intent", "after effect", "after settle", "unknown"])
+
+
+@dataclass
+class Call:
+    """What the model knows of a call."""
+
+    tool: str
+    arguments: int
+    epoch: int
+    recorded: bool = False
+    value: Any = None
+    unknown: bool = False
+    """Said by the tool itself."""
+    question: Question | None = None
+    """The newest that was asked about it."""
+    answer: Any = None
+
+
+class Ledger(RuleBasedStateMachine):
+    """The model: every call that was begun, what it is known as, and how often its effect really happened."""
+
+    database: Database
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[uuid.UUID, Call] = {}
+        self.known: dict[str, tuple[str, int, uuid.UUID]] = {}
+        self.effects: Counter[uuid.UUID] = Counter()
+        self.allowed: Counter[uuid.UUID] = Counter()
+        self.asleep: list[tuple[uuid.UUID, int]] = []
+        """Attempts that had begun a call and were taken over: call and epoch."""
+        self.answers = 0
+
+    def do(self, what: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
+
+    @initialize()
+    def begin(self) -> None:
+        self.subject, self.user = self.do(new_subject(self.database))
+        self.epoch = self.do(new_attempt(self.database, self.subject))
+
+    # What a worker does
+
+    async def claim(self, name: str, tool: str, arguments: int, epoch: int) -> Claim | None:
+        request = ToolRequest(tool, {"n": arguments}, name, f"key:{name}")
+        async with self.database.transaction() as session:
+            if not await lease.holds(session, self.subject.id, epoch, working=True):
+                return None
+            return await ledger.claim(session, self.subject, request, EFFECTS[tool], epoch)
+
+    async def settle(self, call_id: uuid.UUID, outcome: Outcome, epoch: int) -> bool:
+        async with self.database.transaction() as session:
+            held = await lease.holds(session, self.subject.id, epoch)
+            return held and await ledger.settle(session, call_id, outcome, epoch)
+
+    def run(self, claim: Claim, tool: str, arguments: int, crash: str) -> None:
+        """The effect of a call that was claimed, and what is recorded of it."""
+        call = self.calls.setdefault(claim.id, Call(tool, arguments, self.epoch))
+        assert not call.recorded, "a recorded outcome is run again"
+        call.epoch, call.unknown = self.epoch, False
+        if crash == "after intent":
+            return self.take_over(claim.id)
+        self.effects[claim.id] += 1
+        if crash == "after effect":
+            return self.take_over(claim.id)
+        if crash == "unknown":
+            call.unknown = True
+            assert self.do(self.settle(claim.id, Outcome(error="lost", unknown=True), self.epoch))
+            return None
+        value = f"{claim.id} {self.effects[claim.id]}"
+        assert self.do(self.settle(claim.id, Outcome(value), self.epoch))
+        assert not self.do(self.settle(claim.id, Outcome("again"), self.epoch)), "an outcome is recorded once"
+        call.recorded, call.value = True, value
+        if crash == "after settle":
+            self.take_over(claim.id)
+        return None
+
+    def take_over(self, call_id: uuid.UUID | None = None) -> None:
+        if call_id is not None:
+            self.asleep.append((call_id, self.epoch))
+        self.epoch = self.do(new_attempt(self.database, self.subject))
+
+    # What is expected
+
+    def is_unknown(self, call: Call) -> bool:
+        return not call.recorded and (call.unknown or call.epoch < self.epoch)
+
+    def meant(self, name: str, tool: str, arguments: int) -> uuid.UUID | None:
+        """The call that this is, if it was made before."""
+        if name in self.known:
+            return self.known[name][2]
+        if EFFECTS[tool] != UNSAFE:
+            return None
+        same = [key for key, call in self.calls.items() if (call.tool, call.arguments) == (tool, arguments)]
+        return next((key for key in same if self.is_unknown(self.calls[key])), None)
+
+    @rule(name=NAMES, tool=st.sampled_from(sorted(EFFECTS)), arguments=st.integers(1, 2), crash=CRASHES)
+    def call(self, name: str, tool: str, arguments: int, crash: str) -> None:
+        if crash == "before intent":
+            return self.take_over()
+        known, meant = self.known.get(name), self.meant(name, tool, arguments)
+        before = None if meant is None else self.calls[meant]
+        claim = self.do(self.claim(name, tool, arguments, self.epoch))
+        assert claim is not None
+        if known is not None and known[:2] != (tool, arguments):
+            assert claim.next is Next.CHANGED
+            return None
+        self.known[name] = (tool, arguments, claim.id)
+        if before is None:
+            assert claim.next is Next.RUN and claim.id not in self.calls
+            return self.run(claim, tool, arguments, crash)
+        assert claim.id == meant, "another call than it was before, or than the one that nobody knows about"
+        if before.recorded:
+            assert (claim.next, claim.outcome.value) == (Next.RECORDED, before.value)
+        elif not self.is_unknown(before):
+            assert claim.next is Next.UNDER_WAY
+        elif before.tool == "put":
+            assert claim.next is Next.RUN
+            self.run(claim, tool, arguments, crash)
+        else:
+            self.resumed(claim, before, crash)
+        return None
+
+    def resumed(self, claim: Claim, call: Call, crash: str) -> None:
+        """An unsafe call whose outcome is unknown."""
+        if call.answer == ledger.NO:
+            assert claim.next is Next.RUN
+            call.question = call.answer = None
+            self.run(claim, call.tool, call.arguments, crash)
+        elif call.answer == ledger.STOP:
+            assert claim.next is Next.STOPPED and claim.by
+            call.question = call.answer = None
+            call.epoch, call.unknown = self.epoch, True
+        elif call.answer is not None:
+            assert claim.next is Next.RECORDED
+            call.value = call.answer[ledger.YES] if isinstance(call.answer, dict) else None
+            assert claim.outcome.value == call.value, "the answer of another gate"
+            call.recorded = True
+        else:
+            assert claim.next is Next.ASK and claim.question is not None
+            assert call.question in (None, claim.question), "asked twice, it is another question"
+            opened = self.do(self.ask(claim.question))
+            assert opened == (call.question is None)
+            call.question, call.epoch, call.unknown = claim.question, self.epoch, True
+
+    async def ask(self, question: Question) -> bool:
+        async with self.database.transaction() as session:
+            return (await gates.open_gate(session, self.subject, new_gate(question)))[1]
+
+    @rule()
+    def resume(self) -> None:
+        self.take_over()
+
+    def open_questions(self) -> list[uuid.UUID]:
+        return [key for key, call in self.calls.items() if call.question is not None and call.answer is None]
+
+    @precondition(lambda self: self.open_questions())
+    @rule(data=st.data(), kind=st.sampled_from([ledger.YES, "result", ledger.NO, ledger.STOP]))
+    def answer(self, data: st.DataObject, kind: str) -> None:
+        key = data.draw(st.sampled_from(self.open_questions()))
+        call = self.calls[key]
+        self.answers += 1
+        answer = {ledger.YES: f"answer {self.answers}"} if kind == "result" else kind
+        assert call.question is not None
+        self.do(self.give(call.question, answer))
+        call.answer = answer
+        self.allowed[key] += answer == ledger.NO
+
+    async def give(self, question: Question, answer: Any) -> None:
+        async with self.database.transaction() as session:
+            gate = await gates.find(session, self.subject, question.key, question.hash)
+            assert gate is not None and gate.state == OPEN
+            proposed = await gates.propose(session, gate.id, answer, "", self.user, "ada@example.com")
+            closed, first = await gates.take(session, gate.id, proposed)
+            assert first and closed is not None and closed.answer == answer
+
+    @precondition(lambda self: self.asleep)
+    @rule(data=st.data(), claims=st.booleans(), name=NAMES)
+    def zombie_wakes(self, data: st.DataObject, claims: bool, name: str) -> None:
+        call_id, epoch = data.draw(st.sampled_from(self.asleep))
+        before = self.do(self.rows())
+        if claims:
+            assert self.do(self.claim(name, "pay", 1, epoch)) is None
+        else:
+            assert not self.do(self.settle(call_id, Outcome("from a zombie"), epoch))
+            # Neither where it gets past the lease: a row that a newer attempt has begun is not its.
+            if self.calls[call_id].epoch > epoch:
+                assert not self.do(self.settle_unfenced(call_id, epoch))
+        assert self.do(self.rows()) == before, "an older attempt changed something"
+
+    async def settle_unfenced(self, call_id: uuid.UUID, epoch: int) -> bool:
+        async with self.database.transaction() as session:
+            return await ledger.settle(session, call_id, Outcome("from a zombie"), epoch)
+
+    async def rows(self) -> list[tuple[Any, ...]]:
+        row = ToolCallRow
+        query = select(row.id, row.state, row.epoch, row.outcome, row.same_as, row.runs).order_by(row.id)
+        async with self.database.reading() as session:
+            return [tuple(each) for each in await session.execute(query.where(row.subject_id == self.subject.id))]
+
+    @invariant()
+    def nothing_is_doubled(self) -> None:
+        for key, call in self.calls.items():
+            if call.tool == "pay":
+                assert self.effects[key] <= 1 + self.allowed[key], "an unsafe effect ran again by itself"
+
+    @invariant()
+    def what_is_recorded_stays(self) -> None:
+        if not self.calls:
+            return
+        rows = {row[0]: row for row in self.do(self.rows())}
+        for key, call in self.calls.items():
+            if call.recorded:
+                assert rows[key][1] == "done" and rows[key][3] == call.value
+
+
+def test_calls_crashes_and_answers_in_any_order(settings_of_stack: Settings) -> None:
+    """The machine runs here, its statements on an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    database = Database(settings_of_stack.database.url, pool_size=2)
+    machine = type("Machine", (Ledger,), {"database": database, "loop": loop})
+    bounded = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_machine(machine, settings=bounded)  # type: ignore[arg-type]
+    finally:
+        asyncio.run_coroutine_threadsafe(database.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def settings_of_stack(settings: Settings) -> Settings:
+    """Hypothesis has another `settings`."""
+    return settings
