@@ -151,6 +151,8 @@ class PastTheHost:
     def is_open(self) -> bool:
         return False
 
+    async def tell_stack(self) -> None: ...
+
     async def close(self, *, force: bool = False) -> None: ...
 
 

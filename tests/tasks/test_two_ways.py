@@ -200,7 +200,10 @@ async def compare(copies: Copies, states: st.SearchStrategy[State], quick: Way, 
         assert after == await copies.written(second)
         assert after != before
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    # Always the same states: how many of them the quick way knows varies.
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(states)
     def check(state: State) -> None:
         asyncio.run_coroutine_threadsafe(one(state), loop).result(60)

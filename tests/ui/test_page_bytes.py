@@ -1,10 +1,11 @@
 """What the page reads: once what there is, and then only what has changed."""
 
+import contextlib
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Response, Route, expect
+from playwright.async_api import Error, Page, Response, Route, expect
 
 from tests.driving import Tasks
 from tests.ui.test_review_page import mine, opened, second  # noqa: F401 - mine is a fixture
@@ -28,8 +29,11 @@ class Read:
 
     async def _count(self, request: Any) -> None:
         if "/api/" in request.url and not request.url.rstrip("/").partition("?")[0].endswith("/stream"):
-            answer: Response | None = await request.response()
-            sizes = await request.sizes()
+            try:
+                answer: Response | None = await request.response()
+                sizes = await request.sizes()
+            except Error:  # the page was closed meanwhile
+                return
             self.bytes += sizes["responseBodySize"]
             self.statuses.append(answer.status if answer else 0)
 
@@ -84,9 +88,14 @@ async def test_of_very_many_comments_the_first_are_read(page: Page, stack: str, 
     await expect(page.get_by_role("button", name="Show more comments")).to_be_visible(timeout=SLOW)
     assert 0 < await comments.count() < 60 and read.bytes < 1_200_000
     await expect(page.get_by_role("button", name="Done reviewing")).to_be_visible()
-    await page.get_by_role("button", name="Show more comments").click()
+    # The page reads the document once more for the events that it missed: whoever clicks just then clicks again.
+    more = page.get_by_role("button", name="Show more comments")
+    while await more.count():
+        with contextlib.suppress(Error):
+            await more.click(timeout=SLOW)
+        with contextlib.suppress(AssertionError):
+            await expect(more).to_have_count(0, timeout=2_000)
     await expect(comments).to_have_count(60, timeout=SLOW)
-    await expect(page.get_by_role("button", name="Show more comments")).to_have_count(0)
 
 
 async def test_a_list_that_stays_the_same_is_not_read_again(page: Page, stack: str, mine: Tasks) -> None:  # noqa: F811

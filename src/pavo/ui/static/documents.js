@@ -53,11 +53,13 @@ export class Documents {
   async readComments(document) {
     const left = document.feedback_left;
     const page = await tasks.comments(this.taskId, document.id, left.cursor);
+    const now = this.#all.get(document.id) ?? document; // it may have been read anew meanwhile
     for (const item of page.items) this.keep(item);
-    document.feedback.sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+    now.feedback.sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+    if (now.feedback_left?.cursor !== left.cursor) return;
     const open = page.items.filter((item) => !item.answer).length;
     const rest = { cursor: page.next_cursor, count: Math.max(1, left.count - page.items.length), open: Math.max(0, left.open - open) };
-    document.feedback_left = page.next_cursor ? rest : null;
+    now.feedback_left = page.next_cursor ? rest : null;
   }
 
   // Notes what an event changes; answers whether it tells of documents at all.
