@@ -10,6 +10,7 @@ import pytest
 
 from pavo.kit.json_values import fingerprint
 from pavo.tasks.sql.lease import Lease
+from pavo.tasks.work.context.called_tools import HeldEpoch
 from pavo.tasks.work.slots import parked
 from pavo.tasks.work.slots.parked import ParkedAgent, ParkedAgents
 
@@ -32,7 +33,7 @@ class Host:
 def agent_of(epoch: int) -> tuple[Host, ParkedAgent]:
     host = Host()
     about = {"generation": 1, "plan_hash": "h", "epoch": epoch, "step": 3, "checkpoint": fingerprint(CHECKPOINT)}
-    return host, ParkedAgent(cast(Any, host), asyncio.Event(), **cast(Any, about))
+    return host, ParkedAgent(cast(Any, host), asyncio.Event(), HeldEpoch(epoch), **cast(Any, about))
 
 
 @dataclass

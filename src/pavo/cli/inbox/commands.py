@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 from rich.console import Console
@@ -25,7 +25,7 @@ GateRef = Annotated[str, Parameter(help="The question's id, the beginning or end
 HowMany = Annotated[
     int, Parameter(name=["--limit", "-n"], validator=validators.Number(gte=1), help="How many at most.")
 ]
-COLUMNS: Final = ("WAITS", "SINCE", "ID", "TASK", "WHAT")
+COLUMNS = ("WAITS", "SINCE", "ID", "TASK", "WHAT")
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def inbox(*, url: Url = None, output: Output = "text") -> None:
     with _connected(url) as client:
         found = client.items(50)
         Printer(output).show(found, lambda: _print(found))
-        if output == "text" and render.interactive():
+        if not Printer(output).for_programs and render.interactive():
             for item in found.items:
                 if item.kind == "question":
                     _answer_in_place(client, item, render.page())

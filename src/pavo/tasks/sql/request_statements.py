@@ -18,7 +18,7 @@ from pavo.timeline.domain import Event, NewEvent, numbered
 
 COLUMNS: Final = (
     *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options"),
-    *("step_seconds", "auto_accept"),
+    *("step_seconds", "edits", "auto_accept"),
     *("stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
     *("created_at", "updated_at", "deleted_at"),
 )
@@ -26,7 +26,7 @@ COLUMNS: Final = (
 
 _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options,
-    t.step_seconds, t.auto_accept, t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition,
+    t.step_seconds, t.edits, t.auto_accept, t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition,
     t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
     CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
