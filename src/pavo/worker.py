@@ -188,11 +188,12 @@ def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> Sequence[Co
 async def _follow_routing(settings: Settings, parts: bootstrap.WorkerParts) -> None:
     """Whenever new runs begin to go to other builds, have what runs here end where nothing is lost.
 
-    Its workflow learns of the change with its next workflow task only, and that may be days away. Each change counts
-    once: a run that stays here after all is left alone.
+    Its workflow learns of the change with its next workflow task only, and that may be days away. The server's task
+    queues may learn of it a moment later, so each change counts three times; a run that stays here after all is then
+    left alone.
     """
     worker = settings.execution
-    known = Routing(worker.build_id, "", 0.0)
+    known, times = Routing(worker.build_id, "", 0.0), 0
     while worker.build_id:
         await asyncio.sleep(worker.turn_seconds)
         try:
@@ -205,6 +206,11 @@ async def _follow_routing(settings: Settings, parts: bootstrap.WorkerParts) -> N
             continue
         if found != known and (found.current != worker.build_id or found.ramping not in ("", worker.build_id)):
             logger.info("New runs go to other builds now (%s): what runs here moves on", found)
+            times = 3
+        elif found != known:
+            times = 0
+        if times:
+            times -= 1
             for each in parts.kinds:
                 each.move_on()
         known = found
