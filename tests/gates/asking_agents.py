@@ -80,11 +80,8 @@ class AskingApart(Asking):
 
 
 def install(folder: Path) -> None:
-    """Make a plug-in distribution in `folder`, as pip would leave it."""
-    info = folder / "asking_agents-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "asking_agents.py").write_text(Path(__file__).read_text())
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: asking-agents\nVersion: 1.0\n")
-    agents = "asking = asking_agents:Asking\nasking_apart = asking_agents:AskingApart\n"
-    (info / "entry_points.txt").write_text(f"[pavo.agents]\n{agents}")
-    (info / "RECORD").write_text("")
+    """Make a plug-in of these in `folder`."""
+    from tests.plug_ins import install_module  # the plug-in itself does not know the tests
+
+    agents = {"asking": "Asking", "asking_apart": "AskingApart"}
+    install_module(folder, Path(__file__), {"pavo.agents": agents})

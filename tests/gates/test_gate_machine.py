@@ -3,17 +3,14 @@
 import asyncio
 import json
 import os
-import threading
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from pavo.config import Settings
 from pavo.kit.sql import Database
@@ -21,6 +18,7 @@ from pavo.temporal.client import connect
 from tests.clock import Clock
 from tests.driving import Tasks, until
 from tests.gates.asking import Own, question
+from tests.machines import loop_beside, run_machine
 
 EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "6"))
 MODEL, STRANGER = "gates.model@example.com", "gates.stranger@example.org"
@@ -168,31 +166,15 @@ class Answers(RuleBasedStateMachine):
 
 
 def test_answers_in_any_order(own: Own, stack_settings: Settings, tmp_path: Path) -> None:
-    """The machine runs here, its requests on an event loop of their own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
     async def open_clock() -> Clock:
         temporal = await connect(stack_settings.temporal)
         return Clock(Database(stack_settings.database.url, pool_size=2), temporal)
 
-    clock = asyncio.run_coroutine_threadsafe(open_clock(), loop).result(30)
-    known = {"url": str(own.tasks.client.base_url), "notes": str(tmp_path / "notes"), "loop": loop, "clock": clock}
-    machine = type("Machine", (Answers,), known)
-    bounded = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=8,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    try:
-        run_machine(machine, settings=bounded)  # type: ignore[arg-type]
-    finally:
-        for ending in (clock.back(), clock.database.close()):
-            asyncio.run_coroutine_threadsafe(ending, loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with loop_beside() as loop:
+        clock = asyncio.run_coroutine_threadsafe(open_clock(), loop).result(30)
+        known = {"url": str(own.tasks.client.base_url), "notes": str(tmp_path / "notes"), "loop": loop, "clock": clock}
+        try:
+            run_machine(Answers, known, examples=EXAMPLES, steps=8)
+        finally:
+            for ending in (clock.back(), clock.database.close()):
+                asyncio.run_coroutine_threadsafe(ending, loop).result(30)

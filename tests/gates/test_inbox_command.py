@@ -14,6 +14,7 @@ from pavo.cli.inbox import answers
 from pavo.cli.output import console
 from pavo.errors import InvalidInput
 from pavo.gates.schemas import GateOut
+from pavo.tools.ledger import ANSWERS
 from tests.command import Done, pavo
 from tests.gates.asking import ADA, Asked, question
 
@@ -79,7 +80,9 @@ def test_what_is_typed_is_what_the_question_asks_for() -> None:
     assert [answers.typed(named, text) for text in ("2", "left")] == ["right", "left"]
     assert answers.typed(gate(), "12") == "12"
     assert answers.typed(gate(schema={"type": "integer"}), "12") == 12
-    for asked, text in ((named, "0"), (named, "3"), (named, "²"), (gate(schema={}), "{x")):
+    happened = gate(kind="effect", schema=dict(ANSWERS))
+    assert [answers.typed(happened, text) for text in ("no", '"no"', '{"yes": 7}')] == ["no", "no", {"yes": 7}]
+    for asked, text in ((happened, "maybe"), (named, "0"), (named, "3"), (named, "²"), (gate(schema={}), "{x")):
         with pytest.raises(InvalidInput) as wrong:
             answers.typed(asked, text)
         assert wrong.value.field == "ANSWER" and wrong.value.remedy

@@ -93,6 +93,7 @@ async def deaths(database: Database, path: str) -> int:
         return (await connection.execute(query, {"id": path})).scalar_one()
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("agent", AGENTS)
 async def test_killed_and_frozen_workers_never_count(own: Own, database: Database, agent: str, tmp_path: Path) -> None:
     """Four lost workers in one step: it went FAILED "quarantined" at the third."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import os
-import threading
 from collections.abc import Coroutine
 from typing import Any
 
 import httpx2
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -15,10 +13,10 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.driving import Tasks, ticks
+from tests.machines import loop_beside, run_machine
 
 STEPS = 3
 EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
@@ -145,22 +143,5 @@ class Commands(RuleBasedStateMachine):
 
 
 def test_commands_in_any_order(stack: str) -> None:
-    """The machine runs here, its requests on an event loop of their own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    machine = type("Machine", (Commands,), {"url": stack, "loop": loop})
-    bounded = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=10,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    try:
-        run_state_machine_as_test(machine, settings=bounded)  # type: ignore[arg-type]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with loop_beside() as loop:
+        run_machine(Commands, {"url": stack, "loop": loop}, examples=EXAMPLES, steps=10)

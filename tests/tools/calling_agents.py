@@ -98,13 +98,9 @@ class CallingApart(Calling):
 
 
 def install(folder: Path) -> None:
-    """Make a plug-in distribution in `folder`, as pip would leave it."""
-    info = folder / "calling_agents-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "calling_agents.py").write_text(Path(__file__).read_text())
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: calling-agents\nVersion: 1.0\n")
-    agents = "calling = calling_agents:Calling\ncalling_apart = calling_agents:CallingApart\n"
-    tools = "".join(f"{name} = calling_agents:{name}\n" for name in ("pay", "put", "bad", "lost"))
-    broken = "broken = calling_agents:HELD_SECONDS\n"
-    (info / "entry_points.txt").write_text(f"[pavo.agents]\n{agents}\n[pavo.tools]\n{tools}{broken}")
-    (info / "RECORD").write_text("")
+    """Make a plug-in of these in `folder`."""
+    from tests.plug_ins import install_module  # the plug-in itself does not know the tests
+
+    agents = {"calling": "Calling", "calling_apart": "CallingApart"}
+    tools = {name: name for name in ("pay", "put", "bad", "lost")} | {"broken": "HELD_SECONDS"}
+    install_module(folder, Path(__file__), {"pavo.agents": agents, "pavo.tools": tools})

@@ -3,18 +3,14 @@ unsafe effect of unknown outcome is, but by a person's word."""
 
 import asyncio
 import os
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import select
 
 from pavo.agents.asking.question import Question
@@ -30,6 +26,7 @@ from pavo.tools.contract import IDEMPOTENT, UNSAFE, Effect
 from pavo.tools.ledger import Claim, Next
 from pavo.tools.models import ToolCallRow
 from pavo.tools.running import Outcome
+from tests.machines import loop_beside, run_machine
 from tests.tools.rows import new_attempt, new_subject
 
 EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "25"))
@@ -253,31 +250,10 @@ class Ledger(RuleBasedStateMachine):
                 assert rows[key][1] == "done" and rows[key][3] == call.value
 
 
-def test_calls_crashes_and_answers_in_any_order(settings_of_stack: Settings) -> None:
-    """The machine runs here, its statements on an event loop of their own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    database = Database(settings_of_stack.database.url, pool_size=2)
-    machine = type("Machine", (Ledger,), {"database": database, "loop": loop})
-    bounded = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    try:
-        run_machine(machine, settings=bounded)  # type: ignore[arg-type]
-    finally:
-        asyncio.run_coroutine_threadsafe(database.close(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture
-def settings_of_stack(settings: Settings) -> Settings:
-    """Hypothesis has another `settings`."""
-    return settings
+def test_calls_crashes_and_answers_in_any_order(settings: Settings) -> None:
+    with loop_beside() as loop:
+        database = Database(settings.database.url, pool_size=2)
+        try:
+            run_machine(Ledger, {"database": database, "loop": loop}, examples=EXAMPLES, steps=25)
+        finally:
+            asyncio.run_coroutine_threadsafe(database.close(), loop).result(10)

@@ -251,10 +251,9 @@ class AgentContext:
             QuestionExpired: nobody answered in time, and there is no default.
             AgentRefused: the question cannot be asked, or not here.
         """
-        given = has_default = default is not NO_DEFAULT
-        asked = checked_question(
-            (key, question, choices, schema, expires), default if given else None, has_default=has_default
-        )
+        has_default = default is not NO_DEFAULT
+        given = (key, question, choices, schema, expires)
+        asked = checked_question(given, default if has_default else None, has_default=has_default)
         found = await self.people.find(asked) or await self.people.wait(asked)
         if found.expired:
             raise QuestionExpired(
@@ -270,7 +269,7 @@ class AgentContext:
         Where it is `unsafe`, people are asked whether it happened, and the attempt ends as for `ask`.
 
         Args:
-            tool: its name (`pavo tools list`).
+            tool: its name, that of its entry point of the group `pavo.tools`.
             args: by the names of its parameters.
             key: names the call within the task and its plan, in letters, digits and "_.:/-". Without one a call is
                 known by the checkpoint after which it is made, its tool, its arguments, and how many of these came

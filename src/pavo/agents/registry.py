@@ -69,6 +69,17 @@ class BrokenAgent:
     error: str
 
 
+def declared(group: str) -> Mapping[str, Sequence[EntryPoint]]:
+    """What installed packages declare in a group of entry points, by name; nothing is imported."""
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        known = points.setdefault(point.name, [])
+        # One package may be on the path twice, for example as source and installed.
+        if all(distribution_of(other) != distribution_of(point) for other in known):
+            known.append(point)
+    return points
+
+
 class AgentRegistry:
     """The agents by name. Build it with `load`; it is cheap until an agent is asked for."""
 
@@ -79,13 +90,7 @@ class AgentRegistry:
     @classmethod
     def load(cls) -> "AgentRegistry":
         """Read which agents are installed, without importing them."""
-        points: dict[str, list[EntryPoint]] = {}
-        for point in entry_points(group=GROUP):
-            known = points.setdefault(point.name, [])
-            # One package may be on the path twice, for example as source and installed.
-            if all(_distribution(other) != _distribution(point) for other in known):
-                known.append(point)
-        return cls(points)
+        return cls(declared(GROUP))
 
     def names(self) -> Sequence[str]:
         """The names of all agents, also of broken ones, sorted."""
@@ -160,10 +165,10 @@ class AgentRegistry:
 
 
 def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAgent:
-    own = [point for point in points if _distribution(point).split()[0] == DISTRIBUTION]
+    own = [point for point in points if distribution_of(point).split()[0] == DISTRIBUTION]
     chosen = own or points
     if len(chosen) > 1:
-        sources = ", ".join(_distribution(point) for point in chosen)
+        sources = ", ".join(distribution_of(point) for point in chosen)
         logger.error("The agent %r is declared by several packages: %s", name, sources)
         return BrokenAgent(name, sources, "several packages declare an agent of this name.")
     if len(points) > 1:
@@ -174,8 +179,8 @@ def _described(name: str, points: Sequence[EntryPoint]) -> AgentCard | BrokenAge
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and _listens_to_people():
             raise
-        logger.exception("The agent %r of %s cannot be loaded.", name, _distribution(point))
-        return BrokenAgent(name, _distribution(point), described(error))
+        logger.exception("The agent %r of %s cannot be loaded.", name, distribution_of(point))
+        return BrokenAgent(name, distribution_of(point), described(error))
 
 
 def _listens_to_people() -> bool:
@@ -187,7 +192,7 @@ def _listens_to_people() -> bool:
 
 
 def _card(name: str, point: EntryPoint) -> AgentCard:
-    code = CodeVersion.found(point.value, _distribution(point))
+    code = CodeVersion.found(point.value, distribution_of(point))
     agent = load_agent_class(point.value)
     _check_class(name, agent)
     return AgentCard(
@@ -198,7 +203,7 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
         isolation=agent.isolation,
         wants_context=agent.wants_context,
         quick=agent.quick,
-        distribution=_distribution(point),
+        distribution=distribution_of(point),
         target=point.value,
         code=code,
         silence_seconds=None if agent.silence_seconds is None else float(agent.silence_seconds),
@@ -247,5 +252,6 @@ def _schema(agent: type[Agent]) -> dict[str, JSON]:
     return cast(dict[str, JSON], schema)
 
 
-def _distribution(point: EntryPoint) -> str:
+def distribution_of(point: EntryPoint) -> str:
+    """Name and version of the package that declares it."""
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"

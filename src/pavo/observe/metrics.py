@@ -49,8 +49,11 @@ WEBHOOKS_WAITING: Final = Gauge(
 WEBHOOKS_OLDEST: Final = Gauge(
     "pavo_webhook_messages_oldest_seconds", "Age of the oldest of those messages; 0 where there is none."
 )
-GATES_OPEN: Final = Gauge("pavo_gates_open", "Questions of agents that wait for people.")
-GATES_OLDEST: Final = Gauge("pavo_gates_oldest_seconds", "Age of the oldest of those questions; 0 where there is none.")
+GATES_OPEN: Final = Gauge(
+    "pavo_gates_open",
+    "What agents ask, and calls of tools of unknown outcome, that wait for people.",
+)
+GATES_OLDEST: Final = Gauge("pavo_gates_oldest_seconds", "Age of the oldest of those; 0 where there is none.")
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
 
 # Worker

@@ -4,8 +4,10 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
+from pavo.agents.raised import described
+from pavo.agents.registry import declared, distribution_of
 from pavo.errors import NotFound
 from pavo.tools.described import Tool, tool_of
 
@@ -33,13 +35,7 @@ class ToolRegistry:
     @classmethod
     def load(cls) -> "ToolRegistry":
         """Read which tools are installed, without importing them."""
-        points: dict[str, list[EntryPoint]] = {}
-        for point in entry_points(group=GROUP):
-            known = points.setdefault(point.name, [])
-            # One package may be on the path twice, for example as source and installed.
-            if all(_distribution(other) != _distribution(point) for other in known):
-                known.append(point)
-        return cls(points)
+        return cls(declared(GROUP))
 
     def all(self) -> Sequence[Tool | BrokenTool]:
         """All tools by name, also broken ones; imports them."""
@@ -78,17 +74,11 @@ class ToolRegistry:
 
 
 def _found(name: str, points: Sequence[EntryPoint]) -> Tool | BrokenTool:
-    sources = ", ".join(map(_distribution, points))
+    sources = ", ".join(map(distribution_of, points))
     if len(points) > 1:
         return BrokenTool(name, sources, "several packages declare a tool of this name.")
     try:
         return tool_of(name, points[0].load(), sources)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
     except BaseException as error:  # whatever importing it does
         logger.exception("The tool %r of %s cannot be loaded.", name, sources)
-        return BrokenTool(name, sources, f"{type(error).__name__}: {str(error)[:500]}")
-
-
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown"
+        return BrokenTool(name, sources, described(error))

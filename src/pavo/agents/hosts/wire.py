@@ -245,8 +245,8 @@ async def looked_up(identifier: int, looking: Coroutine[Any, Any, Any]) -> tuple
         outage = error if isinstance(error, Unavailable) else None
         answer["error"] = dump_error(error)
     except Exception as error:
-        logger.exception("Looking something up for an agent failed.")
-        answer["error"] = dump_error(AgentError(f"The search failed: {type(error).__name__}."))
+        logger.exception("What an agent asked of its worker failed.")
+        answer["error"] = dump_error(AgentError(f"Pavo could not answer the agent: {type(error).__name__}."))
     return encode(answer, MAX_TO_AGENT), outage
 
 

@@ -1,7 +1,7 @@
 """Answers as people type them, and questions as they read them."""
 
 import json
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -18,7 +18,8 @@ TEXT: Final = {"type": "string"}
 def typed(gate: GateOut, text: str) -> Any:
     """What somebody typed, as the answer that the gate asks for.
 
-    A choice by its text or its number; a text as it is; anything else as JSON.
+    A choice by its text or its number; a text as it is, also where it is one of several forms that are asked for;
+    anything else as JSON.
 
     Raises:
         InvalidInput: it is none of them.
@@ -35,8 +36,21 @@ def typed(gate: GateOut, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
+        if _takes(gate.answer_schema, text):
+            return text
         remedy = f"What fits {json.dumps(gate.answer_schema)[:300]}, for example in quotes: '{{\"days\": 3}}'"
         raise InvalidInput(f"The answer is no JSON: {error}.", field="ANSWER", remedy=remedy) from error
+
+
+def _takes(schema: Any, text: str) -> bool:
+    """Whether a schema says plainly that this text is an answer; the API judges whatever is sent."""
+    if not isinstance(schema, dict):
+        return False
+    described = cast("dict[str, Any]", schema)
+    if "enum" in described:
+        return text in described["enum"]
+    forms = [*described.get("anyOf", []), *described.get("oneOf", [])]
+    return described.get("type") == "string" or any(_takes(form, text) for form in forms)
 
 
 def shown(gate: GateOut) -> RenderableType:

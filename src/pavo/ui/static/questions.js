@@ -49,7 +49,7 @@ export class Questions {
     const submit = (event) => {
       event.preventDefault();
       if (gate.choices.length) return;
-      const typed = read(field.value, free);
+      const typed = read(field.value, free, gate.answer_schema);
       if (typed.wrong) show(notice, h("p", { class: "remedy", role: "alert" }, typed.wrong));
       else send(typed.answer);
     };
@@ -66,11 +66,18 @@ export class Questions {
   }
 }
 
-function read(text, free) {
+// Whether a schema says plainly that this text is an answer; the API judges whatever is sent.
+function takes(schema, text) {
+  if (schema?.enum) return schema.enum.includes(text);
+  return schema?.type === "string" || [...(schema?.anyOf ?? []), ...(schema?.oneOf ?? [])].some((form) => takes(form, text));
+}
+
+function read(text, free, schema) {
   if (free) return text.trim() ? { answer: text } : { wrong: "Type an answer." };
   try {
     return { answer: JSON.parse(text) };
   } catch (error) {
+    if (takes(schema, text.trim())) return { answer: text.trim() };
     return { wrong: `This is no JSON: ${error.message}` };
   }
 }
