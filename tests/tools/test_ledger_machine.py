@@ -29,9 +29,10 @@ from pavo.tools.running import Outcome
 from tests.machines import loop_beside, run_machine
 from tests.tools.rows import new_attempt, new_subject
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "40"))
 EFFECTS: dict[str, Effect] = {"pay": UNSAFE, "put": IDEMPOTENT}
-NAMES = st.sampled_from(["a", "b", "c"])
+NAMES = st.sampled_from("abcdef")
+TOOLS = st.sampled_from(["pay", "pay", "put"])
 CRASHES = st.sampled_from(["", "", "before intent", "after intent", "after effect", "after settle", "unknown"])
 
 
@@ -94,6 +95,9 @@ class Ledger(RuleBasedStateMachine):
         call = self.calls.setdefault(claim.id, Call(tool, arguments, self.epoch))
         assert not call.recorded, "a recorded outcome is run again"
         call.epoch, call.unknown = self.epoch, False
+        for call_id, epoch in self.asleep:
+            if call_id == claim.id:  # it wakes in the middle, and gets past the lease
+                assert not self.do(self.settle_unfenced(call_id, epoch))
         if crash == "after intent":
             return self.take_over(claim.id)
         self.effects[claim.id] += 1
@@ -130,7 +134,7 @@ class Ledger(RuleBasedStateMachine):
         same = [key for key, call in self.calls.items() if (call.tool, call.arguments) == (tool, arguments)]
         return next((key for key in same if self.is_unknown(self.calls[key])), None)
 
-    @rule(name=NAMES, tool=st.sampled_from(sorted(EFFECTS)), arguments=st.integers(1, 2), crash=CRASHES)
+    @rule(name=NAMES, tool=TOOLS, arguments=st.integers(1, 2), crash=CRASHES)
     def call(self, name: str, tool: str, arguments: int, crash: str) -> None:
         if crash == "before intent":
             return self.take_over()
@@ -156,6 +160,21 @@ class Ledger(RuleBasedStateMachine):
         else:
             self.resumed(claim, before, crash)
         return None
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), crash=CRASHES)
+    def again(self, data: st.DataObject, crash: str) -> None:
+        """The code since the last checkpoint runs again."""
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        tool, arguments, _ = self.known[name]
+        self.call(name, tool, arguments, crash)
+
+    @precondition(lambda self: any(self.is_unknown(call) for call in self.calls.values()))
+    @rule(data=st.data(), name=NAMES, crash=CRASHES)
+    def try_again(self, data: st.DataObject, name: str, crash: str) -> None:
+        """A model that got no answer calls the same under another key."""
+        call = data.draw(st.sampled_from([call for call in self.calls.values() if self.is_unknown(call)]))
+        self.call(name, call.tool, call.arguments, crash)
 
     def resumed(self, claim: Claim, call: Call, crash: str) -> None:
         """An unsafe call whose outcome is unknown."""
@@ -254,6 +273,6 @@ def test_calls_crashes_and_answers_in_any_order(settings: Settings) -> None:
     with loop_beside() as loop:
         database = Database(settings.database.url, pool_size=2)
         try:
-            run_machine(Ledger, {"database": database, "loop": loop}, examples=EXAMPLES, steps=25)
+            run_machine(Ledger, {"database": database, "loop": loop}, examples=EXAMPLES, steps=40)
         finally:
             asyncio.run_coroutine_threadsafe(database.close(), loop).result(10)
