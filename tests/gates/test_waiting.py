@@ -64,6 +64,25 @@ async def drive(body: Body, work: asyncio.Event) -> tuple[asyncio.Task[None], "a
     return asyncio.ensure_future(root()), told, waiting
 
 
+async def test_in_the_order_of_asking() -> None:
+    """However long looking each of them up took: the first time it was asked counts."""
+    told: asyncio.Future[Waits] = asyncio.get_running_loop().create_future()
+    waiting = Waiting(told.set_result)
+    order = ["where", "why", "when"]
+
+    async def root() -> None:
+        waiting.begin()
+        for key in [*order, "where"]:
+            waiting.asked(Question(key, "?"))
+        await asyncio.gather(*(waiting.wait(Question(key, "?")) for key in reversed(order)))
+
+    agent = asyncio.ensure_future(root())
+    waits = await asyncio.wait_for(told, 5)
+    assert [question.key for question in waits.questions] == order
+    waiting.end()
+    agent.cancel()
+
+
 @pytest.mark.parametrize("body", [gathered, grouped, waited, nested, delegated])
 async def test_all_wait(body: Body) -> None:
     root, told, waiting = await drive(body, asyncio.Event())

@@ -28,6 +28,8 @@ class Waiting:
     def __init__(self, told: Callable[[Waits], None]) -> None:
         self._told = told
         self._open: dict[asyncio.Future[Answered], Question] = {}
+        self._asked: dict[str, int] = {}
+        """In which order keys were asked: each is looked up before it waits, and what is found comes in any order."""
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._root: asyncio.Task[Any] | None = None
         self._generator: object = None
@@ -53,6 +55,10 @@ class Waiting:
         """So many more (fewer) of what it asked of Pavo are under way."""
         self._unsettled += by
 
+    def asked(self, question: Question) -> None:
+        """The agent asks it, in this order."""
+        self._asked.setdefault(question.key, len(self._asked))
+
     async def wait(self, question: Question) -> Answered:
         """Wait for ever: the attempt ends meanwhile, and the next one finds the answer."""
         answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
@@ -77,9 +83,12 @@ class Waiting:
         if not self._open:
             return
         if self._nothing_else():
-            self._told(Waits(tuple(self._open.values())))
+            self._told(Waits(tuple(sorted(self._open.values(), key=self._number))))
             return
         self._look_soon()
+
+    def _number(self, question: Question) -> int:
+        return self._asked.get(question.key, len(self._asked))
 
     def _nothing_else(self) -> bool:
         root = self._root

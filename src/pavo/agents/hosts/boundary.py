@@ -254,6 +254,7 @@ class _WatchedPeople:
     async def find(self, question: Question) -> Answered | None:
         if self._boundary.on_waits is None:
             return await NobodyToAsk().find(question)
+        self._boundary.waiting.asked(question)
         self._boundary.waiting.unsettled(1)
         try:
             with self._boundary.noted():
