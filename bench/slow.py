@@ -32,6 +32,7 @@ async def slow_viewers(pavo: Pavo, slow: int, beside: int, events: int) -> Figur
     command = [sys.executable, "-m", "bench.slow_viewers", str(pavo.port), place, str(slow), "--output", output]
     viewers = pavo.group.start(command, log="slow-viewers", grace=1)
     await until(Path(output + ".ready").exists, seconds=120, what="The slow viewers", logs=pavo.group)
+    connecting = float(Path(output + ".ready").read_text())
     before = peak = usage([api]).memory_mb
     telling = asyncio.create_task(_tell(pavo, task))
     measuring = asyncio.create_task(stream_latency(pavo, beside, events, 0.1))
@@ -44,6 +45,7 @@ async def slow_viewers(pavo: Pavo, slow: int, beside: int, events: int) -> Figur
     after = usage([api]).memory_mb
     pavo.group.kill(viewers)
     figures = measuring.result()
+    figures["connecting_s"] = connecting
     return {**figures, "memory_before_mb": before, "memory_peak_mb": peak, "memory_after_mb": after}
 
 

@@ -1,11 +1,13 @@
-"""Viewers that never read: `python -m bench.slow_viewers PORT PATH COUNT --output FILE`, until it is ended.
+"""Viewers that read nothing once they are connected: `python -m bench.slow_viewers PORT PATH COUNT --output FILE`,
+until it is ended.
 
-Writes FILE.ready once all are connected.
+Writes FILE.ready once all are: how many seconds that took.
 """
 
 import argparse
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 from bench.http import USER
@@ -22,6 +24,7 @@ async def main(port: int, place: str, count: int, output: Path) -> None:
     loop = asyncio.get_running_loop()
     allow_open_files(count + 100)
     viewers: list[socket.socket] = []
+    begun = time.monotonic()
     for _ in range(count):
         viewer = socket.socket()
         viewer.setblocking(False)
@@ -29,8 +32,19 @@ async def main(port: int, place: str, count: int, output: Path) -> None:
         await loop.sock_connect(viewer, ("127.0.0.1", port))
         await loop.sock_sendall(viewer, hello)
         viewers.append(viewer)
-    Path(f"{output}.ready").write_text(place)
+    await asyncio.gather(*map(connected, viewers))
+    Path(f"{output}.ready").write_text(f"{time.monotonic() - begun}")
     await asyncio.Event().wait()
+
+
+async def connected(viewer: socket.socket) -> None:
+    """Read until the stream has begun."""
+    got = b""
+    while b": connected" not in got:
+        more = await asyncio.get_running_loop().sock_recv(viewer, RECEIVE_BYTES)
+        if not more:
+            raise RuntimeError(f"The stream did not begin: {got[:200]!r}")
+        got += more
 
 
 if __name__ == "__main__":

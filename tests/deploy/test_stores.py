@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from pavo.deploy.local.components.dev_server import RETENTION
 from pavo.deploy.local.components.postgres import clear_stale_pid
 from pavo.deploy.local.stack import STORES, EmbeddedStack, remove_data
 from pavo.deploy.model.state import running
-from pavo.errors import Conflict
+from pavo.errors import ConfigurationError, Conflict
 from pavo.kit.processes import ProcessIdentity
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,6 +118,25 @@ async def test_two_stacks_side_by_side_and_nothing_left(stores: EmbeddedStack, t
     assert not any(identity is not None and identity.alive() for identity in found)
     assert await count(stores) == 1000
     remove_data(tmp_path / "other")
+
+
+async def test_data_of_another_password_are_refused_at_once(tmp_path: Path) -> None:
+    """As where root's data lie apart, and only the data directory was removed by hand and made again."""
+    folder = tmp_path / "data"
+    async with EmbeddedStack(folder, parts=("postgres",)) as stack:
+        kept = stack.layout.root / "secrets.json"
+    secrets = kept.read_text()
+    kept.unlink()
+    begun = time.monotonic()
+    with pytest.raises(ConfigurationError, match="do not take the password") as refused:
+        async with EmbeddedStack(folder, parts=("postgres",)):
+            pass
+    assert time.monotonic() - begun < 15, "it waited for a server that would never let it in"
+    assert "secrets.json" in refused.value.remedy
+    kept.write_text(secrets)
+    async with EmbeddedStack(folder, parts=("postgres",)):
+        pass
+    remove_data(folder)
 
 
 def test_a_pid_file_that_names_another_process_is_taken_away(tmp_path: Path) -> None:

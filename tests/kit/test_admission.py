@@ -1,15 +1,19 @@
 """Too many requests at once."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
 import httpx2
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from pavo.kit.listening.admission import AT_A_TIME, Admission, Turns
+from pavo.kit.listening import admission
+from pavo.kit.listening.admission import AT_A_TIME, STREAMS_BEGINNING, Admission, Turns
+from tests.driving import until
 
 
 class Held:
@@ -109,6 +113,51 @@ async def test_who_asks_for_a_sign_of_life_does_not_wait_behind_a_flood() -> Non
     assert begun.index("/healthz") < 5 * AT_A_TIME, "it overtook those who came before it"
     viewers = [path for path in begun if path != "/healthz"]
     assert viewers == [f"/tasks/{number}/stream" for number in range(1_000)], "the others begin in their order"
+
+
+async def test_streams_begin_in_line() -> None:
+    """Each reads PostgreSQL before its first byte: thousands at once took every connection, and were refused."""
+    beginning, most, ended = 0, 0, asyncio.Event()
+
+    async def watch(request: Request) -> StreamingResponse:
+        nonlocal beginning, most
+        beginning += 1
+        most = max(most, beginning)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        beginning -= 1
+        if request.url.path.startswith("/tasks/13"):
+            raise RuntimeError("broken")
+        return StreamingResponse(lasting(), media_type="text/event-stream")
+
+    async def lasting() -> AsyncGenerator[bytes]:
+        yield b": connected\n\n"
+        await ended.wait()
+
+    transport = httpx2.ASGITransport(Admission(Starlette(routes=[Route("/tasks/{id}/stream", watch)])))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        flood = [asyncio.ensure_future(client.get(f"/tasks/{number}/stream")) for number in range(500)]
+
+        async def quiet() -> bool:
+            return beginning == 0 and most > 0
+
+        await until(quiet)
+        ended.set()
+        answers = await asyncio.gather(*flood, return_exceptions=True)
+    broken = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(broken) == 11 and most == STREAMS_BEGINNING, "who broke gave the place back"
+    assert {answer.status_code for answer in answers if isinstance(answer, httpx2.Response)} == {200}
+
+
+async def test_a_stream_that_waits_too_long_to_begin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "BEGIN_SECONDS", 0.05)
+    held = Held(most=1_000, most_streams=1_000)
+    async with held.client:
+        viewers = [await held.hold("GET", "/tasks/7/stream") for _ in range(STREAMS_BEGINNING)]
+        assert_refused(await held.client.get("/tasks/7/stream"))
+        held.let_go()
+        assert {(await sent).status_code for sent in viewers} == {200}
+        assert (await held.client.get("/tasks/7/stream")).status_code == 200
 
 
 async def test_who_leaves_while_waiting_takes_nobodys_turn() -> None:

@@ -23,7 +23,9 @@ from pavo.kit.subscription import Subscription
 from pavo.observe import metrics
 from pavo.timeline import service
 from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, channel
+from pavo.timeline.shared_reads import Page, SharedReads
 from pavo.timeline.viewers import Budget, Following, Found, Viewer, shed
+from pavo.timeline.waking import Waking
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ class Follower:
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._beside: set[asyncio.Task[None]] = set()
+        self._waking = Waking()
+        self._reads = SharedReads(self._page)
         self._ending = False
 
     @property
@@ -135,17 +139,21 @@ class Follower:
         # Before reading: what commits from here on wakes the viewer again.
         viewer.behind = False
         try:
-            async with self._database.reading() as session:
-                events = await service.read_after(session, viewer.timeline_id, viewer.last, PAGE, self.budget.viewer)
-                heads = await service.heads(session, [viewer.timeline_id])
+            page = await self._reads.page(viewer.timeline_id, viewer.last)
         except Unavailable:
             viewer.behind = True
             await asyncio.sleep(POLL_SECONDS_AWAY)
             return []
-        if events:
-            viewer.last = events[-1].seq
-        viewer.learn(heads.get(viewer.timeline_id))
-        return [(event.seq, event.as_json()) for event in events]
+        if page.events:
+            viewer.last = page.events[-1][0]
+        viewer.learn(page.head)
+        return page.events
+
+    async def _page(self, timeline_id: uuid.UUID, after: int) -> Page:
+        async with self._database.reading() as session:
+            events = await service.read_after(session, timeline_id, after, PAGE, self.budget.viewer)
+            heads = await service.heads(session, [timeline_id])
+        return Page([(event.seq, event.as_json()) for event in events], heads.get(timeline_id))
 
     def _leave(self, viewer: Viewer) -> None:
         group = self._viewers[viewer.timeline_id]
@@ -176,9 +184,11 @@ class Follower:
         self._do_beside(self._look(list(self._viewers)))
 
     def _fan_out(self, timeline_id: uuid.UUID, found: Sequence[tuple[int, bytes]]) -> None:
-        for viewer in self._viewers.get(timeline_id, ()):
+        group = self._viewers.get(timeline_id, ())
+        for viewer in group:
             for seq, data in found:
                 viewer.offer(seq, data)
+        self._waking.wake(timeline_id, group)
         self._keep_within()
 
     # What PostgreSQL tells

@@ -95,7 +95,10 @@ class Viewer:
         return max(self.last, self.queue[-1][0]) if self.queue else self.last
 
     def offer(self, seq: int, data: bytes) -> None:
-        """Take a live event, unless too much waits already: then it reads PostgreSQL again when it gets to it."""
+        """Take a live event, unless too much waits already: then it reads PostgreSQL again when it gets to it.
+
+        Whoever offers it wakes the viewer.
+        """
         if seq <= self.last or self.ended:
             return
         if self.queue and self.queued + len(data) > self.budget.viewer:
@@ -105,7 +108,6 @@ class Viewer:
             self.queue.append((seq, data))
             self.queued += len(data)
             self.budget.hold(data)
-        self.wake.set()
 
     def forget(self) -> None:
         """Give back what waits."""

@@ -189,10 +189,22 @@ class PostgresServer(PlainComponent):
         )
 
     async def answers(self) -> bool:
-        """A login with the stack's own password."""
+        """A login with the stack's own password.
+
+        Raises:
+            ConfigurationError: the data were made with another one.
+        """
         from pavo.deploy.local.components import probes
 
-        return await probes.postgres_answers(self.url("postgres"))
+        try:
+            return await probes.postgres_answers(self.url("postgres"))
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"PostgreSQL's data in {self.data} do not take the password in {self._layout.root / 'secrets.json'}.",
+                field="--data-dir",
+                remedy="They were made with another one: put back the secrets.json of then; or, where these data are "
+                f"left from a stack that was removed by hand, remove {self.data.parent} and start again.",
+            ) from error
 
     async def settle(self) -> None:
         """Its databases, and Pavo's schema."""

@@ -25,11 +25,17 @@ RPC_TIMEOUT = timedelta(seconds=2)
 
 
 async def postgres_answers(url: str) -> bool:
-    """A login and a query: a stale pid file or an open port says nothing."""
+    """A login and a query: a stale pid file or an open port says nothing.
+
+    Raises:
+        PermissionError: the server is there and refuses the password.
+    """
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=2) as connection:
             await connection.execute("SELECT 1")
-    except psycopg.Error:
+    except psycopg.Error as error:
+        if "password authentication failed" in str(error):
+            raise PermissionError("The password is wrong.") from error
         return False
     return True
 
