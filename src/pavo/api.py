@@ -45,6 +45,7 @@ from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe, operation_id
 from pavo.runs.kinds import Slice
+from pavo.tools.policies.endpoints import router as policies_router
 from pavo.ui.endpoints import router as ui_router
 from pavo.webhooks.endpoints import router as webhooks_router
 
@@ -114,7 +115,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, ui_router):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, policies_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
@@ -133,6 +134,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.registry = parts.accounts, parts.registry
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
+    app.state.policies = parts.policies
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
 from pavo.timeline.viewers import Budget
 from pavo.timeline.watching import WatchService
+from pavo.tools.policies.service import PolicyService
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
@@ -102,6 +103,7 @@ class ApiParts:
     webhooks: WebhookService
     gates: GateService
     inbox: InboxService
+    policies: PolicyService
     registry: AgentRegistry
     announcements: Announcements
     kinds: Sequence[KindServed]
@@ -142,6 +144,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             webhooks,
             gates,
             InboxService(database),
+            PolicyService(database),
             AgentRegistry.load(),
             Announcements(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,

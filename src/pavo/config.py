@@ -242,6 +242,18 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+_EFFECTS: Final = r"^(\s*[A-Za-z0-9][\w.:/-]*=(read|idempotent|unsafe)\s*(,|$))*$"
+
+
+class ToolSettings(_Section):
+    """What the operator says of tools."""
+
+    unsafe: Literal["allow", "ask", "deny"] = Field(default="allow", validation_alias="PAVO_TOOLS_UNSAFE")
+    """What holds for calls of unsafe tools about which no policy says anything."""
+    effects: str = Field(default="", pattern=_EFFECTS, validation_alias="PAVO_TOOL_EFFECTS")
+    """What calling tools does, whatever they say themselves: pairs like search=read, separated by commas."""
+
+
 class WebhookSettings(_Section):
     """What webhooks may reach; the API and the workers need the same."""
 
@@ -321,6 +333,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     agents: AgentSettings = Field(default_factory=AgentSettings)
+    tools: ToolSettings = Field(default_factory=ToolSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

@@ -23,6 +23,8 @@
     ├── Superseded                the task is stopped, or a newer run has it; this attempt came too late
     ├── AgentError                the agent's own code failed; the step is tried again
     │   └── AgentRefused          … and said that trying again is useless
+    ├── ToolFailed                a tool that an agent called failed
+    │   └── ToolDenied            … since a policy or a person does not let it be called so
     ├── AgentDied                 the agent's process ended without an answer
     └── InternalError             a fault of Pavo's own; the log tells it
 
@@ -192,6 +194,12 @@ class ToolFailed(PavoError):
     """A tool that an agent called does not exist, got wrong arguments, or failed. Remedy: the agent catches it."""
 
     title = "The tool failed"
+
+
+class ToolDenied(ToolFailed):
+    """A policy, or a person who was asked, does not let an agent call a tool so. Remedy: go on without it."""
+
+    title = "The call was denied"
 
 
 class AgentDied(PavoError):

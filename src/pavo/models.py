@@ -8,9 +8,21 @@ from pavo.runs import idempotency
 from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
 from pavo.tools import models as tools
+from pavo.tools.policies import models as policies
 from pavo.webhooks import models as webhooks
 
 metadata = Base.metadata
 """Complete once the slices' models are imported, which this module does."""
 
-__all__ = ["accounts", "corpus", "gates", "idempotency", "metadata", "tasks", "timeline", "tools", "webhooks"]
+__all__ = [
+    "accounts",
+    "corpus",
+    "gates",
+    "idempotency",
+    "metadata",
+    "policies",
+    "tasks",
+    "timeline",
+    "tools",
+    "webhooks",
+]

@@ -41,11 +41,14 @@ WITH webhook AS (
 ), called AS (
     INSERT INTO tool_calls (id, subject_id, scope, identity, tool, arguments, arguments_hash, effect, epoch)
     VALUES (gen_random_uuid(), %(id)s, 'v1', 'x', 'x', '{}', 'h', 'read', 1)
+), said AS (
+    INSERT INTO tool_policies (id, organisation_id, subject_id, tool, decision)
+    SELECT gen_random_uuid(), organisation_id, id, 'x', 'ask' FROM tasks WHERE id = %(id)s
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed something, asked, and called a tool."""
+"""A webhook was told of the task, its agent printed something, asked, and called a tool, about which the task has a policy."""
 
 
 @pytest_asyncio.fixture

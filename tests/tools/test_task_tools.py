@@ -16,9 +16,10 @@ from pavo.errors import Unavailable
 from pavo.gates import repository as gates
 from pavo.kit.sql import Database
 from pavo.tasks.work.context.asked_people import new_gate
-from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools
+from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
 from pavo.timeline.publish import Publisher
 from pavo.tools.contract import HappenedUnknown, tool
+from pavo.tools.policies.service import OperatorsWord
 from pavo.tools.registry import ToolRegistry
 from tests.tools.rows import new_attempt, new_subject
 
@@ -50,6 +51,7 @@ class Caller:
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self.database, self._publisher = database, publisher
+        self.word = OperatorsWord()
 
     async def begin(self) -> "Caller":
         self.subject, self.user = await new_subject(self.database)
@@ -60,7 +62,8 @@ class Caller:
         """Another attempt's tools."""
         self.held = HeldEpoch(await new_attempt(self.database, self.subject))
         registry = ToolRegistry(POINTS)
-        self.tools = TaskTools(self.database, self._publisher, registry, self.subject, self.held)
+        caller = ToolCaller(self.subject, "intern", self.held)
+        self.tools = TaskTools(self.database, self._publisher, registry, caller, self.word)
         return self.tools
 
     async def call(self, key: str, name: str = "send", **args: Any) -> Any:

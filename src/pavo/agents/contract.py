@@ -12,7 +12,7 @@ from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
 from pavo.agents.calling.request import NoTools, Tools, checked_request
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
-from pavo.errors import AgentRefused, QuestionExpired, ToolFailed
+from pavo.errors import AgentRefused, QuestionExpired, ToolDenied, ToolFailed
 
 JSON: TypeAlias = Any
 """None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
@@ -266,7 +266,8 @@ class AgentContext:
 
         What a call answered is recorded, and `execute` finds it there when it begins again: the tool runs once. A call
         that was cut in the middle runs again with the same idempotency key where its tool is `read` or `idempotent`.
-        Where it is `unsafe`, people are asked whether it happened, and the attempt ends as for `ask`.
+        Where it is `unsafe`, people are asked whether it happened, and the attempt ends as for `ask`. So it does where
+        a policy says that people are to be asked before.
 
         Args:
             tool: its name, that of its entry point of the group `pavo.tools`.
@@ -277,6 +278,7 @@ class AgentContext:
 
         Raises:
             ToolFailed: there is no such tool, the arguments do not fit, or it failed, which is recorded too.
+            ToolDenied: a ToolFailed: a policy or a person says no; the text tells why, and nothing was done.
             AgentRefused: this is no call, its key names another one, or a person said to stop.
         """
         answer = await self.tools.call(checked_request(tool, {} if args is None else args, key))
@@ -285,7 +287,7 @@ class AgentContext:
             raise RuntimeError(f"The attempt that waits for {answer.asks.key!r} went on.")
         if answer.error is None:
             return answer.value
-        kind = AgentRefused if answer.refused else ToolFailed
+        kind = AgentRefused if answer.refused else ToolDenied if answer.denied else ToolFailed
         raise kind(answer.error, remedy=answer.remedy)
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:

@@ -13,6 +13,9 @@ QUESTION: Final = "question"
 EFFECT: Final = "effect"
 """… and of one that asks whether an unsafe call of a tool happened."""
 
+APPROVAL: Final = "approval"
+"""… and of one that asks whether a call of a tool may begin."""
+
 OPEN: Final = "open"
 ANSWERED: Final = "answered"
 EXPIRED: Final = "expired"

@@ -22,7 +22,7 @@ class GateAnswerIn(BaseModel):
     answer: Any
     """What fits the gate's `schema`."""
     note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
-    """For those who look at it later; the agent does not get it."""
+    """For those who look at it later. The agent gets it only where it denies a call of a tool."""
 
 
 class GateOut(BaseModel):
@@ -34,10 +34,10 @@ class GateOut(BaseModel):
     organisation_id: uuid.UUID
     """Its members may answer: whoever is one then."""
     task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
-    kind: Literal["question", "effect"]
-    """effect: whether an unsafe call of a tool happened."""
+    kind: Literal["question", "effect", "approval"]
+    """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin."""
     key: str
-    """What the agent calls it; of an effect, the tool and its call."""
+    """What the agent calls it; of an effect or an approval, the tool and its call."""
     text: str
     """What is asked."""
     hash: str

@@ -27,7 +27,7 @@ async def list_inbox(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: str | None = None,
 ) -> InboxOut:
-    """What waits for people: open questions, plans under review, failures; those that wait longest first.
+    """What waits for people: open questions, approvals, plans under review, failures; those that wait longest first.
 
     `mine`: of tasks that the caller created. `sort`: `-since` begins with the newest.
     """

@@ -27,7 +27,7 @@ class Waiting:
     id: uuid.UUID
     """Of the gate, or of the task."""
     kind: str
-    """question | review | failure."""
+    """question | approval | review | failure."""
     organisation_id: uuid.UUID
     task_id: uuid.UUID
     title: str
@@ -49,7 +49,7 @@ class Waiting:
 # A gate's subject is a task: `tasks` brings the only kind so far. What is deleted waits for nobody.
 _ALL: Final = """
 WITH waiting AS (
-    SELECT 'question' AS kind, g.id, t.id AS task_id, g.opened_at AS since
+    SELECT CASE g.kind WHEN 'approval' THEN 'approval' ELSE 'question' END AS kind, g.id, t.id AS task_id, g.opened_at AS since
     FROM gates g JOIN tasks t ON t.id = g.subject_id
     WHERE g.organisation_id = ANY (:organisations) AND g.state = 'open' AND t.deleted_at IS NULL
       AND (NOT :mine OR t.created_by = :user_id)
@@ -74,7 +74,7 @@ SELECT p.id, p.kind, t.organisation_id, t.id AS task_id, t.title, t.agent_type, 
     g.key, coalesce(g.hash, d.hash) AS hash, g.expires_at, d.id AS document_id, d.version
 FROM page p
 JOIN tasks t ON t.id = p.task_id
-LEFT JOIN gates g ON p.kind = 'question' AND g.id = p.id
+LEFT JOIN gates g ON p.kind IN ('question', 'approval') AND g.id = p.id
 LEFT JOIN LATERAL (
     SELECT d.id, d.hash, d.version FROM documents d
     WHERE p.kind = 'review' AND d.task_id = t.id AND d.kind = 'PLAN' AND d.status = 'REVIEW'

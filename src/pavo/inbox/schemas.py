@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-Kind: TypeAlias = Literal["question", "review", "failure"]
+Kind: TypeAlias = Literal["question", "approval", "review", "failure"]
 Sort: TypeAlias = Literal["since", "-since"]
 
 
@@ -18,7 +18,7 @@ class InboxItem(BaseModel):
     id: uuid.UUID
     """Of the gate; of the task, where its plan or its failure waits."""
     kind: str
-    """`question`: answer its gate. `review`: answer the plan. `failure`: look at it, and resume or delete
+    """`question`, and `approval` of a call of a tool: answer its gate. `review`: answer the plan. `failure`: look at it, and resume or delete
     the task."""
     organisation_id: uuid.UUID
     task_id: uuid.UUID
@@ -29,9 +29,9 @@ class InboxItem(BaseModel):
     since: datetime
     """How long it waits."""
     text: str
-    """The beginning of the question, or of what went wrong; empty for a plan."""
+    """The beginning of what is asked, or of what went wrong; empty for a plan."""
     key: str | None
-    """What the agent calls the question."""
+    """What the agent calls the question; of an approval, the tool and its call."""
     hash: str | None
     """Of the gate or of the plan: an answer names it."""
     expires_at: datetime | None

@@ -31,7 +31,7 @@ class InboxService:
         """What waits in all their organisations.
 
         Args:
-            kind: question, review or failure; None: all.
+            kind: question, approval, review or failure; None: all.
             mine: of tasks that they created themselves.
 
         Raises:

@@ -51,7 +51,7 @@ WEBHOOKS_OLDEST: Final = Gauge(
 )
 GATES_OPEN: Final = Gauge(
     "pavo_gates_open",
-    "What agents ask, and calls of tools of unknown outcome, that wait for people.",
+    "What agents ask, and calls of tools that people are to allow or to tell of, that wait for people.",
 )
 GATES_OLDEST: Final = Gauge("pavo_gates_oldest_seconds", "Age of the oldest of those; 0 where there is none.")
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
@@ -75,9 +75,9 @@ NO_PROGRESS: Final = Counter(
 )
 TOOL_CALLS: Final = Counter(
     "pavo_tool_calls_total",
-    "Calls of tools that ended: done, failed, or unknown, where people are asked whether it happened.",
+    "Calls of tools that ended: done, failed, unknown, where people are asked whether it happened, or denied.",
     ("outcome",),
-    (("done",), ("failed",), ("unknown",)),
+    (("done",), ("failed",), ("unknown",), ("denied",)),
 )
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",

@@ -146,7 +146,7 @@ def tool_called(call_id: uuid.UUID, tool: str, effect: Effect, arguments: str) -
 
 
 def tool_done(call_id: uuid.UUID, tool: str, state: CallState, excerpt: str) -> NewEvent:
-    """A call of a tool has ended: done, failed or unknown."""
+    """A call of a tool has ended: done, failed or unknown; or it was denied, and never began."""
     event = data.ToolDoneEvent(type="tool_done", call_id=str(call_id), tool=tool, state=state, excerpt=excerpt)
     return _of_pavo(event)
 

@@ -17,6 +17,8 @@ from pydantic import (
 
 from pavo.accounts.schemas import PersonOut
 from pavo.tasks.domain import STAGES
+from pavo.tools.policies.bounds import MAX_OF_TASK
+from pavo.tools.policies.schemas import TaskPolicyIn
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
@@ -70,6 +72,8 @@ class TaskCreate(_In):
     limit too, the stricter one holds; null: the agent's alone."""
     auto_accept: StrictBool = False
     """The first plan is accepted by policy."""
+    policies: list[TaskPolicyIn] = Field(default=[], max_length=MAX_OF_TASK, exclude_if=lambda value: not value)
+    """Which of its calls of tools are asked about, or denied, beside what its organisation says."""
 
 
 class TaskEdit(_In):

@@ -42,6 +42,8 @@ from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline.domain import Event, Subject
 from pavo.timeline.publish import Publisher
+from pavo.tools.policies.checked import checked_of_task
+from pavo.tools.policies.service import add_to_task
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class TaskService:
         """Store a task; (task, whether it is new). With a key the same request creates once.
 
         Raises:
-            InvalidInput, TooLarge: unknown agent, or options that its schema does not take.
+            InvalidInput, TooLarge: unknown agent, options that its schema does not take, or a policy that is none.
             IdempotencyMismatch: the key belongs to another request.
             Conflict: the task that the key created was deleted.
         """
@@ -112,13 +114,14 @@ class TaskService:
         return TaskView(task, 0, 0, None, None), True
 
     async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[Event]:
-        first = events.stage(d.INIT)
-        if key is None:
+        first, policies = events.stage(d.INIT), checked_of_task([each.model_dump() for each in new.policies])
+        if key is None and not policies:
             return await self._statements.create_task(task, first)
-        request = idempotency.request_of(key, "task", new)
         async with self._database.transaction() as session:
             recorded = await create_in(session, task, first)
-            await idempotency.claim(session, who, request, task.id)
+            await add_to_task(session, who, task.id, policies)
+            if key is not None:
+                await idempotency.claim(session, who, idempotency.request_of(key, "task", new), task.id)
             return recorded
 
     async def _repeated(self, who: Identity, task_id: uuid.UUID) -> TaskView:

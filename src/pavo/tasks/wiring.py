@@ -20,7 +20,7 @@ from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
-from pavo.config import AgentSettings
+from pavo.config import AgentSettings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
@@ -62,6 +62,7 @@ from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
+from pavo.tools.policies.service import OperatorsWord
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,12 @@ def confining_of(settings: AgentSettings) -> Confining:
     return Confining(TaskFolders(root), wanted)
 
 
+def operators_word(settings: ToolSettings) -> OperatorsWord:
+    """What the operator says of tools."""
+    pairs: Any = [pair.strip().partition("=") for pair in settings.effects.split(",") if pair.strip()]
+    return OperatorsWord(settings.unsafe, {tool: effect for tool, _, effect in pairs})
+
+
 class _Agents:
     """What lives on the agents' loop."""
 
@@ -180,7 +187,8 @@ class _Agents:
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
-        hosting = Hosting(*parts, self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
+        beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
+        hosting = Hosting(*parts, *beside, word=operators_word(clients.settings.tools))
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()

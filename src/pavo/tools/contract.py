@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 Effect: TypeAlias = Literal["read", "idempotent", "unsafe"]
-CallState: TypeAlias = Literal["done", "failed", "unknown"]
-"""How a call ended."""
+CallState: TypeAlias = Literal["done", "failed", "unknown", "denied"]
+"""How a call ended; denied: it never began."""
 READ: Final = "read"
 """It changes nothing: it may run any number of times."""
 IDEMPOTENT: Final = "idempotent"

@@ -5,7 +5,6 @@ from being taken over until the session commits. The rows carry the epoch too: a
 is settled by nobody else.
 """
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ from pavo.agents.calling.request import ToolRequest
 from pavo.gates import repository as gates
 from pavo.gates.domain import ANSWERED, EFFECT, Subject
 from pavo.kit.ids import new_id
+from pavo.tools.approvals import arguments_told, permission_for
 from pavo.tools.contract import UNSAFE, Effect
 from pavo.tools.models import ToolCallRow
+from pavo.tools.policies.domain import ALLOW, Verdict
 from pavo.tools.running import Outcome
-
-MAX_ARGUMENTS_TOLD: Final = 2_000
-"""Characters of the arguments that people are shown."""
 
 YES: Final = "yes"
 NO: Final = "no"
@@ -41,6 +39,8 @@ ANSWERS: Final[Mapping[str, Any]] = {
 
 
 NOTHING: Final = Outcome()
+NOT_BEGUN: Final = ("asked", "denied")
+"""States of a call that never ran, or did not happen."""
 
 
 class Next(Enum):
@@ -52,6 +52,7 @@ class Next(Enum):
     STOPPED = "people were asked, and said to stop"
     UNDER_WAY = "this attempt is at it"
     CHANGED = "its key names another call"
+    DENIED = "a policy or a person said no: it does not run"
     LOST = "a newer attempt has it"
 
 
@@ -68,19 +69,35 @@ class Claim:
     """Where it is to ASK."""
     by: str = ""
     """Who said to stop."""
+    is_new: bool = False
+    """Where it is DENIED: that it is was not recorded before."""
 
 
-async def claim(session: AsyncSession, subject: Subject, request: ToolRequest, effect: Effect, epoch: int) -> Claim:
+ALLOWED: Final = Verdict(ALLOW, "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms a call may be made."""
+
+    effect: Effect
+    """What calling the tool counts as."""
+    verdict: Verdict = ALLOWED
+    """What the policies say."""
+
+
+async def claim(session: AsyncSession, subject: Subject, request: ToolRequest, terms: Terms, epoch: int) -> Claim:
     """Take a call on, or tell what is known of it. What it answers RUN is written as begun.
 
-    An unsafe call whose twin (the same tool and arguments, under another identity) has an unknown outcome is that one:
-    so nothing that does not know of it, such as a model that tries again, repeats it.
+    What policies do not simply allow is written too, and begins once people allow it. An unsafe call whose twin (the
+    same tool and arguments, under another identity) has an unknown outcome is that one: so nothing that does not know
+    of it, such as a model that tries again, repeats it.
     """
     row = await _of(session, subject, request.identity)
     if row is None:
-        twin = await _unknown_twin(session, subject, request, epoch) if effect == UNSAFE else None
-        made = await _insert(session, subject, request, effect, epoch, twin)
-        if made is not None and twin is None:
+        twin = await _unknown_twin(session, subject, request, epoch) if terms.effect == UNSAFE else None
+        made = await _insert(session, subject, request, terms, epoch, twin)
+        if made is not None and twin is None and terms.verdict.decision == ALLOW:
             return Claim(Next.RUN, made)
         row = twin or await _of(session, subject, request.identity)
         assert row is not None
@@ -88,7 +105,7 @@ async def claim(session: AsyncSession, subject: Subject, request: ToolRequest, e
         return Claim(Next.CHANGED, row.id)
     if row.same_as is not None:
         row = (await session.scalars(_locked(ToolCallRow.id == row.same_as))).one()
-    return await _resume(session, subject, row, effect, epoch)
+    return await _resume(session, subject, row, terms, epoch)
 
 
 async def settle(session: AsyncSession, call_id: uuid.UUID, outcome: Outcome, epoch: int) -> bool:
@@ -119,13 +136,10 @@ async def recorded(session: AsyncSession, subject: Subject, request: ToolRequest
 
 def question_of(row: ToolCallRow) -> Question:
     """What people are asked about a call whose outcome is unknown; another one each time that it is."""
-    arguments = json.dumps(row.arguments, ensure_ascii=False, indent=1, sort_keys=True)
-    if len(arguments) > MAX_ARGUMENTS_TOLD:
-        arguments = f"{arguments[:MAX_ARGUMENTS_TOLD]} …"
     text = (
         f"Did this happen? The tool {row.tool} was called, and it is not known whether it did what it was to do. "
         "It is not safe to repeat.\n\n"
-        f"{arguments}\n\n"
+        f"{arguments_told(row)}\n\n"
         'Look, and answer "yes" (or {"yes": RESULT} with what it answered); "no": it is run again; "stop": the task '
         f"ends.\n\nCall {row.id}."
     )
@@ -133,21 +147,22 @@ def question_of(row: ToolCallRow) -> Question:
     return Question(key, text, schema=ANSWERS, kind=EFFECT)
 
 
-async def _resume(session: AsyncSession, subject: Subject, row: ToolCallRow, effect: Effect, epoch: int) -> Claim:
-    """A call that was made before."""
+async def _resume(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
+    """A call that was made before, or that policies do not simply allow."""
     if row.state in ("done", "failed"):
         return Claim(Next.RECORDED, row.id, Outcome(row.outcome, row.error, row.remedy))
     if row.epoch > epoch:
         return Claim(Next.LOST, row.id)
     if row.state == "started" and row.epoch == epoch:
         return Claim(Next.UNDER_WAY, row.id)
-    if UNSAFE not in (row.effect, effect):
-        await _begin(session, row, epoch)
-        return Claim(Next.RUN, row.id)
-    return await _unknown(session, subject, row, epoch)
+    if row.state == "denied" and row.epoch == epoch:
+        return Claim(Next.DENIED, row.id, Outcome(error=row.error, remedy=row.remedy))
+    if row.state in NOT_BEGUN or UNSAFE not in (row.effect, terms.effect):
+        return await _begin(session, subject, row, terms, epoch)
+    return await _unknown(session, subject, row, terms, epoch)
 
 
-async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, epoch: int) -> Claim:
+async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
     """It may have happened: as people say."""
     question = question_of(row)
     gate = await gates.find(session, subject, question.key, question.hash)
@@ -157,9 +172,7 @@ async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, ep
         return Claim(Next.ASK, row.id, question=question)
     answer = gate.answer
     if answer == NO:
-        row.asked += 1
-        await _begin(session, row, epoch)
-        return Claim(Next.RUN, row.id)
+        return await _begin(session, subject, row, terms, epoch)
     if answer == STOP:
         # Asked anew when the task is resumed.
         row.state, row.epoch, row.asked = "unknown", epoch, row.asked + 1
@@ -170,9 +183,24 @@ async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, ep
     return Claim(Next.RECORDED, row.id, outcome)
 
 
-async def _begin(session: AsyncSession, row: ToolCallRow, epoch: int) -> None:
+async def _begin(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
+    """It begins, perhaps once more, if it may."""
+    may = await permission_for(session, subject, row, terms.verdict, terms.effect)
+    if may.question is not None:
+        row.state, row.epoch = "asked" if row.state in NOT_BEGUN else "unknown", epoch
+        await session.flush()
+        return Claim(Next.ASK, row.id, question=may.question)
+    if row.state == "unknown":
+        row.asked += 1  # whether it happened is asked anew, should it come to that again
+    if not may.granted:
+        is_new = row.state != "denied"
+        row.state, row.epoch, row.error, row.remedy = "denied", epoch, may.denied, may.remedy
+        await session.flush()
+        return Claim(Next.DENIED, row.id, Outcome(error=may.denied, remedy=may.remedy), is_new=is_new)
     row.state, row.epoch, row.runs = "started", epoch, row.runs + 1
+    row.error = row.remedy = None
     await session.flush()
+    return Claim(Next.RUN, row.id)
 
 
 async def _of(session: AsyncSession, subject: Subject, identity: str) -> ToolCallRow | None:
@@ -196,10 +224,11 @@ async def _insert(
     session: AsyncSession,
     subject: Subject,
     request: ToolRequest,
-    effect: Effect,
+    terms: Terms,
     epoch: int,
     twin: ToolCallRow | None,
 ) -> uuid.UUID | None:
+    at_once = terms.verdict.decision == ALLOW
     values = {
         "id": new_id(),
         "subject_id": subject.id,
@@ -208,8 +237,9 @@ async def _insert(
         "tool": request.tool,
         "arguments": dict(request.arguments),
         "arguments_hash": request.hash,
-        "effect": effect,
-        "state": "started" if twin is None else "same",
+        "effect": terms.effect,
+        "state": "same" if twin is not None else "started" if at_once else "asked",
+        "runs": int(at_once),
         "same_as": None if twin is None else twin.id,
         "epoch": epoch,
     }

@@ -32,7 +32,7 @@ class ToolCallRow(Base):
     __tablename__ = "tool_calls"
     __table_args__ = (
         UniqueConstraint("subject_id", "scope", "identity"),
-        CheckConstraint("state IN ('started', 'unknown', 'done', 'failed', 'same')", name="state"),
+        CheckConstraint("state IN ('asked', 'denied', 'started', 'unknown', 'done', 'failed', 'same')", name="state"),
         CheckConstraint("effect IN ('read', 'idempotent', 'unsafe')", name="effect"),
         Index(
             *("ix_tool_calls_unsettled", "subject_id", "scope", "tool", "arguments_hash"),
@@ -53,7 +53,8 @@ class ToolCallRow(Base):
     arguments_hash: Mapped[str] = mapped_column(Text)
     effect: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, server_default="started")
-    """same: it is the call `same_as`, under another identity."""
+    """asked: people are asked before it begins. denied: it never began, or is not run again. same: it is the call
+    `same_as`, under another identity."""
     same_as: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tool_calls.id", ondelete="CASCADE"), index=True)
     epoch: Mapped[int] = mapped_column(BigInteger)
     """Of the attempt that started it last: no other can settle it."""
@@ -61,6 +62,10 @@ class ToolCallRow(Base):
     """How often it was started."""
     asked: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How many questions about its outcome were answered with something else than its outcome."""
+    approval_hash: Mapped[str | None] = mapped_column(Text)
+    """That of the question whether it may begin, where people were asked."""
+    approval_rule: Mapped[str | None] = mapped_column(Text)
+    """What had them asked."""
     outcome: Mapped[Any] = mapped_column(JSONB(none_as_null=False), nullable=True)
     error: Mapped[str | None] = mapped_column(Text)
     remedy: Mapped[str | None] = mapped_column(Text)

@@ -1,10 +1,10 @@
 """Questions between a worker and an agent's process."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast, get_args
 
 from pavo.agents.asking.checked import checked_question
-from pavo.agents.asking.question import Answered, Question
+from pavo.agents.asking.question import Answered, Question, QuestionKind
 from pavo.errors import AgentRefused
 
 
@@ -19,14 +19,14 @@ def load_question(data: object) -> Question:
         raise TypeError("no question")
     given, default, has_default, kind = data  # pyright: ignore[reportUnknownVariableType]
     key, text, choices, schema, expires = given  # pyright: ignore[reportUnknownVariableType]
-    if kind != "question" and kind != "effect":
+    if kind not in get_args(QuestionKind):
         raise ValueError("no kind of question")
     asked = (key, text, choices, schema, expires)  # pyright: ignore[reportUnknownVariableType]
     try:
         question = checked_question(asked, default, has_default=bool(has_default))  # pyright: ignore[reportUnknownArgumentType]
     except AgentRefused as error:  # the host in the agent's process has checked it: this comes past that
         raise ValueError(error.detail) from error
-    return replace(question, kind=kind)
+    return replace(question, kind=cast(QuestionKind, kind))
 
 
 def dump_answered(found: Answered | None) -> list[Any] | None:

@@ -32,9 +32,10 @@ def load_request(data: object) -> ToolRequest:
 
 def dump_tool_answer(answer: ToolAnswer) -> list[Any]:
     asks = None if answer.asks is None else dump_question(answer.asks)
-    return [answer.value, answer.error, answer.remedy, answer.refused, asks]
+    return [answer.value, answer.error, answer.remedy, answer.refused, asks, answer.denied]
 
 
 def load_tool_answer(data: list[Any]) -> ToolAnswer:
-    value, error, remedy, refused, asks = data
-    return ToolAnswer(value, error, remedy, refused, None if asks is None else load_question(asks))
+    value, error, remedy, refused, asks, denied = data
+    question = None if asks is None else load_question(asks)
+    return ToolAnswer(value, error, remedy, refused, question, denied)

@@ -50,6 +50,8 @@ class ToolAnswer:
     refused: bool = False
     """The call is none, or a person said to stop: trying again is useless."""
     asks: Question | None = None
+    denied: bool = False
+    """A person or a policy said no: the error says who and why."""
 
 
 class Tools(Protocol):

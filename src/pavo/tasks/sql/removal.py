@@ -69,6 +69,7 @@ HOLDINGS: Final = (
     Holding("messages", "task_id", When.AT_ONCE),
     Holding("gates", "subject_id", When.AT_ONCE, batch=100),
     Holding("tool_calls", "subject_id", When.AT_ONCE, batch=100),
+    Holding("tool_policies", "subject_id", When.AT_ONCE),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

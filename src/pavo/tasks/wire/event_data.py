@@ -255,7 +255,8 @@ class GateOpenedEvent(TypedDict):
     gate_id: Id
     """Under which it is answered."""
     kind: str
-    """question: an agent asks. effect: an unsafe call of a tool may have happened."""
+    """question: an agent asks. effect: an unsafe call of a tool may have happened. approval: a call of a tool is to
+    begin."""
     key: str
     """What the agent calls it."""
     text: str
@@ -300,15 +301,16 @@ class ToolCalledEvent(TypedDict):
 
 @_described
 class ToolDoneEvent(TypedDict):
-    """A call of a tool has ended."""
+    """A call of a tool has ended, or was denied."""
 
     type: Literal["tool_done"]
     call_id: Id
     tool: str
-    state: Literal["done", "failed", "unknown"]
-    """unknown: whether it happened is not known, and people are asked."""
+    state: Literal["done", "failed", "unknown", "denied"]
+    """unknown: whether it happened is not known, and people are asked. denied: a policy or a person said no, and it did
+    not run."""
     excerpt: str
-    """The error, or the result as JSON; what is long is cut off."""
+    """The error, who denied it, or the result as JSON; what is long is cut off."""
 
 
 @_described

@@ -21,11 +21,12 @@ from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
-from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools
+from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
+from pavo.tools.policies.service import OperatorsWord
 from pavo.tools.registry import ToolRegistry
 
 
@@ -44,6 +45,7 @@ class Hosting:
         code_watch: CodeWatch | None = None,
         confining: Confining | None = None,
         tools: ToolRegistry | None = None,
+        word: OperatorsWord | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -55,6 +57,7 @@ class Hosting:
         self._code_watch = code_watch
         self._confining = confining
         self._tools = tools or ToolRegistry.load()
+        self._word = word or OperatorsWord()
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -130,4 +133,5 @@ class Hosting:
     def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None) -> Tools:
         if held is None:
             return NoTools()
-        return TaskTools(self.database, self.publisher, self._tools, gate_subject(task, version), held)
+        caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
+        return TaskTools(self.database, self.publisher, self._tools, caller, self._word)

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import select, text, update
 
 from pavo.gates import repository as gates
-from pavo.gates.domain import OPEN, Gate, NewGate, Subject
+from pavo.gates.domain import APPROVAL, OPEN, QUESTION, Gate, NewGate, Subject
 from pavo.kit.ids import new_id
 from pavo.kit.json_values import encode_text
 from pavo.tasks import events
@@ -66,10 +66,13 @@ SELECT a.first_seq, a.at FROM stored s, LATERAL timeline_append(s.task_id, CAST(
 _TELL_WEBHOOKS: Final = text("""
 SELECT webhook_enqueue(t.organisation_id, 'task.waiting', t.id, jsonb_build_object(
     'organisation_id', t.organisation_id, 'task_id', t.id, 'agent_type', t.agent_type, 'created_by', t.created_by,
-    'stage', t.stage, 'previous_stage', t.stage, 'reason', 'question', 'gate_id', CAST(:gate_id AS uuid)
+    'stage', t.stage, 'previous_stage', t.stage, 'reason', CAST(:reason AS text), 'gate_id', CAST(:gate_id AS uuid)
 )) FROM tasks t WHERE t.id = :task_id
 """)
 """As the trigger does that tells of a review (migration 0010): in the same transaction, ids alone."""
+
+_REASONS: Final = {APPROVAL: APPROVAL}
+"""What receivers are told that a task waits for, by the gate's kind; else a question."""
 
 
 async def close_lease(
@@ -123,7 +126,8 @@ async def wait_for_people(
         new_ones = [gate for gate, is_new in found if is_new]
         opened = [events.gate_opened(gate) for gate in new_ones]
         for gate in new_ones:
-            await session.execute(_TELL_WEBHOOKS, {"gate_id": gate.id, "task_id": lease.task_id})
+            told = {"gate_id": gate.id, "task_id": lease.task_id, "reason": _REASONS.get(gate.kind, QUESTION)}
+            await session.execute(_TELL_WEBHOOKS, told)
         waiting = [gate for gate, _ in found if gate.state == OPEN]
         if len(waiting) == len(found):
             what = ", ".join(gate.key for gate in waiting)[:MAX_WAITING]

@@ -1,6 +1,7 @@
 """Whom a task's agent asks: the people of its organisation, by gates of its task and plan."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pavo.agents.asking.applicable import check_applicable
 from pavo.agents.asking.question import Answered, Question, Waits
@@ -22,7 +23,13 @@ def gate_subject(task: Assignment, version: int) -> Subject:
 
 
 def new_gate(question: Question) -> NewGate:
-    """What people are asked."""
+    """What people are asked.
+
+    What Pavo asks about a call of a tool never expires, nor answers itself: an agent's process hands the question back,
+    and its hash says nothing of that.
+    """
+    if question.kind != "question":
+        question = replace(question, expires_seconds=None, default=None, has_default=False)
     return NewGate(
         question.kind,
         question.key,

@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
@@ -22,7 +22,8 @@ from pavo.timeline.publish import Publisher
 from pavo.tools import ledger
 from pavo.tools.contract import UNSAFE, Effect, ToolContext
 from pavo.tools.described import Tool, WrongArguments
-from pavo.tools.ledger import Claim, Next
+from pavo.tools.ledger import Claim, Next, Terms
+from pavo.tools.policies.service import OperatorsWord, judge
 from pavo.tools.registry import ToolRegistry
 from pavo.tools.running import Outcome, run_tool
 
@@ -43,6 +44,15 @@ class HeldEpoch:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCaller:
+    """Who calls tools."""
+
+    subject: Subject
+    agent: str
+    held: HeldEpoch
+
+
+@dataclass(frozen=True, slots=True)
 class _Checked:
     tool: Tool
     arguments: Mapping[str, Any]
@@ -52,13 +62,20 @@ class TaskTools:
     """See `agents.calling.request.Tools`; belongs to the agents' loop."""
 
     def __init__(
-        self, database: Database, publisher: Publisher, tools: ToolRegistry, subject: Subject, held: HeldEpoch
+        self,
+        database: Database,
+        publisher: Publisher,
+        tools: ToolRegistry,
+        caller: ToolCaller,
+        word: OperatorsWord,
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._tools = tools
-        self._subject = subject
-        self._held = held
+        self._subject = caller.subject
+        self._agent = caller.agent
+        self._held = caller.held
+        self._word = word
         self._claiming = asyncio.Lock()
         self._calls: dict[str, asyncio.Task[ToolAnswer]] = {}
         """Under way, by identity."""
@@ -85,14 +102,15 @@ class TaskTools:
             return await self._recorded(request) or checked
         while True:
             looked = time.monotonic()
-            claim = await self._claim(request, checked.tool.effect, epoch)
+            claim, effect = await self._claim(request, checked.tool.effect, epoch)
             if claim.next is not Next.RUN and claim.next is not Next.UNDER_WAY:
                 return _answer(request, claim)
             if claim.next is Next.UNDER_WAY:
                 await self._join(claim, epoch)
                 continue
             try:
-                outcome = await self._run(claim, checked, looked, epoch)
+                counting_as = replace(checked, tool=replace(checked.tool, effect=effect))
+                outcome = await self._run(claim, counting_as, looked, epoch)
             finally:
                 self._running.pop(claim.id).set_result(None)
             if not outcome.unknown:
@@ -116,22 +134,24 @@ class TaskTools:
             claim = await ledger.recorded(session, self._subject, request)
         return None if claim is None else _answer(request, claim)
 
-    async def _claim(self, request: ToolRequest, effect: Effect, epoch: int) -> Claim:
+    async def _claim(self, request: ToolRequest, own: Effect, epoch: int) -> tuple[Claim, Effect]:
         recorded: Sequence[Event] = ()
         # One after the other, so that who finds a call under way finds who runs it too.
         async with self._claiming:
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
                     raise _over()
-                claim = await ledger.claim(session, self._subject, request, effect, epoch)
-                if claim.next is Next.RUN:
-                    told = encode_text(dict(request.arguments))[:MAX_TOLD]
-                    event = events.tool_called(claim.id, request.tool, effect, told)
+                effect, verdict = await judge(session, self._subject, self._agent, request, own, self._word)
+                terms = Terms(effect, verdict)
+                claim = await ledger.claim(session, self._subject, request, terms, epoch)
+                if event := _told(request, terms, claim):
                     recorded = await timeline.append(session, self._subject.id, [event])
             if claim.next is Next.RUN:
                 self._running[claim.id] = asyncio.get_running_loop().create_future()
+        if claim.is_new:
+            metrics.TOOL_CALLS.add("denied")
         self._publisher.publish(recorded)
-        return claim
+        return claim, effect
 
     async def _join(self, claim: Claim, epoch: int) -> None:
         """Wait until who runs it is done; where nobody does, its outcome could not be recorded."""
@@ -167,10 +187,22 @@ class TaskTools:
         self._publisher.publish(recorded)
 
 
+def _told(request: ToolRequest, terms: Terms, claim: Claim) -> NewEvent | None:
+    """What the timeline says of a claim."""
+    if claim.next is Next.RUN:
+        arguments = encode_text(dict(request.arguments))[:MAX_TOLD]
+        return events.tool_called(claim.id, request.tool, terms.effect, arguments)
+    if claim.is_new:
+        return events.tool_done(claim.id, request.tool, "denied", (claim.outcome.error or "")[:MAX_TOLD])
+    return None
+
+
 def _answer(request: ToolRequest, claim: Claim) -> ToolAnswer:
     match claim.next:
         case Next.RECORDED:
             return ToolAnswer(claim.outcome.value, claim.outcome.error, claim.outcome.remedy)
+        case Next.DENIED:
+            return ToolAnswer(error=claim.outcome.error, remedy=claim.outcome.remedy, denied=True)
         case Next.ASK:
             return ToolAnswer(asks=claim.question)
         case Next.STOPPED:

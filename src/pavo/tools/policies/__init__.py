@@ -1,0 +1,1 @@
+"""Which calls of tools run by themselves, which people are asked about, and which never run."""
