@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDraft, PlanStep, Revision, Step
-from pavo.errors import ToolFailed
+from pavo.errors import ToolDenied, ToolFailed
 from pavo.tools.contract import HappenedUnknown, ToolContext, tool
 
 HELD_SECONDS = 30.0
@@ -84,7 +84,7 @@ class Calling(Agent):
         try:
             return await ctx.call(tool, args, key=key)
         except ToolFailed as failed:
-            return f"failed: {failed.detail}"
+            return f"{'denied' if isinstance(failed, ToolDenied) else 'failed'}: {failed.detail}"
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
         return f"{checkpoint}"

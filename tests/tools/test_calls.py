@@ -1,95 +1,14 @@
 """Agents call tools: what was recorded is never called again, and people say whether an unsafe call happened."""
 
-import os
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
-import pytest_asyncio
 from sqlalchemy import func, select
 
 from pavo.kit.sql import Database
 from pavo.tools.models import ToolCallRow
-from tests.driving import Tasks, types, until
-from tests.parts import Part, Parts, free_port
-from tests.tools.calling_agents import install
-
-AGENTS = ["calling", "calling_apart"]
-ADA = "ada.tools@example.com"
-
-
-@dataclass
-class Own:
-    """A stack that knows the calling agents and their tools."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
-    folder = tmp_path_factory.mktemp("plugins")
-    install(folder)
-    queue, port = f"calling-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents look at a folder of the test's
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": ADA}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
-        yield stack
-    for process in (stack.worker, api):
-        process.end()
-
-
-class Called:
-    """A task whose agent calls tools."""
-
-    def __init__(self, own: Own, folder: Path) -> None:
-        self.tasks, self.folder, self.id = own.tasks, folder, ""
-
-    async def start(self, agent: str, *calls: dict[str, Any]) -> None:
-        options = {"folder": str(self.folder), "calls": list(calls)}
-        self.id = await self.tasks.started(options, agent_type=agent, auto_accept=True)
-
-    def one(self, tool: str, key: str | None = None, **args: Any) -> dict[str, Any]:
-        return {"tool": tool, "args": {"folder": str(self.folder), **args}, "key": key}
-
-    def told(self, what: str) -> list[str]:
-        path = self.folder / "told"
-        return [line for line in path.read_text().splitlines() if line.startswith(what)] if path.exists() else []
-
-    async def gate(self) -> dict[str, Any]:
-        """The one open gate."""
-
-        async def found() -> list[dict[str, Any]]:
-            answer = await self.tasks.client.get("/api/gates", params={"task_id": self.id, "state": "open"})
-            assert answer.status_code == 200, answer.text
-            return answer.json()["items"]
-
-        [gate] = await until(found, what="a gate")
-        return gate
-
-    async def answer(self, gate: dict[str, Any], answer: Any, expect: int = 200) -> None:
-        body = {"hash": gate["hash"], "answer": answer}
-        sent = await self.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=body)
-        assert sent.status_code == expect, sent.text
-
-    async def done(self) -> str:
-        await self.tasks.wait(self.id, "DONE")
-        return next(each for each in await self.tasks.documents(self.id) if each["kind"] == "REPORT")["body"]
-
-
-@pytest.fixture
-def called(own: Own, tmp_path: Path) -> Called:
-    return Called(own, tmp_path)
+from tests.driving import types, until
+from tests.tools.calling import ADA, AGENTS, Called, Own
 
 
 @pytest.mark.parametrize("agent", AGENTS)

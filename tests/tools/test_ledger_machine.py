@@ -1,12 +1,13 @@
-"""Calls, crashes, zombies and answers in any order, on a real PostgreSQL: what is recorded is never run again, and no
-unsafe effect of unknown outcome is, but by a person's word."""
+"""Calls, crashes, zombies, policies and answers in any order, on a real PostgreSQL: what is recorded never runs again,
+no unsafe effect of unknown outcome does, but by a person's word, and what is to be asked about runs with an approval of
+just that call alone."""
 
 import asyncio
 import os
 import uuid
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,10 +22,13 @@ from pavo.gates.domain import OPEN
 from pavo.kit.sql import Database
 from pavo.tasks.sql import lease
 from pavo.tasks.work.context.asked_people import new_gate
-from pavo.tools import ledger
+from pavo.tools import approvals, ledger
 from pavo.tools.contract import IDEMPOTENT, UNSAFE, Effect
-from pavo.tools.ledger import Claim, Next
+from pavo.tools.ledger import Claim, Next, Terms
 from pavo.tools.models import ToolCallRow
+from pavo.tools.policies import repository as policies
+from pavo.tools.policies.domain import ALLOW, ASK, DENY, Decision
+from pavo.tools.policies.service import OperatorsWord, judge
 from pavo.tools.running import Outcome
 from tests.machines import loop_beside, run_machine
 from tests.tools.rows import new_attempt, new_subject
@@ -50,6 +54,14 @@ class Call:
     question: Question | None = None
     """The newest that was asked about it."""
     answer: Any = None
+    state: str = "new"
+    """new: it did not begin; begun; denied."""
+    approval: Question | None = None
+    """The newest question whether it may begin."""
+    rule: Any = None
+    """What had that asked."""
+    said: str | None = None
+    """What people said to it."""
 
 
 class Ledger(RuleBasedStateMachine):
@@ -67,6 +79,11 @@ class Ledger(RuleBasedStateMachine):
         self.asleep: list[tuple[uuid.UUID, int]] = []
         """Attempts that had begun a call and were taken over: call and epoch."""
         self.answers = 0
+        self.policies: dict[str, tuple[uuid.UUID, Decision, bool]] = {}
+        """By tool: its id, what it says, and whether it has a schema."""
+        self.asked: dict[Question, uuid.UUID] = {}
+        """Whether calls may begin, and about which call."""
+        self.closed: set[Question] = set()
 
     def do(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
@@ -83,7 +100,8 @@ class Ledger(RuleBasedStateMachine):
         async with self.database.transaction() as session:
             if not await lease.holds(session, self.subject.id, epoch, working=True):
                 return None
-            return await ledger.claim(session, self.subject, request, EFFECTS[tool], epoch)
+            terms = Terms(*await judge(session, self.subject, "intern", request, EFFECTS[tool], OperatorsWord()))
+            return await ledger.claim(session, self.subject, request, terms, epoch)
 
     async def settle(self, call_id: uuid.UUID, outcome: Outcome, epoch: int) -> bool:
         async with self.database.transaction() as session:
@@ -92,9 +110,9 @@ class Ledger(RuleBasedStateMachine):
 
     def run(self, claim: Claim, tool: str, arguments: int, crash: str) -> None:
         """The effect of a call that was claimed, and what is recorded of it."""
-        call = self.calls.setdefault(claim.id, Call(tool, arguments, self.epoch))
+        call = self.calls[claim.id]
         assert not call.recorded, "a recorded outcome is run again"
-        call.epoch, call.unknown = self.epoch, False
+        call.epoch, call.unknown, call.state = self.epoch, False, "begun"
         for call_id, epoch in self.asleep:
             if call_id == claim.id:  # it wakes in the middle, and gets past the lease
                 assert not self.do(self.settle_unfenced(call_id, epoch))
@@ -123,7 +141,16 @@ class Ledger(RuleBasedStateMachine):
     # What is expected
 
     def is_unknown(self, call: Call) -> bool:
-        return not call.recorded and (call.unknown or call.epoch < self.epoch)
+        return call.state == "begun" and not call.recorded and (call.unknown or call.epoch < self.epoch)
+
+    def verdict(self, call: Call) -> Decision:
+        """Whether it may begin now."""
+        _, decision, schema = self.policies.get(call.tool, (None, ALLOW, False))
+        if DENY in (call.said, decision):
+            return DENY
+        others = [each for each in self.calls.values() if each.tool == call.tool and each.rule == schema]
+        for_task = any(each.said == approvals.FOR_TASK for each in others)
+        return ALLOW if decision == ALLOW or call.said is not None or for_task else ASK
 
     def meant(self, name: str, tool: str, arguments: int) -> uuid.UUID | None:
         """The call that this is, if it was made before."""
@@ -147,16 +174,18 @@ class Ledger(RuleBasedStateMachine):
             return None
         self.known[name] = (tool, arguments, claim.id)
         if before is None:
-            assert claim.next is Next.RUN and claim.id not in self.calls
-            return self.run(claim, tool, arguments, crash)
+            assert claim.id not in self.calls
+            self.calls[claim.id] = Call(tool, arguments, self.epoch)
+            return self.begins(claim, tool, arguments, crash)
         assert claim.id == meant, "another call than it was before, or than the one that nobody knows about"
         if before.recorded:
             assert (claim.next, claim.outcome.value) == (Next.RECORDED, before.value)
-        elif not self.is_unknown(before):
+        elif before.state == "denied" and before.epoch == self.epoch:
+            assert claim.next is Next.DENIED and not claim.is_new and claim.outcome.error
+        elif before.state == "begun" and not self.is_unknown(before):
             assert claim.next is Next.UNDER_WAY
-        elif before.tool == "put":
-            assert claim.next is Next.RUN
-            self.run(claim, tool, arguments, crash)
+        elif before.state != "begun" or before.tool == "put":
+            self.begins(claim, tool, arguments, crash)
         else:
             self.resumed(claim, before, crash)
         return None
@@ -176,12 +205,68 @@ class Ledger(RuleBasedStateMachine):
         call = data.draw(st.sampled_from([call for call in self.calls.values() if self.is_unknown(call)]))
         self.call(name, call.tool, call.arguments, crash)
 
+    def begins(self, claim: Claim, tool: str, arguments: int, crash: str) -> None:
+        """A call that is to begin, for the first time or once more, if it may."""
+        call = self.calls[claim.id]
+        verdict = self.verdict(call)
+        if verdict == ASK:
+            assert claim.next is Next.ASK and claim.question is not None and claim.question.kind == "approval"
+            assert str(claim.id) in claim.question.text and f'"n": {arguments}' in claim.question.text
+            assert self.do(self.ask(claim.question)) == (claim.question not in self.asked)
+            self.asked[claim.question] = claim.id
+            call.approval, call.rule, call.epoch = claim.question, self.policies[tool][2], self.epoch
+            call.state, call.unknown = ("begun", True) if call.state == "begun" else ("new", False)
+            return
+        call.question = call.answer = None
+        if verdict == DENY:
+            assert claim.next is Next.DENIED and claim.is_new == (call.state != "denied") and claim.outcome.error
+            call.state, call.epoch = "denied", self.epoch
+            return
+        assert claim.next is Next.RUN
+        self.run(claim, tool, arguments, crash)
+
+    @rule(tool=TOOLS, decision=st.sampled_from([ALLOW, ASK, ASK, DENY]), schema=st.booleans())
+    def say(self, tool: str, decision: Decision, schema: bool) -> None:
+        """An owner adds a policy, or changes it."""
+        values = {"tool": tool, "decision": decision, "arguments": {"required": ["n"]} if schema else None}
+        before = self.policies.get(tool)
+        policy_id = self.do(self.keep(None if before is None else before[0], values))
+        self.policies[tool] = (policy_id, decision, schema)
+
+    async def keep(self, policy_id: uuid.UUID | None, values: dict[str, Any]) -> uuid.UUID:
+        async with self.database.transaction() as session:
+            if policy_id is None:
+                return await policies.add(session, self.subject.organisation_id, values)
+            assert await policies.change(session, policy_id, values)
+            return policy_id
+
+    def unanswered(self) -> list[Question]:
+        return [each for each in self.asked if each not in self.closed]
+
+    @precondition(lambda self: self.unanswered())
+    @rule(data=st.data(), said=st.sampled_from(approvals.ANSWERS))
+    def approve(self, data: st.DataObject, said: str) -> None:
+        """People answer; also a question that is not the newest about its call."""
+        question = data.draw(st.sampled_from(self.unanswered()))
+        self.do(self.give(question, said))
+        self.closed.add(question)
+        call = self.calls[self.asked[question]]
+        if call.approval == question:
+            call.said = said
+
+    @precondition(lambda self: self.unanswered())
+    @rule(data=st.data(), said=st.sampled_from(approvals.ANSWERS), text=st.sampled_from(["Weather?", "May I?"]))
+    def forge(self, data: st.DataObject, said: str, text: str) -> None:
+        """An agent's process opens a gate that looks like one of these: what people say to that counts for nothing."""
+        question = data.draw(st.sampled_from(self.unanswered()))
+        forged = replace(question, text=text)
+        if self.do(self.ask(forged)):
+            self.do(self.give(forged, said))
+
     def resumed(self, claim: Claim, call: Call, crash: str) -> None:
         """An unsafe call whose outcome is unknown."""
         if call.answer == ledger.NO:
-            assert claim.next is Next.RUN
-            call.question = call.answer = None
-            self.run(claim, call.tool, call.arguments, crash)
+            self.begins(claim, call.tool, call.arguments, crash)
         elif call.answer == ledger.STOP:
             assert claim.next is Next.STOPPED and claim.by
             call.question = call.answer = None

@@ -49,7 +49,8 @@ class Waiting:
 # A gate's subject is a task: `tasks` brings the only kind so far. What is deleted waits for nobody.
 _ALL: Final = """
 WITH waiting AS (
-    SELECT CASE g.kind WHEN 'approval' THEN 'approval' ELSE 'question' END AS kind, g.id, t.id AS task_id, g.opened_at AS since
+    SELECT CASE g.kind WHEN 'approval' THEN g.kind ELSE 'question' END AS kind, g.id, t.id AS task_id,
+        g.opened_at AS since
     FROM gates g JOIN tasks t ON t.id = g.subject_id
     WHERE g.organisation_id = ANY (:organisations) AND g.state = 'open' AND t.deleted_at IS NULL
       AND (NOT :mine OR t.created_by = :user_id)

@@ -18,8 +18,8 @@ class InboxItem(BaseModel):
     id: uuid.UUID
     """Of the gate; of the task, where its plan or its failure waits."""
     kind: str
-    """`question`, and `approval` of a call of a tool: answer its gate. `review`: answer the plan. `failure`: look at it, and resume or delete
-    the task."""
+    """`question`, and `approval` of a call of a tool: answer its gate. `review`: answer the plan. `failure`: look at
+    it, and resume or delete the task."""
     organisation_id: uuid.UUID
     task_id: uuid.UUID
     title: str

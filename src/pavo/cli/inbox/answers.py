@@ -13,6 +13,8 @@ from pavo.kit.clock import iso
 from pavo.observe.printable import printable, printable_line
 
 TEXT: Final = {"type": "string"}
+NO: Final = "deny"
+"""The answer to an approval whose note the agent gets."""
 
 
 def typed(gate: GateOut, text: str) -> Any:
@@ -91,7 +93,23 @@ def ask(gate: GateOut, out: Console) -> Any:
             render.bad(out, str(error.detail), str(error.remedy))
 
 
+def ask_why(gate: GateOut, answer: Any, out: Console) -> str:
+    """What the agent is to be told of a denied call; empty: nothing."""
+    if gate.kind != "approval" or answer != NO:
+        return ""
+    try:
+        return out.input(Text("  why (the agent reads it) › ", "cyan")).strip()
+    except EOFError:
+        return ""
+
+
 def print_open(out: Console, gate: GateOut) -> None:
     """A question that waits, and the command that answers it."""
     render.print_block(out, shown(gate))
-    render.command(out, "answer", f"pavo inbox answer {gate.id} {'1' if gate.choices else '…'}")
+    render.command(out, "answer", f"pavo inbox answer {gate.id} {_example(gate)}")
+
+
+def _example(gate: GateOut) -> str:
+    if gate.kind == "approval":
+        return "allow|deny"
+    return "1" if gate.choices else "…"

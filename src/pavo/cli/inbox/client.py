@@ -11,6 +11,8 @@ from pavo.inbox.schemas import InboxItem, InboxOut
 
 MAX_PAGE: Final = 200
 """The longest page that the API gives."""
+ASKED: Final = ("question", "approval")
+"""Kinds of what is answered by its gate."""
 SHORTEST: Final = 4
 """Characters of an id that mean one."""
 
@@ -49,7 +51,7 @@ class InboxClient:
                 return self._api.ask(GateOut, "GET", f"/api/gates/{whole}")
         if len(ref) < SHORTEST:
             raise InvalidInput(f"{ref!r} is too short for an id.", field="ID", remedy="Give 4 characters at least.")
-        items = self.items(MAX_PAGE, kind="question").items
+        items = [item for kind in ASKED for item in self.items(MAX_PAGE, kind=kind).items]
         found = [item for item in items if any(_means(ref, one) for one in (item.id, item.task_id))]
         if not found:
             raise NotFound(f"There is no open question {ref!r}.", field="ID", remedy="See them with: pavo inbox list")

@@ -10,7 +10,7 @@ from rich.console import Console
 from pavo.cli.api_client import ApiClient
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.inbox import answers
-from pavo.cli.inbox.client import InboxClient
+from pavo.cli.inbox.client import ASKED, InboxClient
 from pavo.cli.output import Output, Printer
 from pavo.cli.parameters import Url
 from pavo.cli.table import table
@@ -42,7 +42,7 @@ def inbox(*, url: Url = None, output: Output = "text") -> None:
         Printer(output).show(found, lambda: _print(found))
         if not Printer(output).for_programs and render.interactive():
             for item in found.items:
-                if item.kind == "question":
+                if item.kind in ASKED:
                     _answer_in_place(client, item, render.page())
 
 
@@ -54,7 +54,7 @@ def _answer_in_place(client: InboxClient, item: InboxItem, out: Console) -> None
     if answer is None:
         return
     try:
-        _print_answered(client.answer(gate, answer))
+        _print_answered(client.answer(gate, answer, answers.ask_why(gate, answer, out)))
     except PavoError as error:  # somebody else was first, or it rests: the next one may still be answered
         render.bad(out, str(error.detail), str(error.remedy or ""))
 
@@ -69,7 +69,8 @@ def list_(
     url: Url = None,
     output: Output = "text",
 ) -> None:
-    """What waits for people in your organisations: questions, plans under review, failures; the oldest first."""
+    """What waits for people in your organisations: questions, approvals of calls of tools, plans under review,
+    failures; the oldest first."""
     chosen = {"kind": kind, "mine": mine or None, "sort": sort}
     with _connected(url) as client:
         found = client.items(limit, **{name: value for name, value in chosen.items() if value is not None})
@@ -89,7 +90,7 @@ def _print(found: InboxOut) -> None:
 
 def _row(item: InboxItem) -> Sequence[str]:
     # An answer to a plan, or a resume, names the task.
-    what = {"question": item.text, "review": f"plan v{item.version} waits for review"}.get(item.kind, item.text)
+    what = f"plan v{item.version} waits for review" if item.kind == "review" else item.text
     return item.kind, render.ago(item.since), str(item.id), item.title, what[:200]
 
 
@@ -98,7 +99,8 @@ def _print_next(out: Console, items: Sequence[InboxItem]) -> None:
     first: dict[str, InboxItem] = {}
     for item in items:
         first.setdefault(item.kind, item)
-    commands = {"question": "pavo inbox show", "review": "pavo task plan", "failure": "pavo task show"}
+    asked = dict.fromkeys(ASKED, "pavo inbox show")
+    commands = {**asked, "review": "pavo task plan", "failure": "pavo task show"}
     for kind, item in first.items():
         render.command(out, kind, f"{commands[kind]} {item.id}")
 
@@ -127,7 +129,9 @@ def answer(
     ] = None,
     /,
     *,
-    note: Annotated[str, Parameter(help="For those who look at it later; the agent does not get it.")] = "",
+    note: Annotated[
+        str, Parameter(help="For those who look at it later; the agent gets it where a call of a tool is denied.")
+    ] = "",
     url: Url = None,
     output: Output = "text",
 ) -> None:
@@ -135,6 +139,8 @@ def answer(
     with _connected(url) as client:
         gate = client.gate(question)
         given = answers.typed(gate, answer) if answer is not None else _asked(gate)
+        if answer is None and not note:
+            note = answers.ask_why(gate, given, render.page())
         done = client.answer(gate, given, note)
     Printer(output).show(done, lambda: _print_answered(done))
 

@@ -75,7 +75,7 @@ export const links = () => get("/ui/links.json");
 
 export const gates = {
   open: (id) => get(`/api/gates?state=open&limit=200&task_id=${encodeURIComponent(id)}`),
-  answer: (id, hash, answer) => post(`/api/gates/${encodeURIComponent(id)}/answer`, { hash, answer }),
+  answer: (id, hash, answer, note = "") => post(`/api/gates/${encodeURIComponent(id)}/answer`, { hash, answer, note }),
 };
 
 export const tasks = {

@@ -1,4 +1,5 @@
-// What a task's agent asks people: a form for each question, which answers what is shown and nothing else.
+// What a task's agent asks people, and which calls of tools they are to allow: a form for each, which answers what is
+// shown and nothing else.
 
 import { gates, Problem } from "./api.js";
 import { h, show, time } from "./dom.js";
@@ -37,13 +38,15 @@ export class Questions {
   #form(gate) {
     const notice = h("div", { class: "notices" });
     const head = `question-${gate.id}`;
+    const approval = gate.kind === "approval";
     const free = JSON.stringify(gate.answer_schema) === TEXT;
     const field = gate.choices.length ? null : h("textarea", { id: `answer-${gate.id}`, rows: 2, "aria-labelledby": head });
+    const why = approval && h("input", { id: `why-${gate.id}`, maxlength: 2000, placeholder: "If you deny it: why? The agent reads this", "aria-label": "Why it is denied" });
     const buttons = gate.choices.length
       ? gate.choices.map((choice) => h("button", { type: "button", onclick: () => send(choice) }, choice))
       : [h("button", { class: "primary" }, "Answer")];
     const send = async (answer) => {
-      const done = await run(notice, () => gates.answer(gate.id, gate.hash, answer), { buttons });
+      const done = await run(notice, () => gates.answer(gate.id, gate.hash, answer, approval && answer === "deny" ? why.value.trim() : ""), { buttons });
       if (done) await Promise.resolve(this.onAnswered()).catch(quiet);
     };
     const submit = (event) => {
@@ -56,14 +59,21 @@ export class Questions {
     return h(
       "form",
       { class: "notice question", "aria-labelledby": head, onsubmit: submit },
-      h("strong", { id: head }, gate.text),
+      approval ? asked(head, gate.text) : h("strong", { id: head }, gate.text),
       field,
+      why,
       !free && !gate.choices.length && h("p", { class: "faint" }, `JSON that fits ${JSON.stringify(gate.answer_schema)}`),
       h("div", { class: "row" }, buttons),
       gate.expires_at && h("p", { class: "faint" }, gate.has_default ? `Without an answer it is ${JSON.stringify(gate.default)}, at ` : "It is not asked any more at ", time(gate.expires_at), "."),
       notice,
     );
   }
+}
+
+// A call is read as it is: its first line asks, and the rest keeps its lines.
+function asked(id, text) {
+  const end = text.indexOf("\n");
+  return h("div", {}, h("strong", { id }, text.slice(0, end)), h("pre", { class: "call" }, text.slice(end).trim()));
 }
 
 // Whether a schema says plainly that this text is an answer; the API judges whatever is sent.
