@@ -150,6 +150,7 @@ async def test_policies_are_kept_by_owners(mine: Called, database: Database) -> 
     client = mine.tasks.client
     kept = await policy(mine, "ask", "pay", agent="calling", note="money")
     organisation = kept["organisation_id"]
+    assert await policy(mine, "ask", "pay", agent="calling", note="money") == kept, "the same again is the same"
     assert [each["id"] for each in (await client.get("/api/policies")).json()["items"]] == [kept["id"]]
     member = f"{uuid.uuid4().hex}@example.com"
     headers = {"X-User-Email": member}

@@ -15,9 +15,11 @@ class TriedTools:
 
     Args:
         doubles: what stands in for each tool: a function with type hints and a docstring.
+        denied: why calls of these are denied.
     """
 
-    def __init__(self, doubles: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(self, doubles: Mapping[str, Callable[..., Any]], denied: Mapping[str, str]) -> None:
+        self._denied = denied
         self._tools = {name: tool_of(name, function, "the trial") for name, function in doubles.items()}
         self._outcomes: dict[str, tuple[str, str, Outcome]] = {}
 
@@ -36,6 +38,9 @@ class TriedTools:
             arguments = tool.checked(request.arguments)
         except WrongArguments as error:
             return ToolAnswer(error=f"The tool {tool.name} does not take these arguments: {error}.")
+        if tool.name in self._denied:
+            told = f"This call of {tool.name} is denied: {self._denied[tool.name]}"
+            return ToolAnswer(error=told, remedy="Go on without it.", denied=True)
         known = self._outcomes.get(request.identity)
         if known is None:
             task, organisation = uuid.UUID(int=0), uuid.UUID(int=0)

@@ -66,6 +66,7 @@ class AgentTrial:
         answers: what people answer, by the key of `ctx.ask`: each question ends the attempt once, as it would.
         tools: what stands in for each tool that `ctx.call` calls, by its name: functions with type hints and a
             docstring. What was called is not called again in the same life.
+        denied: tools whose calls are denied, and why, as by a policy.
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too. That is how a repeated
             payment is found: key it by `ctx.step_key`.
@@ -86,6 +87,7 @@ class AgentTrial:
         same: Callable[[Outcome], Any] = everything,
         answers: Mapping[str, JSON] | None = None,
         tools: Mapping[str, Callable[..., Any]] | None = None,
+        denied: Mapping[str, str] | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
@@ -99,7 +101,7 @@ class AgentTrial:
         self._max = max_checkpoints
         self._same = same
         self._people = ScriptedPeople(answers or {})
-        self._tools = TriedTools(tools or {})
+        self._tools = TriedTools(tools or {}, denied or {})
         self._reset = reset
         self._outside = outside
         self._attempts = 0

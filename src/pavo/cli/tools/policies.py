@@ -136,7 +136,7 @@ def remove_policy(policy: str, /, *, org: OrganisationId = None, url: Url = None
     """
     with ApiClient.from_environment(url) as api:
         found = _named(_policies(api, org).items, policy.strip().lower())
-        api.repeat("DELETE", f"/api/policies/{found.id}")
+        api.remove(f"/api/policies/{found.id}")
     Printer(output).show(found, f"✓ Removed: {found.decision} {printable_line(found.tool)}")
 
 

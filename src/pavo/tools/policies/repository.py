@@ -82,12 +82,11 @@ async def get(session: AsyncSession, policy_id: uuid.UUID) -> Policy | None:
     return None if row is None else _policy(row)
 
 
-async def count_locked(session: AsyncSession, organisation_id: uuid.UUID) -> int:
-    """How many the organisation has; nobody else adds one before the session commits."""
+async def all_locked(session: AsyncSession, organisation_id: uuid.UUID) -> list[Policy]:
+    """The same; nobody else adds one before the session commits."""
     mine = OrganisationRow.id == organisation_id
     await session.execute(select(OrganisationRow.id).where(mine).with_for_update(key_share=True))
-    query = select(func.count()).select_from(ToolPolicyRow).where(*_ours(organisation_id))
-    return (await session.scalars(query)).one()
+    return await all_of(session, organisation_id)
 
 
 async def add(session: AsyncSession, organisation_id: uuid.UUID, values: Mapping[str, Any]) -> uuid.UUID:

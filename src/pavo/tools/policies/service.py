@@ -110,7 +110,7 @@ class PolicyService:
         return found[0]
 
     async def add(self, organisation_id: uuid.UUID, given: Mapping[str, Any], by: uuid.UUID | None = None) -> Policy:
-        """A new policy, which holds for every call that begins from now on.
+        """A new policy, which holds for every call that begins from now on; one that says the same is that one.
 
         Args:
             given: `decision` and `tool`; `agent`, `effect`, `arguments` and `note`, if any.
@@ -122,7 +122,11 @@ class PolicyService:
         """
         values = checked_values(given)
         async with self._database.transaction() as session:
-            if await repository.count_locked(session, organisation_id) >= MAX_POLICIES:
+            before = await repository.all_locked(session, organisation_id)
+            same = [each for each in before if all(getattr(each, name) == said for name, said in values.items())]
+            if same:
+                return same[0]
+            if len(before) >= MAX_POLICIES:
                 raise Conflict(
                     f"The organisation has {MAX_POLICIES} policies, as many as it may.",
                     remedy="Remove one; wildcards name several tools.",
