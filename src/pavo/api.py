@@ -45,6 +45,7 @@ from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe, operation_id
 from pavo.runs.kinds import Slice
+from pavo.tools.announced.endpoints import router as tools_router
 from pavo.tools.policies.endpoints import router as policies_router
 from pavo.ui.endpoints import router as ui_router
 from pavo.webhooks.endpoints import router as webhooks_router
@@ -65,6 +66,7 @@ STATUS: dict[type[PavoError], int] = {
 
 ACCOUNTS = (accounts_router, tokens_router, organisations_router)
 INBOX = (gates_router, inbox_router)
+TOOLS = (tools_router, policies_router)
 
 MAX_NAME = 100
 """Characters of a member's name that an error repeats."""
@@ -115,7 +117,16 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, policies_router, ui_router):
+    for router in (
+        *of_slices,
+        *ACCOUNTS,
+        corpus_router,
+        webhooks_router,
+        *INBOX,
+        policies_router,
+        tools_router,
+        ui_router,
+    ):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))

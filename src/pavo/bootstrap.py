@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from pavo.accounts.service import AccountsService
 from pavo.accounts.standing import StandingWatch
+from pavo.agents.announced.announcement import Announcement
 from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
@@ -36,6 +37,7 @@ from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
 from pavo.timeline.viewers import Budget
 from pavo.timeline.watching import WatchService
+from pavo.tools.announced.announcement import ToolsAnnouncement
 from pavo.tools.policies.service import PolicyService
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
@@ -105,7 +107,8 @@ class ApiParts:
     inbox: InboxService
     policies: PolicyService
     registry: AgentRegistry
-    announcements: Announcements
+    announcements: Announcements[Announcement]
+    tools: Announcements[ToolsAnnouncement]
     kinds: Sequence[KindServed]
     reconciler: Reconciler
     scrape: Scrape
@@ -133,6 +136,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         gates = GateService(database, _gate_owner(kinds))
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
+        whose = (redis, temporal.namespace, settings.temporal.task_queue)
         yield ApiParts(
             database,
             redis,
@@ -146,7 +150,8 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             InboxService(database),
             PolicyService(database),
             AgentRegistry.load(),
-            Announcements(redis, temporal.namespace, settings.temporal.task_queue),
+            Announcements(*whose, Announcement, "agents"),
+            Announcements(*whose, ToolsAnnouncement, "tools"),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, gates, redis, temporal)),

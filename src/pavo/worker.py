@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import uvloop
+from pydantic import BaseModel
 from sqlalchemy.orm import configure_mappers
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
@@ -23,6 +24,7 @@ from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
 from pavo import __version__, bootstrap
+from pavo.agents.announced.announcement import Announcement, announcement_of
 from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import SLICES
@@ -177,12 +179,16 @@ async def _is_current(settings: Settings, client: Client) -> bool:
 
 
 def _be_present(settings: Settings, parts: bootstrap.WorkerParts) -> Sequence[Coroutine[Any, Any, None]]:
-    """Be seen as a worker, and say which agents it has."""
+    """Be seen as a worker, and say which agents it has, and what its kinds of work have."""
     queue, worker = settings.temporal.task_queue, settings.execution
     version = f"{worker.deployment}:{worker.build_id}" if worker.build_id else None
     name, namespace = f"{socket.gethostname()}:{os.getpid()}:{new_id()}", parts.temporal.namespace
-    announcing = Announcements(parts.redis, namespace, queue).announce(name, worker.build_id or None, parts.registry)
-    return be_present(parts.redis, namespace, queue, version, name), announcing
+    whose = (parts.redis, namespace, queue)
+    agents = partial(announcement_of, worker.build_id or None, parts.registry)
+    announcing = [Announcements(*whose, Announcement, "agents").announce(name, agents)]
+    for noun, describe in ((noun, describe) for each in parts.kinds for noun, describe in each.has.items()):
+        announcing.append(Announcements(*whose, BaseModel, noun).announce(name, describe, changes=True))
+    return be_present(parts.redis, namespace, queue, version, name), *announcing
 
 
 async def _follow_routing(settings: Settings, parts: bootstrap.WorkerParts) -> None:

@@ -28,7 +28,8 @@ from pavo.tools.ledger import Claim, Next, Terms
 from pavo.tools.models import ToolCallRow
 from pavo.tools.policies import repository as policies
 from pavo.tools.policies.domain import ALLOW, ASK, DENY, Decision
-from pavo.tools.policies.service import OperatorsWord, judge
+from pavo.tools.policies.service import judge
+from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.running import Outcome
 from tests.machines import loop_beside, run_machine
 from tests.tools.rows import new_attempt, new_subject

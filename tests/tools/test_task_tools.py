@@ -19,7 +19,7 @@ from pavo.tasks.work.context.asked_people import new_gate
 from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
 from pavo.timeline.publish import Publisher
 from pavo.tools.contract import HappenedUnknown, tool
-from pavo.tools.policies.service import OperatorsWord
+from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
 from tests.tools.rows import new_attempt, new_subject
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from pavo.agents.announced.announcement import Announcement
 from pavo.agents.announced.announcements import Announcements
 from pavo.agents.registry import AgentRegistry
 
@@ -14,11 +15,11 @@ async def _agents(request: Request) -> AgentRegistry:
     return registry
 
 
-async def _announcements(request: Request) -> Announcements:
+async def _announcements(request: Request) -> Announcements[Announcement]:
     """What the workers say, as `api.create_app` put it on the application."""
-    announcements: Announcements = request.app.state.parts.announcements
+    announcements: Announcements[Announcement] = request.app.state.parts.announcements
     return announcements
 
 
 TheAgents = Annotated[AgentRegistry, Depends(_agents)]
-TheAnnouncements = Annotated[Announcements, Depends(_announcements)]
+TheAnnouncements = Annotated[Announcements[Announcement], Depends(_announcements)]

@@ -65,6 +65,20 @@ EXAMPLES: Final = {
         "pavo inbox answer 7a9abd6c deny --note 'too much'": "a call of a tool; its agent reads the note",
         'pavo inbox answer 7a9abd6c \'{"days": 3}\' --note "as agreed"': "JSON, where the question asks for it",
     },
+    "tools": {
+        "pavo tools list": "what agents may call",
+        "pavo tools call customer --arg number=7": "try one, outside of tasks",
+    },
+    "tools list": {"pavo tools list": "what agents may call"},
+    "tools show": {"pavo tools show charge": "its arguments, and what calling it does"},
+    "tools call": {
+        "pavo tools call customer --arg number=7": "in this process; nothing is recorded",
+        'pavo tools call charge --args \'{"account": "A-7", "cents": 5}\' --yes': "what may not be done twice",
+    },
+    "tools effect": {
+        "pavo tools effect put unsafe": "nothing repeats it by itself any more",
+        "pavo tools effect put": "as it says itself again",
+    },
     "policy": {
         "pavo policy add ask 'mail.*'": "people are asked before any tool that is called so",
         "pavo policy add deny run_command --argument 'command=rm '": "no such command ever runs",

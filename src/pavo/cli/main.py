@@ -38,6 +38,7 @@ for group, path, name, summary in (
     (TASKS, "pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
     (TASKS, "pavo.cli.inbox.commands:inbox_app", "inbox", "What waits for people, and answering it."),
     (TASKS, "pavo.cli.task.agents:agents_app", "agents", "The agents that the workers have."),
+    (TASKS, "pavo.cli.tools.tools:tools_app", "tools", "The tools that agents may call."),
     (TASKS, "pavo.cli.tools.policies:policy_app", "policy", "Which calls of tools people are asked about."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),

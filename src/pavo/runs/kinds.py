@@ -6,10 +6,11 @@ A slice's module `wiring` satisfies `Slice`. The composition root loops over the
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from pydantic import BaseModel
 from redis.asyncio import Redis
 from temporalio.client import Client
 
@@ -129,6 +130,8 @@ class KindAtWork:
     """Ids of the workflows that were waiting for what this worker has: it wakes them when it begins."""
     plans: Sequence[object] = ()
     """Instances whose activities plan, in the slots of `PAVO_WORKER_PLANS`."""
+    has: Mapping[str, Callable[[], BaseModel]] = field(default_factory=dict[str, Callable[[], BaseModel]])
+    """What this worker has, by a noun, as it tells the API (`agents/announced`); it may change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
-from pavo.tools.policies.service import OperatorsWord
+from pavo.tools.announced.announcement import tools_announcement
+from pavo.tools.policies.word import OperatorsWord
+from pavo.tools.registry import ToolRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +115,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
+    word = operators_word(settings.tools)
     runner = AttemptRunner(loop, agents.admission, agents.freed)
     return KindAtWork(
         KIND,
@@ -123,6 +126,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),
+        has={"tools": partial(tools_announcement, settings.execution.build_id or None, ToolRegistry.load(), word)},
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from pavo.agents.registry import AgentCard, BrokenAgent
+from pavo.agents.registry import AgentCard, AgentRegistry, BrokenAgent
 
 MAX_TEXT: Final = 1_000
 """Characters of a description or an error."""
@@ -40,15 +40,15 @@ class Announcement(BaseModel):
     agents: Sequence[AnnouncedAgent]
 
 
-def announcement_of(build: str | None, cards: Sequence[AgentCard], broken: Sequence[BrokenAgent]) -> Announcement:
+def announcement_of(build: str | None, registry: AgentRegistry) -> Announcement:
     """Of the agents that are installed in this process, within the bounds."""
     left, agents = MAX_SCHEMAS, list[AnnouncedAgent]()
-    for card in cards:
+    for card in registry.cards():
         schema = dict(card.options_schema)
         length = len(json.dumps(schema))
         agents.append(announced(card, schema if length <= left else None))
         left -= length if length <= left else 0
-    return Announcement(build=build, agents=[*agents, *map(announced_broken, broken)])
+    return Announcement(build=build, agents=[*agents, *map(announced_broken, registry.broken())])
 
 
 def announced(card: AgentCard, schema: Mapping[str, Any] | None) -> AnnouncedAgent:

@@ -1,24 +1,15 @@
 """Which agents can be used: what the live workers have, beside what this process has installed itself."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pavo.agents.announced.announcement import AnnouncedAgent, Announcement, announced, announced_broken
+from pavo.agents.announced.groups import Group, grouped, usable
 from pavo.agents.announced.schemas import AgentAtWorkers, AgentOut, Health
 from pavo.agents.registry import AgentRegistry
 
 HERE: Final = "It is installed here; whether workers have it is not known."
 NO_WORKER: Final = "No worker is there: tasks wait until one is. This is what the API itself has installed."
-
-
-@dataclass(slots=True)
-class _Group:
-    """Workers that say the same of an agent."""
-
-    agent: AnnouncedAgent
-    builds: list[str | None] = field(default_factory=list[str | None])
 
 
 def availability(registry: AgentRegistry, live: tuple[int, Sequence[Announcement]] | None) -> list[AgentOut]:
@@ -30,7 +21,7 @@ def availability(registry: AgentRegistry, live: tuple[int, Sequence[Announcement
     schemas = {card.name: dict(card.options_schema) for card in registry.cards()}
     own = {card.name: announced(card, schemas[card.name]) for card in registry.cards()}
     own |= {agent.name: announced_broken(agent) for agent in registry.broken()}
-    groups: Mapping[str, list[_Group]] = _grouped(live[1]) if live else {}
+    groups = grouped((each.build, each.agents) for each in live[1]) if live else {}
     counted = (live[0], len(live[1])) if live else None
     return [_out(own.get(name), groups.get(name, []), counted, schemas) for name in sorted({*own, *groups})]
 
@@ -45,29 +36,16 @@ def _of_here(agent: AgentOut) -> dict[str, Any]:
     return {} if agent.health == "broken" else {"detail": HERE}
 
 
-def _grouped(said: Sequence[Announcement]) -> Mapping[str, list[_Group]]:
-    found: dict[str, dict[str, _Group]] = defaultdict(dict)
-    for announcement in said:
-        for agent in announcement.agents:
-            group = found[agent.name].setdefault(agent.model_dump_json(), _Group(agent))
-            group.builds.append(announcement.build)
-    # Those that can be used first, then what most workers have.
-    return {
-        name: sorted(each.values(), key=lambda group: (group.agent.error is not None, -len(group.builds)))
-        for name, each in found.items()
-    }
-
-
 def _out(
     own: AnnouncedAgent | None,
-    groups: list[_Group],
+    groups: list[Group[AnnouncedAgent]],
     counted: tuple[int, int] | None,
     schemas: Mapping[str, dict[str, Any]],
 ) -> AgentOut:
-    shown = groups[0].agent if groups else own
+    shown = groups[0].said if groups else own
     assert shown is not None
-    usable = sum(len(group.builds) for group in groups if group.agent.error is None)
-    health, detail = _health(own, groups, counted, usable)
+    able = usable(groups)
+    health, detail = _health(own, groups, counted, able)
     schema = shown.options_schema if shown.options_schema is not None else schemas.get(shown.name, {})
     return AgentOut(
         name=shown.name,
@@ -79,13 +57,13 @@ def _out(
         wants_context=shown.wants_context,
         health=health,
         detail=detail,
-        workers=usable if counted else None,
+        workers=able if counted else None,
         at_workers=[_at_workers(group) for group in groups],
     )
 
 
-def _at_workers(group: _Group) -> AgentAtWorkers:
-    agent = group.agent
+def _at_workers(group: Group[AnnouncedAgent]) -> AgentAtWorkers:
+    agent = group.said
     return AgentAtWorkers(
         version=agent.version,
         workers=len(group.builds),
@@ -96,7 +74,7 @@ def _at_workers(group: _Group) -> AgentAtWorkers:
 
 
 def _health(
-    own: AnnouncedAgent | None, groups: list[_Group], counted: tuple[int, int] | None, usable: int
+    own: AnnouncedAgent | None, groups: list[Group[AnnouncedAgent]], counted: tuple[int, int] | None, able: int
 ) -> tuple[Health, str | None]:
     if own is not None and own.error is not None and not groups:
         return "broken", f"It cannot be loaded: {own.error}"
@@ -105,27 +83,27 @@ def _health(
     workers, told = counted
     if not workers:
         return "no_worker", NO_WORKER
-    if not usable:
+    if not able:
         return _unusable(groups, workers, told)
     if own is None:
         return "partly", "The API does not have it installed, and refuses tasks for it. Install it there too."
     if own.error is not None:
         return "partly", f"The API cannot load it, and refuses tasks for it: {own.error}"
-    if usable < workers:
-        return "partly", f"{usable} of {workers} workers can use it.{_first_error(groups)}"
-    versions = sorted({group.agent.version for group in groups})
+    if able < workers:
+        return "partly", f"{able} of {workers} workers can use it.{_first_error(groups)}"
+    versions = sorted({group.said.version for group in groups})
     return "ready", f"Workers have several versions: {', '.join(versions)}." if len(versions) > 1 else None
 
 
-def _unusable(groups: list[_Group], workers: int, told: int) -> tuple[Health, str]:
+def _unusable(groups: list[Group[AnnouncedAgent]], workers: int, told: int) -> tuple[Health, str]:
     if groups:
-        return "broken", f"No worker can load it: {groups[0].agent.error}"
+        return "broken", f"No worker can load it: {groups[0].said.error}"
     if told < workers:
         waited = f"{workers - told} of {workers} workers have not told which agents they have."
         return "unknown", f"{waited} They are just beginning, or of a build of before."
     return "no_worker", "No worker has it installed: its tasks wait until one does."
 
 
-def _first_error(groups: list[_Group]) -> str:
-    broken = [group.agent for group in groups if group.agent.error is not None]
+def _first_error(groups: list[Group[AnnouncedAgent]]) -> str:
+    broken = [group.said for group in groups if group.said.error is not None]
     return f" Where it is {broken[0].version}, it cannot be loaded: {broken[0].error}" if broken else ""

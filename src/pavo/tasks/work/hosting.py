@@ -26,7 +26,7 @@ from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
-from pavo.tools.policies.service import OperatorsWord
+from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
 
 

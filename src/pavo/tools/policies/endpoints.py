@@ -24,7 +24,7 @@ async def _policies(request: Request) -> PolicyService:
 ThePolicies = Annotated[PolicyService, Depends(_policies)]
 
 
-async def _owned(request: Request, who: Identity, organisation_id: uuid.UUID | None) -> uuid.UUID:
+async def owned_by(request: Request, who: Identity, organisation_id: uuid.UUID | None) -> uuid.UUID:
     """The organisation, of which the caller is an owner."""
     mine = await own_organisation(request, who, organisation_id or who.organisation_id)
     return (await owned_organisation(mine)).organisation_id
@@ -33,7 +33,7 @@ async def _owned(request: Request, who: Identity, organisation_id: uuid.UUID | N
 async def _owned_policy(request: Request, policies: ThePolicies, who: Caller, policy_id: uuid.UUID) -> Policy:
     found = await policies.get(policy_id)
     try:
-        await _owned(request, who, found.organisation_id)
+        await owned_by(request, who, found.organisation_id)
     except NotFound as error:
         raise unknown(policy_id) from error
     return found
@@ -55,14 +55,14 @@ async def list_policies(
     if task_id is not None:
         found = await policies.of_task(who, task_id)
     else:
-        found = await policies.all_of(await _owned(request, who, organisation_id))
+        found = await policies.all_of(await owned_by(request, who, organisation_id))
     return PolicyList(items=[PolicyOut.model_validate(each) for each in found])
 
 
 @router.post("", status_code=201, operation_id="create_policy", responses=problems(409))
 async def create_policy(request: Request, policies: ThePolicies, who: Caller, new: PolicyCreate) -> PolicyOut:
     """Add a policy; it holds for every call that begins from now on."""
-    organisation_id = await _owned(request, who, new.organisation_id)
+    organisation_id = await owned_by(request, who, new.organisation_id)
     given = new.model_dump(exclude={"organisation_id"})
     return PolicyOut.model_validate(await policies.add(organisation_id, given, who.user_id))
 

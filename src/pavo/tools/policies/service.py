@@ -6,7 +6,6 @@ Who may keep them is decided before: the endpoints let owners of the organisatio
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,20 +20,7 @@ from pavo.tools.policies import repository
 from pavo.tools.policies.bounds import MAX_POLICIES
 from pavo.tools.policies.checked import checked_values
 from pavo.tools.policies.domain import ALLOW, Call, Decision, Policy, Verdict, judged, stricter_effect
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorsWord:
-    """What the operator of a deployment says of tools, by its settings."""
-
-    unsafe: Decision = ALLOW
-    """What holds for calls of unsafe tools that no policy is about."""
-    effects: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
-    """What calling these does, whatever they say themselves."""
-
-    def effect_of(self, tool: str, own: Effect) -> Effect:
-        """The tool's own word, unless the operator has another."""
-        return self.effects.get(tool, own)
+from pavo.tools.policies.word import OperatorsWord
 
 
 async def judge(

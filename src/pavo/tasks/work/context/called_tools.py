@@ -23,7 +23,8 @@ from pavo.tools import ledger
 from pavo.tools.contract import UNSAFE, Effect, ToolContext
 from pavo.tools.described import Tool, WrongArguments
 from pavo.tools.ledger import Claim, Next, Terms
-from pavo.tools.policies.service import OperatorsWord, judge
+from pavo.tools.policies.service import judge
+from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
 from pavo.tools.running import Outcome, run_tool
 
