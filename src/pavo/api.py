@@ -117,16 +117,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (
-        *of_slices,
-        *ACCOUNTS,
-        corpus_router,
-        webhooks_router,
-        *INBOX,
-        policies_router,
-        tools_router,
-        ui_router,
-    ):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
