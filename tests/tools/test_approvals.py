@@ -112,6 +112,16 @@ async def test_allowed_for_the_task_answers_the_others_too(mine: Called) -> None
     assert len(mine.told("pay")) == 3
 
 
+async def test_arguments_are_judged_as_the_tool_takes_them(mine: Called) -> None:
+    await policy(mine, "ask", arguments={"properties": {"amount": {"minimum": 6}}, "required": ["amount"]})
+    await mine.start("calling", mine.one("pay", amount=5), mine.one("pay", amount="7"))
+    gate = await mine.gate()
+    assert '"amount": "7"' in gate["text"], "what is a number for the tool passed as a text"
+    assert len(mine.told("pay")) == 1
+    await mine.answer(gate, "allow")
+    assert await mine.done() == "[{'paid': 5}, {'paid': 7}]"
+
+
 async def test_a_deny_that_comes_after_the_approval_holds(mine: Called) -> None:
     await policy(mine, "ask")
     await mine.start("calling", mine.one("pay", amount=1), mine.one("pay", amount=2))

@@ -28,6 +28,7 @@ from pavo.tools.ledger import Claim, Next, Terms
 from pavo.tools.models import ToolCallRow
 from pavo.tools.policies import repository as policies
 from pavo.tools.policies.domain import ALLOW, ASK, DENY, Decision
+from pavo.tools.policies.domain import Call as PolicyCall
 from pavo.tools.policies.service import judge
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.running import Outcome
@@ -101,7 +102,8 @@ class Ledger(RuleBasedStateMachine):
         async with self.database.transaction() as session:
             if not await lease.holds(session, self.subject.id, epoch, working=True):
                 return None
-            terms = Terms(*await judge(session, self.subject, "intern", request, EFFECTS[tool], OperatorsWord()))
+            asked = PolicyCall(tool, EFFECTS[tool], request.arguments, "intern")
+            terms = Terms(*await judge(session, self.subject, asked, OperatorsWord()))
             return await ledger.claim(session, self.subject, request, terms, epoch)
 
     async def settle(self, call_id: uuid.UUID, outcome: Outcome, epoch: int) -> bool:

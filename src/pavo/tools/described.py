@@ -56,6 +56,14 @@ class Tool:
         return {name: getattr(model, name) for name in type(model).model_fields}
 
 
+def told(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments as the function takes them, as JSON: with its defaults, and each as the type that it becomes."""
+    try:
+        return tool.parameters.model_validate(dict(arguments)).model_dump(mode="json")
+    except Exception:  # noqa: BLE001 - of the types that its author wrote
+        return arguments
+
+
 def tool_of(name: str, function: Callable[..., Any], distribution: str = "unknown") -> Tool:
     """What a function says of itself.
 

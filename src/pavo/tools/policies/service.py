@@ -6,12 +6,12 @@ Who may keep them is decided before: the endpoints let owners of the organisatio
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
-from pavo.agents.calling.request import ToolRequest
 from pavo.errors import Conflict, InvalidInput, NotFound
 from pavo.gates.domain import Subject
 from pavo.kit.sql import Database
@@ -23,17 +23,15 @@ from pavo.tools.policies.domain import ALLOW, Call, Decision, Policy, Verdict, j
 from pavo.tools.policies.word import OperatorsWord
 
 
-async def judge(
-    session: AsyncSession, subject: Subject, agent: str, call: ToolRequest, own: Effect, word: OperatorsWord
-) -> tuple[Effect, Verdict]:
+async def judge(session: AsyncSession, subject: Subject, call: Call, word: OperatorsWord) -> tuple[Effect, Verdict]:
     """What a call counts as, and what is to be done about it, by the policies as they stand in this transaction.
 
     Args:
-        own: what the tool says that calling it does.
+        call: with the effect that the tool says it has, and the arguments as it takes them.
     """
-    found = await repository.words_on(session, subject.organisation_id, agent, subject.id, call.tool)
-    effect = stricter_effect(word.effect_of(call.tool, own), found[0])
-    about, policies = Call(call.tool, effect, call.arguments, agent), found[1]
+    found = await repository.words_on(session, subject.organisation_id, call.agent, subject.id, call.tool)
+    effect = stricter_effect(word.effect_of(call.tool, call.effect), found[0])
+    about, policies = replace(call, effect=effect), found[1]
     default: Decision = word.unsafe if effect == UNSAFE else ALLOW
     if all(each.arguments is None for each in policies):
         return effect, judged(about, policies, default)

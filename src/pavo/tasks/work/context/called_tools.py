@@ -21,8 +21,9 @@ from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
 from pavo.tools import ledger
 from pavo.tools.contract import UNSAFE, Effect, ToolContext
-from pavo.tools.described import Tool, WrongArguments
+from pavo.tools.described import Tool, WrongArguments, told
 from pavo.tools.ledger import Claim, Next, Terms
+from pavo.tools.policies.domain import Call
 from pavo.tools.policies.service import judge
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
@@ -57,6 +58,8 @@ class ToolCaller:
 class _Checked:
     tool: Tool
     arguments: Mapping[str, Any]
+    call: Call
+    """As policies judge it."""
 
 
 class TaskTools:
@@ -103,7 +106,7 @@ class TaskTools:
             return await self._recorded(request) or checked
         while True:
             looked = time.monotonic()
-            claim, effect = await self._claim(request, checked.tool.effect, epoch)
+            claim, effect = await self._claim(request, checked, epoch)
             if claim.next is not Next.RUN and claim.next is not Next.UNDER_WAY:
                 return _answer(request, claim)
             if claim.next is Next.UNDER_WAY:
@@ -124,10 +127,12 @@ class TaskTools:
         except NotFound as error:
             return ToolAnswer(error=error.detail, remedy=error.remedy)
         try:
-            return _Checked(tool, tool.checked(request.arguments))
+            arguments = tool.checked(request.arguments)
+            call = Call(tool.name, tool.effect, told(tool, request.arguments), self._agent)
+            return _Checked(tool, arguments, call)
         except WrongArguments as error:
-            told = f"The tool {tool.name} does not take these arguments: {error}."
-            return ToolAnswer(error=told, remedy="Look at the tool's schema.")
+            wrong = f"The tool {tool.name} does not take these arguments: {error}."
+            return ToolAnswer(error=wrong, remedy="Look at the tool's schema.")
 
     async def _recorded(self, request: ToolRequest) -> ToolAnswer | None:
         """What came of it once, when the tool was there and took such arguments."""
@@ -135,24 +140,23 @@ class TaskTools:
             claim = await ledger.recorded(session, self._subject, request)
         return None if claim is None else _answer(request, claim)
 
-    async def _claim(self, request: ToolRequest, own: Effect, epoch: int) -> tuple[Claim, Effect]:
+    async def _claim(self, request: ToolRequest, checked: _Checked, epoch: int) -> tuple[Claim, Effect]:
         recorded: Sequence[Event] = ()
         # One after the other, so that who finds a call under way finds who runs it too.
         async with self._claiming:
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
                     raise _over()
-                effect, verdict = await judge(session, self._subject, self._agent, request, own, self._word)
-                terms = Terms(effect, verdict)
+                terms = Terms(*await judge(session, self._subject, checked.call, self._word))
                 claim = await ledger.claim(session, self._subject, request, terms, epoch)
-                if event := _told(request, terms, claim):
+                if event := _event_of(request, terms, claim):
                     recorded = await timeline.append(session, self._subject.id, [event])
             if claim.next is Next.RUN:
                 self._running[claim.id] = asyncio.get_running_loop().create_future()
         if claim.is_new:
             metrics.TOOL_CALLS.add("denied")
         self._publisher.publish(recorded)
-        return claim, effect
+        return claim, terms.effect
 
     async def _join(self, claim: Claim, epoch: int) -> None:
         """Wait until who runs it is done; where nobody does, its outcome could not be recorded."""
@@ -188,7 +192,7 @@ class TaskTools:
         self._publisher.publish(recorded)
 
 
-def _told(request: ToolRequest, terms: Terms, claim: Claim) -> NewEvent | None:
+def _event_of(request: ToolRequest, terms: Terms, claim: Claim) -> NewEvent | None:
     """What the timeline says of a claim."""
     if claim.next is Next.RUN:
         arguments = encode_text(dict(request.arguments))[:MAX_TOLD]
