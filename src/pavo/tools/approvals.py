@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, exists, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.asking.question import Question
@@ -111,5 +112,5 @@ async def _allowed_for_task(session: AsyncSession, row: ToolCallRow, rule: str) 
         GateRow.subject_id == other.c.subject_id, GateRow.scope == other.c.scope, GateRow.hash == other.c.approval_hash
     )
     by_person = and_(GateRow.state == ANSWERED, GateRow.answered_by != BY_DEFAULT)
-    said = and_(GateRow.kind == APPROVAL, by_person, GateRow.answer == FOR_TASK)
+    said = and_(GateRow.kind == APPROVAL, by_person, GateRow.answer == literal(FOR_TASK, JSONB))
     return bool((await session.scalars(select(exists().where(same, asked, said)))).one())
