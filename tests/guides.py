@@ -18,4 +18,4 @@ def run_files(guide: str, names: Sequence[str], folder: Path) -> None:
         (folder / name).write_text(body)
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "."]
     done = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr

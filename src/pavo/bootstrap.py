@@ -136,7 +136,6 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         gates = GateService(database, _gate_owner(kinds))
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
-        whose = (redis, temporal.namespace, settings.temporal.task_queue)
         yield ApiParts(
             database,
             redis,
@@ -150,12 +149,18 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             InboxService(database),
             PolicyService(database),
             AgentRegistry.load(),
-            Announcements(*whose, Announcement, "agents"),
-            Announcements(*whose, ToolsAnnouncement, "tools"),
+            *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, gates, redis, temporal)),
         )
+
+
+def _announced(
+    redis: Redis, namespace: str, task_queue: str
+) -> tuple[Announcements[Announcement], Announcements[ToolsAnnouncement]]:
+    agents = Announcements(redis, namespace, task_queue, Announcement, "agents")
+    return agents, Announcements(redis, namespace, task_queue, ToolsAnnouncement, "tools")
 
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:

@@ -48,7 +48,7 @@ WITH webhook AS (
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed something, asked, and called a tool, about which the task has a policy."""
+"""A webhook was told of the task, its agent printed something, asked, and called a tool; it has a policy of its own."""
 
 
 @pytest_asyncio.fixture

@@ -1,6 +1,7 @@
 """`pavo policy`: as the guide types it, and what is wrong."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -9,9 +10,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from pavo.cli.inbox import answers
+from pavo.gates.schemas import GateOut
 from tests.command import Done, pavo
-from tests.tools.calling import Own
+from tests.tools.calling import ADA, Called, Own
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "approvals.md"
 
@@ -25,7 +29,6 @@ class Typed:
             **os.environ,
             "PAVO_URL": str(own.tasks.client.base_url),
             "PAVO_USER": user,
-            "COLUMNS": "80",
         }
 
     async def run(self, *words: str) -> Done:
@@ -48,7 +51,7 @@ async def test_what_the_guide_types(typed: Typed) -> None:
     for command in commands:
         done = await typed.run(*shlex.split(command))
         assert done.returncode == 0, (command, done.stderr)
-    assert "✓ What charge means" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
+    assert "mail.draft" in done.stdout and "writer" in done.stdout
     found = await typed.listed()
     assert [(each["decision"], each["tool"]) for each in found] == [
         ("ask", "charge"),
@@ -80,3 +83,20 @@ async def test_what_is_wrong_is_said(typed: Typed) -> None:
         done = await typed.run("policy", *words)
         assert done.returncode == code and said in done.stderr, (words, done.returncode, done.stderr)
     assert await typed.listed() == []
+
+
+async def test_an_approval_is_read_and_answered_in_80_columns(own: Own, called: Called) -> None:
+    asks = [{"decision": "ask", "tool": "pay", "note": "Ada knows"}]
+    await called.start("calling", called.one("pay", amount=5), policies=asks)
+    gate = GateOut.model_validate(await called.gate())
+    out = io.StringIO()
+    answers.print_open(Console(file=out, width=80), gate)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80 and any('"amount": 5' in line for line in lines), lines
+    for told in ("May pay be called?", "Ada knows", "1  allow", "2  allow for this task", "3  deny"):
+        assert any(told in line for line in lines), (told, lines)
+    environment = {**os.environ, "PAVO_URL": str(own.tasks.client.base_url), "PAVO_USER": ADA}
+    words = ("inbox", "answer", str(gate.id)[-12:], "3", "--note", "not today")
+    done = await asyncio.to_thread(pavo, words, environment)
+    assert done.returncode == 0, done.stderr
+    assert "denied this call of pay: not today" in await called.done() and called.told("pay") == []

@@ -17,8 +17,7 @@ from pydantic import (
 
 from pavo.accounts.schemas import PersonOut
 from pavo.tasks.domain import STAGES
-from pavo.tools.policies.bounds import MAX_OF_TASK
-from pavo.tools.policies.schemas import TaskPolicyIn
+from pavo.tools.policies.schemas import WithTaskPolicies
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
@@ -46,7 +45,6 @@ def _not_blank(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 FilledText = Annotated[Text, AfterValidator(_not_blank)]
 
-
 MAX_STEP_SECONDS = 30 * 86_400
 StepSeconds = Annotated[float, Field(strict=True, gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
 
@@ -59,7 +57,7 @@ class _Out(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class TaskCreate(_In):
+class TaskCreate(_In, WithTaskPolicies):
     """A new task."""
 
     title: FilledText = Field(min_length=1, max_length=MAX_TITLE)
@@ -72,8 +70,6 @@ class TaskCreate(_In):
     limit too, the stricter one holds; null: the agent's alone."""
     auto_accept: StrictBool = False
     """The first plan is accepted by policy."""
-    policies: list[TaskPolicyIn] = Field(default=[], max_length=MAX_OF_TASK, exclude_if=lambda value: not value)
-    """Which of its calls of tools are asked about, or denied, beside what its organisation says."""
 
 
 class TaskEdit(_In):

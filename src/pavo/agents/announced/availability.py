@@ -21,7 +21,8 @@ def availability(registry: AgentRegistry, live: tuple[int, Sequence[Announcement
     schemas = {card.name: dict(card.options_schema) for card in registry.cards()}
     own = {card.name: announced(card, schemas[card.name]) for card in registry.cards()}
     own |= {agent.name: announced_broken(agent) for agent in registry.broken()}
-    groups = grouped((each.build, each.agents) for each in live[1]) if live else {}
+    said = live[1] if live else ()
+    groups = grouped((each.build, each.agents) for each in said)
     counted = (live[0], len(live[1])) if live else None
     return [_out(own.get(name), groups.get(name, []), counted, schemas) for name in sorted({*own, *groups})]
 

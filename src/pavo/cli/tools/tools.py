@@ -137,14 +137,17 @@ def call(
         given = found.checked(_given(arg, args))
     except WrongArguments as error:
         raise InvalidInput(f"{error}.", field="--arg", remedy=f"It takes: {json.dumps(dict(found.schema))}") from error
-    told = f"{found.name} of {found.distribution} runs here, outside of tasks: its effect is {found.effect}."
-    say(printable_line(told), to=console(stderr=True))
+    _say_first(f"{found.name} of {found.distribution} runs here, outside of tasks: its effect is {found.effect}.")
     if found.effect == UNSAFE and not confirm(f"Call {found.name}? It may do what cannot be undone.", approved=yes):
         raise ToolFailed(f"{found.name} was not called.", remedy="Say yes, or pass --yes.")
     outcome = asyncio.run(run_tool(found, given, ToolContext(str(uuid.uuid4()), NOBODYS, NOBODYS)))
     if outcome.error is not None:
         raise ToolFailed(outcome.error, remedy=outcome.remedy)
     Printer(output).show({"tool": found.name, "result": outcome.value}, lambda: say(_shown(outcome.value)))
+
+
+def _say_first(line: str) -> None:
+    say(printable_line(line), to=console(stderr=True))
 
 
 def _given(pairs: Sequence[str], whole: str | None) -> Mapping[str, Any]:

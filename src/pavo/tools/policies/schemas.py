@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pavo.tools.policies.bounds import MAX_GLOB, MAX_NOTE
+from pavo.tools.policies.bounds import MAX_GLOB, MAX_NOTE, MAX_OF_TASK
 
 DecisionName = Literal["allow", "ask", "deny"]
 EffectName = Literal["read", "idempotent", "unsafe"]
@@ -30,6 +30,13 @@ class TaskPolicyIn(_In):
     """JSON Schema: about calls alone whose arguments fit it. Patterns are RE2's."""
     note: Note = ""
     """For people: why."""
+
+
+class WithTaskPolicies(BaseModel):
+    """What a new task says of the tools that it calls."""
+
+    policies: list[TaskPolicyIn] = Field(default=[], max_length=MAX_OF_TASK, exclude_if=lambda value: not value)
+    """Which of its calls of tools are asked about, or denied, beside what its organisation says."""
 
 
 class PolicyCreate(_In):
