@@ -32,14 +32,18 @@ NEVER_TOO_EARLY = {
     "PATCH /api/organisations/{organisation_id}",
     "POST /api/invitations/{invitation_id}/decline",
     "DELETE /api/tokens/{token_id}",
+    "PATCH /api/policies/{policy_id}",
+    "DELETE /api/policies/{policy_id}",
+    "DELETE /api/tools/{tool}/effect",
 }
 """Commands that are possible whatever state something is in."""
-FINDS = {"GET /agent_status", "POST /api/invitations/accept"}
+FINDS = {"GET /agent_status", "POST /api/invitations/accept", "GET /api/policies", "POST /api/policies"}
 CREATE = {
     "POST /api/tasks",
     "POST /api/organisations",
     "POST /api/tokens",
     "POST /api/invitations/accept",
+    "POST /api/policies",
 }
 ALSO_NOBODY = {"GET /me_v2", "GET /agent_status"}
 

@@ -110,13 +110,14 @@ class Typed:
     def __init__(self, own: Own) -> None:
         user = f"{uuid.uuid4().hex}@example.com"
         url = str(own.tasks.client.base_url)
-        self.environment = {**os.environ, **own.environment, "PAVO_URL": url, "PAVO_USER": user}
+        self.environment = {**os.environ, "PAVO_URL": url, "PAVO_USER": user}
 
     async def run(self, *words: str) -> Done:
         return await asyncio.to_thread(pavo, ("tools", *words), self.environment)
 
 
-async def test_typed(own: Own, tmp_path: Path) -> None:
+async def test_typed(own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(own.environment["PYTHONPATH"].split(os.pathsep)[0])
     await listed(own.tasks.client)
     typed = Typed(own)
     shown = await typed.run("list")

@@ -3,25 +3,18 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 
 from pavo.accounts.dependencies import Caller
-from pavo.agents.announced.announcements import Announcements
 from pavo.kit.problem import problems
-from pavo.tools.announced.announcement import ToolsAnnouncement
 from pavo.tools.announced.availability import available
 from pavo.tools.announced.schemas import ToolEffectIn, ToolEffectOut, ToolList
-from pavo.tools.policies.endpoints import ThePolicies, owned_by
+from pavo.tools.dependencies import ThePolicies, TheTools
+from pavo.tools.policies.endpoints import owned_by
 
 router = APIRouter(prefix="/api/tools", tags=["tools"], responses=problems(401, 422))
 
 
-async def _announcements(request: Request) -> Announcements[ToolsAnnouncement]:
-    found: Announcements[ToolsAnnouncement] = request.app.state.parts.tools
-    return found
-
-
-TheTools = Annotated[Announcements[ToolsAnnouncement], Depends(_announcements)]
 ToolName = Annotated[str, Path(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
 
 

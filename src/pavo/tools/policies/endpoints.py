@@ -1,4 +1,4 @@
-"""HTTP of policies, for owners of the organisation. `api.create_app` puts the service at `app.state.policies`."""
+"""HTTP of policies, for owners of the organisation: parse, call one service method, return."""
 
 import uuid
 from typing import Annotated
@@ -9,19 +9,12 @@ from pavo.accounts.dependencies import Caller, own_organisation, owned_organisat
 from pavo.accounts.domain import Identity
 from pavo.errors import NotFound
 from pavo.kit.problem import problems
+from pavo.tools.dependencies import ThePolicies
 from pavo.tools.policies.domain import Policy
 from pavo.tools.policies.schemas import PolicyCreate, PolicyEdit, PolicyList, PolicyOut
-from pavo.tools.policies.service import PolicyService, unknown
+from pavo.tools.policies.service import unknown
 
 router = APIRouter(prefix="/api/policies", tags=["tools"], responses=problems(401, 403, 404, 422))
-
-
-async def _policies(request: Request) -> PolicyService:
-    found: PolicyService = request.app.state.policies
-    return found
-
-
-ThePolicies = Annotated[PolicyService, Depends(_policies)]
 
 
 async def owned_by(request: Request, who: Identity, organisation_id: uuid.UUID | None) -> uuid.UUID:
