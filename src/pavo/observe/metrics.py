@@ -79,6 +79,12 @@ TOOL_CALLS: Final = Counter(
     ("outcome",),
     (("done",), ("failed",), ("unknown",), ("denied",)),
 )
+MCP_SERVERS_UP: Final = Gauge("pavo_mcp_server_up", "Whether the worker is connected to an MCP server.", ("server",))
+MCP_LOST: Final = Counter(
+    "pavo_mcp_server_lost_total",
+    "Times that an MCP server could not be started, or was lost; it is started again.",
+    ("server",),
+)
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
     "Attempts that went on after the last checkpoint after a process had died: the worker's or the agent's.",
@@ -134,6 +140,8 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     NO_PROGRESS,
     RECOVERIES,
     TOOL_CALLS,
+    MCP_SERVERS_UP,
+    MCP_LOST,
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,
     WEBHOOKS_DISABLED,

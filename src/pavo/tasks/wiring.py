@@ -64,7 +64,7 @@ from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
 from pavo.tools.announced.announcement import tools_announcement
 from pavo.tools.policies.word import OperatorsWord
-from pavo.tools.registry import ToolRegistry
+from pavo.tools.wiring import WorkerTools, open_tools
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,9 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     places = Places(settings.execution.max_tasks)
     plan_places = Places(settings.execution.max_plans or settings.execution.max_tasks, "plans")
     turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, queued, places.waiting, loop)
-    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns))
+    tools = open_tools(settings.tools)
+    clients.closing.push_async_callback(asyncio.to_thread, tools.close)
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns, tools))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
     word = operators_word(settings.tools)
@@ -126,7 +128,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),
-        has={"tools": partial(tools_announcement, settings.execution.build_id or None, ToolRegistry.load(), word)},
+        has={"tools": partial(tools_announcement, settings.execution.build_id or None, tools.registry, word)},
     )
 
 
@@ -175,7 +177,7 @@ def operators_word(settings: ToolSettings) -> OperatorsWord:
 class _Agents:
     """What lives on the agents' loop."""
 
-    def __init__(self, clients: WorkerClients, registry: AgentRegistry, turns: Turns) -> None:
+    def __init__(self, clients: WorkerClients, registry: AgentRegistry, turns: Turns, tools: WorkerTools) -> None:
         settings = clients.settings.execution
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
@@ -192,7 +194,7 @@ class _Agents:
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
-        hosting = Hosting(*parts, *beside, word=operators_word(clients.settings.tools))
+        hosting = Hosting(*parts, *beside, tools, operators_word(clients.settings.tools))
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
@@ -227,5 +229,5 @@ class _Agents:
         await self._database.close()
 
 
-async def _open_agents(clients: WorkerClients, registry: AgentRegistry, turns: Turns) -> _Agents:
-    return _Agents(clients, registry, turns)
+async def _open_agents(clients: WorkerClients, registry: AgentRegistry, turns: Turns, tools: WorkerTools) -> _Agents:
+    return _Agents(clients, registry, turns, tools)

@@ -4,9 +4,11 @@ A tool is a function with type hints and a docstring, found by an entry point of
 """
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
+
+from pavo.errors import ToolFailed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +34,30 @@ class HappenedUnknown(Exception):
     """
 
 
+class ToolServices(Protocol):
+    """What the tools that come with Pavo use of it."""
+
+    async def search_corpus(self, query: str, limit: int) -> Sequence[Any]:
+        """Documents of the organisation."""
+        ...
+
+    async def get(self, url: str) -> Any:
+        """A page of the web."""
+        ...
+
+
+class NoServices:
+    """For contexts that are made by hand."""
+
+    async def search_corpus(self, query: str, limit: int) -> Sequence[Any]:
+        """Raises: there is none."""
+        raise ToolFailed("There is no corpus here.", remedy="Give AgentTrial a double of the tool.")
+
+    async def get(self, url: str) -> Any:
+        """Raises: there is none."""
+        raise ToolFailed("There is no web here.", remedy="Give AgentTrial a double of the tool.")
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is told beside its arguments: it asks for it by a parameter of this type."""
@@ -40,6 +66,8 @@ class ToolContext:
     """The same whenever this call is made again; pass it on to whatever takes one."""
     task_id: uuid.UUID
     organisation_id: uuid.UUID
+    services: ToolServices = field(default_factory=NoServices)
+    """Pavo's own, for the tools that come with it; it may change with any version."""
 
 
 @dataclass(frozen=True, slots=True)

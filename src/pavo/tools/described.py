@@ -35,11 +35,13 @@ class Tool:
     """The parameter that takes a `ToolContext`."""
     distribution: str = "unknown"
     """The package that brought it, with its version."""
+    given_schema: Mapping[str, Any] | None = None
+    """The schema in the place of `parameters`, where somebody else wrote it."""
 
     @property
     def schema(self) -> Mapping[str, Any]:
         """JSON Schema (draft 2020-12) of the arguments."""
-        return self.parameters.model_json_schema()
+        return self.parameters.model_json_schema() if self.given_schema is None else self.given_schema
 
     def checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments as the function takes them.
@@ -47,6 +49,8 @@ class Tool:
         Raises:
             WrongArguments: they do not fit.
         """
+        if self.given_schema is not None:
+            return _checked_by(self.given_schema, arguments)
         try:
             model = self.parameters.model_validate(dict(arguments))
         except ValidationError as error:
@@ -58,10 +62,28 @@ class Tool:
 
 def told(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments as the function takes them, as JSON: with its defaults, and each as the type that it becomes."""
+    if tool.given_schema is not None:
+        return arguments
     try:
         return tool.parameters.model_validate(dict(arguments)).model_dump(mode="json")
     except Exception:  # noqa: BLE001 - of the types that its author wrote
         return arguments
+
+
+def _checked_by(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    from pavo.kit.json_schema import SchemaTooCostly, misfit  # not there for who only writes tools
+
+    given = dict(arguments)
+    try:
+        error = misfit(schema, given)
+    except (SchemaTooCostly, RecursionError) as costly:
+        raise WrongArguments(f"args: they cannot be checked: {str(costly)[:300]}") from costly
+    except Exception:  # noqa: BLE001 - a schema of somebody else's that is not applied here: who wrote it judges
+        return given
+    if error is not None:
+        place = ".".join(["args", *(str(part) for part in error.absolute_path)])
+        raise WrongArguments(f"{place}: {error.message[:300]}")
+    return given
 
 
 def tool_of(name: str, function: Callable[..., Any], distribution: str = "unknown") -> Tool:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pavo.agents.checks import storable
 from pavo.agents.raised import described
+from pavo.errors import ToolFailed
 from pavo.kit.json_values import NotStorable, plain
 from pavo.tools.contract import UNSAFE, CallState, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
@@ -91,6 +92,8 @@ def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outc
             result = asyncio.run(result)
     except HappenedUnknown as error:
         return Outcome(error=described(error), unknown=True, remedy="Look whether it happened.")
+    except ToolFailed as error:
+        return Outcome(error=storable(f"The tool {tool.name} failed: {error.detail}"), remedy=error.remedy)
     except BaseException as error:
         logger.warning("The tool %s failed.", tool.name, exc_info=True)
         return Outcome(error=storable(f"The tool {tool.name} failed: {described(error)}"), remedy="Look at the log.")

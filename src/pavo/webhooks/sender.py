@@ -1,27 +1,23 @@
 """One message to one receiver: over a connection to an address that was checked, bounded in bytes and seconds.
 
-A receiver is foreign: whatever it does (hangs, floods, redirects, sends garbage) ends as an `Outcome`. A host name is
-resolved once, and the connection goes to one of the addresses found then, so that a second answer of a name server
-changes nothing. Redirects are not followed. Of an answer its head is read, at most `HEAD_BYTES`, and never its body.
-Proxies of the environment are not used: they would resolve the name again.
+A receiver is foreign: whatever it does (hangs, floods, redirects, sends garbage) ends as an `Outcome`. Where the
+connection goes `kit.outgoing` judges. Redirects are not followed. Of an answer its head is read, at most `HEAD_BYTES`,
+and never its body.
 """
 
 import asyncio
-import contextlib
 import logging
 import re
-import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
 from typing import Final
 from urllib.parse import SplitResult
 
 from pavo import __version__
 from pavo.errors import InvalidInput
-from pavo.webhooks.addresses import Network, is_allowed, is_public
+from pavo.kit.outgoing.addresses import Network
+from pavo.kit.outgoing.connecting import Connector, Unreachable
 from pavo.webhooks.domain import Outcome, parse_url
 
 logger = logging.getLogger(__name__)
@@ -30,12 +26,9 @@ HEAD_BYTES: Final = 16_384
 """Of an answer: its status line and headers."""
 INTERIM_ANSWERS: Final = 3
 """Answers of status 1xx before the one that counts."""
-ADDRESSES_TRIED: Final = 3
-CONNECT_SECONDS: Final = 4.0
-"""For one address, so that another one gets its turn within the time of an attempt."""
 RESOLVERS: Final = 128
-"""Threads that ask name servers: one who makes them wait must not keep others from theirs. A thread cannot be ended,
-and asks for half a minute where its attempt ended after ten seconds: so four for each attempt of a process at once."""
+"""Threads that ask name servers: four for each attempt of a process at once, which ends after ten seconds, its thread
+after half a minute."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r)")
 _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*(\d{1,6})[ \t]*\r\n", re.IGNORECASE)
@@ -56,15 +49,11 @@ class Sender:
     def __init__(self, allowed: Sequence[Network], seconds: float) -> None:
         self._allowed = allowed
         self._seconds = seconds
-        self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="webhook-names")
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()
+        self._connector = Connector(allowed, "PAVO_WEBHOOK_NETWORKS", resolvers=RESOLVERS)
 
     def close(self) -> None:
         """End the resolvers; one that still waits for a name server is not waited for."""
-        self._resolvers.shutdown(wait=False, cancel_futures=True)
+        self._connector.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Make one attempt; only a cancellation is raised."""
@@ -76,7 +65,7 @@ class Sender:
             error = _complaint(status)
         except TimeoutError:
             error = f"There was no answer within {self._seconds:g} s."
-        except (_Failed, InvalidInput) as failed:
+        except (_Failed, Unreachable, InvalidInput) as failed:
             error = str(failed)
         except ssl.SSLCertVerificationError as failed:
             error = f"Its certificate is not accepted: {failed.verify_message}."
@@ -93,7 +82,9 @@ class Sender:
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, float | None]:
         parts = parse_url(url, plain_http=bool(self._allowed))
-        reader, writer = await self._connect(parts)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        reader, writer = await self._connector.connect(parts.hostname or "", port, secure=secure, limit=HEAD_BYTES)
         try:
             writer.write(_request(parts, headers, body))
             await writer.drain()
@@ -101,51 +92,6 @@ class Sender:
         finally:
             # Not closed in order: who does not read must not keep a connection of ours.
             writer.transport.abort()
-
-    async def _connect(self, parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, secure = parts.hostname or "", parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        failure: OSError = OSError()
-        for address in (await self._addresses(host, secure=secure))[:ADDRESSES_TRIED]:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    return await asyncio.open_connection(
-                        address,
-                        port,
-                        ssl=self._tls if secure else None,
-                        server_hostname=host if secure else None,
-                        limit=HEAD_BYTES,
-                    )
-            except ssl.SSLCertVerificationError:
-                raise
-            except OSError as error:  # a time-out too
-                failure = error
-        raise _Failed(f"It cannot be reached: {failure.strerror or 'it does not answer'}.")
-
-    async def _addresses(self, host: str, *, secure: bool) -> list[str]:
-        """Addresses of the host to which may be sent.
-
-        Raises:
-            _Failed: it has none.
-        """
-        find = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(self._resolvers, find)
-        except (OSError, UnicodeError) as error:
-            raise _Failed(f"The name {host} cannot be resolved.") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        reachable = [each for each in addresses if self._may_reach(each, secure=secure)]
-        if not reachable:
-            raise _Failed(
-                f"{host} has no address that may be sent to{'' if secure else ' without TLS'}: only public ones may, "
-                "and those of PAVO_WEBHOOK_NETWORKS."
-            )
-        return reachable
-
-    def _may_reach(self, address: str, *, secure: bool) -> bool:
-        with contextlib.suppress(ValueError):
-            return is_allowed(address, self._allowed) or (secure and is_public(address))
-        return False
 
 
 def _request(parts: SplitResult, headers: Mapping[str, str], body: bytes) -> bytes:

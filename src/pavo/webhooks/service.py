@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 
 from pavo.config import WebhookSettings
 from pavo.errors import Conflict, InvalidInput, NotFound
+from pavo.kit.outgoing.addresses import is_allowed, is_public
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.webhooks import outbox, repository
-from pavo.webhooks.addresses import is_allowed, is_public
 from pavo.webhooks.domain import (
     LONGEST_OVERLAP,
     MAX_DESCRIPTION,

@@ -47,6 +47,7 @@ def doctor(*, data_dir: Path | None = None, output: Output = "text") -> int:
         "Port": lambda: _port(folder),
         "Isolated agents": lambda: _isolated_agents(folder),
         "TLS": lambda: _tls(folder),
+        "MCP servers": _mcp_servers,
     }
     found = [_run(name, check) for name, check in checks.items()]
     ok = all(check["ok"] for check in found)
@@ -142,3 +143,23 @@ def _isolated_agents(folder: Path) -> str:
         detail = f"No isolated agent would run: this machine does not give PAVO_AGENT_CONFINEMENT={wanted.mode}"
         raise ConfigurationError(f"{detail} ({level.missing}).", remedy=f"{REMEDY}.")
     return level.words
+
+
+def _mcp_servers() -> str:
+    """Each is started, asked for its tools, and ended."""
+    from pavo import config
+    from pavo.tools.mcp.servers import McpServers
+    from pavo.tools.mcp.servers_file import SETTING, read_servers
+
+    path = config.load().tools.mcp_config
+    specs = read_servers(path) if path is not None else ()
+    if not specs:
+        return "none is named"
+    servers = McpServers(specs)
+    servers.start()
+    found = servers.tried()
+    servers.close()
+    told = ", ".join(f"{each.name}: {each.detail or f'{each.tools} tools'}" for each in found)
+    if any(each.state != "up" for each in found):
+        raise ConfigurationError(told, field=SETTING, remedy=f"Look at those servers, or correct {path}.")
+    return told

@@ -26,8 +26,9 @@ from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
+from pavo.tools.builtin.services import TaskServices
 from pavo.tools.policies.word import OperatorsWord
-from pavo.tools.registry import ToolRegistry
+from pavo.tools.wiring import WorkerTools
 
 
 class Hosting:
@@ -44,7 +45,7 @@ class Hosting:
         log_writer: LogWriter | None = None,
         code_watch: CodeWatch | None = None,
         confining: Confining | None = None,
-        tools: ToolRegistry | None = None,
+        tools: WorkerTools | None = None,
         word: OperatorsWord | None = None,
     ) -> None:
         self.database = database
@@ -56,7 +57,7 @@ class Hosting:
         self._log_writer = log_writer
         self._code_watch = code_watch
         self._confining = confining
-        self._tools = tools or ToolRegistry.load()
+        self._tools = tools
         self._word = word or OperatorsWord()
 
     def grace(self, agent_type: str) -> float:
@@ -131,7 +132,8 @@ class Hosting:
             send_output_to(self._log_writer.sink(task.id, attempt))
 
     def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None) -> Tools:
-        if held is None:
+        if held is None or self._tools is None:
             return NoTools()
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
-        return TaskTools(self.database, self.publisher, self._tools, caller, self._word)
+        services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)
+        return TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services)

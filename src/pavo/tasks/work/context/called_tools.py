@@ -20,7 +20,7 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
 from pavo.tools import ledger
-from pavo.tools.contract import UNSAFE, Effect, ToolContext
+from pavo.tools.contract import UNSAFE, Effect, NoServices, ToolContext, ToolServices
 from pavo.tools.described import Tool, WrongArguments, told
 from pavo.tools.ledger import Claim, Next, Terms
 from pavo.tools.policies.domain import Call
@@ -72,6 +72,7 @@ class TaskTools:
         tools: ToolRegistry,
         caller: ToolCaller,
         word: OperatorsWord,
+        services: ToolServices | None = None,
     ) -> None:
         self._database = database
         self._publisher = publisher
@@ -80,6 +81,7 @@ class TaskTools:
         self._agent = caller.agent
         self._held = caller.held
         self._word = word
+        self._services = services or NoServices()
         self._claiming = asyncio.Lock()
         self._calls: dict[str, asyncio.Task[ToolAnswer]] = {}
         """Under way, by identity."""
@@ -173,7 +175,7 @@ class TaskTools:
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
                     raise _over()
-        context = ToolContext(str(claim.id), self._subject.id, self._subject.organisation_id)
+        context = ToolContext(str(claim.id), self._subject.id, self._subject.organisation_id, self._services)
         outcome = await run_tool(tool, checked.arguments, context)
         if tool.effect != UNSAFE and outcome.unknown:
             outcome = Outcome(error=outcome.error, remedy=outcome.remedy)

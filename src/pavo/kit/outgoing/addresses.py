@@ -1,4 +1,4 @@
-"""Which addresses a webhook may reach: public ones, and what the operator allows besides. Pure."""
+"""Which addresses may be reached that others name: public ones, and what the operator allows besides. Pure."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address

@@ -1,0 +1,1 @@
+"""Connections to servers that somebody else names: to checked addresses alone, bounded."""

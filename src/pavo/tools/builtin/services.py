@@ -1,0 +1,28 @@
+"""What tools that come with Pavo use of it, for one task."""
+
+import asyncio
+from collections.abc import Sequence
+
+from pavo.agents.contract import Corpus, Hit
+from pavo.tools.builtin.web import WebPage, WebReader
+
+
+class TaskServices:
+    """See `tools.contract.ToolServices`; made on the loop to which the corpus belongs, used on a tool's own."""
+
+    def __init__(self, corpus: Corpus, web: WebReader) -> None:
+        self._corpus = corpus
+        self._web = web
+        self._loop = asyncio.get_running_loop()
+
+    async def search_corpus(self, query: str, limit: int) -> Sequence[Hit]:
+        """The organisation's documents that hold any of the words, best first."""
+        searching = asyncio.run_coroutine_threadsafe(self._search(query, limit), self._loop)
+        return await asyncio.wrap_future(searching)
+
+    async def _search(self, query: str, limit: int) -> Sequence[Hit]:
+        return await self._corpus.search(query, limit)
+
+    async def get(self, url: str) -> WebPage:
+        """A page of the web that the operator allows."""
+        return await self._web.get(url)
