@@ -203,5 +203,8 @@ def test_an_event_is_told_apart_by_its_type() -> None:
     assert schemas["TaskEventPage"]["properties"]["items"]["items"] == reference
     for path in ("/api/tasks/{task_id}/stream", "/tasks/{task_id}/stream"):
         text = DESCRIPTION["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
-        [event, _] = text["contentSchema"]["items"]["oneOf"]
+        [event, _, delta, superseded] = text["contentSchema"]["items"]["oneOf"]
         assert text["type"] == "string" and event["properties"]["data"]["contentSchema"] == reference
+        names = [each["properties"]["event"]["const"] for each in (delta, superseded)]
+        assert "$defs" not in str(text), "nothing refers to what is not there"
+        assert names == ["delta", "superseded"] and "id" not in delta["properties"] | superseded["properties"]

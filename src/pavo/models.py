@@ -9,6 +9,7 @@ from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
 from pavo.tools import models as tools
 from pavo.tools.policies import models as policies
+from pavo.transcripts import models as transcripts
 from pavo.webhooks import models as webhooks
 
 metadata = Base.metadata
@@ -24,5 +25,6 @@ __all__ = [
     "tasks",
     "timeline",
     "tools",
+    "transcripts",
     "webhooks",
 ]

@@ -44,11 +44,14 @@ WITH webhook AS (
 ), said AS (
     INSERT INTO tool_policies (id, organisation_id, subject_id, tool, decision)
     SELECT gen_random_uuid(), organisation_id, id, 'x', 'ask' FROM tasks WHERE id = %(id)s
+), talked AS (
+    INSERT INTO transcript_messages (subject_id, position, version, step, body, bytes) VALUES (%(id)s, 1, 1, 1, '{}', 2)
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed something, asked, and called a tool; it has a policy of its own."""
+"""A webhook was told of the task, its agent printed something, asked, called a tool, and recorded a message; it has a
+policy of its own."""
 
 
 @pytest_asyncio.fixture

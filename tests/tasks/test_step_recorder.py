@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,3 +72,20 @@ async def test_a_commit_that_is_cut_is_answered_and_the_recorder_goes_on(
         assert [type(answer) for answer in answers] == [Unavailable] * 3
         with pytest.raises(LeaseLost):
             await recorder.record(step(1))
+
+
+async def test_steps_with_large_messages_are_not_all_put_into_one_statement(
+    recorder: StepRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    record_all = step_recorder.record_steps
+
+    async def counted(connection: Any, records: Any) -> Any:
+        sizes.append(sum(len(message) for record in records for message in record.messages))
+        return await record_all(connection, records)
+
+    monkeypatch.setattr(step_recorder, "record_steps", counted)
+    large = [replace(step(1), messages=['"' + "x" * 1_000_000 + '"'] * 3) for _ in range(10)]
+    answers = await asyncio.gather(*map(recorder.record, [*large, step(1)]), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [LeaseLost] * 11
+    assert sum(sizes) == 10 * 3 * 1_000_002 and max(sizes) <= step_recorder.MAX_GROUP_MESSAGES

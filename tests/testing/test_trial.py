@@ -1,13 +1,23 @@
 """`pavo.testing` passes the agent that keeps its contract, and finds each that does not, in both isolations."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pavo.agents.contract import Agent
+from pavo.agents.contract import (
+    Agent,
+    AgentContext,
+    FeedbackItem,
+    Isolation,
+    Plan,
+    PlanDraft,
+    PlanStep,
+    Revision,
+    Step,
+)
 from pavo.testing import AgentTrial, ContractBroken
 from tests.testing import tried_agents as agents
 
@@ -118,3 +128,32 @@ def test_an_agent_that_does_not_let_go_is_found(agent_trial: Trials) -> None:
 def test_a_trial_compares_what_it_is_told_to() -> None:
     trial = AgentTrial(agents.KeepsStateInItself, isolation="worker", same=lambda outcome: len(outcome.steps))
     asyncio.run(trial.check_reentry())
+
+
+class Speaking(Agent):
+    """Says each letter of its prompt, and records it."""
+
+    name = "speaking"
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        ctx.emit("thought", {"text": "hm"})
+        return PlanDraft("s", [PlanStep("one")])
+
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        return Revision(PlanDraft("s", [PlanStep("one")]), {item.id: "yes" for item in feedback})
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
+        for number in range(checkpoint or 0, len(ctx.prompt)):
+            ctx.emit("text", {"text": ctx.prompt[number]})
+            ctx.emit("text", {"text": "!", "last": True})
+            yield Step(number + 1)
+
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
+        return "r"
+
+
+@pytest.mark.parametrize("isolation", ["worker", "process"])
+def test_what_an_agent_emits_is_seen(isolation: Isolation) -> None:
+    said = AgentTrial(Speaking, prompt="ab", isolation=isolation, feedback=()).check().said
+    expected = {"a": {"text": "a!", "last": True}, "b": {"text": "b!", "last": True}}
+    assert said == {0: {"thought": {"text": "hm"}}, 1: {"text": expected["a"]}, 2: {"text": expected["b"]}}

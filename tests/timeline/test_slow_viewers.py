@@ -183,8 +183,10 @@ class Delaying(WatchService):
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
         self.found: list[Following] = []
 
-    async def stream(self, subject: Subject, after: int, *, until_rest: bool = False) -> Following | None:
-        found = await super().stream(subject, after, until_rest=until_rest)
+    async def stream(
+        self, subject: Subject, after: int, *, until_rest: bool = False, deltas: bool = False
+    ) -> Following | None:
+        found = await super().stream(subject, after, until_rest=until_rest, deltas=deltas)
         assert found is not None
         self.found.append(found)
         self.asked.set()

@@ -13,9 +13,12 @@ from pavo.agents.contract import (
     MAX_CHECKPOINT_BYTES,
     MAX_DOCUMENT_BYTES,
     MAX_EVENT_BYTES,
+    MAX_MESSAGE_BYTES,
     MAX_PROGRESS,
     MAX_STEP_EVENT_BYTES,
     MAX_STEP_EVENTS,
+    MAX_STEP_MESSAGE_BYTES,
+    MAX_STEP_MESSAGES,
     PAVO_EVENT_TYPES,
     RESERVED_EVENT_KEYS,
     Event,
@@ -112,9 +115,10 @@ def checked_step(step: object, plan_steps: int | None = None) -> Step:
     for name, number in (("progress", step.progress), ("total", step.total)):
         _check_number(number, name)
     _check_plan_step(step.plan_step, MAX_PROGRESS if plan_steps is None else plan_steps)
-    if type(step) is Step and checkpoint is step.checkpoint and step.events == ():
+    if type(step) is Step and checkpoint is step.checkpoint and step.events == () and step.messages == ():
         return step
-    return Step(checkpoint, _checked_events(step.events), step.progress, step.total, step.plan_step)
+    events, messages = _checked_events(step.events), _checked_messages(step.messages)
+    return Step(checkpoint, events, step.progress, step.total, step.plan_step, messages)
 
 
 def _check_number(number: object, name: str) -> None:
@@ -142,6 +146,30 @@ def _checked_events(events: object) -> tuple[Event, ...]:
         total += size
         _check_size(total, MAX_STEP_EVENT_BYTES, "All events of the step together", "Yield more often, or write less.")
     return tuple(checked)
+
+
+def _checked_messages(messages: object) -> tuple[Mapping[str, JSON], ...]:
+    if not _is_list(messages):
+        _wrong_type("Step.messages", "a sequence of JSON objects", messages, verb="is")
+    if len(messages) > MAX_STEP_MESSAGES:
+        _refuse(f"The step has {len(messages)} messages.", f"One step takes {MAX_STEP_MESSAGES}: yield more often.")
+    total = 0
+    checked: list[Mapping[str, JSON]] = []
+    for number, message in enumerate(islice(messages, MAX_STEP_MESSAGES), 1):
+        what = f"Message {number} of Step.messages"
+        if not _is_mapping(message):
+            _wrong_type(what, "a JSON object", message, verb="is")
+        data, size = checked_json(dict(cast(Mapping[str, JSON], message)), what)
+        _check_size(size, MAX_MESSAGE_BYTES, what, "Keep what is large elsewhere, and an excerpt with its place here.")
+        total += size
+        _check_size(total, MAX_STEP_MESSAGE_BYTES, "All messages of the step together", "Yield more often.")
+        checked.append(data)
+    return tuple(checked)
+
+
+def checked_delta(kind: object, data: object) -> Event:
+    """What the agent emits, as an event that is never recorded."""
+    return _checked_event(Event(cast(str, kind), cast(Mapping[str, JSON], data)))[0]
 
 
 def _checked_event(event: object) -> tuple[Event, int]:

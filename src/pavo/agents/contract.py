@@ -5,14 +5,21 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
 from pavo.agents.calling.request import NoTools, Tools, checked_request
+from pavo.agents.context.emitter import Emitter as Emitter
+from pavo.agents.context.emitter import NobodyLooks
+from pavo.agents.context.inbox import EmptyInbox as EmptyInbox
+from pavo.agents.context.inbox import Inbox as Inbox
+from pavo.agents.context.inbox import UserMessage as UserMessage
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
 from pavo.errors import AgentRefused, QuestionExpired, ToolDenied, ToolFailed
+from pavo.transcripts.domain import NoMessages, Transcript
+from pavo.transcripts.domain import TranscriptMessage as TranscriptMessage
 
 JSON: TypeAlias = Any
 """None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
@@ -29,6 +36,12 @@ MAX_STEP_EVENTS = 1000
 """Events of one step: they are written in one transaction, which should stay short."""
 MAX_STEP_EVENT_BYTES = 4_000_000
 """All events of one step together, for the same reason."""
+MAX_MESSAGE_BYTES = 256_000
+"""A message of the transcript: whoever reads the transcript takes one at least."""
+MAX_STEP_MESSAGES = 1000
+"""Messages of one step, in the same transaction too."""
+MAX_STEP_MESSAGE_BYTES = 4_000_000
+"""All of them together."""
 MAX_DOCUMENT_BYTES = 1_000_000
 """A plan or a report: people are to read it."""
 MAX_PROGRESS = 2**31 - 1
@@ -96,7 +109,7 @@ class Event:
 class Step:
     """One recorded unit of progress.
 
-    Pavo records checkpoint and events in one transaction, exactly once, before it asks for the next step.
+    Pavo records checkpoint, events and messages in one transaction, exactly once, before it asks for the next step.
     """
 
     checkpoint: JSON
@@ -112,6 +125,9 @@ class Step:
     None says nothing about it: what the step before said goes on being shown. Any other value than a number of a step
     of the accepted plan is refused, and the checkpoint is not recorded.
     """
+    messages: Sequence[Mapping[str, JSON]] = ()
+    """Added to the task's transcript (`AgentContext.transcript`) in the same transaction: JSON objects of at most
+    256,000 bytes each. So a conversation need not be in the checkpoint, which is the position of its last message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,34 +159,6 @@ class TaskUser:
 
 NOBODY = TaskUser(uuid.UUID(int=0), "", "")
 """Whom a context is for that no task made, as in a test of an agent's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserMessage:
-    """What somebody said to the task while it was under way."""
-
-    seq: int
-    """Its number in the task's timeline: a later message has a greater one."""
-    body: str
-    author: str
-    """The address of who said it."""
-    at: datetime
-
-
-class Inbox(Protocol):
-    """What people said to the task."""
-
-    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
-        """Those with a greater `seq`, in the order of their `seq`."""
-        ...
-
-
-class EmptyInbox:
-    """Nobody said anything: for contexts that are made by hand."""
-
-    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
-        """None."""
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +208,29 @@ class AgentContext:
     """Whom `ask` asks."""
     tools: Tools = field(default_factory=NoTools)
     """What `call` calls."""
+
+    emitter: Emitter = field(default_factory=NobodyLooks)
+    """Where `emit` goes."""
+    transcript: Transcript = field(default_factory=lambda: Transcript(NoMessages()))
+    """The messages that were recorded with the task's checkpoints (`Step.messages`) in its whole life."""
+
+    def emit(self, type: str, data: Mapping[str, JSON]) -> None:
+        """Show something of the work in hand at once, before it is recorded, and never record it; returns at once.
+
+        Of several with one `type` in a step, texts in the member `text` are joined, of other members the last one
+        holds. When the step is recorded what was shown goes, so record what is to stay; when the attempt ends without
+        recording it, it is taken back, and the next attempt says its own. From any thread. Nobody has to be looking,
+        and what cannot be shown is lost: of a step 64,000 characters are shown, then `cut` is true.
+
+        Args:
+            type: as that of an event, and none of Pavo's own.
+            data: as that of an event.
+
+        Raises:
+            AgentRefused: type or data are none of an event.
+        """
+        planning = self.step_key.endswith("/plan")
+        self.emitter.emit(0 if planning else self.steps + 1, type, data)
 
     async def ask(
         self,

@@ -171,7 +171,13 @@ class ApiClient:
             raise error_of(response)
         return response
 
-    def stream(self, path: str, parse: Callable[[str], EventT], after: int = 0) -> Iterator[EventT]:
+    def stream(
+        self,
+        path: str,
+        parse: Callable[[str], EventT],
+        after: int = 0,
+        beside: Callable[[str, str], None] | None = None,
+    ) -> Iterator[EventT]:
         """Follow the events after number `after`, each once, in order, over any number of reconnects.
 
         Ends when the API says that nothing will follow (204).
@@ -179,6 +185,7 @@ class ApiClient:
         Args:
             path: of a server-sent-events stream that goes on after the number in Last-Event-ID.
             parse: makes an event of a message's data.
+            beside: is told name and data of messages that have a name, which are none of the events.
 
         Raises:
             NotFound: there is no such stream.
@@ -192,7 +199,7 @@ class ApiClient:
                     if source is None:
                         return
                     connected = True
-                    for event in _parsed(source, parse):
+                    for event in _parsed(source, parse, beside):
                         # What comes twice after a reconnect is dropped here, so that nobody above has to count.
                         if event.seq > last:
                             last = event.seq
@@ -268,8 +275,15 @@ def _retry_after(failure: Unavailable) -> int:
     return 0 if isinstance(failure.__cause__, httpx2.TransportError) else failure.retry_after
 
 
-def _parsed(source: httpx2.EventSource, parse: Callable[[str], EventT]) -> Iterator[EventT]:
-    return (parse(message.data) for message in source if message.data)
+def _parsed(
+    source: httpx2.EventSource, parse: Callable[[str], EventT], beside: Callable[[str, str], None] | None
+) -> Iterator[EventT]:
+    for message in source:
+        if message.event not in ("", "message"):
+            if beside is not None:
+                beside(message.event, message.data)
+        elif message.data:
+            yield parse(message.data)
 
 
 def header_from(variable: str) -> str | None:

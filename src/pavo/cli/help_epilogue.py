@@ -50,6 +50,7 @@ EXAMPLES: Final = {
         "pavo task watch last --after 0": "every event since it began",
     },
     "task logs": {"pavo task logs last -f": "what its agent prints, as long as it runs"},
+    "task transcript": {"pavo task transcript last --last 10": "the end of its agent's conversation"},
     "task delete": {"pavo task delete 7a9abd6c --yes": "without being asked"},
     "inbox": {
         "pavo inbox": "what waits for you; a terminal asks for the answers",

@@ -59,6 +59,7 @@ DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answere
 # Worker
 
 STEPS: Final = Counter("pavo_steps_recorded_total", "Checkpoints recorded.")
+TRANSCRIPT_MESSAGES: Final = Counter("pavo_transcript_messages_total", "Messages recorded in tasks' transcripts.")
 STEP_SECONDS: Final = Histogram(
     "pavo_step_seconds", "Seconds that an agent worked on a step, recording left out.", buckets=LONG
 )
@@ -133,6 +134,7 @@ OF_API: Final[tuple[Meter, ...]] = (
 )
 OF_WORKER: Final[tuple[Meter, ...]] = (
     STEPS,
+    TRANSCRIPT_MESSAGES,
     STEP_SECONDS,
     COMMIT_SECONDS,
     STEP_ERRORS,

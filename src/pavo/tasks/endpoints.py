@@ -59,10 +59,12 @@ from pavo.timeline.http import (
     Position,
     TheWatching,
     Until,
+    WantsDeltas,
     events_page,
     stream_answers,
     stream_or_no_content,
 )
+from pavo.transcripts.schemas import TranscriptPage, WantedPage, page_of
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
@@ -331,9 +333,12 @@ async def list_events(watching: TheWatching, view: OwnTask, after: After = 0, li
 
 
 @router.get("/{task_id}/stream", response_class=EventStream, responses=STREAM)
-async def stream_task(watching: TheWatching, subject: WatchedTask, position: Position, until: Until = None) -> Response:
+async def stream_task(
+    watching: TheWatching, subject: WatchedTask, position: Position, until: Until = None, deltas: WantsDeltas = False
+) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID; 204 past the end."""
-    return stream_or_no_content(await watching.stream(subject, position, until_rest=until == "end"))
+    found = await watching.stream(subject, position, until_rest=until == "end", deltas=deltas)
+    return stream_or_no_content(found)
 
 
 @router.get("/{task_id}/logs", responses=problems(404))
@@ -350,3 +355,10 @@ async def list_task_logs(
         for chunk in found
     ]
     return TaskLogPage(items=items, next=items[-1].id if items else after)
+
+
+@router.get("/{task_id}/transcript", responses=problems(404))
+async def read_task_transcript(tasks: TheTasks, view: OwnTask, wanted: WantedPage) -> TranscriptPage:
+    """What the task's agent recorded of its conversation (`Step.messages`) in the task's whole life, in order."""
+    found, count = await tasks.transcript(view.task.id, wanted.window)
+    return page_of(found, count, wanted.after)

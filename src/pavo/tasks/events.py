@@ -3,6 +3,7 @@
 Events of an agent's own enter by `of_agent`, and nowhere else.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,8 +18,9 @@ from pavo.errors import AgentRefused
 from pavo.gates.domain import ANSWERED, Gate
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
-from pavo.tasks.domain import RESUMABLE, Receipt, status_of
+from pavo.tasks.domain import EXECUTING, INIT, PLANNING, RESUMABLE, WAIT_RFC, Receipt, status_of
 from pavo.tasks.wire import event_data as data
+from pavo.timeline.deltas import NO_STEP
 from pavo.timeline.domain import NewEvent
 from pavo.tools.contract import CallState, Effect
 
@@ -205,6 +207,33 @@ def rests(event: bytes) -> bool | None:
         return None
     told: dict[str, Any] = orjson.loads(event)
     return told["stage"] in RESUMABLE if told["type"] == STAGE else None
+
+
+_TELLS_OF_STEPS: Final = re.compile(rb'\{"seq":\d+,"type":"(?:tick|plan|report|edited|stage)"')
+_SETTLED_IN: Final = {INIT: -1, PLANNING: -1, WAIT_RFC: 0, EXECUTING: 0}
+
+
+def settled_in(stage_name: str) -> int:
+    """Up to which step deltas mean nothing when the task enters this stage; 0 is planning."""
+    return _SETTLED_IN.get(stage_name, NO_STEP)
+
+
+def settles(event: bytes) -> int | None:
+    """Up to which step deltas mean nothing from this event on, given as its JSON; None where it does not tell."""
+    if not _TELLS_OF_STEPS.match(event):
+        return None
+    told: dict[str, Any] = orjson.loads(event)
+    match told["type"]:
+        case "tick":
+            return told["step"]
+        case "plan":
+            return 0
+        case "stage":
+            return settled_in(told["stage"])
+        case "edited":
+            return -1
+        case _:
+            return NO_STEP - 1  # the report is the last thing that is said
 
 
 def _of_pavo(event: data.PavoEvent) -> NewEvent:

@@ -37,13 +37,16 @@ from pavo.tasks.sql.logs import LogChunk
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
+from pavo.tasks.work.context import deltas
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.temporal.failures import NoSuchRun
-from pavo.timeline.domain import Event, Subject
+from pavo.timeline.domain import Event, Subject, WantedDeltas
 from pavo.timeline.publish import Publisher
 from pavo.tools.policies.checked import checked_of_task
 from pavo.tools.policies.service import add_to_task
+from pavo.transcripts import service as transcripts
+from pavo.transcripts.domain import TranscriptMessage, Window
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +160,8 @@ class TaskService:
             raise unknown_task(task_id)
         grant = Grant("task", task_id, task.organisation_id, who)
         at_rest = task.stage in d.RESUMABLE
-        return Subject(task_id, deleted=task.deleted_at is not None, at_rest=at_rest, rests=events.rests, grant=grant)
+        wanted = WantedDeltas(events.settles, events.settled_in(task.stage))
+        return Subject(task_id, task.deleted_at is not None, at_rest, events.rests, wanted, grant)
 
     async def owners(self, task_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
         """Whose these tasks are, by organisation; deleted ones are left out."""
@@ -168,6 +172,12 @@ class TaskService:
         """What the task's agent printed after this chunk, as much as fits so many bytes."""
         async with self._database.reading() as session:
             return await logs.page(session, task_id, after, size)
+
+    async def transcript(self, task_id: uuid.UUID, window: Window) -> tuple[Sequence[TranscriptMessage], int]:
+        """Some of what was recorded with the task's checkpoints, and how many messages there are."""
+        async with self._database.reading() as session:
+            found = await transcripts.window(session, task_id, window)
+            return found, await transcripts.count(session, task_id)
 
     async def list(self, who: Identity, wanted: Wanted | None = None) -> Listed:
         """The organisation's tasks that are wanted, newest first where no other order is."""
@@ -327,6 +337,7 @@ class TaskService:
                 raise Unavailable("The task was just resumed by somebody else.", dependency="worker")
             recorded = await removal.bury(session, task_id)
         self._publisher.publish(recorded)
+        deltas.forget(self._publisher, task_id)
         await removal.begin(self._database, task_id)
 
 

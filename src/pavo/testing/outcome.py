@@ -1,7 +1,7 @@
 """What came of an agent's work in a trial, and how a breach of its contract is told."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pavo.agents.contract import JSON, Plan, Step
@@ -22,6 +22,13 @@ class Outcome:
     report: str
     outside: Any = None
     """What the trial's `outside` answered when it was over."""
+    said: Mapping[int, Mapping[str, Mapping[str, JSON]]] = field(default_factory=dict[int, Any])
+    """What viewers saw of `ctx.emit` before it was recorded, by step (0: planning) and type."""
+
+    @property
+    def messages(self) -> list[JSON]:
+        """The transcript."""
+        return [dict(message) for step in self.steps for message in step.messages]
 
     @property
     def checkpoints(self) -> list[JSON]:
@@ -33,6 +40,7 @@ def everything(outcome: Outcome) -> Any:
     """All that must be the same however often the agent was begun again; a trial may compare less (`same`)."""
     return {
         "checkpoints": outcome.checkpoints,
+        "messages": outcome.messages,
         "events": [(event.type, dict(event.data)) for step in outcome.steps for event in step.events],
         "progress": [(step.progress, step.total, step.plan_step) for step in outcome.steps],
         "report": outcome.report,

@@ -27,9 +27,12 @@ from pavo.errors import AgentDied, AgentError, PavoError
 from pavo.kit.json_values import encode_text
 from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.description import Description, describe
+from pavo.testing.emitted import Emitted
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
 from pavo.testing.tools import TriedTools
+from pavo.testing.transcript import MemoryTranscript
+from pavo.transcripts.domain import Transcript
 
 T = TypeVar("T")
 
@@ -102,6 +105,8 @@ class AgentTrial:
         self._same = same
         self._people = ScriptedPeople(answers or {})
         self._tools = TriedTools(tools or {}, denied or {})
+        self._emitted = Emitted()
+        self._transcript = MemoryTranscript()
         self._reset = reset
         self._outside = outside
         self._attempts = 0
@@ -158,6 +163,7 @@ class AgentTrial:
 
         By a `yield` of what it has, by its end or by raising; and begun again it still comes to its end.
         """
+        self._transcript.forget()
         async with self._process():
             plan = await self._planned()
             async with self._host(plan.version) as host:
@@ -208,11 +214,14 @@ class AgentTrial:
     async def _life(self, cuts: _Cuts) -> Outcome:
         self._people.forget()
         self._tools.forget()
+        self._emitted.forget()
+        self._transcript.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
         steps, report = await self._executed(plan, cuts)
-        return Outcome(plan, steps, report, self._outside() if self._outside is not None else None)
+        outside = self._outside() if self._outside is not None else None
+        return Outcome(plan, steps, report, outside, self._emitted.said)
 
     async def _planned(self) -> Plan:
         async with self._host(1) as host:
@@ -230,11 +239,11 @@ class AgentTrial:
             checkpoint = _stored(steps[-1].checkpoint) if steps else None
             async with self._host(plan.version, steps=len(steps), force=cuts.force) as host:
                 await self._answer(host.open(plan, checkpoint), "execute()")
-                if await self._driven(host, steps, cuts, lost):
+                if await self._driven(host, plan, steps, cuts, lost):
                     checkpoint = _stored(steps[-1].checkpoint) if steps else None
                     return steps, await self._answer(host.report(plan, checkpoint), "report()")
 
-    async def _driven(self, host: AgentHost, steps: list[Step], cuts: _Cuts, lost: set[int]) -> bool:
+    async def _driven(self, host: AgentHost, plan: Plan, steps: list[Step], cuts: _Cuts, lost: set[int]) -> bool:
         """Whether the agent has no more; False where it is cut."""
         while True:
             number = len(steps) + 1
@@ -247,7 +256,7 @@ class AgentTrial:
             if number in cuts.before and number not in lost:
                 lost.add(number)
                 return False
-            self._add(steps, step)
+            self._add(steps, step, plan)
             if number in cuts.after:
                 return False
 
@@ -266,7 +275,7 @@ class AgentTrial:
             if isinstance(step, Waits):
                 self._answered(step)
             elif step is not None:
-                self._add(steps, step)
+                self._add(steps, step, plan)
             elif not cancel:
                 return len(steps), checkpoint
             disturbed = max(disturbed, number)
@@ -276,8 +285,9 @@ class AgentTrial:
         if missing := self._people.missing(waits):
             self._broken(f"it asks {', '.join(missing)}, and nobody answers", "Give the trial answers={key: answer}.")
 
-    def _add(self, steps: list[Step], step: Step) -> None:
+    def _add(self, steps: list[Step], step: Step, plan: Plan) -> None:
         steps.append(step)
+        self._transcript.add(step, plan.version, len(steps))
         if len(steps) > self._max:
             self._broken(
                 f"execute() yielded more than {self._max} checkpoints",
@@ -305,6 +315,8 @@ class AgentTrial:
             step_key=plan_key(task_id, 0, version),
             people=self._people,
             tools=self._tools,
+            emitter=self._emitted.emitter(),
+            transcript=Transcript(self._transcript),
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

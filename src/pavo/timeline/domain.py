@@ -43,6 +43,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedDeltas:
+    """What a viewer has to know to be shown no delta beside the event that it announces."""
+
+    settles: Callable[[bytes], int | None]
+    """Up to which step deltas mean nothing after this event (JSON); None where it does not tell; -1: all count."""
+    settled: int
+    """The same, before the first event that tells."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """What a timeline tells of, as its slice found it for somebody who may watch it."""
 
@@ -54,6 +64,8 @@ class Subject:
     """Whether nothing goes on by itself, until somebody resumes it."""
     rests: Callable[[bytes], bool | None] | None = None
     """Whether it rests from this event (JSON) on; None where the event does not tell."""
+    deltas: WantedDeltas | None = None
+    """How its deltas are told from what is recorded; None: it has none."""
     grant: Grant | None = None
     """What allows whoever asked to watch it, as long as that holds; None: as long as they like."""
 

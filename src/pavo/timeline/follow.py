@@ -22,9 +22,12 @@ from pavo.kit.sql import Database
 from pavo.kit.subscription import Subscription
 from pavo.observe import metrics
 from pavo.timeline import service
-from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, channel
+from pavo.timeline.delta_feed import DeltaFeed
+from pavo.timeline.delta_viewer import Budget, DeltaViewer, Found
+from pavo.timeline.domain import WantedDeltas
+from pavo.timeline.publish import CHANNEL, CLOSED_CHANNEL, SAID_CHANNEL, channel, said_channel
 from pavo.timeline.shared_reads import Page, SharedReads
-from pavo.timeline.viewers import Budget, Following, Found, Viewer, shed
+from pavo.timeline.viewers import Following, Viewer, shed
 from pavo.timeline.waking import Waking
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Follower:
         self.budget = budget or Budget(VIEWER_BYTES, TOTAL_BYTES)
         self._subscription = Subscription(redis, [CLOSED_CHANNEL], self._take, self._connected)
         self._viewers: dict[uuid.UUID, set[Viewer]] = {}
+        self._deltas = DeltaFeed(redis, lambda timeline_id: self._viewers.get(timeline_id, ()))
         self._tasks: list[asyncio.Task[None]] = []
         self._beside: set[asyncio.Task[None]] = set()
         self._waking = Waking()
@@ -83,14 +87,19 @@ class Follower:
         self.dismiss()
         await end(*self._tasks, *self._beside)
 
-    def follow(self, timeline_id: uuid.UUID, after: int) -> Following:
+    def follow(self, timeline_id: uuid.UUID, after: int, deltas: WantedDeltas | None = None) -> Following:
         """Yield (seq, JSON) of every event after number `after`, each once, in order; ends when the timeline is closed.
 
         What is there at once comes as one list; an empty one says that there was no event for a while.
 
         PostgreSQL being away delays events, it does not end the stream.
+
+        Args:
+            deltas: they are wanted too; whoever reads says by `Following.show_deltas` how they are written.
         """
         viewer = Viewer(timeline_id, after, self.budget)
+        if deltas is not None:
+            viewer.deltas = DeltaViewer(self.budget, deltas.settles, deltas.settled)
         return Following(viewer, self._follow(viewer))
 
     async def _follow(self, viewer: Viewer) -> AsyncGenerator[Found]:
@@ -99,6 +108,8 @@ class Follower:
         self._viewers.setdefault(timeline_id, set()).add(viewer)
         try:
             await self._subscription.want(channel(timeline_id))
+            if viewer.deltas is not None and self._deltas.watch(timeline_id):
+                self._do_beside(self._hear(timeline_id))
             while not self._ending and not viewer.ended:
                 found = viewer.hands_out(await self._more(viewer))
                 if found or viewer.quiet:
@@ -109,6 +120,8 @@ class Follower:
                     continue
                 if viewer.closed:
                     return
+                if viewer.deltas is not None:
+                    self._deltas.show(viewer)
                 await viewer.wake.wait()
                 viewer.wake.clear()
         finally:
@@ -161,6 +174,8 @@ class Follower:
         if not group:
             del self._viewers[viewer.timeline_id]
             self._subscription.drop(channel(viewer.timeline_id))
+            self._subscription.drop(said_channel(viewer.timeline_id))
+            self._deltas.leave(viewer.timeline_id)
         viewer.leave()
 
     def _do_beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -173,8 +188,20 @@ class Follower:
 
     # What Redis tells
 
+    async def _hear(self, timeline_id: uuid.UUID) -> None:
+        """Hear what is said from now on, then read what was said before: so nothing lies between the two."""
+        await self._subscription.want(said_channel(timeline_id))
+        if timeline_id in self._viewers:
+            await self._deltas.read([timeline_id])
+        else:
+            self._subscription.drop(said_channel(timeline_id))
+
     def _take(self, name: str, data: bytes) -> None:
-        if name == CLOSED_CHANNEL:
+        if name.startswith(SAID_CHANNEL):
+            timeline_id = uuid.UUID(name.removeprefix(SAID_CHANNEL))
+            if not self._deltas.take(timeline_id, data):
+                self._do_beside(self._deltas.read([timeline_id]))
+        elif name == CLOSED_CHANNEL:
             if (closed := uuid.UUID(data.decode())) in self._viewers:
                 self._do_beside(self._look([closed]))
         else:
@@ -182,6 +209,8 @@ class Follower:
 
     def _connected(self) -> None:
         self._do_beside(self._look(list(self._viewers)))
+        if self._deltas.watched:
+            self._do_beside(self._deltas.read(self._deltas.watched))
 
     def _fan_out(self, timeline_id: uuid.UUID, found: Sequence[tuple[int, bytes]]) -> None:
         group = self._viewers.get(timeline_id, ())

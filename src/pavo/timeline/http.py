@@ -14,12 +14,13 @@ A slice offers both ways of watching in a few lines. Its own are the two depende
 It imports the web framework: a worker has none, and never imports this.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import orjson
 from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -27,7 +28,7 @@ from pavo.errors import InvalidInput
 from pavo.kit.listening.connection import EXTENSION, Connection, StreamEnded, last_comment
 from pavo.kit.problem import problems, schema_ref
 from pavo.timeline.domain import EventsAfter
-from pavo.timeline.schemas import EventOut
+from pavo.timeline.schemas import DeltaOut, EventOut, SupersededOut
 from pavo.timeline.viewers import Following
 from pavo.timeline.watching import WatchService
 
@@ -74,6 +75,9 @@ TheWatching = Annotated[WatchService, Depends(_watching)]
 Position = Annotated[int, Depends(position)]
 Until = Annotated[Literal["end"] | None, Query()]
 """`end`: end the stream also where nothing goes on by itself (stopped, failed), instead of waiting for a resume."""
+
+WantsDeltas = Annotated[bool, Query()]
+"""Whether the stream shows deltas too: what is said before it is recorded."""
 
 
 # What it is answered
@@ -140,8 +144,39 @@ def _stream_schema(event: str) -> dict[str, Any]:
         "properties": {"comment": {"type": "string", "pattern": "^(connected|keep-alive|ended: .+)$"}},
         "required": ["comment"],
     }
-    frames = {"type": "array", "items": {"oneOf": [an_event, a_comment]}}
+    a_delta = _named_frame("DeltaFrame", DeltaOut, "With `?deltas=true`: what is said before it is recorded.")
+    superseded = _named_frame("SupersededFrame", SupersededOut, "With `?deltas=true`: take back what was shown of it.")
+    frames = {"type": "array", "items": {"oneOf": [an_event, a_comment, a_delta, superseded]}}
     return {"type": "string", "contentMediaType": EventStream.media_type, "contentSchema": frames}
+
+
+def _named_frame(title: str, data: type[BaseModel], what: str) -> dict[str, Any]:
+    """A frame without `id`, so that Last-Event-ID stays what it was."""
+    schema = data.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))  # its own definitions are none of the description's
+    name = title.removesuffix("Frame").lower()
+    return {
+        "title": title,
+        "description": what,
+        "type": "object",
+        "properties": {
+            "event": {"const": name},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": schema},
+        },
+        "required": ["event", "data"],
+    }
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """The same, with what it refers to in its place."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in cast(list[Any], schema)]
+    if not isinstance(schema, dict):
+        return schema
+    members = cast(dict[str, Any], schema)
+    if "$ref" in members:
+        return _inlined(definitions[members["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(each, definitions) for name, each in members.items()}
 
 
 class EventStream(StreamingResponse):
@@ -181,6 +216,7 @@ class EventStream(StreamingResponse):
         self._found.on_end(connection.end_stream)
         with suppress(StreamEnded):
             await connection.write_shared([CONNECTED])
+            self._found.show_deltas(connection.write_at_once, connection.waits)
             async for events in self._found:
                 for seq, data in events:
                     await connection.write_shared([b"id: %d\ndata: " % seq, data, b"\n\n"])

@@ -1,6 +1,7 @@
 """The wire of timelines: an event, a page of events. A slice narrows both by what its own events say."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,3 +28,35 @@ class EventPage(BaseModel):
     """The timeline's newest number."""
     closed: bool
     """Nothing will follow."""
+
+
+class DeltaPart(BaseModel):
+    """What was added to one type."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: str
+    offset: int | None = None
+    """Where `data.text` is a text: after how many characters (code points) of this type in this step it follows. 0
+    begins anew; else it is exactly what was shown so far."""
+    data: dict[str, Any]
+    """`text` is what was added; all other members are as they stand now. `cut`: more is said than is shown."""
+
+
+class DeltaOut(BaseModel):
+    """What an attempt says while a step is under way. Never recorded."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    attempt: int
+    step: int
+    """The number that its checkpoint will have; 0 while it plans. A `tick` with this number, or a greater one, replaces
+    what was shown."""
+    deltas: list[DeltaPart]
+
+
+class SupersededOut(BaseModel):
+    """Nothing came of what this attempt said in this step."""
+
+    attempt: int
+    step: int

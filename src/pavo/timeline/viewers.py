@@ -12,49 +12,12 @@ from typing import Final
 from pavo.kit.clock import now
 from pavo.observe import metrics
 from pavo.timeline import service
+from pavo.timeline.delta_viewer import Budget, DeltaViewer, Found
 
-Found = list[tuple[int, bytes]]
-"""Events by number, each as JSON."""
 _AT: Final = b'"at":"'
 """What stands before an event's time; in a member of the event the quotes would be escaped."""
 RESTS: Final = "nothing goes on by itself; resume it, then follow again after Last-Event-ID"
 SLOW: Final = "too much waits for slow viewers; go on after Last-Event-ID"
-
-
-class Budget:
-    """The bytes of events that viewers hold; what several hold counts once.
-
-    Args:
-        viewer: bytes that wait for one viewer at most, one event aside.
-        total: bytes of all.
-    """
-
-    def __init__(self, viewer: int, total: int) -> None:
-        self.viewer, self.total = viewer, total
-        self.held = 0
-        self._holders: dict[int, int] = {}
-
-    @property
-    def exceeded(self) -> bool:
-        """Whether somebody has to give something back."""
-        return self.held > self.total
-
-    def hold(self, data: bytes) -> None:
-        """One viewer more holds this very object."""
-        count = self._holders.get(id(data), 0)
-        self._holders[id(data)] = count + 1
-        if not count:
-            self.held += len(data)
-
-    def release(self, found: Iterable[tuple[int, bytes]]) -> None:
-        """One viewer less holds these."""
-        for _, data in found:
-            left = self._holders[id(data)] - 1
-            if left:
-                self._holders[id(data)] = left
-            else:
-                del self._holders[id(data)]
-                self.held -= len(data)
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +51,13 @@ class Viewer:
     """Whether that was long ago."""
     reading: asyncio.Task[Found] | None = None
     """What it reads from PostgreSQL by itself just now."""
+    deltas: "DeltaViewer | None" = None
+    """How it is shown deltas, where it wants them."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has all events that there are, so that deltas may follow."""
+        return not (self.has_more() or self.out or self.ended or self.closed)
 
     @property
     def newest(self) -> int:
@@ -146,6 +116,8 @@ class Viewer:
     def hands_out(self, found: Found) -> Found:
         """Note what is being sent, which it holds already."""
         self.out, self.out_since = found, time.monotonic()
+        if self.deltas is not None:
+            self.deltas.pass_by(found)
         return found
 
     def handed_out(self) -> None:
@@ -176,6 +148,8 @@ class Viewer:
         self.forget()
         self.budget.release(self.out)
         self.out = []
+        if self.deltas is not None:
+            self.deltas.release()
         if self.reading is not None:
             self.reading.cancel()
 
@@ -224,6 +198,16 @@ class Following:
     def ended(self) -> str | None:
         """Why it ended before the timeline did, if so."""
         return RESTS if self.rested else self._viewer.ended
+
+    def show_deltas(self, write: Callable[[bytes], bool], unsent: Callable[[], int]) -> None:
+        """Have deltas, if the viewer wants them, written between two events from now on.
+
+        Args:
+            write: writes frames at once, unless something waits to be sent: then it answers False.
+            unsent: how many bytes wait.
+        """
+        if self._viewer.deltas is not None:
+            self._viewer.deltas.begin(write, unsent)
 
     def end(self, reason: str) -> None:
         """End it now, with a reason that its client is told."""

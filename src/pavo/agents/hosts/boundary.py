@@ -22,6 +22,7 @@ from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMe
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
+from pavo.transcripts.domain import Transcript, TranscriptMessage, TranscriptSource, Window
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -151,8 +152,9 @@ class Boundary:
         """What it waits for in `execute`."""
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
-        people = _WatchedPeople(ctx.people, self)
-        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people, tools=_WatchedTools(ctx.tools, self))
+        people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
+        tools = _WatchedTools(ctx.tools, self)
+        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people, tools=tools, transcript=transcript)
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -242,6 +244,22 @@ class _WatchedInbox:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         with _noted(self._outages):
             return await self._inbox.messages(after)
+
+
+class _WatchedSource:
+    """The task's transcript, likewise."""
+
+    def __init__(self, source: TranscriptSource, boundary: Boundary) -> None:
+        self._source = source
+        self._boundary = boundary
+
+    async def window(self, window: Window) -> Sequence[TranscriptMessage]:
+        with self._boundary.noted():
+            return await self._source.window(window)
+
+    async def count(self) -> int:
+        with self._boundary.noted():
+            return await self._source.count()
 
 
 class _WatchedPeople:

@@ -24,8 +24,10 @@ from pavo.agents.calling.on_wire import dump_request, load_tool_answer
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
-from pavo.agents.contract import Agent, Hit, UserMessage
+from pavo.agents.context.on_wire import dump_window, load_messages, load_transcript
+from pavo.agents.contract import Agent, Hit, TranscriptMessage, UserMessage
 from pavo.agents.deaths import EXIT_OUT_OF_MEMORY
+from pavo.agents.emitting.coalescer import CHILD_SECONDS, Coalescer
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import guarded, run_until
@@ -35,6 +37,8 @@ from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described, innermost
 from pavo.errors import AgentError, PavoError
 from pavo.kit.processes import die_with_parent
+from pavo.timeline.merge import Parts
+from pavo.transcripts.domain import Window
 
 logger = logging.getLogger("pavo")
 """All of Pavo's code in this process logs below it."""
@@ -51,6 +55,7 @@ class AgentServer:
         self._close_seconds = 0.0
         self._pid = os.getpid()
         self._call: asyncio.Task[None] | None = None
+        self._emitter: Coalescer | None = None
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._count = 0
         self._free = asyncio.Semaphore(wire.MAX_QUESTIONS)
@@ -102,8 +107,9 @@ class AgentServer:
             _leave()
         self._send({"op": "ready", "value": None})
         self._close_seconds = first["close_seconds"]
+        self._emitter = emitter = Coalescer(self._emitted, CHILD_SECONDS)
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        return WorkerHost(agent, wire.load_context(first["context"], self, self, self, self), limits)
+        return WorkerHost(agent, wire.load_context(first["context"], self, emitter), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -122,6 +128,8 @@ class AgentServer:
     async def _attempt(self, host: WorkerHost, message: Message, answer: Message) -> None:
         try:
             answer["value"] = await _run(host, message)
+            if self._emitter is not None:
+                self._emitter.flush()
             self._send(answer)
         except PavoError as error:
             if error.__cause__ is not None and issubclass(type(innermost(error.__cause__)), MemoryError):
@@ -134,7 +142,15 @@ class AgentServer:
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said to the task (see `contract.Inbox`), by way of the worker."""
-        return wire.load_messages(await self._ask("messages", after=int(after)))
+        return load_messages(await self._ask("messages", after=int(after)))
+
+    async def window(self, window: Window) -> Sequence[TranscriptMessage]:
+        """Some of the transcript (see `transcripts.domain.TranscriptSource`), by way of the worker."""
+        return load_transcript(await self._ask("transcript", window=dump_window(window)))
+
+    async def count(self) -> int:
+        """How long it is, likewise."""
+        return await self._ask("transcript_count")
 
     async def find(self, question: Question) -> Answered | None:
         """How a question was closed (see `asking.question.People`), by way of the worker."""
@@ -147,6 +163,11 @@ class AgentServer:
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of a call of a tool (see `calling.request.Tools`), by way of the worker."""
         return load_tool_answer(await self._ask("tool", request=dump_request(request)))
+
+    def _emitted(self, step: int, parts: Parts) -> None:
+        """Tell the worker, unless it has not read what it was sent before: nobody has to see it."""
+        if self._writer.transport.get_write_buffer_size() < wire.MAX_TO_WORKER:
+            self._send({"op": "emit", "step": step, "parts": dict(parts)})
 
     async def _ask(self, op: str, **what: Any) -> Any:
         await self._free.acquire()

@@ -13,6 +13,7 @@ from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import JSON, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.deaths import blocks, died_blocking, died_so, died_starting, died_talking
+from pavo.agents.emitting.emitted import Emitted
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child, abort
@@ -22,12 +23,9 @@ from pavo.kit.processes import KillsForMemory
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
 _PING_SECONDS = 1.0
-_LAST_WORDS_SECONDS = 1.0
-"""For a hung child to write its stack, and for the connection of a dead one to be read to its end."""
-_FRAME_SECONDS = 10.0
-"""For a message of the child's to come whole, while something does come: the largest takes less than a second."""
+_LAST_WORDS_SECONDS = 1.0  # for a hung child to write its stack, and for the connection of a dead one to be read
+_FRAME_SECONDS = 10.0  # for a message of the child's to come whole: the largest takes less than a second
 
 
 class ProcessHost:
@@ -140,6 +138,7 @@ class _Link:
         """Why it is ended from here, where it is."""
         self._died: PavoError | None = None
         self._questions: set[asyncio.Task[None]] = set()
+        self._emitted = Emitted()
         self._outage: Unavailable | None = None  # that it was told of
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
@@ -331,14 +330,15 @@ class _Link:
             case "done" if message["id"] == self._unanswered and self._call is not None:
                 self._unanswered = None
                 self._settle(self._call, message)
+            case "emit":
+                self._emitted.take(message, self._ctx)
             case op if op in wire.ASKS and len(self._questions) < wire.MAX_QUESTIONS:
                 question = asyncio.create_task(self._answer(message["id"], wire.look_up(message, self._ctx)))
                 self._questions.add(question)
                 question.add_done_callback(self._questions.discard)
-            case op if op in wire.ASKS:
-                raise wire.Unreadable(f"more than {wire.MAX_QUESTIONS} questions at once")
             case op:
-                raise wire.Unreadable(f"an answer that nobody waits for ({str(op)[:20]!r})")
+                many = f"more than {wire.MAX_QUESTIONS} questions at once"
+                raise wire.Unreadable(many if op in wire.ASKS else f"an unwanted answer ({str(op)[:20]!r})")
 
     def _settle(self, future: asyncio.Future[Any], message: wire.Message) -> None:
         if future.done():

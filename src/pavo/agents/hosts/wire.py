@@ -6,7 +6,8 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question} and `tool` {id, request}.
+`answer` {id, question}, `tool` {id, request}, `transcript` {id, window} and `transcript_count` {id};
+`emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -15,17 +16,18 @@ import logging
 import struct
 import uuid
 from collections.abc import Coroutine, Sequence
-from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
 from pavo.agents.asking.question import People, Question, Waits
 from pavo.agents.calling.on_wire import dump_tool_answer, load_request
 from pavo.agents.calling.request import ToolRequest, Tools
 from pavo.agents.checks import storable
+from pavo.agents.context.on_wire import dump_messages, dump_transcript, load_window
 from pavo.agents.contract import (
     AgentContext,
     Corpus,
+    Emitter,
     Event,
     FeedbackItem,
     Hit,
@@ -36,9 +38,9 @@ from pavo.agents.contract import (
     Revision,
     Step,
     TaskUser,
-    UserMessage,
 )
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
+from pavo.transcripts.domain import Transcript, TranscriptSource, Window
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ def _decoded(data: bytearray) -> Message:
 
 
 def dump_context(ctx: AgentContext) -> Message:
-    """The context without corpus, messages, people and tools, which stay with the worker."""
+    """The context without what is read and called in it, which stays with the worker."""
     return {
         "task_id": str(ctx.task_id),
         "organisation_id": str(ctx.organisation_id),
@@ -170,24 +172,30 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-def load_context(data: Message, corpus: Corpus, inbox: Inbox, people: People, tools: Tools) -> AgentContext:
-    """What `dump_context` wrote, with corpus, messages, people and tools as the child reaches them."""
+class Reached(Corpus, Inbox, People, Tools, TranscriptSource, Protocol):
+    """What an agent in a process of its own reads and calls by way of its worker."""
+
+
+def load_context(data: Message, reached: Reached, emitter: Emitter) -> AgentContext:
+    """What `dump_context` wrote, with all else as the child reaches it."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
         organisation_id=uuid.UUID(data["organisation_id"]),
         title=data["title"],
         prompt=data["prompt"],
         options=data["options"],
-        corpus=corpus,
+        corpus=reached,
         context=load_hits(data["context"]),
         steps=data["steps"],
         user=_load_user(data["user"]),
         attempt=data["attempt"],
         step_key=data["step_key"],
         edits=data["edits"],
-        inbox=inbox,
-        people=people,
-        tools=tools,
+        inbox=reached,
+        people=reached,
+        tools=reached,
+        emitter=emitter,
+        transcript=Transcript(reached),
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -207,15 +215,7 @@ def load_hits(data: list[Any]) -> tuple[Hit, ...]:
     return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
 
 
-def dump_messages(messages: Sequence[UserMessage]) -> list[Any]:
-    return [[message.seq, message.body, message.author, message.at.isoformat()] for message in messages]
-
-
-def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
-    return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
-
-
-ASKS = frozenset({"search", "messages", "answer", "tool"})
+ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count"})
 """What a child may ask for."""
 
 
@@ -231,6 +231,10 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
         return _closed(ctx, load_question(message["question"]))
     if message["op"] == "tool":
         return _called(ctx, load_request(message["request"]))
+    if message["op"] == "transcript":
+        return _transcribed(ctx, load_window(message["window"]))
+    if message["op"] == "transcript_count":
+        return ctx.transcript.source.count()
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
 
 
@@ -256,6 +260,10 @@ async def _hits(ctx: AgentContext, query: str, limit: int) -> Any:
 
 async def _said(ctx: AgentContext, after: int) -> Any:
     return dump_messages(await ctx.inbox.messages(after))
+
+
+async def _transcribed(ctx: AgentContext, window: Window) -> Any:
+    return dump_transcript(await ctx.transcript.source.window(window))
 
 
 async def _closed(ctx: AgentContext, question: Question) -> Any:
@@ -317,7 +325,7 @@ def dump_step(step: Step | Waits | None) -> list[Any] | Message | None:
     if isinstance(step, Waits):
         return {"waits": [dump_question(question) for question in step.questions]}
     events = [[event.type, event.data] for event in step.events]
-    return [step.checkpoint, events, step.progress, step.total, step.plan_step]
+    return [step.checkpoint, events, [dict(each) for each in step.messages], step.progress, step.total, step.plan_step]
 
 
 def load_step(data: list[Any] | Message | None) -> Step | Waits | None:
@@ -325,10 +333,16 @@ def load_step(data: list[Any] | Message | None) -> Step | Waits | None:
         return None
     if isinstance(data, dict):
         return Waits(tuple(load_question(question) for question in data["waits"][:MAX_QUESTIONS]))
-    checkpoint, events, *numbers = data
+    checkpoint, events, messages, *numbers = data
     progress, total, plan_step = map(_number_or_none, numbers)
     given = tuple(Event(_text(kind), dict(members)) for kind, members in events)
-    return Step(checkpoint, given, progress, total, plan_step)
+    return Step(checkpoint, given, progress, total, plan_step, tuple(map(_members, messages)))
+
+
+def _members(data: object) -> Message:
+    if not isinstance(data, dict):
+        raise TypeError("no JSON object where a message belongs")
+    return data  # pyright: ignore[reportUnknownVariableType]
 
 
 def load_report(data: object) -> str:

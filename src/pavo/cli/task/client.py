@@ -1,7 +1,7 @@
 """What the command line asks the API about tasks."""
 
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,6 +25,7 @@ from pavo.tasks.schemas import (
     Wanted,
 )
 from pavo.timeline.schemas import EventOut, EventPage
+from pavo.transcripts.schemas import TranscriptPage
 
 MAX_PAGE: Final = 200
 """The longest page of tasks that the API gives."""
@@ -165,6 +166,10 @@ class TaskClient:
         """What the task's agent printed after this chunk."""
         return self._api.ask(TaskLogPage, "GET", f"/api/tasks/{task_id}/logs", params={"after": after})
 
+    def transcript(self, task_id: uuid.UUID, after: int = 0) -> TranscriptPage:
+        """What the task's agent recorded after the message of this number."""
+        return self._api.ask(TranscriptPage, "GET", f"/api/tasks/{task_id}/transcript", params={"after": after})
+
     def events(self, task_id: uuid.UUID, after: int = 0, limit: int = 200) -> EventPage:
         """Events after number `after`, oldest first."""
         return self._api.ask(EventPage, "GET", f"/api/tasks/{task_id}/events", params={"after": after, "limit": limit})
@@ -176,12 +181,18 @@ class TaskClient:
             found += page
         return found
 
-    def stream(self, task_id: uuid.UUID, after: int = 0) -> Iterator[EventOut]:
+    def stream(
+        self, task_id: uuid.UUID, after: int = 0, beside: Callable[[str, str], None] | None = None
+    ) -> Iterator[EventOut]:
         """Follow a task's events after number `after`, each once, in order, over any number of reconnects.
 
         Ends when the task is done or deleted; a stopped or failed task's stream stays open.
+
+        Args:
+            beside: is told what is said before it is recorded: `delta` or `superseded`, and the data.
         """
-        return self._api.stream(f"/api/tasks/{task_id}/stream", EventOut.model_validate_json, after)
+        path = f"/api/tasks/{task_id}/stream" + ("" if beside is None else "?deltas=true")
+        return self._api.stream(path, EventOut.model_validate_json, after, beside)
 
 
 def _document(task_id: uuid.UUID, document_id: uuid.UUID) -> str:

@@ -20,8 +20,8 @@ from pavo.cli.task import render, review
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.edit import edit
 from pavo.cli.task.follower import TaskFollower
-from pavo.cli.task.logs import logs
 from pavo.cli.task.outcome import exit_code_of, leaving_it_running, show_outcome
+from pavo.cli.task.records import logs, transcript
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.errors import InvalidInput, NotFound, PavoError, WrongPlanHash
 from pavo.gates.schemas import GateOut
@@ -43,6 +43,7 @@ task_app = App(name="task", help="List, show, review, stop, resume and watch tas
 
 task_app.command(edit)
 task_app.command(logs)
+task_app.command(transcript)
 
 
 @task_app.command(name="list")

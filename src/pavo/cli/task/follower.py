@@ -10,7 +10,7 @@ from rich.console import Console
 from pavo.cli.output import waiting
 from pavo.cli.task import render
 from pavo.cli.task.client import TaskClient
-from pavo.cli.task.progress import NoProgress, ProgressView, progress_view
+from pavo.cli.task.progress import NoProgress, ProgressView, progress_view, said_lines
 from pavo.tasks.domain import DONE, FAILED, STOPPED, WAIT_RFC
 from pavo.tasks.schemas import TaskOut
 from pavo.timeline.schemas import EventOut
@@ -62,8 +62,11 @@ class TaskFollower:
         view = self._tasks.get(self._id)
         if self._rests(view):
             return view
-        for event in self._tasks.stream(self._id, self._last):
+        said = said_lines(self._out)
+        for event in self._tasks.stream(self._id, self._last, said and said.see):
             self._last = event.seq
+            if said is not None:
+                said.passed(event)
             progress.see(event)
             self._tell(event)
             if event.type == "stage" and (event.model_extra or {}).get("stage") in RESTING:

@@ -1,19 +1,23 @@
 """Showing how far a task is: a bar on a terminal, a line now and then in a pipe."""
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pavo.observe.printable import printable_line
 from pavo.tasks.domain import DONE
 from pavo.tasks.schemas import TaskOut
 from pavo.timeline.schemas import EventOut
 
 PLAIN_LINES: Final = 10
 """How many lines a pipe gets for a whole task, if its total is known."""
+SAID_WIDTH: Final = 76
+"""Characters of a line after which the next blank ends it."""
 
 
 class NoProgress:
@@ -86,6 +90,63 @@ def bar(out: Console) -> Progress:
         TimeElapsedColumn(),
         console=out,
     )
+
+
+class SaidLines:
+    """What an agent says before it is recorded: a terminal cannot take back what stands above, so it gets whole lines,
+    and a word where they are taken back."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._place = (0, 0)
+        """Attempt and step."""
+        self._length = 0
+        """Of the text of this place that came, in characters: it comes again after a reconnect."""
+        self._rest = ""
+        """Of a line that is not whole yet."""
+        self._shown = False
+
+    def see(self, name: str, data: str) -> None:
+        """Take a message of the stream that is no event."""
+        told: dict[str, Any] = json.loads(data)
+        if name == "superseded":
+            if self._shown:
+                self._out.print(Text("  (taken back: it was not recorded)", "dim"))
+            self._begin((0, 0))
+        elif name == "delta":
+            if (place := (told["attempt"], told["step"])) != self._place:
+                self._begin(place)
+            for delta in told["deltas"]:
+                if delta["type"] == "text" and "offset" in delta:
+                    self._add(delta["offset"], delta["data"]["text"])
+
+    def passed(self, event: EventOut) -> None:
+        """What was said is recorded: its last line is whole."""
+        if event.type in ("tick", "plan", "report"):
+            if self._rest:
+                self._print(self._rest)
+            self._rest, self._shown = "", False
+
+    def _begin(self, place: tuple[int, int]) -> None:
+        self._place, self._length, self._rest, self._shown = place, 0, "", False
+
+    def _add(self, offset: int, text: str) -> None:
+        *lines, self._rest = (self._rest + text[max(0, self._length - offset) :]).split("\n")
+        self._length = max(self._length, offset + len(text))
+        for line in lines:
+            self._print(line)
+        if len(self._rest) > SAID_WIDTH and " " in self._rest:
+            line, _, self._rest = self._rest.rpartition(" ")
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._shown = True
+        self._out.print(Text(f"  {printable_line(line, tabs=True)}", "dim"))
+
+
+def said_lines(out: Console | None) -> SaidLines | None:
+    """What shows it; a terminal alone does."""
+    return SaidLines(out) if out is not None and out.is_terminal else None
 
 
 def steps_text(progress: int, total: int | None) -> str:

@@ -304,6 +304,17 @@ class Connection(HttpToolsProtocol):
         if self._ending is not None:
             raise StreamEnded
 
+    def write_at_once(self, data: bytes) -> bool:
+        """Send one chunk between two of `write_shared`, unless something waits to be sent; whether it did."""
+        if self._ending is not None or self.transport.is_closing() or self.cycle.disconnected or self.waits():
+            return False
+        self.transport.writelines(_chunk([data]))
+        return True
+
+    def waits(self) -> int:
+        """Bytes of a stream that the kernel has not taken."""
+        return self.transport.get_write_buffer_size()
+
     def end_stream(self, reason: str) -> None:
         """Tell the reason as a comment, after what was begun, and end the connection.
 

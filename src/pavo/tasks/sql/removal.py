@@ -53,7 +53,7 @@ class Holding:
     """The column with the task's id; it has an index."""
     when: When
     batch: int = 500
-    """Rows of one transaction. An event has at most 64 KB, a document 1 MB."""
+    """Rows of one transaction. An event has at most 64 KB, a message of a transcript 256 KB, a document 1 MB."""
     rows: str = "true"
     """Which of them, where some are left to another statement."""
     order: str = "1"
@@ -70,6 +70,7 @@ HOLDINGS: Final = (
     Holding("gates", "subject_id", When.AT_ONCE, batch=100),
     Holding("tool_calls", "subject_id", When.AT_ONCE, batch=100),
     Holding("tool_policies", "subject_id", When.AT_ONCE),
+    Holding("transcript_messages", "subject_id", When.AT_ONCE, batch=50),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

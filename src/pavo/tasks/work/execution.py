@@ -22,7 +22,7 @@ from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.lease import Beginnings, Lease
 from pavo.tasks.sql.repository import NewDocument
-from pavo.tasks.sql.steps import StepRecord, checkpoint_text
+from pavo.tasks.sql.steps import progress_of, step_record
 from pavo.tasks.sql.transitions import end_attempt
 from pavo.tasks.sql.transitions.open_lease import AlreadyDone, Opened, open_lease
 from pavo.tasks.sql.transitions.writer import TaskWriter
@@ -205,13 +205,13 @@ class _Attempt:
             return await self._failed(error)
         finally:
             if host is not None:
+                self._executor.hosting.deltas.end(self._lease.task_id, self._lease.epoch)
                 await host.close(force=self._cut)
 
     async def _host(self) -> AgentHost:
         """The agent that is parked at this point, or a new one."""
         generation, plan_hash = self._request.fence.generation, self._request.plan_hash
-        parked = await self._executor.slots.parked.take(self._lease, generation, plan_hash)
-        if parked is not None:
+        if (parked := await self._executor.slots.parked.take(self._lease, generation, plan_hash)) is not None:
             self._cancelled, self._held = parked.cancelled, parked.held
             self._held.epoch = self._lease.epoch
             return parked.host
@@ -305,24 +305,15 @@ class _Attempt:
 
     async def _record(self, step: Step) -> None:
         number = self._step + 1
-        progress = step.progress if step.progress is not None else number
         new = [events.of_agent(event.type, event.data) for event in step.events]
-        new.append(events.tick(progress, number, step.total, step.plan_step))
+        new.append(events.tick(progress_of(step, number), number, step.total, step.plan_step))
         if number - self._told >= self._executor.progress_steps:
             self._told = number
             new.append(events.progress(number))
-        record = StepRecord(
-            task_id=self._lease.task_id,
-            epoch=self._lease.epoch,
-            step=number,
-            progress=progress,
-            total=step.total,
-            plan_step=step.plan_step,
-            checkpoint=checkpoint_text(step.checkpoint),
-            events=new,
-        )
+        record = step_record(self._lease.task_id, self._lease.epoch, number, step, new, self._plan.version)
         # Shielded: a commit under way is never cut, it would leave nobody to know its outcome.
         recorded = await asyncio.shield(self._executor.recorder.record(record))
+        self._executor.hosting.deltas.recorded(self._lease.task_id, number)
         self._trail.add(record.checkpoint)
         self._step, self._checkpoint = number, step.checkpoint
         if recorded.stop_hint:
@@ -348,8 +339,7 @@ class _Attempt:
         return c.BatchDone(c.FINISHED, self._step)
 
     async def _failed(self, error: AgentError) -> c.BatchDone:
-        before = self._request.failures if self._step == self._request.failed_step else 0
-        failures = before + 1
+        failures = 1 + (self._request.failures if self._step == self._request.failed_step else 0)
         metrics.STEP_ERRORS.add()
         failure = failure_of(error)
         last = isinstance(error, AgentRefused) or failures >= d.MAX_STEP_ATTEMPTS

@@ -22,13 +22,15 @@ from pavo.kit.sql import Database
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
-from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox
+from pavo.tasks.work.context.deltas import WorkerDeltas
+from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskTranscript
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
 from pavo.tools.builtin.services import TaskServices
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools
+from pavo.transcripts.domain import Transcript
 
 
 class Hosting:
@@ -50,6 +52,8 @@ class Hosting:
     ) -> None:
         self.database = database
         self.publisher = publisher
+        self.deltas = WorkerDeltas(publisher)
+        """What agents say before it is recorded."""
         self._registry = registry
         self._corpus = corpus
         self._limits = limits
@@ -97,11 +101,8 @@ class Hosting:
         steps: int = 0,
         context: Sequence[Hit] = (),
     ) -> AgentHost:
-        """Host the task's agent, to make or work off this version of the plan; the caller closes it.
-
-        Args:
-            held: where it is to call tools.
-        """
+        """Host the task's agent, to make or work off this version of the plan; the caller closes it. Where a lease is
+        `held`, it may call tools."""
         card = self._card(task.agent_type)
         self._log_to(task, attempt)
         context_object = AgentContext(
@@ -121,6 +122,8 @@ class Hosting:
             inbox=TaskInbox(self.database, task.id),
             people=TaskPeople(self.database, task, version),
             tools=self._tools_of(task, version, held),
+            emitter=self.deltas.begin(task.id, attempt),
+            transcript=Transcript(TaskTranscript(self.database, task.id)),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))

@@ -98,6 +98,7 @@ class Planner:
             return await self._failed(to_plan, request, error)
         finally:
             if host is not None:
+                self._hosting.deltas.end(to_plan.assignment.id, to_plan.epoch)
                 await host.close(force=cancelled.is_set())
 
     async def _gather(self, to_plan: ToPlan, request: c.MakePlan) -> Sequence[Hit]:

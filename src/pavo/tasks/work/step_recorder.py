@@ -16,6 +16,8 @@ from pavo.timeline.publish import Publisher
 
 MAX_GROUP = 200
 """Steps of one statement at most."""
+MAX_GROUP_MESSAGES = 8_000_000
+"""Characters of their messages, one step's aside: a statement is held as a whole, on both sides."""
 
 
 class StepRecorder:
@@ -59,7 +61,8 @@ class StepRecorder:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+            count = self._fitting()
+            group, self._waiting = self._waiting[:count], self._waiting[count:]
             if not self._waiting:
                 self._wake.clear()
             if group:
@@ -69,6 +72,16 @@ class StepRecorder:
                     # Whether it was recorded, the next lease will tell; who waits here must not wait for ever.
                     self._fail(group, Unavailable("The commit of a checkpoint was cut.", dependency="postgres"))
                     raise
+
+    def _fitting(self) -> int:
+        """How many of those that wait fit into one statement."""
+        size = 0
+        for number, (record, _) in enumerate(self._waiting[:MAX_GROUP]):
+            if record.messages:
+                size += sum(map(len, record.messages))
+                if number and size > MAX_GROUP_MESSAGES:
+                    return number
+        return MAX_GROUP
 
     async def _commit(self, group: Sequence[tuple[StepRecord, "asyncio.Future[Recorded]"]]) -> None:
         began = time.perf_counter()
@@ -94,6 +107,7 @@ class StepRecorder:
             metrics.LEASES_LOST.add()
         else:
             metrics.STEPS.add()
+            metrics.TRANSCRIPT_MESSAGES.add(by=len(record.messages))
             self._publisher.publish(numbered(record.task_id, answer.first_seq, answer.at, record.events))
         if future.done():
             return

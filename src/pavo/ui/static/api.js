@@ -90,7 +90,7 @@ export const tasks = {
   document: (id, document) => get(task(id, `/documents/${document}`)),
   comments: (id, document, cursor) => get(task(id, `/documents/${document}/feedback?cursor=${encodeURIComponent(cursor)}`)),
   events: (id, after, limit) => get(task(id, `/events?after=${after}&limit=${limit}`)),
-  streamPath: (id, after) => task(id, `/stream?after=${after}`),
+  streamPath: (id, after) => task(id, `/stream?after=${after}&deltas=true`),
   comment: (id, document, body) => post(task(id, `/documents/${document}/feedback`), body),
   readComment: (id, document, feedback) => get(task(id, `/documents/${document}/feedback/${feedback}`)),
   editComment: (id, document, feedback, body) =>

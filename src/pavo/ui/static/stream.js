@@ -12,11 +12,13 @@ export class Stream {
   #over = false;
   #atEnd = false;
 
-  constructor(taskId, after, { onEvent, onState }) {
+  constructor(taskId, after, { onEvent, onState, onDelta, onSuperseded }) {
     this.taskId = taskId;
     this.last = after;
     this.onEvent = onEvent;
     this.onState = onState;
+    this.onDelta = onDelta;
+    this.onSuperseded = onSuperseded;
     // Browsers open six connections to a server at most: tabs that nobody looks at give theirs back.
     this.onVisible = () => (document.hidden ? this.#pause() : this.#open());
     document.addEventListener("visibilitychange", this.onVisible);
@@ -42,9 +44,12 @@ export class Stream {
     this.#source = source;
     source.onopen = () => {
       this.#wait = 250;
+      this.onSuperseded(); // of what goes on all is told again
       this.onState("live");
     };
     source.onmessage = (message) => this.#take(JSON.parse(message.data));
+    source.addEventListener("delta", (message) => this.onDelta(JSON.parse(message.data)));
+    source.addEventListener("superseded", (message) => this.onSuperseded(JSON.parse(message.data)));
     source.onerror = () => {
       if (this.#source !== source) return;
       // After the last event the browser would connect once more to hear that nothing follows.

@@ -77,6 +77,8 @@ export class TaskView {
     this.stream = new Stream(this.id, after, {
       onEvent: (event) => this.#take(event),
       onState: (state) => this.timeline.state(state),
+      onDelta: (delta) => this.timeline.said.take(delta),
+      onSuperseded: () => this.timeline.said.end(Infinity),
     });
   }
 

@@ -57,7 +57,47 @@ function fold(ticks) {
   );
 }
 
+// What the agent says before it is recorded: shown as it comes, replaced by the event that records it, or taken back.
+class Said {
+  #place = null;
+  #texts = new Map();
+  #frame = 0;
+
+  constructor() {
+    this.element = h("p", { class: "said", hidden: true });
+  }
+
+  take({ attempt, step, deltas }) {
+    if (this.#place?.attempt !== attempt || this.#place?.step !== step) this.#texts.clear();
+    this.#place = { attempt, step };
+    for (const { type, offset, data } of deltas) {
+      if (offset === undefined) continue;
+      this.#texts.set(type, offset === 0 ? data.text : (this.#texts.get(type) ?? "") + data.text);
+    }
+    this.#draw();
+  }
+
+  // Up to this step it is recorded, or taken back.
+  end(step) {
+    if (this.#place && this.#place.step <= step) {
+      this.#place = null;
+      this.#texts.clear();
+      this.#draw();
+    }
+  }
+
+  #draw() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      const text = [...this.#texts.values()].join("\n");
+      this.element.hidden = !text;
+      show(this.element, text);
+    });
+  }
+}
+
 export class Timeline {
+  said = new Said();
   #entries = [];
   #frame = 0;
   #state = "connecting";
@@ -70,6 +110,7 @@ export class Timeline {
       "section",
       { class: "timeline", "aria-labelledby": "timeline-title" },
       h("header", {}, h("h2", { id: "timeline-title" }, "Timeline"), this.pulse),
+      this.said.element,
       this.list,
       this.more,
     );
@@ -95,6 +136,9 @@ export class Timeline {
 
   add(event) {
     const newest = this.#entries[0];
+    if (event.type === "tick") this.said.end(event.step);
+    if (event.type === "plan") this.said.end(0);
+    if (event.type === "report") this.said.end(Infinity);
     if (event.type === "tick") {
       if (newest?.last) newest.last = event;
       else this.#entries.unshift({ first: event, last: event });

@@ -1,4 +1,4 @@
-"""What a task's agent may read: the corpus of its organisation, and what people said to the task."""
+"""What a task's agent may read: the corpus of its organisation, what people said to the task, its transcript."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from pavo.agents.contract import Hit, UserMessage
 from pavo.corpus.service import CorpusService
 from pavo.kit.sql import Database
 from pavo.tasks.sql import messages
+from pavo.transcripts import service as transcripts
+from pavo.transcripts.domain import TranscriptMessage, Window
 
 
 class TaskCorpus:
@@ -34,3 +36,19 @@ class TaskInbox:
             rows = await messages.said_after(session, self._task_id, after)
             authors = await people_by_id(session, [row.author_id for row in rows])
         return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]
+
+
+class TaskTranscript:
+    """The transcript of one task, as its agent reads it: see `transcripts.domain.TranscriptSource`."""
+
+    def __init__(self, database: Database, task_id: uuid.UUID) -> None:
+        self._database = database
+        self._task_id = task_id
+
+    async def window(self, window: Window) -> Sequence[TranscriptMessage]:
+        async with self._database.reading() as session:
+            return await transcripts.window(session, self._task_id, window)
+
+    async def count(self) -> int:
+        async with self._database.reading() as session:
+            return await transcripts.count(session, self._task_id)

@@ -1,0 +1,1 @@
+"""What an agent's context is made of: where it reads, and where it speaks."""

@@ -1,0 +1,42 @@
+"""Reading what a context has, between a worker and an agent's process."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pavo.agents.context.inbox import UserMessage
+from pavo.errors import AgentRefused
+from pavo.transcripts.domain import TranscriptMessage, Window, checked_window
+
+
+def dump_messages(messages: Sequence[UserMessage]) -> list[Any]:
+    return [[message.seq, message.body, message.author, message.at.isoformat()] for message in messages]
+
+
+def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
+    return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
+
+
+def dump_window(window: Window) -> list[Any]:
+    return [window.after, window.limit, window.max_bytes, window.newest]
+
+
+def load_window(data: object) -> Window:
+    if not isinstance(data, list):
+        raise TypeError("no window of a transcript")
+    after, limit, max_bytes, newest = data  # pyright: ignore[reportUnknownVariableType]
+    try:
+        return checked_window(after, limit, max_bytes, newest)  # pyright: ignore[reportUnknownArgumentType]
+    except AgentRefused as error:  # the agent's process has checked it: this comes past that
+        raise ValueError(error.detail) from error
+
+
+def dump_transcript(messages: Sequence[TranscriptMessage]) -> list[Any]:
+    return [[each.position, dict(each.data), each.version, each.step, each.at.isoformat()] for each in messages]
+
+
+def load_transcript(data: list[Any]) -> tuple[TranscriptMessage, ...]:
+    return tuple(
+        TranscriptMessage(position, members, version, step, datetime.fromisoformat(at))
+        for position, members, version, step, at in data
+    )

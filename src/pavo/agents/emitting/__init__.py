@@ -1,0 +1,1 @@
+"""What an agent says while a step is under way."""

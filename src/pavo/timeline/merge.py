@@ -1,0 +1,19 @@
+"""How deltas of one type become one: pure, for agents' processes too, which import little."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Members: TypeAlias = Mapping[str, Any]
+"""The data of a delta."""
+Parts: TypeAlias = Mapping[str, Members]
+"""Data by type."""
+
+
+def merged(before: Members | None, more: Members) -> Members:
+    """What was said, with more of the same type: texts in `text` are joined, of other members the last one holds."""
+    if before is None:
+        return more
+    texts = before.get("text"), more.get("text")
+    if isinstance(texts[0], str) and isinstance(texts[1], str):
+        return {**before, **more, "text": texts[0] + texts[1]}
+    return {**before, **more}
