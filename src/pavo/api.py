@@ -134,7 +134,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     """Put on the application what endpoints are handed."""
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
-    app.state.accounts, app.state.registry = parts.accounts, parts.registry
+    app.state.accounts, app.state.agents = parts.accounts, parts.agents
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
 

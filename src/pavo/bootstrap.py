@@ -16,6 +16,7 @@ from pavo.accounts.service import AccountsService
 from pavo.accounts.standing import StandingWatch
 from pavo.agents.announced.announcement import Announcement
 from pavo.agents.announced.announcements import Announcements
+from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
@@ -106,7 +107,7 @@ class ApiParts:
     gates: GateService
     inbox: InboxService
     policies: PolicyService
-    registry: AgentRegistry
+    agents: Imports
     announcements: Announcements[Announcement]
     tools: Announcements[ToolsAnnouncement]
     kinds: Sequence[KindServed]
@@ -148,7 +149,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             gates,
             InboxService(database),
             PolicyService(database),
-            AgentRegistry.load(),
+            Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),

@@ -88,6 +88,9 @@ class SlowRegistry:
         self.begun = 0
         self._agents = AgentRegistry.load()
 
+    def names(self) -> Any:
+        return self._agents.names()
+
     def card(self, name: str) -> Any:
         if not self.imported.is_set():
             self.begun += 1

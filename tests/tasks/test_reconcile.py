@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy import text
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentRegistry
 from pavo.bootstrap import build_accounts, build_redis, kept_connections
 from pavo.config import Settings
@@ -89,7 +90,7 @@ async def test_a_stop_that_comes_too_late_stops_the_run_that_is_open_now(
     queue = settings.temporal.task_queue
     commands = Overtaken(temporal, queue, Presence(redis, temporal.namespace, queue))
     service = TaskService(
-        database, RequestStatements(connections), redis, Publisher(redis), AgentRegistry.load(), commands
+        database, RequestStatements(connections), redis, Publisher(redis), Imports(AgentRegistry.load()), commands
     )
 
     async def meanwhile() -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast, get_args
@@ -96,9 +96,9 @@ class AgentRegistry:
         """The names of all agents, also of broken ones, sorted."""
         return sorted(self._points)
 
-    def cards(self) -> Sequence[AgentCard]:
-        """All agents that can be used, by name; imports them."""
-        return [card for card in self._all() if isinstance(card, AgentCard)]
+    def cards(self, but: Collection[str] = ()) -> Sequence[AgentCard]:
+        """All agents that can be used, but these, by name; imports them."""
+        return [card for card in self._all(but) if isinstance(card, AgentCard)]
 
     def isolated(self) -> Mapping[str, Sequence[CodeVersion]]:
         """All agents of isolation `process` that can be used, by distribution; imports all agents."""
@@ -112,9 +112,9 @@ class AgentRegistry:
         """By name what each agent's code is, as people read it; of those alone that somebody has asked for already."""
         return {name: card.code.label for name, card in list(self._described.items()) if isinstance(card, AgentCard)}
 
-    def broken(self) -> Sequence[BrokenAgent]:
-        """All agents that cannot be used, by name; imports them."""
-        return [card for card in self._all() if isinstance(card, BrokenAgent)]
+    def broken(self, but: Collection[str] = ()) -> Sequence[BrokenAgent]:
+        """All agents that cannot be used, but these, by name; imports them."""
+        return [card for card in self._all(but) if isinstance(card, BrokenAgent)]
 
     def card(self, agent_type: str) -> AgentCard:
         """One agent.
@@ -150,8 +150,8 @@ class AgentRegistry:
         card = self.card(agent_type)
         return checked_options(agent_type, card.options_schema, options or {})
 
-    def _all(self) -> Iterator[AgentCard | BrokenAgent]:
-        return (self._describe(name) for name in self.names())
+    def _all(self, but: Collection[str]) -> Iterator[AgentCard | BrokenAgent]:
+        return (self._describe(name) for name in self.names() if name not in but)
 
     def _describe(self, name: str) -> AgentCard | BrokenAgent:
         if name not in self._described:

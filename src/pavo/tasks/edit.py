@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pavo.accounts.domain import Identity
-from pavo.agents.registry import AgentRegistry
+from pavo.agents.importing import Imports
 from pavo.errors import WrongStage
 from pavo.kit.sql import Database
 from pavo.tasks import domain as d
@@ -37,12 +37,12 @@ class Edited:
 class EditService:
     """Changes tasks' input. Whose the task is has been seen before."""
 
-    def __init__(self, database: Database, publisher: Publisher, registry: AgentRegistry) -> None:
+    def __init__(self, database: Database, publisher: Publisher, agents: Imports) -> None:
         self._database = database
         self._publisher = publisher
-        self._registry = registry
+        self._agents = agents
 
-    async def edit(self, who: Identity, task_id: uuid.UUID, change: TaskEdit) -> Edited:
+    async def edit(self, who: Identity, task_id: uuid.UUID, agent_type: str, change: TaskEdit) -> Edited:
         """Change it; the same once more changes nothing, in any stage.
 
         The row is locked, as it is where a run begins: a start or resume that comes first has the edit refused, one
@@ -52,7 +52,10 @@ class EditService:
             WrongStage: the task runs, waits for a review or is done; nothing was changed.
             InvalidInput, TooLarge: options that the agent's schema does not take.
             NotFound: the task was deleted meanwhile.
+            Unavailable: the agent's import takes long.
         """
+        if change.agent_options is not None:
+            await self._agents.known(agent_type)  # before the row is locked
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
             if task is None:
@@ -73,7 +76,7 @@ class EditService:
     def _wanted(self, task: TaskRow, change: TaskEdit) -> TaskInput:
         options = task.agent_options
         if change.agent_options is not None:
-            options = self._registry.validate_options(task.agent_type, {**options, **change.agent_options})
+            options = self._agents.registry.validate_options(task.agent_type, {**options, **change.agent_options})
         return TaskInput(
             title=task.title if change.title is None else change.title,
             prompt=task.prompt if change.prompt is None else change.prompt,

@@ -177,7 +177,7 @@ async def edit_task(request: Request, tasks: TheTasks, who: Caller, view: OwnTas
     A changed prompt returns it to planning and review, for its plan was made from the former one; so does a changed
     title where there is no prompt. Plans of before stay in the record, and their checkpoints are not gone on from.
     """
-    await _use_cases(request).edit.edit(who, view.task.id, change)
+    await _use_cases(request).edit.edit(who, view.task.id, view.task.agent_type, change)
     return task_out(await tasks.get(who, view.task.id))
 
 

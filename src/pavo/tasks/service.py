@@ -10,7 +10,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from pavo.accounts.domain import Grant, Identity
-from pavo.agents.registry import AgentRegistry
+from pavo.agents.importing import Imports
 from pavo.errors import (
     InternalError,
     NotFound,
@@ -87,14 +87,14 @@ class TaskService:
         statements: RequestStatements,
         redis: Redis,
         publisher: Publisher,
-        registry: AgentRegistry,
+        agents: Imports,
         commands: TaskCommands,
     ) -> None:
         self._database = database
         self._statements = statements
         self._redis = redis
         self._publisher = publisher
-        self._registry = registry
+        self._agents = agents
         self._commands = commands
         self._recorder = TransitionRecorder(database, publisher)
 
@@ -103,10 +103,12 @@ class TaskService:
 
         Raises:
             InvalidInput, TooLarge: unknown agent, options that its schema does not take, or a policy that is none.
+            Unavailable: the agent's import takes long.
             IdempotencyMismatch: the key belongs to another request.
             Conflict: the task that the key created was deleted.
         """
-        options = self._registry.validate_options(new.agent_type, new.agent_options)
+        await self._agents.known(new.agent_type)
+        options = self._agents.registry.validate_options(new.agent_type, new.agent_options)
         task = _row(new_id(), who, new, options)
         try:
             recorded = await self._store(who, new, task, idempotency_key)
@@ -221,7 +223,7 @@ class TaskService:
             )
         if task.stage in d.ACTIVE:
             return Started(task.workflow_id, task.run_id, True)
-        run_id = await self._commands.start(run_of(task), quick=self._registry.is_quick(task.agent_type))
+        run_id = await self._commands.start(run_of(task), quick=await self._agents.is_quick(task.agent_type))
         if run_id is None:
             return await self._started_before(task)
         await self._statements.note_run(task.id, run_id)

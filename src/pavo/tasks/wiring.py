@@ -18,6 +18,7 @@ from pavo.agents.hosts.agent_loop import EXIT_STALLED, EXIT_UNKNOWN, STALL_SECON
 from pavo.agents.hosts.code_watch import CodeWatch
 from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.preloading import Preloading
+from pavo.agents.importing import Imports
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
 from pavo.config import AgentSettings, ToolSettings
@@ -91,10 +92,10 @@ async def served(clients: ApiClients) -> KindServed:
         Presence(clients.redis, clients.temporal.namespace, temporal.task_queue),
         search_attributes=temporal.search_attributes,
     )
-    statements, registry = RequestStatements(clients.connections), AgentRegistry.load()
-    tasks = TaskService(database, statements, clients.redis, clients.publisher, registry, commands)
+    statements, agents = RequestStatements(clients.connections), Imports(AgentRegistry.load())
+    tasks = TaskService(database, statements, clients.redis, clients.publisher, agents, commands)
     review = ReviewService(database, clients.publisher, commands)
-    edit = EditService(database, clients.publisher, registry)
+    edit = EditService(database, clients.publisher, agents)
     conversation = ConversationService(database, clients.publisher)
     services = TaskUseCases(tasks, review, conversation, edit, TaskGates(tasks, commands))
     rows = TaskRows(database, clients.publisher)

@@ -1,6 +1,6 @@
 """Which agents can be used: what the live workers have, beside what this process has installed itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pavo.agents.announced.announcement import AnnouncedAgent, Announcement, announced, announced_broken
@@ -9,18 +9,24 @@ from pavo.agents.announced.schemas import AgentAtWorkers, AgentOut, Health
 from pavo.agents.registry import AgentRegistry
 
 HERE: Final = "It is installed here; whether workers have it is not known."
+IMPORTING: Final = "The API is still importing it."
 NO_WORKER: Final = "No worker is there: tasks wait until one is. This is what the API itself has installed."
 
 
-def availability(registry: AgentRegistry, live: tuple[int, Sequence[Announcement]] | None) -> list[AgentOut]:
+def availability(
+    registry: AgentRegistry, live: tuple[int, Sequence[Announcement]] | None, importing: Collection[str] = ()
+) -> list[AgentOut]:
     """All agents that the live workers or this process have, by name.
 
     Args:
         live: as `Announcements.live` answers.
+        importing: those that this process does not know yet; the others are imported.
     """
-    schemas = {card.name: dict(card.options_schema) for card in registry.cards()}
-    own = {card.name: announced(card, schemas[card.name]) for card in registry.cards()}
-    own |= {agent.name: announced_broken(agent) for agent in registry.broken()}
+    cards = registry.cards(but=importing)
+    schemas = {card.name: dict(card.options_schema) for card in cards}
+    own = {card.name: announced(card, schemas[card.name]) for card in cards}
+    own |= {agent.name: announced_broken(agent) for agent in registry.broken(but=importing)}
+    own |= {name: AnnouncedAgent(name=name, version="", error=IMPORTING) for name in importing}
     said = live[1] if live else ()
     groups = grouped((each.build, each.agents) for each in said)
     counted = (live[0], len(live[1])) if live else None
@@ -78,7 +84,7 @@ def _health(
     own: AnnouncedAgent | None, groups: list[Group[AnnouncedAgent]], counted: tuple[int, int] | None, able: int
 ) -> tuple[Health, str | None]:
     if own is not None and own.error is not None and not groups:
-        return "broken", f"It cannot be loaded: {own.error}"
+        return ("unknown", IMPORTING) if own.error == IMPORTING else ("broken", f"It cannot be loaded: {own.error}")
     if counted is None:
         return "unknown", "Redis does not answer, so nobody knows which workers live. This is what the API has."
     workers, told = counted

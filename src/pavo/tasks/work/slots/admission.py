@@ -2,16 +2,15 @@
 to another worker, and what it waits for is told.
 """
 
-import asyncio
 import logging
-import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from pavo.agents.deaths import died_with, is_crash
 from pavo.agents.hosts.agent_loop import EXIT_STALLED
+from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.errors import InvalidInput, Unavailable
 from pavo.runs.worker_ends import end_of
@@ -74,8 +73,7 @@ class Admission:
         self._publisher = publisher
         self._registry = registry
         self._on_free = on_free
-        self._described: set[str] = set()
-        self._importing: dict[str, asyncio.Future[None]] = {}
+        self._imports = Imports(registry)
         self._suspect: uuid.UUID | None = None
 
     @asynccontextmanager
@@ -142,31 +140,16 @@ class Admission:
             self._suspect = applicant.task_id
 
     async def _card(self, applicant: Applicant) -> AgentCard:
-        """The description of its agent. Importing that may take long, so it is done aside of the event loop."""
+        """The description of its agent, whose import goes on where it takes long: a later attempt finds it."""
         name = applicant.agent_type
-        if name not in self._described:
-            await self._import(name)
+        if not await self._imports.within(name, IMPORT_SECONDS):
+            logger.warning("The agent %r has not been imported within %g s.", name, IMPORT_SECONDS)
+            raise HandedBack(f"a worker with agent {name!r}: importing it here takes long", LONGEST_SECONDS)
         try:
             return self._registry.card(name)
         except InvalidInput as error:
             logger.warning("Task %s is handed back: %s", applicant.task_id, error.detail)
             raise HandedBack(f"a worker with agent {name!r}", LONGEST_SECONDS) from error
-
-    async def _import(self, name: str) -> None:
-        """On a thread that nobody waits for: one of an executor would be lost to others if the import never ends.
-
-        Raises:
-            HandedBack: it takes long; it goes on, and a later attempt finds what came of it.
-        """
-        if name not in self._importing:
-            self._importing[name] = _in_background(self._registry, name)
-        imported = self._importing[name]
-        await asyncio.wait({imported}, timeout=IMPORT_SECONDS)
-        if not imported.done():
-            logger.warning("The agent %r has not been imported within %g s.", name, IMPORT_SECONDS)
-            raise HandedBack(f"a worker with agent {name!r}: importing it here takes long", LONGEST_SECONDS)
-        self._importing.pop(name, None)
-        self._described.add(name)
 
     async def _count_crash(self, applicant: Applicant) -> bool:
         """Whether the worker of the attempt before was ended by code inside of it; that counts against the task.
@@ -198,18 +181,3 @@ class Admission:
         """Show what the task waits for, once; None: nothing any more."""
         new = [events.waiting(what)] if what is not None else []
         self._publisher.publish(await admissions.tell(self._writer, applicant.task_id, what, new))
-
-
-def _in_background(registry: AgentRegistry, name: str) -> asyncio.Future[None]:
-    """Done once the agent is described, or known not to be usable."""
-    loop = asyncio.get_running_loop()
-    described: asyncio.Future[None] = loop.create_future()
-
-    def describe() -> None:
-        with suppress(InvalidInput):  # it is remembered, and told to whoever asks again
-            registry.card(name)
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(described.set_result, None)
-
-    threading.Thread(target=describe, name=f"import of agent {name}", daemon=True).start()
-    return described
