@@ -12,7 +12,7 @@ import pytest
 
 @pytest.mark.fault
 def test_the_demo_survives_and_leaves_nothing(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PAVO_AUTH": "token", "PAVO_DEMO_MARK": tmp_path.name}
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PAVO_AUTH": "token", "PAVO_TEST_MARK": tmp_path.name}
     command = [sys.executable, "-m", "pavo.cli.main", "demo", "--steps", "25", "-o", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -26,6 +26,6 @@ def test_the_demo_survives_and_leaves_nothing(tmp_path: Path) -> None:
 
 def _is_ours(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.environ().get("PAVO_DEMO_MARK") == mark
+        return process.environ().get("PAVO_TEST_MARK") == mark
     except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
         return False

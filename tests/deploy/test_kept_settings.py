@@ -20,6 +20,7 @@ from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.setting_rules import CODEC_KEY, FORMER_KEYS
 from pavo.deploy.model.settings_plan import keep, plan_settings
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
+from tests import command
 
 KEYS = [base64.b64encode(bytes([n] * 32)).decode() for n in range(3)]
 SHELL = {"PAVO_AUTH": "token", CODEC_KEY: KEYS[0], "OTEL_SERVICE_NAME": "pavo", "HOME": "/root", "PAVO_PORT": "9000"}
@@ -241,6 +242,47 @@ def test_a_misspelt_name_gets_those_that_are_like_it() -> None:
     with pytest.raises(InvalidInput) as wrong:
         changed(KeptSettings(1, "", {"PAVO_AGENT_ENVIRONMENT": "BAR"}), {"FOO": "1"})
     assert wrong.value.remedy == "For agents: pavo deploy set PAVO_AGENT_ENVIRONMENT=BAR,FOO FOO=…"
+
+
+@pytest.mark.parametrize("words", [["deploy", "start", "--target", "embedded", "--dry-run"], ["up"]], ids=" ".join)
+def test_a_first_start_with_a_misspelt_name_is_refused_before_anything_changes(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """PAVO_AUHT=token started a deployment that was open, and said nothing."""
+    root = tmp_path / "data"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PAVO_")}
+    shell = {**inherited, "PAVO_DATA_DIR": str(root), "PAVO_AUHT": "token", "PAVO_TEMPORAL_CODECKEY": "abc"}
+    done = command.pavo(words, shell)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2 and not root.exists()
+    assert "PAVO_AUHT, PAVO_TEMPORAL_CODECKEY" in said
+    assert "Did you mean PAVO_AUTH" in said and "PAVO_TEMPORAL_CODEC_KEY" in said and "abc" not in said
+
+
+def test_where_settings_are_kept_the_plan_names_what_no_part_reads(tmp_path: Path) -> None:
+    started(tmp_path, SHELL)
+    plan = plan_settings(Layout(tmp_path), {"PAVO_AUHT": "dev", "PAVO_DATA_DIR": "/x"})
+    assert plan.public()["unread"] == ["PAVO_AUHT"]
+    assert [line for line in plan.notes() if "PAVO_AUHT" in line and "Did you mean PAVO_AUTH" in line]
+
+
+def test_what_command_line_agents_tests_and_clusters_are_told_is_no_mistake(tmp_path: Path) -> None:
+    told = {
+        **dict.fromkeys((*setting_rules.STACKS_OWN, *config.variables(), "PAVO_TEST_STORES"), "1"),
+        **{setting_rules.FOR_AGENTS: "PAVO_OF_OURS", "PAVO_OF_OURS": "1", "PAVO_EMPTY": "", "OTHER": "1"},
+        **{
+            "PAVO_API_SERVICE_HOST": "10.0.0.1",
+            "PAVO_API_SERVICE_PORT_HTTP": "8000",
+            "PAVO_API_PORT": "tcp://10.0.0.1:8000",
+        },
+        "PAVO_API_PORT_8000_TCP_ADDR": "10.0.0.1",
+    }
+    assert setting_rules.unread(told) == ()
+    assert setting_rules.unread({"PAVO_OF_OURS": "1"}, {setting_rules.FOR_AGENTS: "PAVO_OF_OURS"}) == ()
+    assert setting_rules.unread({"PAVO_API_PORT": "8000", "PAVO_OF_OURS": "1"}) == ("PAVO_API_PORT", "PAVO_OF_OURS")
+    with pytest.raises(InvalidInput) as wrong:
+        plan_settings(Layout(tmp_path), {"PAVO_OF_OURS": "1"})
+    assert f"{setting_rules.FOR_AGENTS}=PAVO_OF_OURS" in (wrong.value.remedy or "")
 
 
 def test_what_parts_and_agents_read_is_taken() -> None:

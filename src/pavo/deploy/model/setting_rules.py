@@ -20,6 +20,7 @@ STACKS_OWN: Final = frozenset(
     {
         *("PAVO_PORT", "PAVO_SHARE_PORT", "PAVO_ALLOW_FILE_ORIGIN", "PAVO_TEMPORAL_UI_URL", "PAVO_SEARCH_ATTRIBUTES"),
         *("PAVO_TEMPORAL_DATABASE_URL", "PAVO_DATA_DIR", "PAVO_URL", "PAVO_TOKEN", "PAVO_USER"),
+        "PAVO_CACHE_DIR",
         *("PAVO_READY_FD", "PAVO_TURN_FD", "PAVO_REPLACES", "PAVO_WORKER_ENDS", "PAVO_SETTINGS_REVISION"),
     }
 )
@@ -31,6 +32,13 @@ KEPT_PREFIXES: Final = (PAVOS, "OTEL_")
 """What a first start takes from its shell: Pavo's settings, and OpenTelemetry's, of which `config` names a few."""
 _OF_PROGRAMS: Final = re.compile(r"OTEL_\w+|(HTTPS?|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|TZ|LANG|LC_\w+", re.IGNORECASE)
 """What libraries of the parts read by themselves."""
+_OTHERS: Final = re.compile(
+    r"PAVO_TEST_\w+=.*"
+    r"|PAVO_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=.*"
+    r"|PAVO_(\w+_)?PORT=(tcp|udp|sctp)://.*",
+    re.DOTALL,
+)
+"""What tests are told, and what Kubernetes tells each container of a service whose name begins with pavo."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|HEADERS|DSN|AUTHORIZATION")
 _LOGIN: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
@@ -96,6 +104,51 @@ def differences(kept: Mapping[str, str], environment: Mapping[str, str]) -> tupl
     )
 
 
+def unread(environment: Mapping[str, str], kept: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The names of an environment that are meant for Pavo and that no part reads, as where one is misspelt.
+
+    Args:
+        kept: settings that hold already, which may name more for agents.
+    """
+    meant = [
+        name
+        for name, value in environment.items()
+        if value and name.startswith(PAVOS) and name not in STACKS_OWN and not _OTHERS.fullmatch(f"{name}={value}")
+    ]
+    if not meant:
+        return ()
+    from pavo import config  # takes a tenth of a second, and most shells set nothing
+
+    known = {*config.variables(), *_named_for_agents(environment), *_named_for_agents(kept or {})}
+    return tuple(sorted(name for name in meant if name not in known))
+
+
+def refuse_unread(environment: Mapping[str, str]) -> None:
+    """Refuse to begin with an environment of which no part reads a name that is meant for Pavo.
+
+    Raises:
+        InvalidInput: it has such names; the remedy has those that are like them.
+    """
+    names = unread(environment)
+    if names:
+        hints = "".join(hint for name in names if (hint := like(name)))
+        agents = ",".join(dict.fromkeys([*_named_for_agents(environment), *names]))
+        remedy = f"{hints}Else unset it in this shell, or, for agents, set {FOR_AGENTS}={agents}"
+        raise InvalidInput(f"No part of Pavo reads {', '.join(names)}.", field=names[0], remedy=remedy)
+
+
+def like(name: str) -> str:
+    """A question with the settings that a name is like; empty where there is none."""
+    from pavo import config  # takes a tenth of a second, and most commands set nothing
+
+    return _hint(name, [each for each in config.variables() if _may_be_kept(each)])
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3)
+    return f"Did you mean {' or '.join(near)}? " if near else ""
+
+
 def _named_for_agents(values: Mapping[str, str]) -> list[str]:
     return [name for each in values.get(FOR_AGENTS, "").split(",") if (name := each.strip())]
 
@@ -132,8 +185,7 @@ def check_known(given: Iterable[str], after: Mapping[str, str]) -> None:
     for name in given:
         if name in known or _OF_PROGRAMS.fullmatch(name):
             continue
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        hint = _hint(name, known)
         agents = ",".join(dict.fromkeys([*_named_for_agents(after), name]))
         named = f"For agents: pavo deploy set {FOR_AGENTS}={agents} {name}=…"
         remedy = "See docs/configuration.md." if name.startswith(PAVOS) else named

@@ -20,6 +20,8 @@ class SettingsPlan:
     older: bool
     """Nothing is kept, and there are data: of a deployment from before settings were kept."""
     differences: tuple[SettingDifference, ...]
+    unread: tuple[str, ...] = ()
+    """What the shell says to Pavo and no part reads."""
 
     def changes(self) -> list[str]:
         """What a start does to the settings; for people."""
@@ -39,7 +41,8 @@ class SettingsPlan:
         if self.revision is not None and self.values:
             shown = (f"{name}={setting_rules.shown(name, value)}" for name, value in sorted(self.values.items()))
             found.append(f"kept by the deployment: {', '.join(shown)}")
-        return found + [f"! {each.words}. Change it: pavo deploy set {each.name}" for each in self.differences]
+        found += [f"! {each.words}. Change it: pavo deploy set {each.name}" for each in self.differences]
+        return found + unread_notes(self.unread)
 
     def public(self) -> dict[str, Any]:
         """For programs; no value of a secret."""
@@ -54,19 +57,32 @@ class SettingsPlan:
                 }
                 for each in self.differences
             ],
+            "unread": list(self.unread),
         }
+
+
+def unread_notes(names: tuple[str, ...]) -> list[str]:
+    """A line for each name that no part reads; for people."""
+    return [f"! {name}: no part of Pavo reads it. {setting_rules.like(name)}".rstrip() for name in names]
 
 
 def plan_settings(layout: Layout, environment: Mapping[str, str]) -> SettingsPlan:
     """Look at what is kept and at what an environment says; nothing is changed.
 
+    A name that no part reads is refused where the environment is what begins to hold: misspelt, it would leave the
+    deployment open. Where settings are kept it changes nothing, and a deployment whose shell has one, perhaps of a
+    former version, comes back without anybody there: the plan names it.
+
     Raises:
+        InvalidInput: nothing is kept yet, and the environment has a name that is meant for Pavo and that no part reads.
         ConfigurationError: what is kept cannot be read, or a variable has a value that its field does not take.
     """
     kept = kept_settings.load(layout)
     if kept is not None:
         differences = setting_rules.differences(kept.values, environment)
-        return SettingsPlan(kept.values, kept.revision, older=False, differences=differences)
+        unread = setting_rules.unread(environment, kept.values)
+        return SettingsPlan(kept.values, kept.revision, older=False, differences=differences, unread=unread)
+    setting_rules.refuse_unread(environment)
     values = setting_rules.of_shell(environment)
     for name, value in values.items():
         if name.startswith(setting_rules.KEPT_PREFIXES):  # what agents are given is as they need it
