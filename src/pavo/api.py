@@ -34,6 +34,7 @@ from pavo.kit.cancellation import end
 from pavo.kit.listening.admission import MAX_REQUESTS, Admission
 from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
+from pavo.kit.listening.garbage import collect_seldom
 from pavo.kit.listening.limits import Limits
 from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import ALWAYS, problems
@@ -323,7 +324,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app, self._http = app, http
         self._connections = connections
-        self._watching: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -337,12 +338,14 @@ class _Server(uvicorn.Server):
             raise _cannot_listen(self._http, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
         for address in dict.fromkeys(listener.getsockname()[:2] for listener in sockets or []):
             logger.info("The API listens on %s port %s", *address)
-        self._watching = asyncio.create_task(self._connections.watch(), name="connections-watch")
+        self._beside = [
+            asyncio.create_task(self._connections.watch(), name="connections-watch"),
+            asyncio.create_task(collect_seldom(), name="garbage"),
+        ]
         announce_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         parts: bootstrap.ApiParts = self._app.state.parts
         parts.follower.dismiss()
         await super().shutdown(sockets)
-        if self._watching is not None:
-            await end(self._watching)
+        await end(*self._beside)
