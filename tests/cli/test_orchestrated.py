@@ -13,7 +13,7 @@ from pavo.cli.deploy import orchestrated as cli
 from pavo.deploy.model import deployment
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
-from pavo.errors import ConfigurationError, Conflict
+from pavo.errors import ConfigurationError, Conflict, InvalidInput
 
 COMPOSE = Deployment(target=TargetName.COMPOSE)
 KUBERNETES = Deployment(target=TargetName.KUBERNETES)
@@ -52,6 +52,47 @@ def test_a_dry_run_writes_the_files_where_no_engine_runs(bare: Layout, capsys: p
     assert "new file" in said and "temporalio/server" in said and "nothing was started" in said
     assert (bare.root / "compose" / "compose.yaml").exists()
     assert deployment.load(bare) == COMPOSE
+
+
+def test_the_plan_names_what_the_shell_says_and_the_files_do_not(
+    bare: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A PAVO_TEMPORAL_CODEC_KEY of the shell was ignored without a word."""
+    start(bare, dry_run=True)
+    folder = bare.root / "compose"
+    (folder / "pavo.env").write_text("PAVO_WORKER_TASKS='7'\n")
+    shell = {"PAVO_TEMPORAL_CODEC_KEY": "hidden", "PAVO_SECRET_KEY": "hidden", "PAVO_AUTH": "token", "PAVO_AUHT": "dev"}
+    for name, value in {**shell, "PAVO_WORKER_TASKS": "7", "PAVO_LOG_LEVEL": "DEBUG"}.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    assert cli.start(bare, COMPOSE, (), cli.StartMode(False, True, True, None, "json")) == 0
+    out, said = capsys.readouterr()
+    told = json.loads(out)["settings"]
+    assert [each["name"] for each in told["differences"]] == [
+        *("PAVO_LOG_LEVEL", "PAVO_SECRET_KEY", "PAVO_TEMPORAL_CODEC_KEY")
+    ]
+    assert told["unread"] == ["PAVO_AUHT"] and "hidden" not in out + said
+    start(bare, dry_run=True)
+    said = capsys.readouterr().out
+    assert "PAVO_TEMPORAL_CODEC_KEY: this shell has a value, the deployment keeps none" in said and "pavo.env" in said
+
+
+def test_the_plan_of_a_cluster_names_every_setting_of_the_shell(
+    bare: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("temporal: {address: 't:7233'}\n")
+    monkeypatch.setenv("PAVO_TEMPORAL_CODEC_KEY", "hidden")
+    start(bare, KUBERNETES, mine, dry_run=True)
+    said = capsys.readouterr().out
+    assert "PAVO_TEMPORAL_CODEC_KEY of this shell is not read" in said and "hidden" not in said
+
+
+def test_a_misspelt_name_stops_a_first_start(bare: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAVO_AUHT", "token")
+    with pytest.raises(InvalidInput, match="PAVO_AUHT"):
+        start(bare, dry_run=True)
+    assert not bare.root.exists()
 
 
 def test_without_an_engine_a_start_writes_nothing_and_names_the_dry_run(bare: Layout) -> None:

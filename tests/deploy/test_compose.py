@@ -374,6 +374,23 @@ def test_parts_are_restarted_by_their_names(fake: Path) -> None:
         docker.restart(fake.parent, "cassandra")
 
 
+def test_docker_gets_nothing_of_the_shell_that_the_file_has_filled_in(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose prefers the shell's variables to .env: a start from another shell changed keys and passwords."""
+    (fake / "docker").write_text(
+        '#!/bin/sh\ncase "$*" in *version*) echo 2.40.0 ;; *) env > ' + f"{fake}/env ;; esac\n"
+    )
+    for name in (*SECRETS, "TEMPORAL_HISTORY_SHARDS", "OF_OVERRIDE"):
+        monkeypatch.setenv(name, "of the shell")
+    for call in (lambda: docker.up(fake.parent), lambda: docker.logs(fake.parent, show=lambda part, line: None)):
+        (fake / "env").unlink(missing_ok=True)
+        call()
+        given = (fake / "env").read_text()
+        assert [line for line in given.splitlines() if line.endswith("=of the shell")] == ["OF_OVERRIDE=of the shell"]
+        assert "PATH=" in given
+
+
 def test_what_docker_says_on_failure_is_passed_on(fake: Path, tmp_path: Path) -> None:
     with pytest.raises(PavoError, match="pavo-temporal-1 is unhealthy"):
         docker.up(fake.parent)

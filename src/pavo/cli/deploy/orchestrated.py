@@ -1,5 +1,6 @@
 """`pavo deploy` on Docker Compose and Kubernetes."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Format, Printer, console
 from pavo.cli.table import table
 from pavo.deploy.certificates.parts import TEMPORAL
-from pavo.deploy.model import deployment
+from pavo.deploy.model import deployment, setting_rules
 from pavo.deploy.model.compatibility import Assessment, assess, refuse_bad
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
+from pavo.deploy.model.settings_plan import plan_own_files
 from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import read_env
 from pavo.deploy.orchestrated.target_interface import OrchestratedTarget
@@ -46,11 +48,14 @@ def start(layout: Layout, wanted: Deployment, values: tuple[Path, ...], mode: St
     wanted = wanted.model_copy(update={"postgres_version": mode.postgres_version or wanted.postgres_version})
     _same_target(layout, wanted)
     wanted = wanted.model_copy(update={"tls_parts": [TEMPORAL] if wanted.tls else []})
+    if deployment.load(layout) is None:
+        setting_rules.refuse_unread(os.environ)
     target = orchestrated_target(layout, wanted, values)
+    settings = plan_own_files(target.settings_place(), target.settings(), os.environ)
     assessments = _assessments(wanted, target)
     wanted = wanted.model_copy(update={"forced": refuse_bad(assessments, forced=mode.force)})
     printer = Printer(mode.output)
-    plan = ShownPlan(wanted.target, layout, target.plan(), target.changes(), assessments)
+    plan = ShownPlan(wanted.target, layout, target.plan(), target.changes(), assessments, settings)
     plan.show(printer.people)
     missing = target.missing()
     if missing is not None and not mode.dry_run:

@@ -13,7 +13,7 @@ from pavo.deploy.model.compatibility import Assessment, VersionVerdict
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import PlannedPart
-from pavo.deploy.model.settings_plan import SettingsPlan
+from pavo.deploy.model.settings_plan import OwnFilesPlan, SettingsPlan
 from pavo.observe.printable import printable_line
 
 
@@ -26,8 +26,7 @@ class ShownPlan:
     parts: Sequence[PlannedPart]
     changes: Sequence[str]
     assessments: Sequence[Assessment]
-    settings: SettingsPlan | None = None
-    """None where the target keeps them in files of its own."""
+    settings: SettingsPlan | OwnFilesPlan
 
     def show(self, shown: Console) -> None:
         """Print it for people; of the versions only what speaks against them."""
@@ -40,7 +39,7 @@ class ShownPlan:
         shown.print(Text.assemble("\n", ("What changes", "bold")))
         for line in self.changes or ("nothing: everything is there",):
             say(f"  {line}", to=shown)
-        notes = self.settings.notes() if self.settings else []
+        notes = self.settings.notes()
         if notes:
             shown.print(Text.assemble("\n", ("Settings", "bold")))
         for line in notes:
@@ -56,7 +55,7 @@ class ShownPlan:
             "parts": [asdict(part) for part in self.parts],
             "changes": list(self.changes),
             "versions": [asdict(assessment) for assessment in self.assessments],
-            **({"settings": self.settings.public()} if self.settings else {}),
+            "settings": self.settings.public(),
         }
 
 

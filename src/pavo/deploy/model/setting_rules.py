@@ -63,6 +63,14 @@ class SettingDifference:
         kept = f"the deployment keeps {self.deployment}" if self.deployment else "the deployment keeps none"
         return f"{self.name}: this shell has {self.shell}, {kept}, and that holds"
 
+    def public(self) -> dict[str, str | None]:
+        """For programs; no value of a secret."""
+        return {
+            "name": self.name,
+            "deployment": shown(self.name, self.deployment) if self.deployment else None,
+            "shell": shown(self.name, self.shell),
+        }
+
 
 def is_secret(name: str, value: str = "") -> bool:
     """Whether a setting is shown to nobody: by its name, or because its value is a URL with a password, or a file's."""
@@ -119,7 +127,8 @@ def unread(environment: Mapping[str, str], kept: Mapping[str, str] | None = None
         return ()
     from pavo import config  # takes a tenth of a second, and most shells set nothing
 
-    known = {*config.variables(), *_named_for_agents(environment), *_named_for_agents(kept or {})}
+    agents = {*_named_for_agents(environment), *_named_for_agents(kept or {})}
+    known = {*config.variables(), *agents, *(kept or {})}
     return tuple(sorted(name for name in meant if name not in known))
 
 

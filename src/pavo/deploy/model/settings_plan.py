@@ -49,16 +49,45 @@ class SettingsPlan:
         return {
             "kept": {name: setting_rules.shown(name, value) for name, value in sorted(self.values.items())},
             "first": self.revision is None,
-            "differences": [
-                {
-                    "name": each.name,
-                    "deployment": setting_rules.shown(each.name, each.deployment) if each.deployment else None,
-                    "shell": setting_rules.shown(each.name, each.shell),
-                }
-                for each in self.differences
-            ],
+            "differences": [each.public() for each in self.differences],
             "unread": list(self.unread),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFilesPlan:
+    """Where a target keeps its settings in files of its own, of which the shell says something else."""
+
+    place: str
+    """Those files, for people."""
+    differences: tuple[SettingDifference, ...]
+    unread: tuple[str, ...]
+    """What the shell says to Pavo and no part reads."""
+    compared: bool = True
+    """False: what the files say is not known here, and every setting of the shell is named."""
+
+    def notes(self) -> list[str]:
+        """Every difference; for people."""
+        found = [
+            each.words if self.compared else f"{each.name} of this shell is not read, what the files say holds"
+            for each in self.differences
+        ]
+        return [f"! {words}. Change it: {self.place}" for words in found] + unread_notes(self.unread)
+
+    def public(self) -> dict[str, Any]:
+        """For programs; no value of a secret."""
+        return {"differences": [each.public() for each in self.differences], "unread": list(self.unread)}
+
+
+def plan_own_files(place: str, kept: Mapping[str, str] | None, environment: Mapping[str, str]) -> OwnFilesPlan:
+    """Compare an environment with what a target's own files say.
+
+    Args:
+        kept: what they say; None where that is not known.
+    """
+    values = kept or {}
+    differences = setting_rules.differences(values, environment)
+    return OwnFilesPlan(place, differences, setting_rules.unread(environment, values), kept is not None)
 
 
 def unread_notes(names: tuple[str, ...]) -> list[str]:

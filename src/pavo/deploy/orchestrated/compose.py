@@ -14,6 +14,7 @@ from pavo.deploy.local.machine.ports import LOOPBACK
 from pavo.deploy.model.compatibility import matrix, parse
 from pavo.deploy.model.layout import write_private
 from pavo.deploy.model.parts import PARTS, connections
+from pavo.deploy.model.setting_rules import STACKS_OWN
 from pavo.deploy.orchestrated import compose_tls
 from pavo.deploy.orchestrated.images import images
 from pavo.errors import ConfigurationError
@@ -44,6 +45,8 @@ OWN_SETTINGS = """\
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 NAMESPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 TEMPORAL_IMAGE = re.compile(r"image: \"[^\"\s]*/server:(\d+\.\d+\.\d+)\"")
+TOLD = re.compile(r'^ +(PAVO_\w+): *"?([^"$\n]+)"?$', re.MULTILINE)
+"""What the file itself tells API and workers."""
 PLACEHOLDER = re.compile(r"\{\{(\w+)(?::([\w-]+))?\}\}")
 
 
@@ -130,6 +133,15 @@ def changes(options: ComposeOptions, folder: Path) -> dict[str, str]:
         else:
             found[name] = "kept" if name in (".env", "pavo.env") or file.read_text() == text else "changed"
     return found
+
+
+def settings(options: ComposeOptions, folder: Path) -> dict[str, str]:
+    """What holds once the files are written: what compose.yaml tells, before .env, before pavo.env."""
+    wanted, own = render(options), folder / "pavo.env"
+    written = read_env_text(own.read_text()) if own.exists() else {}
+    told = {name: text for name, text in TOLD.findall(wanted["compose.yaml"]) if name not in STACKS_OWN}
+    plain = {name: value.strip("\"'") for name, value in written.items()}
+    return {**plain, **read_env_text(wanted[".env"]), **read_env(folder), **told}
 
 
 def read_env(folder: Path) -> dict[str, str]:

@@ -89,6 +89,14 @@ class ComposeTarget:
             f"docker compose up: pulls images, {built}, starts what is not there",
         )
 
+    def settings(self) -> dict[str, str]:
+        """See `OrchestratedTarget`."""
+        return compose.settings(self._options, self.folder)
+
+    def settings_place(self) -> str:
+        """See `OrchestratedTarget`."""
+        return f"pavo.env in {self.folder}; secrets of the stores and PAVO_SECRET_KEY: .env there"
+
     def write(self) -> list[Path]:
         """See `OrchestratedTarget`. Certificates that end soon are replaced; Temporal takes its own as it runs."""
         written = compose.write(self._options, self.folder)

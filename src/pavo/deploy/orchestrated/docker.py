@@ -1,6 +1,7 @@
 """Docker Compose, called as a program; whatever it says on failure reaches people with a remedy."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ ASK_SECONDS = 20
 START_SECONDS = 900
 """The first start pulls and builds images."""
 STOP_SECONDS = 120
+_FILLED_IN = re.compile(r"(?<!\$)(?:\$\$)*\$\{?([A-Za-z_]\w*)")
 INSTALL = "Install Docker Engine with its Compose plugin: https://docs.docker.com/engine/install/"
 
 
@@ -134,7 +136,7 @@ def logs(
     if part is not None:
         service, index = _service(part)
         command += [*(["--index", str(index)] if index is not None else []), service]
-    return pass_on(command, re.compile(r"(?P<part>\S+) *\| ?(?P<line>.*)"), show)
+    return pass_on(command, re.compile(r"(?P<part>\S+) *\| ?(?P<line>.*)"), show, _environment(folder))
 
 
 def _service(part: str) -> tuple[str, int | None]:
@@ -148,10 +150,18 @@ def _run(folder: Path, *words: str, seconds: float) -> str:
     command = require_docker()
     if not (folder / "compose.yaml").exists():
         raise NotFound(f"There is no compose.yaml in {folder}.", remedy="Write it: pavo deploy start --target compose")
-    done = _ask([*command, "--project-directory", str(folder), *words], seconds=seconds)
+    asked = [*command, "--project-directory", str(folder), *words]
+    done = _ask(asked, seconds=seconds, environment=_environment(folder))
     if done.returncode:
         raise _failed(words[0], done)
     return done.stdout
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Ours without what compose.yaml has filled in: Compose would prefer it to .env, and start with other secrets."""
+    file = folder / "compose.yaml"
+    names = set(_FILLED_IN.findall(file.read_text())) if file.exists() else set[str]()
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def _failed(what: str, done: Done) -> DockerFailed:

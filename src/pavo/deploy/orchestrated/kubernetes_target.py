@@ -47,6 +47,13 @@ class KubernetesTarget:
             f"helm upgrade --install {self._options.release} in {cluster}: migrates the database, then rolls the pods",
         )
 
+    def settings(self) -> None:
+        """The chart's values name Secrets and come in files of people's own: only Helm knows what they amount to."""
+
+    def settings_place(self) -> str:
+        """See `OrchestratedTarget`."""
+        return "a file of the chart's values (--values)"
+
     def write(self) -> list[Path]:
         """See `OrchestratedTarget`."""
         return kubernetes.write(self._options, self.folder)

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 
 from pavo.errors import PavoError
@@ -13,29 +13,43 @@ Show = Callable[[str, str], None]
 """Told a log line's part and text."""
 
 
-def ask(command: Sequence[str], *, failed: type[PavoError], remedy: str, seconds: float) -> Done:
+def ask(
+    command: Sequence[str],
+    *,
+    failed: type[PavoError],
+    remedy: str,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> Done:
     """Run a program to its end; whether it succeeded is for the caller to judge.
 
     Args:
         failed: raised, with the remedy, when it does not end in time.
+        environment: all of the program's; default: ours.
     """
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
         name = " ".join(takewhile(lambda word: not word.startswith("-"), command))
         raise failed(f"{name} did not end within {seconds:.0f} s.", remedy=remedy) from error
 
 
-def pass_on(command: Sequence[str], prefix: re.Pattern[str], show: Show | None) -> int:
+def pass_on(
+    command: Sequence[str],
+    prefix: re.Pattern[str],
+    show: Show | None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Run a program whose lines go to our own output, or to `show`; answers its exit code.
 
     Args:
         prefix: finds `part` and `line` in a line; one that it does not find has no part.
         show: given a line's part and text.
+        environment: all of the program's; default: ours.
     """
     if show is None:
-        return subprocess.run(command, check=False).returncode
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        return subprocess.run(command, check=False, env=environment).returncode
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
         try:
             for line in process.stdout or ():
                 found = prefix.fullmatch(line.rstrip("\n"))

@@ -33,6 +33,14 @@ class OrchestratedTarget(Protocol):
         """What writing and starting change."""
         ...
 
+    def settings(self) -> dict[str, str] | None:
+        """What API and workers are told once it is written, and the secrets; None where that is not known here."""
+        ...
+
+    def settings_place(self) -> str:
+        """Where people change that."""
+        ...
+
     def write(self) -> list[Path]:
         """Write the files; what is there already stays. That is all that a dry run does."""
         ...
