@@ -22,7 +22,6 @@ from pavo.tools.announced.schemas import ToolList, ToolOut
 
 tools_app = App(name="tools", help="The tools that agents may call.", help_epilogue=epilogue("tools"))
 
-COLUMNS: Final = ("NAME", "EFFECT", "HEALTH", "WORKERS", "PACKAGE", "DESCRIPTION")
 NOBODYS: Final = uuid.UUID(int=0)
 """The task and the organisation of a call that belongs to none."""
 
@@ -40,7 +39,7 @@ def _print_tools(found: ToolList) -> None:
         (each.name, each.counts_as, each.health, _count(each), each.version, _first_line(each.description))
         for each in found.items
     ]
-    table(COLUMNS, rows, nothing="No worker has a tool.")
+    table(("NAME", "EFFECT", "HEALTH", "WORKERS", "PACKAGE", "DESCRIPTION"), rows, nothing="No worker has a tool.")
     for each in found.items:
         if each.detail:
             line = f"{each.name}: {each.detail}"
