@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import String, and_, case, cast, func, or_, select, text, update
+from sqlalchemy import DateTime, String, and_, case, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +22,7 @@ class LiveToken:
     identity: Identity
     token_id: uuid.UUID
     ends_soon: bool
-    """Whether it expires within seconds."""
+    """Whether it, or the session that shows it, expires within seconds."""
     used_lately: bool
     """Whether `last_used_at` is less than a minute old, so that it need not be written again."""
 
@@ -46,10 +46,22 @@ async def user_by_id(session: AsyncSession, user_id: uuid.UUID) -> Identity | No
     return None if row is None else _identity(row)
 
 
+async def user_in_session(session: AsyncSession, user_id: uuid.UUID, until: datetime) -> tuple[Identity, bool] | None:
+    """Who has this id, and whether the session ends within seconds; None for nobody, and after the session's end."""
+    ends = literal(until, DateTime(timezone=True))
+    query = _IDENTITY.add_columns(_ends_soon(ends)).where(UserRow.id == user_id, ends > func.pavo_now())
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else (_identity(row), bool(row[4]))
+
+
 async def user_by_email(session: AsyncSession, email: str) -> Identity | None:
     """Who has this address (in its normal spelling)?"""
     row = (await session.execute(_IDENTITY.where(UserRow.email == email))).one_or_none()
     return None if row is None else _identity(row)
+
+
+def _ends_soon(until: Any) -> Any:
+    return func.coalesce(until < func.pavo_now() + text("interval '5 seconds'"), False)
 
 
 _USED_LATELY = func.coalesce(ApiTokenRow.last_used_at > func.pavo_now() - text("interval '1 minute'"), False)
@@ -61,7 +73,7 @@ _TOKEN_IDENTITY = (
     _IDENTITY.add_columns(
         ApiTokenRow.id,
         ApiTokenRow.expires_at,
-        func.coalesce(ApiTokenRow.expires_at < func.pavo_now() + text("interval '5 seconds'"), False),
+        _ends_soon(ApiTokenRow.expires_at),
         _USED_LATELY,
     )
     .join(ApiTokenRow, ApiTokenRow.user_id == UserRow.id)
@@ -70,15 +82,23 @@ _TOKEN_IDENTITY = (
 
 
 async def live_token(
-    session: AsyncSession, *, hash_: str | None = None, id_: uuid.UUID | None = None
+    session: AsyncSession, *, hash_: str | None = None, id_: uuid.UUID | None = None, until: datetime | None = None
 ) -> LiveToken | None:
-    """The token with this hash or this id, unless it is revoked or has expired."""
+    """The token with this hash or this id, unless it is revoked or has expired.
+
+    Args:
+        until: the end of the session that shows it, if one does; none opens anything afterwards.
+    """
     chosen = ApiTokenRow.hash == hash_ if hash_ is not None else ApiTokenRow.id == id_
-    row = (await session.execute(_TOKEN_IDENTITY.where(chosen))).one_or_none()
+    query = _TOKEN_IDENTITY.where(chosen)
+    if until is not None:
+        ends = literal(until, DateTime(timezone=True))
+        query = query.add_columns(_ends_soon(ends)).where(ends > func.pavo_now())
+    row = (await session.execute(query)).one_or_none()
     if row is None:
         return None
     identity = replace(_identity(row), token_id=row[4], token_expires_at=row[5])
-    return LiveToken(identity, row[4], bool(row[6]), bool(row[7]))
+    return LiveToken(identity, row[4], bool(row[6]) or (until is not None and bool(row[8])), bool(row[7]))
 
 
 _STANDINGS: Final = text("""

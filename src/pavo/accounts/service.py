@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -29,7 +29,7 @@ from pavo.accounts.own_tokens import CreatedToken, OwnTokenService, add_token, e
 from pavo.config import HttpSettings
 from pavo.errors import ConfigurationError, InvalidInput, NotAuthenticated, NotFound, Unavailable
 from pavo.kit.ids import new_id
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, time_of
 
 if TYPE_CHECKING:
     from pavo.accounts.sessions import SessionSigner
@@ -186,10 +186,12 @@ class AccountsService:
         session = self._read(cookie)
         if session is None:
             return None
+        assert session.until is not None, "it was read from a cookie"
         if session.token_id is not None:
-            found = await self._by_token(("session", session.token_id), id_=session.token_id)
+            key = ("session", session.token_id, session.until)
+            found = await self._by_token(key, id_=session.token_id, until=session.until)
         else:
-            found = await self._existing(session.user_id)
+            found = await self._in_session(session.user_id, session.until)
         return found and replace(found, session_until=session.until)
 
     def _read(self, cookie: str) -> Session | None:
@@ -201,25 +203,34 @@ class AccountsService:
                 self._cookies.put(cookie, session, self._cookies.generation)
         return session
 
-    async def _existing(self, user_id: uuid.UUID) -> Identity | None:
-        key, generation = ("id", user_id), self._known.generation
-        found = self._known.get(key)
+    async def _in_session(self, user_id: uuid.UUID, until: datetime) -> Identity | None:
+        key, generation = ("session", user_id, until), self._known.generation
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        async with self._database.reading() as session:
+            found = await repository.user_in_session(session, user_id, until)
         if found is None:
-            async with self._database.reading() as session:
-                found = await repository.user_by_id(session, user_id)
-            if found is not None:
-                self._known.put(key, found, generation)
-        return found
+            return None
+        identity, ends_soon = found
+        if not ends_soon:
+            self._known.put(key, identity, generation)
+        return identity
 
     async def _by_token(
-        self, key: Hashable, *, hash_: str | None = None, id_: uuid.UUID | None = None
+        self,
+        key: Hashable,
+        *,
+        hash_: str | None = None,
+        id_: uuid.UUID | None = None,
+        until: datetime | None = None,
     ) -> Identity | None:
         generation = self._known.generation
         known = self._known.get(key)
         if known is not None:
             return known
         async with self._database.reading() as session:
-            live = await repository.live_token(session, hash_=hash_, id_=id_)
+            live = await repository.live_token(session, hash_=hash_, id_=id_, until=until)
         if live is None:
             return None
         if not live.used_lately:
@@ -244,13 +255,14 @@ class AccountsService:
         """
         async with self._database.reading() as session:
             live = await repository.live_token(session, hash_=hash_secret(secret)) if _plausible(secret) else None
+            at = await time_of(session)
         if live is None:
             raise NotAuthenticated(
                 "This token is unknown, revoked or expired.",
                 field="token",
                 remedy="Make a new one with: pavo token create EMAIL",
             )
-        return live.identity, self._signer.write(Session(live.identity.user_id, live.token_id))
+        return live.identity, self._signer.write(Session(live.identity.user_id, live.token_id), at)
 
     async def open_dev_session(self, email: str) -> tuple[Identity, str]:
         """Dev mode: a session cookie for any address.
@@ -262,7 +274,9 @@ class AccountsService:
         if self._settings.auth != "dev":
             raise NotAuthenticated("An e-mail address proves nothing here.", remedy='Send {"token": "pavo_…"}.')
         identity = await self.first_sight(email)
-        return identity, self._signer.write(Session(identity.user_id, None))
+        async with self._database.reading() as session:
+            at = await time_of(session)
+        return identity, self._signer.write(Session(identity.user_id, None), at)
 
     async def create_token(self, email: str, name: str, expires_in: timedelta | None = None) -> CreatedToken:
         """A new API token for the user with this address, who is made if there is none.

@@ -1,7 +1,6 @@
 """Session cookies: signed statements of who somebody is, which end with the token that opened them."""
 
 import hashlib
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -31,13 +30,15 @@ class SessionSigner:
     def __init__(self, secret: str, mode: Literal["dev", "token"]) -> None:
         self._key = OctKey.import_key(hashlib.sha256(b"pavo session\0" + secret.encode()).digest())
         self._mode = mode
-        self._claims = jwt.JWTClaimsRegistry(
-            exp={"essential": True}, sub={"essential": True}, aud={"essential": True, "value": mode}
-        )
+        self._claims = jwt.JWTClaimsRegistry(sub={"essential": True}, aud={"essential": True, "value": mode})
 
-    def write(self, session: Session) -> str:
-        """The cookie's value."""
-        issued = int(time.time())
+    def write(self, session: Session, at: datetime) -> str:
+        """The cookie's value.
+
+        Args:
+            at: when the session begins, by PostgreSQL's clock.
+        """
+        issued = int(at.timestamp())
         claims: dict[str, Any] = {
             "sub": str(session.user_id),
             "aud": self._mode,
@@ -49,16 +50,20 @@ class SessionSigner:
         return jwt.encode({"alg": "HS256"}, claims, self._key)
 
     def read(self, cookie: str) -> Session | None:
-        """What the cookie says, or None if it is not ours, was changed, has expired or is from the other mode."""
+        """What the cookie says, or None if it is not ours, was changed or is from the other mode.
+
+        Whether it has ended is not judged here: `until` is for PostgreSQL's clock.
+        """
         if len(cookie) > MAX_COOKIE:
             return None
         try:
             claims = jwt.decode(cookie, self._key, algorithms=["HS256"]).claims
-            self._claims.validate(claims)
+            # Without the moments: the registry would judge them by this machine's clock.
+            self._claims.validate({name: claims.get(name) for name in ("sub", "aud")})
             token_id = claims.get("tid")
-            until = datetime.fromtimestamp(claims["exp"], UTC)
+            until = datetime.fromtimestamp(int(str(claims["exp"])), UTC)
             opened_by = None if token_id is None else uuid.UUID(str(token_id))
             session = Session(uuid.UUID(str(claims["sub"])), opened_by, until)
-        except (JoseError, ValueError, OverflowError):
+        except (JoseError, KeyError, TypeError, ValueError, OverflowError):
             return None
         return None if session.token_id is None and self._mode == "token" else session
