@@ -1,5 +1,6 @@
 """Lists of tasks: what chooses them, their order and number; and what is done to many at once."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,11 @@ from unittest.mock import AsyncMock, Mock
 import httpx2
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from pavo.errors import InternalError, InvalidInput
 from pavo.kit.clock import moment_or_age
+from pavo.kit.sql import Database
 from pavo.tasks.domain import stages_of
 from pavo.tasks.service import TaskService
 from tests.clock import Clock
@@ -139,6 +142,30 @@ def test_moments_and_stages_as_people_say_them() -> None:
     assert stages_of("Done, in-review,done") == ("DONE", "WAIT_RFC")
     with pytest.raises(InvalidInput, match="no stage 'soon'"):
         stages_of("done,soon")
+
+
+async def test_the_worst_page_of_failures_is_bounded_in_bytes(own: Tasks, database: Database) -> None:
+    """Two hundred whose agents said all that is kept; each task itself has all of it."""
+    ids = [await own.create(QUICK, title=f"Failed {number}") for number in range(200)]
+    error = {"type": "AgentError", "cause": "é" * 2_000, "remedy": "ü" * 2_000, "step": 3}
+    async with database.transaction() as session:
+        await session.execute(
+            text("UPDATE tasks SET stage = 'FAILED', error = CAST(:error AS jsonb) WHERE id = ANY(:ids)"),
+            {"error": json.dumps(error), "ids": [uuid.UUID(each) for each in ids]},
+        )
+    answer = await own.client.get("/api/tasks", params={"limit": 200})
+    assert len(answer.content) < 200 * 2_500, len(answer.content)
+    items = answer.json()["items"]
+    assert [item["error"] for item in items] == [
+        {"type": "AgentError", "cause": "é" * 299 + "…", "remedy": "ü" * 299 + "…", "step": 3}
+    ] * 200
+    assert (await own.get(ids[0]))["error"] == error
+    short = {"type": "Refused", "cause": "x" * 300, "remedy": "", "step": None}
+    async with database.transaction() as session:
+        change = text("UPDATE tasks SET error = CAST(:error AS jsonb) WHERE id = :id")
+        await session.execute(change, {"error": json.dumps(short), "id": uuid.UUID(ids[0])})
+    assert (await listed(own, sort="created", limit=1))["items"][0]["error"] == short, "what fits is whole"
+    assert (await listed(own, stage="INIT"))["items"] == []
 
 
 async def test_a_list_that_has_not_changed_is_not_sent_again(own: Tasks) -> None:

@@ -148,7 +148,7 @@ class TaskSummary(_Out):
 
 
 class ListedTask(TaskSummary):
-    """A task in a list; the whole of it has an address of its own."""
+    """A task in a list; its own address has the whole. Texts of `error` end after 300 characters, with an ellipsis."""
 
     summary: str
     """The beginning of the prompt."""

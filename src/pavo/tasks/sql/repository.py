@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
 
 from sqlalchemy import Row, Table, and_, case, func, or_, select, text, true, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -26,6 +26,8 @@ FINAL = "FINAL"
 
 SUMMARY = 200
 """Characters of a prompt that lists show."""
+ERROR_SUMMARY = 300
+"""Characters of each text of a failure that lists show."""
 PAGE = 500
 """Rows that the reconciler reads at once."""
 
@@ -54,6 +56,8 @@ class TaskView:
     """What it waits for before an agent works on it."""
     code: str | None = None
     """What its last attempt ran; None in lists."""
+    error: Mapping[str, JSON] | None = None
+    """In lists: why it failed, of each text the beginning. Elsewhere the task's row has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,17 @@ class DocumentChange(TypedDict, total=False):
     accepted_by_id: uuid.UUID | None
 
 
+def _beginning(member: str) -> Any:
+    told = TaskRow.error[member].astext
+    return case((func.length(told) > ERROR_SUMMARY, func.left(told, ERROR_SUMMARY - 1) + "…"), else_=told)
+
+
+def _error_summary() -> Any:
+    members = [part for name in ("type", "cause", "remedy") for part in (name, _beginning(name))]
+    found = func.jsonb_build_object(*members, "step", TaskRow.error["step"], type_=JSONB)
+    return case((TaskRow.error.is_not(None), found))
+
+
 def _views() -> Any:
     newest_plan = (
         select(DocumentRow.id, DocumentRow.version, DocumentRow.hash, DocumentRow.status)
@@ -127,8 +142,9 @@ def _views() -> Any:
             newest_plan.c.hash,
             newest_plan.c.status.label("plan_status"),
             func.left(TaskRow.prompt, SUMMARY).label("summary"),
+            _error_summary().label("error"),
         )
-        .options(defer(TaskRow.prompt, raiseload=True), defer(TaskRow.agent_options, raiseload=True))
+        .options(*(defer(long, raiseload=True) for long in (TaskRow.prompt, TaskRow.agent_options, TaskRow.error)))
         .join(ExecutionRow, ExecutionRow.task_id == TaskRow.id)
         .outerjoin(newest_plan, true())
     )
@@ -142,7 +158,7 @@ def listed_view(row: Row[Any]) -> TaskView:
     """From a row of `LISTED`."""
     plan = PlanHead(row.plan_id, row.version, row.hash, row.plan_status) if row.plan_id else None
     beside = row.plan_step, row.retry_at, row.waiting
-    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, *beside)
+    return TaskView(row[0], row.step, row.progress, row.total, plan, row.summary, *beside, error=row.error)
 
 
 async def row_or_tombstone(session: AsyncSession, task_id: uuid.UUID) -> TaskRow | None:

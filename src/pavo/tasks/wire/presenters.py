@@ -1,7 +1,7 @@
 """From rows to the wire."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pavo.accounts.domain import name_of
@@ -47,15 +47,15 @@ def task_out(view: TaskView) -> TaskOut:
     """A task."""
     task = view.task
     given = {name: getattr(task, name) for name in ("prompt", "agent_options", "step_seconds")}
-    return TaskOut.model_construct(**given, code=view.code, **_summary(view))
+    return TaskOut.model_construct(**given, code=view.code, **_summary(view, task.error))
 
 
 def listed_task(view: TaskView) -> ListedTask:
     """A task in a list."""
-    return ListedTask.model_construct(summary=view.summary, **_summary(view))
+    return ListedTask.model_construct(summary=view.summary, **_summary(view, view.error))
 
 
-def _summary(view: TaskView) -> dict[str, Any]:
+def _summary(view: TaskView, error: Mapping[str, Any] | None) -> dict[str, Any]:
     """The members that both have."""
     task, plan = view.task, view.plan
     current = plan and PlanRef.model_construct(
@@ -78,7 +78,7 @@ def _summary(view: TaskView) -> dict[str, Any]:
         "auto_accept": task.auto_accept,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
-        "error": Failure(**task.error) if task.error else None,
+        "error": Failure(**error) if error else None,
     }
 
 
