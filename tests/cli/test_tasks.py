@@ -100,6 +100,30 @@ def test_stop_and_resume(pavo: Pavo) -> None:
     assert "Stopped after checkpoint 0" in pavo("task", "stop", task)
 
 
+def test_commands_in_another_stage_say_what_is_true(pavo: Pavo) -> None:
+    task = waiting(pavo)["task"]["id"]
+    told = pavo("task", "resume", task)
+    assert "plan v1 waits for you" in told and f"pavo task plan {task}" in told and "running" not in told
+    pavo("task", "stop", task)
+    assert "nothing to stop: the task is STOPPED" in pavo("task", "stop", task)
+    assert "message" in pavo("task", "feedback", task, "Shorter", code=4)
+    told = pavo("task", "message", task, "Shorter")
+    assert "Added to the review" in told and f"pavo task resume {task}" in told and "--done" not in told
+    pavo("task", "resume", task)
+    assert "waits for you" in pavo("task", "watch", task)
+    pavo("task", "accept", task, "--override-feedback")
+    pavo("task", "watch", task)
+    for words in (["accept", task], ["feedback", task, "--done"]):
+        told = pavo("task", *words)
+        assert "Plan v1 was accepted before; the task is DONE" in told and f"pavo task report {task}" in told
+        assert "✓" not in told
+    assert pavo.json("task", "accept", task)["outcome"] == "accepted", "programs are answered as ever"
+    told = pavo("task", "feedback", task, "Too late", code=4)
+    assert "plan v1 is accepted, the task is DONE" in told and "new task" in told
+    assert "nothing to resume" in pavo("task", "resume", task, code=4)
+    assert "the task is done" in pavo("task", "stop", task)
+
+
 def test_a_failed_task_is_exit_code_1_and_says_why(pavo: Pavo) -> None:
     told = pavo("run", "Fails", "--accept", *FAST, "--option", "fail_at=3", code=1)
     assert "is tried again" in told and "fail_at" in told and "pavo task resume" in told
@@ -130,6 +154,10 @@ def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
         (["task", "show", "x"], 2, "too short"),
         (["task", "list", "--stage", "NEVER"], 2, "NEVER"),
         (["task", "shw"], 2, 'Did you mean "show"'),
+        (["task", "run", "X"], 2, "There is `pavo run`."),
+        (["accept", "last"], 2, "There is `pavo task accept`."),
+        (["inbox", "accept", "last"], 2, "pavo inbox --help"),
+        (["task", "create"], 2, "`pavo token create`"),
         (["run"], 2, "--title"),
         (["run"], 2, "needs a title"),
         (["run", " "], 2, "title"),

@@ -25,6 +25,9 @@ TYPED_AS: Final = {
 }
 """Members of the API under the name that the command line gives them."""
 
+MAX_NAMED: Final = 3
+"""Commands of one name that are told of a word that is none where it was typed."""
+
 _KINDS: Final = {"timedelta": ("a length of time", "Write it like 30d, 12h or 10m."), "UUID": ("an id", None)}
 """Of a Python type: what people call it, and how it is written."""
 
@@ -41,6 +44,8 @@ def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoErr
         remedy = f"Put quotes around what belongs together. {remedy}"
     elif isinstance(error, UnknownCommandError):
         said = said.partition(" Available commands:")[0]
+        if error.unused_tokens and (found := _commands_called(error.unused_tokens[0], app)):
+            remedy = f"There is {' and '.join(f'`{shlex.join(each)}`' for each in found[:MAX_NAMED])}. {remedy}"
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         given, positional = error.keyword or error.argument.tokens, error.argument.field_info.is_positional
         name = error.argument.name.lstrip("-").upper() if positional and not given else error.argument.name
@@ -69,6 +74,20 @@ def as_typed(error: PavoError, typed: Sequence[str], app: App) -> tuple[str | No
                 by_field = isinstance(remedy, str) and re.fullmatch(rf"Correct {re.escape(field)} in the \w+\.", remedy)
                 return shown, f"Correct {shown}." if by_field else remedy
     return field, remedy
+
+
+def _commands_called(word: str, app: App, before: Sequence[str] = ("pavo",)) -> list[Sequence[str]]:
+    """Every command of this name, as it is typed: the nearest to the top first."""
+    found: list[Sequence[str]] = []
+    deeper: list[Sequence[str]] = []
+    for name in app:
+        if name.startswith("-"):
+            continue
+        if name == word:
+            found.append([*before, name])
+        with suppress(ImportError):  # of an extra that is not installed here
+            deeper += _commands_called(word, app[name], [*before, name])
+    return found + deeper
 
 
 def _command_of(typed: Sequence[str], app: App) -> Sequence[str]:

@@ -33,6 +33,7 @@ from pavo.tasks.schemas import (
     MessageOut,
     ReceiptOut,
     Sort,
+    StartOut,
     TaskOut,
     TaskPage,
     Wanted,
@@ -196,6 +197,8 @@ def feedback(
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         plan = review.plan_under_review(view)
+        if text is not None and view.stage != WAIT_RFC:
+            raise review.takes_no_comments(view)
         added = None if text is None else tasks.add_feedback(view.id, plan.document_id, text, step)
         answer = tasks.done_reviewing(view.id, plan.hash) if done else None
     Printer(output).show({"feedback": added, "answer": answer}, lambda: _print_feedback(view, added, answer))
@@ -203,6 +206,8 @@ def feedback(
 
 def _print_feedback(view: TaskOut, added: FeedbackOut | None, answer: AnswerOut | None) -> None:
     out = render.page()
+    if answer and added is None and review.told_of_before(view, out):
+        return
     became = {"revising": "the agent revises the plan", "accepted": "without a comment the plan is accepted"}
     ended = became[answer.outcome] if answer else ""
     render.good(out, "Feedback added" if added else "Review ended", ended)
@@ -228,17 +233,20 @@ def message(
 
 
 def _print_said(view: TaskOut, said: MessageOut) -> None:
-    out = render.page()
+    out, halted = render.page(), view.stage in (STOPPED, FAILED)
     match said.placed:
         case "prompt":
             render.good(out, "Added to the task's prompt")
             render.command(out, "start", f"pavo task resume {view.id}")
         case "feedback":
             render.good(out, "Added to the review as a comment on the whole plan")
-            render.command(out, "revise", f"pavo task feedback {view.id} --done")
+            then, done = ("resume", "") if halted else ("feedback", " --done")
+            render.command(out, "resume" if halted else "revise", f"pavo task {then} {view.id}{done}")
         case _:
-            render.good(out, "Said; the agent reads it when it looks for messages")
-            render.command(out, "watch", f"pavo task watch {view.id}")
+            when = "once the task is resumed" if halted else "when it looks for messages"
+            render.good(out, f"Said; the agent reads it {when}")
+            then = "resume" if halted else "watch"
+            render.command(out, then, f"pavo task {then} {view.id}")
 
 
 @task_app.command
@@ -259,7 +267,12 @@ def accept(
         chosen = current if hash is None or (len(hash) >= 8 and current.startswith(hash)) else hash
         with _refused_with(f"Read it: pavo task plan {view.id}", WrongPlanHash):
             answer = tasks.accept(view.id, chosen, override=override_feedback)
-    Printer(output).show(answer, lambda: _print_going_on(view, "Plan accepted", chosen[:12]))
+    Printer(output).show(answer, lambda: _print_accepted(view, chosen))
+
+
+def _print_accepted(view: TaskOut, chosen: str) -> None:
+    if not review.told_of_before(view, render.page()):
+        _print_going_on(view, "Plan accepted", chosen[:12])
 
 
 @contextmanager
@@ -297,7 +310,10 @@ def _print_stopped(view: TaskOut, receipt: ReceiptOut | None) -> None:
         render.command(out, "report", f"pavo task report {view.id}")
         return
     cut = "; the work in hand was cut" if receipt.step_cut else ""
-    render.good(out, f"Stopped after checkpoint {receipt.last_step}{cut}", receipt.resume)
+    if view.stage in (STOPPED, FAILED) or (view.stage == INIT and view.run_id is None):
+        render.note(out, f"There is nothing to stop: the task is {view.stage}")
+    else:
+        render.good(out, f"Stopped after checkpoint {receipt.last_step}{cut}", receipt.resume)
     render.command(out, "resume", f"pavo task resume {view.id}")
 
 
@@ -307,8 +323,18 @@ def resume(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
     with TaskClient.from_environment(url) as tasks:
         view = resolve(tasks, task)
         started = tasks.start(view.id) if view.stage == INIT else tasks.resume(view.id)
-    text = "It is running already" if started.already_running else f"Goes on after checkpoint {view.steps}"
-    Printer(output).show(started, lambda: _print_going_on(view, text))
+    Printer(output).show(started, lambda: _print_resumed(view, started))
+
+
+def _print_resumed(view: TaskOut, started: StartOut) -> None:
+    if not started.already_running:
+        _print_going_on(view, f"Goes on after checkpoint {view.steps}" if view.stage != INIT else "Started")
+    elif view.stage == WAIT_RFC and view.plan is not None:
+        out = render.page()
+        render.note(out, f"There is nothing to resume: plan v{view.plan.version} waits for you")
+        render.command(out, "read", f"pavo task plan {view.id}")
+    else:
+        _print_going_on(view, "It is running already")
 
 
 @task_app.command

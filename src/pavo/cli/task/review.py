@@ -9,7 +9,7 @@ from pavo.cli.task import render
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.follower import TaskFollower
 from pavo.errors import WrongStage
-from pavo.tasks.domain import WAIT_RFC
+from pavo.tasks.domain import DONE, FAILED, PLANNING, STOPPED, WAIT_RFC
 from pavo.tasks.schemas import PlanRef, TaskOut
 
 ACCEPT: Final = "a"
@@ -37,6 +37,27 @@ def plan_under_review(view: TaskOut) -> PlanRef:
             remedy=f"Wait for it: pavo task watch {view.id}",
         )
     return view.plan
+
+
+def told_of_before(view: TaskOut, out: Console) -> bool:
+    """Whether the plan was accepted when this was read: an answer changed nothing, and that is what is told."""
+    if view.plan is None or view.plan.status != "ACCEPTED":
+        return False
+    render.note(out, f"Plan v{view.plan.version} was accepted before; the task is {view.stage}")
+    then = {DONE: "report", STOPPED: "resume", FAILED: "resume"}.get(view.stage, "watch")
+    render.command(out, then, f"pavo task {then} {view.id}")
+    return True
+
+
+def takes_no_comments(view: TaskOut) -> WrongStage:
+    """That no plan is under review, and what to do instead."""
+    remedies = {
+        PLANNING: f"Wait for the review: pavo task watch {view.id}",
+        DONE: "Create a new task; its prompt can refer to this one's report.",
+    }
+    what = f"plan v{view.plan.version} is {view.plan.status.lower()}, " if view.plan else ""
+    remedy = remedies.get(view.stage, f'Say it to the agent: pavo task message {view.id} "…"')
+    return WrongStage(f"No plan is under review: {what}the task is {view.stage}.", field="stage", remedy=remedy)
 
 
 def review(
