@@ -21,7 +21,6 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
         "alembic",
         "cryptography",
-        "h11",
         "jsonschema",
         "prometheus_client",
         "psycopg",

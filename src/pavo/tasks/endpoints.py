@@ -64,7 +64,7 @@ from pavo.timeline.http import (
     stream_answers,
     stream_or_no_content,
 )
-from pavo.transcripts.schemas import TranscriptPage, WantedPage, page_of
+from pavo.transcripts.schemas import TranscriptPage, TranscriptQuery, page_of
 
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
@@ -358,7 +358,9 @@ async def list_task_logs(
 
 
 @router.get("/{task_id}/transcript", responses=problems(404))
-async def read_task_transcript(tasks: TheTasks, view: OwnTask, wanted: WantedPage) -> TranscriptPage:
+async def read_task_transcript(
+    tasks: TheTasks, view: OwnTask, wanted: Annotated[TranscriptQuery, Query()]
+) -> TranscriptPage:
     """What the task's agent recorded of its conversation (`Step.messages`) in the task's whole life, in order."""
     found, count = await tasks.transcript(view.task.id, wanted.window)
     return page_of(found, count, wanted.after)

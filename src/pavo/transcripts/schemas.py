@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from pavo.transcripts.domain import MAX_POSITION, MAX_READ, TranscriptMessage, Window
@@ -58,9 +57,6 @@ class TranscriptQuery(BaseModel):
     def window(self) -> Window:
         """The same, as transcripts are read."""
         return Window(self.after, self.limit, self.bytes, self.newest)
-
-
-WantedPage = Annotated[TranscriptQuery, Query()]
 
 
 def page_of(messages: Sequence[TranscriptMessage], count: int, after: int) -> TranscriptPage:

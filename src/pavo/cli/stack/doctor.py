@@ -148,11 +148,15 @@ def _isolated_agents(folder: Path) -> str:
 def _mcp_servers() -> str:
     """Each is started, asked for its tools, and ended."""
     from pavo import config
+
+    path = config.load().tools.mcp_config
+    if path is None:
+        return "none is named"
+    # Imported here: a client alone has nothing that calls tools.
     from pavo.tools.mcp.servers import McpServers
     from pavo.tools.mcp.servers_file import SETTING, read_servers
 
-    path = config.load().tools.mcp_config
-    specs = read_servers(path) if path is not None else ()
+    specs = read_servers(path)
     if not specs:
         return "none is named"
     servers = McpServers(specs)

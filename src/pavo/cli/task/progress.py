@@ -16,6 +16,8 @@ from pavo.timeline.schemas import EventOut
 
 PLAIN_LINES: Final = 10
 """How many lines a pipe gets for a whole task, if its total is known."""
+TEXT: Final = "text"
+"""The type of a delta that is shown."""
 SAID_WIDTH: Final = 76
 """Characters of a line after which the next blank ends it."""
 
@@ -117,7 +119,7 @@ class SaidLines:
             if (place := (told["attempt"], told["step"])) != self._place:
                 self._begin(place)
             for delta in told["deltas"]:
-                if delta["type"] == "text" and "offset" in delta:
+                if delta["type"] == TEXT and "offset" in delta:
                     self._add(delta["offset"], delta["data"]["text"])
 
     def passed(self, event: EventOut) -> None:
