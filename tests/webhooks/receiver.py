@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pavo.kit.cancellation import end
+from tests.serving import serving
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -42,7 +42,6 @@ class Receiver:
     behaviour: Behaviour | None = None
     under_way: int = 0
     most_at_once: int = 0
-    serving: set["asyncio.Task[None] | None"] = field(default_factory=set["asyncio.Task[None] | None"])
 
     @property
     def url(self) -> str:
@@ -55,7 +54,6 @@ class Receiver:
         return [each.json for each in self.got if each.json["type"] in types]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.serving.add(asyncio.current_task())
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
         try:
@@ -72,21 +70,14 @@ class Receiver:
             pass
         finally:
             self.under_way -= 1
-            self.serving.discard(asyncio.current_task())
-            writer.close()
 
 
 @asynccontextmanager
-async def receiving() -> AsyncGenerator[Receiver]:
+async def receiving(behaviour: Behaviour | None = None) -> AsyncGenerator[Receiver]:
     """A receiver on a port of its own."""
-    receiver = Receiver()
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
+    receiver = Receiver(behaviour=behaviour)
+    async with serving(receiver.serve) as receiver.port:
         yield receiver
-    finally:
-        server.close()
-        await end(*receiver.serving)
 
 
 async def hang(_: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """The outbox against a real database: filled with what it tells of, claimed once, recorded by the newest attempt."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +19,7 @@ from pavo.webhooks.sender import Sender
 from pavo.webhooks.service import WebhookService
 from tests.driving import until
 from tests.webhooks.conftest import Organisation
-from tests.webhooks.receiver import Receiver, hang, verifies
+from tests.webhooks.receiver import Receiver, hang, receiving, verifies
 
 TAKEN = Outcome(0.1, 200)
 REFUSED = Outcome(0.1, 500, "It answered 500.")
@@ -249,25 +250,19 @@ async def test_a_receiver_that_hangs_keeps_no_other_from_its_messages(
     deliverer: Deliverer,
 ) -> None:
     await webhooks.add(organisation.id, receiver.url)
-    hanging = [Receiver(behaviour=hang) for _ in range(9)]
-    servers = [await asyncio.start_server(each.serve, "127.0.0.1", 0) for each in hanging]
-    for each, server in zip(hanging, servers, strict=True):
-        each.port = server.sockets[0].getsockname()[1]
-        await webhooks.add(organisation.id, each.url)
-    await enqueue(database, organisation, 30)
-    deliverer.start()
+    async with contextlib.AsyncExitStack() as stack:
+        hanging = [await stack.enter_async_context(receiving(hang)) for _ in range(9)]
+        for each in hanging:
+            await webhooks.add(organisation.id, each.url)
+        await enqueue(database, organisation, 30)
+        deliverer.start()
 
-    async def delivered() -> bool:
-        return len(receiver.got) == 30
+        async def delivered() -> bool:
+            return len(receiver.got) == 30
 
-    await until(delivered, seconds=20, what="all 30 messages at the receiver that answers")
-    assert receiver.most_at_once <= outbox.AT_ONCE_HEALTHY
-    assert max(each.most_at_once for each in hanging) <= outbox.AT_ONCE_HEALTHY
-    for server, each in zip(servers, hanging, strict=True):
-        server.close()
-        for serving in list(each.serving):
-            assert serving is not None
-            serving.cancel()
+        await until(delivered, seconds=20, what="all 30 messages at the receiver that answers")
+        assert receiver.most_at_once <= outbox.AT_ONCE_HEALTHY
+        assert max(each.most_at_once for each in hanging) <= outbox.AT_ONCE_HEALTHY
 
 
 async def test_while_secrets_overlap_each_of_them_verifies(

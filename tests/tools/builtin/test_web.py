@@ -13,6 +13,7 @@ from pavo.config import parse_networks
 from pavo.errors import ToolFailed
 from pavo.tools.builtin import web
 from pavo.tools.builtin.web import BODY_BYTES, TEXT_BYTES, WebReader
+from tests.serving import serving
 
 HERE = parse_networks("127.0.0.0/8")
 
@@ -54,12 +55,8 @@ class Site:
 @asynccontextmanager
 async def site() -> AsyncGenerator[Site]:
     found = Site()
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(found.serve) as found.port:
         yield found
-    finally:
-        server.close()
 
 
 @pytest.fixture

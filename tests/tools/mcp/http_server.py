@@ -1,12 +1,14 @@
 """An MCP server over streamable HTTP, in the test's own loop, that does what a test wants."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pavo.tools.mcp.servers_file import ServerSpec
+from tests.serving import serving
 
 NAMES = ["ok", "stream", "cut", "cut_stream", "status", "moved", "giant", "packed", "hang", "forgets", "garbage"]
 
@@ -21,22 +23,15 @@ class HttpServer:
         self.sessions = 0
         self.lost = False
         """It has forgotten the session."""
-        self._serving: set[Any] = set()
 
     def spec(self, **more: Any) -> ServerSpec:
         url = f"http://127.0.0.1:{self.port}/mcp"
         return ServerSpec(url=url, **{"call_seconds": 5, **more}).model_copy(update={"name": "web"})
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._serving.add(asyncio.current_task())
-        try:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while await self._one(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._serving.discard(asyncio.current_task())
-            writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -103,11 +98,5 @@ async def answer(
 @asynccontextmanager
 async def http_server() -> AsyncGenerator[HttpServer]:
     found = HttpServer()
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(found.serve) as found.port:
         yield found
-    finally:
-        server.close()
-        for task in list(found._serving):  # pyright: ignore[reportPrivateUsage]
-            task.cancel()
