@@ -35,15 +35,26 @@ NEVER_TOO_EARLY = {
     "PATCH /api/policies/{policy_id}",
     "DELETE /api/policies/{policy_id}",
     "DELETE /api/tools/{tool}/effect",
+    "DELETE /api/organisations/{organisation_id}/secrets/{name}",
+    "DELETE /api/budgets/{budget_id}",
 }
 """Commands that are possible whatever state something is in."""
-FINDS = {"GET /agent_status", "POST /api/invitations/accept", "GET /api/policies", "POST /api/policies"}
+FINDS = {
+    "GET /agent_status",
+    "POST /api/invitations/accept",
+    "GET /api/policies",
+    "POST /api/policies",
+    "GET /api/usage",
+    "GET /api/budgets",
+    "PUT /api/budgets",
+}
 CREATE = {
     "POST /api/tasks",
     "POST /api/organisations",
     "POST /api/tokens",
     "POST /api/invitations/accept",
     "POST /api/policies",
+    "PUT /api/organisations/{organisation_id}/secrets/{name}",
 }
 ALSO_NOBODY = {"GET /me_v2", "GET /agent_status"}
 

@@ -19,6 +19,7 @@ from pavo import __version__, bootstrap, errors
 from pavo.accounts.endpoints import router as accounts_router
 from pavo.accounts.organisations.endpoints import router as organisations_router
 from pavo.accounts.origin import check_listener
+from pavo.accounts.secrets.endpoints import router as secrets_router
 from pavo.accounts.security import BrowserGuard
 from pavo.accounts.token_endpoints import router as tokens_router
 from pavo.agents.endpoints import router as agents_router
@@ -49,6 +50,7 @@ from pavo.runs.kinds import Slice
 from pavo.tools.announced.endpoints import router as tools_router
 from pavo.tools.policies.endpoints import router as policies_router
 from pavo.ui.endpoints import router as ui_router
+from pavo.usage.endpoints import router as usage_router
 from pavo.webhooks.endpoints import router as webhooks_router
 
 logger = logging.getLogger(__name__)
@@ -65,8 +67,8 @@ STATUS: dict[type[PavoError], int] = {
 }
 """The nearest class in an error's tree decides."""
 
-ACCOUNTS = (accounts_router, tokens_router, organisations_router)
-INBOX = (gates_router, inbox_router)
+ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router)
+INBOX = (gates_router, inbox_router, usage_router)
 TOOLS = (tools_router, policies_router)
 
 MAX_NAME = 100
@@ -136,8 +138,10 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.agents = parts.accounts, parts.agents
+    app.state.secrets = parts.secrets
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
+    app.state.usage, app.state.prices = parts.usage, parts.prices
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from temporalio.client import Client
 
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.accounts.service import AccountsService
 from pavo.accounts.standing import StandingWatch
 from pavo.agents.announced.announcement import Announcement
@@ -40,6 +42,8 @@ from pavo.timeline.viewers import Budget
 from pavo.timeline.watching import WatchService
 from pavo.tools.announced.announcement import ToolsAnnouncement
 from pavo.tools.policies.service import PolicyService
+from pavo.usage.prices import PriceTable
+from pavo.usage.service import UsageService
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
@@ -102,11 +106,14 @@ class ApiParts:
     follower: Follower
     watching: WatchService
     accounts: AccountsService
+    secrets: SecretService
     corpus: CorpusService
     webhooks: WebhookService
     gates: GateService
     inbox: InboxService
     policies: PolicyService
+    usage: UsageService
+    prices: PriceTable
     agents: Imports
     announcements: Announcements[Announcement]
     tools: Announcements[ToolsAnnouncement]
@@ -119,6 +126,7 @@ class ApiParts:
 async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> AsyncGenerator[ApiParts]:
     """Everything that serves HTTP; closed in the opposite order, also when opening fails half-way."""
     async with AsyncExitStack() as closing:
+        ring, prices = KeyRing.of(settings.sealing), PriceTable.load(settings.usage.prices)
         telemetry = open_telemetry(settings, "api")
         closing.push_async_callback(telemetry.close)
         database, redis = _stores(settings, closing)
@@ -127,10 +135,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         closing.push_async_callback(connections.close)
         budget = Budget(settings.limits.viewer_kb * 1_000, settings.limits.viewers_mb * 1_000_000)
         publisher, follower = Publisher(redis), Follower(database, redis, budget)
-        closing.push_async_callback(publisher.close)
-        publisher.start()
-        closing.push_async_callback(follower.close)
-        await follower.start()
+        await _started(publisher, follower, closing)
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks = WebhookService(database, settings.webhooks)
@@ -144,11 +149,14 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             follower,
             WatchService(database, follower, standing),
             build_accounts(database, settings),
+            SecretService(database, ring),
             CorpusService(database),
             webhooks,
             gates,
             InboxService(database),
             PolicyService(database),
+            UsageService(database),
+            prices,
             Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
@@ -162,6 +170,13 @@ def _announced(
 ) -> tuple[Announcements[Announcement], Announcements[ToolsAnnouncement]]:
     agents = Announcements(redis, namespace, task_queue, Announcement, "agents")
     return agents, Announcements(redis, namespace, task_queue, ToolsAnnouncement, "tools")
+
+
+async def _started(publisher: Publisher, follower: Follower, closing: AsyncExitStack) -> None:
+    closing.push_async_callback(publisher.close)
+    publisher.start()
+    closing.push_async_callback(follower.close)
+    await follower.start()
 
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:
@@ -240,6 +255,7 @@ async def worker_parts(
 ) -> AsyncGenerator[WorkerParts]:
     """Everything that executes durable work; closed as `api_parts` is."""
     async with AsyncExitStack() as closing:
+        PriceTable.load(settings.usage.prices)  # nonsense in it starts no worker
         telemetry = open_telemetry(settings, "worker")
         closing.push_async_callback(telemetry.close)
         temporal = await _connect(settings, telemetry)

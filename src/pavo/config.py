@@ -13,6 +13,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pavo.config_kept import SealingSettings as SealingSettings
+from pavo.config_kept import UsageSettings as UsageSettings
 from pavo.config_section import NOBODYS, Section, listed, parse_networks
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
@@ -21,6 +23,8 @@ PAVO_SECRETS: Final = frozenset(
     (
         "DATABASE_URL",
         "PAVO_READY_FD",
+        "PAVO_SEALING_FORMER_KEYS",
+        "PAVO_SEALING_KEY",
         "PAVO_SECRET_KEY",
         "PAVO_TEMPORAL_CODEC_KEY",
         "PAVO_TEMPORAL_CODEC_FORMER_KEYS",
@@ -299,11 +303,13 @@ class Settings(BaseSettings):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     temporal: TemporalSettings = Field(default_factory=TemporalSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    sealing: SealingSettings = Field(default_factory=SealingSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     agents: AgentSettings = Field(default_factory=AgentSettings)
     tools: ToolSettings = Field(default_factory=ToolSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    usage: UsageSettings = Field(default_factory=UsageSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     traces: TracesSettings = Field(default_factory=TracesSettings)

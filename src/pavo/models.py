@@ -1,6 +1,7 @@
 """All tables of Pavo, for migrations."""
 
 from pavo.accounts import models as accounts
+from pavo.accounts.secrets import models as secrets
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
 from pavo.kit.sql import Base
@@ -10,6 +11,7 @@ from pavo.timeline import models as timeline
 from pavo.tools import models as tools
 from pavo.tools.policies import models as policies
 from pavo.transcripts import models as transcripts
+from pavo.usage import models as usage
 from pavo.webhooks import models as webhooks
 
 metadata = Base.metadata
@@ -22,9 +24,11 @@ __all__ = [
     "idempotency",
     "metadata",
     "policies",
+    "secrets",
     "tasks",
     "timeline",
     "tools",
     "transcripts",
+    "usage",
     "webhooks",
 ]

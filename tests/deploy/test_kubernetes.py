@@ -34,6 +34,7 @@ CLOUD = {
         "apiKey": {"secretName": "cloud", "key": "TEMPORAL_API_KEY"},
     }
 }
+SEALING = ("PAVO_SEALING_KEY",)
 TLS = {
     "temporal": {
         "address": "t:7233",
@@ -44,6 +45,7 @@ EVERYTHING = {
     **TLS,
     "workerVersions": VERSIONS,
     "codec": {"secretName": "codec", "key": "K"},
+    "sealing": {"secretName": "sealing", "key": "K"},
     "api": {
         "ingress": {"enabled": True, "host": "pavo.example.com", "className": "nginx", "tlsSecretName": "cert"},
         "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 4, "cpuPercent": 60},
@@ -182,8 +184,24 @@ def test_no_secret_stands_in_the_chart(case: str) -> None:
     assert not objects(case, "Secret") and not objects(case, "ConfigMap")
     for workload in [*objects(case, "Deployment"), *objects(case, "Job")]:
         found = environment(workload)
-        for name in ("DATABASE_URL", "REDIS_URL", "PAVO_SECRET_KEY", "TEMPORAL_API_KEY", "PAVO_TEMPORAL_CODEC_KEY"):
+        for name in (
+            "DATABASE_URL",
+            "REDIS_URL",
+            "PAVO_SECRET_KEY",
+            "TEMPORAL_API_KEY",
+            "PAVO_TEMPORAL_CODEC_KEY",
+            *SEALING,
+        ):
             assert name not in found or "secretKeyRef" in found[name], name
+
+
+def test_api_and_workers_get_the_key_of_secrets() -> None:
+    for part in ("api", "worker"):
+        names = [
+            each["metadata"]["name"] for each in objects("everything", "Deployment") if part in each["metadata"]["name"]
+        ]
+        found = environment(one("everything", "Deployment", names[0]))["PAVO_SEALING_KEY"]
+        assert found["secretKeyRef"] == {"name": "sealing", "key": "K"}
 
 
 def test_agents_never_see_the_key_of_sessions() -> None:

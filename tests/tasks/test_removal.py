@@ -46,11 +46,23 @@ WITH webhook AS (
     SELECT gen_random_uuid(), organisation_id, id, 'x', 'ask' FROM tasks WHERE id = %(id)s
 ), talked AS (
     INSERT INTO transcript_messages (subject_id, position, version, step, body, bytes) VALUES (%(id)s, 1, 1, 1, '{}', 2)
+), paid AS (
+    INSERT INTO usage_calls (call_id, epoch, state, organisation_id, task_id, agent, model, tokens_in, tokens_out,
+        tokens_cached, seconds)
+    SELECT gen_random_uuid(), 1, 'settled', organisation_id, id, 'x', 'x', 1, 1, 0, 1 FROM tasks WHERE id = %(id)s
+), bounded AS (
+    INSERT INTO budgets (id, organisation_id, task_id, period, max_tokens, began)
+    SELECT gen_random_uuid(), organisation_id, id, 'life', 1, pavo_now() FROM tasks WHERE id = %(id)s RETURNING id
+), answered AS (
+    INSERT INTO budget_asks (budget_id, task_id) SELECT id, %(id)s FROM bounded
+), reserved AS (
+    INSERT INTO budget_reservations (call_id, epoch, organisation_id, task_id, agent, model, tokens, at)
+    SELECT gen_random_uuid(), 1, organisation_id, id, 'x', 'x', 1, pavo_now() FROM tasks WHERE id = %(id)s
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed something, asked, called a tool, and recorded a message; it has a
+"""A webhook was told of the task, its agent printed, asked, called a tool and a model, and recorded a message; it has a
 policy of its own."""
 
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from pavo.accounts.domain import Identity, Membership
 from pavo.accounts.organisations.service import OrganisationService
 from pavo.accounts.origin import SESSION_COOKIE
+from pavo.accounts.secrets.service import SecretService
 from pavo.accounts.security import bearer
 from pavo.accounts.service import AccountsService
 from pavo.errors import Forbidden, InvalidInput, NotAuthenticated
@@ -26,6 +27,11 @@ async def _accounts(request: Request) -> AccountsService:
 
 async def _organisations(request: Request) -> OrganisationService:
     return accounts_of(request).organisations_of_members
+
+
+async def _secrets(request: Request) -> SecretService:
+    found: SecretService = request.app.state.secrets
+    return found
 
 
 async def maybe_identity(request: Request) -> Identity | None:
@@ -115,6 +121,7 @@ async def owned_organisation(mine: Annotated[Membership, Depends(own_organisatio
 
 TheAccounts = Annotated[AccountsService, Depends(_accounts)]
 TheOrganisations = Annotated[OrganisationService, Depends(_organisations)]
+TheSecrets = Annotated[SecretService, Depends(_secrets)]
 StreamCaller = Annotated[Identity | None, Depends(stream_identity)]
 OwnOrganisation = Annotated[Membership, Depends(own_organisation)]
 OwnedOrganisation = Annotated[Membership, Depends(owned_organisation)]

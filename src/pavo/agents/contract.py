@@ -17,6 +17,7 @@ from pavo.agents.context.inbox import EmptyInbox as EmptyInbox
 from pavo.agents.context.inbox import Inbox as Inbox
 from pavo.agents.context.inbox import UserMessage as UserMessage
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
+from pavo.agents.secrets.declared import NoSecrets, Secrets
 from pavo.errors import AgentRefused, QuestionExpired, ToolDenied, ToolFailed
 from pavo.transcripts.domain import NoMessages, Transcript
 from pavo.transcripts.domain import TranscriptMessage as TranscriptMessage
@@ -208,6 +209,8 @@ class AgentContext:
     """Whom `ask` asks."""
     tools: Tools = field(default_factory=NoTools)
     """What `call` calls."""
+    secrets: Secrets = field(default_factory=NoSecrets)
+    """Where `secret` looks."""
 
     emitter: Emitter = field(default_factory=NobodyLooks)
     """Where `emit` goes."""
@@ -301,6 +304,17 @@ class AgentContext:
         kind = AgentRefused if answer.refused else ToolDenied if answer.denied else ToolFailed
         raise kind(answer.error, remedy=answer.remedy)
 
+    async def secret(self, name: str) -> str:
+        """A secret of the organisation, as it is now: one that the agent's class declares in `secrets`.
+
+        It is in no environment, history, log or timeline unless the agent puts it there: keep it out of checkpoints,
+        events, reports, arguments of tools and what is printed.
+
+        Raises:
+            AgentRefused: it is not declared, or the organisation has none of this name.
+        """
+        return await self.secrets.secret(name)
+
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said since the task was planned for the first time, each time as of now, by `seq`.
 
@@ -333,6 +347,8 @@ class Agent(ABC):
     """For so long a step may take, awaiting included, before it is cut and counts as failed; None: without limit."""
     wants_context: ClassVar[bool] = False
     """Whether Pavo searches the organisation's corpus before planning."""
+    secrets: ClassVar[Sequence[str]] = ()
+    """Names of the organisation's secrets that `ctx.secret` hands out; no others."""
     quick: ClassVar[bool] = False
     """Whether planning costs nothing and a step takes milliseconds (isolation `worker` only). Where policy accepts the
     plan, the first 0.7 s are then worked off at once in the workflow task, which saves a dispatch. After a death that

@@ -24,6 +24,7 @@ from pavo.agents.code_version import CodeVersion
 from pavo.agents.contract import JSON, Agent, Isolation
 from pavo.agents.options import checked_options
 from pavo.agents.raised import described
+from pavo.agents.secrets.declared import declared_secrets
 from pavo.errors import InvalidInput
 from pavo.kit.extras import DISTRIBUTION
 
@@ -58,6 +59,8 @@ class AgentCard:
     """For so long it may block its event loop; None: as long as others."""
     step_seconds: float | None = None
     """For so long a step may take; None: without limit."""
+    secrets: tuple[str, ...] = ()
+    """Names of the organisation's secrets that it may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,7 @@ def _card(name: str, point: EntryPoint) -> AgentCard:
         code=code,
         silence_seconds=None if agent.silence_seconds is None else float(agent.silence_seconds),
         step_seconds=None if agent.step_seconds is None else float(agent.step_seconds),
+        secrets=declared_secrets(agent.__qualname__, agent.secrets),
     )
 
 

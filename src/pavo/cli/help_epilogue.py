@@ -95,6 +95,21 @@ EXAMPLES: Final = {
     "agents": {"pavo agents list": "what may stand after --agent"},
     "agents list": {"pavo agents list": "what may stand after --agent"},
     "agents show": {"pavo agents show intern": "what may stand after --option"},
+    "usage": {
+        "pavo usage": "of the last 30 days, day by day",
+        "pavo usage --by task --since 7d": "what cost most this week",
+        "pavo usage --task last --by call": "each call of the newest task",
+    },
+    "budget": {
+        "pavo budget set month --cost 100": "for all tasks of your organisation together",
+        "pavo budget list": "what is used of them",
+    },
+    "budget list": {"pavo budget list --task last": "those that bound the newest task"},
+    "budget set": {
+        "pavo budget set month --cost 100": "for all tasks of your organisation together",
+        "pavo budget set life --task last --cost 2.50 --tokens 1000000": "for this task alone",
+    },
+    "budget remove": {"pavo budget remove 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
     "demo": {"pavo demo --steps 100": "a longer task, with more time to watch it"},
     "up": {
         "pavo up": "until Ctrl-C",
@@ -157,6 +172,18 @@ EXAMPLES: Final = {
     "org members": {"pavo org members --org Research": "who they are, and their roles"},
     "org role": {"pavo org role ada@example.com owner": "one more owner"},
     "org remove": {"pavo org remove ada@example.com": "what she has made stays"},
+    "secret": {
+        "pavo secret set OPENAI_API_KEY": "asks for the value; agents that declare it get it",
+        "pavo secret list": "which there are, and who set them",
+    },
+    "secret set": {
+        "pavo secret set OPENAI_API_KEY": "a terminal asks for the value",
+        "pavo secret set OPENAI_API_KEY < key.txt": "the value is what the file has",
+    },
+    "secret list": {"pavo secret list": "which there are, and who set them when"},
+    "secret remove": {"pavo secret remove OPENAI_API_KEY": "agents that ask for it fail, and say so"},
+    "secret changes": {"pavo secret changes -n 100": "the last hundred"},
+    "secret rotate": {"pavo secret rotate": "after pavo deploy set --generate PAVO_SEALING_KEY and a restart"},
     "webhook": {
         "pavo webhook add https://example.com/hooks/pavo": "tell this receiver of everything",
         "pavo webhook test https://example.com/hooks/pavo": "whether it takes what is sent",

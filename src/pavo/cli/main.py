@@ -40,6 +40,8 @@ for group, path, name, summary in (
     (TASKS, "pavo.cli.task.agents:agents_app", "agents", "The agents that the workers have."),
     (TASKS, "pavo.cli.tools.tools:tools_app", "tools", "The tools that agents may call."),
     (TASKS, "pavo.cli.tools.policies:policy_app", "policy", "Which calls of tools people are asked about."),
+    (TASKS, "pavo.cli.usage.commands:usage", "usage", "What models' calls took: tokens, cost, time."),
+    (TASKS, "pavo.cli.usage.commands:budget_app", "budget", "What bounds models' calls: money and tokens."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
     (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
@@ -60,6 +62,7 @@ for group, path, name, summary in (
     (PEOPLE, "pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
     (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
     (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations, their members and roles."),
+    (PEOPLE, "pavo.cli.admin.secrets:secret_app", "secret", "An organisation's secrets, for its agents."),
     (PEOPLE, "pavo.cli.admin.webhooks:webhook_app", "webhook", "Whom Pavo tells of an organisation's tasks."),
 ):
     # One with commands of its own says this where it is defined.

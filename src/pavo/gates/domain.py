@@ -16,6 +16,9 @@ EFFECT: Final = "effect"
 APPROVAL: Final = "approval"
 """… and of one that asks whether a call of a tool may begin."""
 
+BUDGET: Final = "budget"
+"""… and of one that asks what to do about a budget that does not suffice."""
+
 OPEN: Final = "open"
 ANSWERED: Final = "answered"
 EXPIRED: Final = "expired"

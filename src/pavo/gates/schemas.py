@@ -34,8 +34,9 @@ class GateOut(BaseModel):
     organisation_id: uuid.UUID
     """Its members may answer: whoever is one then."""
     task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
-    kind: Literal["question", "effect", "approval"]
-    """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin."""
+    kind: Literal["question", "effect", "approval", "budget"]
+    """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin. budget: what to
+    do about one that does not suffice."""
     key: str
     """What the agent calls it; of an effect or an approval, the tool and its call."""
     text: str

@@ -51,7 +51,7 @@ WEBHOOKS_OLDEST: Final = Gauge(
 )
 GATES_OPEN: Final = Gauge(
     "pavo_gates_open",
-    "What agents ask, and calls of tools that people are to allow or to tell of, that wait for people.",
+    "What agents ask, calls of tools that people are to allow or to tell of, and budgets, that wait for people.",
 )
 GATES_OLDEST: Final = Gauge("pavo_gates_oldest_seconds", "Age of the oldest of those; 0 where there is none.")
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
@@ -85,6 +85,19 @@ MCP_LOST: Final = Counter(
     "pavo_mcp_server_lost_total",
     "Times that an MCP server could not be started, or was lost; it is started again.",
     ("server",),
+)
+MODEL_TOKENS: Final = Counter(
+    "pavo_model_tokens_total",
+    "Tokens of models' calls that were counted: in, out, and of those in from a provider's cache.",
+    ("kind",),
+    (("in",), ("out",), ("cached",)),
+)
+MODEL_COST: Final = Counter("pavo_model_cost_total", "What these calls cost, in the currency of the price table.")
+BUDGETS_ASKED: Final = Counter(
+    "pavo_budgets_asked_total",
+    "Calls of models that a budget kept waiting for people.",
+    ("of",),
+    (("organisation",), ("task",)),
 )
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
@@ -144,6 +157,9 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     TOOL_CALLS,
     MCP_SERVERS_UP,
     MCP_LOST,
+    MODEL_TOKENS,
+    MODEL_COST,
+    BUDGETS_ASKED,
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,
     WEBHOOKS_DISABLED,

@@ -18,12 +18,12 @@ from pydantic import (
 from pavo.accounts.schemas import PersonOut
 from pavo.tasks.domain import STAGES
 from pavo.tools.policies.schemas import WithTaskPolicies
+from pavo.usage.schemas import UsageOfTask
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
 MAX_FEEDBACK = 20_000
-MAX_MESSAGE = 16_000
-"""In bytes at most what an event may have, for it becomes one."""
+MAX_MESSAGE = 16_000  # in bytes at most what an event may have, for it becomes one
 
 
 def _storable(text: str) -> str:
@@ -44,7 +44,6 @@ def _not_blank(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_storable)]
 FilledText = Annotated[Text, AfterValidator(_not_blank)]
-
 MAX_STEP_SECONDS = 30 * 86_400
 StepSeconds = Annotated[float, Field(strict=True, gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
 
@@ -160,9 +159,10 @@ class TaskOut(TaskSummary):
     prompt: str
     agent_options: dict[str, Any]
     step_seconds: float | None = None
-    """Seconds that a step may take, if the task says so. An API of before does not tell."""
+    """Seconds that a step may take, if the task says so. An API of before does not tell; nor of what follows."""
     code: str | None = None
-    """What its last attempt ran: the agent's distribution with its version, and the protocol of agents' processes."""
+    """What its last attempt ran: its agent's distribution with the version, and the protocol of agents' processes."""
+    usage: UsageOfTask | None = None
 
 
 Sort: TypeAlias = Literal["-created", "created", "-updated", "updated"]

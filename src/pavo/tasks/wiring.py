@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.agents.confinement.confining import Confining, wanted_confinement
 from pavo.agents.confinement.task_folders import TaskFolders
 from pavo.agents.deaths import died_blocking
@@ -194,8 +196,9 @@ class _Agents:
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
+        secrets = SecretService(self._database, KeyRing.of(clients.settings.sealing))
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
-        hosting = Hosting(*parts, *beside, tools, operators_word(clients.settings.tools))
+        hosting = Hosting(*parts, *beside, tools, operators_word(clients.settings.tools), secrets)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()

@@ -30,6 +30,7 @@ from pavo.testing.description import Description, describe
 from pavo.testing.emitted import Emitted
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
+from pavo.testing.secrets import TriedSecrets
 from pavo.testing.tools import TriedTools
 from pavo.testing.transcript import MemoryTranscript
 from pavo.transcripts.domain import Transcript
@@ -64,15 +65,13 @@ class AgentTrial:
         isolation: the agent's own where none is given.
         seconds: limit of each call, so that an agent that hangs fails its test.
         max_checkpoints: an agent that yields more counts as endless.
-        same: what of an outcome must be the same however it was disturbed; less than `everything` for agents that ask
-            a model.
+        same: what of an outcome must be the same however it was disturbed; less than all where a model is asked.
         answers: what people answer, by the key of `ctx.ask`: each question ends the attempt once, as it would.
-        tools: what stands in for each tool that `ctx.call` calls, by its name: functions with type hints and a
-            docstring. What was called is not called again in the same life.
+        tools: what stands in for each tool, by its name: functions with type hints and a docstring, called once a life.
         denied: tools whose calls are denied, and why, as by a policy.
+        secrets: the organisation's, by name: `ctx.secret` finds those that the class declares.
         reset: called before each life: empties what stands in for the outside world.
-        outside: called after each life: what the agent did there, which must be the same too. That is how a repeated
-            payment is found: key it by `ctx.step_key`.
+        outside: called after each life: what the agent did there, which must be the same too: key it by `ctx.step_key`.
     """
 
     def __init__(
@@ -91,6 +90,7 @@ class AgentTrial:
         answers: Mapping[str, JSON] | None = None,
         tools: Mapping[str, Callable[..., Any]] | None = None,
         denied: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
@@ -105,8 +105,8 @@ class AgentTrial:
         self._same = same
         self._people = ScriptedPeople(answers or {})
         self._tools = TriedTools(tools or {}, denied or {})
-        self._emitted = Emitted()
-        self._transcript = MemoryTranscript()
+        self._emitted, self._transcript = Emitted(), MemoryTranscript()
+        self._secrets = secrets or {}
         self._reset = reset
         self._outside = outside
         self._attempts = 0
@@ -317,6 +317,7 @@ class AgentTrial:
             tools=self._tools,
             emitter=self._emitted.emitter(),
             transcript=Transcript(self._transcript),
+            secrets=TriedSecrets(self._secrets, described.card.secrets),
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

@@ -13,8 +13,9 @@ JSON: TypeAlias = Any
 
 KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}", re.ASCII)
 """How the key of a question is spelled: it is shown to people, and names what a task waits for."""
-QuestionKind: TypeAlias = Literal["question", "effect", "approval"]
-"""effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin."""
+QuestionKind: TypeAlias = Literal["question", "effect", "approval", "budget"]
+"""effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin. budget: what to do
+about one that does not suffice."""
 MAX_QUESTION_BYTES: Final = 16_000
 """Of its text, its choices and its schema together: people are to read it, and it is an event of the timeline."""
 MAX_ANSWER_BYTES: Final = 16_000

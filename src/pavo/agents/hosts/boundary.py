@@ -21,6 +21,7 @@ from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
+from pavo.agents.secrets.declared import Secrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 from pavo.transcripts.domain import Transcript, TranscriptMessage, TranscriptSource, Window
 
@@ -153,8 +154,10 @@ class Boundary:
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
-        tools = _WatchedTools(ctx.tools, self)
-        self.ctx = replace(ctx, corpus=corpus, inbox=inbox, people=people, tools=tools, transcript=transcript)
+        tools, secrets = _WatchedTools(ctx.tools, self), _WatchedSecrets(ctx.secrets, self._outages)
+        self.ctx = replace(
+            ctx, corpus=corpus, inbox=inbox, people=people, tools=tools, transcript=transcript, secrets=secrets
+        )
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -260,6 +263,18 @@ class _WatchedSource:
     async def count(self) -> int:
         with self._boundary.noted():
             return await self._source.count()
+
+
+class _WatchedSecrets:
+    """The secrets that the agent may read, likewise."""
+
+    def __init__(self, secrets: Secrets, outages: WeakSet[Unavailable]) -> None:
+        self._secrets = secrets
+        self._outages = outages
+
+    async def secret(self, name: str) -> str:
+        with _noted(self._outages):
+            return await self._secrets.secret(name)
 
 
 class _WatchedPeople:

@@ -169,6 +169,10 @@ class AgentServer:
         if self._writer.transport.get_write_buffer_size() < wire.MAX_TO_WORKER:
             self._send({"op": "emit", "step": step, "parts": dict(parts)})
 
+    async def secret(self, name: str) -> str:
+        """A secret of the organisation (see `secrets.declared.Secrets`), by way of the worker."""
+        return wire.of_type(await self._ask("secret", name=str(name)), str)
+
     async def _ask(self, op: str, **what: Any) -> Any:
         await self._free.acquire()
         self._count += 1

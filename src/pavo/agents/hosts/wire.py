@@ -6,8 +6,8 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question}, `tool` {id, request}, `transcript` {id, window} and `transcript_count` {id};
-`emit` {step, parts} has no answer.
+`answer` {id, question}, `tool` {id, request}, `secret` {id, name}, `transcript` {id, window} and
+`transcript_count` {id}; `emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from pavo.agents.contract import (
     Step,
     TaskUser,
 )
+from pavo.agents.secrets.declared import Secrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 from pavo.transcripts.domain import Transcript, TranscriptSource, Window
 
@@ -172,7 +173,7 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-class Reached(Corpus, Inbox, People, Tools, TranscriptSource, Protocol):
+class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol):
     """What an agent in a process of its own reads and calls by way of its worker."""
 
 
@@ -196,6 +197,7 @@ def load_context(data: Message, reached: Reached, emitter: Emitter) -> AgentCont
         tools=reached,
         emitter=emitter,
         transcript=Transcript(reached),
+        secrets=reached,
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -215,7 +217,7 @@ def load_hits(data: list[Any]) -> tuple[Hit, ...]:
     return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
 
 
-ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count"})
+ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count", "secret"})
 """What a child may ask for."""
 
 
@@ -235,6 +237,8 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
         return _transcribed(ctx, load_window(message["window"]))
     if message["op"] == "transcript_count":
         return ctx.transcript.source.count()
+    if message["op"] == "secret":
+        return ctx.secrets.secret(of_type(message["name"], str))
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
 
 

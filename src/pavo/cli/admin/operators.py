@@ -1,5 +1,6 @@
 """What an operator's commands share: they work on the database itself, without the API."""
 
+import os
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,9 +12,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pavo import config
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.accounts.service import AccountsService
+from pavo.config import SealingSettings, Settings
 from pavo.corpus.service import CorpusService
+from pavo.deploy.local.deployed_settings import settings_of
 from pavo.deploy.model import state
+from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, InvalidInput
 from pavo.kit.sql import Database
 from pavo.webhooks.service import WebhookService
@@ -36,6 +42,7 @@ class Operator:
     accounts: AccountsService
     corpus: CorpusService
     webhooks: WebhookService
+    secrets: SecretService
 
     async def organisation(self, reference: str | None) -> uuid.UUID:
         """The organisation that is meant: the one named, else in dev mode the default user's, else the only one."""
@@ -60,7 +67,8 @@ async def connected_operator(data_dir: Path | None) -> AsyncGenerator[Operator]:
         corpus = CorpusService(database)
         sample = corpus.ensure_sample if settings.http.auth == "dev" else None
         webhooks = WebhookService(database, settings.webhooks)
-        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks)
+        secrets = SecretService(database, KeyRing.of(_sealing(settings, data_dir)))
+        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks, secrets)
     finally:
         await database.close()
 
@@ -75,6 +83,14 @@ def _database_url(data_dir: Path | None) -> str:
             f"No stack runs on {data_dir}.", field="--data-dir", remedy=f"Start it with: pavo up --data-dir {data_dir}"
         )
     return stack.environment["DATABASE_URL"]
+
+
+def _sealing(settings: Settings, data_dir: Path | None) -> SealingSettings:
+    """The keys of the stack whose database it is; of a database that DATABASE_URL names, those of this shell."""
+    if data_dir is None and os.environ.get("DATABASE_URL"):
+        return settings.sealing
+    stack = state.running(data_dir)
+    return settings.sealing if stack is None else settings_of(Layout(Path(stack.data_dir)), stack).sealing
 
 
 def local_time(moment: datetime | None) -> str:

@@ -22,6 +22,7 @@ from pavo.errors import ConfigurationError, InvalidInput
 
 GENERATED = {
     setting_rules.CODEC_KEY: lambda: b64encode(os.urandom(32)).decode(),
+    setting_rules.SEALING_KEY: lambda: b64encode(os.urandom(32)).decode(),
     "PAVO_SECRET_KEY": lambda: secrets.token_urlsafe(48),
 }
 """The secrets that are nothing but random, and how they are made."""
@@ -48,11 +49,11 @@ def set_settings(
 ) -> int:
     """Change settings that the deployment keeps; asks when that opens it to others or makes tasks unreadable.
 
-    A new PAVO_TEMPORAL_CODEC_KEY keeps the former one for reading.
+    A new PAVO_TEMPORAL_CODEC_KEY or PAVO_SEALING_KEY keeps the former one for reading.
 
     Args:
         assignments: NAME=VALUE; NAME=- reads a line of standard input; NAME alone takes the shell's value, or asks.
-        generate: with NAME alone: make a new secret, of PAVO_TEMPORAL_CODEC_KEY or PAVO_SECRET_KEY.
+        generate: with NAME alone: make a new secret, of PAVO_TEMPORAL_CODEC_KEY, PAVO_SEALING_KEY or PAVO_SECRET_KEY.
         data_dir: where everything is kept.
     """
     layout = _here(data_dir)

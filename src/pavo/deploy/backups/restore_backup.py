@@ -13,6 +13,7 @@ from pavo.deploy.model.compatibility import parse
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.progress import Say
+from pavo.deploy.model.sealing_key import sealing_environment
 from pavo.deploy.model.state import running
 from pavo.errors import Conflict
 
@@ -47,7 +48,7 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         await in_thread(unfinished_restore.finish, layout, server)
     again = "pavo up" if chosen.target is TargetName.EMBEDDED else "pavo deploy start"
     say(f"Restored what was backed up at {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. Start it: {again}")
-    for line in _to_be_picked_up(chosen, manifest):
+    for line in (*_to_be_opened(layout, manifest), *_to_be_picked_up(chosen, manifest)):
         say(line)
     return manifest
 
@@ -86,6 +87,19 @@ def _must_be_readable(layout: Layout, manifest: Manifest) -> None:
             remedy=f"Set that key: pavo deploy set {setting_rules.CODEC_KEY}; or, beside a key of its own, "
             f"{setting_rules.FORMER_KEYS}.",
         )
+
+
+def _to_be_opened(layout: Layout, manifest: Manifest) -> list[str]:
+    """What to do where this deployment has not the key of the organisations' secrets."""
+    kept = kept_settings.load(layout)
+    values = sealing_environment(layout, kept.values if kept else {})
+    pair = setting_rules.SEALING_KEY, setting_rules.SEALING_FORMER_KEYS
+    if not manifest.sealing_key or setting_rules.can_read(values, manifest.sealing_key, *pair):
+        return []
+    return [
+        f"! Organisations' secrets in it are sealed by the key {manifest.sealing_key}, which this deployment lacks.",
+        f"  → Give it that key, then seal them anew: pavo deploy set {pair[1]}, pavo secret rotate",
+    ]
 
 
 def _to_be_picked_up(chosen: Deployment, manifest: Manifest) -> list[str]:

@@ -13,6 +13,7 @@ from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.deployment import TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.progress import Say
+from pavo.deploy.model.sealing_key import sealing_environment
 
 
 async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say: Say) -> tuple[Path, Manifest]:
@@ -39,7 +40,7 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             databases=("pavo",) if embedded else database_dump.BACKED_UP,
             sqlite=layout.temporal_file if embedded else None,
         )
-    manifest = manifest.model_copy(update={"codec_key": _codec_key(layout)})
+    manifest = manifest.model_copy(update={"codec_key": _codec_key(layout), "sealing_key": _sealing_key(layout)})
     database_dump.write_manifest(place, manifest)
     say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
     if verify:
@@ -48,6 +49,12 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
         database_dump.write_manifest(place, manifest)
         say("Proven: restored into a scratch server, every table counted.")
     return place, manifest
+
+
+def _sealing_key(layout: Layout) -> str:
+    kept = kept_settings.load(layout)
+    key = sealing_environment(layout, kept.values if kept else {})[setting_rules.SEALING_KEY]
+    return setting_rules.fingerprint(key)
 
 
 def _codec_key(layout: Layout) -> str | None:

@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
 from pavo.accounts.origin import check_listener
+from pavo.accounts.secrets.sealing import KeyRing
 from pavo.config import Settings
 from pavo.deploy.model.compatibility import VersionVerdict, assess
 from pavo.deploy.model.findings import Finding, Status
@@ -21,6 +22,7 @@ from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
 from pavo.runs.probe_workflow import Probe
 from pavo.temporal.client import data_converter
+from pavo.usage.prices import PriceTable
 
 RPC_TIMEOUT = timedelta(seconds=5)
 CONNECT_SECONDS = 5
@@ -40,6 +42,8 @@ def check_settings(settings: Settings) -> Finding:
     try:
         check_listener(settings.http)
         data_converter(settings.temporal)
+        KeyRing.of(settings.sealing)
+        PriceTable.load(settings.usage.prices)
     except ConfigurationError as error:
         return Finding("settings", "fail", error.detail, error.remedy)
     worker = settings.execution

@@ -10,6 +10,7 @@ from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.kept_settings import KeptSettings
 from pavo.deploy.model.layout import Layout, load_secrets
 from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.sealing_key import sealing_environment
 from pavo.deploy.model.settings_plan import check_values
 from pavo.deploy.model.state import StackState, running
 from pavo.errors import ConfigurationError, NotFound
@@ -32,9 +33,9 @@ def settings_of(layout: Layout, stack: StackState) -> Settings:
         shell = {
             name: value for name, value in os.environ.items() if not name.startswith(setting_rules.FOREIGN_PREFIXES)
         }
-        return config.load({**shell, **addresses})
+        return config.load({**shell, **addresses, **sealing_environment(layout, shell)})
     made = {"PAVO_SECRET_KEY": load_secrets(layout).session_key}
-    return config.load({**made, **kept.values, **addresses})
+    return config.load({**made, **kept.values, **addresses, **sealing_environment(layout, kept.values)})
 
 
 def kept_or_adopted(layout: Layout) -> KeptSettings:

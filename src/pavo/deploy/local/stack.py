@@ -17,7 +17,7 @@ from pavo.deploy.local.embedded import define_embedded
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.machine.privileges import unprivileged
 from pavo.deploy.local.supervisor import Supervisor
-from pavo.deploy.model import kept_settings
+from pavo.deploy.model import kept_settings, sealing_key
 from pavo.deploy.model import state as state_file
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import names_of
@@ -215,7 +215,15 @@ def remove_data(data_dir: Path) -> None:
     for each in (*(data_dir / name for name in FOLDERS), place_apart(data_dir)):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(each)
-    for name in ("state.json", "secrets.json", "deployment.json", "worker-ends.json", THROW_AWAY, "lock"):
+    for name in (
+        "state.json",
+        "secrets.json",
+        sealing_key.NAME,
+        "deployment.json",
+        "worker-ends.json",
+        THROW_AWAY,
+        "lock",
+    ):
         (data_dir / name).unlink(missing_ok=True)
     kept_settings.remove(Layout(data_dir))
     with contextlib.suppress(OSError):  # somebody keeps other files here

@@ -11,6 +11,10 @@ from pavo.errors import InvalidInput
 
 CODEC_KEY: Final = "PAVO_TEMPORAL_CODEC_KEY"
 FORMER_KEYS: Final = "PAVO_TEMPORAL_CODEC_FORMER_KEYS"
+SEALING_KEY: Final = "PAVO_SEALING_KEY"
+SEALING_FORMER_KEYS: Final = "PAVO_SEALING_FORMER_KEYS"
+ROTATED: Final = ((CODEC_KEY, FORMER_KEYS), (SEALING_KEY, SEALING_FORMER_KEYS))
+"""Keys, and where those of before stay for reading."""
 HOST: Final = "PAVO_HOST"
 FOR_AGENTS: Final = "PAVO_AGENT_ENVIRONMENT"
 """Names further variables, such as an API key of a model: they are settings as much as it is."""
@@ -236,6 +240,11 @@ def dangers(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     lost = _keys(before) - _keys(after)
     if after.get(CODEC_KEY) and lost:
         found.append(f"A former key is gone ({FORMER_KEYS}): tasks that it encrypted cannot be read and stand still.")
+    if _keys(before, SEALING_KEY, SEALING_FORMER_KEYS) - _keys(after, SEALING_KEY, SEALING_FORMER_KEYS):
+        found.append(
+            f"A key is gone ({SEALING_KEY}, {SEALING_FORMER_KEYS}): secrets that it seals cannot be opened. "
+            "First, with the new key in force: pavo secret rotate."
+        )
     return found
 
 
@@ -257,11 +266,13 @@ def is_wildcard(host: str) -> bool:
 def with_rotated_key(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """The settings after a change, with the former encryption keys still there for reading, unless they are changed
     too."""
-    old, new = before.get(CODEC_KEY), after.get(CODEC_KEY)
-    if not old or not new or old == new or after.get(FORMER_KEYS, "") != before.get(FORMER_KEYS, ""):
-        return dict(after)
-    former = [key for key in after.get(FORMER_KEYS, "").split(",") if key and key != new]
-    return {**after, FORMER_KEYS: ",".join([old, *former])}
+    found = dict(after)
+    for key, former in ROTATED:
+        old, new = before.get(key), after.get(key)
+        if old and new and old != new and after.get(former, "") == before.get(former, ""):
+            kept = [each for each in after.get(former, "").split(",") if each and each != new]
+            found[former] = ",".join([old, *kept])
+    return found
 
 
 def fingerprint(key: str) -> str:
@@ -269,10 +280,10 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
 
 
-def can_read(values: Mapping[str, str], key: str) -> bool:
+def can_read(values: Mapping[str, str], key: str, name: str = CODEC_KEY, former: str = FORMER_KEYS) -> bool:
     """Whether settings have the key with this fingerprint, for writing or for reading."""
-    return not key or key in {fingerprint(each) for each in _keys(values)}
+    return not key or key in {fingerprint(each) for each in _keys(values, name, former)}
 
 
-def _keys(values: Mapping[str, str]) -> set[str]:
-    return {key for key in (values.get(CODEC_KEY, ""), *values.get(FORMER_KEYS, "").split(",")) if key}
+def _keys(values: Mapping[str, str], key: str = CODEC_KEY, former: str = FORMER_KEYS) -> set[str]:
+    return {each for each in (values.get(key, ""), *values.get(former, "").split(",")) if each}

@@ -130,10 +130,14 @@ def check_values(values: Mapping[str, str]) -> None:
     """
     from pavo import config
     from pavo.accounts.origin import check_listener
+    from pavo.accounts.secrets.sealing import KeyRing
+    from pavo.usage.prices import PriceTable
 
     made = {"PAVO_SECRET_KEY": "x" * 48}  # the stack makes one where none is kept
     settings = config.load({**made, **values})
     check_listener(settings.http)
+    KeyRing.of(settings.sealing)
+    PriceTable.load(settings.usage.prices)
     if settings.temporal.codec_key is not None:
         from pavo.temporal.client import data_converter
 

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -28,6 +29,7 @@ SECRETS = (
     "TEMPORAL_DATABASE_PASSWORD",
     "REDIS_PASSWORD",
     "PAVO_SECRET_KEY",
+    "PAVO_SEALING_KEY",
 )
 MAX_SHARDS = 16_384
 TEMPORAL_CONNECTIONS, VISIBILITY_CONNECTIONS = 20, 5
@@ -96,6 +98,7 @@ def render(options: ComposeOptions) -> dict[str, str]:
     """
     _check(options)
     generated = {name: secrets.token_urlsafe(48 if name == "PAVO_SECRET_KEY" else 24) for name in SECRETS}
+    generated["PAVO_SEALING_KEY"] = b64encode(secrets.token_bytes(32)).decode()
     facts = {"TEMPORAL_HISTORY_SHARDS": str(options.shards), "POSTGRES_MAJOR": str(options.postgres)}
     return {
         "compose.yaml": _compose(options),

@@ -58,6 +58,8 @@ class Holding:
     """Which of them, where some are left to another statement."""
     order: str = "1"
     """The order, where it matters."""
+    set: str = ""
+    """What is set in rows that stay without the task; empty: they are deleted."""
 
 
 HOLDINGS: Final = (
@@ -71,6 +73,11 @@ HOLDINGS: Final = (
     Holding("tool_calls", "subject_id", When.AT_ONCE, batch=100),
     Holding("tool_policies", "subject_id", When.AT_ONCE),
     Holding("transcript_messages", "subject_id", When.AT_ONCE, batch=50),
+    Holding("budget_asks", "task_id", When.AT_ONCE),
+    Holding("budget_reservations", "task_id", When.AT_ONCE),
+    Holding("budgets", "task_id", When.AT_ONCE),
+    # What was paid for stays, without the task: its organisation's budgets and bills count it.
+    Holding("usage_calls", "task_id", When.AT_ONCE, set="task_id = NULL"),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),
@@ -99,8 +106,9 @@ WHERE id = :task_id
 def _statement(holding: Holding) -> Any:
     if holding.when is When.BLANKED:
         return _BLANK
+    change = f"UPDATE {holding.table} SET {holding.set}" if holding.set else f"DELETE FROM {holding.table}"
     return text(f"""
-DELETE FROM {holding.table} WHERE ctid = ANY (ARRAY(
+{change} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {holding.table} WHERE {holding.key} = :task_id AND {holding.rows} ORDER BY {holding.order}
     LIMIT :batch
 ))""")

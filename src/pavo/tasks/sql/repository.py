@@ -58,6 +58,19 @@ class TaskView:
     """What its last attempt ran; None in lists."""
     error: Mapping[str, JSON] | None = None
     """In lists: why it failed, of each text the beginning. Elsewhere the task's row has all."""
+    usage: "TaskUsage | None" = None
+    """What its calls of models took; None in lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUsage:
+    """What a task's calls of models took."""
+
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: int
+    """In nanos, of the calls whose price is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import KeptConnections
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
-from pavo.tasks.sql.repository import PlanHead, TaskView
+from pavo.tasks.sql.repository import PlanHead, TaskUsage, TaskView
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered
 
@@ -30,6 +30,7 @@ SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t
     t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
     CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
+    u.calls, u.tokens_in, u.tokens_out, u.cost,
     p.id, p.version, p.hash, p.status, p.steps
 FROM tasks t
 JOIN executions e ON e.task_id = t.id
@@ -37,6 +38,11 @@ LEFT JOIN LATERAL (
     SELECT d.id, d.version, d.hash, d.status, jsonb_array_length(d.content -> 'steps') AS steps FROM documents d
     WHERE d.task_id = t.id AND d.kind = 'PLAN' AND d.status <> 'DRAFT' ORDER BY d.version DESC LIMIT 1
 ) p ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS calls, coalesce(sum(c.tokens_in), 0)::bigint AS tokens_in,
+        coalesce(sum(c.tokens_out), 0)::bigint AS tokens_out, coalesce(sum(c.cost), 0)::bigint AS cost
+    FROM usage_calls c WHERE c.task_id = t.id
+) u ON true
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
 """
 
@@ -83,10 +89,11 @@ class RequestStatements:
             return None
         count = len(COLUMNS)
         row = TaskRow(**dict(zip(COLUMNS, rows[0], strict=False)))
-        step, progress, total, plan_step, waiting, code, retry_at, *plan = rows[0][count:]
+        step, progress, total, plan_step, waiting, code, retry_at, *more = rows[0][count:]
+        used, plan = TaskUsage(*more[:4]), more[4:]
         head = PlanHead(*plan) if plan[0] else None
         beside = {"plan_step": plan_step, "waiting": waiting, "code": code, "retry_at": retry_at}
-        return TaskView(row, step, progress, total, head, **beside)
+        return TaskView(row, step, progress, total, head, **beside, usage=used)
 
     async def create_task(self, task: TaskRow, first: NewEvent) -> list[Event]:
         """Store a new task with its execution and the beginning of its timeline."""

@@ -256,7 +256,7 @@ class GateOpenedEvent(TypedDict):
     """Under which it is answered."""
     kind: str
     """question: an agent asks. effect: an unsafe call of a tool may have happened. approval: a call of a tool is to
-    begin."""
+    begin. budget: one does not suffice."""
     key: str
     """What the agent calls it."""
     text: str

@@ -29,6 +29,8 @@ from pavo.tasks.schemas import (
 )
 from pavo.tasks.service import StopPending
 from pavo.tasks.sql.repository import TaskView
+from pavo.usage.domain import NANOS
+from pavo.usage.schemas import UsageOfTask
 
 
 def stage_status(view: TaskView) -> str:
@@ -47,7 +49,11 @@ def task_out(view: TaskView) -> TaskOut:
     """A task."""
     task = view.task
     given = {name: getattr(task, name) for name in ("prompt", "agent_options", "step_seconds")}
-    return TaskOut.model_construct(**given, code=view.code, **_summary(view, task.error))
+    used = None
+    if (found := view.usage) is not None:
+        cost = found.cost / NANOS
+        used = UsageOfTask(calls=found.calls, tokens_in=found.tokens_in, tokens_out=found.tokens_out, cost=cost)
+    return TaskOut.model_construct(**given, code=view.code, usage=used, **_summary(view, task.error))
 
 
 def listed_task(view: TaskView) -> ListedTask:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from pavo.accounts.domain import name_of
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.agents.calling.request import NoTools, Tools
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser
@@ -16,6 +18,7 @@ from pavo.agents.options import completed_options
 from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.agents.step_keys import plan_key
+from pavo.config import SealingSettings
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
@@ -23,7 +26,7 @@ from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
 from pavo.tasks.work.context.deltas import WorkerDeltas
-from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskTranscript
+from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskSecrets, TaskTranscript
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
@@ -49,6 +52,7 @@ class Hosting:
         confining: Confining | None = None,
         tools: WorkerTools | None = None,
         word: OperatorsWord | None = None,
+        secrets: SecretService | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -63,6 +67,7 @@ class Hosting:
         self._confining = confining
         self._tools = tools
         self._word = word or OperatorsWord()
+        self._secrets = secrets or SecretService(database, KeyRing.of(SealingSettings()))
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -124,10 +129,13 @@ class Hosting:
             tools=self._tools_of(task, version, held),
             emitter=self.deltas.begin(task.id, attempt),
             transcript=Transcript(TaskTranscript(self.database, task.id)),
+            secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
-        host = open_host(card, context_object, self._limits, self._starter, self._confining)
+        return self._watched(open_host(card, context_object, self._limits, self._starter, self._confining), card)
+
+    def _watched(self, host: AgentHost, card: AgentCard) -> AgentHost:
         return self._code_watch.over(host, card.code) if self._code_watch else host
 
     def _log_to(self, task: Assignment, attempt: int) -> None:

@@ -10,6 +10,7 @@ from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.sealing_key import sealing_environment
 from pavo.runs import worker_ends
 
 
@@ -25,7 +26,8 @@ class PavoProcess(PlainComponent):
         """The same program that was called, with this part's command."""
         told = {"TEMPORAL_CONFIG_FILE": os.devnull, worker_ends.VARIABLE: str(self._layout.worker_ends)}
         told["PAVO_DATA_DIR"] = str(self._layout.root)  # which no isolated agent reads
-        environment = {**with_kept_settings(self._layout, self._environment()), **told, **extra}
+        settings = with_kept_settings(self._layout, self._environment())
+        environment = {**settings, **sealing_environment(self._layout, settings), **told, **extra}
         command = [sys.executable, "-m", "pavo.cli.main", kind_of(name).name]
         return Launch(command, environment, self._layout.log(name), directory=self._layout.root, ready_line=True)
 

@@ -61,6 +61,9 @@ class Manifest(BaseModel):
     codec_key: str | None = None
     """Fingerprint of the key that encrypts what Temporal holds; empty where nothing is encrypted; None in backups from
     before it was recorded, or of a deployment that keeps no settings."""
+    sealing_key: str | None = None
+    """Fingerprint of the key that seals organisations' secrets, which is not in the backup; None in backups from before
+    it was recorded."""
     verified: bool = False
 
 

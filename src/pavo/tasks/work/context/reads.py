@@ -1,10 +1,12 @@
-"""What a task's agent may read: the corpus of its organisation, what people said to the task, its transcript."""
+"""What a task's agent may read: its organisation's corpus and secrets, what people said to the task, its transcript."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pavo.accounts.people import people_by_id
+from pavo.accounts.secrets.service import SecretService
 from pavo.agents.contract import Hit, UserMessage
+from pavo.agents.secrets.declared import absent, check_declared
 from pavo.corpus.service import CorpusService
 from pavo.kit.sql import Database
 from pavo.tasks.sql import messages
@@ -52,3 +54,23 @@ class TaskTranscript:
     async def count(self) -> int:
         async with self._database.reading() as session:
             return await transcripts.count(session, self._task_id)
+
+
+class TaskSecrets:
+    """See `agents.secrets.declared.Secrets`. Whether the agent declares a secret is seen here, in the worker: what runs
+    in an agent's process may ask for anything.
+
+    Args:
+        declared: the names that the agent's class declares.
+    """
+
+    def __init__(self, secrets: SecretService, organisation_id: uuid.UUID, declared: Collection[str]) -> None:
+        self._secrets = secrets
+        self._organisation_id = organisation_id
+        self._declared = declared
+
+    async def secret(self, name: str) -> str:
+        found = await self._secrets.value(self._organisation_id, check_declared(name, self._declared))
+        if found is None:
+            raise absent(name)
+        return found

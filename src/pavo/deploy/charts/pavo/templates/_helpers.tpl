@@ -75,6 +75,9 @@ pavo.dev/worker-version: {{ . | quote }}
 {{- if .Values.codec.secretName }}
 {{ include "pavo.secret" (dict "name" "PAVO_TEMPORAL_CODEC_KEY" "from" .Values.codec "value" "codec.secretName") }}
 {{- end }}
+{{- if .Values.sealing.secretName }}
+{{ include "pavo.secret" (dict "name" "PAVO_SEALING_KEY" "from" .Values.sealing "value" "sealing.secretName") }}
+{{- end }}
 - name: TEMPORAL_ADDRESS
   value: {{ required "temporal.address is required: host:port of Temporal's frontend" .Values.temporal.address | quote }}
 - name: TEMPORAL_NAMESPACE

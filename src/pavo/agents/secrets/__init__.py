@@ -1,0 +1,1 @@
+"""An agent reads secrets of its organisation: those that its class declares."""

@@ -1,0 +1,1 @@
+"""`pavo usage` and `pavo budget`."""

@@ -1,0 +1,127 @@
+"""The pure rules of usage and budgets.
+
+Money is counted in nanos, billionths of the currency that the price table names: a token of the cheapest models costs
+some of them.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from pavo.gates.domain import Subject
+
+NANOS: Final = 1_000_000_000
+MAX_COST: Final = 1_000_000_000
+"""Of a budget, in the currency: what fits a column of 64 bits as nanos."""
+MAX_TOKENS: Final = 1_000_000_000_000_000
+Period: TypeAlias = Literal["day", "month", "life"]
+"""day and month are those of UTC; life has no end."""
+EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """Who calls a model, under the epoch of the attempt that does."""
+
+    subject: Subject
+    """The task, whose organisation pays."""
+    user_id: uuid.UUID | None
+    """Whom the task runs for."""
+    agent: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a model."""
+
+    id: uuid.UUID
+    """The same when it is made again after a crash."""
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The most that a call is expected to take: its input, and the largest output that it may have."""
+
+    tokens: int
+    cost: int | None
+    """In nanos; None: the price table does not know the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a call took."""
+
+    tokens_in: int
+    """Those that came from a cache included."""
+    tokens_out: int
+    tokens_cached: int = 0
+    cost: int | None = None
+    """In nanos; None: the price is not known."""
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """What a budget of tokens counts."""
+        return self.tokens_in + self.tokens_out
+
+
+class Lack(Enum):
+    """Why a budget does not allow a call."""
+
+    EXHAUSTED = "what is left does not suffice"
+    UNPRICED = "it is one of money, and the price of the model is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A budget as it stands in its period."""
+
+    max_cost: int | None
+    """In nanos."""
+    max_tokens: int | None
+    used_cost: int
+    used_tokens: int
+    unpriced_allowed: bool = False
+    """Whether calls whose price is not known count nothing."""
+
+    def lack(self, reserved_cost: int, reserved_tokens: int, wanted: Estimate) -> Lack | None:
+        """Why it does not allow this call beside those that have reserved; None: it does."""
+        if self.max_tokens is not None and self.used_tokens + reserved_tokens + wanted.tokens > self.max_tokens:
+            return Lack.EXHAUSTED
+        if self.max_cost is None:
+            return None
+        if wanted.cost is None and not self.unpriced_allowed:
+            return Lack.UNPRICED
+        spent = self.used_cost + reserved_cost
+        # One that is overrun allows nothing more, also where nothing is counted.
+        return Lack.EXHAUSTED if spent + (wanted.cost or 0) > self.max_cost else None
+
+
+def period_start(period: str, at: datetime) -> datetime:
+    """When the period began that this moment is in."""
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {"day": day, "month": day.replace(day=1)}.get(period, EVER)
+
+
+def nanos(amount: Decimal) -> int:
+    """An amount of money; a part of a nano counts as a whole one.
+
+    Raises:
+        ValueError: it is none, negative, or more than `MAX_COST`.
+    """
+    if not amount.is_finite() or not 0 <= amount <= MAX_COST:
+        raise ValueError(f"{amount} is no amount from 0 to {MAX_COST:,}")
+    whole = amount * NANOS
+    return int(whole) + (whole != int(whole))
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount of nanos for people: two decimals, and more where it is less than a hundredth."""
+    value = Decimal(amount) / NANOS
+    shown = f"{value:,.2f}" if value == 0 or abs(value) >= Decimal("0.01") else f"{value:.9f}".rstrip("0")
+    return f"{shown} {currency}"

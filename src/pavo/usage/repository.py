@@ -1,0 +1,143 @@
+"""SQL of usage and of budgets as people see them. Every function works in its caller's session and commits nothing."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.usage.models import BudgetRow
+
+By: TypeAlias = Literal["call", "task", "agent", "user", "model", "organisation", "day"]
+MAX_ITEMS: Final = 1_000
+
+_KEYS: Final[dict[By, tuple[str, str, str]]] = {
+    "call": ("u.call_id::text", "min(u.model)", ""),
+    "task": ("u.task_id::text", "min(t.title)", "LEFT JOIN tasks t ON t.id = u.task_id AND t.deleted_at IS NULL"),
+    "agent": ("u.agent", "NULL", ""),
+    "user": ("u.user_id::text", "min(p.email)", "LEFT JOIN users p ON p.id = u.user_id"),
+    "model": ("u.model", "NULL", ""),
+    "organisation": ("u.organisation_id::text", "min(o.name)", "JOIN organisations o ON o.id = u.organisation_id"),
+    "day": ("to_char(u.at AT TIME ZONE 'UTC', 'YYYY-MM-DD')", "NULL", ""),
+}
+"""By what is summed: the key, what people call it, and where that stands."""
+_SUMS: Final = """
+    count(*) AS calls, count(*) FILTER (WHERE u.state = 'lost') AS lost,
+    coalesce(sum(u.tokens_in), 0) AS tokens_in, coalesce(sum(u.tokens_out), 0) AS tokens_out,
+    coalesce(sum(u.tokens_cached), 0) AS tokens_cached, coalesce(sum(u.cost), 0) AS cost,
+    count(*) FILTER (WHERE u.cost IS NULL) AS unpriced, coalesce(sum(u.seconds), 0) AS seconds
+"""
+_WHERE: Final = """
+WHERE u.organisation_id = ANY(:organisation_ids)
+    AND (CAST(:since AS timestamptz) IS NULL OR u.at >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR u.at < :until)
+    AND (CAST(:task_id AS uuid) IS NULL OR u.task_id = :task_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which calls are summed."""
+
+    organisation_ids: Sequence[uuid.UUID]
+    task_id: uuid.UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What calls of models took together."""
+
+    calls: int = 0
+    lost: int = 0
+    """Of these, cut by a crash: they count by their estimates."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    """Of `tokens_in`."""
+    cost: int = 0
+    """In nanos, of those whose price is known."""
+    unpriced: int = 0
+    """Calls whose price is not."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The sums of one key."""
+
+    key: str | None
+    """None: of tasks or users that are gone."""
+    label: str | None
+    sums: Sums
+
+
+async def by(session: AsyncSession, chosen: Chosen, kind: By) -> tuple[list[Item], bool]:
+    """Sums by key, days in their order, else what costs most first; and whether there are more."""
+    key, label, joined = _KEYS[kind]
+    order = "key" if kind == "day" else "cost DESC, tokens_in DESC, key"
+    statement = text(
+        f"SELECT {key} AS key, {label} AS label, {_SUMS} FROM usage_calls u {joined} {_WHERE} "
+        f"GROUP BY 1 ORDER BY {order} LIMIT :count"
+    )
+    rows = (await session.execute(statement, {**_values(chosen), "count": MAX_ITEMS + 1})).all()
+    return [Item(row[0], row[1], _sums(row[2:])) for row in rows[:MAX_ITEMS]], len(rows) > MAX_ITEMS
+
+
+async def total(session: AsyncSession, chosen: Chosen) -> Sums:
+    """Of all of them."""
+    row = (await session.execute(text(f"SELECT {_SUMS} FROM usage_calls u {_WHERE}"), _values(chosen))).one()
+    return _sums(row)
+
+
+def _values(chosen: Chosen) -> dict[str, Any]:
+    return {
+        "organisation_ids": list(chosen.organisation_ids),
+        "task_id": chosen.task_id,
+        "since": chosen.since,
+        "until": chosen.until,
+    }
+
+
+def _sums(row: Any) -> Sums:
+    calls, lost, tokens_in, tokens_out, tokens_cached, cost, unpriced, seconds = row
+    tokens = (int(tokens_in), int(tokens_out), int(tokens_cached))
+    return Sums(calls, lost, *tokens, int(cost), unpriced, float(seconds))
+
+
+_RESERVED: Final = text("""
+SELECT coalesce(sum(r.cost), 0), coalesce(sum(r.tokens), 0) FROM budget_reservations r
+WHERE r.organisation_id = :organisation_id AND (CAST(:task_id AS uuid) IS NULL OR r.task_id = :task_id)
+    AND r.at >= :began
+""")
+_USED: Final = text("""
+SELECT coalesce(sum(u.cost), 0), coalesce(sum(u.tokens_in + u.tokens_out), 0) FROM usage_calls u
+WHERE u.organisation_id = :organisation_id AND (CAST(:task_id AS uuid) IS NULL OR u.task_id = :task_id)
+    AND u.at >= :began
+""")
+_ORGANISATION_OF: Final = text("SELECT organisation_id FROM tasks WHERE id = :task_id AND deleted_at IS NULL")
+
+
+async def reserved(session: AsyncSession, budget: BudgetRow) -> tuple[int, int]:
+    """What calls under way have reserved of it: cost and tokens."""
+    return await _two(session, _RESERVED, budget)
+
+
+async def used_before(session: AsyncSession, budget: BudgetRow) -> tuple[int, int]:
+    """What was used since its period began, counted from the calls: cost and tokens."""
+    return await _two(session, _USED, budget)
+
+
+async def _two(session: AsyncSession, statement: Any, budget: BudgetRow) -> tuple[int, int]:
+    place = {"organisation_id": budget.organisation_id, "task_id": budget.task_id, "began": budget.began}
+    cost, tokens = tuple[Any, ...]((await session.execute(statement, place)).one())
+    return int(cost), int(tokens)
+
+
+async def organisation_of(session: AsyncSession, task_id: uuid.UUID) -> uuid.UUID | None:
+    """Whose task this is; None: unknown, or deleted."""
+    return (await session.scalars(_ORGANISATION_OF, {"task_id": task_id})).one_or_none()

@@ -1,0 +1,156 @@
+"""Wire shapes of usage and budgets."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+
+from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Period
+from pavo.usage.repository import Sums
+from pavo.usage.service import Budget
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class UsageSums(_Out):
+    """What calls of models took together."""
+
+    calls: int
+    lost: int
+    """Of these, cut by a crash: what they took is not known, and they count by their estimates."""
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    """Of `tokens_in`, those that came from the provider's cache."""
+    cost: float
+    """In `currency`, of the calls whose price is known."""
+    unpriced: int
+    """Calls whose price is not."""
+    seconds: float
+    """That they took, one after the other."""
+
+    @classmethod
+    def of(cls, sums: Sums) -> "UsageSums":
+        """On the wire."""
+        return cls.model_validate(_sums(sums))
+
+
+class UsageOfTask(_Out):
+    """What a task's calls of models took; more at GET /api/usage."""
+
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    """In the currency of the price table, of the calls whose price is known."""
+
+
+class UsageItem(UsageSums):
+    """The sums of one key."""
+
+    key: str | None
+    """The id or the name; null: of tasks or users that are gone."""
+    label: str | None
+    """A task's title, a user's address, an organisation's name, or the model of a call."""
+
+
+class UsageOut(_Out):
+    """What was used."""
+
+    currency: str
+    items: list[UsageItem]
+    """Days in their order, else what cost most first; a thousand at most."""
+    more: bool
+    """Whether there are more."""
+    total: UsageSums
+    """Of all, also of those that are not shown."""
+
+
+class BudgetIn(BaseModel):
+    """A budget, in place of the one that is there."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    organisation_id: uuid.UUID | None = None
+    """Default: your home."""
+    task_id: uuid.UUID | None = None
+    """The budget of this task; without it the organisation's, of all its tasks together."""
+    period: Period
+    """day and month are those of UTC."""
+    cost: Annotated[float, Field(strict=True, ge=0, le=MAX_COST, allow_inf_nan=False)] | None = None
+    """In the currency of the price table."""
+    tokens: Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)] | None = None
+    """Input and output together."""
+    unpriced_allowed: StrictBool = False
+    """Whether calls whose price is not known count nothing against `cost`; otherwise people are asked."""
+
+
+class BudgetOut(_Out):
+    """A budget in its current period."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    task_id: uuid.UUID | None
+    """null: of all tasks of the organisation."""
+    period: Period
+    currency: str
+    cost: float | None
+    """The limit, in `currency`."""
+    tokens: int | None
+    """The limit."""
+    used_cost: float
+    used_tokens: int
+    reserved_cost: float
+    """By calls that are under way, and by those that a crash cut and nobody has gone on with."""
+    reserved_tokens: int
+    unpriced_allowed: bool
+    began: datetime
+    """When the period began; of life, 1970."""
+    set_at: datetime
+
+
+class BudgetList(_Out):
+    """Budgets, an organisation's own before those of its tasks."""
+
+    items: list[BudgetOut]
+
+
+def usage_item(key: str | None, label: str | None, sums: Sums) -> UsageItem:
+    """One item on the wire."""
+    return UsageItem.model_validate({"key": key, "label": label, **_sums(sums)})
+
+
+def budget_out(budget: Budget, currency: str) -> BudgetOut:
+    """A budget on the wire."""
+    return BudgetOut(
+        id=budget.id,
+        organisation_id=budget.organisation_id,
+        task_id=budget.task_id,
+        period=budget.period,  # pyright: ignore[reportArgumentType]
+        currency=currency,
+        cost=None if budget.max_cost is None else budget.max_cost / NANOS,
+        tokens=budget.max_tokens,
+        used_cost=budget.used_cost / NANOS,
+        used_tokens=budget.used_tokens,
+        reserved_cost=budget.reserved_cost / NANOS,
+        reserved_tokens=budget.reserved_tokens,
+        unpriced_allowed=budget.unpriced_allowed,
+        began=budget.began,
+        set_at=budget.set_at,
+    )
+
+
+def _sums(sums: Sums) -> dict[str, float]:
+    return {
+        "calls": sums.calls,
+        "lost": sums.lost,
+        "tokens_in": sums.tokens_in,
+        "tokens_out": sums.tokens_out,
+        "tokens_cached": sums.tokens_cached,
+        "cost": sums.cost / NANOS,
+        "unpriced": sums.unpriced,
+        "seconds": sums.seconds,
+    }
