@@ -16,6 +16,7 @@ from pavo.kit.sql import Database
 from pavo.timeline.models import TimelineRow
 from pavo.usage import budgets
 from pavo.usage.budgets import Exhausted, Reservation
+from pavo.usage.domain import MAX_COST
 from pavo.usage.models import BudgetRow, ReservationRow
 from pavo.usage.repository import Chosen, by
 from pavo.usage.service import Asked, NewBudget, UsageService
@@ -170,6 +171,16 @@ async def test_a_period_ends_and_the_next_begins_empty(org: Organisation) -> Non
     assert await attempt.settle(late, 0.05), "a call that ends in the next period counts there"
     (one,) = await org.standing()
     assert (one.used_cost, one.reserved_cost) == (0.05 * EURO, 0.9 * EURO)
+
+
+async def test_sums_that_no_column_holds_count_as_the_most_it_holds(org: Organisation) -> None:
+    await org.budget("life", cost=1)
+    attempt = await Attempt.begin(org, org.first)
+    for _ in range(10):
+        assert await attempt.settle(new_call(), MAX_COST)
+    (one,) = await org.standing()
+    assert one.used_cost == 2**63 - 1 and isinstance(await attempt.reserve(new_call(), 0), Exhausted)
+    assert (await org.budget("month", cost=1)).used_cost == 2**63 - 1
 
 
 async def test_task_and_organisation_both_bound(org: Organisation) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pavo.errors import ConfigurationError
-from pavo.usage.domain import NANOS, Lack, Standing, money, nanos, period_start
+from pavo.usage.domain import MAX_COST, NANOS, Lack, Standing, money, nanos, period_start
 from pavo.usage.domain import Estimate as Wanted
 from pavo.usage.estimating import LARGEST_OUTPUT, MOST, estimate, used
 from pavo.usage.prices import MAX_FILE_BYTES, PriceTable
@@ -45,6 +45,11 @@ def test_the_first_that_matches_counts(tmp_path: Path) -> None:
     as_json = {"models": [{"match": "a?", "input": 0.0001, "output": 0}]}
     cheap = table(tmp_path, json.dumps(as_json), "prices.json")
     assert (cheap.currency, cheap.cost("ab", 1, 9), cheap.cost("abc", 1, 9)) == ("USD", 1, None), "rounded up"
+
+
+def test_a_price_that_is_nonsense_costs_no_more_than_is_kept(tmp_path: Path) -> None:
+    prices = table(tmp_path, '[[models]]\nmatch = "*"\ninput = 1_000_000_000\noutput = 1_000_000_000\n')
+    assert prices.cost("any", MOST, MOST) == MAX_COST * NANOS
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pavo.gates import repository as gates
 from pavo.gates.domain import ANSWERED
 from pavo.observe import metrics
 from pavo.usage.asking import AGAIN, STOP, Answer, may_raise, question_of
-from pavo.usage.domain import EVER, NANOS, Call, Estimate, Lack, Spender, Standing, Used, period_start
+from pavo.usage.domain import EVER, MOST_KEPT, NANOS, Call, Estimate, Lack, Spender, Standing, Used, period_start
 from pavo.usage.models import BudgetAskRow, BudgetRow, ReservationRow, UsageCallRow
 
 SHARED: Final = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('pavo budgets ' || :organisation, 0))")
@@ -206,8 +206,8 @@ async def _note(session: AsyncSession, spender: Spender, call: Call, used: Used,
 
 def _charge(budgets: Sequence[BudgetRow], tokens: int, cost: int | None) -> None:
     for budget in budgets:
-        budget.used_cost += cost or 0
-        budget.used_tokens += tokens
+        budget.used_cost = min(budget.used_cost + (cost or 0), MOST_KEPT)
+        budget.used_tokens = min(budget.used_tokens + tokens, MOST_KEPT)
 
 
 async def _ask(

@@ -17,6 +17,8 @@ NANOS: Final = 1_000_000_000
 MAX_COST: Final = 1_000_000_000
 """Of a budget, in the currency: what fits a column of 64 bits as nanos."""
 MAX_TOKENS: Final = 1_000_000_000_000_000
+MOST_KEPT: Final = 2**63 - 1
+"""What a column of 64 bits holds: a sum that nonsense in a price table makes greater counts as this."""
 Period: TypeAlias = Literal["day", "month", "life"]
 """day and month are those of UTC; life has no end."""
 EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -73,14 +73,14 @@ class PriceTable:
         return _table(given)
 
     def cost(self, model: str, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> int | None:
-        """What a call costs, in nanos, a part of one counted as a whole; None: the price is not known."""
+        """What a call costs, in nanos, a part of one counted as a whole, `MAX_COST` at most; None: it is not known."""
         price = next((each for each in self.prices if fnmatchcase(model, each.match)), None)
         if price is None:
             return None
         cached = min(max(tokens_cached, 0), tokens_in)
         sum_ = price.input * (tokens_in - cached) + price.cached * cached + price.output * tokens_out
         whole = sum_ * (NANOS // MILLION)
-        return int(whole) + (whole != int(whole))
+        return min(int(whole) + (whole != int(whole)), MAX_COST * NANOS)
 
 
 def _json(text: str) -> Any:

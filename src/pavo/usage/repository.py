@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.usage.domain import MOST_KEPT
 from pavo.usage.models import BudgetRow
 
 By: TypeAlias = Literal["call", "task", "agent", "user", "model", "organisation", "day"]
@@ -135,7 +136,7 @@ async def used_before(session: AsyncSession, budget: BudgetRow) -> tuple[int, in
 async def _two(session: AsyncSession, statement: Any, budget: BudgetRow) -> tuple[int, int]:
     place = {"organisation_id": budget.organisation_id, "task_id": budget.task_id, "began": budget.began}
     cost, tokens = tuple[Any, ...]((await session.execute(statement, place)).one())
-    return int(cost), int(tokens)
+    return min(int(cost), MOST_KEPT), min(int(tokens), MOST_KEPT)
 
 
 async def organisation_of(session: AsyncSession, task_id: uuid.UUID) -> uuid.UUID | None:

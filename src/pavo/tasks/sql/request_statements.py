@@ -40,7 +40,8 @@ LEFT JOIN LATERAL (
 ) p ON true
 LEFT JOIN LATERAL (
     SELECT count(*) AS calls, coalesce(sum(c.tokens_in), 0)::bigint AS tokens_in,
-        coalesce(sum(c.tokens_out), 0)::bigint AS tokens_out, coalesce(sum(c.cost), 0)::bigint AS cost
+        coalesce(sum(c.tokens_out), 0)::bigint AS tokens_out,
+        least(coalesce(sum(c.cost), 0), 9223372036854775807)::bigint AS cost
     FROM usage_calls c WHERE c.task_id = t.id
 ) u ON true
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
