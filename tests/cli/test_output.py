@@ -88,7 +88,7 @@ def test_a_result_is_printed_in_the_form_that_was_asked_for(
 @pytest.mark.parametrize("typed", [typed for examples in EXAMPLES.values() for typed in examples])
 def test_every_example_of_the_help_can_be_typed(typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(typed.partition(" > ")[0])
+    words = shlex.split(typed.partition(" > ")[0].partition(" < ")[0])
     command, _, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     assert words[0] == "pavo" and "help" not in getattr(command, "__name__", "")
 

@@ -21,6 +21,8 @@ MOST_KEPT: Final = 2**63 - 1
 """What a column of 64 bits holds: a sum that nonsense in a price table makes greater counts as this."""
 Period: TypeAlias = Literal["day", "month", "life"]
 """day and month are those of UTC; life has no end."""
+By: TypeAlias = Literal["call", "task", "agent", "user", "model", "organisation", "day"]
+"""By what usage is summed."""
 EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -102,6 +104,43 @@ class Standing:
         spent = self.used_cost + reserved_cost
         # One that is overrun allows nothing more, also where nothing is counted.
         return Lack.EXHAUSTED if spent + (wanted.cost or 0) > self.max_cost else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What calls of models took together."""
+
+    calls: int = 0
+    lost: int = 0
+    """Of these, cut by a crash: they count by their estimates."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    """Of `tokens_in`."""
+    cost: int = 0
+    """In nanos, of those whose price is known."""
+    unpriced: int = 0
+    """Calls whose price is not."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A budget as people see it, in its current period."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    task_id: uuid.UUID | None
+    period: str
+    max_cost: int | None
+    max_tokens: int | None
+    used_cost: int
+    used_tokens: int
+    reserved_cost: int
+    reserved_tokens: int
+    unpriced_allowed: bool
+    began: datetime
+    set_at: datetime
 
 
 def period_start(period: str, at: datetime) -> datetime:

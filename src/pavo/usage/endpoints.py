@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 
 from pavo.accounts.dependencies import Caller
 from pavo.kit.problem import problems
+from pavo.usage.domain import By
 from pavo.usage.prices import PriceTable
-from pavo.usage.repository import By
 from pavo.usage.schemas import BudgetIn, BudgetList, BudgetOut, UsageOut, UsageSums, budget_out, usage_item
 from pavo.usage.service import Asked, NewBudget, UsageService
 

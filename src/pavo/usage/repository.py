@@ -4,15 +4,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.usage.domain import MOST_KEPT
+from pavo.usage.domain import MOST_KEPT, By, Sums
 from pavo.usage.models import BudgetRow
 
-By: TypeAlias = Literal["call", "task", "agent", "user", "model", "organisation", "day"]
 MAX_ITEMS: Final = 1_000
 
 _KEYS: Final[dict[By, tuple[str, str, str]]] = {
@@ -47,24 +46,6 @@ class Chosen:
     task_id: uuid.UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What calls of models took together."""
-
-    calls: int = 0
-    lost: int = 0
-    """Of these, cut by a crash: they count by their estimates."""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    """Of `tokens_in`."""
-    cost: int = 0
-    """In nanos, of those whose price is known."""
-    unpriced: int = 0
-    """Calls whose price is not."""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Period
-from pavo.usage.repository import Sums
-from pavo.usage.service import Budget
+from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Budget, Period, Sums
 
 
 class _Out(BaseModel):

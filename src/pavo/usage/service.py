@@ -16,9 +16,9 @@ from pavo.kit.clock import moment_or_age
 from pavo.kit.sql import Database
 from pavo.usage import repository
 from pavo.usage.budgets import ALONE
-from pavo.usage.domain import MAX_TOKENS, Period, nanos, period_start
+from pavo.usage.domain import MAX_TOKENS, Budget, By, Period, Sums, nanos, period_start
 from pavo.usage.models import BudgetRow
-from pavo.usage.repository import By, Chosen, Item, Sums
+from pavo.usage.repository import Chosen, Item
 
 DEFAULT_SINCE: Final = "30d"
 
@@ -43,25 +43,6 @@ class Usage:
     more: bool
     """Whether there are more items than are shown; `total` counts them."""
     total: Sums
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A budget as people see it, in its current period."""
-
-    id: uuid.UUID
-    organisation_id: uuid.UUID
-    task_id: uuid.UUID | None
-    period: str
-    max_cost: int | None
-    max_tokens: int | None
-    used_cost: int
-    used_tokens: int
-    reserved_cost: int
-    reserved_tokens: int
-    unpriced_allowed: bool
-    began: datetime
-    set_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

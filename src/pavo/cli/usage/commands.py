@@ -11,8 +11,7 @@ from pavo.cli.output import Output, Printer, console
 from pavo.cli.parameters import Url
 from pavo.cli.table import table
 from pavo.cli.usage.client import UsageClient
-from pavo.usage.domain import Period
-from pavo.usage.repository import By
+from pavo.usage.domain import By, Period
 from pavo.usage.schemas import BudgetList, BudgetOut, UsageOut, UsageSums
 
 budget_app = App(name="budget", help="Budgets of an organisation and its tasks.", help_epilogue=epilogue("budget"))
