@@ -69,6 +69,7 @@ def environment(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "PAVO_PORT": str(free_port()),
         "PAVO_AGENT_PATHS": f"{base}:rw",
         "PAVO_AGENT_FOLDERS": str(tmp_path_factory.mktemp("folders") / "agents"),
+        "PAVO_ARTIFACTS_FOLDER": str(tmp_path_factory.mktemp("kept") / "artifacts"),
     }
     try:
         check_all(url)  # whatever the session's tests had tasks tell

@@ -25,6 +25,7 @@ OTHER_CLOCKS = re.compile(
 CERTIFICATES = "certificates end by the clock of the machine that judges them, as in every TLS library"
 MAY = {
     "deploy/checks/connectivity.py": "compares the server's clock with this machine's",
+    "artifacts/store.py": "the age of files that nobody finished: removed too soon, what they were for is done again",
     "cli/task/demo.py": "measures on one machine",
     "cli/task/render.py": "says how long ago it was, to people",
     "cli/deploy/certificates.py": CERTIFICATES,
@@ -43,6 +44,7 @@ MAY = {
     "kit/clock.py": "the function whose users are looked for below",
     "kit/ids.py": "ids that sort roughly; what is older is decided by columns of PostgreSQL's time",
     "logging.py": "log lines",
+    "testing/artifacts.py": "an author's test, which has no PostgreSQL",
     "testing/transcript.py": "an author's test, which has no PostgreSQL",
     "timeline/viewers.py": "a metric, whose description names clocks that differ",
     "webhooks/deliverer.py": "a signature's moment, which receivers judge by their clock, not Pavo",

@@ -142,6 +142,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices
+    app.state.artifacts = parts.artifacts
 
 
 @contextmanager

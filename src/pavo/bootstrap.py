@@ -20,6 +20,8 @@ from pavo.agents.announced.announcement import Announcement
 from pavo.agents.announced.announcements import Announcements
 from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentRegistry
+from pavo.artifacts.service import ArtifactService
+from pavo.artifacts.wiring import build_service as build_artifacts
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
@@ -108,6 +110,7 @@ class ApiParts:
     accounts: AccountsService
     secrets: SecretService
     corpus: CorpusService
+    artifacts: ArtifactService
     webhooks: WebhookService
     gates: GateService
     inbox: InboxService
@@ -133,9 +136,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         temporal = await _connect(settings, telemetry)
         connections = kept_connections(database, settings)
         closing.push_async_callback(connections.close)
-        budget = Budget(settings.limits.viewer_kb * 1_000, settings.limits.viewers_mb * 1_000_000)
-        publisher, follower = Publisher(redis), Follower(database, redis, budget)
-        await _started(publisher, follower, closing)
+        publisher, follower = await _viewing(settings, database, redis, closing)
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks = WebhookService(database, settings.webhooks)
@@ -151,6 +152,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             build_accounts(database, settings),
             SecretService(database, ring),
             CorpusService(database),
+            build_artifacts(database, settings),
             webhooks,
             gates,
             InboxService(database),
@@ -172,11 +174,17 @@ def _announced(
     return agents, Announcements(redis, namespace, task_queue, ToolsAnnouncement, "tools")
 
 
-async def _started(publisher: Publisher, follower: Follower, closing: AsyncExitStack) -> None:
+async def _viewing(
+    settings: Settings, database: Database, redis: Redis, closing: AsyncExitStack
+) -> tuple[Publisher, Follower]:
+    """What viewers are told by, started."""
+    budget = Budget(settings.limits.viewer_kb * 1_000, settings.limits.viewers_mb * 1_000_000)
+    publisher, follower = Publisher(redis), Follower(database, redis, budget)
     closing.push_async_callback(publisher.close)
     publisher.start()
     closing.push_async_callback(follower.close)
     await follower.start()
+    return publisher, follower
 
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:

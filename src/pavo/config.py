@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,6 +40,7 @@ PAVO_SECRETS: Final = frozenset(
 )
 """Environment variables of Pavo alone, mostly secrets: no agent gets them, whoever names them."""
 _WRITABLE: Final = ":rw"
+_Place: TypeAlias = Annotated[Path | None, BeforeValidator(lambda path: path or None)]  # "" would be the working folder
 
 
 class DatabaseSettings(Section):
@@ -178,17 +179,12 @@ class AgentSettings(Section):
     uids: str = Field(default="1900000000-1999999999", validation_alias="PAVO_AGENT_UIDS")
     """Users that isolated agents may be where the worker is root, one for each task: FIRST-LAST. No account may have
     one of them."""
-    folders: Path | None = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
+    folders: _Place = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
     """Where each task of an isolated agent has a working folder of its own, until it is deleted; default: agents in
     PAVO_DATA_DIR (in /var/lib/pavo/agents where they are users of their own), else a folder for temporary files."""
-    data_dir: Path | None = Field(default=None, validation_alias="PAVO_DATA_DIR")
+    data_dir: _Place = Field(default=None, validation_alias="PAVO_DATA_DIR")
     """Data directory of the stack, for the command line (see pavo up --help) and for workers: no isolated agent reads
     it."""
-
-    @field_validator("folders", "data_dir", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return value or None  # an empty path would be the folder that the process was started in
 
     @field_validator("environment")
     @classmethod
@@ -234,6 +230,18 @@ class AgentSettings(Section):
     def writable(self) -> tuple[str, ...]:
         """Of `paths`, those that may be written."""
         return tuple(each.removesuffix(_WRITABLE) for each in listed(self.paths) if each.endswith(_WRITABLE))
+
+
+class ArtifactSettings(Section):
+    """Files of tasks; the API and the workers need the same."""
+
+    folder: _Place = Field(default=None, validation_alias="PAVO_ARTIFACTS_FOLDER")
+    """Where the content of artifacts lies: one folder for the API and all workers, on whichever hosts they are;
+    default: artifacts in PAVO_DATA_DIR, and without that none can be kept."""
+    task_mb: int = Field(default=1_000, ge=1, le=1_000_000, validation_alias="PAVO_ARTIFACTS_TASK_MB")
+    """MB that one task may keep."""
+    organisation_mb: int = Field(default=10_000, ge=1, le=10**9, validation_alias="PAVO_ARTIFACTS_ORGANISATION_MB")
+    """MB that all tasks of an organisation may keep, what is there twice counted twice."""
 
 
 class WebhookSettings(Section):
@@ -308,6 +316,7 @@ class Settings(BaseSettings):
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     agents: AgentSettings = Field(default_factory=AgentSettings)
     tools: ToolSettings = Field(default_factory=ToolSettings)
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     usage: UsageSettings = Field(default_factory=UsageSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

@@ -25,6 +25,7 @@
     │   └── AgentRefused          … and said that trying again is useless
     ├── ToolFailed                a tool that an agent called failed
     │   └── ToolDenied            … since a policy or a person does not let it be called so
+    ├── ArtifactError             an artifact cannot be kept or read
     ├── AgentDied                 the agent's process ended without an answer
     └── InternalError             a fault of Pavo's own; the log tells it
 
@@ -200,6 +201,12 @@ class ToolDenied(ToolFailed):
     """A policy, or a person who was asked, does not let an agent call a tool so. Remedy: go on without it."""
 
     title = "The call was denied"
+
+
+class ArtifactError(PavoError):
+    """An artifact cannot be kept, or read: its name, a limit, none such. Raised to agents and tools, which catch it."""
+
+    title = "Not with this artifact"
 
 
 class AgentDied(PavoError):

@@ -2,6 +2,7 @@
 
 from pavo.accounts import models as accounts
 from pavo.accounts.secrets import models as secrets
+from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
 from pavo.kit.sql import Base
@@ -19,6 +20,7 @@ metadata = Base.metadata
 
 __all__ = [
     "accounts",
+    "artifacts",
     "corpus",
     "gates",
     "idempotency",

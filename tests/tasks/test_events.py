@@ -17,6 +17,7 @@ from pavo.agents.checks import EVENT_TYPE, checked_step
 from pavo.agents.contract import PAVO_EVENT_TYPES, RESERVED_EVENT_KEYS, Event, Step
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
+from pavo.artifacts.domain import Artifact
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused
@@ -53,6 +54,7 @@ EXAMPLES: dict[Any, Any] = {
     list[str]: ["x"],
     Effect: "read",
     CallState: "done",
+    Artifact: Artifact(uuid.uuid4(), "a.txt", "text/plain", 1, "0" * 64, datetime.now(UTC)),
     d.Receipt: d.Receipt(d.EXECUTING, 3, True, "Resuming goes on."),
     Gate: Gate(
         *(uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), "question", "x", "x?", "0" * 64, {}, ("y",), "answered", "y"),

@@ -10,7 +10,7 @@ import pytest
 
 from pavo.kit.json_values import fingerprint
 from pavo.tasks.sql.lease import Lease
-from pavo.tasks.work.context.called_tools import HeldEpoch
+from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.slots import parked
 from pavo.tasks.work.slots.parked import ParkedAgent, ParkedAgents
 

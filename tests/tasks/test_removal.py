@@ -58,12 +58,15 @@ WITH webhook AS (
 ), reserved AS (
     INSERT INTO budget_reservations (call_id, epoch, organisation_id, task_id, agent, model, tokens, at)
     SELECT gen_random_uuid(), 1, organisation_id, id, 'x', 'x', 1, pavo_now() FROM tasks WHERE id = %(id)s
+), kept AS (
+    INSERT INTO artifacts (id, organisation_id, subject_id, name, media_type, bytes, sha256)
+    SELECT gen_random_uuid(), organisation_id, id, 'x', 'text/plain', 1, repeat('0', 64) FROM tasks WHERE id = %(id)s
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id
 """
-"""A webhook was told of the task, its agent printed, asked, called a tool and a model, and recorded a message; it has a
-policy of its own."""
+"""A webhook was told of the task, its agent printed, asked, called a tool and a model, recorded a message and kept a
+file; it has a policy of its own."""
 
 
 @pytest_asyncio.fixture

@@ -16,7 +16,8 @@ from pavo.errors import Unavailable
 from pavo.gates import repository as gates
 from pavo.kit.sql import Database
 from pavo.tasks.work.context.asked_people import new_gate
-from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
+from pavo.tasks.work.context.called_tools import TaskTools, ToolCaller
+from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.timeline.publish import Publisher
 from pavo.tools.contract import HappenedUnknown, tool
 from pavo.tools.policies.word import OperatorsWord

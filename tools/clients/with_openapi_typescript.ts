@@ -29,6 +29,7 @@ const OF_PAVO: Record<PavoEvent["type"], true> = {
   gate_closed: true,
   tool_called: true,
   tool_done: true,
+  artifact_added: true,
   deleted: true,
 };
 const isOfPavo = (event: TaskEvent): event is PavoEvent => Object.hasOwn(OF_PAVO, event.type);
@@ -56,6 +57,7 @@ function told(event: PavoEvent): string {
     case "gate_closed": return event.by_user?.name ?? event.state;
     case "tool_called": return event.arguments;
     case "tool_done": return event.excerpt;
+    case "artifact_added": return event.name;
     case "deleted": return "gone";
     default: {
       const none: never = event;

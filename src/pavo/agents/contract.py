@@ -17,6 +17,7 @@ from pavo.agents.context.inbox import EmptyInbox as EmptyInbox
 from pavo.agents.context.inbox import Inbox as Inbox
 from pavo.agents.context.inbox import UserMessage as UserMessage
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
+from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import NoSecrets, Secrets
 from pavo.errors import AgentRefused, QuestionExpired, ToolDenied, ToolFailed
 from pavo.transcripts.domain import NoMessages, Transcript
@@ -211,6 +212,8 @@ class AgentContext:
     """What `call` calls."""
     secrets: Secrets = field(default_factory=NoSecrets)
     """Where `secret` looks."""
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """The task's files, in `execute` and `report`: `put`, `list`, `read`."""
 
     emitter: Emitter = field(default_factory=NobodyLooks)
     """Where `emit` goes."""

@@ -49,6 +49,11 @@ EXAMPLES: Final = {
         "pavo task watch last": "the newest task, until it ends or waits",
         "pavo task watch last --after 0": "every event since it began",
     },
+    "task artifacts": {"pavo task artifacts last": "the files that it keeps"},
+    "task artifact": {
+        "pavo task artifact last report.csv": "brought here under its name",
+        "pavo task artifact last report.csv -O -": "for the next program",
+    },
     "task logs": {"pavo task logs last -f": "what its agent prints, as long as it runs"},
     "task transcript": {"pavo task transcript last --last 10": "the end of its agent's conversation"},
     "task delete": {"pavo task delete 7a9abd6c --yes": "without being asked"},

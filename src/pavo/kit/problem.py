@@ -44,6 +44,7 @@ _ANSWERS: Final[dict[int, str]] = {
     409: "Right in itself, but not now: `code` tells why.",
     413: "The body, or a text in it, is too large.",
     414: "The address is too long.",
+    416: "It has no such part: `Content-Range` tells its size.",
     422: "A value of the request is wrong: `field` names it.",
     431: "The headers are too long, or too many.",
     500: "A fault of Pavo's own; `request_id` finds it in the log.",

@@ -99,6 +99,8 @@ BUDGETS_ASKED: Final = Counter(
     ("of",),
     (("organisation",), ("task",)),
 )
+ARTIFACTS: Final = Counter("pavo_artifacts_total", "Files that tasks have kept.")
+ARTIFACT_BYTES: Final = Counter("pavo_artifact_bytes_total", "Bytes of the files that tasks have kept.")
 RECOVERIES: Final = Counter(
     "pavo_recoveries_total",
     "Attempts that went on after the last checkpoint after a process had died: the worker's or the agent's.",
@@ -160,6 +162,8 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     MODEL_TOKENS,
     MODEL_COST,
     BUDGETS_ASKED,
+    ARTIFACTS,
+    ARTIFACT_BYTES,
     WEBHOOK_ATTEMPTS,
     WEBHOOK_SECONDS,
     WEBHOOKS_DISABLED,

@@ -8,6 +8,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from pavo.accounts.dependencies import Caller, StreamCaller
+from pavo.artifacts.http import ANSWERS, Download, download
+from pavo.artifacts.schemas import ArtifactPage
+from pavo.artifacts.service import MAX_PAGE, ArtifactService
+from pavo.errors import NotFound
 from pavo.kit.problem import problems
 from pavo.tasks.conversation import ConversationService
 from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, MAX_FEEDBACK_ITEMS, ReviewService
@@ -90,6 +94,11 @@ async def _conversation(request: Request) -> ConversationService:
     return _use_cases(request).conversation
 
 
+async def _artifacts(request: Request) -> ArtifactService:
+    """The service that `api.create_app` put on the application."""
+    return request.app.state.artifacts
+
+
 async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
     """The task of the path.
 
@@ -111,6 +120,7 @@ async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) 
 TheTasks = Annotated[TaskService, Depends(_tasks)]
 TheReview = Annotated[ReviewService, Depends(_review)]
 TheConversation = Annotated[ConversationService, Depends(_conversation)]
+TheArtifacts = Annotated[ArtifactService, Depends(_artifacts)]
 OwnTask = Annotated[TaskView, Depends(own_task)]
 WatchedTask = Annotated[Subject, Depends(watched_task)]
 
@@ -364,3 +374,27 @@ async def read_task_transcript(
     """What the task's agent recorded of its conversation (`Step.messages`) in the task's whole life, in order."""
     found, count = await tasks.transcript(view.task.id, wanted.window)
     return page_of(found, count, wanted.after)
+
+
+@router.get("/{task_id}/artifacts", responses=problems(404))
+async def list_artifacts(
+    artifacts: TheArtifacts,
+    view: OwnTask,
+    cursor: str = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
+) -> ArtifactPage:
+    """The task's files, by name."""
+    return await artifacts.page(view.task.id, cursor, limit)
+
+
+@router.get("/{task_id}/artifacts/{artifact:path}", response_class=Download, responses=ANSWERS)
+async def get_artifact(
+    request: Request, artifacts: TheArtifacts, watching: TheWatching, subject: WatchedTask, artifact: str
+) -> Response:
+    """The content of a file, by its id or name: the whole, or the part that `Range` names; always as a download."""
+    if subject.deleted:
+        raise NotFound(f"There is no task {subject.id}.", remedy="Look at GET /api/tasks.")
+    answer = download(await artifacts.open(subject.id, artifact), request)
+    if isinstance(answer, Download):
+        watching.hold(answer, subject)
+    return answer

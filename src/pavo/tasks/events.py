@@ -14,6 +14,7 @@ import orjson
 from pavo.accounts.domain import name_of
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
 from pavo.agents.event_types import PAVO_EVENT_TYPES, STAGE
+from pavo.artifacts.domain import Artifact
 from pavo.errors import AgentRefused
 from pavo.gates.domain import ANSWERED, Gate
 from pavo.kit.clock import iso
@@ -150,6 +151,19 @@ def tool_called(call_id: uuid.UUID, tool: str, effect: Effect, arguments: str) -
 def tool_done(call_id: uuid.UUID, tool: str, state: CallState, excerpt: str) -> NewEvent:
     """A call of a tool has ended: done, failed or unknown; or it was denied, and never began."""
     event = data.ToolDoneEvent(type="tool_done", call_id=str(call_id), tool=tool, state=state, excerpt=excerpt)
+    return _of_pavo(event)
+
+
+def artifact_added(artifact: Artifact) -> NewEvent:
+    """The task keeps a file."""
+    event = data.ArtifactAddedEvent(
+        type="artifact_added",
+        artifact_id=str(artifact.id),
+        name=artifact.name,
+        media_type=artifact.media_type,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+    )
     return _of_pavo(event)
 
 

@@ -7,7 +7,9 @@ import socket
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from pavo.accounts.secrets.sealing import KeyRing
@@ -23,6 +25,8 @@ from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.importing import Imports
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
+from pavo.artifacts.sweeping import keep_sweeping
+from pavo.artifacts.wiring import artifact_folder, build_keeping
 from pavo.config import AgentSettings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
@@ -165,9 +169,10 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
-def confining_of(settings: AgentSettings) -> Confining:
-    """How a worker with these settings confines isolated agents."""
+def confining_of(settings: AgentSettings, *private: Path | None) -> Confining:
+    """How a worker with these settings confines isolated agents, none of whom reads what is private."""
     wanted, root = wanted_confinement(settings)
+    wanted = replace(wanted, private=(*wanted.private, *(str(each.absolute()) for each in private if each)))
     return Confining(TaskFolders(root), wanted)
 
 
@@ -191,14 +196,16 @@ class _Agents:
         corpus = CorpusService(self._database)
         own = clients.settings.agents
         self._preloading = Preloading(memory_mb=limits.memory_mb, start_seconds=limits.start_seconds, named=own.names)
-        self._confining = confining_of(own)
+        self._confining = confining_of(own, artifact_folder(clients.settings))
         self._confining.begin()
         self._preloading.begin_when_described(registry)
         self._logs = LogWriter(self._database)
         parts = (self._database, self._publisher, registry, corpus, limits)
+        self._keeping = build_keeping(clients.settings)
         secrets = SecretService(self._database, KeyRing.of(clients.settings.sealing))
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
-        hosting = Hosting(*parts, *beside, tools, operators_word(clients.settings.tools), secrets)
+        word = operators_word(clients.settings.tools)
+        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
@@ -211,11 +218,18 @@ class _Agents:
         self._recorder.start()
         self._logs.start()
         share_standard_streams()
-        self._beside = (
-            KeptRunning(lambda: listen_for_hints(self._redis, attempts), "hints"),
+        self._beside = self._running()
+
+    def _running(self) -> Sequence[KeptRunning]:
+        """What runs beside the agents."""
+        running = [
+            KeptRunning(lambda: listen_for_hints(self._redis, self.attempts), "hints"),
             KeptRunning(lambda: keep_removing_folders(self._database, self._confining.folders), "folder-removal"),
             KeptRunning(self._parked.watch, "parked-agents"),
-        )
+        ]
+        if self._keeping is not None:
+            running.append(KeptRunning(partial(keep_sweeping, self._database, self._keeping.store), "artifacts"))
+        return running
 
     async def close(self) -> None:
         """Close in order: first what writes, then what it writes to."""

@@ -24,6 +24,8 @@ class Outcome:
     """What the trial's `outside` answered when it was over."""
     said: Mapping[int, Mapping[str, Mapping[str, JSON]]] = field(default_factory=dict[int, Any])
     """What viewers saw of `ctx.emit` before it was recorded, by step (0: planning) and type."""
+    artifacts: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """What `ctx.artifacts` has kept, by name."""
 
     @property
     def messages(self) -> list[JSON]:
@@ -44,6 +46,7 @@ def everything(outcome: Outcome) -> Any:
         "events": [(event.type, dict(event.data)) for step in outcome.steps for event in step.events],
         "progress": [(step.progress, step.total, step.plan_step) for step in outcome.steps],
         "report": outcome.report,
+        "artifacts": dict(outcome.artifacts),
     }
 
 

@@ -1,12 +1,17 @@
 """The tools that an agent calls in a trial: doubles that the test gives, and a ledger in memory."""
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
+from pavo.testing.artifacts import KeptFiles
+from pavo.testing.workspace import MemoryWorkspace
 from pavo.tools.contract import ToolContext
-from pavo.tools.described import WrongArguments, tool_of
+from pavo.tools.described import Tool, WrongArguments, tool_of
+from pavo.tools.results import MAX_KEPT_BYTES, long_content, reference, result_name
 from pavo.tools.running import Outcome, run_tool
 
 
@@ -16,10 +21,17 @@ class TriedTools:
     Args:
         doubles: what stands in for each tool: a function with type hints and a docstring.
         denied: why calls of these are denied.
+        kept: where what they write and what they answer at length is kept.
     """
 
-    def __init__(self, doubles: Mapping[str, Callable[..., Any]], denied: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        doubles: Mapping[str, Callable[..., Any]],
+        denied: Mapping[str, str],
+        kept: KeptFiles | None = None,
+    ) -> None:
         self._denied = denied
+        self._kept = kept or KeptFiles()
         self._tools = {name: tool_of(name, function, "the trial") for name, function in doubles.items()}
         self._outcomes: dict[str, tuple[str, str, Outcome]] = {}
 
@@ -43,10 +55,24 @@ class TriedTools:
             return ToolAnswer(error=told, remedy="Go on without it.", denied=True)
         known = self._outcomes.get(request.identity)
         if known is None:
-            task, organisation = uuid.UUID(int=0), uuid.UUID(int=0)
-            outcome = await run_tool(tool, arguments, ToolContext(request.identity, task, organisation))
+            outcome = await self._outcome(tool, arguments, request.identity)
             known = self._outcomes[request.identity] = (request.tool, request.hash, outcome)
         if known[:2] != (request.tool, request.hash):
             return ToolAnswer(error=f"The key {request.key!r} names another call.", refused=True)
         outcome = known[2]
         return ToolAnswer(outcome.value, outcome.error, outcome.remedy)
+
+    async def _outcome(self, tool: Tool, arguments: Mapping[str, Any], identity: str) -> Outcome:
+        task, organisation = uuid.UUID(int=0), uuid.UUID(int=0)
+        workspace = MemoryWorkspace(self._kept)
+        context = ToolContext(identity, task, organisation, workspace=workspace)
+        outcome = await run_tool(tool, arguments, context, MAX_KEPT_BYTES)
+        if outcome.state != "done":
+            return outcome
+        workspace.keep()
+        found = long_content(outcome.value)
+        if found is None:
+            return outcome
+        media_type, content = found
+        name = result_name(hashlib.sha256(identity.encode()).hexdigest()[:32])
+        return replace(outcome, value=reference(self._kept.keep(name, media_type, content), content))

@@ -10,21 +10,13 @@ from typing import Any, Final, NoReturn, TypeVar
 import orjson
 
 from pavo.agents.asking.question import Waits
-from pavo.agents.contract import (
-    JSON,
-    Agent,
-    AgentContext,
-    FeedbackItem,
-    Isolation,
-    Plan,
-    PlanDraft,
-    Step,
-    TaskUser,
-)
+from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Isolation, Plan, PlanDraft, Step, TaskUser
+from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.step_keys import plan_key
 from pavo.errors import AgentDied, AgentError, PavoError
 from pavo.kit.json_values import encode_text
+from pavo.testing.artifacts import KeptFiles
 from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.description import Description, describe
 from pavo.testing.emitted import Emitted
@@ -104,7 +96,8 @@ class AgentTrial:
         self._max = max_checkpoints
         self._same = same
         self._people = ScriptedPeople(answers or {})
-        self._tools = TriedTools(tools or {}, denied or {})
+        self._kept = KeptFiles()
+        self._tools = TriedTools(tools or {}, denied or {}, self._kept)
         self._emitted, self._transcript = Emitted(), MemoryTranscript()
         self._secrets = secrets or {}
         self._reset = reset
@@ -216,12 +209,13 @@ class AgentTrial:
         self._tools.forget()
         self._emitted.forget()
         self._transcript.forget()
+        self._kept.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
         steps, report = await self._executed(plan, cuts)
         outside = self._outside() if self._outside is not None else None
-        return Outcome(plan, steps, report, outside, self._emitted.said)
+        return Outcome(plan, steps, report, outside, self._emitted.said, self._kept.contents)
 
     async def _planned(self) -> Plan:
         async with self._host(1) as host:
@@ -318,6 +312,7 @@ class AgentTrial:
             emitter=self._emitted.emitter(),
             transcript=Transcript(self._transcript),
             secrets=TriedSecrets(self._secrets, described.card.secrets),
+            artifacts=Artifacts(self._kept),
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import replace
 from typing import Final
 
-from pavo.accounts.standing import StandingWatch
+from pavo.accounts.standing import Lasting, StandingWatch
 from pavo.errors import NotFound
 from pavo.kit.sql import Database
 from pavo.timeline import service
@@ -66,8 +66,7 @@ class WatchService:
         following = self._follower.follow(subject.id, begin, wanted)
         if until_rest and subject.rests is not None:
             following.until_rest(subject.rests, at_rest=subject.at_rest, newest=head.last_seq)
-        if self._standing is not None and subject.grant is not None:
-            self._standing.hold(following, subject.grant)
+        self.hold(following, subject)
         return following
 
     async def _settled(self, subject: Subject, last_seq: int) -> WantedDeltas | None:
@@ -79,6 +78,11 @@ class WatchService:
             newest = await service.read_after(session, subject.id, max(0, last_seq - NEWEST), NEWEST)
         told = [step for step in (wanted.settles(event.as_json()) for event in newest) if step is not None]
         return replace(wanted, settled=told[-1]) if told else wanted
+
+    def hold(self, connection: Lasting, subject: Subject) -> None:
+        """End whatever lasts when its reader may see the subject no more."""
+        if self._standing is not None and subject.grant is not None:
+            self._standing.hold(connection, subject.grant)
 
 
 def _no_timeline(subject_id: uuid.UUID) -> NotFound:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
-from pavo.errors import ToolFailed
+from pavo.errors import ArtifactError, ToolFailed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +59,64 @@ class NoServices:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkspaceFile:
+    """A file of a workspace."""
+
+    path: str
+    """Relative to the workspace, with slashes."""
+    bytes: int
+
+
+class Workspace(Protocol):
+    """The folder in which a task works, as one call of a tool reaches it.
+
+    Paths are relative to it, such as `src/main.py`; none leads out of it, and no link is followed. Every method raises
+    `ArtifactError` where there is no such file, or the path is none.
+    """
+
+    def write(self, path: str, data: bytes | str) -> None:
+        """Write a file, with the folders above it. It is kept in the same commit as the call's outcome, and is there
+        in every later attempt, on whichever host; what else is in the folder may be gone then."""
+        ...
+
+    def read(self, path: str, offset: int = 0, length: int = 1024 * 1024) -> bytes:
+        """A part of a file: at most `length` bytes and 1 MiB; empty at its end."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        ...
+
+    def files(self, under: str = "", most: int = 10_000) -> Sequence[WorkspaceFile]:
+        """The plain files below a folder of it, so many at most."""
+        ...
+
+
+class NoWorkspace:
+    """For calls that belong to no task."""
+
+    def write(self, path: str, data: bytes | str) -> None:
+        """Raises: there is none."""
+        raise self.refusal()
+
+    def read(self, path: str, offset: int = 0, length: int = 1024 * 1024) -> bytes:
+        """Raises: there is none."""
+        raise self.refusal()
+
+    def size(self, path: str) -> int:
+        """Raises: there is none."""
+        raise self.refusal()
+
+    def files(self, under: str = "", most: int = 10_000) -> Sequence[WorkspaceFile]:
+        """Raises: there is none."""
+        raise self.refusal()
+
+    def refusal(self) -> ArtifactError:
+        """What is told."""
+        return ArtifactError("There is no workspace here.", remedy="Set PAVO_ARTIFACTS_FOLDER, or PAVO_DATA_DIR.")
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is told beside its arguments: it asks for it by a parameter of this type."""
 
@@ -68,6 +126,8 @@ class ToolContext:
     organisation_id: uuid.UUID
     services: ToolServices = field(default_factory=NoServices)
     """Pavo's own, for the tools that come with it; it may change with any version."""
+    workspace: Workspace = field(default_factory=NoWorkspace)
+    """The folder in which the task works; what a call writes there by this is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from pavo.agents.checks import storable
 from pavo.agents.raised import described
-from pavo.errors import ToolFailed
+from pavo.errors import ArtifactError, ToolFailed, Unavailable
 from pavo.kit.json_values import NotStorable, plain
 from pavo.tools.contract import UNSAFE, CallState, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
@@ -24,7 +24,7 @@ from pavo.tools.described import Tool
 logger = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES: Final = 256_000
-"""Of a result as JSON: it is kept with the call, and handed to the agent."""
+"""Of a result as JSON that is kept with its call, and handed to the agent."""
 MAX_THREADS: Final = 200
 """Tools at once in a process, those that hang included."""
 
@@ -48,8 +48,14 @@ class Outcome:
 _threads: set[threading.Thread] = set()
 
 
-async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
-    """Run a tool with checked arguments; whatever it does, this answers within the tool's seconds."""
+async def run_tool(
+    tool: Tool, arguments: Mapping[str, Any], context: ToolContext, most: int = MAX_RESULT_BYTES
+) -> Outcome:
+    """Run a tool with checked arguments; whatever it does, this answers within the tool's seconds.
+
+    Args:
+        most: bytes of its result as JSON.
+    """
     if len(_threads) >= MAX_THREADS:
         return Outcome(error=f"{MAX_THREADS} tools run or hang in this worker.", remedy="Repair tools that hang.")
     loop = asyncio.get_running_loop()
@@ -61,7 +67,7 @@ async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: ToolContex
 
     def run() -> None:
         try:
-            outcome = _run(tool, arguments, context)
+            outcome = _run(tool, arguments, context, most)
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tell, outcome)
         except RuntimeError:
@@ -82,7 +88,7 @@ async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: ToolContex
         return Outcome(error=told, remedy="Have it do less, or declare more seconds.", unknown=tool.effect == UNSAFE)
 
 
-def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
+def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext, most: int) -> Outcome:
     given = dict(arguments)
     if tool.context is not None:
         given[tool.context] = context
@@ -92,18 +98,18 @@ def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outc
             result = asyncio.run(result)
     except HappenedUnknown as error:
         return Outcome(error=described(error), unknown=True, remedy="Look whether it happened.")
-    except ToolFailed as error:
+    except (ToolFailed, ArtifactError, Unavailable) as error:
         return Outcome(error=storable(f"The tool {tool.name} failed: {error.detail}"), remedy=error.remedy)
     except BaseException as error:
         logger.warning("The tool %s failed.", tool.name, exc_info=True)
         return Outcome(error=storable(f"The tool {tool.name} failed: {described(error)}"), remedy="Look at the log.")
-    return _kept(tool, result)
+    return _kept(tool, result, most)
 
 
-def _kept(tool: Tool, result: Any) -> Outcome:
+def _kept(tool: Tool, result: Any, most: int) -> Outcome:
     ran = f"The tool {tool.name} ran, but its result cannot be kept"
-    if isinstance(result, str | bytes | bytearray) and len(result) > MAX_RESULT_BYTES:
-        return Outcome(error=f"{ran}: it has {len(result):,} bytes.", remedy=f"Answer at most {MAX_RESULT_BYTES:,}.")
+    if isinstance(result, str | bytes | bytearray) and len(result) > most:
+        return Outcome(error=f"{ran}: it has {len(result):,} bytes.", remedy=f"Answer at most {most:,}.")
     try:
         if isinstance(result, BaseModel):
             result = result.model_dump(mode="json")
@@ -112,6 +118,6 @@ def _kept(tool: Tool, result: Any) -> Outcome:
         return Outcome(error=storable(f"{ran}: {error}."), remedy=error.remedy)
     except BaseException as error:  # noqa: BLE001 - of the result's class
         return Outcome(error=storable(f"{ran}: {described(error)}"), remedy="Answer plain JSON.")
-    if size > MAX_RESULT_BYTES:
-        return Outcome(error=f"{ran}: it has {size:,} bytes.", remedy=f"Answer at most {MAX_RESULT_BYTES:,}.")
+    if size > most:
+        return Outcome(error=f"{ran}: it has {size:,} bytes.", remedy=f"Answer at most {most:,}.")
     return Outcome(value)

@@ -55,8 +55,17 @@ class Confining:
                 field="PAVO_AGENT_CONFINEMENT",
                 remedy=f"{REMEDY}; then resume the task.",
             )
-        folder = self.folders.hold(task_id, self._wanted.uids if level.users else None)
+        folder = await self.hold(task_id)
         return self._wanted.confinement(folder, landlock=bool(level.landlock), user=bool(level.users))
+
+    async def hold(self, task_id: uuid.UUID) -> Path:
+        """The task's folder, which is there until `folders.leave` is called.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        level = await self.level()
+        return self.folders.hold(task_id, self._wanted.uids if level.users else None)
 
     async def close(self) -> None:
         """Wait for what was begun."""

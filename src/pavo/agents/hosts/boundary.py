@@ -19,6 +19,8 @@ from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question,
 from pavo.agents.asking.waiting import Waiting
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
+from pavo.agents.filing.artifacts import Artifacts
+from pavo.agents.filing.watched import WatchedKeeper
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
 from pavo.agents.secrets.declared import Secrets
@@ -154,9 +156,15 @@ class Boundary:
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
-        tools, secrets = _WatchedTools(ctx.tools, self), _WatchedSecrets(ctx.secrets, self._outages)
         self.ctx = replace(
-            ctx, corpus=corpus, inbox=inbox, people=people, tools=tools, transcript=transcript, secrets=secrets
+            ctx,
+            corpus=corpus,
+            inbox=inbox,
+            people=people,
+            tools=_WatchedTools(ctx.tools, self),
+            transcript=transcript,
+            secrets=_WatchedSecrets(ctx.secrets, self._outages),
+            artifacts=Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling)),
         )
         """What the agent is to be given."""
 
@@ -191,6 +199,16 @@ class Boundary:
     def noted(self) -> AbstractContextManager[None]:
         """Within, an outage is Pavo's and not the agent's."""
         return _noted(self._outages)
+
+    @contextmanager
+    def settling(self) -> Generator[None]:
+        """Within, Pavo is at work for the agent: an attempt does not end for a question meanwhile."""
+        self.waiting.unsettled(1)
+        try:
+            with self.noted():
+                yield
+        finally:
+            self.waiting.unsettled(-1)
 
     async def close(self, iterator: object) -> None:
         """Close the agent's generator; what it raises then is logged, for its steps have been answered."""

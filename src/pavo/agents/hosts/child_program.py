@@ -28,6 +28,8 @@ from pavo.agents.context.on_wire import dump_window, load_messages, load_transcr
 from pavo.agents.contract import Agent, Hit, TranscriptMessage, UserMessage
 from pavo.agents.deaths import EXIT_OUT_OF_MEMORY
 from pavo.agents.emitting.coalescer import CHILD_SECONDS, Coalescer
+from pavo.agents.filing.artifacts import Artifacts
+from pavo.agents.filing.on_wire import WireKeeper
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.boundary import guarded, run_until
@@ -35,7 +37,7 @@ from pavo.agents.hosts.lifecycle import tear_down
 from pavo.agents.hosts.wire import Message
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described, innermost
-from pavo.errors import AgentError, PavoError
+from pavo.errors import AgentError, ArtifactError, PavoError
 from pavo.kit.processes import die_with_parent
 from pavo.timeline.merge import Parts
 from pavo.transcripts.domain import Window
@@ -43,6 +45,14 @@ from pavo.transcripts.domain import Window
 logger = logging.getLogger("pavo")
 """All of Pavo's code in this process logs below it."""
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
+
+
+def _load_refusal(data: Message) -> PavoError:
+    """The error with which the worker answers what was asked of it: beside the others one that agents catch."""
+    error = wire.load_error(data)
+    if data["kind"] != "ArtifactError":
+        return error
+    return ArtifactError(error.detail, field=error.field, remedy=error.remedy)
 
 
 class AgentServer:
@@ -109,7 +119,8 @@ class AgentServer:
         self._close_seconds = first["close_seconds"]
         self._emitter = emitter = Coalescer(self._emitted, CHILD_SECONDS)
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        return WorkerHost(agent, wire.load_context(first["context"], self, emitter), limits)
+        artifacts = Artifacts(WireKeeper(self._ask))
+        return WorkerHost(agent, wire.load_context(first["context"], self, emitter, artifacts), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -191,7 +202,7 @@ class AgentServer:
         if found.done():
             return
         if error := message.get("error"):
-            found.set_exception(wire.load_error(error))
+            found.set_exception(_load_refusal(error))
         else:
             found.set_result(message["value"])
 

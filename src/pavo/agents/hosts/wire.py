@@ -6,8 +6,8 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question}, `tool` {id, request}, `secret` {id, name}, `transcript` {id, window} and
-`transcript_count` {id}; `emit` {step, parts} has no answer.
+`answer` {id, question}, `tool` {id, request}, `artifact` {id, do, …}, `secret` {id, name}, `transcript` {id, window}
+and `transcript_count` {id}; `emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import json
 import logging
 import struct
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
@@ -39,6 +39,8 @@ from pavo.agents.contract import (
     Step,
     TaskUser,
 )
+from pavo.agents.filing import on_wire as filing
+from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import Secrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 from pavo.transcripts.domain import Transcript, TranscriptSource, Window
@@ -177,7 +179,7 @@ class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol)
     """What an agent in a process of its own reads and calls by way of its worker."""
 
 
-def load_context(data: Message, reached: Reached, emitter: Emitter) -> AgentContext:
+def load_context(data: Message, reached: Reached, emitter: Emitter, artifacts: Artifacts) -> AgentContext:
     """What `dump_context` wrote, with all else as the child reaches it."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
@@ -198,6 +200,7 @@ def load_context(data: Message, reached: Reached, emitter: Emitter) -> AgentCont
         emitter=emitter,
         transcript=Transcript(reached),
         secrets=reached,
+        artifacts=artifacts,
     )
     if data["cancelled"]:
         ctx.cancelled.set()
@@ -217,7 +220,12 @@ def load_hits(data: list[Any]) -> tuple[Hit, ...]:
     return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
 
 
-ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count", "secret"})
+_ELSEWHERE: Mapping[str, Callable[[Message, AgentContext], Coroutine[Any, Any, Any]]] = {
+    filing.OP: lambda message, ctx: filing.asked(message, ctx.artifacts.keeper),
+    "secret": lambda message, ctx: ctx.secrets.secret(of_type(message["name"], str)),
+}
+"""Questions whose wire stands beside what they are about."""
+ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count", *_ELSEWHERE})
 """What a child may ask for."""
 
 
@@ -225,8 +233,10 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
     """What the child asks for, as the wire has it.
 
     Raises:
-        TypeError, LookupError: it is no question; before anything is done.
+        TypeError, ValueError, LookupError: it is no question; before anything is done.
     """
+    if message["op"] in _ELSEWHERE:
+        return _ELSEWHERE[message["op"]](message, ctx)
     if message["op"] == "messages":
         return _said(ctx, of_type(message["after"], int))
     if message["op"] == "answer":
@@ -237,8 +247,6 @@ def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
         return _transcribed(ctx, load_window(message["window"]))
     if message["op"] == "transcript_count":
         return ctx.transcript.source.count()
-    if message["op"] == "secret":
-        return ctx.secrets.secret(of_type(message["name"], str))
     return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
 
 

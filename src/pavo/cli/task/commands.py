@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from pavo.cli import exit_codes
+from pavo.cli.artifacts.commands import artifact, artifacts
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.inbox import answers
@@ -42,6 +43,8 @@ from pavo.timeline.schemas import EventOut
 
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
 
+task_app.command(artifact)
+task_app.command(artifacts)
 task_app.command(edit)
 task_app.command(logs)
 task_app.command(transcript)

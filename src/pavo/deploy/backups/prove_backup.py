@@ -9,7 +9,7 @@ from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.postgres import PostgresServer
 from pavo.deploy.local.components.postgres_programs import PostgresPrograms
 from pavo.deploy.local.definition import LocalOptions, StackDefinition, local_urls
-from pavo.deploy.local.dumps import database_dump, sqlite_file
+from pavo.deploy.local.dumps import artifact_files, database_dump, sqlite_file
 from pavo.deploy.local.machine.blocking_work import in_thread
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port
 from pavo.deploy.local.machine.privileges import unprivileged
@@ -25,6 +25,8 @@ async def prove(place: Path, programs: PostgresPrograms) -> None:
         PavoError: it cannot be restored, or its tables have other counts.
     """
     manifest = database_dump.read_manifest(place)
+    if manifest.artifacts is not None:
+        await in_thread(artifact_files.prove, place)
     with tempfile.TemporaryDirectory(prefix="pavo-scratch-") as folder:
         root = Path(folder)
         root.chmod(0o711)

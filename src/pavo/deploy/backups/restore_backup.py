@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pavo.deploy.backups.postgres_access import client_programs, postgres_of
 from pavo.deploy.local.deployed import LOCAL, must_be_here
-from pavo.deploy.local.dumps import database_dump, sqlite_file, unfinished_restore
+from pavo.deploy.local.dumps import artifact_files, database_dump, sqlite_file, unfinished_restore
 from pavo.deploy.local.dumps.database_dump import Manifest
 from pavo.deploy.local.machine.blocking_work import in_thread
 from pavo.deploy.model import deployment as deployments
@@ -44,6 +44,8 @@ async def restore_backup(layout: Layout, place: Path, say: Say) -> Manifest:
         await in_thread(database_dump.restore_beside, server, home, place, manifest)
         if chosen.target is TargetName.EMBEDDED:
             await in_thread(sqlite_file.put_beside, place / manifest.databases["temporal"].file, layout.temporal_file)
+        if manifest.artifacts is not None:
+            await in_thread(artifact_files.put_back, place, artifact_files.store_of(layout))
         deployments.save(layout, _decided(chosen, manifest, names))
         await in_thread(unfinished_restore.finish, layout, server)
     again = "pavo up" if chosen.target is TargetName.EMBEDDED else "pavo deploy start"

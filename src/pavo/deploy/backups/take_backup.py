@@ -6,7 +6,7 @@ from pathlib import Path
 from pavo.deploy.backups.postgres_access import client_programs, postgres_of
 from pavo.deploy.backups.prove_backup import prove
 from pavo.deploy.local.deployed import LOCAL, must_be_here
-from pavo.deploy.local.dumps import database_dump
+from pavo.deploy.local.dumps import artifact_files, database_dump
 from pavo.deploy.local.dumps.database_dump import Manifest
 from pavo.deploy.local.machine.blocking_work import in_thread
 from pavo.deploy.model import kept_settings, setting_rules
@@ -39,10 +39,13 @@ async def take_backup(layout: Layout, folder: Path | None, *, verify: bool, say:
             worker_build=chosen.worker_build,
             databases=("pavo",) if embedded else database_dump.BACKED_UP,
             sqlite=layout.temporal_file if embedded else None,
+            store=artifact_files.store_of(layout),
         )
     manifest = manifest.model_copy(update={"codec_key": _codec_key(layout), "sealing_key": _sealing_key(layout)})
     database_dump.write_manifest(place, manifest)
     say(f"Backed up into {place}; writers waited {manifest.locked_ms:.0f} ms.")
+    if manifest.artifacts is not None and manifest.artifacts.missing:
+        say(f"! {manifest.artifacts.missing} contents of artifacts were not in the store, and are not in the backup.")
     if verify:
         await prove(place, programs)
         manifest = manifest.model_copy(update={"verified": True})

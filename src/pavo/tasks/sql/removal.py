@@ -78,6 +78,8 @@ HOLDINGS: Final = (
     Holding("budgets", "task_id", When.AT_ONCE),
     # What was paid for stays, without the task: its organisation's budgets and bills count it.
     Holding("usage_calls", "task_id", When.AT_ONCE, set="task_id = NULL"),
+    # Content goes when nothing names it any more: a trigger notes it for `artifacts.sweeping`.
+    Holding("artifacts", "subject_id", When.AT_ONCE),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

@@ -314,6 +314,19 @@ class ToolDoneEvent(TypedDict):
 
 
 @_described
+class ArtifactAddedEvent(TypedDict):
+    """The task keeps a file, or other content under a name that it had."""
+
+    type: Literal["artifact_added"]
+    artifact_id: Id
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    """Of its content, in hex."""
+
+
+@_described
 class DeletedEvent(TypedDict):
     """The task is gone; nothing follows."""
 
@@ -342,6 +355,7 @@ PavoEvent: TypeAlias = (
     | GateClosedEvent
     | ToolCalledEvent
     | ToolDoneEvent
+    | ArtifactAddedEvent
     | DeletedEvent
 )
 """Every event that Pavo itself writes to a task's timeline."""

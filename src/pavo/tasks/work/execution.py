@@ -29,7 +29,7 @@ from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.context.asked_people import ask_people
-from pavo.tasks.work.context.called_tools import HeldEpoch
+from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import (

@@ -1,7 +1,8 @@
 """Opening the host of a task's agent: from the task's row to a running agent."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pavo.accounts.domain import name_of
 from pavo.accounts.secrets.sealing import KeyRing
@@ -9,6 +10,7 @@ from pavo.accounts.secrets.service import SecretService
 from pavo.agents.calling.request import NoTools, Tools
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser
+from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.agent_loop import AtWork, at_work
 from pavo.agents.hosts.code_watch import CodeWatch
@@ -18,15 +20,21 @@ from pavo.agents.options import completed_options
 from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.agents.step_keys import plan_key
+from pavo.artifacts.recording import ArtifactOwner
+from pavo.artifacts.wiring import Keeping
 from pavo.config import SealingSettings
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
-from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCaller
+from pavo.tasks.work.context.called_tools import TaskTools, ToolCaller
 from pavo.tasks.work.context.deltas import WorkerDeltas
+from pavo.tasks.work.context.held_epoch import HeldEpoch
+from pavo.tasks.work.context.kept_artifacts import keeper_of
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskSecrets, TaskTranscript
+from pavo.tasks.work.context.restored_files import restore_files
+from pavo.tasks.work.context.tool_files import ToolFiles
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
@@ -53,6 +61,7 @@ class Hosting:
         tools: WorkerTools | None = None,
         word: OperatorsWord | None = None,
         secrets: SecretService | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -68,6 +77,7 @@ class Hosting:
         self._tools = tools
         self._word = word or OperatorsWord()
         self._secrets = secrets or SecretService(database, KeyRing.of(SealingSettings()))
+        self._keeping = keeping
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -106,10 +116,15 @@ class Hosting:
         steps: int = 0,
         context: Sequence[Hit] = (),
     ) -> AgentHost:
-        """Host the task's agent, to make or work off this version of the plan; the caller closes it. Where a lease is
-        `held`, it may call tools."""
+        """Host the task's agent, to make or work off this version of the plan; the caller closes it.
+
+        Args:
+            held: where it is to call tools and to keep files.
+        """
         card = self._card(task.agent_type)
         self._log_to(task, attempt)
+        if held is not None:
+            await self._restore(task)
         context_object = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
@@ -124,12 +139,8 @@ class Hosting:
             attempt=attempt,
             step_key=plan_key(task.id, task.edits, version),  # until the host is told to do something else
             edits=task.edits,
-            inbox=TaskInbox(self.database, task.id),
-            people=TaskPeople(self.database, task, version),
-            tools=self._tools_of(task, version, held),
-            emitter=self.deltas.begin(task.id, attempt),
-            transcript=Transcript(TaskTranscript(self.database, task.id)),
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
+            **self._reached(task, attempt, version, held),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
@@ -142,9 +153,28 @@ class Hosting:
         if self._log_writer is not None:
             send_output_to(self._log_writer.sink(task.id, attempt))
 
-    def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None) -> Tools:
+    def _reached(self, task: Assignment, attempt: int, version: int, held: HeldEpoch | None) -> Mapping[str, Any]:
+        """What its agent reaches through the context, by the context's members."""
+        owner = ArtifactOwner(task.id, task.organisation_id)
+        return {
+            "inbox": TaskInbox(self.database, task.id),
+            "people": TaskPeople(self.database, task, version),
+            "tools": self._tools_of(task, version, held, owner),
+            "emitter": self.deltas.begin(task.id, attempt),
+            "transcript": Transcript(TaskTranscript(self.database, task.id)),
+            "artifacts": Artifacts(keeper_of(self.database, self.publisher, self._keeping, owner, held)),
+        }
+
+    def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None, owner: ArtifactOwner) -> Tools:
         if held is None or self._tools is None:
             return NoTools()
+        files = ToolFiles(self.database, self._keeping, self._confining, owner)
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
         services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)
-        return TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services)
+        return TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
+
+    async def _restore(self, task: Assignment) -> None:
+        """What tools wrote into its workspace, before its agent runs."""
+        if self._keeping is not None and self._confining is not None:
+            owner = ArtifactOwner(task.id, task.organisation_id)
+            await restore_files(self.database, self._keeping, self._confining, owner)

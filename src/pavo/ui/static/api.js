@@ -98,5 +98,7 @@ export const tasks = {
   doneReviewing: (id, hash) => post(task(id, "/plan/done-reviewing"), { hash }),
   accept: (id, hash, override = false) => post(task(id, "/plan/accept"), override ? { hash, override_feedback: true } : { hash }),
   withdrawComment: (id, document, feedback) => request("DELETE", task(id, `/documents/${document}/feedback/${feedback}`)),
+  artifacts: (id, cursor) => get(task(id, `/artifacts?limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`)),
+  artifactPath: (id, artifact) => task(id, `/artifacts/${encodeURIComponent(artifact)}`),
   say: (id, body, key) => post(task(id, "/messages"), { body }, { "Idempotency-Key": key }),
 };

@@ -1,6 +1,7 @@
 // One task: what it is, where it stands, what can be done to it, its plan and its timeline.
 
 import { links, Problem, tasks } from "./api.js";
+import { Artifacts } from "./artifacts.js";
 import { Documents } from "./documents.js";
 import { h, number, show, time } from "./dom.js";
 import { inline, markdown } from "./markdown.js";
@@ -36,11 +37,12 @@ export class TaskView {
     this.plan = new PlanView(this.#commands(), me, () => this.#task && this.#drawActions());
     this.questions = new Questions(id, () => this.refresh());
     this.say = new SayBox(id, () => this.refresh());
+    this.artifacts = new Artifacts(id);
     this.timeline = new Timeline();
     this.element = h(
       "article",
       { class: "task", "aria-busy": "true" },
-      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.questions.element, this.say.element, this.plan.element),
+      h("div", { class: "main" }, this.head, this.standing, this.actions, this.notice, this.state, this.questions.element, this.say.element, this.artifacts.element, this.plan.element),
       this.timeline.element,
     );
   }
@@ -52,6 +54,7 @@ export class TaskView {
       await this.documents.open();
       await this.read();
       if (this.#closed) return;
+      this.artifacts.refresh();
       this.#head = head.last_seq;
       this.#follow(Math.max(0, head.last_seq - READ_AT_ONCE));
     } catch (problem) {
@@ -86,6 +89,7 @@ export class TaskView {
     this.timeline.add(event);
     if (event.type === "stopped") this.#receipt = event.receipt;
     if (event.type === "deleted") this.onGone();
+    if (event.type === "artifact_added" && event.seq > this.#head) this.artifacts.refresh();
     if (event.seq <= this.#head) return event.type === "stopped" ? this.#drawState() : undefined;
     this.#head = event.seq;
     if (event.type === "tick" && this.#task) {

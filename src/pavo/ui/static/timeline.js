@@ -17,6 +17,7 @@ const WORDS = {
   code_changed: (e) => [`Goes on with ${e.now}`, `before: ${e.before}`],
   retry: (e) => [`Checkpoint ${number(e.step)} failed, try ${e.attempt}`, e.error],
   gate_opened: (e) => [`Asks: ${(e.kind === "approval" ? e.text.split("\n", 1)[0] : e.text).slice(0, 200)}`, null],
+  artifact_added: (e) => [`Keeps ${e.name}`, `${e.bytes} bytes`],
   gate_closed: (e) => [e.state === "answered" ? `“${e.key}” answered by ${e.by}` : `“${e.key}”: ${e.state}`, e.note ?? null],
   tool_called: (e) => [`Calls ${e.tool}`, e.arguments],
   tool_done: (e) => [`${e.tool}: ${e.state}`, e.excerpt],

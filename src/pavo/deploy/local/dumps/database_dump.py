@@ -18,9 +18,11 @@ import psycopg
 from psycopg import sql
 from pydantic import BaseModel
 
+from pavo.artifacts.store import BlobStore
 from pavo.deploy.local.components.database import DatabaseServer
 from pavo.deploy.local.components.maintenance import maintenance_connection, maintenance_refusals
-from pavo.deploy.local.dumps import sqlite_file
+from pavo.deploy.local.dumps import artifact_files, sqlite_file
+from pavo.deploy.local.dumps.artifact_files import BackedUpArtifacts
 from pavo.errors import ConfigurationError, NotFound, Unavailable
 
 BACKED_UP = ("pavo", "temporal", "temporal_visibility")
@@ -64,6 +66,8 @@ class Manifest(BaseModel):
     sealing_key: str | None = None
     """Fingerprint of the key that seals organisations' secrets, which is not in the backup; None in backups from before
     it was recorded."""
+    artifacts: BackedUpArtifacts | None = None
+    """What their rows name; None in backups from before there were any."""
     verified: bool = False
 
 
@@ -79,35 +83,56 @@ def take(
     worker_build: str = "",
     databases: tuple[str, ...] = BACKED_UP,
     sqlite: Path | None = None,
+    store: BlobStore | None = None,
 ) -> Manifest:
     """Back up into a new folder.
 
     Args:
         programs: the folder with pg_dump, at least as new as the server.
         sqlite: Temporal's file where it has one: of the same moment.
+        store: where the content of artifacts lies, if it is to be backed up too.
 
     Raises:
         ConfigurationError: the folder is not empty.
         Unavailable: PostgreSQL does not answer, or writers could not be stopped for an instant.
     """
     _make_private(folder)
-    with contextlib.ExitStack() as stack:
-        readers = {name: stack.enter_context(maintenance_connection(server, name)) for name in databases}
-        version = next(iter(readers.values())).info.server_version
-        locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, folder / SQLITE))
-        done = {"temporal": _described(folder / SQLITE, sqlite_file.count(folder / SQLITE))} if sqlite else {}
-        done |= {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
+    copies = _copies(server, programs, folder, databases, sqlite, store)
     manifest = Manifest(
         taken_at=datetime.now(UTC),
         target=target,
         temporal_version=temporal_version,
-        postgres_version=str(version // 10_000),
         shards=shards,
         worker_build=worker_build,
-        locked_ms=round(locked_ms, 1),
-        databases=done,
+        **copies,
     )
     return write_manifest(folder, manifest)
+
+
+def _copies(
+    server: DatabaseServer,
+    programs: Path,
+    folder: Path,
+    databases: tuple[str, ...],
+    sqlite: Path | None,
+    store: BlobStore | None,
+) -> dict[str, Any]:
+    """Copy everything as of one moment; what the manifest says of it."""
+    with contextlib.ExitStack() as stack:
+        readers = {name: stack.enter_context(maintenance_connection(server, name)) for name in databases}
+        version = next(iter(readers.values())).info.server_version
+        if store is not None:
+            artifact_files.hold(readers["pavo"])
+        locked_ms = _one_moment(server, readers, lambda: _copy(sqlite, folder / SQLITE))
+        done = {"temporal": _described(folder / SQLITE, sqlite_file.count(folder / SQLITE))} if sqlite else {}
+        done |= {name: _dump(server, programs, name, reader, folder) for name, reader in readers.items()}
+        artifacts = artifact_files.copy(readers["pavo"], store, folder) if store is not None else None
+    return {
+        "postgres_version": str(version // 10_000),
+        "locked_ms": round(locked_ms, 1),
+        "databases": done,
+        "artifacts": artifacts,
+    }
 
 
 def _make_private(folder: Path) -> None:
@@ -142,6 +167,8 @@ def read_manifest(folder: Path) -> Manifest:
             raise ConfigurationError(
                 f"{file} is not what was backed up of {name}.", field="BACKUP", remedy="Use another backup."
             )
+    if manifest.artifacts is not None:
+        artifact_files.check(folder, manifest.artifacts)
     return manifest
 
 

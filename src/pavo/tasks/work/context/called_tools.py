@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
-from pavo.errors import NotFound, Unavailable
+from pavo.artifacts.recording import ArtifactOwner, Recorded
+from pavo.errors import ArtifactError, NotFound
 from pavo.gates.domain import Subject
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.tasks import events
 from pavo.tasks.sql import lease
+from pavo.tasks.work.context.held_epoch import HeldEpoch, attempt_is_over
+from pavo.tasks.work.context.kept_artifacts import added, count
+from pavo.tasks.work.context.tool_files import NOT_KEPT, Made, ToolFiles
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
@@ -36,13 +40,6 @@ FRESH_SECONDS: Final = 0.5
 is less than anybody needs to take the task over and to say that the call did not happen."""
 MAX_TOLD: Final = 500
 """Characters of arguments and results in the timeline."""
-
-
-@dataclass(slots=True)
-class HeldEpoch:
-    """The epoch of the attempt that an agent works for: one that is parked goes on under another."""
-
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,7 @@ class TaskTools:
         caller: ToolCaller,
         word: OperatorsWord,
         services: ToolServices | None = None,
+        files: ToolFiles | None = None,
     ) -> None:
         self._database = database
         self._publisher = publisher
@@ -82,6 +80,8 @@ class TaskTools:
         self._held = caller.held
         self._word = word
         self._services = services or NoServices()
+        owner = ArtifactOwner(self._subject.id, self._subject.organisation_id)
+        self._files = files or ToolFiles(database, None, None, owner)
         self._claiming = asyncio.Lock()
         self._calls: dict[str, asyncio.Task[ToolAnswer]] = {}
         """Under way, by identity."""
@@ -148,7 +148,7 @@ class TaskTools:
         async with self._claiming:
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
-                    raise _over()
+                    raise attempt_is_over()
                 terms = Terms(*await judge(session, self._subject, checked.call, self._word))
                 claim = await ledger.claim(session, self._subject, request, terms, epoch)
                 if event := _event_of(request, terms, claim):
@@ -174,24 +174,55 @@ class TaskTools:
             looked = time.monotonic()
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
-                    raise _over()
-        context = ToolContext(str(claim.id), self._subject.id, self._subject.organisation_id, self._services)
-        outcome = await run_tool(tool, checked.arguments, context)
-        if tool.effect != UNSAFE and outcome.unknown:
-            outcome = Outcome(error=outcome.error, remedy=outcome.remedy)
-        shown = outcome.error if outcome.error is not None else encode_text(outcome.value)[:MAX_TOLD]
-        event = events.tool_done(claim.id, tool.name, outcome.state, shown[:MAX_TOLD])
-        await self._settle(claim.id, outcome, epoch, event)
+                    raise attempt_is_over()
+        async with self._files.of_call(tool) as made:
+            ids = (str(claim.id), self._subject.id, self._subject.organisation_id)
+            context = ToolContext(*ids, services=self._services, workspace=made.workspace)
+            outcome = await run_tool(tool, checked.arguments, context, self._files.most)
+            if tool.effect != UNSAFE and outcome.unknown:
+                outcome = Outcome(error=outcome.error, remedy=outcome.remedy)
+            await self._files.gather(made, outcome, claim.id)
+            outcome = await self._keep(claim.id, tool, outcome, epoch, made)
         metrics.TOOL_CALLS.add(outcome.state)
         return outcome
 
-    async def _settle(self, call_id: uuid.UUID, outcome: Outcome, epoch: int, event: NewEvent | None = None) -> None:
+    async def _keep(self, call_id: uuid.UUID, tool: Tool, outcome: Outcome, epoch: int, made: Made) -> Outcome:
+        """Settle a call with what it made; where that is too much, it has failed."""
+        try:
+            return await self._settle(call_id, outcome, epoch, tool.name, made)
+        except ArtifactError as error:
+            refused = Outcome(error=NOT_KEPT.format(tool.name, error.detail), remedy=error.remedy)
+            return await self._settle(call_id, refused, epoch, tool.name)
+
+    async def _settle(
+        self, call_id: uuid.UUID, outcome: Outcome, epoch: int, tool: str | None = None, made: Made | None = None
+    ) -> Outcome:
+        """Record the outcome, and what the call made; the outcome as it is handed over.
+
+        Args:
+            tool: whose call it is, where viewers are told.
+
+        Raises:
+            ArtifactError: what it made is too much; nothing is recorded.
+        """
+        kept: Sequence[Recorded] = ()
         async with self._database.transaction() as session:
-            held = await lease.holds(session, self._subject.id, epoch)
-            if not held or not await ledger.settle(session, call_id, outcome, epoch):
-                raise _over()
-            recorded = await timeline.append(session, self._subject.id, [event]) if event is not None else ()
+            if not await lease.holds(session, self._subject.id, epoch):
+                raise attempt_is_over()
+            if made is not None:
+                outcome, kept = await self._files.record(session, made, outcome)
+            if not await ledger.settle(session, call_id, outcome, epoch):
+                raise attempt_is_over()
+            new = [*added(kept), *([_done(call_id, tool, outcome)] if tool is not None else [])]
+            recorded = await timeline.append(session, self._subject.id, new)
         self._publisher.publish(recorded)
+        count(kept)
+        return outcome
+
+
+def _done(call_id: uuid.UUID, tool: str, outcome: Outcome) -> NewEvent:
+    shown = outcome.error if outcome.error is not None else encode_text(outcome.value)
+    return events.tool_done(call_id, tool, outcome.state, shown[:MAX_TOLD])
 
 
 def _event_of(request: ToolRequest, terms: Terms, claim: Claim) -> NewEvent | None:
@@ -219,8 +250,4 @@ def _answer(request: ToolRequest, claim: Claim) -> ToolAnswer:
             told = f"call(): key: {request.key!r} names a call of another tool, or with other arguments."
             return ToolAnswer(error=told, remedy="Give each call a key of its own.", refused=True)
         case _:
-            raise _over()
-
-
-def _over() -> Unavailable:
-    return Unavailable("The attempt is over: a newer one may have begun.", dependency="lease")
+            raise attempt_is_over()

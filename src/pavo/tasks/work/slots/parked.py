@@ -15,7 +15,7 @@ from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import Unavailable
 from pavo.kit.json_values import fingerprint
 from pavo.tasks.sql.lease import Lease
-from pavo.tasks.work.context.called_tools import HeldEpoch
+from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.slots.turns import Turns
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Agents keep files: what they are offered, and its way over the wire."""

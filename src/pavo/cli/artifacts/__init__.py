@@ -1,0 +1,1 @@
+"""`pavo task artifacts` and `pavo task artifact`: the files of a task."""

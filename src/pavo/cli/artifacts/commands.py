@@ -1,0 +1,117 @@
+"""`pavo task artifacts`: the files of a task; `pavo task artifact`: one of them, brought here."""
+
+import os
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Annotated, Any, Final
+from urllib.parse import quote
+
+from cyclopts import Parameter
+
+from pavo.artifacts.schemas import ArtifactOut, ArtifactPage
+from pavo.cli import exit_codes
+from pavo.cli.api_client import ApiClient
+from pavo.cli.output import Output, Printer
+from pavo.cli.parameters import Url
+from pavo.cli.table import Listing
+from pavo.cli.task import render
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.reference import TaskRef, resolve
+from pavo.errors import InvalidInput
+from pavo.kit.clock import iso
+
+STDOUT: Final = "-"
+LISTING: Listing[ArtifactOut] = Listing(
+    "artifacts",
+    {
+        "NAME": lambda each: each.name,
+        "BYTES": lambda each: f"{each.bytes:,}",
+        "TYPE": lambda each: each.media_type,
+        "KEPT": lambda each: iso(each.created_at),
+        "ID": lambda each: each.id,
+    },
+    "The task has no artifacts.",
+    "pavo task artifacts",
+)
+
+
+def artifacts(
+    task: TaskRef,
+    *,
+    limit: Annotated[int | None, Parameter(name=["--limit", "-n"], help="How many; all in a pipe.")] = None,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """The files that the task keeps, by name."""
+    with ApiClient.from_environment(url) as api:
+        found = _all_of(api, resolve(TaskClient(api), task).id)
+    LISTING.show(output, found, lambda each: each.model_dump(mode="json"), limit)
+
+
+def artifact(
+    task: TaskRef,
+    name: Annotated[str, Parameter(name="NAME", help="Its name or its id.")],
+    /,
+    *,
+    to: Annotated[
+        str | None,
+        Parameter(
+            name=["--output-file", "-O"],
+            allow_leading_hyphen=True,
+            help="The file to write; - is the output. Default: its name.",
+        ),
+    ] = None,
+    url: Url = None,
+    output: Output = "text",
+) -> int:
+    """Bring one of the task's files here. It is there whole, or not at all."""
+    with ApiClient.from_environment(url) as api:
+        task_id = resolve(TaskClient(api), task).id
+        path = f"/api/tasks/{task_id}/artifacts/{quote(name)}"
+        if to == STDOUT:
+            api.download(path, sys.stdout.buffer)
+            return exit_codes.DONE
+        place = Path(to) if to is not None else _own_place(name)
+        size = _write(api, path, place)
+    told = {"file": str(place), "bytes": size}
+    Printer(output).show(told, lambda: render.good(render.page(), f"Written: {place}", f"{size:,} bytes"))
+    return exit_codes.DONE
+
+
+def _all_of(api: ApiClient, task_id: uuid.UUID) -> list[ArtifactOut]:
+    found: list[ArtifactOut] = []
+    asked: dict[str, Any] = {"limit": 1000}
+    while True:
+        page = api.ask(ArtifactPage, "GET", f"/api/tasks/{task_id}/artifacts", params=asked)
+        found += page.items
+        if page.next_cursor is None:
+            return found
+        asked["cursor"] = page.next_cursor
+
+
+def _own_place(name: str) -> Path:
+    """In this folder, under the last part of its name, where nothing is of that name."""
+    place = Path(name.rpartition("/")[2] or name)
+    if place.name in ("", ".", "..") or os.path.lexists(place):
+        raise InvalidInput(f"{place} is there already.", field="-O", remedy="Name another file: -O FILE.")
+    return place
+
+
+def _write(api: ApiClient, path: str, place: Path) -> int:
+    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        try:
+            file: IO[bytes] = draft.open("xb")
+        except OSError as error:
+            raise InvalidInput(f"{place} cannot be written: {error.strerror}.", field="-O") from error
+        with file:
+            size = api.download(path, file)
+        draft.replace(place)
+    except OSError as error:
+        raise InvalidInput(f"{place} cannot be written: {error.strerror}.", field="-O") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return size

@@ -1,0 +1,1 @@
+"""The folder in which a task works, as its tools reach it."""

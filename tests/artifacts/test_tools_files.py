@@ -1,0 +1,102 @@
+"""What tools make is kept in the commit of their outcome: long results, and files of the workspace."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts.keeping import AGENTS, Kept, Own
+from tests.driving import types
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_long_result_is_kept_and_read_on(kept: Kept, agent: str) -> None:
+    (kept.folder / "fail").touch()
+    calls = [
+        {"tool": "long", "args": {"size": size, "folder": str(kept.folder)}} for size in (16_000, 16_002, 9_000_000)
+    ]
+    await kept.start(agent, calls=calls)
+    short, long, giant, *_ = await kept.done()
+    assert json.loads(short) == "é" * 8_000 and "it has 9,000,002 bytes" in giant
+    told = json.loads(long)
+    assert (told["bytes"], told["media_type"], told["excerpt"]) == (16_002, "text/plain", "é" * 2_000)
+    [item] = await kept.listed()
+    assert told["artifact"] == item["id"] and told["name"] == item["name"] and item["name"].startswith("results/")
+    assert (await kept.get(item["id"])).text == "é" * 8_001
+    events = await kept.tasks.events(kept.id)
+    assert types(events, "artifact_added", "tool_done") == ["tool_done", "artifact_added", "tool_done", "tool_done"]
+    assert (kept.folder / "told").read_text().splitlines().count("long") == 3, "recorded once, also when it began again"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_another_host_finds_what_recorded_tools_wrote(
+    own: Own, kept: Kept, agent: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (kept.folder / "hold").touch()
+    calls = [
+        {"tool": "note", "args": {"path": "src/a.txt", "text": "first"}},
+        {"tool": "note", "args": {"path": "src/a.txt", "text": "second"}},
+        {"tool": "note", "args": {"path": "b.txt", "text": "scratch", "fails": True}},
+        {"tool": "note", "args": {"path": "../up.txt", "text": "no"}},
+    ]
+    looks = ["src/a.txt", "b.txt"] if agent == "keeping_apart" else []
+    await kept.start(agent, calls=calls, looks=looks)
+    await kept.told()
+    folder = Path({**own.parts.environment, **own.environment}["PAVO_AGENT_FOLDERS"]) / kept.id
+    assert (folder / "src/a.txt").read_text() == "second" and (folder / "b.txt").read_text() == "scratch"
+    own.worker.kill()
+    (kept.folder / "hold").unlink()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    there = elsewhere / "agents" / kept.id
+    there.mkdir(mode=0o700, parents=True)
+    (there / "src").write_text("in the way of a recorded file")
+    own.environment["PAVO_AGENT_FOLDERS"] = str(elsewhere / "agents")
+    own.worker = await own.parts.start("worker", **own.environment)
+    report = await kept.done()
+    assert (there / "src/a.txt").read_text() == "second" and not (there / "b.txt").exists()
+    assert report[:2] == ['"src/a.txt"', '"src/a.txt"'] and "after the file was written" in report[2]
+    assert "not relative" in report[3]
+    if looks:
+        assert report[4:6] == ["second", "no b.txt"]
+    assert [each["name"] for each in await kept.listed()] == ["workspace/src/a.txt"]
+    assert not list(there.rglob("*.part"))
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_built_in_tools(kept: Kept, agent: str) -> None:
+    text = "grün " * 5_000
+    calls = [
+        {"tool": "write_file", "args": {"path": "a/b.txt", "content": text}},
+        {"tool": "read_file", "args": {"path": "a/b.txt", "length": 5}},
+        {"tool": "read_file", "args": {"path": "a/b.txt", "offset": 29_998}},
+        {"tool": "write_file", "args": {"path": "c.bin", "content": "AAEC", "encoding": "base64"}},
+        {"tool": "read_file", "args": {"path": "c.bin"}},
+        {"tool": "list_files", "args": {}},
+        {"tool": "list_files", "args": {"under": "a"}},
+        {"tool": "read_file", "args": {"path": "nothing"}},
+        {"tool": "write_file", "args": {"path": "d", "content": "!", "encoding": "base64"}},
+        {"tool": "write_file", "args": {"path": "a", "content": "x"}},
+    ]
+    await kept.start(agent, calls=calls)
+    said = [json.loads(line) for line in (await kept.done())[: len(calls)]]
+    assert said[0] == {"path": "a/b.txt", "bytes": 30_000}
+    assert said[1] == {"path": "a/b.txt", "bytes": 30_000, "content": "grün", "next_offset": 5}
+    assert said[2]["content"] == "n " and "next_offset" not in said[2]
+    assert said[4] == {"path": "c.bin", "bytes": 3, "base64": "AAEC"}
+    files = [{"path": "a/b.txt", "bytes": 30_000}, {"path": "c.bin", "bytes": 3}]
+    assert said[5]["files"] == files and said[6]["files"] == files[:1]
+    assert "There is no file nothing" in said[7] and "it is no base64" in said[8] and "a: Is a directory" in said[9]
+    assert [each["name"] for each in await kept.listed()] == ["workspace/a/b.txt", "workspace/c.bin"]
+
+
+async def test_a_tool_that_writes_more_than_may_be_kept_fails(kept: Kept) -> None:
+    large = [{"tool": "long", "args": {"size": 4_000_000, "folder": str(kept.folder)}} for _ in range(2)]
+    await kept.start("keeping", calls=large)
+    first, second, *_ = await kept.done()
+    assert json.loads(first)["bytes"] == 4_000_000
+    assert "ran, but what it made cannot be kept: A task may keep 5,000,000 bytes" in second
+    assert len(await kept.listed()) == 1
+    assert not os.listdir(kept.own.store / "incoming")
