@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from pavo import config
 from pavo.accounts.dependencies import current_identity
 from pavo.api import create_app
-from pavo.tasks.endpoints import own_task
+from pavo.tasks.dependencies import own_task
 from pavo.timeline.http import position
 
 MAY_LOOK_UP = {"dependencies.py", "endpoints.py", "http.py", "health.py"}

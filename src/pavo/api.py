@@ -40,7 +40,7 @@ from pavo.kit.listening.limits import Limits
 from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import ALWAYS, problems
 from pavo.kit.ready import announce_ready
-from pavo.kit.requests import BodyLimit, Failsafe, internal_problem, problem_response
+from pavo.kit.requests import BodyBounds, BodyLimit, Failsafe, internal_problem, problem_response
 from pavo.logging import configure_logging
 from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
@@ -70,6 +70,9 @@ STATUS: dict[type[PavoError], int] = {
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router)
 INBOX = (gates_router, inbox_router, usage_router)
 TOOLS = (tools_router, policies_router)
+
+LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000)}
+"""Requests to models hold whole conversations."""
 
 MAX_NAME = 100
 """Characters of a member's name that an error repeats."""
@@ -158,7 +161,7 @@ def _remembering_failure(app: FastAPI) -> Generator[None]:
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """From the innermost to the outermost. The guard is around whatever answers, so that other pages may read that."""
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, larger=LARGER_BODIES)
     app.add_middleware(Admission)
     app.add_middleware(Failsafe)
     app.add_middleware(BrowserGuard, settings=settings.http)

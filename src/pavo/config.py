@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pavo.config_kept import SealingSettings as SealingSettings
 from pavo.config_kept import UsageSettings as UsageSettings
+from pavo.config_models import LlmSettings as LlmSettings
 from pavo.config_section import NOBODYS, Section, listed, parse_networks
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
@@ -22,6 +23,7 @@ from pavo.errors import ConfigurationError
 PAVO_SECRETS: Final = frozenset(
     (
         "DATABASE_URL",
+        "PAVO_LLM_API_KEY",
         "PAVO_READY_FD",
         "PAVO_SEALING_FORMER_KEYS",
         "PAVO_SEALING_KEY",
@@ -319,6 +321,7 @@ class Settings(BaseSettings):
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     usage: UsageSettings = Field(default_factory=UsageSettings)
+    llm: LlmSettings = Field(default_factory=LlmSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     traces: TracesSettings = Field(default_factory=TracesSettings)

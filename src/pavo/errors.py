@@ -23,6 +23,7 @@
     ├── Superseded                the task is stopped, or a newer run has it; this attempt came too late
     ├── AgentError                the agent's own code failed; the step is tried again
     │   └── AgentRefused          … and said that trying again is useless
+    │       └── ModelRefused      a model's server does not take the request, the key or the name
     ├── ToolFailed                a tool that an agent called failed
     │   └── ToolDenied            … since a policy or a person does not let it be called so
     ├── ArtifactError             an artifact cannot be kept or read
@@ -183,6 +184,18 @@ class AgentError(PavoError):
 
 class AgentRefused(AgentError):
     """Raised by an agent that knows that trying again is useless. Pavo fails the task at once."""
+
+
+class ModelRefused(AgentRefused):
+    """A model's server refuses what it is asked, and will again; `extra["status"]` is its HTTP status, if any."""
+
+    title = "The model refused"
+
+
+class ModelFailed(PavoError):
+    """A model gave no usable answer, after several tries. Raised to the agent by `ctx.complete`; it may ask again."""
+
+    title = "The model failed"
 
 
 class QuestionExpired(PavoError):

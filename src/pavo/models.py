@@ -6,7 +6,9 @@ from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
 from pavo.kit.sql import Base
+from pavo.llm import models as llm
 from pavo.runs import idempotency
+from pavo.tasks.sql import gateway_tokens
 from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
 from pavo.tools import models as tools
@@ -23,7 +25,9 @@ __all__ = [
     "artifacts",
     "corpus",
     "gates",
+    "gateway_tokens",
     "idempotency",
+    "llm",
     "metadata",
     "policies",
     "secrets",

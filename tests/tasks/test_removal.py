@@ -61,6 +61,12 @@ WITH webhook AS (
 ), kept AS (
     INSERT INTO artifacts (id, organisation_id, subject_id, name, media_type, bytes, sha256)
     SELECT gen_random_uuid(), organisation_id, id, 'x', 'text/plain', 1, repeat('0', 64) FROM tasks WHERE id = %(id)s
+), opened AS (
+    INSERT INTO gateway_tokens (hash, task_id, organisation_id, epoch, scope)
+    SELECT id::text::bytea, id, organisation_id, 1, 'v1' FROM tasks WHERE id = %(id)s
+), asked_models AS (
+    INSERT INTO model_calls (id, subject_id, scope, identity, request_hash, endpoint, model, epoch)
+    VALUES (gen_random_uuid(), %(id)s, 'v1', 'x', 'h', 'default', 'x', 1)
 )
 INSERT INTO webhook_deliveries (webhook_id, type, task_id, data, state)
 SELECT id, 'task.waiting', %(id)s, '{}', 'delivered' FROM webhook RETURNING id

@@ -6,16 +6,28 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
+from pavo.agents.calling.completion import Models, NoModels, checked_completion, value_of
+from pavo.agents.calling.gateway import Gateway as Gateway
+from pavo.agents.calling.gateway import Gateways, NoGateway
 from pavo.agents.calling.request import NoTools, Tools, checked_request
+from pavo.agents.context.corpus import NOBODY as NOBODY
+from pavo.agents.context.corpus import Corpus as Corpus
+from pavo.agents.context.corpus import Hit as Hit
+from pavo.agents.context.corpus import TaskUser as TaskUser
 from pavo.agents.context.emitter import Emitter as Emitter
 from pavo.agents.context.emitter import NobodyLooks
 from pavo.agents.context.inbox import EmptyInbox as EmptyInbox
 from pavo.agents.context.inbox import Inbox as Inbox
 from pavo.agents.context.inbox import UserMessage as UserMessage
+from pavo.agents.context.plans import FeedbackItem as FeedbackItem
+from pavo.agents.context.plans import Plan as Plan
+from pavo.agents.context.plans import PlanDraft as PlanDraft
+from pavo.agents.context.plans import PlanStep as PlanStep
+from pavo.agents.context.plans import Revision as Revision
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import NoSecrets, Secrets
@@ -57,49 +69,6 @@ RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
 
 
 @dataclass(frozen=True, slots=True)
-class PlanStep:
-    """One numbered step of a plan, as people read and comment on it."""
-
-    title: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanDraft:
-    """What an agent proposes to do. Steps are numbered from 1 in the order given."""
-
-    summary: str
-    steps: Sequence[PlanStep]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The plan as it stands: the accepted one in `execute`, the reviewed one in `revise`."""
-
-    version: int
-    hash: str
-    summary: str
-    steps: Sequence[PlanStep]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackItem:
-    """One comment of a reviewer; `step` is the plan step's number, or None for the whole plan."""
-
-    id: str
-    body: str
-    step: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A new version of the plan and, for every feedback item by its id, what was done about it."""
-
-    plan: PlanDraft
-    answers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """An event of the agent's own for the task's timeline; `type` must not be one of Pavo's own types."""
 
@@ -130,37 +99,6 @@ class Step:
     messages: Sequence[Mapping[str, JSON]] = ()
     """Added to the task's transcript (`AgentContext.transcript`) in the same transaction: JSON objects of at most
     256,000 bytes each. So a conversation need not be in the checkpoint, which is the position of its last message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A document of the organisation's corpus that matches a search; `rank` grows with relevance."""
-
-    title: str
-    excerpt: str
-    rank: float
-
-
-class Corpus(Protocol):
-    """The organisation's documents."""
-
-    async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
-        """The best matching documents, best first."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class TaskUser:
-    """Whom a task runs for: who created it."""
-
-    id: uuid.UUID
-    email: str
-    name: str
-    """What to call them: the part of the address before its @."""
-
-
-NOBODY = TaskUser(uuid.UUID(int=0), "", "")
-"""Whom a context is for that no task made, as in a test of an agent's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +152,10 @@ class AgentContext:
     """Where `secret` looks."""
     artifacts: Artifacts = field(default_factory=Artifacts)
     """The task's files, in `execute` and `report`: `put`, `list`, `read`."""
+    models: Models = field(default_factory=NoModels)
+    """What `complete` asks."""
+    gateways: Gateways = field(default_factory=NoGateway)
+    """What `gateway` opens."""
 
     emitter: Emitter = field(default_factory=NobodyLooks)
     """Where `emit` goes."""
@@ -317,6 +259,38 @@ class AgentContext:
             AgentRefused: it is not declared, or the organisation has none of this name.
         """
         return await self.secrets.secret(name)
+
+    async def complete(
+        self, request: Mapping[str, JSON], *, endpoint: str | None = None, key: str | None = None
+    ) -> Mapping[str, JSON]:
+        """Ask a model, in any method; its answer, whole.
+
+        An answer is recorded, and never asked for again; only what was in flight when its worker died is asked again.
+
+        Args:
+            request: of a chat completion, as OpenAI's API takes it (`messages`, `tools`, …), without `stream`; without
+                `model` the endpoint's own is asked.
+            endpoint: the name of another endpoint than the default one.
+            key: names the call as that of `call` does; else it is known by what is under way (a plan, the checkpoint to
+                come, the report), the request, and how many equal ones came before it there.
+
+        Returns:
+            The chat completion: `choices[0]["message"]`, `usage` and so on.
+
+        Raises:
+            ModelRefused: trying again is useless, such as for a wrong key or a request that the model does not take.
+            ModelFailed: it gave no answer that can be used, after several tries.
+            AgentRefused: this is no call, or its key names another one.
+        """
+        return value_of(await self.models.complete(checked_completion(request, endpoint, key)))
+
+    async def gateway(self) -> Gateway:
+        """An OpenAI-compatible server for whatever this agent runs, with a token for it in the place of an API key.
+
+        What it answers is recorded as answers of `complete` are: a framework that is run again gets the same answers to
+        the same requests, in their order. The token is good for this attempt alone.
+        """
+        return await self.gateways.gateway()
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said since the task was planned for the first time, each time as of now, by `seq`.

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +23,14 @@ MAX_BYTES_OF_BODIES = 128_000_000
 MAX_VALUES = 20_000
 """Of one body: options, the largest structure that is taken, are settings. Each value costs up to 200 bytes, and the
 event loop some microseconds to look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyBounds:
+    """What a body may hold."""
+
+    bytes: int = MAX_BODY_BYTES
+    values: int = MAX_VALUES
 
 
 def problem_response(status: int, error: PavoError, headers: Mapping[str, str] | None = None) -> Response:
@@ -91,11 +101,19 @@ class BodyLimit:
     Args:
         most_in_all: bytes of all bodies at once, each until its request is answered; of each the first
             `SMALL_BODY_BYTES` are not counted, so that those who send large bodies keep nobody else out.
+        larger: under which paths more is taken, by their beginning.
     """
 
-    def __init__(self, app: ASGIApp, *, most_in_all: int = MAX_BYTES_OF_BODIES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        most_in_all: int = MAX_BYTES_OF_BODIES,
+        larger: Mapping[str, BodyBounds] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._bodies = _Bodies(most_in_all)
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -107,16 +125,17 @@ class BodyLimit:
             await problem_response(422, error)(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        too_large = length.isdigit() and int(length) > MAX_BODY_BYTES
-        refusal = _too_large() if too_large else await self._serve(scope, receive, send)
+        bounds = next((each for start, each in self._larger.items() if scope["path"].startswith(start)), BodyBounds())
+        too_large = length.isdigit() and int(length) > bounds.bytes
+        refusal = _too_large(bounds) if too_large else await self._serve(bounds, scope, receive, send)
         if refusal is None:
             return
         await problem_response(_status_of(refusal), refusal)(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> PavoError | None:
+    async def _serve(self, bounds: BodyBounds, scope: Scope, receive: Receive, send: Send) -> PavoError | None:
         """Why the body was refused, if it was. Then nothing was sent: the application takes the cut body for a
         malformed one, and its answer is held back."""
-        body = _Body(self._bodies)
+        body = _Body(self._bodies, bounds)
 
         more = False
 
@@ -153,8 +172,9 @@ class _Bodies:
 class _Body:
     """One body as it comes."""
 
-    def __init__(self, among: _Bodies) -> None:
+    def __init__(self, among: _Bodies, bounds: BodyBounds) -> None:
         self.refusal: PavoError | None = None
+        self._bounds = bounds
         self._among = among
         self._seen = self._held = 0
         self._values = CountedValues()
@@ -183,16 +203,16 @@ class _Body:
         self._held = 0
 
     def _refuses(self, piece: bytes, more: int) -> PavoError | None:
-        if self._seen > MAX_BODY_BYTES:
-            return _too_large()
+        if self._seen > self._bounds.bytes:
+            return _too_large(self._bounds)
         if more and self._among.held + more > self._among.most:
             return Unavailable("The API holds as many large bodies as it can.", dependency="api", retry_after=1)
         try:
             self._values.take(piece)
         except NotUtf8:
             return InvalidInput("The body cannot be read.", field="body", remedy="Send a JSON object in UTF-8.")
-        if self._values.count > MAX_VALUES:
-            detail = f"The body has more than {MAX_VALUES:,} values."
+        if self._values.count > self._bounds.values:
+            detail = f"The body has more than {self._bounds.values:,} values."
             return TooLarge(detail, field="body", remedy="Send fewer members and items; texts may be long.")
         return None
 
@@ -212,5 +232,5 @@ def _status_of(refusal: PavoError) -> int:
     return 413 if isinstance(refusal, TooLarge) else 422
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body has more than {MAX_BODY_BYTES} bytes.", field="body", remedy="Send less at once.")
+def _too_large(bounds: BodyBounds) -> TooLarge:
+    return TooLarge(f"The body has more than {bounds.bytes} bytes.", field="body", remedy="Send less at once.")

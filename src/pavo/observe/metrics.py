@@ -86,6 +86,16 @@ MCP_LOST: Final = Counter(
     "Times that an MCP server could not be started, or was lost; it is started again.",
     ("server",),
 )
+MODEL_CALLS: Final = Counter(
+    "pavo_model_calls_total",
+    "Calls of models that ended: done, failed after several tries, or refused, where trying again is useless.",
+    ("outcome",),
+    (("done",), ("failed",), ("refused",)),
+)
+MODEL_RETRIES: Final = Counter("pavo_model_retries_total", "Times that a call of a model was tried again.")
+MODEL_SECONDS: Final = Histogram(
+    "pavo_model_call_seconds", "Seconds that a call of a model took until its answer was whole.", buckets=LONG
+)
 MODEL_TOKENS: Final = Counter(
     "pavo_model_tokens_total",
     "Tokens of models' calls that were counted: in, out, and of those in from a provider's cache.",
@@ -127,7 +137,7 @@ ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and attempts that agents
 EVENTS_PUBLISHED: Final = Counter("pavo_events_published_total", "Events handed to Redis.")
 PUBLISH_FAILURES: Final = Counter("pavo_publish_failures_total", "Times that Redis did not take events.")
 
-OF_BOTH: Final[tuple[Meter, ...]] = (EVENTS_PUBLISHED, PUBLISH_FAILURES)
+OF_BOTH: Final[tuple[Meter, ...]] = (EVENTS_PUBLISHED, PUBLISH_FAILURES, MODEL_CALLS, MODEL_RETRIES, MODEL_SECONDS)
 OF_API: Final[tuple[Meter, ...]] = (
     HTTP_REQUESTS,
     HTTP_SECONDS,

@@ -1,20 +1,28 @@
-"""HTTP of tasks: parse, call one service method, return. Routes get the use cases, and the task of their path, from the
-dependencies at the top."""
+"""HTTP of tasks: parse, call one service method, return. Routes get the use cases, and the task of their path, from
+`dependencies`."""
 
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from pavo.accounts.dependencies import Caller, StreamCaller
+from pavo.accounts.dependencies import Caller
 from pavo.artifacts.http import ANSWERS, Download, download
 from pavo.artifacts.schemas import ArtifactPage
-from pavo.artifacts.service import MAX_PAGE, ArtifactService
+from pavo.artifacts.service import MAX_PAGE
 from pavo.errors import NotFound
 from pavo.kit.problem import problems
-from pavo.tasks.conversation import ConversationService
-from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, MAX_FEEDBACK_ITEMS, ReviewService
+from pavo.tasks.dependencies import (
+    OwnTask,
+    TheArtifacts,
+    TheConversation,
+    TheReview,
+    TheTasks,
+    WatchedTask,
+    use_cases,
+)
+from pavo.tasks.review import DOCUMENTS_OF_A_PAGE, MAX_FEEDBACK_ITEMS
 from pavo.tasks.schemas import (
     AcceptIn,
     AnswerOut,
@@ -40,9 +48,6 @@ from pavo.tasks.schemas import (
     TaskPage,
     Wanted,
 )
-from pavo.tasks.service import TaskService
-from pavo.tasks.sql.repository import TaskView
-from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.wire.conditional import json_unless_seen
 from pavo.tasks.wire.event_schemas import TaskEvent, TaskEventPage
 from pavo.tasks.wire.presenters import (
@@ -55,7 +60,6 @@ from pavo.tasks.wire.presenters import (
     stop_out,
     task_out,
 )
-from pavo.timeline.domain import Subject
 from pavo.timeline.http import (
     After,
     EventLimit,
@@ -73,56 +77,6 @@ from pavo.transcripts.schemas import TranscriptPage, TranscriptQuery, page_of
 router = APIRouter(prefix="/api/tasks", tags=["tasks"], responses=problems(401, 422))
 LOCATION = {"Location": {"description": "Where the task is.", "required": True, "schema": {"type": "string"}}}
 STREAM = stream_answers("task", TaskEvent.__name__)
-
-
-def _use_cases(request: Request) -> TaskUseCases:
-    """Those that `api.create_app` put on the application."""
-    found: TaskUseCases = request.app.state.services["task"]
-    return found
-
-
-# All dependencies are coroutines: the framework runs plain functions in a thread, which costs more than they do.
-async def _tasks(request: Request) -> TaskService:
-    return _use_cases(request).tasks
-
-
-async def _review(request: Request) -> ReviewService:
-    return _use_cases(request).review
-
-
-async def _conversation(request: Request) -> ConversationService:
-    return _use_cases(request).conversation
-
-
-async def _artifacts(request: Request) -> ArtifactService:
-    """The service that `api.create_app` put on the application."""
-    return request.app.state.artifacts
-
-
-async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
-    """The task of the path.
-
-    Raises:
-        NotFound: unknown, deleted, or not theirs.
-    """
-    return await _use_cases(request).tasks.get(who, task_id)
-
-
-async def watched_task(request: Request, who: StreamCaller, task_id: uuid.UUID) -> Subject:
-    """The task of the path as the subject of a stream, deleted or not.
-
-    Raises:
-        NotFound: unknown, or not theirs.
-    """
-    return await _use_cases(request).tasks.watched(who, task_id)
-
-
-TheTasks = Annotated[TaskService, Depends(_tasks)]
-TheReview = Annotated[ReviewService, Depends(_review)]
-TheConversation = Annotated[ConversationService, Depends(_conversation)]
-TheArtifacts = Annotated[ArtifactService, Depends(_artifacts)]
-OwnTask = Annotated[TaskView, Depends(own_task)]
-WatchedTask = Annotated[Subject, Depends(watched_task)]
 
 
 @router.post(
@@ -187,7 +141,7 @@ async def edit_task(request: Request, tasks: TheTasks, who: Caller, view: OwnTas
     A changed prompt returns it to planning and review, for its plan was made from the former one; so does a changed
     title where there is no prompt. Plans of before stay in the record, and their checkpoints are not gone on from.
     """
-    await _use_cases(request).edit.edit(who, view.task.id, view.task.agent_type, change)
+    await use_cases(request).edit.edit(who, view.task.id, view.task.agent_type, change)
     return task_out(await tasks.get(who, view.task.id))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
+from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 
@@ -18,3 +19,5 @@ class TaskUseCases:
     edit: EditService
     gates: TaskGates
     """What has their gates closed: see `gates.service.GateOwner`."""
+    gateway: GatewayService
+    """What models answer to the programs that agents run."""

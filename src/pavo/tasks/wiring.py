@@ -27,11 +27,12 @@ from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
 from pavo.artifacts.sweeping import keep_sweeping
 from pavo.artifacts.wiring import artifact_folder, build_keeping
-from pavo.config import AgentSettings, ToolSettings
+from pavo.config import AgentSettings, Settings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
+from pavo.llm.calls import ModelCalls
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
@@ -39,6 +40,7 @@ from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
+from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
@@ -84,9 +86,10 @@ KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow, in_flig
 def routers() -> Sequence[Any]:
     """Tasks, and the contract of the frontends that exist."""
     from pavo.tasks.endpoints import router
+    from pavo.tasks.gateway.endpoints import router as gateway
     from pavo.tasks.legacy.endpoints import router as legacy
 
-    return [router, legacy]
+    return [router, gateway, legacy]
 
 
 async def served(clients: ApiClients) -> KindServed:
@@ -103,7 +106,10 @@ async def served(clients: ApiClients) -> KindServed:
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, agents)
     conversation = ConversationService(database, clients.publisher)
-    services = TaskUseCases(tasks, review, conversation, edit, TaskGates(tasks, commands))
+    models = ModelCalls(database, clients.settings.llm)
+    clients.closing.push_async_callback(models.close)
+    gates, gateway = TaskGates(tasks, commands), GatewayService(database, models)
+    services = TaskUseCases(tasks, review, conversation, edit, gates, gateway)
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
 
@@ -169,6 +175,14 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
+def gateway_url(settings: Settings) -> str:
+    """Where agents of this worker find the gateway."""
+    if settings.llm.gateway_url:
+        return settings.llm.gateway_url.rstrip("/")
+    host = settings.http.host if settings.http.host not in ("", "0.0.0.0", "::") else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}/llm/v1"
+
+
 def confining_of(settings: AgentSettings, *private: Path | None) -> Confining:
     """How a worker with these settings confines isolated agents, none of whom reads what is private."""
     wanted, root = wanted_confinement(settings)
@@ -203,9 +217,10 @@ class _Agents:
         parts = (self._database, self._publisher, registry, corpus, limits)
         self._keeping = build_keeping(clients.settings)
         secrets = SecretService(self._database, KeyRing.of(clients.settings.sealing))
+        self._models = ModelCalls(self._database, clients.settings.llm)
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
-        word = operators_word(clients.settings.tools)
-        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping)
+        word, url = operators_word(clients.settings.tools), gateway_url(clients.settings)
+        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
@@ -241,6 +256,7 @@ class _Agents:
         await self._preloading.close()
         await self._recorder.close()
         await self._logs.close()
+        await self._models.close()
         await self._connections.close()
         await self._publisher.close()
         await self._redis.aclose()

@@ -4,12 +4,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 
 from pavo.agents.asking.question import Waits
+from pavo.agents.calling.gateway import Gateway, GivenGateway, NoGateway
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Isolation, Plan, PlanDraft, Step, TaskUser
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
@@ -18,8 +19,10 @@ from pavo.errors import AgentDied, AgentError, PavoError
 from pavo.kit.json_values import encode_text
 from pavo.testing.artifacts import KeptFiles
 from pavo.testing.corpus import MemoryCorpus
+from pavo.testing.cuts import Cuts
 from pavo.testing.description import Description, describe
 from pavo.testing.emitted import Emitted
+from pavo.testing.models import Script, TriedModels
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
 from pavo.testing.secrets import TriedSecrets
@@ -32,18 +35,6 @@ T = TypeVar("T")
 AUTHOR: Final = TaskUser(uuid.UUID(int=1), "author@example.com", "author")
 """Whom a trial's task runs for."""
 _FEEDBACK: Final = (FeedbackItem("f1", "Say more."), FeedbackItem("f2", "Say less here.", 1))
-
-
-@dataclass(frozen=True, slots=True)
-class _Cuts:
-    """Where an agent is ended and begun again: numbers of checkpoints."""
-
-    after: frozenset[int] = frozenset()
-    """Right after it was recorded."""
-    before: frozenset[int] = frozenset()
-    """The step was yielded, and is lost before it is recorded."""
-    force: bool = False
-    """Killed instead of closed."""
 
 
 class AgentTrial:
@@ -62,6 +53,9 @@ class AgentTrial:
         tools: what stands in for each tool, by its name: functions with type hints and a docstring, called once a life.
         denied: tools whose calls are denied, and why, as by a policy.
         secrets: the organisation's, by name: `ctx.secret` finds those that the class declares.
+        models: what models answer `ctx.complete`: a function of the request, or answers in their order: texts,
+            messages, whole chat completions, errors to raise. None is asked for again in the same life.
+        gateway: what `ctx.gateway` answers: a server of the test's own.
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too: key it by `ctx.step_key`.
     """
@@ -83,6 +77,8 @@ class AgentTrial:
         tools: Mapping[str, Callable[..., Any]] | None = None,
         denied: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        models: Script = (),
+        gateway: Gateway | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
@@ -99,9 +95,9 @@ class AgentTrial:
         self._kept = KeptFiles()
         self._tools = TriedTools(tools or {}, denied or {}, self._kept)
         self._emitted, self._transcript = Emitted(), MemoryTranscript()
-        self._secrets = secrets or {}
-        self._reset = reset
-        self._outside = outside
+        self._secrets, self._models = secrets or {}, TriedModels(models)
+        self._gateways = NoGateway() if gateway is None else GivenGateway(gateway)
+        self._reset, self._outside = reset, outside
         self._attempts = 0
         self._described: Description | None = None
 
@@ -131,12 +127,12 @@ class AgentTrial:
         """
         self._described = None
         async with self._process():
-            return await self._life(_Cuts())
+            return await self._life(Cuts())
 
     async def check_reentry(self, *, every: int = 1) -> None:
         """Closed and begun again after every n-th checkpoint, it comes to the same end and repeats nothing."""
         async with self._process():
-            await self._undisturbed_like(every, "begun again after checkpoint", lambda at: [_Cuts(after=at)])
+            await self._undisturbed_like(every, "begun again after checkpoint", lambda at: [Cuts(after=at)])
 
     async def check_cuts(self, *, every: int = 1) -> None:
         """Killed before and after every n-th checkpoint is recorded, it comes to the same end.
@@ -145,8 +141,8 @@ class AgentTrial:
         far as `outside` can tell.
         """
 
-        def cuts(at: frozenset[int]) -> list[_Cuts]:
-            return [_Cuts(after=at, force=True), _Cuts(before=at, force=True)]
+        def cuts(at: frozenset[int]) -> list[Cuts]:
+            return [Cuts(after=at, force=True), Cuts(before=at, force=True)]
 
         async with self._process():
             await self._undisturbed_like(every, "killed at checkpoint", cuts)
@@ -168,7 +164,7 @@ class AgentTrial:
     async def run(self) -> Outcome:
         """One undisturbed life, for what else a test wants to look at."""
         async with self._process():
-            return await self._life(_Cuts())
+            return await self._life(Cuts())
 
     # The lives
 
@@ -185,9 +181,9 @@ class AgentTrial:
             self._broken(failed[0].rstrip(), "Let it end, and within two seconds.")
 
     async def _undisturbed_like(
-        self, every: int, what: str, cuts_at: Callable[[frozenset[int]], Sequence[_Cuts]]
+        self, every: int, what: str, cuts_at: Callable[[frozenset[int]], Sequence[Cuts]]
     ) -> None:
-        undisturbed = await self._life(_Cuts())
+        undisturbed = await self._life(Cuts())
         at = frozenset(range(every, len(undisturbed.steps) + 1, every))
         for cuts in cuts_at(at):
             disturbed = await self._life(cuts)
@@ -204,12 +200,13 @@ class AgentTrial:
                     "Key what happens outside by ctx.step_key, so that a repeated step finds what it did before.",
                 )
 
-    async def _life(self, cuts: _Cuts) -> Outcome:
+    async def _life(self, cuts: Cuts) -> Outcome:
         self._people.forget()
         self._tools.forget()
         self._emitted.forget()
         self._transcript.forget()
         self._kept.forget()
+        self._models.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
@@ -226,7 +223,7 @@ class AgentTrial:
             revision = await self._answer(host.revise(first, self._feedback), "revise()")
         return _plan(2, revision.plan)
 
-    async def _executed(self, plan: Plan, cuts: _Cuts) -> tuple[list[Step], str]:
+    async def _executed(self, plan: Plan, cuts: Cuts) -> tuple[list[Step], str]:
         steps: list[Step] = []
         lost: set[int] = set()
         while True:
@@ -237,7 +234,7 @@ class AgentTrial:
                     checkpoint = _stored(steps[-1].checkpoint) if steps else None
                     return steps, await self._answer(host.report(plan, checkpoint), "report()")
 
-    async def _driven(self, host: AgentHost, plan: Plan, steps: list[Step], cuts: _Cuts, lost: set[int]) -> bool:
+    async def _driven(self, host: AgentHost, plan: Plan, steps: list[Step], cuts: Cuts, lost: set[int]) -> bool:
         """Whether the agent has no more; False where it is cut."""
         while True:
             number = len(steps) + 1
@@ -313,6 +310,8 @@ class AgentTrial:
             transcript=Transcript(self._transcript),
             secrets=TriedSecrets(self._secrets, described.card.secrets),
             artifacts=Artifacts(self._kept),
+            models=self._models,
+            gateways=self._gateways,
         )
         limits = HostLimits(start_seconds=self._seconds)
         host = self._opened(described, ctx, limits)

@@ -1,1 +1,1 @@
-"""An agent calls tools: what a call is, and what comes of it."""
+"""An agent calls tools and models: what a call is, and what comes of it."""

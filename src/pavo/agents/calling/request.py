@@ -30,14 +30,14 @@ class ToolRequest:
         """SHA-256, in hex, of the arguments."""
         return fingerprint(dict(self.arguments))
 
-    def at(self, step: int, number: int) -> str:
+    def at(self, place: int | str, number: int) -> str:
         """Its identity: the key, else where it stands.
 
         Args:
-            step: how many checkpoints are recorded.
+            place: how many checkpoints are recorded.
             number: how many calls of the same tool with the same arguments were made since the last of them.
         """
-        return f"key:{self.key}" if self.key is not None else f"{step}/{self.tool}/{self.hash}/{number}"
+        return f"key:{self.key}" if self.key is not None else f"{place}/{self.tool}/{self.hash}/{number}"
 
 
 @dataclass(frozen=True, slots=True)

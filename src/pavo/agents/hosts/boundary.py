@@ -7,7 +7,6 @@ Hence `issubclass`: `isinstance` asks the object for its class.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, ContextVar
@@ -17,6 +16,9 @@ from weakref import WeakSet
 
 from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question, Waits
 from pavo.agents.asking.waiting import Waiting
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models
+from pavo.agents.calling.gateway import Gateway, Gateways
+from pavo.agents.calling.numbering import CallsUnderWay, Numbering
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
 from pavo.agents.filing.artifacts import Artifacts
@@ -156,16 +158,11 @@ class Boundary:
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
-        self.ctx = replace(
-            ctx,
-            corpus=corpus,
-            inbox=inbox,
-            people=people,
-            tools=_WatchedTools(ctx.tools, self),
-            transcript=transcript,
-            secrets=_WatchedSecrets(ctx.secrets, self._outages),
-            artifacts=Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling)),
-        )
+        tools, models = _WatchedTools(ctx.tools, self), _WatchedModels(ctx.models, self)
+        told = {"corpus": corpus, "inbox": inbox, "people": people, "transcript": transcript}
+        asked = {"tools": tools, "models": models, "gateways": _WatchedGateways(ctx.gateways, self)}
+        kept = Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling))
+        self.ctx = replace(ctx, **told, **asked, secrets=_WatchedSecrets(ctx.secrets, self._outages), artifacts=kept)
         """What the agent is to be given."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
@@ -323,38 +320,49 @@ class _WatchedTools:
     def __init__(self, tools: Tools, boundary: Boundary) -> None:
         self._tools = tools
         self._boundary = boundary
-        self._step = 0
-        self._made: Counter[str] = Counter()
-        """How often each call was made since the last checkpoint."""
-        self._calls: set[asyncio.Task[ToolAnswer]] = set()
+        self._numbering = Numbering()
+        self._calls = CallsUnderWay(boundary.waiting.unsettled)
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         if self._boundary.on_waits is None:
             return await NoTools().call(request)
-        call = asyncio.create_task(self._settled(replace(request, identity=self._identity(request))))
-        self._calls.add(call)
-        call.add_done_callback(self._ended)
-        self._boundary.waiting.unsettled(1)
-        return await asyncio.shield(call)
-
-    def _ended(self, call: asyncio.Task[ToolAnswer]) -> None:
-        self._boundary.waiting.unsettled(-1)
-        self._calls.discard(call)
-        if not call.cancelled():
-            call.exception()  # read: whoever made the call may have gone
+        identity = self._numbering.identity(request, self._boundary.ctx.steps)
+        return await self._calls.run(self._settled(replace(request, identity=identity)))
 
     async def _settled(self, request: ToolRequest) -> ToolAnswer:
         with self._boundary.noted():
             return await self._tools.call(request)
 
-    def _identity(self, request: ToolRequest) -> str:
-        step = self._boundary.ctx.steps
-        if step != self._step:
-            self._step = step
-            self._made.clear()
-        name = request.at(step, 0)
-        self._made[name] += 1
-        return request.at(step, self._made[name])
+
+class _WatchedModels:
+    """The models that the agent calls: likewise, in all of its methods."""
+
+    def __init__(self, models: Models, boundary: Boundary) -> None:
+        self._models = models
+        self._boundary = boundary
+        self._numbering = Numbering()
+        self._calls = CallsUnderWay(boundary.waiting.unsettled)
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        place = self._boundary.ctx.step_key.rpartition("/")[2]
+        identity = self._numbering.identity(request, place)
+        return await self._calls.run(self._settled(replace(request, identity=identity)))
+
+    async def _settled(self, request: ModelRequest) -> ModelAnswer:
+        with self._boundary.noted():
+            return await self._models.complete(request)
+
+
+class _WatchedGateways:
+    """The gateway: likewise."""
+
+    def __init__(self, gateways: Gateways, boundary: Boundary) -> None:
+        self._gateways = gateways
+        self._boundary = boundary
+
+    async def gateway(self) -> Gateway:
+        with self._boundary.noted():
+            return await self._gateways.gateway()
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from pavo.agents.agent_class import load_agent_class
 from pavo.agents.asking.on_wire import dump_question, load_answered
 from pavo.agents.asking.question import Answered, Question
 from pavo.agents.asking.waiting import follow_tasks
-from pavo.agents.calling.on_wire import dump_request, load_tool_answer
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.agents.calling.gateway import Gateway
+from pavo.agents.calling.on_wire import dump_completion, dump_request, load_model_answer, load_tool_answer
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
@@ -174,6 +176,14 @@ class AgentServer:
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of a call of a tool (see `calling.request.Tools`), by way of the worker."""
         return load_tool_answer(await self._ask("tool", request=dump_request(request)))
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """What came of a call of a model (see `calling.completion.Models`), by way of the worker."""
+        return load_model_answer(await self._ask("complete", request=dump_completion(request)))
+
+    async def gateway(self) -> Gateway:
+        """The gateway (see `calling.gateway.Gateways`), by way of the worker."""
+        return Gateway(*await self._ask("gateway"))
 
     def _emitted(self, step: int, parts: Parts) -> None:
         """Tell the worker, unless it has not read what it was sent before: nobody has to see it."""

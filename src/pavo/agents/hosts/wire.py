@@ -6,8 +6,8 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question}, `tool` {id, request}, `artifact` {id, do, …}, `secret` {id, name}, `transcript` {id, window}
-and `transcript_count` {id}; `emit` {step, parts} has no answer.
+`answer` {id, question}, `tool` {id, request}, `complete` {id, request}, `gateway` {id}, `artifact` {id, do, …},
+`secret` {id, name}, `transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -15,13 +15,15 @@ import json
 import logging
 import struct
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
-from pavo.agents.asking.question import People, Question, Waits
-from pavo.agents.calling.on_wire import dump_tool_answer, load_request
-from pavo.agents.calling.request import ToolRequest, Tools
+from pavo.agents.asking.question import People, Waits
+from pavo.agents.calling.completion import Models
+from pavo.agents.calling.gateway import Gateways
+from pavo.agents.calling.on_wire import dump_model_answer, dump_tool_answer, load_completion, load_request, opened
+from pavo.agents.calling.request import Tools
 from pavo.agents.checks import storable
 from pavo.agents.context.on_wire import dump_messages, dump_transcript, load_window
 from pavo.agents.contract import (
@@ -43,7 +45,7 @@ from pavo.agents.filing import on_wire as filing
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import Secrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
-from pavo.transcripts.domain import Transcript, TranscriptSource, Window
+from pavo.transcripts.domain import Transcript, TranscriptSource
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +177,7 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol):
+class Reached(Corpus, Inbox, People, Tools, Models, Gateways, Secrets, TranscriptSource, Protocol):
     """What an agent in a process of its own reads and calls by way of its worker."""
 
 
@@ -197,6 +199,8 @@ def load_context(data: Message, reached: Reached, emitter: Emitter, artifacts: A
         inbox=reached,
         people=reached,
         tools=reached,
+        models=reached,
+        gateways=reached,
         emitter=emitter,
         transcript=Transcript(reached),
         secrets=reached,
@@ -220,36 +224,6 @@ def load_hits(data: list[Any]) -> tuple[Hit, ...]:
     return tuple(Hit(title, excerpt, rank) for title, excerpt, rank in data)
 
 
-_ELSEWHERE: Mapping[str, Callable[[Message, AgentContext], Coroutine[Any, Any, Any]]] = {
-    filing.OP: lambda message, ctx: filing.asked(message, ctx.artifacts.keeper),
-    "secret": lambda message, ctx: ctx.secrets.secret(of_type(message["name"], str)),
-}
-"""Questions whose wire stands beside what they are about."""
-ASKS = frozenset({"search", "messages", "answer", "tool", "transcript", "transcript_count", *_ELSEWHERE})
-"""What a child may ask for."""
-
-
-def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
-    """What the child asks for, as the wire has it.
-
-    Raises:
-        TypeError, ValueError, LookupError: it is no question; before anything is done.
-    """
-    if message["op"] in _ELSEWHERE:
-        return _ELSEWHERE[message["op"]](message, ctx)
-    if message["op"] == "messages":
-        return _said(ctx, of_type(message["after"], int))
-    if message["op"] == "answer":
-        return _closed(ctx, load_question(message["question"]))
-    if message["op"] == "tool":
-        return _called(ctx, load_request(message["request"]))
-    if message["op"] == "transcript":
-        return _transcribed(ctx, load_window(message["window"]))
-    if message["op"] == "transcript_count":
-        return ctx.transcript.source.count()
-    return _hits(ctx, of_type(message["query"], str), of_type(message["limit"], int))
-
-
 async def looked_up(identifier: int, looking: Coroutine[Any, Any, Any]) -> tuple[bytes, Unavailable | None]:
     """The frame with what was looked up for the child, or with what failed and is to be raised there, at the agent's
     call; and the outage, if that was one."""
@@ -270,20 +244,35 @@ async def _hits(ctx: AgentContext, query: str, limit: int) -> Any:
     return dump_hits(await ctx.corpus.search(query, max(1, min(limit, _SEARCH_LIMIT))))
 
 
-async def _said(ctx: AgentContext, after: int) -> Any:
-    return dump_messages(await ctx.inbox.messages(after))
+async def _dumped(dump: Callable[[T], Any], asking: Awaitable[T]) -> Any:
+    return dump(await asking)
 
 
-async def _transcribed(ctx: AgentContext, window: Window) -> Any:
-    return dump_transcript(await ctx.transcript.source.window(window))
+_ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any]]] = {
+    "search": lambda ctx, asked: _hits(ctx, of_type(asked["query"], str), of_type(asked["limit"], int)),
+    "messages": lambda ctx, asked: _dumped(dump_messages, ctx.inbox.messages(of_type(asked["after"], int))),
+    "answer": lambda ctx, asked: _dumped(dump_answered, ctx.people.find(load_question(asked["question"]))),
+    "tool": lambda ctx, asked: _dumped(dump_tool_answer, ctx.tools.call(load_request(asked["request"]))),
+    "complete": lambda ctx, asked: _dumped(dump_model_answer, ctx.models.complete(load_completion(asked["request"]))),
+    "gateway": lambda ctx, _: opened(ctx.gateways),
+    filing.OP: lambda ctx, asked: filing.asked(asked, ctx.artifacts.keeper),
+    "secret": lambda ctx, asked: ctx.secrets.secret(of_type(asked["name"], str)),
+    "transcript": lambda ctx, asked: _dumped(
+        dump_transcript, ctx.transcript.source.window(load_window(asked["window"]))
+    ),
+    "transcript_count": lambda ctx, _: ctx.transcript.source.count(),
+}
+ASKS = frozenset(_ANSWERS)
+"""What a child may ask for."""
 
 
-async def _closed(ctx: AgentContext, question: Question) -> Any:
-    return dump_answered(await ctx.people.find(question))
+def look_up(message: Message, ctx: AgentContext) -> Coroutine[Any, Any, Any]:
+    """What the child asks for, as the wire has it.
 
-
-async def _called(ctx: AgentContext, request: ToolRequest) -> Any:
-    return dump_tool_answer(await ctx.tools.call(request))
+    Raises:
+        TypeError, ValueError, LookupError: it is no question; before anything is done.
+    """
+    return _ANSWERS[message["op"]](ctx, message)
 
 
 def dump_draft(draft: PlanDraft) -> Message:

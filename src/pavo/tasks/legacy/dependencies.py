@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from pavo.accounts.dependencies import accounts_of, current_identity, maybe_identity
 from pavo.accounts.domain import Identity
 from pavo.errors import BadRequest, InvalidInput, NotAuthenticated
-from pavo.tasks.endpoints import own_task
+from pavo.tasks.dependencies import own_task
 from pavo.tasks.sql.repository import TaskView
 
 OptionalId = Annotated[uuid.UUID | None, BeforeValidator(lambda text: text or None)]

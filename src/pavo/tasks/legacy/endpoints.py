@@ -10,7 +10,8 @@ from pavo.accounts.dependencies import Caller
 from pavo.errors import BadRequest, WrongStage
 from pavo.kit.problem import problems
 from pavo.tasks import domain as d
-from pavo.tasks.endpoints import STREAM, OwnTask, TheConversation, TheReview, TheTasks, stream_task
+from pavo.tasks.dependencies import OwnTask, TheConversation, TheReview, TheTasks
+from pavo.tasks.endpoints import STREAM, stream_task
 from pavo.tasks.legacy.dependencies import AskedTask, Named, Visitor
 from pavo.tasks.legacy.schemas import (
     LegacyAction,

@@ -80,6 +80,8 @@ HOLDINGS: Final = (
     Holding("usage_calls", "task_id", When.AT_ONCE, set="task_id = NULL"),
     # Content goes when nothing names it any more: a trigger notes it for `artifacts.sweeping`.
     Holding("artifacts", "subject_id", When.AT_ONCE),
+    Holding("gateway_tokens", "task_id", When.AT_ONCE),
+    Holding("model_calls", "subject_id", When.AT_ONCE, batch=50),
     Holding("task_logs", "task_id", When.AT_ONCE, batch=100),
     # Comments refer to documents, and go before them.
     Holding("feedback", "task_id", When.AT_ONCE),

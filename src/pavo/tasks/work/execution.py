@@ -213,7 +213,11 @@ class _Attempt:
         generation, plan_hash = self._request.fence.generation, self._request.plan_hash
         if (parked := await self._executor.slots.parked.take(self._lease, generation, plan_hash)) is not None:
             self._cancelled, self._held = parked.cancelled, parked.held
-            self._held.epoch = self._lease.epoch
+            try:
+                await self._held.move(self._lease.epoch)
+            except BaseException:
+                await parked.host.close(force=True)
+                raise
             return parked.host
         return await self._executor.hosting.open(
             self._assignment,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pavo.accounts.domain import name_of
 from pavo.accounts.secrets.sealing import KeyRing
@@ -26,12 +26,15 @@ from pavo.config import SealingSettings
 from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
+from pavo.llm.calls import ModelCalls
 from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import TaskTools, ToolCaller
 from pavo.tasks.work.context.deltas import WorkerDeltas
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.kept_artifacts import keeper_of
+from pavo.tasks.work.context.opened_gateway import TaskGateway
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskSecrets, TaskTranscript
 from pavo.tasks.work.context.restored_files import restore_files
 from pavo.tasks.work.context.tool_files import ToolFiles
@@ -42,6 +45,9 @@ from pavo.tools.builtin.services import TaskServices
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools
 from pavo.transcripts.domain import Transcript
+
+PLAN: Final = "plan"
+"""Where calls of models stand while a plan is made."""
 
 
 class Hosting:
@@ -62,6 +68,8 @@ class Hosting:
         word: OperatorsWord | None = None,
         secrets: SecretService | None = None,
         keeping: Keeping | None = None,
+        models: ModelCalls | None = None,
+        gateway_url: str = "",
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -78,6 +86,8 @@ class Hosting:
         self._word = word or OperatorsWord()
         self._secrets = secrets or SecretService(database, KeyRing.of(SealingSettings()))
         self._keeping = keeping
+        self._models = models
+        self._gateway_url = gateway_url
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -131,7 +141,6 @@ class Hosting:
             title=task.title,
             prompt=task.prompt,
             options=completed_options(card.options_schema, task.agent_options),
-            corpus=TaskCorpus(self._corpus, task.organisation_id),
             context=context,
             cancelled=cancelled,
             steps=steps,
@@ -141,6 +150,7 @@ class Hosting:
             edits=task.edits,
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
             **self._reached(task, attempt, version, held),
+            **self._models_of(task, version, held, attempt, cancelled),
         )
         if card.isolation == "worker":
             at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
@@ -157,6 +167,7 @@ class Hosting:
         """What its agent reaches through the context, by the context's members."""
         owner = ArtifactOwner(task.id, task.organisation_id)
         return {
+            "corpus": TaskCorpus(self._corpus, task.organisation_id),
             "inbox": TaskInbox(self.database, task.id),
             "people": TaskPeople(self.database, task, version),
             "tools": self._tools_of(task, version, held, owner),
@@ -172,6 +183,19 @@ class Hosting:
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
         services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)
         return TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
+
+    def _models_of(
+        self, task: Assignment, version: int, held: HeldEpoch | None, attempt: int, cancelled: asyncio.Event
+    ) -> dict[str, Any]:
+        """What an agent asks models by; one that plans holds no lease, and has an epoch too."""
+        if self._models is None:
+            return {}
+        subject, epoch = model_subject(task, version), held or HeldEpoch(attempt)
+        place = PLAN if held is None else None
+        return {
+            "models": TaskModels(self._models, subject, epoch, cancelled),
+            "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place),
+        }
 
     async def _restore(self, task: Assignment) -> None:
         """What tools wrote into its workspace, before its agent runs."""

@@ -18,6 +18,7 @@ from pavo.observe import metrics
 from pavo.tasks import events
 from pavo.tasks.sql import lease
 from pavo.tasks.work.context.held_epoch import HeldEpoch, attempt_is_over
+from pavo.tasks.work.context.joined_calls import JoinedCalls
 from pavo.tasks.work.context.kept_artifacts import added, count
 from pavo.tasks.work.context.tool_files import NOT_KEPT, Made, ToolFiles
 from pavo.timeline import service as timeline
@@ -83,23 +84,13 @@ class TaskTools:
         owner = ArtifactOwner(self._subject.id, self._subject.organisation_id)
         self._files = files or ToolFiles(database, None, None, owner)
         self._claiming = asyncio.Lock()
-        self._calls: dict[str, asyncio.Task[ToolAnswer]] = {}
-        """Under way, by identity."""
+        self._calls = JoinedCalls[ToolAnswer]()
         self._running: dict[uuid.UUID, asyncio.Future[None]] = {}
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of it; goes on to its outcome also where nobody waits for that any more."""
-        call = self._calls.get(request.identity)
-        if call is None:
-            call = asyncio.create_task(self._call(request), name=f"tool {request.tool} of {self._subject.id}")
-            self._calls[request.identity] = call
-            call.add_done_callback(lambda ended: self._ended(request.identity, ended))
-        return await asyncio.shield(call)
-
-    def _ended(self, identity: str, call: asyncio.Task[ToolAnswer]) -> None:
-        del self._calls[identity]
-        if not call.cancelled():
-            call.exception()  # read: whoever made the call may have gone
+        name = f"tool {request.tool} of {self._subject.id}"
+        return await self._calls.run(request.identity, name, lambda: self._call(request))
 
     async def _call(self, request: ToolRequest) -> ToolAnswer:
         epoch = self._held.epoch

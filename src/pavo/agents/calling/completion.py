@@ -1,0 +1,127 @@
+"""A call of a model as an agent makes it, and what comes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
+
+from pavo.agents.asking.question import KEY
+from pavo.errors import AgentRefused, ModelFailed, ModelRefused
+from pavo.kit.json_values import NotStorable, fingerprint, plain
+
+JSON: TypeAlias = Any
+
+MAX_REQUEST_BYTES: Final = 16_000_000
+"""Of a request as JSON: a conversation of some thousand rounds."""
+OURS: Final = frozenset(("stream", "stream_options"))
+"""Members of a request that Pavo sets itself: answers come whole, and are streamed to Pavo."""
+NEVER_MEANT: Final = frozenset(("metadata", "user", "prompt_cache_key", "safety_identifier", "store"))
+"""Members that change nothing of an answer: they are sent, and are no part of what names a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call of a model."""
+
+    body: Mapping[str, JSON]
+    """The request for a chat completion, without what is OURS."""
+    endpoint: str | None = None
+    """Name of the endpoint that is asked; None: the default one."""
+    key: str | None = None
+    """What the agent calls it; None: it is known by where it stands."""
+    identity: str = ""
+    """Names the call within its task and plan: the same in every attempt. Its host gives it."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256, in hex, of what is asked, and whom."""
+        meant = {name: value for name, value in self.body.items() if name not in NEVER_MEANT}
+        return fingerprint([self.endpoint, meant])
+
+    def at(self, place: int | str, number: int) -> str:
+        """Its identity: the key, else where it stands.
+
+        Args:
+            place: what is under way: `plan`, `report`, or the number of the checkpoint to come.
+            number: how many equal calls were made there.
+        """
+        if self.key is not None:
+            return f"key:{self.key}" if str(place).isdecimal() else f"{place}/key:{self.key}"
+        return f"{place}/{self.hash}/{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What came of a call: the chat completion, or an error."""
+
+    value: Mapping[str, JSON] | None = None
+    error: str | None = None
+    remedy: str | None = None
+    refused: bool = False
+    """Trying again is useless."""
+    status: int | None = None
+    """Of the model's server, where it was that which failed."""
+
+
+def value_of(answer: ModelAnswer) -> Mapping[str, JSON]:
+    """The chat completion, as an agent gets it.
+
+    Raises:
+        ModelRefused: trying again is useless.
+        ModelFailed: there is none.
+    """
+    if answer.error is None and answer.value is not None:
+        return answer.value
+    kind = ModelRefused if answer.refused else ModelFailed
+    raise kind(answer.error or "There is no answer.", remedy=answer.remedy, status=answer.status)
+
+
+class Models(Protocol):
+    """The models that a task's agent may call."""
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Ask the model, or answer what was recorded.
+
+        Raises:
+            Unavailable: it cannot be recorded.
+        """
+        ...
+
+
+class NoModels:
+    """For contexts that are made by hand."""
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """Raises: there are none."""
+        raise AgentRefused("No model can be called here.", remedy="Give AgentTrial models=….")
+
+
+def checked_completion(body: object, endpoint: object, key: object) -> ModelRequest:
+    """The call as it will be made.
+
+    Raises:
+        AgentRefused: it breaks the contract; the text names the argument.
+    """
+    for name, value in (("endpoint", endpoint), ("key", key)):
+        if value is not None and (not isinstance(value, str) or not KEY.fullmatch(value)):
+            remedy = "Use at most 100 letters, digits and _ . : / - in ASCII."
+            _refuse(name, f"{str(value)[:100]!r} is no {name}", remedy)
+    if not isinstance(body, Mapping):
+        _refuse("request", f"{type(body).__name__} where an object belongs", "Give a dict with `messages`.")
+    given = {name: value for name, value in cast(Mapping[str, Any], body).items() if name not in OURS}
+    try:
+        given, size = plain(given)
+    except NotStorable as error:
+        _refuse("request", str(error), error.remedy)
+    if size > MAX_REQUEST_BYTES:
+        _refuse("request", f"it has {size:,} bytes", f"Keep it under {MAX_REQUEST_BYTES:,}.")
+    messages = given.get("messages")
+    if not isinstance(messages, list) or not messages:
+        _refuse("request.messages", "a list of messages is missing", 'Give messages=[{"role": "user", "content": …}].')
+    model = given.get("model")
+    if model is not None and (not isinstance(model, str) or not 0 < len(model) <= 200):
+        _refuse("request.model", f"{str(model)[:100]!r} is no name of a model", "Give a text, or leave it out.")
+    return ModelRequest(given, cast("str | None", endpoint), cast("str | None", key))
+
+
+def _refuse(argument: str, wrong: str, remedy: str) -> NoReturn:
+    raise AgentRefused(f"complete(): {argument}: {wrong}.", field=argument, remedy=remedy)

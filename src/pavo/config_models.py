@@ -1,0 +1,38 @@
+"""The settings of models: where they are asked, and with which patience."""
+
+import re
+
+from pydantic import Field, SecretStr, field_validator
+
+from pavo.config_section import Section
+
+
+class LlmSettings(Section):
+    """The models that agents ask by `ctx.complete`; the keys stay with workers."""
+
+    base_url: str = Field(default="", validation_alias="PAVO_LLM_BASE_URL")
+    """Base URL of an OpenAI-compatible server, such as https://api.openai.com/v1; `/chat/completions` follows it."""
+    api_key: SecretStr | None = Field(default=None, validation_alias="PAVO_LLM_API_KEY")
+    """Key of that server; empty: none is sent."""
+    model: str = Field(default="", max_length=200, validation_alias="PAVO_LLM_MODEL")
+    """The model that is asked where a request names none."""
+    connect_seconds: float = Field(default=10.0, gt=0, le=300, validation_alias="PAVO_LLM_CONNECT_SECONDS")
+    """Seconds to connect to a model's server."""
+    silence_seconds: float = Field(default=120.0, gt=0, le=3600, validation_alias="PAVO_LLM_SILENCE_SECONDS")
+    """An answer of which nothing came for so long is given up, and asked for again."""
+    seconds: float = Field(default=900.0, gt=0, le=86_400, validation_alias="PAVO_LLM_SECONDS")
+    """Seconds that a call may take, with everything that it is tried again."""
+    tries: int = Field(default=6, ge=1, le=100, validation_alias="PAVO_LLM_TRIES")
+    """So often a call is tried that fails for the moment: status 408, 409, 425, 429 or 5xx, a cut connection, an answer
+    that is none."""
+
+    gateway_url: str = Field(default="", validation_alias="PAVO_GATEWAY_URL")
+    """Base URL of the API's gateway as agents reach it, such as http://pavo-api:8000/llm/v1; default: that of PAVO_HOST
+    and PAVO_PORT."""
+
+    @field_validator("base_url", "gateway_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("it is no URL such as https://api.openai.com/v1, without user, query and fragment")
+        return value

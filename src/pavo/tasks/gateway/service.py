@@ -1,0 +1,82 @@
+"""The gateway's one use case: a request, by whoever shows an attempt's token, through the journal of models' calls."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.agents.calling.completion import ModelAnswer, checked_completion
+from pavo.agents.calling.numbering import CallsUnderWay
+from pavo.errors import AgentRefused, BadRequest, Conflict, NotAuthenticated, Unavailable
+from pavo.kit.sql import Database
+from pavo.llm.calls import Caller, ModelCalls
+from pavo.llm.journal import Occurrence
+from pavo.tasks.sql import gateway_tokens, lease
+from pavo.tasks.sql.gateway_tokens import Bearer
+
+
+class GatewayService:
+    """Belongs to the API's event loop."""
+
+    def __init__(self, database: Database, models: ModelCalls) -> None:
+        self._database = database
+        self._models = models
+        self._calls = CallsUnderWay(lambda _: None)
+
+    async def bearer(self, token: str | None) -> Bearer:
+        """Who shows this token.
+
+        Raises:
+            NotAuthenticated: nobody has it.
+            Conflict: its attempt is over.
+        """
+        found: Bearer | None = None
+        if token is not None and token.startswith(gateway_tokens.PREFIX):
+            async with self._database.reading() as session:
+                found = await gateway_tokens.find(session, token)
+        if found is None:
+            remedy = "Use the token of ctx.gateway() as the API key."
+            raise NotAuthenticated("This is no token of the gateway, or its task is gone.", remedy=remedy)
+        if not found.is_good:
+            raise _over()
+        return found
+
+    async def complete(
+        self, bearer: Bearer, body: Any, *, endpoint: str | None, key: str | None, again: bool
+    ) -> ModelAnswer:
+        """What comes of a request. It goes on to its answer also where the client has gone.
+
+        Args:
+            key: names the call, as that of `ctx.complete`.
+            again: it is the same call, made again by a client that got no answer.
+
+        Raises:
+            BadRequest: this is no request.
+            Conflict: the attempt is over.
+            Unavailable: PostgreSQL is away.
+        """
+        try:
+            request = checked_completion(body, endpoint, key)
+        except AgentRefused as error:
+            raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
+        if key is not None:
+            request = replace(request, identity=f"gateway/{request.at(bearer.place, 1)}")
+        caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), Occurrence(bearer.place, again))
+        try:
+            return await self._calls.run(self._models.complete(caller, request))
+        except Unavailable as error:
+            if error.dependency == "lease":
+                raise _over() from error
+            raise
+
+
+async def _holds(bearer: Bearer, session: AsyncSession, epoch: int) -> bool:
+    """One call of a token at a time: each looks for its number among the equal ones before it."""
+    held = await lease.holds(session, bearer.subject.id, epoch, working=bearer.works)
+    return held and await gateway_tokens.lock(session, bearer.hash, epoch)
+
+
+def _over() -> Conflict:
+    remedy = "End: the agent has begun again, with another token."
+    return Conflict("The attempt that this token is of is over.", remedy=remedy)

@@ -1,0 +1,61 @@
+"""The models that a task's agent asks: each call through the journal, under the epoch of its attempt."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.gates.domain import Subject
+from pavo.llm.calls import Caller, ModelCalls, over
+from pavo.tasks.sql import lease
+from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.work.context.held_epoch import HeldEpoch
+from pavo.tasks.work.context.joined_calls import JoinedCalls
+
+GRACE_SECONDS: Final = 10.0
+"""So long an answer may still come once the task is told to stop: after that nobody could record it."""
+
+
+def model_subject(task: Assignment, version: int) -> Subject:
+    """Whose calls they are: what was asked for another prompt is other work, also where the version is the same."""
+    return Subject(task.id, task.organisation_id, f"e{task.edits}/v{version}" if task.edits else f"v{version}")
+
+
+class TaskModels:
+    """See `agents.calling.completion.Models`; belongs to the agents' loop.
+
+    Args:
+        cancelled: of the agent's context.
+    """
+
+    def __init__(self, calls: ModelCalls, subject: Subject, held: HeldEpoch, cancelled: asyncio.Event) -> None:
+        self._models = calls
+        self._subject = subject
+        self._held = held
+        self._cancelled = cancelled
+        self._calls = JoinedCalls[ModelAnswer]()
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """What came of it."""
+        name = f"model call of {self._subject.id}"
+        return await self._calls.run(request.identity, name, lambda: self._complete(request))
+
+    async def _complete(self, request: ModelRequest) -> ModelAnswer:
+        caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject))
+        asking = asyncio.create_task(self._models.complete(caller, request))
+        stopping = asyncio.create_task(self._cancelled.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({asking}, timeout=GRACE_SECONDS)
+            if not asking.done():
+                raise over()
+            return asking.result()
+        finally:
+            stopping.cancel()
+            asking.cancel()
+
+
+async def _holds(subject: Subject, session: AsyncSession, epoch: int) -> bool:
+    return await lease.holds(session, subject.id, epoch)

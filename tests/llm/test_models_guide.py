@@ -1,0 +1,9 @@
+"""`docs/guides/models.md`: its agent and its test are run as they stand."""
+
+from pathlib import Path
+
+from tests.guides import run_files
+
+
+def test_what_the_guide_shows_runs(tmp_path: Path) -> None:
+    run_files("models", ["summing.py", "test_summing.py"], tmp_path)
