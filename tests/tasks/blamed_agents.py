@@ -28,6 +28,12 @@ def eat(group: str) -> None:
         pass
 
 
+def wait_for_end_of(hold: Path) -> None:
+    """Block while the file is there."""
+    while hold.exists():
+        time.sleep(0.02)
+
+
 ENDS: Mapping[str, Any] = {
     "exit": lambda: os._exit(7),
     "segfault": lambda: ctypes.string_at(0),
@@ -57,8 +63,14 @@ class Blamed(Agent):
     async def _harm(self, ctx: AgentContext, where: str) -> None:
         if ctx.options["where"] != where:
             return
-        while ctx.options["hold"] and Path(ctx.options["hold"]).exists():
+        held = Path(ctx.options["hold"] or os.devnull + "/none")
+        if ctx.options["harm"] == "thread":
+            await asyncio.to_thread(wait_for_end_of, held)
+            return
+        while held.exists():
             await asyncio.sleep(0.02)
+        if ctx.options["harm"] == "raise":
+            raise RuntimeError("Of its own.")
         if ctx.options["harm"] == "block":
             time.sleep(ctx.options["seconds"])
         elif ctx.options["harm"] == "memory":

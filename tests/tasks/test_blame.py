@@ -1,5 +1,6 @@
 """What counts against an agent, and what does not: workers that are killed or frozen never do."""
 
+import asyncio
 import os
 import signal
 import time
@@ -339,3 +340,37 @@ async def test_steps_that_hang_leave_room_for_others(own: Own, tmp_path: Path) -
     hold.unlink()
     for path in (hanging[1], *late):
         await own.tasks.wait(path, "DONE")
+
+
+async def test_threads_that_hang_starve_nobody(own: Own, tmp_path: Path) -> None:
+    """More than an executor that all share would have: a neighbour's failure was not even told then."""
+    worker, hold = await own.worker(), tmp_path / "hold"
+    hold.touch()
+    options = {"where": "execute", "harm": "thread"}
+    begun = [
+        own.tasks.started({**options, "hold": str(hold)}, agent_type="blamed", auto_accept=True)
+        for _ in range((os.cpu_count() or 1) + 6)
+    ]
+    hanging = await asyncio.gather(*begun)
+    for path in hanging:
+        await until(lambda path=path: recorded(own, path, 1), what="the step before it hangs")
+
+    async def neighbours_go_on() -> None:
+        calls = await own.tasks.started(options, agent_type="blamed-quick", auto_accept=True)
+        fails = await own.tasks.started({**options, "harm": "raise"}, agent_type="blamed-quick", auto_accept=True)
+        await own.tasks.wait(calls, "DONE", seconds=15)
+
+        async def told() -> bool:
+            return "retry" in types(await own.tasks.events(fails))
+
+        await until(told, seconds=15, what="the failure")
+        await own.tasks.post(f"{fails}/stop")
+
+    await neighbours_go_on()
+    for path in hanging:
+        await own.tasks.post(f"{path}/stop")
+    await neighbours_go_on()
+    asked = time.monotonic()
+    worker.kill(signal.SIGTERM)
+    await asyncio.to_thread(worker.process.wait, 30)
+    assert time.monotonic() - asked < 20

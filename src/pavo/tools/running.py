@@ -4,11 +4,10 @@ So a tool that blocks or hangs holds up nobody; a thread cannot be killed, and o
 """
 
 import asyncio
-import contextvars
 import inspect
 import logging
-import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from pavo.agents.checks import storable
 from pavo.agents.raised import described
 from pavo.errors import ArtifactError, ToolFailed, Unavailable
 from pavo.kit.json_values import NotStorable, plain
+from pavo.kit.threads.calls import begin_in_thread
 from pavo.tools.contract import UNSAFE, CallState, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
 
@@ -45,7 +45,7 @@ class Outcome:
         return "unknown" if self.unknown else "done" if self.error is None else "failed"
 
 
-_threads: set[threading.Thread] = set()
+_running: set[Future[Outcome]] = set()
 
 
 async def run_tool(
@@ -56,32 +56,18 @@ async def run_tool(
     Args:
         most: bytes of its result as JSON.
     """
-    if len(_threads) >= MAX_THREADS:
+    if len(_running) >= MAX_THREADS:
         return Outcome(error=f"{MAX_THREADS} tools run or hang in this worker.", remedy="Repair tools that hang.")
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Outcome] = loop.create_future()
-
-    def tell(outcome: Outcome) -> None:
-        if not answer.done():
-            answer.set_result(outcome)
-
-    def run() -> None:
-        try:
-            outcome = _run(tool, arguments, context, most)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(tell, outcome)
-        except RuntimeError:
-            logger.info("The tool %s ended after its worker.", tool.name)
-        finally:
-            _threads.discard(threading.current_thread())
-
-    # The log of a task is told by a context variable: what the tool prints belongs to it.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name=f"tool {tool.name}", daemon=True)
-    _threads.add(thread)
-    thread.start()
+    try:
+        # The log of a task is told by a context variable: what the tool prints belongs to it.
+        running = begin_in_thread(f"tool {tool.name}", _run, tool, arguments, context, most)
+    except RuntimeError as error:
+        return Outcome(error=f"This worker has no thread for the tool: {error}.", remedy="Try again later.")
+    _running.add(running)
+    running.add_done_callback(_running.discard)
     try:
         async with asyncio.timeout(tool.seconds):
-            return await answer
+            return await asyncio.wrap_future(running)
     except TimeoutError:
         logger.warning("The tool %s did not answer within %g s and is left behind.", tool.name, tool.seconds)
         told = f"The tool {tool.name} did not answer within {tool.seconds:g} s."

@@ -13,6 +13,7 @@ from pavo.agents.confinement.levels import Level, Wanted, probe
 from pavo.agents.confinement.task_folders import TaskFolders, default_root
 from pavo.config import AgentSettings
 from pavo.errors import AgentRefused
+from pavo.kit.threads.calls import call_in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Confining:
             await asyncio.wait({self._level})
 
     async def _find(self) -> Level:
-        level = await asyncio.to_thread(probe, self.folders, list(sys.path), self._wanted)
+        level = await call_in_thread("confinement", probe, self.folders, list(sys.path), self._wanted)
         say = logger.warning if level.name == "none" else logger.info
         say("Isolated agents are %s.", level.words)
         return level

@@ -23,6 +23,7 @@ import uvloop
 from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.deaths import blocks
 from pavo.agents.hosts.boundary import cut, guarded, run_until
+from pavo.kit.threads.by_owner import ThreadsByOwner
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,6 +36,9 @@ STALL_SECONDS = 60.0
 """For so long an agent inside of the worker may block the event loop of all, unless it declares its own limit."""
 WARN_SECONDS = 10.0
 """After so long it is warned, in the log, with the remedy."""
+TASK_THREADS = 32
+"""For what the code of one task hands to `asyncio.to_thread`, those that hang included; as many as Python gives a whole
+process at most."""
 _STOP_SECONDS = 10.0
 _LOG_SECONDS = 2.0
 
@@ -52,6 +56,11 @@ class AtWork:
 
 at_work: ContextVar[AtWork | None] = ContextVar("at_work", default=None)
 """Set before an agent's code begins; what that starts inherits it."""
+
+
+def _task_at_work() -> str | None:
+    agent = at_work.get()
+    return agent and agent.task_id
 
 
 def _exit(_blocking: AtWork | None) -> None:
@@ -149,6 +158,7 @@ class AgentLoop:
         asyncio.set_event_loop(loop)
         follow_tasks(loop)
         loop.set_task_factory(self._new_task)
+        loop.set_default_executor(ThreadsByOwner(_task_at_work, TASK_THREADS))
         self._loop = loop
         loop.call_soon(self._started.set)
         try:

@@ -12,6 +12,7 @@ from pavo.agents.contract import JSON, FeedbackItem, Plan, PlanDraft, Revision, 
 from pavo.agents.deaths import died_with
 from pavo.agents.hosts.agent_host import AgentHost
 from pavo.errors import AgentDied, AgentError, Unavailable
+from pavo.kit.threads.calls import call_in_thread
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class CodeWatch:
             return error
         # Of what it imports only now it may have got another version, or nothing. And what ends while it is imported
         # may end with any exit code.
-        if await asyncio.to_thread(lambda: code.is_still_there):
+        if await call_in_thread("code-watch", lambda: code.is_still_there):
             return died_with(EXIT_OTHER_CODE) if said else error
         logger.warning("%s The worker begins anew. What failed: %s", code.changed.detail, error.detail)
         if self._waiting is None:
@@ -56,7 +57,7 @@ class CodeWatch:
         """Until whoever replaces the code seems to be done: a worker that begins in the middle lacks the agent."""
         path, last, settled = tuple(sys.path), "", 0.0
         for _ in range(round(_REPLACED_SECONDS / _LOOK_SECONDS)):
-            found = await asyncio.to_thread(fingerprint_of, target, path)
+            found = await call_in_thread("code-watch", fingerprint_of, target, path)
             settled = settled + _LOOK_SECONDS if found == last and found else 0.0
             if settled >= _SETTLED_SECONDS:
                 break

@@ -8,6 +8,7 @@ from typing import Final
 from pavo.agents.confinement.task_folders import TaskFolders
 from pavo.errors import Unavailable
 from pavo.kit.sql import Database
+from pavo.kit.threads.calls import call_in_thread
 from pavo.tasks.sql.removal import deleted_among
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,10 @@ async def remove_folders(database: Database, folders: TaskFolders) -> None:
     Raises:
         Unavailable: PostgreSQL is away.
     """
-    left = iter(await asyncio.to_thread(folders.tasks))
+    left = iter(await call_in_thread("folder-removal", folders.tasks))
     while page := list(islice(left, _AT_ONCE)):
         for task_id in await deleted_among(database, page):
-            if not await asyncio.to_thread(folders.remove, task_id):
+            if not await call_in_thread("folder-removal", folders.remove, task_id):
                 logger.warning("The folder of task %s, which was deleted, cannot be removed yet.", task_id)
 
 

@@ -14,6 +14,7 @@ from pavo.errors import ArtifactError, NotFound
 from pavo.gates.domain import Subject
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
+from pavo.kit.threads.calls import call_in_thread
 from pavo.observe import metrics
 from pavo.tasks import events
 from pavo.tasks.sql import lease
@@ -115,8 +116,9 @@ class TaskTools:
 
     async def _checked(self, request: ToolRequest) -> _Checked | ToolAnswer:
         try:
-            ready = self._tools.is_ready(request.tool)  # importing it may take long
-            tool = self._tools.get(request.tool) if ready else await asyncio.to_thread(self._tools.get, request.tool)
+            if not self._tools.is_ready(request.tool):  # importing it may take long
+                await call_in_thread(f"import of tool {request.tool}", self._tools.get, request.tool)
+            tool = self._tools.get(request.tool)
         except NotFound as error:
             return ToolAnswer(error=error.detail, remedy=error.remedy)
         try:
