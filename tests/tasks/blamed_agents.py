@@ -43,8 +43,8 @@ ENDS: Mapping[str, Any] = {
 
 
 class Blamed(Agent):
-    """Three steps. Does `options.harm` in `options.where` (plan, revise or the second step), each time; `hold` waits
-    while the file `options.hold` is there."""
+    """Three steps. Does `options.harm` in `options.where`, each time: plan, revise, report, the second step (execute),
+    or after each of steps without an end (step). `hold` waits while the file `options.hold` is there."""
 
     name: ClassVar[str] = "blamed"
     isolation: ClassVar[Any] = "worker"
@@ -88,12 +88,16 @@ class Blamed(Agent):
         return Revision(PlanDraft(f"I read {read} characters.", plan.steps), {item.id: "yes" for item in feedback})
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
+        while ctx.options["where"] == "step":  # its checkpoint never says more
+            yield Step(0)
+            await self._harm(ctx, "step")
         for number in range((checkpoint or 0) + 1, 4):
             if number == 2:
                 await self._harm(ctx, "execute")
             yield Step(number)
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
+        await self._harm(ctx, "report")
         return json.dumps(dict(ctx.options), sort_keys=True)
 
 

@@ -12,7 +12,8 @@ from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDr
 class Sparing(Agent):
     """Works in groups of small steps; only the last of a group has a checkpoint that says more.
 
-    `options.calls` is a file that gets a line for each beginning and each end of `execute`.
+    `options.calls` is a file that gets a line for each beginning and each end of `execute`. While the file
+    `options.told` is there, it asks people, or raises if that says so.
     """
 
     name: ClassVar[str] = "sparing"
@@ -28,6 +29,7 @@ class Sparing(Agent):
             "plan_seconds": {"type": "number", "default": 0.0},
             "raise_after": {"type": ["integer", "null"], "default": None},
             "die_after": {"type": ["integer", "null"], "default": None},
+            "told": {"type": "string", "default": ""},
         },
     }
 
@@ -49,6 +51,10 @@ class Sparing(Agent):
                     await asyncio.sleep(ctx.options["seconds"])
                     yield Step({"groups": group + (number == ctx.options["small"]), "of": ctx.options["groups"]})
                     taken += 1
+                    if ctx.options["told"] and (told := Path(ctx.options["told"])).exists():
+                        if told.read_text() == "raise":
+                            raise RuntimeError("There is no way on.")
+                        note(ctx, f"answered {await ctx.ask('on', 'Shall I go on?')}")
                     if taken == ctx.options["raise_after"]:
                         raise RuntimeError("There is no way on.")
                     if taken == ctx.options["die_after"]:

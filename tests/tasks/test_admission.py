@@ -3,16 +3,21 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from pavo.agents.registry import AgentRegistry
 from pavo.tasks.sql import admissions
 from pavo.tasks.sql.admissions import Applicant
+from pavo.tasks.work.attempt_runner import _handed_back  # pyright: ignore[reportPrivateUsage]
+from pavo.tasks.work.interruption import Interruption
 from pavo.tasks.work.slots import admission
-from pavo.tasks.work.slots.admission import Admission, HandedBack
+from pavo.tasks.work.slots.admission import LONGEST_SECONDS, Admission, HandedBack
 from pavo.tasks.work.slots.places import Places
 
 ORGANISATION = uuid.uuid4()
@@ -24,11 +29,13 @@ class Rows:
     def __init__(self) -> None:
         self.deaths: dict[uuid.UUID, int] = {}
         self.told: list[str | None] = []
+        self.waiting: dict[uuid.UUID, str] = {}
 
     async def find(self, _writer: Any, task_id: uuid.UUID) -> Applicant:
         await asyncio.sleep(0)
         place = ("intern", ORGANISATION)
-        return Applicant(task_id, *place, self.deaths[task_id], None, None, f"workflow of {task_id}", in_flight=False)
+        waiting, workflow = self.waiting.get(task_id), f"workflow of {task_id}"
+        return Applicant(task_id, *place, self.deaths[task_id], waiting, None, workflow, in_flight=False)
 
     async def note_worker(self, _writer: Any, _task_id: uuid.UUID) -> None:
         await asyncio.sleep(0)
@@ -120,3 +127,34 @@ async def test_an_import_that_takes_for_ever_keeps_no_attempt(
     monkeypatch.setattr(admission, "IMPORT_SECONDS", 10)
     async with asyncio.timeout(15), judge.admitted(task_id, places=Places(10)):
         pass
+
+
+async def test_a_place_that_is_given_back_goes_to_one_that_still_waits(rows: Rows) -> None:
+    woken: list[str] = []
+    judge = Admission(cast(Any, None), cast(Any, Publisher()), AgentRegistry.load(), woken.append)
+    places, (first, stopped, third) = Places(1), (uuid.uuid4() for _ in range(3))
+    rows.deaths = dict.fromkeys([first, stopped, third], 0)
+    async with judge.admitted(first, places):
+        for task_id in (stopped, third):
+            with pytest.raises(HandedBack, match="a place"):
+                async with judge.admitted(task_id, places):
+                    raise AssertionError("it was taken")
+        rows.waiting = {third: "a place"}
+    assert woken == [f"workflow of {third}"]
+
+
+@pytest.mark.parametrize(("longest", "last"), [(LONGEST_SECONDS, 30.0), (2.0, 2.0)])
+async def test_each_time_it_is_offered_later(longest: float, last: float) -> None:
+    """As Temporal is told it by the attempts, one after the other."""
+    delays: list[float] = []
+    details: Sequence[Any] = ()
+    for attempt in range(1, 12):
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, attempt=attempt, heartbeat_details=details)
+        beats: list[Sequence[Any]] = []
+        environment.on_heartbeat = lambda *beat, beats=beats: beats.append(beat)
+        error = environment.run(_handed_back, HandedBack("a worker", longest), Interruption())
+        assert isinstance(error, ApplicationError) and error.next_retry_delay is not None
+        delays.append(error.next_retry_delay.total_seconds())
+        details = beats[-1]
+    assert delays == [min(0.5 * 2**number, last) for number in range(11)]

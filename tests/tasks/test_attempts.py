@@ -1,13 +1,20 @@
 """One attempt is one call of `execute`: whatever Pavo does around it, an agent sees no end that is not its own."""
 
+import asyncio
 import re
+import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 from temporalio.client import Client
 
+from pavo.kit.json_values import fingerprint
+from pavo.kit.sql import Database
 from tests.driving import Tasks, ticks, types, until
 from tests.parts import Parts
 from tests.tasks.own_stack import Own, on_path, own_stack
@@ -157,18 +164,67 @@ async def test_an_agent_that_makes_no_progress_is_told_of_and_given_up(own: Own,
     assert "makes no progress" in own.worker.log.read_text()
 
 
-async def test_only_ends_of_its_own_count_as_beginnings(own: Own, tmp_path: Path) -> None:
-    """An agent whose checkpoint never says more, stopped and resumed as often as would fail it."""
-    calls = tmp_path / "calls"
-    options = {"calls": str(calls), "groups": 1, "small": 100_000, "seconds": 0.002}
-    path = await own.tasks.started(options, agent_type="sparing", auto_accept=True)
-    for count in range(1, 13):
+@pytest.mark.fault
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_only_ends_of_its_own_count_as_beginnings(
+    own: Own, database: Database, temporal: Client, agent: str, tmp_path: Path
+) -> None:
+    """One more would fail it: a killed worker, one that shuts down, a rollout and an answer are none."""
+    calls, told = tmp_path / "calls", tmp_path / "told"
+    options = {"calls": str(calls), "groups": 1, "small": 100_000, "seconds": 0.01, "told": str(told)}
+    path = await own.tasks.started(options, agent_type=agent, auto_accept=True)
+    await goes_on(own, path, calls, 1)
+    values = {"id": path, "at": fingerprint({"groups": 0, "of": 1})}
+    async with database.autocommit() as connection:
+        near = text("UPDATE executions SET begun_at = :at, beginnings = 29 WHERE task_id = :id")
+        await connection.execute(near, values)
 
-        async def began(count: int = count) -> bool:
-            return len(begun(calls)) == count and (await own.tasks.get(path))["steps"] > 0
+    async def replaced(how: int) -> None:
+        own.worker.kill(how)
+        await asyncio.to_thread(own.worker.process.wait, 30)
+        own.worker = await own.parts.start("worker", **own.environment)
 
-        await until(began)
-        await own.tasks.post(f"{path}/stop")
-        await own.tasks.post(f"{path}/resume")
-    await own.tasks.post(f"{path}/stop")
-    assert "no_progress" not in types(await own.tasks.events(path))
+    async def asked() -> None:
+        told.write_text("ask")
+        answer: dict[str, Any] = {}
+
+        async def opened() -> bool:
+            found = await own.tasks.client.get("/api/gates", params={"task_id": path, "state": "open"})
+            answer["gates"] = found.json()["items"]
+            return bool(answer["gates"])
+
+        await until(opened, what="the question")
+        [gate] = answer["gates"]
+        told.unlink()
+        body = {"hash": gate["hash"], "answer": "yes"}
+        sent = await own.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=body)
+        assert sent.status_code == 200, sent.text
+
+    async def moved() -> None:
+        workflow = (await own.tasks.get(path))["workflow_id"]
+        await temporal.get_workflow_handle(workflow).signal("move_on")
+
+    for what in (partial(replaced, signal.SIGKILL), partial(replaced, signal.SIGTERM), moved, asked):
+        before = len(begun(calls))
+        await what()
+        await goes_on(own, path, calls, before + 1)
+        async with database.autocommit() as connection:
+            query = text("SELECT begun_at, beginnings FROM executions WHERE task_id = :id")
+            found = (await connection.execute(query, values)).one()
+        assert tuple(found) == (values["at"], 29), what
+    assert not {"no_progress", "failed"} & set(types(await own.tasks.events(path)))
+    told.write_text("raise")
+    error = (await own.tasks.wait(path, "FAILED"))["error"]
+    assert error["type"] == "NoProgress" and "ended 30 times" in error["cause"]
+
+
+async def goes_on(own: Own, path: str, calls: Path, times: int) -> None:
+    """`execute` has begun so often, and steps are recorded since."""
+    before: list[int] = []
+
+    async def recorded() -> bool:
+        if len(begun(calls)) >= times:
+            before.append((await own.tasks.get(path))["steps"])
+        return len(before) > 0 and before[-1] > before[0]
+
+    await until(recorded, what=f"steps after beginning {times}")

@@ -1,11 +1,13 @@
 """Places of a worker: each group finds some, whatever the others hold."""
 
+import time
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavo.tasks.work.slots.places import Group, Places
+from pavo.tasks.work.slots.places import LATE_SECONDS, Group, Places
 
 GROUPS: list[Group] = [(name, uuid.UUID(int=0)) for name in "abcdef"]
 
@@ -52,3 +54,45 @@ def test_first_come_first_served() -> None:
     assert not places.take(group, third)
     assert places.take(group, second)
     assert places.waiting() == 2
+
+
+def test_the_more_wait_the_less_often_each_is_offered() -> None:
+    places, group = Places(1), GROUPS[0]
+    assert places.take(group, uuid.uuid4())
+    pauses: list[float] = []
+    for _ in range(1000):
+        assert not places.take(group, uuid.uuid4())
+        pauses.append(places.pause())
+    assert pauses == sorted(pauses) and pauses[0] == 5
+    assert 30 <= pauses[499] == 50 and pauses[-1] == 60
+
+
+def test_whoever_waits_no_more_is_passed_over() -> None:
+    places, group = Places(1), GROUPS[0]
+    first, stopped, third = (uuid.uuid4() for _ in range(3))
+    assert places.take(group, first)
+    assert not places.take(group, stopped) and not places.take(group, third)
+    assert places.give(group) == stopped
+    assert places.forget(group, stopped) == third
+    assert places.take(group, third) and places.waiting() == 0
+
+
+def test_whoever_was_woken_and_does_not_come_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    places, group, now = Places(1), GROUPS[0], 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    first, gone, third = (uuid.uuid4() for _ in range(3))
+    assert places.take(group, first)
+    assert not places.take(group, gone)
+    for _ in range(600):
+        assert not places.take(group, third) and not places.take(group, uuid.uuid4())
+    assert places.give(group) == gone
+    now += LATE_SECONDS + 0.1
+    assert places.take(group, third)
+
+
+def test_what_one_group_gives_back_wakes_another() -> None:
+    places, (one, other, third, *_) = Places(1), GROUPS
+    assert places.take(one, uuid.uuid4()) and places.take(other, uuid.uuid4())
+    assert not places.take(third, waits := uuid.uuid4())
+    assert places.give(one) == waits
+    assert places.take(third, waits)

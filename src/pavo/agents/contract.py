@@ -321,7 +321,8 @@ class Agent(ABC):
     """For so long the agent may block its event loop before it counts as dead; None: 60 s, or what operators set for
     agents in a process of their own. Better: what blocks belongs in `asyncio.to_thread`."""
     step_seconds: ClassVar[float | None] = None
-    """For so long a step may take, awaiting included, before it is cut and counts as failed; None: without limit."""
+    """For so long a step may take, and the report, awaiting included, before it is cut and counts as failed; None:
+    without limit."""
     wants_context: ClassVar[bool] = False
     """Whether Pavo searches the organisation's corpus before planning."""
     secrets: ClassVar[Sequence[str]] = ()

@@ -3,13 +3,18 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import text
 
-from pavo.kit.json_values import encode_text
+from pavo.errors import AgentDied
+from pavo.kit.json_values import encode_text, fingerprint
 from pavo.kit.sql import Database
+from pavo.tasks import domain as d
+from pavo.tasks import events
+from pavo.tasks.sql.lease import Beginnings
 from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
 
@@ -29,6 +34,13 @@ class Applicant:
     workflow_id: str
     in_flight: bool
     """Whether by its rows an agent works on it: that attempt has not ended in order, if this is another one."""
+    beginnings: int = 0
+    """How often its agent began again at the checkpoint that it has, the last time after the end of its process."""
+
+    @property
+    def counted(self) -> "Counted":
+        """What counts against its agent."""
+        return Counted(self.deaths, self.beginnings)
 
     @property
     def group(self) -> tuple[str, uuid.UUID]:
@@ -36,17 +48,43 @@ class Applicant:
         return self.agent_type, self.organisation_id
 
 
-_FIND: Final = """
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The ends of processes that count against a task's agent."""
+
+    deaths: int
+    beginnings: int
+    """At the checkpoint that it has; 0 while it plans."""
+    recorded: Sequence[Event] = ()
+    """What was told of the last one."""
+
+    @property
+    def ends(self) -> int:
+        """So many may be its work, and it has not got away from there since."""
+        return max(self.deaths, self.beginnings)
+
+    @property
+    def too_many(self) -> bool:
+        """Whether it is given up."""
+        return self.deaths >= d.MAX_DEATHS or self.beginnings >= d.MAX_BEGINNINGS
+
+
+_APPLICANT: Final = f"""
 SELECT t.agent_type, t.organisation_id, e.deaths, e.waiting, e.worker, t.workflow_id,
-    coalesce(t.stage = 'PLANNING' OR (t.stage = 'EXECUTING' AND e.holder = e.worker), false) AS in_flight
+    coalesce(t.stage = 'PLANNING' OR (t.stage = 'EXECUTING' AND e.holder = e.worker), false) AS in_flight,
+    e.begun_at, e.beginnings,
+    CASE WHEN e.beginnings > 0 AND e.failure ->> 'type' = '{AgentDied.__name__}' THEN e.checkpoint END AS checkpoint
+"""
+
+_FIND: Final = f"""
+{_APPLICANT}
 FROM tasks t JOIN executions e ON e.task_id = t.id
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
 """
 
-_APPLY: Final = """
+_APPLY: Final = f"""
 WITH before AS (
-    SELECT t.agent_type, t.organisation_id, e.deaths, e.waiting, e.worker, t.workflow_id,
-        coalesce(t.stage = 'PLANNING' OR (t.stage = 'EXECUTING' AND e.holder = e.worker), false) AS in_flight
+    {_APPLICANT}
     FROM tasks t JOIN executions e ON e.task_id = t.id
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL FOR UPDATE OF e
 ), noted AS (
@@ -58,10 +96,17 @@ SELECT * FROM before
 
 _NOTE: Final = "UPDATE executions SET worker = %(worker)s WHERE task_id = %(task_id)s RETURNING 1"
 
-_COUNT: Final = text("""
-UPDATE executions e SET deaths = e.deaths + 1, failure = CAST(:failure AS jsonb) FROM tasks t
-WHERE t.id = :task_id AND e.task_id = t.id AND t.deleted_at IS NULL AND t.stage IN ('PLANNING', 'EXECUTING')
+_ENDED: Final = text("""
+SELECT t.stage, e.step, e.checkpoint, e.begun_at, e.beginnings FROM executions e JOIN tasks t ON t.id = e.task_id
+WHERE t.id = :task_id AND t.deleted_at IS NULL AND t.stage IN ('PLANNING', 'EXECUTING')
   AND (:worker = '' OR left(e.worker, :length) = :worker)
+FOR UPDATE OF e
+""")
+
+_COUNT: Final = text("""
+UPDATE executions SET deaths = deaths + 1, failure = CAST(:failure AS jsonb), begun_at = :begun_at,
+    beginnings = :beginnings
+WHERE task_id = :task_id RETURNING deaths
 """)
 
 # `timeline_append` is in migration 0002; that of 0001 is superseded.
@@ -87,7 +132,7 @@ ORDER BY t.created_at LIMIT 10000
 async def find(writer: TaskWriter, task_id: uuid.UUID | None) -> Applicant | None:
     """The task, unless it is unknown or deleted."""
     rows = await writer.connections.rows(_FIND, {"task_id": task_id})
-    return Applicant(task_id, *rows[0]) if rows and task_id else None
+    return _applicant(task_id, rows[0]) if rows and task_id else None
 
 
 async def apply(writer: TaskWriter, task_id: uuid.UUID) -> Applicant | None:
@@ -97,7 +142,13 @@ async def apply(writer: TaskWriter, task_id: uuid.UUID) -> Applicant | None:
     against it. Once it is admitted, `note_worker` notes it.
     """
     rows = await writer.connections.rows(_APPLY, {"task_id": task_id, "worker": writer.holder})
-    return Applicant(task_id, *rows[0]) if rows else None
+    return _applicant(task_id, rows[0]) if rows else None
+
+
+def _applicant(task_id: uuid.UUID, row: Sequence[Any]) -> Applicant:
+    *known, begun_at, beginnings, checkpoint = row
+    again = beginnings if checkpoint is not None and fingerprint(checkpoint) == begun_at else 0
+    return Applicant(task_id, *known, beginnings=again)
 
 
 async def note_worker(writer: TaskWriter, task_id: uuid.UUID) -> None:
@@ -105,8 +156,11 @@ async def note_worker(writer: TaskWriter, task_id: uuid.UUID) -> None:
     await writer.connections.rows(_NOTE, {"task_id": task_id, "worker": writer.holder})
 
 
-async def count_end(database: Database, task_id: uuid.UUID, worker: str, failure: Mapping[str, str]) -> None:
+async def count_end(database: Database, task_id: uuid.UUID, worker: str, failure: Mapping[str, str]) -> Counted | None:
     """Count that the task's agent ended its process at what is done next, if this worker has its attempt.
+
+    As the end of an isolated one: it is a death there, and one more beginning at its checkpoint, of which people are
+    told. None: nothing was counted.
 
     Args:
         worker: how the names of its leases begin; empty: whoever has it.
@@ -115,9 +169,21 @@ async def count_end(database: Database, task_id: uuid.UUID, worker: str, failure
     Raises:
         Unavailable: PostgreSQL is away.
     """
-    values = {"task_id": task_id, "failure": encode_text(dict(failure)), "worker": worker, "length": len(worker)}
-    async with database.autocommit() as connection:
-        await connection.execute(_COUNT, values)
+    values = {"task_id": task_id, "worker": worker, "length": len(worker)}
+    async with database.transaction() as session:
+        row = (await session.execute(_ENDED, values)).one_or_none()
+        if row is None:
+            return None
+        again, new = Beginnings(row.begun_at, row.beginnings), list[NewEvent]()
+        if row.stage == d.EXECUTING:
+            again = again.after_end(fingerprint(row.checkpoint))
+            if again.count % d.WARNED_BEGINNINGS == 0 and again.count < d.MAX_BEGINNINGS:
+                new.append(events.no_progress(row.step, again.count, failure["cause"]))
+        values = {"task_id": task_id, "failure": encode_text(dict(failure))}
+        values |= {"begun_at": again.at, "beginnings": again.count}
+        deaths = (await session.execute(_COUNT, values)).scalar_one()
+        recorded = await timeline.append(session, task_id, new)
+    return Counted(deaths, again.count if row.stage == d.EXECUTING else 0, recorded)
 
 
 async def tell(writer: TaskWriter, task_id: uuid.UUID, waiting: str | None, new: Sequence[NewEvent]) -> Sequence[Event]:

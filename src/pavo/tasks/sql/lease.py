@@ -14,8 +14,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
+from pavo.kit.json_values import fingerprint
 from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
+from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.timeline.domain import NewEvent
@@ -55,6 +57,13 @@ class Lease:
     asked_to_move: int | None = None
     """The attempt that was asked to end at its next boundary, by the number of its last write."""
     beginnings: Beginnings = Beginnings()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its agent has ended its process, or begun at this checkpoint, too often to begin again."""
+        again = self.beginnings
+        too_many = again.count >= d.MAX_BEGINNINGS and again.at == fingerprint(self.checkpoint)
+        return too_many or self.deaths >= d.MAX_DEATHS
 
 
 def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:

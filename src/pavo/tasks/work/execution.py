@@ -30,7 +30,7 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.context.asked_people import ask_people
 from pavo.tasks.work.context.held_epoch import HeldEpoch
-from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, given_up, no_progress, quarantine
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import (
     HINT,
@@ -103,7 +103,7 @@ class BatchExecutor:
                 # A stop that was only signalled has answered already: ask the workflow before a step starts.
                 interruption.interrupt(HINT)
             interruption.moving = interruption.moving or held.asked_to_move == request.fence.transition
-            if held.deaths >= d.MAX_DEATHS:
+            if held.is_given_up:
                 return await self._close_fatal(held)
             return await _Attempt(self, begun, request, interruption).run()
         finally:
@@ -119,8 +119,7 @@ class BatchExecutor:
     async def _close_fatal(self, held: Lease) -> c.BatchDone:
         """The agent has ended too many processes: what counted the last of them has noted how."""
         async with self.hosting.database.reading() as session:
-            told = (await repository.execution(session, held.task_id)).failure
-        failure = quarantine_of(f"Checkpoint {held.step + 1}", held.deaths, told)
+            failure = given_up(held, (await repository.execution(session, held.task_id)).failure)
         await self.close(held, [], failure=failure)
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 
@@ -331,9 +330,10 @@ class _Attempt:
 
     async def _report(self, host: AgentHost) -> str | None:
         """The report; None when it was cut, then the next attempt writes it."""
-        grace = self._executor.hosting.grace(self._assignment.agent_type)
+        hosting = self._executor.hosting
+        grace, limit = hosting.grace(self._assignment.agent_type), hosting.step_limit(self._assignment, host)
         with span("report", {"pavo.task_id": self._request.task_id}):
-            body = await self._work_of(host.report(self._plan, self._checkpoint), grace)
+            body = await self._work_of(host.report(self._plan, self._checkpoint), grace, limit)
         return None if isinstance(body, Cut) else body
 
     async def _finish(self, body: str) -> c.BatchDone:

@@ -19,12 +19,12 @@ SHUTDOWN: Final = "shutdown"
 
 
 class TookTooLong(AgentError):
-    """A step exceeded its time limit."""
+    """A step, or the report, exceeded its time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepLimit:
-    """How long a step may take."""
+    """How long a step may take, and the report."""
 
     seconds: float
     remedy: str

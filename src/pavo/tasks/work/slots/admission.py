@@ -13,11 +13,12 @@ from pavo.agents.hosts.agent_loop import EXIT_STALLED
 from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.errors import InvalidInput, Unavailable
+from pavo.observe import metrics
 from pavo.runs.worker_ends import end_of
 from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import admissions
-from pavo.tasks.sql.admissions import Applicant
+from pavo.tasks.sql.admissions import Applicant, Counted
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.failures import failure_of
 from pavo.tasks.work.slots.places import Places
@@ -33,8 +34,6 @@ IMPORT_SECONDS: Final = 10.0
 """For the import of an agent's code before its tasks are handed back; as long as one may block an event loop unseen."""
 LONGEST_TURN_SECONDS: Final = 2.0
 """For its turn on a worker, which nothing announces."""
-LONGEST_PLACE_SECONDS: Final = 5.0
-"""For a place on a worker: it is woken when one is given back there, but another worker may have one as well."""
 
 
 class HandedBack(Exception):
@@ -113,29 +112,29 @@ class Admission:
         if self._suspect == applicant.task_id:
             self._suspect = None
         next_one = places.give(applicant.group)
-        if next_one is None:
-            return
         try:
-            waiting = await admissions.find(self._writer, next_one)
+            while next_one is not None:
+                waiting = await admissions.find(self._writer, next_one)
+                if waiting is not None and waiting.waiting is not None:
+                    self._on_free(waiting.workflow_id)
+                    return
+                next_one = places.forget(applicant.group, next_one)  # stopped, or another worker has it
         except Unavailable as error:  # it must not hide how the attempt ended
             logger.info("Task %s waits until it is offered again: %s", next_one, error)
-        else:
-            if waiting is not None:
-                self._on_free(waiting.workflow_id)
 
     async def _judge(self, applicant: Applicant, places: Places, *, after_loss: bool | None) -> None:
         card = await self._card(applicant)
         inside = card.isolation == "worker"
-        deaths = applicant.deaths
+        counted = applicant.counted
         lost = applicant.in_flight if after_loss is None else after_loss
-        if inside and lost and await self._count_crash(applicant):
-            deaths += 1
-        suspected = inside and d.MAX_DEATHS - 1 <= deaths < d.MAX_DEATHS
+        if inside and lost:
+            counted = await self._count_crash(applicant) or counted
+        suspected = inside and counted.ends >= d.MAX_DEATHS - 1 and not counted.too_many
         if suspected:
             await self._check_turn(applicant)
         if not places.take(applicant.group, applicant.task_id):
             what = f"a place: the agent's other {places.noun} have all that it may have"
-            raise HandedBack(what, LONGEST_PLACE_SECONDS)
+            raise HandedBack(what, places.pause())
         if suspected:
             self._suspect = applicant.task_id
 
@@ -151,8 +150,8 @@ class Admission:
             logger.warning("Task %s is handed back: %s", applicant.task_id, error.detail)
             raise HandedBack(f"a worker with agent {name!r}", LONGEST_SECONDS) from error
 
-    async def _count_crash(self, applicant: Applicant) -> bool:
-        """Whether the worker of the attempt before was ended by code inside of it; that counts against the task.
+    async def _count_crash(self, applicant: Applicant) -> Counted | None:
+        """If the worker of the attempt before was ended by code inside of it, that counts against the task.
 
         Against each whose agent ran there: one of them did it, and which one nobody knows. So each is under suspicion
         until it has recorded a step.
@@ -160,11 +159,14 @@ class Admission:
         worker = applicant.worker
         end = end_of(worker) if worker is not None and worker != self._writer.holder else None
         if end is None or end.code == EXIT_STALLED or not is_crash(end.code):
-            return False
+            return None
         logger.warning("Task %s ran in %s, which %s", applicant.task_id, end.part, end.words)
         told = failure_of(died_with(end.code)).told()
-        await admissions.count_end(self._writer.database, applicant.task_id, "", told)
-        return True
+        counted = await admissions.count_end(self._writer.database, applicant.task_id, "", told)
+        if counted is not None and counted.recorded:
+            metrics.NO_PROGRESS.add()
+            self._publisher.publish(counted.recorded)
+        return counted
 
     async def _check_turn(self, applicant: Applicant) -> None:
         """Of the tasks that one more worker that ends from inside would quarantine, one runs at a time, until it has
@@ -173,7 +175,7 @@ class Admission:
             found = await admissions.find(self._writer, other)
             if other != self._suspect:
                 continue  # meanwhile somebody else took its turn
-            if found is None or found.deaths < d.MAX_DEATHS - 1:
+            if found is None or found.counted.ends < d.MAX_DEATHS - 1:
                 return
             raise HandedBack("its turn: workers died of tasks that ran beside it", LONGEST_TURN_SECONDS)
 

@@ -11,8 +11,14 @@ from typing import Final, TypeAlias
 Group: TypeAlias = tuple[str, uuid.UUID]
 """An agent, and the organisation that it works for."""
 
-FORGOTTEN_SECONDS: Final = 15.0
-"""A task that waits is offered again sooner than that; one that is not was stopped, or went to another worker."""
+SHORTEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+OFFERS_A_SECOND: Final = 10.0
+"""Of all tasks that wait together: each costs reads and writes, also where many wait. Whoever gives a place back wakes
+the next one, and a place that another worker has is found in a tenth of a second."""
+LATE_SECONDS: Final = 10.0
+"""A task that waits is offered again no later than that after it should be, or after it was woken; one that is not was
+stopped, or went to another worker."""
 
 
 class Places:
@@ -31,7 +37,7 @@ class Places:
         self._total = 2 * size
         self._taken: Counter[Group] = Counter()
         self._waiting: dict[Group, dict[uuid.UUID, float]] = {}
-        """By group, in the order in which they came first: when they came last."""
+        """By group, in the order in which they came first: until when they are to come again."""
 
     def take(self, group: Group, task_id: uuid.UUID) -> bool:
         """Whether the task gets a place; if not, it waits for one."""
@@ -42,28 +48,47 @@ class Places:
             waiting.pop(task_id, None)
             self._taken[group] += 1
             return True
-        self._waiting.setdefault(group, waiting)[task_id] = time.monotonic()
+        self._waiting[group] = waiting
+        waiting[task_id] = time.monotonic() + self.pause() + LATE_SECONDS
         return False
 
+    def pause(self) -> float:
+        """Seconds until one that waits is offered again, at most: the longer, the more wait with it."""
+        return min(max(SHORTEST_PAUSE_SECONDS, self.waiting() / OFFERS_A_SECOND), LONGEST_PAUSE_SECONDS)
+
     def give(self, group: Group) -> uuid.UUID | None:
-        """Give a place back; the task that waits longest for it, if one does."""
+        """Give a place back; the task that is woken for it, if one waits."""
         self._taken[group] -= 1
         if not self._taken[group]:
             del self._taken[group]
-        return next(iter(self._live(group)), None)
+        return self._woken(group)
+
+    def forget(self, group: Group, task_id: uuid.UUID) -> uuid.UUID | None:
+        """One that was to be woken waits no more; who is woken in its place."""
+        for waiting in self._waiting.values():
+            waiting.pop(task_id, None)
+        return self._woken(group)
+
+    def _woken(self, group: Group) -> uuid.UUID | None:
+        """The task that waits longest, first of this group: what one gives back another may have."""
+        for each in (group, *self._waiting):
+            for task_id in (waiting := self._live(each)):
+                waiting[task_id] = time.monotonic() + LATE_SECONDS
+                return task_id
+        return None
 
     def waiting(self) -> int:
         """How many tasks wait for a place; from any thread."""
-        since = time.monotonic() - FORGOTTEN_SECONDS
-        return sum(seen >= since for group in list(self._waiting.values()) for seen in list(group.values()))
+        now = time.monotonic()
+        return sum(until >= now for group in list(self._waiting.values()) for until in list(group.values()))
 
     def taken(self) -> Mapping[Group, int]:
         """How many places each group has."""
         return dict(self._taken)
 
     def _live(self, group: Group) -> dict[uuid.UUID, float]:
-        since = time.monotonic() - FORGOTTEN_SECONDS
-        waiting = {task_id: seen for task_id, seen in self._waiting.pop(group, {}).items() if seen >= since}
+        now = time.monotonic()
+        waiting = {task_id: until for task_id, until in self._waiting.pop(group, {}).items() if until >= now}
         if waiting:
             self._waiting[group] = waiting
         return waiting
