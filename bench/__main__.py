@@ -192,7 +192,7 @@ class Bench:
     async def _slow(self, pavo: Pavo) -> None:
         sizes = self.sizes
         _say(f"i: {sizes.slow_viewers} viewers that read nothing")
-        self.results.add("i", "pavo", await slow_viewers(pavo, sizes.slow_viewers, 50, sizes.stream_events))
+        self.results.add("i", "pavo", await slow_viewers(pavo, sizes.slow_viewers, 50))
 
     async def _beginnings(self) -> None:
         async with self._part("j"), asyncio.timeout(300), self._of_kind(PavoIsolated, "isolated") as pavo:

@@ -19,12 +19,14 @@ from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
 
 EVENT_BYTES = 60_000
-SETTLED_SECONDS = 45.0
-"""After which those who read nothing have been cut off (PAVO_SEND_SECONDS) and the memory is back."""
+EVENTS, EVERY = 400, 0.1
+"""Of the others' task, in number and seconds; those who read nothing are cut after 30 of them (PAVO_SEND_SECONDS)."""
+SETTLED_SECONDS = 15.0
+"""After which the memory is back."""
 
 
-async def slow_viewers(pavo: Pavo, slow: int, beside: int, events: int) -> Figures:
-    """So many viewers of 60 KB events that read nothing, while others follow a task of small ones."""
+async def slow_viewers(pavo: Pavo, slow: int, beside: int) -> Figures:
+    """So many viewers of 60 KB events that read nothing, and are cut, while others follow a task of small ones."""
     task = await pavo.create(1, start=False)
     api = pavo.part("api")["pid"]
     output = str(pavo.group.folder / f"slow-{task}")
@@ -35,7 +37,7 @@ async def slow_viewers(pavo: Pavo, slow: int, beside: int, events: int) -> Figur
     connecting = float(Path(output + ".ready").read_text())
     before = peak = usage([api]).memory_mb
     telling = asyncio.create_task(_tell(pavo, task))
-    measuring = asyncio.create_task(stream_latency(pavo, beside, events, 0.1))
+    measuring = asyncio.create_task(stream_latency(pavo, beside, EVENTS, EVERY))
     while not measuring.done():
         peak = max(peak, usage([api]).memory_mb)
         await asyncio.sleep(0.2)

@@ -1,6 +1,7 @@
 """What the long run says of itself."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -23,6 +24,13 @@ async def test_a_part_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch
         async with record.part("long steps"):
             await asyncio.Event().wait()
     assert record.failed == "long steps: it did not end within 0.05 s"
+
+
+def test_one_of_ten_minutes_plays_each_scene() -> None:
+    late = Record(begun=time.monotonic() - 1_000, rounds=len(BY_AGENTS) - 1)
+    assert late.goes_on(12) and not late.goes_on(2)
+    late.rounds += 1
+    assert not late.goes_on(12) and late.goes_on(60)
 
 
 async def test_the_summary_fits_eighty_columns() -> None:

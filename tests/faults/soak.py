@@ -1,8 +1,8 @@
 """The long run: `make soak`, or `python -m tests.faults.soak --seed N --minutes M`.
 
-Rounds of tasks and viewers under faults at random, each followed by commands and by two scenes, in turn. It ends by
-itself: a part that does not come to its end in time fails it. The summary says what was done, and the exit code
-whether all of it was well.
+Rounds of tasks and viewers under faults at random, each followed by commands and by two scenes, in turn. It ends after
+its minutes, but one of ten and more not before each scene was played: a part that does not come to its end in time
+fails it. The summary says what was done, and the exit code whether all of it was well.
 """
 
 import argparse
@@ -37,6 +37,8 @@ from tests.faults.test_rogues import rogues
 TASKS, VIEWERS, STEPS = 20, 50, 150
 PART_SECONDS = 600.0
 """For a round, a storm of commands or a scene; each takes one or two minutes."""
+WHOLE_MINUTES = 10.0
+"""A soak of so many plays each scene."""
 REASON_CHARACTERS = 600
 Fault = Callable[[Stack, random.Random], Awaitable[str]]
 Scene = Callable[[Stack], Awaitable[None]]
@@ -122,6 +124,11 @@ class Record:
         """How many did harm."""
         return sum(count for name, count in self.injected.items() if not name.startswith("none"))
 
+    def goes_on(self, minutes: float) -> bool:
+        """Whether one more round is to come."""
+        unplayed = self.rounds < max(len(BY_AGENTS), len(BY_OTHERS))
+        return time.monotonic() < self.begun + minutes * 60 or (minutes >= WHOLE_MINUTES and unplayed)
+
     @asynccontextmanager
     async def part(self, name: str) -> AsyncGenerator[None]:
         """Takes the time of a part of a round, and ends one that does not end."""
@@ -174,7 +181,7 @@ async def round_of(stack: Stack, rng: random.Random, faults: int, injected: Coun
 async def soak(record: Record, rng: random.Random, minutes: float) -> None:
     """Rounds until the time is over; a round that has begun comes to its end."""
     async with running_stack(workers=2, prepare=install, env={"PAVO_AGENT_MEMORY_MB": "512"}) as stack:
-        while time.monotonic() < record.begun + minutes * 60:
+        while record.goes_on(minutes):
             print(f"round {record.rounds + 1}", flush=True)
             faults = rng.randint(3, 8)
             record.wanted += faults

@@ -14,10 +14,11 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pavo.kit.cancellation import end
 from pavo.kit.listening import connections as watching
 from pavo.kit.listening import rare_warnings
 from pavo.kit.listening.connection import Connection
-from pavo.kit.listening.connections import Connections
+from pavo.kit.listening.connections import AT_A_TIME, Connections
 from pavo.kit.listening.limits import Limits
 from tests.driving import until
 
@@ -345,3 +346,41 @@ async def test_the_api_has_these_bounds(client: httpx2.AsyncClient) -> None:
     long = await client.get("/healthz", headers={"X-Long": "a" * 40_000})
     assert long.status_code == 431 and long.json()["code"] == "TooLarge"
     assert (await client.get(f"/healthz?{'a' * 9_000}")).status_code == 414
+
+
+class Late:
+    """A connection that is ended when it is looked at."""
+
+    address = "203.0.113.7"
+
+    def __init__(self, looked: list[int]) -> None:
+        self._looked = looked
+
+    def look(self, now: float) -> None:
+        self._looked[-1] += 1
+
+    def unsent(self) -> int:
+        return 0
+
+    def untaken(self) -> int:
+        return 0
+
+    def waited_since(self) -> float:
+        return 0.0
+
+    def abort(self) -> None:
+        raise AssertionError("nothing is to be shed")
+
+
+async def test_those_who_are_late_together_are_ended_a_few_at_a_time() -> None:
+    connections = Connections(Limits())
+    looked = [0]
+    for _ in range(1_000):
+        connections.add(Late(looked))
+    watching = asyncio.create_task(connections.watch())
+    async with asyncio.timeout(10):
+        while sum(looked) < 1_000:
+            looked.append(0)
+            await asyncio.sleep(0)
+    await end(watching)
+    assert max(looked) == AT_A_TIME

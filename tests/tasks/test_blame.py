@@ -342,6 +342,7 @@ async def test_steps_that_hang_leave_room_for_others(own: Own, tmp_path: Path) -
         await own.tasks.wait(path, "DONE")
 
 
+@pytest.mark.fault
 async def test_threads_that_hang_starve_nobody(own: Own, tmp_path: Path) -> None:
     """More than an executor that all share would have: a neighbour's failure was not even told then."""
     worker, hold = await own.worker(), tmp_path / "hold"

@@ -1,11 +1,14 @@
 """Viewers that read slowly or never: what they cost the API and the others, and how they go on."""
 
 import asyncio
+import json
 import re
 import socket
+import time
 import uuid
 from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from pavo.config import Settings
 from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.limits import Limits
+from pavo.kit.open_files import allow_open_files
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.timeline import service
@@ -42,13 +46,12 @@ class Teller:
     def __init__(self, database: Database, publisher: Publisher, timeline_id: uuid.UUID) -> None:
         self._database, self._publisher, self._timeline_id = database, publisher, timeline_id
 
-    async def tell(self, count: int, *, close: bool = False) -> None:
+    async def tell(self, count: int, event: NewEvent | None = None, *, close: bool = False) -> None:
+        event = event or NewEvent("large", {"text": LARGE})
         for number in range(count):
             async with self._database.transaction() as session:
                 last = close and number == count - 1
-                recorded = await service.append(
-                    session, self._timeline_id, [NewEvent("large", {"text": LARGE})], close=last
-                )
+                recorded = await service.append(session, self._timeline_id, [event], close=last)
             self._publisher.publish(recorded)
 
 
@@ -56,8 +59,10 @@ class Teller:
 async def telling(database: Database, redis: Redis, timeline_id: uuid.UUID) -> AsyncGenerator[Teller]:
     publisher = Publisher(redis)
     publisher.start()
-    yield Teller(database, publisher, timeline_id)
-    await publisher.close()
+    try:
+        yield Teller(database, publisher, timeline_id)
+    finally:
+        await publisher.close()
 
 
 @contextmanager
@@ -131,6 +136,54 @@ async def test_slow_viewers_cost_little_and_the_memory_returns(
             return memory_mb(api.pid) - before < 30
 
         await until(returned, what="the memory's return")
+    api.end()
+
+
+async def lags(port: int, task_id: str, count: int) -> list[float]:
+    """How many seconds after its time each event arrived, in order of length."""
+    found: list[float] = []
+    async with (
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+        client.stream("GET", f"/api/tasks/{task_id}/stream") as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: ") and (event := json.loads(line[6:]))["type"] == "small":
+                found.append(time.time() - datetime.fromisoformat(event["at"]).timestamp())
+                if len(found) == count:
+                    break
+    return sorted(found)
+
+
+@pytest.mark.serial
+async def test_others_wait_for_no_thousand_that_never_read(
+    parts: Parts, tasks: Tasks, database: Database, redis: Redis
+) -> None:
+    """Neither while large events come for them, nor when they are cut, all at once: they came at once."""
+    port, slow, count = free_port(), 1_000, 120
+    crowded, task_id = await tasks.create(), await tasks.create()
+    api = await parts.start("api", PAVO_PORT=str(port), PAVO_SEND_SECONDS="2")
+    allow_open_files(slow + 500)
+    async with (
+        telling(database, redis, uuid.UUID(crowded)) as teller,
+        telling(database, redis, uuid.UUID(task_id)) as small,
+    ):
+        with ExitStack() as opened:
+            viewers = [opened.enter_context(sluggish(port, f"/api/tasks/{crowded}/stream")) for _ in range(slow)]
+            for viewer in viewers:
+                viewer.settimeout(20)
+                await asyncio.to_thread(viewer.recv, 4_096)  # its stream has begun
+            watching = asyncio.create_task(lags(port, task_id, count))
+            for number in range(count):
+                await small.tell(1, NewEvent("small", {}))
+                if number < 40:
+                    await teller.tell(1)
+                await asyncio.sleep(0.05)  # the rhythm of what is measured
+            found = await watching
+            with suppress(ConnectionResetError):
+                await asyncio.to_thread(read_to_the_end, viewers[0])  # to its end: it was cut
+    p50, p99 = found[count // 2] * 1_000, found[int(count * 0.99) - 1] * 1_000
+    print(f"\n{count} events beside {slow} viewers that never read: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    assert p99 < 100
     api.end()
 
 

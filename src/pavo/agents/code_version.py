@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,9 @@ CODE: Final = "code"
 """`dependency` of what fails because the code on disk has changed."""
 _MAX_FILES: Final = 5000
 """Of a package; what a larger one has beside is told by its version alone."""
+_CONTENT_BYTES: Final = 50_000_000
+_CONTENT_FILE_BYTES: Final = 2_000_000
+"""Of a package, and of one of its files: what of it is read."""
 _CODE: Final = (".py", ".so", ".dylib")
 _INSTALLED: Final = (".dist-info", ".egg-info")
 
@@ -43,12 +47,15 @@ class CodeVersion:
     """Where it was looked for: `sys.path` as it was, for what is loaded may change it."""
     fingerprint: str
     """Of its files, of Pavo's, and of the list of what is installed."""
+    content: str
+    """Of what its own files say, the same wherever they are: who edits code in place changes no version."""
 
     @classmethod
     def found(cls, target: str, distribution: str) -> "CodeVersion":
         """What lies on disk now."""
         path = tuple(sys.path)
-        return cls(target, distribution, path, fingerprint_of(target, path))
+        fingerprint = fingerprint_of(target, path)
+        return cls(target, distribution, path, fingerprint, _content_of(_package_of(target), path, fingerprint))
 
     @property
     def is_still_there(self) -> bool:
@@ -67,7 +74,7 @@ class CodeVersion:
     @property
     def label(self) -> str:
         """As people read it and attempts record it."""
-        return f"{self.distribution} (protocol {PROTOCOL})"
+        return f"{self.distribution} (code {self.content}, protocol {PROTOCOL})"
 
 
 def fingerprint_of(target: str, path: Sequence[str]) -> str:
@@ -76,8 +83,8 @@ def fingerprint_of(target: str, path: Sequence[str]) -> str:
     Empty while one of the packages is not there.
     """
     digest = hashlib.sha256()
-    for package in dict.fromkeys((target.partition(":")[0].partition(".")[0], "pavo")):
-        lines = sorted(_files_of(package, path))
+    for package in dict.fromkeys((_package_of(target), "pavo")):
+        lines = sorted(line for _, file in _files_of(package, path) for line in _stated(file))
         if not lines:
             return ""
         for line in lines:
@@ -87,7 +94,26 @@ def fingerprint_of(target: str, path: Sequence[str]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _files_of(package: str, path: Sequence[str]) -> Iterator[str]:
+def _package_of(target: str) -> str:
+    return target.partition(":")[0].partition(".")[0]
+
+
+@lru_cache(maxsize=100)
+def _content_of(package: str, path: tuple[str, ...], _found: str) -> str:
+    """Of the package, by names within it and what stands there; of large files their size alone. Read once for all
+    agents of a package as it was found."""
+    digest, left = hashlib.sha256(), _CONTENT_BYTES
+    for name, file in sorted(_files_of(package, path)):
+        with suppress(OSError):
+            size = Path(file).stat().st_size
+            content = Path(file).read_bytes() if size <= min(_CONTENT_FILE_BYTES, left) else b""
+            left -= len(content)
+            digest.update(f"{name} {size}\n".encode(errors="surrogateescape") + content)
+    return digest.hexdigest()[:8]
+
+
+def _files_of(package: str, path: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The package's files of code: their names within it, and where they are."""
     try:
         PathFinder.invalidate_caches()
         spec = PathFinder.find_spec(package, path) or importlib.util.find_spec(package)
@@ -97,11 +123,11 @@ def _files_of(package: str, path: Sequence[str]) -> Iterator[str]:
         return
     folders = [os.fspath(each) for each in spec.submodule_search_locations or ()]
     if spec.origin is not None:
-        yield from _stated(spec.origin)
+        yield Path(spec.origin).name, spec.origin
     count = 0
     for folder in folders:
-        for path in _walk(folder):
-            yield from _stated(path)
+        for file in _walk(folder):
+            yield os.path.relpath(file, folder), file
             count += 1
             if count >= _MAX_FILES:
                 return

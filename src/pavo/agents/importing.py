@@ -5,13 +5,13 @@ agent waits for it here, for a while; everybody else on the loop goes on.
 """
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 from pavo.agents.registry import AgentRegistry
 from pavo.errors import InvalidInput, Unavailable
+from pavo.kit.threads.calls import call_in_thread
 
 IMPORT_SECONDS: Final = 10.0
 """For which a request waits."""
@@ -23,7 +23,7 @@ class Imports:
 
     def __init__(self, registry: AgentRegistry) -> None:
         self.registry = registry
-        self._importing: dict[str, asyncio.Future[None]] = {}
+        self._importing: dict[str, asyncio.Task[None]] = {}
         self._known: set[str] = set()
 
     async def within(self, name: str, seconds: float) -> bool:
@@ -32,7 +32,7 @@ class Imports:
         if name in self._known or name not in self.registry.names():
             return True
         if name not in self._importing:
-            self._importing[name] = _in_background(self.registry, name)
+            self._importing[name] = asyncio.create_task(_in_background(self.registry, name))
         imported = self._importing[name]
         await asyncio.wait({imported}, timeout=seconds)
         if not imported.done():
@@ -66,16 +66,7 @@ class Imports:
         return [name for name, is_known in zip(names, known, strict=True) if not is_known]
 
 
-def _in_background(registry: AgentRegistry, name: str) -> asyncio.Future[None]:
-    """Done once the agent is described, or known not to be usable."""
-    loop = asyncio.get_running_loop()
-    described: asyncio.Future[None] = loop.create_future()
-
-    def describe() -> None:
-        with suppress(InvalidInput):  # it is remembered, and told to whoever asks again
-            registry.card(name)
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(described.set_result, None)
-
-    threading.Thread(target=describe, name=f"import of agent {name}", daemon=True).start()
-    return described
+async def _in_background(registry: AgentRegistry, name: str) -> None:
+    """Until the agent is described, or known not to be usable."""
+    with suppress(InvalidInput):  # it is remembered, and told to whoever asks again
+        await call_in_thread(f"import of agent {name}", registry.card, name)

@@ -41,7 +41,9 @@ def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoErr
     if isinstance(error, UnusedCliTokensError):
         words = " ".join(error.unused_tokens or ())
         said = f"There is nothing that “{words}” could mean here."
-        remedy = f"Put quotes around what belongs together. {remedy}"
+        below = _commands_below(names, app)
+        known = f"`{shlex.join(['pavo', *names])}` has the commands {', '.join(below)}."
+        remedy = f"{known if below else 'Put quotes around what belongs together.'} {remedy}"
     elif isinstance(error, UnknownCommandError):
         said = said.partition(" Available commands:")[0]
         if error.unused_tokens and (found := _commands_called(error.unused_tokens[0], app)):
@@ -88,6 +90,15 @@ def _commands_called(word: str, app: App, before: Sequence[str] = ("pavo",)) -> 
         with suppress(ImportError):  # of an extra that is not installed here
             deeper += _commands_called(word, app[name], [*before, name])
     return found + deeper
+
+
+def _commands_below(names: Sequence[str], app: App) -> list[str]:
+    """The commands of a group that does something by itself as well."""
+    with suppress(CycloptsError, KeyError, ImportError):
+        for name in names:
+            app = app[name]
+        return sorted(name for name in app if not name.startswith("-"))
+    return []
 
 
 def _command_of(typed: Sequence[str], app: App) -> Sequence[str]:

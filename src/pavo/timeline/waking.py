@@ -11,7 +11,7 @@ from typing import Final
 
 from pavo.timeline.viewers import Viewer
 
-AT_A_TIME: Final = 50
+AT_A_TIME: Final = 25
 """Viewers of one timeline that are woken in a turn of the event loop."""
 
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 YOUNG: Final = 10_000
 """New objects, less those that were given back, until the youngest are looked at."""
-MIDDLE: Final = 20
+MIDDLE: Final = 3
 """Such looks until those that survived one are looked at too."""
 NEVER: Final = 2**31 - 1
 FULL_SECONDS: Final = 900.0
