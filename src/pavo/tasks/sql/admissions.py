@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from pavo.errors import AgentDied
 from pavo.kit.json_values import encode_text, fingerprint
 from pavo.kit.sql import Database
 from pavo.tasks import domain as d
@@ -69,11 +68,11 @@ class Counted:
         return self.deaths >= d.MAX_DEATHS or self.beginnings >= d.MAX_BEGINNINGS
 
 
-_APPLICANT: Final = f"""
+_APPLICANT: Final = """
 SELECT t.agent_type, t.organisation_id, e.deaths, e.waiting, e.worker, t.workflow_id,
     coalesce(t.stage = 'PLANNING' OR (t.stage = 'EXECUTING' AND e.holder = e.worker), false) AS in_flight,
     e.begun_at, e.beginnings,
-    CASE WHEN e.beginnings > 0 AND e.failure ->> 'type' = '{AgentDied.__name__}' THEN e.checkpoint END AS checkpoint
+    CASE WHEN e.beginnings > 0 AND e.failure ->> 'type' = 'AgentDied' THEN e.checkpoint END AS checkpoint
 """
 
 _FIND: Final = f"""
