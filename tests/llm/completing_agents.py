@@ -22,7 +22,11 @@ class Completing(Agent):
     options_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
 
     def _request(self, ctx: AgentContext, text: str) -> dict[str, Any]:
-        return {"messages": [{"role": "user", "content": text}], "user": ctx.options["user"]}
+        return {
+            "messages": [{"role": "user", "content": text}],
+            "user": ctx.options["user"],
+            **ctx.options.get("more", {}),
+        }
 
     async def _ask(self, ctx: AgentContext, text: str, key: str | None = None) -> str:
         try:

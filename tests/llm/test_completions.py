@@ -204,6 +204,51 @@ async def test_a_stop_ends_a_call_and_a_resume_makes_it_again(asking: Asking, da
     assert asking.asked()["plan"] == 1 and asking.asked()["round 0, 0"] <= 2
 
 
+async def budget(asking: Asking, **limit: Any) -> None:
+    sent = await asking.tasks.client.put("/api/budgets", json={"task_id": asking.id, "period": "life", **limit})
+    assert sent.status_code == 200, sent.text
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_budget_that_does_not_suffice_asks_people_and_nothing_is_lost(asking: Asking, agent: str) -> None:
+    await asking.start(agent, auto_accept=False, at_once=3, rounds=2, more={"max_completion_tokens": 90})
+    task = await asking.tasks.wait(asking.id, "WAIT_RFC")
+    assert task["usage"] == {"calls": 1, "tokens_in": 2, "tokens_out": 2, "cost": 0.0}
+    await budget(asking, tokens=50)
+    await asking.tasks.accept(task)
+
+    async def gates() -> list[dict[str, Any]]:
+        answer = await asking.tasks.client.get("/api/gates", params={"task_id": asking.id, "state": "open"})
+        return answer.json()["items"]
+
+    [gate] = await until(gates, what="a gate")
+    assert gate["kind"] == "budget" and "50 tokens" in gate["text"], gate
+    waiting = await asking.tasks.get(asking.id)
+    assert waiting["stage_status"].startswith("WAITING:budget/") and asking.asked() == {"plan": 1}
+    answered = {"hash": gate["hash"], "answer": {"tokens": 100_000}}
+    assert (await asking.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=answered)).status_code == 200
+    await asking.done()
+    assert set(asking.asked().values()) == {1} and len(asking.asked()) == 10
+    done = await asking.tasks.get(asking.id)
+    assert done["usage"]["calls"] == 10
+    [kept] = (await asking.tasks.client.get("/api/budgets", params={"task_id": asking.id})).json()["items"]
+    assert (kept["tokens"], kept["reserved_tokens"]) == (100_000, 0)
+    assert kept["used_tokens"] == done["usage"]["tokens_in"] + done["usage"]["tokens_out"]
+
+
+async def test_where_nobody_can_be_asked_the_task_fails_with_the_remedy_and_goes_on(asking: Asking) -> None:
+    asking.id = await asking.tasks.create(
+        {"user": asking.script.name, "folder": str(asking.folder)}, agent_type="completing", auto_accept=True
+    )
+    await budget(asking, tokens=10)
+    await asking.tasks.post(f"{asking.id}/start")
+    failed = await asking.tasks.wait(asking.id, "FAILED")
+    assert "10 tokens" in failed["error"]["cause"] and "pavo budget set" in failed["error"]["remedy"]
+    await budget(asking, tokens=1_000_000)
+    await asking.tasks.post(f"{asking.id}/resume")
+    await asking.done()
+
+
 async def test_deleted_with_its_task(asking: Asking, database: Database) -> None:
     await asking.start("completing")
     await asking.done()

@@ -189,6 +189,25 @@ async def test_what_the_server_refuses_has_its_status(asking: Asking) -> None:
     await asking.done()
 
 
+async def test_a_budget_that_does_not_suffice_has_a_status_of_its_own(asking: Asking) -> None:
+    asking.script.tell({"text": "Yes.", "hold": "round 0"}, key=KEY)
+    await asking.start("on_gateway")
+    await asking.until_asked("round 0")
+    limit = {"task_id": asking.id, "period": "life", "tokens": 20}
+    assert (await asking.tasks.client.put("/api/budgets", json=limit)).status_code == 200
+    other = asking.own.models.script({"text": "Yes."}, key=KEY)
+    content = httpx2.Request("POST", "http://x", json=other.request("x")).content
+    answer = await asking.post(asking.token(), content)
+    assert answer.status_code == 402 and answer.headers["x-should-retry"] == "false"
+    assert "20 tokens" in answer.json()["error"]["message"] and other.calls() == []
+    limit["tokens"] = 10_000_000
+    assert (await asking.tasks.client.put("/api/budgets", json=limit)).status_code == 200
+    assert (await asking.post(asking.token(), content)).status_code == 200 and other.calls() == [1]
+    asking.script.release()
+    await asking.done()
+    assert (await asking.tasks.get(asking.id))["usage"]["calls"] == sum(asking.asked().values()) + 1
+
+
 async def test_the_same_call_made_again_by_the_client_is_one(asking: Asking) -> None:
     asking.script.tell({"text": "Yes.", "hold": "round 0"}, key=KEY)
     await asking.start("on_gateway")

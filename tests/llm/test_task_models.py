@@ -17,6 +17,7 @@ from pavo.llm.calls import ModelCalls
 from pavo.llm.models import ModelCallRow
 from pavo.tasks.work.context.asked_models import TaskModels
 from pavo.tasks.work.context.held_epoch import HeldEpoch
+from pavo.usage.domain import Payer
 from tests.driving import until
 from tests.llm.scripted import ModelScript, ModelServer
 from tests.llm.scripted import model_server as model_server
@@ -34,7 +35,8 @@ class Caller:
         self.cancelled = asyncio.Event()
 
     async def begin(self) -> "Caller":
-        self.subject, _ = await new_subject(self.database)
+        self.subject, user = await new_subject(self.database)
+        self.payer = Payer(self.subject, user, "completing")
         self.begin_process()
         await self.take_over()
         return self
@@ -51,7 +53,7 @@ class Caller:
     async def take_over(self) -> TaskModels:
         """Another attempt's models."""
         self.held = HeldEpoch(await new_attempt(self.database, self.subject))
-        self.models = TaskModels(self.calls, self.subject, self.held, self.cancelled)
+        self.models = TaskModels(self.calls, self.subject, self.held, self.cancelled, self.payer)
         return self.models
 
     async def ask(self, key: str, *texts: str, models: TaskModels | None = None) -> ModelAnswer:

@@ -103,7 +103,8 @@ def test_an_estimate_is_input_and_the_largest_output(tmp_path: Path) -> None:
     small = estimate(prices, "x", BODY)
     assert 100 < small.tokens < 150 and small.cost == (small.tokens - 100) * 3_000 + 100 * 15_000
     assert estimate(prices, "x", {**BODY, "n": 3}).tokens == small.tokens + 200
-    assert estimate(prices, "x", {**BODY, "max_completion_tokens": 10}).tokens == small.tokens - 90
+    assert estimate(prices, "x", {**BODY, "max_completion_tokens": 10}).tokens == small.tokens
+    assert estimate(prices, "x", {**BODY, "max_completion_tokens": 200}).tokens == small.tokens + 100
     unbounded: list[dict[str, Any]] = [{"messages": []}, {**BODY, "max_tokens": "many"}, {**BODY, "max_tokens": True}]
     for nothing in unbounded:
         assert estimate(prices, "x", nothing).tokens >= LARGEST_OUTPUT

@@ -143,7 +143,6 @@ class AgentContext:
     """How often the prompt was changed since the first start; part of `step_key`."""
     inbox: Inbox = field(default_factory=EmptyInbox)
     """Where `messages` looks."""
-
     people: People = field(default_factory=NobodyToAsk)
     """Whom `ask` asks."""
     tools: Tools = field(default_factory=NoTools)
@@ -156,7 +155,6 @@ class AgentContext:
     """What `complete` asks."""
     gateways: Gateways = field(default_factory=NoGateway)
     """What `gateway` opens."""
-
     emitter: Emitter = field(default_factory=NobodyLooks)
     """Where `emit` goes."""
     transcript: Transcript = field(default_factory=lambda: Transcript(NoMessages()))
@@ -231,9 +229,8 @@ class AgentContext:
         Args:
             tool: its name, that of its entry point of the group `pavo.tools`.
             args: by the names of its parameters.
-            key: names the call within the task and its plan, in letters, digits and "_.:/-". Without one a call is
-                known by the checkpoint after which it is made, its tool, its arguments, and how many of these came
-                before it.
+            key: names the call within the task and its plan, as that of `ask`. Without one a call is known by the
+                checkpoint after which it is made, its tool, its arguments, and how many of these came before it.
 
         Raises:
             ToolFailed: there is no such tool, the arguments do not fit, or it failed, which is recorded too.
@@ -252,20 +249,21 @@ class AgentContext:
     async def secret(self, name: str) -> str:
         """A secret of the organisation, as it is now: one that the agent's class declares in `secrets`.
 
-        It is in no environment, history, log or timeline unless the agent puts it there: keep it out of checkpoints,
-        events, reports, arguments of tools and what is printed.
+        It is in no environment, history, log or timeline unless the agent puts it there.
 
         Raises:
-            AgentRefused: it is not declared, or the organisation has none of this name.
+            AgentRefused: it is not declared, or there is none of this name.
         """
         return await self.secrets.secret(name)
 
     async def complete(
         self, request: Mapping[str, JSON], *, endpoint: str | None = None, key: str | None = None
     ) -> Mapping[str, JSON]:
-        """Ask a model, in any method; its answer, whole.
+        """Ask a model, in any method; its answer, whole: `choices[0]["message"]`, `usage` and so on.
 
         An answer is recorded, and never asked for again; only what was in flight when its worker died is asked again.
+        Where a budget does not suffice, people are asked, and the attempt ends as for `ask`; in other methods than
+        `execute` the call is refused.
 
         Args:
             request: of a chat completion, as OpenAI's API takes it (`messages`, `tools`, …), without `stream`; without
@@ -274,15 +272,14 @@ class AgentContext:
             key: names the call as that of `call` does; else it is known by what is under way (a plan, the checkpoint to
                 come, the report), the request, and how many equal ones came before it there.
 
-        Returns:
-            The chat completion: `choices[0]["message"]`, `usage` and so on.
-
         Raises:
             ModelRefused: trying again is useless, such as for a wrong key or a request that the model does not take.
             ModelFailed: it gave no answer that can be used, after several tries.
-            AgentRefused: this is no call, or its key names another one.
         """
-        return value_of(await self.models.complete(checked_completion(request, endpoint, key)))
+        answer = await self.models.complete(checked_completion(request, endpoint, key))
+        if answer.asks is not None:
+            await self.people.wait(answer.asks)
+        return value_of(answer)
 
     async def gateway(self) -> Gateway:
         """An OpenAI-compatible server for whatever this agent runs, with a token for it in the place of an API key.
@@ -295,9 +292,8 @@ class AgentContext:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """What people said since the task was planned for the first time, each time as of now, by `seq`.
 
-        None is ever lost or renumbered, whatever stops or dies: keep the `seq` of the last one that you worked off in
-        the checkpoint and pass it as `after`. What was said before the start stands in `prompt`, what was said in
-        the review is given to `revise`.
+        None is ever lost or renumbered: keep the `seq` of the last one that you worked off in the checkpoint, and pass
+        it as `after`. What was said before the start stands in `prompt`, what was said in the review is for `revise`.
         """
         return await self.inbox.messages(after)
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from pavo.agents.calling.completion import ModelAnswer, ModelRequest
 from pavo.config import LlmSettings
 from pavo.errors import NotFound, Unavailable
 from pavo.gates.domain import Subject
+from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.llm import journal
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
@@ -22,12 +23,19 @@ from pavo.llm.journal import Asked, Claim, Next, Occurrence
 from pavo.llm.model_endpoints import Endpoint, ModelEndpoints
 from pavo.llm.retrying import Patience, ToldTries, ask_patiently
 from pavo.observe import metrics
+from pavo.usage import budgets
+from pavo.usage.budgets import Exhausted, Reservation
+from pavo.usage.domain import Call, Estimate, Payer, Spender, Used
+from pavo.usage.estimating import estimate, used
+from pavo.usage.prices import PriceTable
 
 logger = logging.getLogger(__name__)
 
 RECORD_SECONDS: Final = 30.0
 """So long an answer is kept while PostgreSQL is away: asking for it again costs more."""
 _RECORD_PAUSE: Final = 0.3
+PAYMENT_REQUIRED: Final = 402
+"""Status of what a budget does not allow."""
 
 Holds = Callable[[AsyncSession, int], Awaitable[bool]]
 """Whether the attempt of this epoch is the newest; no other begins before the session commits."""
@@ -40,8 +48,14 @@ class Caller:
     subject: Subject
     epoch: int
     holds: Holds
+    payer: Payer
     occurrence: Occurrence | None = None
     """Of a call by the gateway; `holds` lets one call of the subject at a time look for its number."""
+
+    @property
+    def spender(self) -> Spender:
+        """Whose budgets it counts against."""
+        return self.payer.under(self.epoch)
 
 
 @dataclass(slots=True)
@@ -50,17 +64,24 @@ class _Running:
 
     caller: Caller
     """Whose it is: a newer attempt that makes the same call takes it over."""
+    most: Estimate
+    """What is reserved for it."""
     ended: asyncio.Future[None]
+
+
+Write = Callable[[AsyncSession, Caller], Awaitable[bool]]
+"""Writes what came of a call; False: it is not this caller's any more."""
 
 
 class ModelCalls:
     """Calls models for any subject. Belongs to one event loop."""
 
-    def __init__(self, database: Database, settings: LlmSettings) -> None:
+    def __init__(self, database: Database, settings: LlmSettings, prices: PriceTable | None = None) -> None:
         self._database = database
         self._client = ModelClient(ClientLimits(settings.connect_seconds, settings.silence_seconds))
         self._patience = Patience(settings.tries, settings.seconds)
         self._endpoints = ModelEndpoints(settings)
+        self._prices = prices or PriceTable()
         self._under_way: dict[uuid.UUID, _Running] = {}
 
     async def close(self) -> None:
@@ -78,72 +99,124 @@ class ModelCalls:
             asked = Asked(endpoint.name, _model(endpoint, request.body))
         except NotFound as error:  # an answer that is recorded needs no endpoint
             return await self._recorded(caller, request) or ModelAnswer(None, error.detail, error.remedy, refused=True)
-        while (claim := await self._claim(caller, request, asked)).next is Next.UNDER_WAY:
-            if (running := self._under_way.get(claim.id)) is not None:
-                running.caller = caller
-                await asyncio.shield(running.ended)
-        if claim.next is not Next.ASK:
-            return _known(request, claim)
-        try:
-            return await self._ask(request.body, claim.id, endpoint, asked.model, told)
-        finally:
-            self._under_way.pop(claim.id).ended.set_result(None)
+        while True:
+            claim, request = await self._claim(caller, request, asked)
+            caller = replace(caller, occurrence=None)  # it has its number
+            if claim.next is Next.UNDER_WAY:
+                await self._joined(claim.id, caller)
+                continue
+            if claim.next is not Next.ASK:
+                return _known(request, claim)
+            try:
+                answer = await self._ask(request.body, Call(claim.id, asked.model), endpoint, told)
+            finally:
+                self._under_way.pop(claim.id).ended.set_result(None)
+            if answer is not None:
+                return answer
+
+    async def _joined(self, call_id: uuid.UUID, caller: Caller) -> None:
+        """Wait until a call of this process has ended, whose it was before."""
+        if (running := self._under_way.get(call_id)) is not None:
+            running.caller = caller
+            await asyncio.shield(running.ended)
 
     async def _ask(
-        self, body: Mapping[str, Any], call_id: uuid.UUID, endpoint: Endpoint, model: str, told: ToldTries | None
-    ) -> ModelAnswer:
-        begun = time.perf_counter()
+        self, body: Mapping[str, Any], call: Call, endpoint: Endpoint, told: ToldTries | None
+    ) -> ModelAnswer | None:
+        """The answer; None: tries were lost, and a budget does not suffice for another one."""
+        begun, most = time.perf_counter(), self._under_way[call.id].most
         try:
-            answer = await ask_patiently(self._client, endpoint, {**body, "model": model}, self._patience, told)
+            sent, lost = {**body, "model": call.model}, partial(self._lose, call, most)
+            answer = await ask_patiently(self._client, endpoint, sent, self._patience, told, lost)
+        except _Exhausted:
+            await self._record(call.id, partial(_write_failure, call, "A budget does not suffice.", None))
+            return None
         except CallFailed as failed:
             metrics.MODEL_CALLS.add("refused" if failed.refused else "failed")
-            await self._record(call_id, partial(journal.fail, call_id=call_id, error=failed.detail))
+            lost_id = (new_id(), most) if failed.paid else None
+            await self._record(call.id, partial(_write_failure, call, failed.detail, lost_id))
             return ModelAnswer(None, failed.detail, failed.remedy, failed.refused, failed.status)
         metrics.MODEL_CALLS.add("done")
-        metrics.MODEL_SECONDS.observe(time.perf_counter() - begun)
-        await self._record(call_id, partial(journal.settle, call_id=call_id, answer=answer))
+        seconds = time.perf_counter() - begun
+        metrics.MODEL_SECONDS.observe(seconds)
+        taken = used(self._prices, call.model, body, answer, seconds)
+        await self._record(call.id, partial(_write_answer, call, answer, taken))
+        budgets.tell_metrics(taken)
         return ModelAnswer(answer)
 
-    async def _claim(self, caller: Caller, request: ModelRequest, asked: Asked) -> Claim:
-        """A budget reserves here, in this transaction: where it answers ASK, the call is about to be paid for."""
+    async def _lose(self, call: Call, most: Estimate) -> None:
+        """A try was cut, and may be paid for: it counts, and another one is made where the budgets suffice for it."""
+        lost_id, fits = new_id(), True
+
+        async def write(session: AsyncSession, caller: Caller) -> bool:
+            nonlocal fits
+            fits = await budgets.lose(session, caller.spender, call, most, lost_id)
+            return True
+
+        await self._record(call.id, write)
+        if not fits:
+            raise _Exhausted
+
+    async def _claim(self, caller: Caller, request: ModelRequest, asked: Asked) -> tuple[Claim, ModelRequest]:
+        """The call as it stands, and its request with its identity. Budgets reserve in the same transaction: where it
+        answers ASK, the call is about to be paid for."""
         begun: uuid.UUID | None = None
         try:
             async with self._database.transaction() as session:
                 if not await caller.holds(session, caller.epoch):
                     raise over()
-                claim = await self._claimed(session, caller, request, asked)
-                if claim.next is Next.ASK:  # before others may see the row
-                    begun = claim.id
-                    self._under_way[begun] = _Running(caller, asyncio.get_running_loop().create_future())
-            return claim
+                claim, request = await self._claimed(session, caller, request, asked)
+                if claim.next is Next.UNDER_WAY:
+                    await budgets.follow(session, caller.spender, Call(claim.id, asked.model))
+                if claim.next is Next.ASK:
+                    claim, most = await self._reserved(session, caller, request, Call(claim.id, asked.model), claim)
+                    if claim.next is Next.ASK:  # before others may see the row
+                        begun = claim.id
+                        ended = asyncio.get_running_loop().create_future()
+                        self._under_way[begun] = _Running(caller, most, ended)
+            return claim, request
         except BaseException:
             if begun is not None:
                 self._under_way.pop(begun).ended.set_result(None)
             raise
 
-    async def _claimed(self, session: AsyncSession, caller: Caller, request: ModelRequest, asked: Asked) -> Claim:
+    async def _claimed(
+        self, session: AsyncSession, caller: Caller, request: ModelRequest, asked: Asked
+    ) -> tuple[Claim, ModelRequest]:
         given, epoch, occurrence = caller.subject, caller.epoch, caller.occurrence
         if occurrence is None or request.key is not None:
-            return await journal.claim(session, given, request, asked, epoch, self._under_way)
+            return await journal.claim(session, given, request, asked, epoch, self._under_way), request
         request = await journal.numbered(session, given, request, occurrence, epoch)
         claim = await journal.claim(session, given, request, asked, epoch, self._under_way)
         await journal.placed(session, claim.id, occurrence, request.identity, epoch)
-        return claim
+        return claim, request
+
+    async def _reserved(
+        self, session: AsyncSession, caller: Caller, request: ModelRequest, call: Call, claim: Claim
+    ) -> tuple[Claim, Estimate]:
+        """The claim, EXHAUSTED where a budget does not suffice: then the call is as one that failed."""
+        most = estimate(self._prices, call.model, request.body)
+        currency, under_way = self._prices.currency, self._under_way
+        found = await budgets.reserve(session, caller.spender, call, most, currency, under_way)
+        if isinstance(found, Reservation):
+            return claim, most
+        await journal.fail(session, call.id, found.told, caller.epoch)
+        return replace(claim, next=Next.EXHAUSTED, exhausted=found), most
 
     async def _recorded(self, caller: Caller, request: ModelRequest) -> ModelAnswer | None:
         async with self._database.reading() as session:
             claim = await journal.recorded(session, caller.subject, request)
         return None if claim is None else ModelAnswer(claim.answer)
 
-    async def _record(self, call_id: uuid.UUID, write: Callable[..., Coroutine[Any, Any, bool]]) -> None:
-        """Write what came of a call, as soon as PostgreSQL takes it. A budget settles here, in this transaction."""
+    async def _record(self, call_id: uuid.UUID, write: Write) -> None:
+        """Write what came of a call, as soon as PostgreSQL takes it."""
         until = time.monotonic() + RECORD_SECONDS
         while True:
             caller = self._under_way[call_id].caller
             try:
                 async with self._database.transaction() as session:
                     held = await caller.holds(session, caller.epoch)
-                    if not held or not await write(session, epoch=caller.epoch):
+                    if not held or not await write(session, caller):
                         raise _Over
                 return
             except _Over:
@@ -156,6 +229,32 @@ class ModelCalls:
 
 class _Over(Exception):
     pass
+
+
+class _Exhausted(Exception):
+    pass
+
+
+async def _write_answer(
+    call: Call, answer: Mapping[str, Any], taken: Used, session: AsyncSession, caller: Caller
+) -> bool:
+    """Record an answer, and settle what was reserved for it."""
+    if not await journal.settle(session, call.id, answer, caller.epoch):
+        return False
+    await budgets.settle(session, caller.spender, call, taken)
+    return True
+
+
+async def _write_failure(
+    call: Call, error: str, lost: tuple[uuid.UUID, Estimate] | None, session: AsyncSession, caller: Caller
+) -> bool:
+    """Record that there is no answer, and give back what was reserved; a try that may be paid for counts."""
+    if not await journal.fail(session, call.id, error, caller.epoch):
+        return False
+    if lost is not None:
+        await budgets.lose(session, caller.spender, call, lost[1], lost[0])
+    await budgets.release(session, caller.spender, call)
+    return True
 
 
 def over() -> Unavailable:
@@ -177,4 +276,13 @@ def _known(request: ModelRequest, claim: Claim) -> ModelAnswer:
     if claim.next is Next.CHANGED:
         told = f"complete(): key: {request.key!r} names a call with another request."
         return ModelAnswer(None, told, "Give each call a key of its own.", refused=True)
+    if claim.exhausted is not None:
+        return _exhausted(claim.exhausted)
     raise over()
+
+
+def _exhausted(found: Exhausted) -> ModelAnswer:
+    told, remedy = found.told, "Raise it, as by: pavo budget set. Then resume the task."
+    if found.question is None:
+        told, remedy = f"{told} {found.stopped_by} said to stop.", "Resume the task to be asked again."
+    return ModelAnswer(None, told, remedy, refused=True, status=PAYMENT_REQUIRED, asks=found.question)

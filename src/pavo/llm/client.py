@@ -35,6 +35,7 @@ _AGAIN: Final = frozenset((408, 409, 425, 429))
 """Statuses that another try may change, beside 5xx."""
 _SPENT: Final = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 """Codes of status 429 that no other try changes."""
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 Told = Callable[[str], None]
 """Takes the text of an answer as it comes."""
@@ -51,6 +52,7 @@ class CallFailed(Exception):
         refused: bool = False,
         status: int | None = None,
         retry_after: float | None = None,
+        paid: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail, self.remedy = detail, remedy
@@ -59,6 +61,8 @@ class CallFailed(Exception):
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asks for."""
+        self.paid = paid
+        """Whether it may be paid for: the server had the request, and did not refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,13 @@ class ModelClient:
             raise _failed(endpoint, f"gave an answer that is none: {error}") from error
         except TooMuch as error:
             remedy = f"Keep answers under {MAX_ANSWER_BYTES:,} bytes, such as by max_tokens."
-            raise CallFailed(_told(endpoint, f"gave too long an answer: {error}"), remedy, refused=True) from error
+            detail = _told(endpoint, f"gave too long an answer: {error}")
+            raise CallFailed(detail, remedy, refused=True, paid=True) from error
         except httpx2.TimeoutException as error:
-            raise _failed(endpoint, self._silent(error)) from error
+            raise _failed(endpoint, self._silent(error), paid=not isinstance(error, _NOT_SENT)) from error
         except Exception as error:  # of a foreign library
-            raise _failed(endpoint, f"was lost: {type(error).__name__}: {error}") from error
+            what = f"was lost: {type(error).__name__}: {error}"
+            raise _failed(endpoint, what, paid=not isinstance(error, _NOT_SENT)) from error
 
     def _connections(self) -> httpx2.AsyncClient:
         if self._client is None:  # it costs some milliseconds, mostly of TLS
@@ -225,8 +231,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _failed(endpoint: Endpoint, what: str) -> CallFailed:
-    return CallFailed(_told(endpoint, what), "Try again later, or look at the model's server.")
+def _failed(endpoint: Endpoint, what: str, *, paid: bool = True) -> CallFailed:
+    return CallFailed(_told(endpoint, what), "Try again later, or look at the model's server.", paid=paid)
 
 
 def _told(endpoint: Endpoint, what: str) -> str:

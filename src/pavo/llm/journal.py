@@ -19,6 +19,7 @@ from pavo.agents.calling.completion import ModelRequest
 from pavo.gates.domain import Subject
 from pavo.kit.ids import new_id
 from pavo.llm.models import ModelCallRow
+from pavo.usage.budgets import Exhausted
 
 
 class Next(Enum):
@@ -29,6 +30,7 @@ class Next(Enum):
     RECORDED = "its answer is known"
     CHANGED = "its key names another call"
     LOST = "a newer attempt has it"
+    EXHAUSTED = "a budget does not suffice for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Claim:
     id: uuid.UUID
     answer: Mapping[str, Any] | None = None
     """Where it is RECORDED."""
+    exhausted: Exhausted | None = None
+    """Where it is EXHAUSTED."""
 
 
 @dataclass(frozen=True, slots=True)

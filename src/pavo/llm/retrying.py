@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -41,8 +41,12 @@ async def ask_patiently(
     body: Mapping[str, Any],
     patience: Patience,
     told: ToldTries | None = None,
+    paid: Callable[[], Awaitable[None]] | None = None,
 ) -> dict[str, Any]:
     """The answer.
+
+    Args:
+        paid: awaited before another try, where the one before may have been paid for.
 
     Raises:
         CallFailed: there is none.
@@ -60,11 +64,13 @@ async def ask_patiently(
                 if last.refused or number == patience.tries or loop.time() + seconds >= until:
                     break
                 logger.info("%s Tried again in %.1f s (%d of %d).", last.detail, seconds, number, patience.tries)
+                if last.paid and paid is not None:
+                    await paid()
                 metrics.MODEL_RETRIES.add()
                 await asyncio.sleep(seconds)
     except TimeoutError:
         detail = f"The model's server did not come to an end within {patience.seconds:g} s."
-        raise CallFailed(detail, "Ask for less, or raise PAVO_LLM_SECONDS.") from last
+        raise CallFailed(detail, "Ask for less, or raise PAVO_LLM_SECONDS.", paid=True) from last
     assert last is not None
     raise last
 

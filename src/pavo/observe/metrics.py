@@ -137,7 +137,16 @@ ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and attempts that agents
 EVENTS_PUBLISHED: Final = Counter("pavo_events_published_total", "Events handed to Redis.")
 PUBLISH_FAILURES: Final = Counter("pavo_publish_failures_total", "Times that Redis did not take events.")
 
-OF_BOTH: Final[tuple[Meter, ...]] = (EVENTS_PUBLISHED, PUBLISH_FAILURES, MODEL_CALLS, MODEL_RETRIES, MODEL_SECONDS)
+OF_BOTH: Final[tuple[Meter, ...]] = (
+    EVENTS_PUBLISHED,
+    PUBLISH_FAILURES,
+    MODEL_CALLS,
+    MODEL_RETRIES,
+    MODEL_SECONDS,
+    MODEL_TOKENS,
+    MODEL_COST,
+    BUDGETS_ASKED,
+)
 OF_API: Final[tuple[Meter, ...]] = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -169,9 +178,6 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     TOOL_CALLS,
     MCP_SERVERS_UP,
     MCP_LOST,
-    MODEL_TOKENS,
-    MODEL_COST,
-    BUDGETS_ASKED,
     ARTIFACTS,
     ARTIFACT_BYTES,
     WEBHOOK_ATTEMPTS,

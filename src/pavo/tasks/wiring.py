@@ -74,6 +74,7 @@ from pavo.timeline.publish import Publisher
 from pavo.tools.announced.announcement import tools_announcement
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools, open_tools
+from pavo.usage.prices import PriceTable
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ async def served(clients: ApiClients) -> KindServed:
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, agents)
     conversation = ConversationService(database, clients.publisher)
-    models = ModelCalls(database, clients.settings.llm)
+    models = _models(database, clients.settings)
     clients.closing.push_async_callback(models.close)
     gates, gateway = TaskGates(tasks, commands), GatewayService(database, models)
     services = TaskUseCases(tasks, review, conversation, edit, gates, gateway)
@@ -175,6 +176,11 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
+def _models(database: Database, settings: Settings) -> ModelCalls:
+    """What calls models, by the operator's prices; closed by whoever made it."""
+    return ModelCalls(database, settings.llm, PriceTable.load(settings.usage.prices))
+
+
 def gateway_url(settings: Settings) -> str:
     """Where agents of this worker find the gateway."""
     if settings.llm.gateway_url:
@@ -217,7 +223,7 @@ class _Agents:
         parts = (self._database, self._publisher, registry, corpus, limits)
         self._keeping = build_keeping(clients.settings)
         secrets = SecretService(self._database, KeyRing.of(clients.settings.sealing))
-        self._models = ModelCalls(self._database, clients.settings.llm)
+        self._models = _models(self._database, clients.settings)
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
         word, url = operators_word(clients.settings.tools), gateway_url(clients.settings)
         hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url)

@@ -60,17 +60,24 @@ def question_of(budget: BudgetRow, lack: Lack, model: str, answered: int, curren
     Args:
         answered: how often this task's questions about the budget were answered.
     """
-    whose = "This task" if budget.task_id is not None else "The organisation"
-    span = {"day": " a day", "month": " a month"}.get(budget.period, "")
     unpriced = lack is Lack.UNPRICED
-    wrong = f"the price of {model} is not known" if unpriced else "the next call of a model may exceed that"
     ways = [f'"{ALLOW}": calls of unknown price count nothing against it'] if unpriced else [_raising(budget)]
     ways += [f'"{AGAIN}": look again, as once it was raised or a price was given', f'"{STOP}": the task fails']
     who = "" if budget.task_id is not None else " Only an owner's answer changes it; another one is asked again."
-    text = f"{whose} has a budget of {_limits(budget, currency)}{span}, and {wrong}. What now?\n\n"
+    text = f"{told_of(budget, lack, model, currency)} What now?\n\n"
     text += "\n".join(f"- {way}" for way in ways) + f"\n\n{who.strip()}".rstrip()
     key = f"budget/{budget.period}/{budget.id.hex[-12:]}/{answered + 1}"
     return Question(key, text, schema=_schema(budget, unpriced=unpriced), kind=BUDGET)
+
+
+def told_of(budget: BudgetRow, lack: Lack, model: str, currency: str) -> str:
+    """Why a call is not made."""
+    whose = "This task" if budget.task_id is not None else "The organisation"
+    span = {"day": " a day", "month": " a month"}.get(budget.period, "")
+    wrong = "the next call of a model may exceed that"
+    if lack is Lack.UNPRICED:
+        wrong = f"the price of {model} is not known"
+    return f"{whose} has a budget of {_limits(budget, currency)}{span}, and {wrong}."
 
 
 def _limits(budget: BudgetRow, currency: str) -> str:

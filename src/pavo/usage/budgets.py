@@ -7,12 +7,12 @@ budget. A call that a crash cut may have been paid for: it counts by its estimat
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy import and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,7 @@ from pavo.errors import LeaseLost
 from pavo.gates import repository as gates
 from pavo.gates.domain import ANSWERED
 from pavo.observe import metrics
-from pavo.usage.asking import AGAIN, STOP, Answer, may_raise, question_of
+from pavo.usage.asking import AGAIN, STOP, Answer, may_raise, question_of, told_of
 from pavo.usage.domain import EVER, MOST_KEPT, NANOS, Call, Estimate, Lack, Spender, Standing, Used, period_start
 from pavo.usage.models import BudgetAskRow, BudgetRow, ReservationRow, UsageCallRow
 
@@ -41,6 +41,8 @@ class Reservation:
 class Exhausted:
     """A call may not be made."""
 
+    told: str = ""
+    """Why."""
     question: Question | None = None
     """What people are asked, for which the attempt ends."""
     stopped_by: str = ""
@@ -48,7 +50,12 @@ class Exhausted:
 
 
 async def reserve(
-    session: AsyncSession, spender: Spender, call: Call, estimate: Estimate, currency: str = "USD"
+    session: AsyncSession,
+    spender: Spender,
+    call: Call,
+    estimate: Estimate,
+    currency: str = "USD",
+    under_way: Container[uuid.UUID] = (),
 ) -> Reservation | Exhausted:
     """Have each budget of the task and of its organisation keep the most that the call may take.
 
@@ -57,12 +64,13 @@ async def reserve(
 
     Args:
         currency: of the estimate's cost, for the text of the question.
+        under_way: calls that this process makes: of an earlier attempt they are not lost, for this one may join them.
 
     Raises:
         LeaseLost: a newer attempt has reserved for this call.
     """
     budgets = await _locked(session, spender)
-    await _count_lost(session, spender, budgets)
+    await _count_lost(session, spender, budgets, under_way)
     while (found := await _lacking(session, budgets, call, estimate)) is not None:
         budget, lack = found
         exhausted = await _ask(session, spender, budget, lack, call, currency)
@@ -93,6 +101,29 @@ async def _insert(session: AsyncSession, spender: Spender, call: Call, estimate:
         raise LeaseLost("A newer attempt makes this call.")
 
 
+async def follow(session: AsyncSession, spender: Spender, call: Call) -> None:
+    """This attempt goes on with a call that one before it made, in the same process: the reservation is this one's."""
+    mine = (ReservationRow.call_id == call.id, ReservationRow.epoch < spender.epoch)
+    await session.execute(update(ReservationRow).where(*mine).values(epoch=spender.epoch))
+
+
+async def lose(session: AsyncSession, spender: Spender, call: Call, estimate: Estimate, lost_id: uuid.UUID) -> bool:
+    """Count a try of a call that was cut and may have been paid for, beside what is reserved for the next one.
+
+    Args:
+        lost_id: names the try, so that it is counted once however often this is called.
+
+    Returns:
+        Whether what is reserved still fits; where it does not, no other try is to be made.
+    """
+    budgets = await _locked(session, spender)
+    used = Used(estimate.tokens, 0, cost=estimate.cost)
+    if await _note(session, spender, Call(lost_id, call.model), used, "lost"):
+        _charge(budgets, used.tokens, used.cost)
+        await session.flush()
+    return await _lacking(session, budgets, call, estimate) is None
+
+
 async def settle(session: AsyncSession, spender: Spender, call: Call, used: Used) -> bool:
     """Count what a call took in place of what was reserved; False: it is counted already, and nothing was changed."""
     budgets = await _locked(session, spender)
@@ -101,10 +132,14 @@ async def settle(session: AsyncSession, spender: Spender, call: Call, used: Used
         return False
     _charge(budgets, used.tokens, used.cost)
     await session.flush()
+    return True
+
+
+def tell_metrics(used: Used) -> None:
+    """What was settled, once its transaction has committed."""
     for kind, count in (("in", used.tokens_in), ("out", used.tokens_out), ("cached", used.tokens_cached)):
         metrics.MODEL_TOKENS.add(kind, by=count)
     metrics.MODEL_COST.add(by=(used.cost or 0) / NANOS)
-    return True
 
 
 async def release(session: AsyncSession, spender: Spender, call: Call) -> bool:
@@ -129,10 +164,15 @@ async def _locked(session: AsyncSession, spender: Spender) -> Sequence[BudgetRow
     return budgets
 
 
-async def _count_lost(session: AsyncSession, spender: Spender, budgets: Sequence[BudgetRow]) -> None:
+async def _count_lost(
+    session: AsyncSession, spender: Spender, budgets: Sequence[BudgetRow], under_way: Container[uuid.UUID]
+) -> None:
     """Calls of the task's earlier attempts: cut, and perhaps paid for."""
     older = (ReservationRow.task_id == spender.subject.id, ReservationRow.epoch < spender.epoch)
-    for row in (await session.scalars(delete(ReservationRow).where(*older).returning(ReservationRow))).all():
+    for row in (await session.scalars(select(ReservationRow).where(*older).with_for_update())).all():
+        if row.call_id in under_way:
+            continue
+        await session.delete(row)
         dead = replace(spender, user_id=row.user_id, agent=row.agent, epoch=row.epoch)
         used = Used(row.tokens, 0, cost=row.cost)
         if await _note(session, dead, Call(row.call_id, row.model), used, "lost"):
@@ -215,15 +255,16 @@ async def _ask(
 ) -> Exhausted | None:
     """What people say about a budget that does not suffice; None: they have changed something, so look again."""
     ask = await _asked(session, budget, spender)
+    told = told_of(budget, lack, call.model, currency)
     question = question_of(budget, lack, call.model, ask.answered, currency)
     gate = await gates.find(session, spender.subject, question.key, question.hash)
     if gate is None or gate.state != ANSWERED:
         metrics.BUDGETS_ASKED.add("organisation" if budget.task_id is None else "task")
-        return Exhausted(question)
+        return Exhausted(told, question)
     ask.answered += 1
     await session.flush()
     if gate.answer == STOP:
-        return Exhausted(stopped_by=gate.answered_by or "somebody")
+        return Exhausted(told, stopped_by=gate.answered_by or "somebody")
     if gate.answer != AGAIN and await may_raise(session, budget, gate.answered_by_id):
         Answer.of(gate.answer).apply(budget, gate.answered_by_id)
         budget.set_at = await session.scalar(select(func.pavo_now())) or budget.set_at

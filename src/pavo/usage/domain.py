@@ -27,6 +27,21 @@ EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Payer:
+    """Whose budgets calls of models count against, and who is asked where these do not suffice."""
+
+    subject: Subject
+    """The task, with the scope of its gates."""
+    user_id: uuid.UUID | None
+    """Whom the task runs for."""
+    agent: str
+
+    def under(self, epoch: int) -> "Spender":
+        """In the attempt of this epoch."""
+        return Spender(self.subject, self.user_id, self.agent, epoch)
+
+
+@dataclass(frozen=True, slots=True)
 class Spender:
     """Who calls a model, under the epoch of the attempt that does."""
 

@@ -47,7 +47,8 @@ def _size(value: Any) -> int:
 
 def _largest_output(body: Mapping[str, Any]) -> int:
     bounds = [_count(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
-    bound = min((each for each in bounds if each is not None), default=LARGEST_OUTPUT)
+    # Given both, which one a server heeds is not known.
+    bound = max((each for each in bounds if each is not None), default=LARGEST_OUTPUT)
     answers = _count(body.get("n")) or 1
     return min(bound * answers, MOST)
 

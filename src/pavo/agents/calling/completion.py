@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
-from pavo.agents.asking.question import KEY
+from pavo.agents.asking.question import KEY, Question
 from pavo.errors import AgentRefused, ModelFailed, ModelRefused
 from pavo.kit.json_values import NotStorable, fingerprint, plain
 
@@ -59,7 +59,9 @@ class ModelAnswer:
     refused: bool = False
     """Trying again is useless."""
     status: int | None = None
-    """Of the model's server, where it was that which failed."""
+    """Of the model's server, where it was that which failed; 402: a budget does not suffice."""
+    asks: Question | None = None
+    """What people are asked before it is made; `error` says why."""
 
 
 def value_of(answer: ModelAnswer) -> Mapping[str, JSON]:

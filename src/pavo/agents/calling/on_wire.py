@@ -56,11 +56,13 @@ def load_completion(data: object) -> ModelRequest:
 
 def dump_model_answer(answer: ModelAnswer) -> list[Any]:
     value = None if answer.value is None else dict(answer.value)
-    return [value, answer.error, answer.remedy, answer.refused, answer.status]
+    asks = None if answer.asks is None else dump_question(answer.asks)
+    return [value, answer.error, answer.remedy, answer.refused, answer.status, asks]
 
 
 def load_model_answer(data: list[Any]) -> ModelAnswer:
-    return ModelAnswer(*data)
+    value, error, remedy, refused, status, asks = data
+    return ModelAnswer(value, error, remedy, refused, status, None if asks is None else load_question(asks))
 
 
 async def opened(gateways: Gateways) -> list[Any]:

@@ -346,7 +346,10 @@ class _WatchedModels:
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         place = self._boundary.ctx.step_key.rpartition("/")[2]
         identity = self._numbering.identity(request, place)
-        return await self._calls.run(self._settled(replace(request, identity=identity)))
+        answer = await self._calls.run(self._settled(replace(request, identity=identity)))
+        if answer.asks is not None and self._boundary.on_waits is None:
+            return replace(answer, asks=None)
+        return answer
 
     async def _settled(self, request: ModelRequest) -> ModelAnswer:
         with self._boundary.noted():

@@ -163,7 +163,7 @@ def report(task: TaskRef, *, url: Url = None, output: Output = "text") -> None:
         found = tasks.report(view.id)
     if found is None:
         raise _not_yet("report", view)
-    Printer(output).show(found, lambda: _print_report(found))
+    Printer(output).show(found, lambda: _print_report(found, view))
 
 
 def _not_yet(what: str, view: TaskOut) -> NotFound:
@@ -177,10 +177,10 @@ def _not_yet(what: str, view: TaskOut) -> NotFound:
     return NotFound(f"There is no {what} yet: the task is {view.stage}.", field="TASK", remedy=remedy)
 
 
-def _print_report(found: DocumentOut) -> None:
+def _print_report(found: DocumentOut, view: TaskOut) -> None:
     out = render.page()
     # A file gets the Markdown itself: that is what `> report.md` wants.
-    out.print(render.report(found)) if out.is_terminal else say(found.body, to=out)
+    out.print(render.report(found, view)) if out.is_terminal else say(found.body, to=out)
 
 
 @task_app.command

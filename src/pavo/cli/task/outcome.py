@@ -28,7 +28,7 @@ def show_outcome(tasks: TaskClient, view: TaskOut, out: Console | None) -> int:
         return exit_code_of(view)
     if document is not None:
         render.print_block(out, render.report(document))
-        render.good(out, f"Done: {view.steps} checkpoints recorded")
+        render.good(out, f"Done: {view.steps} checkpoints recorded", render.used(view) or "")
     elif view.stage == FAILED:
         render.print_block(out, render.failure(view))
         render.command(out, "log", f"pavo task logs {view.id}")

@@ -151,9 +151,11 @@ def _answers(items: Sequence[FeedbackOut]) -> RenderableType:
     return table
 
 
-def report(document: DocumentOut) -> RenderableType:
-    """The report."""
-    return Padding(markdown(document.body), (1, 2, 1, 2))
+def report(document: DocumentOut, view: TaskOut | None = None) -> RenderableType:
+    """The report; where the task is given, with what its calls of models took."""
+    body = Padding(markdown(document.body), (1, 2, 1, 2))
+    told = None if view is None else used(view)
+    return body if told is None else Group(body, Padding(Text(f"Models: {told}", "dim"), (0, 2, 1, 2)))
 
 
 def task(view: TaskOut) -> RenderableType:
@@ -174,6 +176,8 @@ def task(view: TaskOut) -> RenderableType:
         table.add_row("code", Text(printable_line(view.code)))
     if view.plan is not None:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
+    if (told := used(view)) is not None:
+        table.add_row("models", told)
     table.add_row("workflow", view.workflow_id)
     table.add_row("created", ago(view.created_at))
     table.add_row("updated", ago(view.updated_at))
@@ -181,6 +185,14 @@ def task(view: TaskOut) -> RenderableType:
     if view.error is not None:
         parts += [Text(), failure(view)]
     return Group(*parts)
+
+
+def used(view: TaskOut) -> str | None:
+    """What its calls of models took, in a line; None: it made none."""
+    if (found := view.usage) is None or not found.calls:
+        return None
+    told = f"{found.calls:,} calls, {found.tokens_in:,} tokens in, {found.tokens_out:,} out"
+    return f"{told}; cost {found.cost:,.4f}" if found.cost else told
 
 
 def failure(view: TaskSummary) -> RenderableType:

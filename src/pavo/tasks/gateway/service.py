@@ -62,7 +62,8 @@ class GatewayService:
             raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
         if key is not None:
             request = replace(request, identity=f"gateway/{request.at(bearer.place, 1)}")
-        caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), Occurrence(bearer.place, again))
+        occurrence = Occurrence(bearer.place, again)
+        caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), bearer.payer, occurrence)
         try:
             return await self._calls.run(self._models.complete(caller, request))
         except Unavailable as error:

@@ -3,9 +3,9 @@
 import hashlib
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, LargeBinary, Text, Uuid, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +13,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pavo.gates.domain import Subject
 from pavo.kit.sql import Base
-from pavo.tasks.sql.models import ExecutionRow
+from pavo.tasks.sql.models import ExecutionRow, TaskRow
+from pavo.usage.domain import Payer
 
 PREFIX: Final = "pavo-gw-"
 """Of each token, so that what finds secrets in texts knows it."""
 _MOMENT = DateTime(timezone=True)
+_PAYER: Final = (TaskRow.created_by, TaskRow.agent_type)
 
 
 class GatewayTokenRow(Base):
@@ -51,6 +53,7 @@ class Bearer:
     is_good: bool
     """Whether the attempt lasts."""
     hash: bytes
+    payer: Payer
 
 
 def new_token() -> str:
@@ -79,17 +82,20 @@ async def follow(session: AsyncSession, token: str, epoch: int) -> None:
 async def find(session: AsyncSession, token: str) -> Bearer | None:
     """Whose the token is; None: nobody's."""
     query = (
-        select(GatewayTokenRow, ExecutionRow.epoch, ExecutionRow.step, ExecutionRow.holder)
+        select(GatewayTokenRow, ExecutionRow.epoch, ExecutionRow.step, ExecutionRow.holder, *_PAYER)
         .join(ExecutionRow, ExecutionRow.task_id == GatewayTokenRow.task_id)
+        .join(TaskRow, TaskRow.id == GatewayTokenRow.task_id)
         .where(GatewayTokenRow.hash == hash_of(token))
     )
     found = (await session.execute(query)).one_or_none()
     if found is None:
         return None
-    row, epoch, step, holder = found
+    row, epoch, step, holder, user_id, agent = tuple[Any, ...](found)
     subject, works = Subject(row.task_id, row.organisation_id, row.scope), row.place is None
     is_good = row.epoch == epoch and (holder is not None or not works)
-    return Bearer(subject, row.epoch, row.place or str(step + 1), works, is_good, row.hash)
+    # Its gates have the version of the plan for their scope, without the number of edits.
+    payer = Payer(replace(subject, scope=subject.scope.rpartition("/")[2]), user_id, agent)
+    return Bearer(subject, row.epoch, row.place or str(step + 1), works, is_good, row.hash, payer)
 
 
 async def lock(session: AsyncSession, hash: bytes, epoch: int) -> bool:

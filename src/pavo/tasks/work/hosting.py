@@ -45,6 +45,7 @@ from pavo.tools.builtin.services import TaskServices
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools
 from pavo.transcripts.domain import Transcript
+from pavo.usage.domain import Payer
 
 PLAN: Final = "plan"
 """Where calls of models stand while a plan is made."""
@@ -191,9 +192,9 @@ class Hosting:
         if self._models is None:
             return {}
         subject, epoch = model_subject(task, version), held or HeldEpoch(attempt)
-        place = PLAN if held is None else None
+        place, payer = PLAN if held is None else None, Payer(gate_subject(task, version), task.user_id, task.agent_type)
         return {
-            "models": TaskModels(self._models, subject, epoch, cancelled),
+            "models": TaskModels(self._models, subject, epoch, cancelled, payer),
             "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place),
         }
 

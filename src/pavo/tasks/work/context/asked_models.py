@@ -13,6 +13,7 @@ from pavo.tasks.sql import lease
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.joined_calls import JoinedCalls
+from pavo.usage.domain import Payer
 
 GRACE_SECONDS: Final = 10.0
 """So long an answer may still come once the task is told to stop: after that nobody could record it."""
@@ -28,10 +29,14 @@ class TaskModels:
 
     Args:
         cancelled: of the agent's context.
+        payer: whose budgets the calls count against.
     """
 
-    def __init__(self, calls: ModelCalls, subject: Subject, held: HeldEpoch, cancelled: asyncio.Event) -> None:
+    def __init__(
+        self, calls: ModelCalls, subject: Subject, held: HeldEpoch, cancelled: asyncio.Event, payer: Payer
+    ) -> None:
         self._models = calls
+        self._payer = payer
         self._subject = subject
         self._held = held
         self._cancelled = cancelled
@@ -43,7 +48,7 @@ class TaskModels:
         return await self._calls.run(request.identity, name, lambda: self._complete(request))
 
     async def _complete(self, request: ModelRequest) -> ModelAnswer:
-        caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject))
+        caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject), self._payer)
         asking = asyncio.create_task(self._models.complete(caller, request))
         stopping = asyncio.create_task(self._cancelled.wait())
         try:

@@ -51,7 +51,8 @@ async def ask_people(
     Where one of them was answered meanwhile, the next attempt goes on at once.
     """
     subject = gate_subject(opened.assignment, opened.plan.version)
-    asked = [new_gate(question) for question in waits.questions]
+    # Several calls that wait for one budget, or one approval, wait for the same question.
+    asked = [new_gate(question) for question in {each.hash: each for each in waits.questions}.values()]
     closed = await end_attempt.wait_for_people(writer, opened.lease, subject, asked, [events.progress(step)])
     if closed is None:
         return None
