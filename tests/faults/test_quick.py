@@ -172,6 +172,6 @@ async def test_a_death_at_any_moment(quick_stack: Stack, tmp_path: Path) -> None
             assert sum(count - 1 for call, count in calls.items() if call != "execute") <= 1, calls
             await quick_stack.ready()
         print("a step again after ms", [round(pause * 1000) for pause in pauses])
-        assert pauses, "no attempt was met"
+        assert len(pauses) >= 4, "too few attempts were met"
         # 1.2 s on an idle machine: the time-out of workflow tasks, or of heartbeats. A minute would be a forgotten one.
         assert sorted(pauses)[len(pauses) // 2] < 5 and max(pauses) < 20, pauses

@@ -1,8 +1,11 @@
-"""The wall clock, always with its zone, and moments as people say them."""
+"""The wall clock, always with its zone, moments as people say them, and time in which this process ran."""
 
+import asyncio
 import re
+import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from pavo.errors import InvalidInput
 
@@ -11,6 +14,29 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours",
 
 LONGEST_AGE: Final = timedelta(days=36_525)
 """A hundred years."""
+
+
+TICK_SECONDS: Final = 1.0
+"""So often `wait_awake` looks whether the process stood still; a shorter wait looks more often."""
+
+
+async def wait_awake(
+    futures: "Collection[asyncio.Future[Any]]", seconds: float, tick: float = TICK_SECONDS
+) -> "set[asyncio.Future[Any]]":
+    """Those that are done, as soon as one is; none after so many seconds in which this process ran.
+
+    One that a signal stops (SIGSTOP), or whose machine is suspended, takes no longer by that: what took no time of its
+    own is not late.
+    """
+    tick = min(tick, seconds / 4)
+    left = seconds
+    while left > 0:
+        before = time.monotonic()
+        done, _ = await asyncio.wait(futures, timeout=min(tick, left), return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return done
+        left -= min(time.monotonic() - before, 2 * tick)
+    return set()
 
 
 def now() -> datetime:

@@ -10,6 +10,7 @@ from pavo.agents.contract import Agent
 from pavo.agents.hosts.boundary import Boundary, Code, end_cut, runs_code
 from pavo.agents.raised import traceback_of
 from pavo.errors import AgentError, AgentRefused
+from pavo.kit.clock import wait_awake
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ async def _bounded(agent: type[Agent], boundary: Boundary, seconds: float) -> No
         await boundary.run(lambda: _called(agent.setup, "setup"), "setup")
 
     call = asyncio.create_task(called())
-    await asyncio.wait({call}, timeout=seconds)
+    await wait_awake({call}, seconds)
     if not call.done():
         await end_cut(call, _HOLDS_ON_SECONDS)
         remedy = "Have it wait for less, or wait within the calls."

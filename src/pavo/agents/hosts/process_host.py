@@ -19,6 +19,7 @@ from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.child_process import Child, abort
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
+from pavo.kit.clock import wait_awake
 from pavo.kit.processes import KillsForMemory
 
 logger = logging.getLogger(__name__)
@@ -392,8 +393,7 @@ class _Link:
         self.send({"op": "cancel"})
 
     async def _started(self) -> bool:
-        await asyncio.wait({self._ready}, timeout=self._limits.start_seconds)
-        return self._ready.done()
+        return bool(await wait_awake({self._ready}, self._limits.start_seconds))
 
     async def _end_hung(self, child: Child, cause: AgentDied) -> None:
         self._cause = cause

@@ -9,6 +9,7 @@ import asyncio
 import time
 
 from pavo.kit import cancellation
+from pavo.kit.clock import wait_awake
 from pavo.kit.processes import is_stopped
 
 PAUSE_SECONDS = 1.5
@@ -58,13 +59,7 @@ async def heard(address: str, greeting: bytes) -> bool:
     """Whether the part says anything to one greeting within `SILENCE_SECONDS` during which this process ran."""
     answer = asyncio.create_task(_answer(address, greeting))
     try:
-        silent = 0.0
-        while not answer.done() and silent < SILENCE_SECONDS:
-            before = time.monotonic()
-            await asyncio.wait({answer}, timeout=TICK_SECONDS)
-            # A tick that took long is one in which this process, and mostly the whole machine, stood still.
-            silent += min(time.monotonic() - before, 2 * TICK_SECONDS)
-        return answer.done()
+        return bool(await wait_awake({answer}, SILENCE_SECONDS, TICK_SECONDS))
     finally:
         await cancellation.end(answer)
 

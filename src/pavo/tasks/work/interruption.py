@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pavo.errors import AgentError
+from pavo.kit.clock import wait_awake
 
 T = TypeVar("T")
 
@@ -121,10 +122,9 @@ async def until_interrupted(
         return task.result()
     waiter = asyncio.ensure_future(interruption.wait())
     try:
-        ended, _ = await asyncio.wait(
-            {task, waiter}, timeout=limit and limit.seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        if limit is not None and not ended:
+        if limit is None:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        elif not await wait_awake({task, waiter}, limit.seconds):
             raise await limit.passed()
         if not task.done():
             interruption.told = True
