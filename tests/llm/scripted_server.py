@@ -4,13 +4,15 @@ A test says what it wants answered by `PUT /scripts/NAME`, and asks with `"user"
 other do not mix. What it was asked is written to FOLDER before anything is answered: one that is killed and started
 again knows its scripts and goes on counting.
 
-A script: {"answers": [ANSWER, …], "key": KEY | null}. The answer to a request is that of its turn, the number of
-the assistant's messages in it; the last one for all that follow. With a KEY, any other key is refused (401).
+A script: {"answers": [ANSWER, …], "formed": [ANSWER, …], "key": KEY | null}; those of `formed`, where it is given, go
+to requests with a `response_format`. The answer to a request is that of its turn, the number of
+the assistant's messages in it; the last one for all that follow. With a KEY, any other key is refused (401). With
+"brief": true only the last message of each request is kept.
 
 ANSWER: {"text": "…", "tools": [{"name": …, "arguments": {…}}, …], "faults": [FAULT, …], "hold": true | TEXT,
-"pause": SECONDS}. The first requests of this turn (told apart by what they ask) each get a fault; those that follow the
-answer. With `hold` it is answered by half (where the last message holds TEXT, if that is given), and goes on after
-`POST /scripts/NAME/release`.
+"pause": SECONDS, "unless": TEXT}. The first requests of this turn (told apart by what they ask) each get a fault; those
+that follow the answer. With `hold` it is answered by half (where the last message holds TEXT, if that is given), and
+goes on after `POST /scripts/NAME/release`. Where the last message holds the TEXT of `unless`, the last answer is given.
 
 FAULT: {"status": 429, "headers": {…}, "body": {…}}, {"cut": N}, {"stall": N} after so many chunks, {"malformed": true},
 {"empty": true} (no choices), {"giant": BYTES}, {"line": BYTES} (an event without an end), {"raw": "…"} as the body of a
@@ -129,7 +131,8 @@ class Server:
         released = script.released
         meant = {name: value for name, value in request.items() if name not in ("stream", "stream_options")}
         name = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:16]
-        script.note(asked=name, request=request)
+        noted = {**request, "messages": request["messages"][-1:]} if script.told.get("brief") else request
+        script.note(asked=name, request=noted)
         script.connections.add(writer.get_extra_info("peername")[1])
         key = script.told.get("key")
         if key and headers.get("authorization") != f"Bearer {key}":
@@ -140,7 +143,11 @@ class Server:
             return None
         turn = sum(message["role"] == "assistant" for message in request["messages"])
         answers = script.told["answers"]
+        if "response_format" in request:
+            answers = script.told.get("formed", answers)
         told = answers[min(turn, len(answers) - 1)]
+        if "unless" in told and told["unless"] in str(request["messages"][-1].get("content")):
+            told = answers[-1]
         faults = told.get("faults", [])
         if script.calls[name] <= len(faults):
             return await fault(writer, request, told, faults[script.calls[name] - 1])

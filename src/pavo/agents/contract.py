@@ -256,6 +256,13 @@ class AgentContext:
         """
         return await self.secrets.secret(name)
 
+    async def available_tools(self) -> Sequence[Mapping[str, JSON]]:
+        """The tools that `call` may call now, in any method: of each `name`, `description`, `effect`, and `schema`, the
+        JSON Schema of its arguments. They are those of the worker, so the next attempt may see others: keep in a
+        checkpoint what has to stay.
+        """
+        return await self.tools.described()
+
     async def complete(
         self, request: Mapping[str, JSON], *, endpoint: str | None = None, key: str | None = None
     ) -> Mapping[str, JSON]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,10 @@ class TriedTools:
     def forget(self) -> None:
         """Another life begins: nothing was called."""
         self._outcomes.clear()
+
+    async def described(self) -> Sequence[Mapping[str, Any]]:
+        """The doubles."""
+        return [self._tools[name].card for name in sorted(self._tools)]
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of it."""

@@ -43,6 +43,12 @@ class Tool:
         """JSON Schema (draft 2020-12) of the arguments."""
         return self.parameters.model_json_schema() if self.given_schema is None else self.given_schema
 
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What agents are told of it."""
+        about = {"name": self.name, "description": self.description, "effect": self.effect}
+        return {**about, "schema": dict(self.schema)}
+
     def checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments as the function takes them.
 

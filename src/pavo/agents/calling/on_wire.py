@@ -1,5 +1,6 @@
 """Calls of tools and models between a worker and an agent's process."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ from pavo.errors import AgentRefused
 
 MAX_IDENTITY: Final = 300
 """Characters of what names a call."""
+
+
+def dump_tools(tools: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [dict(each) for each in tools]
 
 
 def dump_request(request: ToolRequest) -> list[Any]:

@@ -1,6 +1,6 @@
 """A call of a tool as an agent makes it, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
@@ -57,6 +57,10 @@ class ToolAnswer:
 class Tools(Protocol):
     """The tools that a task's agent may call."""
 
+    async def described(self) -> Sequence[Mapping[str, JSON]]:
+        """Those that there are now: `name`, `description`, `effect` and `schema` of each, by name."""
+        ...
+
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """Call it, or answer what was recorded.
 
@@ -68,6 +72,10 @@ class Tools(Protocol):
 
 class NoTools:
     """For contexts that are made by hand, and for all but `execute`."""
+
+    async def described(self) -> Sequence[Mapping[str, JSON]]:
+        """None."""
+        return ()
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """Raises: there are none."""

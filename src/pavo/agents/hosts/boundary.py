@@ -7,7 +7,7 @@ Hence `issubclass`: `isinstance` asks the object for its class.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, replace
@@ -322,6 +322,10 @@ class _WatchedTools:
         self._boundary = boundary
         self._numbering = Numbering()
         self._calls = CallsUnderWay(boundary.waiting.unsettled)
+
+    async def described(self) -> Sequence[Mapping[str, Any]]:
+        with self._boundary.noted():
+            return await self._tools.described()
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         if self._boundary.on_waits is None:

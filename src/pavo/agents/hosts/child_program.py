@@ -13,7 +13,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
@@ -176,6 +176,10 @@ class AgentServer:
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of a call of a tool (see `calling.request.Tools`), by way of the worker."""
         return load_tool_answer(await self._ask("tool", request=dump_request(request)))
+
+    async def described(self) -> Sequence[Mapping[str, Any]]:
+        """The tools that there are (see `calling.request.Tools`), by way of the worker."""
+        return await self._ask("tools")
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """What came of a call of a model (see `calling.completion.Models`), by way of the worker."""

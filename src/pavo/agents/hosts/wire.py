@@ -6,8 +6,9 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question}, `tool` {id, request}, `complete` {id, request}, `gateway` {id}, `artifact` {id, do, …},
-`secret` {id, name}, `transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
+`answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id},
+`artifact` {id, do, …}, `secret` {id, name}, `transcript` {id, window} and `transcript_count` {id};
+`emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -22,7 +23,14 @@ from pavo.agents.asking.on_wire import dump_answered, dump_question, load_questi
 from pavo.agents.asking.question import People, Waits
 from pavo.agents.calling.completion import Models
 from pavo.agents.calling.gateway import Gateways
-from pavo.agents.calling.on_wire import dump_model_answer, dump_tool_answer, load_completion, load_request, opened
+from pavo.agents.calling.on_wire import (
+    dump_model_answer,
+    dump_tool_answer,
+    dump_tools,
+    load_completion,
+    load_request,
+    opened,
+)
 from pavo.agents.calling.request import Tools
 from pavo.agents.checks import storable
 from pavo.agents.context.on_wire import dump_messages, dump_transcript, load_window
@@ -252,6 +260,7 @@ _ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any
     "search": lambda ctx, asked: _hits(ctx, of_type(asked["query"], str), of_type(asked["limit"], int)),
     "messages": lambda ctx, asked: _dumped(dump_messages, ctx.inbox.messages(of_type(asked["after"], int))),
     "answer": lambda ctx, asked: _dumped(dump_answered, ctx.people.find(load_question(asked["question"]))),
+    "tools": lambda ctx, _: _dumped(dump_tools, ctx.tools.described()),
     "tool": lambda ctx, asked: _dumped(dump_tool_answer, ctx.tools.call(load_request(asked["request"]))),
     "complete": lambda ctx, asked: _dumped(dump_model_answer, ctx.models.complete(load_completion(asked["request"]))),
     "gateway": lambda ctx, _: opened(ctx.gateways),

@@ -30,7 +30,7 @@ from pavo.llm.calls import ModelCalls
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
-from pavo.tasks.work.context.called_tools import TaskTools, ToolCaller
+from pavo.tasks.work.context.called_tools import DescribedTools, TaskTools, ToolCaller
 from pavo.tasks.work.context.deltas import WorkerDeltas
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.kept_artifacts import keeper_of
@@ -178,8 +178,10 @@ class Hosting:
         }
 
     def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None, owner: ArtifactOwner) -> Tools:
-        if held is None or self._tools is None:
+        if self._tools is None:
             return NoTools()
+        if held is None:
+            return DescribedTools(self._tools.registry)
         files = ToolFiles(self.database, self._keeping, self._confining, owner)
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
         services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)

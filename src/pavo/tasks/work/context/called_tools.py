@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pavo.agents.calling.request import ToolAnswer, ToolRequest
+from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest
 from pavo.artifacts.recording import ArtifactOwner, Recorded
 from pavo.errors import ArtifactError, NotFound
 from pavo.gates.domain import Subject
@@ -61,6 +61,22 @@ class _Checked:
     """As policies judge it."""
 
 
+class DescribedTools:
+    """The tools of a worker, where none can be called."""
+
+    def __init__(self, tools: ToolRegistry) -> None:
+        self._tools = tools
+
+    async def described(self) -> Sequence[Mapping[str, Any]]:
+        """See `agents.calling.request.Tools`."""
+        found = await asyncio.to_thread(self._tools.all)  # it imports them
+        return [each.card for each in found if isinstance(each, Tool)]
+
+    async def call(self, request: ToolRequest) -> ToolAnswer:
+        """Raises: none can be called."""
+        return await NoTools().call(request)
+
+
 class TaskTools:
     """See `agents.calling.request.Tools`; belongs to the agents' loop."""
 
@@ -87,6 +103,10 @@ class TaskTools:
         self._claiming = asyncio.Lock()
         self._calls = JoinedCalls[ToolAnswer]()
         self._running: dict[uuid.UUID, asyncio.Future[None]] = {}
+
+    async def described(self) -> Sequence[Mapping[str, Any]]:
+        """The tools that this worker has."""
+        return await DescribedTools(self._tools).described()
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of it; goes on to its outcome also where nobody waits for that any more."""

@@ -1,0 +1,201 @@
+"""The agent `llm`."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from pavo.agents.contract import (
+    JSON,
+    Agent,
+    AgentContext,
+    Event,
+    FeedbackItem,
+    Isolation,
+    Plan,
+    PlanDraft,
+    Revision,
+    Step,
+)
+from pavo.agents.llm_agent import plans
+from pavo.agents.llm_agent.asking import Asking, text_of
+from pavo.agents.llm_agent.conversation import CUT_BYTES, KEPT_BYTES, WINDOW_BYTES, Conversation, Said
+from pavo.agents.llm_agent.plans import PlanOut, RevisionOut
+from pavo.agents.llm_agent.reports import report_of
+from pavo.agents.llm_agent.turns import GO_ON, OWN, Turns
+from pavo.agents.llm_agent.wording import beginning, offered
+from pavo.errors import AgentRefused
+
+PLANNER: Final = "You plan the work on a task. People review the plan, and it is carried out as they accept it."
+SUMMARY_REQUEST: Final = (
+    "The conversation is getting long. Write down, in text and without calling a function, what whoever goes on with "
+    "the task needs to know: what was done for which step of the plan, what was found (with names and numbers), what "
+    "was decided, and what is left."
+)
+CHARACTERS: Final = 20_000
+"""Of such a summary."""
+LEFT_OUT: Final = "# What was said before is not shown any more\nGo on with the task from what follows."
+PASSED_ON: Final = 50
+"""Messages of people, in one step."""
+
+
+class LlmAgent(Agent):
+    """See the package."""
+
+    name: ClassVar[str] = "llm"
+    description: ClassVar[str] = "A model plans, calls tools and answers, on any OpenAI-compatible endpoint."
+    isolation: ClassVar[Isolation] = "worker"
+    wants_context: ClassVar[bool] = True
+    options_schema: ClassVar[Mapping[str, JSON]] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "model": {
+                "type": ["string", "null"],
+                "maxLength": 200,
+                "default": None,
+                "description": "Another model than the endpoint's own.",
+            },
+            "endpoint": {
+                "type": ["string", "null"],
+                "maxLength": 100,
+                "default": None,
+                "description": "The name of another endpoint than the default one.",
+            },
+            "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2, "default": None},
+            "instructions": {
+                "type": "string",
+                "maxLength": 20_000,
+                "default": "",
+                "description": "What the model is told beside the task, as its system message.",
+            },
+            "structured": {
+                "enum": ["json_schema", "json_object", "prompt"],
+                "default": "json_schema",
+                "description": "How the endpoint is asked for a plan as JSON: what it can.",
+            },
+            "compaction": {
+                "enum": ["summary", "cut", "off"],
+                "default": "summary",
+                "description": "What becomes of a conversation of more than 200 KB: the model sums up all but its last "
+                "messages; or they are left out; or it is shown all of it, whatever that costs.",
+            },
+            "same_calls": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 1000,
+                "default": 5,
+                "description": "After so many calls of a tool with the same arguments people are asked.",
+            },
+            "still_turns": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10_000,
+                "default": 50,
+                "description": "After so many answers without a word of progress people are asked.",
+            },
+        },
+    }
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        """A plan by the model: goal, steps, risks, tools."""
+        tools = await ctx.available_tools()
+        told = plans.plan_request(ctx.title, ctx.prompt, ctx.context, tools)
+
+        def judge(found: PlanOut) -> PlanDraft:
+            return _known(found, tools).draft()
+
+        return await self._planned(ctx, told, PlanOut, tools, judge)
+
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        """Another plan, and an answer to each comment."""
+        tools = await ctx.available_tools()
+        told = f"{plans.plan_request(ctx.title, ctx.prompt, (), tools)}\n\n{plans.revision_request(plan, feedback)}"
+
+        def judge(found: RevisionOut) -> Revision:
+            return Revision(_known(found, tools).draft(), plans.answers_of(found, feedback))
+
+        return await self._planned(ctx, told, RevisionOut, tools, judge)
+
+    async def _planned(self, ctx: AgentContext, told: str, kind: Any, tools: Sequence[Any], judge: Any) -> Any:
+        system = "\n\n".join(part for part in (PLANNER, str(ctx.options.get("instructions", ""))) if part)
+        schema = plans.schema_of(kind, [each["name"] for each in tools])
+        return await Asking(ctx).formed(system, told, kind, schema, judge)
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
+        """Turn by turn, each a checkpoint."""
+        if checkpoint is None:
+            # Before the model is asked: what the requests are made of must be the same in each attempt.
+            tools = [*OWN, *offered(await ctx.available_tools())]
+            found = Conversation.begun(await ctx.transcript.count(), tools, beginning(ctx, plan))
+            yield found.recorded([])
+        else:
+            found = await Conversation.load(checkpoint, ctx.transcript)
+        accepted, compaction = plans.tools_of(plan), ctx.options.get("compaction", "summary")
+        while found.result is None:
+            if said := await self._said(ctx, found):
+                yield found.recorded(said)
+            if found.still >= int(ctx.options["still_turns"]):
+                await self._go_on(ctx, found)
+            if found.size > WINDOW_BYTES and compaction != "off":
+                event = await (self._summed_up(ctx, found) if compaction == "summary" else self._cut(found))
+            else:
+                event = await Turns(ctx, found, accepted, len(plan.steps)).take()
+            yield found.recorded([event])
+
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
+        """What was done for each step of the plan, and what it took."""
+        return report_of(ctx.title, plan, Conversation.of(checkpoint))
+
+    async def _said(self, ctx: AgentContext, found: Conversation) -> list[Event]:
+        """Pass on what people said; recorded before the model is asked."""
+        news = (await ctx.messages(after=found.said))[:PASSED_ON]
+        for message in news:
+            found.add({"role": "user", "content": f"{message.author} says: {message.body}"})
+            found.said = message.seq
+        return [Event("messages_passed_on", {"count": len(news)})] if news else []
+
+    async def _go_on(self, ctx: AgentContext, found: Conversation) -> None:
+        total = found.usage.get("input", 0) + found.usage.get("output", 0)
+        question = (
+            f"The model has answered {found.still} times without saying that a step of the plan was begun or done, "
+            f"{found.turn} times and with {total:,} tokens in all. Go on?"
+        )
+        if await ctx.ask(f"llm/still/{found.turn}", question, choices=[GO_ON, "stop"]) != GO_ON:
+            raise AgentRefused(
+                "People said to stop, for there was no progress.", remedy="Change the prompt, and resume."
+            )
+        found.still = 0
+
+    async def _summed_up(self, ctx: AgentContext, found: Conversation) -> Event:
+        """Have the model sum up what was said, in the place of all but the last messages."""
+        kept = found.last(KEPT_BYTES)
+        shown = found.messages
+        request = [*shown[: len(shown) - len(kept)], {"role": "user", "content": SUMMARY_REQUEST}]
+        answer = await Asking(ctx).complete(request, key=f"llm/compaction/{found.compactions}")
+        tokens = found.count(answer.get("usage"))
+        summary = text_of(answer)[:CHARACTERS] or "(nothing)"
+        told = f"# What was done so far, in short\n{summary}\n\nGo on from there."
+        return self._compacted(found, kept, told, tokens)
+
+    async def _cut(self, found: Conversation) -> Event:
+        """Show the last messages alone."""
+        return self._compacted(found, found.last(CUT_BYTES), LEFT_OUT, 0)
+
+    def _compacted(self, found: Conversation, kept: Sequence[Said], told: str, tokens: int) -> Event:
+        before = found.size
+        found.keep(kept, {"role": "user", "content": told})
+        return Event("compacted", {"turn": found.turn, "bytes": before, "left": found.size, "tokens": tokens})
+
+
+def _known(found: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """The plan, where it names tools that there are.
+
+    Raises:
+        ValueError: it names others.
+    """
+    names = {each["name"] for each in tools}
+    strange = [name for name in found.tools if name not in names]
+    if strange:
+        raise ValueError(
+            f"tools: there is no {', '.join(strange[:10])}; there are {', '.join(sorted(names)) or 'none'}"
+        )
+    return found

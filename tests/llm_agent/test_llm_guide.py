@@ -1,0 +1,22 @@
+"""`docs/guides/llm.md`: the options that it shows are options, and what it says of questions is so."""
+
+import json
+import re
+from pathlib import Path
+
+from pavo.agents.llm_agent import turns
+from pavo.agents.llm_agent.agent import LlmAgent
+from pavo.agents.options import completed_options
+from pavo.kit.json_schema import misfit
+
+
+def test_what_the_guide_shows_is_so(root: Path) -> None:
+    text = (root / "docs" / "guides" / "llm.md").read_text()
+    [shown] = re.findall(r'^```json title="options.json"\n(.*?)^```$', text, re.M | re.S)
+    assert misfit(LlmAgent.options_schema, json.loads(shown)) is None
+    defaults = completed_options(LlmAgent.options_schema, {})
+    assert (defaults["same_calls"], defaults["still_turns"]) == (5, 50)
+    for answer in (turns.ONCE, turns.ALWAYS, turns.DENY, turns.GO_ON, turns.REFUSE):
+        assert f"`{answer}`" in text
+    for name in LlmAgent.options_schema["properties"]:
+        assert f"`{name}`" in text or f'"{name}"' in text

@@ -1,0 +1,271 @@
+"""The agent `llm` against a made-up model: its whole life, disturbed at every checkpoint; and what models get wrong."""
+
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanStep, Step
+from pavo.agents.llm_agent.agent import LlmAgent
+from pavo.agents.llm_agent.turns import wanted_of
+from pavo.agents.options import completed_options
+from pavo.errors import PavoError
+from pavo.testing.corpus import MemoryCorpus
+from pavo.testing.models import TriedModels
+from pavo.testing.outcome import ContractBroken, Outcome
+from pavo.testing.tools import TriedTools
+from pavo.testing.transcript import MemoryTranscript
+from pavo.testing.trial import AgentTrial
+from pavo.transcripts.domain import Transcript
+from tests.llm_agent.model import PLAN, Model, calls, step, told
+
+asked: list[str] = []
+
+
+def price(of: str) -> dict[str, int]:
+    """The price of a thing."""
+    asked.append(of)
+    return {"price": 7}
+
+
+def pay(amount: int) -> str:
+    """Pay."""
+    asked.append(f"pay {amount}")
+    return "paid"
+
+
+def broken() -> str:
+    """Fail."""
+    raise RuntimeError("no luck")
+
+
+def trial(model: Model, **more: Any) -> AgentTrial:
+    tools = {"price": price, "pay": pay, "broken": broken}
+    given: dict[str, Any] = {"models": model, "tools": tools, "feedback": (), "reset": asked.clear, **more}
+    return AgentTrial(LlmAgent, title="Prices", **{"prompt": "What is a bolt?", **given})
+
+
+async def lived(model: Any, **more: Any) -> Outcome:
+    return await trial(model, **more).run()
+
+
+THREE = calls(step(1), ("price", {"of": "bolt"}), ("price", {"of": "nut"}), ("price", {"of": "bolt"}))
+TURNS = [THREE, calls(step(1, "done", "It is in the list."), step(2)), "A bolt is 7."]
+
+
+async def test_its_life_is_the_same_however_it_is_disturbed() -> None:
+    outcome = await trial(Model(TURNS), outside=lambda: list(asked)).check_all()
+    assert "A bolt is 7." in outcome.report and "1. **Look it up**: done: It is in the list." in outcome.report
+    assert "2. **Say it**: begun, and not said to be done" in outcome.report and "3 calls of tools" in outcome.report
+    assert sorted(outcome.outside) == ["bolt", "bolt", "nut"]
+
+
+async def test_comments_are_answered_each() -> None:
+    answers = [{"comment": "comment 1", "answer": "Made sure."}, {"comment": "2", "answer": "Said less."}]
+    first = {**PLAN, "answers": answers[:1]}
+    revised = {**PLAN, "goal": "Know it for sure.", "answers": answers}
+    plain, commented = Model(TURNS), Model(TURNS, [first, revised])
+
+    def answer(request: Any) -> Any:
+        asks = "Comments of its reviewers" in json.dumps(request["messages"])
+        return (commented if asks else plain)(request)
+
+    outcome = await lived(answer, feedback=(FeedbackItem("f1", "Be sure."), FeedbackItem("f2", "Less.", 1)))
+    assert outcome.plan.summary.startswith("Know it for sure.\n\nRisks:\n- The list may be old.\n\nTools: `price`")
+    again = commented.asked[1]["messages"][-1]["content"]
+    assert "there is none to comment 2" in again and len(commented.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("I would look it up.", "JSONDecodeError"),
+        ({**PLAN, "steps": []}, "steps: List should have at least 1 item"),
+        ({**PLAN, "goal": 5}, "goal: Input should be a valid string"),
+        ({**PLAN, "tools": ["price", "rm"]}, "there is no rm; there are broken, pay, price"),
+        ("[" * 100_000, "RecursionError"),
+    ],
+)
+async def test_a_malformed_plan_goes_back_and_three_times_at_most(wrong: Any, why: str) -> None:
+    model = Model(TURNS, [wrong, wrong, wrong, PLAN])
+    outcome = await lived(model)
+    assert "A bolt is 7." in outcome.report
+    said = [request["messages"][-1]["content"] for request in model.asked[1:4]]
+    assert all(each.startswith("That cannot be used: ") and why in each for each in said)
+    with pytest.raises((ContractBroken, PavoError), match="no PlanOut that can be used, after 4 tries"):
+        await lived(Model(TURNS, [wrong]))
+
+
+async def test_a_plan_in_a_fence_is_one() -> None:
+    assert "7" in (await lived(Model(TURNS, [f"Here:\n```json\n{json.dumps(PLAN)}\n```"]))).report
+
+
+async def test_what_the_plan_does_not_name_is_asked_first() -> None:
+    wants = calls(("pay", {"amount": 5}), ("price", {"of": "nut"}))
+    turns = [wants, calls(("pay", {"amount": 6})), lambda request: " and ".join(told(request))]
+    denied = await lived(Model(turns), answers={"llm/tool/0/0": "deny", "llm/tool/1/0": "allow this call"})
+    assert 'do not allow this call of pay and {"price": 7} and paid' in denied.report
+    assert asked == ["nut", "pay 6"]
+    allowed = await lived(Model(turns), answers={"llm/tool/0/0": "allow the tool in this task"})
+    assert 'paid and {"price": 7} and paid' in allowed.report and sorted(asked) == ["nut", "pay 5", "pay 6"]
+
+
+async def test_each_of_several_parallel_questions_gets_its_own_answer() -> None:
+    wants = calls(("pay", {"amount": 1}), ("pay", {"amount": 2}), ("pay", {"amount": 3}))
+    answers = {"llm/tool/0/0": "deny", "llm/tool/0/1": "allow this call", "llm/tool/0/2": "deny"}
+    await lived(Model([wants, "Done."]), answers=answers)
+    assert asked == ["pay 2"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (("nothing", {}), "there is no function 'nothing'"),
+        (("price", '{"of": '), "its arguments are no JSON"),
+        (("price", "[1]"), "no JSON object"),
+        (("price", {"of": "a\0b"}), "its arguments are no JSON"),
+        (("price", '{"of": NaN}'), "its arguments are no JSON"),
+        (("price", {"of": 5}), "args.of"),
+        (("price", {"of": "x" * 300_000}), "they are too many"),
+        (("plan_step", {"number": 9, "state": "done"}), "the plan has steps 1 to 2"),
+        (("plan_step", {"number": True}), "the plan has steps 1 to 2"),
+        (("broken", {}), "no luck"),
+        (("a" * 500, {}), "there is no function"),
+    ],
+)
+async def test_calls_that_are_none_are_told_to_the_model(wanted: tuple[str, Any], why: str) -> None:
+    model = Model([calls(wanted), lambda request: told(request)[0]], [{**PLAN, "tools": ["price", "broken"]}])
+    outcome = await lived(model)
+    assert "error: " in outcome.report and why in outcome.report and asked == []
+
+
+async def test_answers_that_are_nonsense_do_no_harm() -> None:
+    nonsense: list[Any] = [
+        {
+            "role": "assistant",
+            "content": "a\0b\ud800",
+            "tool_calls": [5, {"function": "x"}, {}, {"function": {"name": 5}}],
+        },
+        {"role": "assistant", "content": None, "tool_calls": "none"},
+    ]
+    outcome = await lived(Model(nonsense))
+    assert "The model gave no result." in outcome.report
+    many = await lived(Model([calls(*[("price", {"of": str(n)}) for n in range(60)]), "Done."]))
+    assert "50 calls of tools" in many.report
+
+
+async def test_the_same_call_again_and_again_is_asked_about() -> None:
+    again = calls(("price", {"of": "bolt"}))
+    turns = [again, again, again, lambda request: told(request)[-1]]
+    [key] = [f"llm/again/{wanted_of(again)[0].hash}/2"]
+    outcome = await lived(Model(turns), options={"same_calls": 2}, answers={key: "do not"})
+    assert "often enough" in outcome.report and asked == ["bolt", "bolt"]
+    outcome = await lived(Model(turns), options={"same_calls": 2}, answers={key: "go on"})
+    assert asked == ["bolt"] * 3
+
+
+async def test_turns_without_progress_are_asked_about() -> None:
+    turns = [*[calls(("price", {"of": str(n)})) for n in range(4)], "Done."]
+    answers = {"llm/still/2": "go on", "llm/still/4": "go on"}
+    assert "Done." in (await lived(Model(turns), options={"still_turns": 2}, answers=answers)).report
+    with pytest.raises((ContractBroken, PavoError), match="no progress"):
+        await lived(Model(turns), options={"still_turns": 2}, answers={"llm/still/2": "stop"})
+
+
+def long(n: int) -> dict[str, Any]:
+    """Answer much."""
+    asked.append(str(n))
+    return {"n": n, "text": "x" * 400}
+
+
+def next_long(request: Any) -> Any:
+    """The next of forty, by what the messages say: their number falls."""
+    last = told(request)[-1:] or ["-1 "]
+    number = int(json.loads(last[0])["n"]) + 1 if last[0].startswith("{") else 0
+    return calls(("long", {"n": number})) if number < 40 else "Done."
+
+
+def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("WINDOW_BYTES", 6_000), ("KEPT_BYTES", 1_500), ("CUT_BYTES", 3_000)):
+        monkeypatch.setattr(f"pavo.agents.llm_agent.agent.{name}", size)
+
+
+def of_turns(model: Model) -> list[list[Any]]:
+    return [list(request["messages"]) for request in model.asked if request.get("tools")]
+
+
+@pytest.mark.parametrize("compaction", ["summary", "cut", "off"])
+async def test_a_long_conversation_goes_on_whatever_is_shown_of_it(
+    monkeypatch: pytest.MonkeyPatch, compaction: str
+) -> None:
+    shortened(monkeypatch)
+    model = Model([next_long], [{**PLAN, "tools": ["long"]}])
+    given: dict[str, Any] = {"tools": {"long": long}, "options": {"compaction": compaction}}
+    outcome = await trial(model, **given, outside=lambda: list(asked)).check_all(every=7)
+    assert outcome.outside == [str(n) for n in range(40)], "each once, in turn"
+    assert max(len(json.dumps(each)) for each in outcome.checkpoints) < 6_000, "positions alone"
+    kept = [json.loads(each["content"])["n"] for each in outcome.messages if each.get("role") == "tool"]
+    assert kept == list(range(40)), "nothing is lost from the transcript"
+    for messages in of_turns(model):
+        wanted = {call["id"] for message in messages for call in message.get("tool_calls", [])}
+        answered = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+        assert wanted == set(answered) and len(answered) == len(wanted), "a call and its answer stay together"
+    compacted = [event.data for step in outcome.steps for event in step.events if event.type == "compacted"]
+    largest = max(len(json.dumps(messages)) for messages in of_turns(model))
+    assert (largest > 20_000) == (compaction == "off") == (not compacted)
+    summaries = [each for each in outcome.messages if "In short: the price is 7." in str(each.get("content"))]
+    assert len(summaries) == (len(compacted) if compaction == "summary" else 0)
+    assert f"summed up {len(compacted)} times" in outcome.report or not summaries
+
+
+async def test_a_task_that_is_longer_than_the_window_is_not_compacted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    shortened(monkeypatch)
+    model = Model(TURNS)
+    outcome = await lived(model, prompt="What is a bolt? " * 12_000)
+    assert "A bolt is 7." in outcome.report and len(of_turns(model)) == 3
+    assert "".join(each["content"] for each in of_turns(model)[0][1:]).count("What is a bolt?") == 12_000
+
+
+async def test_a_new_plan_begins_a_conversation_of_its_own_after_the_old_one() -> None:
+    """The transcript is the task's, for its whole life: what was said before stays there, and is not shown."""
+    agent, transcript, model = LlmAgent(), MemoryTranscript(), Model(TURNS)
+    transcript.add(Step(None, messages=[{"role": "user", "content": "Of another plan."}]), 1, 1)
+    options = completed_options(LlmAgent.options_schema, {})
+    ctx = AgentContext(uuid4(), uuid4(), "Prices", "What is a bolt?", options, MemoryCorpus(()))
+    given: dict[str, Any] = {"tools": TriedTools({}, {}), "models": TriedModels(model)}
+    ctx = replace(ctx, **given, transcript=Transcript(transcript))
+    plan = Plan(2, "h", "Know it.\n\nTools: `price`", [PlanStep("Look it up")])
+    first = await anext(aiter(agent.execute(ctx, plan, None)))
+    assert first.checkpoint["head"] == 2 and not model.asked, "recorded before the model is asked"
+    transcript.add(first, 2, 2)
+    await anext(aiter(agent.execute(ctx, plan, first.checkpoint)))
+    assert "Of another plan." not in json.dumps(model.asked[0]["messages"])
+    assert "What is a bolt?" in json.dumps(model.asked[0]["messages"])
+
+
+async def test_long_answers_are_called_whole_and_shown_cut() -> None:
+    model = Model([calls(("price", {"of": "\x01" * 40_000}), text="é" * 90_000), "w" * 900_000])
+    outcome = await lived(model)
+    assert asked == ["\x01" * 40_000]
+    kept = next(each for each in of_turns(model)[1] if each["role"] == "assistant")
+    assert '"cut"' in kept["tool_calls"][0]["function"]["arguments"] and len(kept["content"]) == 30_000 - 1
+    assert 600_000 < len(outcome.report) < 800_000
+
+
+async def test_ids_are_ours_and_unique() -> None:
+    model = Model([THREE, THREE, "Done."])
+    await lived(model, options={"same_calls": 100})
+    ids = [call["id"] for message in model.asked[-1]["messages"] for call in message.get("tool_calls", [])]
+    assert len(ids) == len(set(ids)) == 8 and not any(each.startswith("call_") for each in ids)
+
+
+async def test_options_reach_the_model() -> None:
+    model = Model(TURNS)
+    await lived(
+        model, options={"model": "other", "temperature": 0.5, "instructions": "Be brief.", "structured": "json_object"}
+    )
+    assert {request["model"] for request in model.asked} == {"other"}
+    assert all("Be brief." in request["messages"][0]["content"] for request in model.asked)
+    assert model.asked[0]["response_format"] == {"type": "json_object"}
