@@ -37,6 +37,8 @@ async def test_every_recorded_answer_was_asked_for_once(stack: Stack, model_serv
     scripts = [model_server.script({"text": "Yes.", "pause": 0.1}) for _ in range(4)]
     async with httpx2.AsyncClient(base_url=stack.api, headers={"X-User-Email": "a@example.com"}, timeout=30) as client:
         tasks = Tasks(client)
+        limit = await client.put("/api/budgets", json={"period": "life", "tokens": 1_000_000_000})
+        assert limit.status_code == 200, limit.text
         ids = await asyncio.gather(*(start(tasks, script, number) for number, script in enumerate(scripts)))
         for victim in VICTIMS:
             before = await recorded(stack)
@@ -61,8 +63,25 @@ async def test_every_recorded_answer_was_asked_for_once(stack: Stack, model_serv
         # What a worker began and died before it could ask is counted too; tries more are of the models' server's death.
         assert again <= begun - count + AT_ONCE, (begun, count, again)
         assert max(asked.values()) <= 3, asked.most_common(3)
+        await is_counted(stack, task, recorded=count, asked=sum(asked.values()))
+    [(used, reserved, counted)] = await stack.sql(_BUDGET)
+    assert used == counted > 0 == reserved, "the budget says other than what its calls took"
     print(f"{in_flight} calls in flight were asked once more, at {len(VICTIMS)} kills")
     assert in_flight <= len(VICTIMS) * len(scripts) * AT_ONCE
+
+
+_BUDGET = """
+SELECT used_tokens, (SELECT count(*) FROM budget_reservations), (SELECT sum(tokens_in + tokens_out) FROM usage_calls)
+FROM budgets
+"""
+
+
+async def is_counted(stack: Stack, task: str, *, recorded: int, asked: int) -> None:
+    """Each answer that was recorded was settled once, and what was asked beside counts too: it may be paid for."""
+    counts = "SELECT state, count(*), count(DISTINCT call_id) FROM usage_calls WHERE task_id = %s GROUP BY state"
+    found = {state: (rows, calls) for state, rows, calls in await stack.sql(counts, task)}
+    assert found["settled"] == (recorded, recorded), found
+    assert asked <= recorded + found.get("lost", (0, 0))[0], (asked, found)
 
 
 async def start(tasks: Tasks, script: ModelScript, number: int) -> str:

@@ -96,6 +96,7 @@ async def test_the_commands(tasks: Tasks, client: httpx2.AsyncClient, database: 
     reference = ("--task", task["id"])
     shown = (await run("usage", "--by", "task", *reference)).stdout
     assert "Spends by command" in shown and "0.25 USD" in shown
+    assert "1 call, 12 tokens in, 8 out; cost 0.2500" in (await run("task", "show", task["id"])).stdout
     found = json.loads((await run("usage", *reference, "-o", "json")).stdout)
     assert found["total"]["tokens_in"] == 12
     made = json.loads((await run("budget", "set", "life", *reference, "--cost", "2.5", "-o", "json")).stdout)

@@ -191,7 +191,7 @@ def used(view: TaskOut) -> str | None:
     """What its calls of models took, in a line; None: it made none."""
     if (found := view.usage) is None or not found.calls:
         return None
-    told = f"{found.calls:,} calls, {found.tokens_in:,} tokens in, {found.tokens_out:,} out"
+    told = f"{found.calls:,} call{'s' * (found.calls != 1)}, {found.tokens_in:,} tokens in, {found.tokens_out:,} out"
     return f"{told}; cost {found.cost:,.4f}" if found.cost else told
 
 
