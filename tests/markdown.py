@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).parent.parent
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
-EXAMPLES = ("examples/pavo-agent-wordcount/README.md",)
+EXAMPLES = ("examples/pavo-agent-wordcount/README.md", "examples/from_celery/README.md")
 
 _FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.M | re.S)
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.S)

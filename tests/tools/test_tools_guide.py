@@ -8,7 +8,7 @@ from tests.guides import run_files
 
 
 def test_what_the_guide_shows_runs(tmp_path: Path) -> None:
-    run_files("tools", ["billing.py", "test_billing.py"], tmp_path)
+    run_files("tools", ["billing.py", "shipping.py", "test_billing.py"], tmp_path)
 
 
 def test_the_file_of_mcp_servers_that_it_shows_is_one(root: Path, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
+from pavo.agents.calling.answered import called_value
 from pavo.agents.calling.completion import Models, NoModels, checked_completion, value_of
+from pavo.agents.calling.functions import Ledger, NoLedger
 from pavo.agents.calling.gateway import Gateway as Gateway
 from pavo.agents.calling.gateway import Gateways, NoGateway
 from pavo.agents.calling.request import NoTools, Tools, checked_request
@@ -31,7 +33,8 @@ from pavo.agents.context.plans import Revision as Revision
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import NoSecrets, Secrets
-from pavo.errors import AgentRefused, QuestionExpired, ToolDenied, ToolFailed
+from pavo.agents.signing.request import NoSignatures, Signatures
+from pavo.errors import QuestionExpired
 from pavo.transcripts.domain import NoMessages, Transcript
 from pavo.transcripts.domain import TranscriptMessage as TranscriptMessage
 
@@ -155,6 +158,10 @@ class AgentContext:
     """What `complete` asks."""
     gateways: Gateways = field(default_factory=NoGateway)
     """What `gateway` opens."""
+    ledger: Ledger = field(default_factory=NoLedger)
+    """Where durable functions are written down."""
+    signatures: Signatures = field(default_factory=NoSignatures)
+    """Signs what the agent must not load from anybody else, such as a pickle; the key is the worker's."""
     emitter: Emitter = field(default_factory=NobodyLooks)
     """Where `emit` goes."""
     transcript: Transcript = field(default_factory=lambda: Transcript(NoMessages()))
@@ -237,14 +244,9 @@ class AgentContext:
             ToolDenied: a ToolFailed: a policy or a person says no; the text tells why, and nothing was done.
             AgentRefused: this is no call, its key names another one, or a person said to stop.
         """
-        answer = await self.tools.call(checked_request(tool, {} if args is None else args, key))
-        if answer.asks is not None:
-            await self.people.wait(answer.asks)
-            raise RuntimeError(f"The attempt that waits for {answer.asks.key!r} went on.")
-        if answer.error is None:
-            return answer.value
-        kind = AgentRefused if answer.refused else ToolDenied if answer.denied else ToolFailed
-        raise kind(answer.error, remedy=answer.remedy)
+        return await called_value(
+            await self.tools.call(checked_request(tool, {} if args is None else args, key)), self.people
+        )
 
     async def secret(self, name: str) -> str:
         """A secret of the organisation, as it is now: one that the agent's class declares in `secrets`.

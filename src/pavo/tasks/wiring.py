@@ -25,9 +25,10 @@ from pavo.agents.hosts.preloading import Preloading
 from pavo.agents.importing import Imports
 from pavo.agents.output import share_standard_streams
 from pavo.agents.registry import AgentRegistry
+from pavo.agents.signing.keys import SigningKeys
 from pavo.artifacts.sweeping import keep_sweeping
 from pavo.artifacts.wiring import artifact_folder, build_keeping
-from pavo.config import AgentSettings, Settings, ToolSettings
+from pavo.config import AgentSettings, HttpSettings, Settings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
@@ -202,6 +203,11 @@ def operators_word(settings: ToolSettings) -> OperatorsWord:
     return OperatorsWord(settings.unsafe, {tool: effect for tool, _, effect in pairs})
 
 
+def signing_keys(settings: HttpSettings) -> SigningKeys:
+    """The keys for what agents have signed: the deployment's secret key, where this worker has it."""
+    return SigningKeys([settings.secret_key.get_secret_value().encode()] if settings.secret_key is not None else [])
+
+
 class _Agents:
     """What lives on the agents' loop."""
 
@@ -226,7 +232,8 @@ class _Agents:
         self._models = _models(self._database, clients.settings)
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
         word, url = operators_word(clients.settings.tools), gateway_url(clients.settings)
-        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url)
+        keys = signing_keys(clients.settings.http)
+        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url, keys)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()

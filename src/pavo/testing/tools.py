@@ -1,18 +1,24 @@
 """The tools that an agent calls in a trial: doubles that the test gives, and a ledger in memory."""
 
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
+from pavo.agents.calling.functions import Begun, Effect
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
+from pavo.agents.signing.keys import SigningKeys
 from pavo.testing.artifacts import KeptFiles
 from pavo.testing.workspace import MemoryWorkspace
 from pavo.tools.contract import ToolContext
 from pavo.tools.described import Tool, WrongArguments, tool_of
 from pavo.tools.results import MAX_KEPT_BYTES, long_content, reference, result_name
 from pavo.tools.running import Outcome, run_tool
+
+KEYS: Final = SigningKeys([b"only for trials, which keep nothing"])
+"""By which a trial's agent has its state signed."""
 
 
 class TriedTools:
@@ -34,6 +40,7 @@ class TriedTools:
         self._kept = kept or KeptFiles()
         self._tools = {name: tool_of(name, function, "the trial") for name, function in doubles.items()}
         self._outcomes: dict[str, tuple[str, str, Outcome]] = {}
+        self._begun: dict[str, ToolRequest] = {}
 
     def forget(self) -> None:
         """Another life begins: nothing was called."""
@@ -80,3 +87,21 @@ class TriedTools:
         media_type, content = found
         name = result_name(hashlib.sha256(identity.encode()).hexdigest()[:32])
         return replace(outcome, value=reference(self._kept.keep(name, media_type, content), content))
+
+    async def begin(self, request: ToolRequest, effect: Effect) -> Begun | ToolAnswer:
+        """See `agents.calling.functions.Ledger`; by the identity of the call."""
+        known = self._outcomes.get(request.identity)
+        if known is not None:
+            return ToolAnswer(known[2].value, known[2].error, known[2].remedy)
+        self._begun[request.identity] = request
+        return Begun(request.identity, time.monotonic())
+
+    async def look(self, call_id: str) -> float:
+        """Likewise: nobody takes a trial over."""
+        return time.monotonic()
+
+    async def settle(self, call_id: str, outcome: Outcome) -> ToolAnswer | None:
+        """Likewise. What is unknown counts as failed: a trial has nobody to look."""
+        request = self._begun.pop(call_id)
+        self._outcomes[call_id] = (request.tool, request.hash, outcome)
+        return ToolAnswer(outcome.value, outcome.error, outcome.remedy)

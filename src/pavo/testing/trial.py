@@ -26,7 +26,7 @@ from pavo.testing.models import Script, TriedModels
 from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
 from pavo.testing.secrets import TriedSecrets
-from pavo.testing.tools import TriedTools
+from pavo.testing.tools import KEYS, TriedTools
 from pavo.testing.transcript import MemoryTranscript
 from pavo.transcripts.domain import Transcript
 
@@ -312,9 +312,10 @@ class AgentTrial:
             artifacts=Artifacts(self._kept),
             models=self._models,
             gateways=self._gateways,
+            ledger=self._tools,
+            signatures=KEYS.of(task_id, described.card.name),
         )
-        limits = HostLimits(start_seconds=self._seconds)
-        host = self._opened(described, ctx, limits)
+        host = self._opened(described, ctx, limits := HostLimits(start_seconds=self._seconds))
         try:
             yield host
         finally:

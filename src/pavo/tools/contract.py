@@ -6,15 +6,14 @@ A tool is a function with type hints and a docstring, found by an entry point of
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+from pavo.agents.calling.functions import CallState as CallState
+from pavo.agents.calling.functions import Effect as Effect
 from pavo.errors import ArtifactError, ToolFailed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Effect: TypeAlias = Literal["read", "idempotent", "unsafe"]
-CallState: TypeAlias = Literal["done", "failed", "unknown", "denied"]
-"""How a call ended; denied: it never began."""
 READ: Final = "read"
 """It changes nothing: it may run any number of times."""
 IDEMPOTENT: Final = "idempotent"

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from pavo.agents.asking.question import KEY
+from pavo.agents.calling.functions import PREFIX
 from pavo.tools.contract import MARK, MAX_SECONDS, Declared, Effect, ToolContext
 
 MAX_NAME: Final = 60
@@ -37,6 +38,11 @@ class Tool:
     """The package that brought it, with its version."""
     given_schema: Mapping[str, Any] | None = None
     """The schema in the place of `parameters`, where somebody else wrote it."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.name if self.name.startswith(PREFIX) else f"The tool {self.name}"
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -103,16 +109,25 @@ def tool_of(name: str, function: Callable[..., Any], distribution: str = "unknow
     if not callable(function):
         raise TypeError(f"{name} is {type(function).__name__}, no function")
     declared = getattr(function, MARK, Declared())
-    if declared.effect not in get_args(Effect):
-        raise ValueError(f"{name}: effect is {declared.effect!r}: use 'read', 'idempotent' or 'unsafe'")
-    if not 0 < declared.seconds <= MAX_SECONDS:
-        raise ValueError(f"{name}: seconds is {declared.seconds!r}: use more than 0, at most {MAX_SECONDS:g}")
+    check_declared(name, declared)
     description = inspect.getdoc(function) or ""
     if not description:
         raise ValueError(f"{name} has no docstring: it tells agents what the tool does")
     parameters, context = _parameters(name, function)
     told = description[:MAX_DESCRIPTION]
     return Tool(name, told, declared.effect, float(declared.seconds), parameters, function, context, distribution)
+
+
+def check_declared(name: str, declared: Declared) -> None:
+    """Look at what is said of a function.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    if declared.effect not in get_args(Effect):
+        raise ValueError(f"{name}: effect is {declared.effect!r}: use 'read', 'idempotent' or 'unsafe'")
+    if not 0 < declared.seconds <= MAX_SECONDS:
+        raise ValueError(f"{name}: seconds is {declared.seconds!r}: use more than 0, at most {MAX_SECONDS:g}")
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str | None]:

@@ -8,41 +8,24 @@ import inspect
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from pavo.agents.calling.functions import MAX_RESULT_BYTES
+from pavo.agents.calling.functions import Outcome as Outcome
 from pavo.agents.checks import storable
 from pavo.agents.raised import described
 from pavo.errors import ArtifactError, ToolFailed, Unavailable
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.threads.calls import begin_in_thread
-from pavo.tools.contract import UNSAFE, CallState, HappenedUnknown, ToolContext
+from pavo.tools.contract import UNSAFE, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
 
 logger = logging.getLogger(__name__)
 
-MAX_RESULT_BYTES: Final = 256_000
-"""Of a result as JSON that is kept with its call, and handed to the agent."""
 MAX_THREADS: Final = 200
 """Tools at once in a process, those that hang included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of running a tool."""
-
-    value: Any = None
-    error: str | None = None
-    remedy: str | None = None
-    unknown: bool = False
-    """Whether it happened cannot be told."""
-
-    @property
-    def state(self) -> CallState:
-        """How the call ended."""
-        return "unknown" if self.unknown else "done" if self.error is None else "failed"
 
 
 _running: set[Future[Outcome]] = set()
@@ -69,31 +52,54 @@ async def run_tool(
         async with asyncio.timeout(tool.seconds):
             return await asyncio.wrap_future(running)
     except TimeoutError:
-        logger.warning("The tool %s did not answer within %g s and is left behind.", tool.name, tool.seconds)
-        told = f"The tool {tool.name} did not answer within {tool.seconds:g} s."
-        return Outcome(error=told, remedy="Have it do less, or declare more seconds.", unknown=tool.effect == UNSAFE)
+        logger.warning("%s did not answer within %g s and is left behind.", tool.label, tool.seconds)
+        return _too_long(tool)
+
+
+async def run_on_this_loop(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
+    """The same for a coroutine function that belongs to the calling event loop, as an agent's own does."""
+    limit = asyncio.timeout(tool.seconds)
+    try:
+        async with limit:
+            result = await tool.function(**_given(tool, arguments, context))
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        return _too_long(tool) if limit.expired() else _failed(tool, error)
+    return _kept(tool, result, MAX_RESULT_BYTES)
+
+
+def _given(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
+    return dict(arguments) if tool.context is None else {**arguments, tool.context: context}
+
+
+def _too_long(tool: Tool) -> Outcome:
+    told = f"{tool.label} did not answer within {tool.seconds:g} s."
+    return Outcome(error=told, remedy="Have it do less, or declare more seconds.", unknown=tool.effect == UNSAFE)
+
+
+def _failed(tool: Tool, error: BaseException) -> Outcome:
+    if isinstance(error, HappenedUnknown):
+        return Outcome(error=described(error), unknown=True, remedy="Look whether it happened.")
+    if isinstance(error, ToolFailed | ArtifactError | Unavailable):
+        return Outcome(error=storable(f"{tool.label} failed: {error.detail}"), remedy=error.remedy)
+    logger.warning("%s failed.", tool.label, exc_info=error)
+    return Outcome(error=storable(f"{tool.label} failed: {described(error)}"), remedy="Look at the log.")
 
 
 def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext, most: int) -> Outcome:
-    given = dict(arguments)
-    if tool.context is not None:
-        given[tool.context] = context
     try:
-        result = tool.function(**given)
+        result = tool.function(**_given(tool, arguments, context))
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
-    except HappenedUnknown as error:
-        return Outcome(error=described(error), unknown=True, remedy="Look whether it happened.")
-    except (ToolFailed, ArtifactError, Unavailable) as error:
-        return Outcome(error=storable(f"The tool {tool.name} failed: {error.detail}"), remedy=error.remedy)
-    except BaseException as error:
-        logger.warning("The tool %s failed.", tool.name, exc_info=True)
-        return Outcome(error=storable(f"The tool {tool.name} failed: {described(error)}"), remedy="Look at the log.")
+    except BaseException as error:  # noqa: BLE001 - told as the call's outcome
+        return _failed(tool, error)
     return _kept(tool, result, most)
 
 
 def _kept(tool: Tool, result: Any, most: int) -> Outcome:
-    ran = f"The tool {tool.name} ran, but its result cannot be kept"
+    ran = f"{tool.label} ran, but its result cannot be kept"
     if isinstance(result, str | bytes | bytearray) and len(result) > most:
         return Outcome(error=f"{ran}: it has {len(result):,} bytes.", remedy=f"Answer at most {most:,}.")
     try:

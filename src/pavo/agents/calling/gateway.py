@@ -1,5 +1,7 @@
 """Where programs that an agent brings ask models by themselves: an OpenAI-compatible URL, and a token for it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,3 +47,19 @@ class GivenGateway:
     async def gateway(self) -> Gateway:
         """The one that was given."""
         return self._gateway
+
+
+class WatchedGateways:
+    """What the agent's host hands over.
+
+    Args:
+        noted: within, an outage is Pavo's and not the agent's.
+    """
+
+    def __init__(self, gateways: Gateways, noted: Callable[[], AbstractContextManager[None]]) -> None:
+        self._gateways, self._noted = gateways, noted
+
+    async def gateway(self) -> Gateway:
+        """The gateway for this attempt."""
+        with self._noted():
+            return await self._gateways.gateway()

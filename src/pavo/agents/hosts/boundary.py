@@ -16,8 +16,10 @@ from weakref import WeakSet
 
 from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question, Waits
 from pavo.agents.asking.waiting import Waiting
+from pavo.agents.calling.answered import AgentsFunctions
 from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models
-from pavo.agents.calling.gateway import Gateway, Gateways
+from pavo.agents.calling.functions import Effect, Ledger, Run, carry_out
+from pavo.agents.calling.gateway import WatchedGateways
 from pavo.agents.calling.numbering import CallsUnderWay, Numbering
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
@@ -158,12 +160,14 @@ class Boundary:
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
-        tools, models = _WatchedTools(ctx.tools, self), _WatchedModels(ctx.models, self)
+        tools, models = _WatchedTools(ctx.tools, ctx.ledger, self), _WatchedModels(ctx.models, self)
         told = {"corpus": corpus, "inbox": inbox, "people": people, "transcript": transcript}
-        asked = {"tools": tools, "models": models, "gateways": _WatchedGateways(ctx.gateways, self)}
+        asked = {"tools": tools, "models": models, "gateways": WatchedGateways(ctx.gateways, self.noted)}
         kept = Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling))
         self.ctx = replace(ctx, **told, **asked, secrets=_WatchedSecrets(ctx.secrets, self._outages), artifacts=kept)
         """What the agent is to be given."""
+        self.caller = AgentsFunctions(tools.function, people, (ctx.task_id, ctx.organisation_id))
+        """Whom durable functions belong to."""
 
     async def run(self, call: Callable[[], Awaitable[T]], method: str) -> T:
         """Await `call()`, in the current task.
@@ -317,8 +321,9 @@ class _WatchedPeople:
 class _WatchedTools:
     """The tools that the agent calls: likewise. A call that was begun is waited for, also where the agent gives up."""
 
-    def __init__(self, tools: Tools, boundary: Boundary) -> None:
+    def __init__(self, tools: Tools, ledger: Ledger, boundary: Boundary) -> None:
         self._tools = tools
+        self._ledger = ledger
         self._boundary = boundary
         self._numbering = Numbering()
         self._calls = CallsUnderWay(boundary.waiting.unsettled)
@@ -328,14 +333,20 @@ class _WatchedTools:
             return await self._tools.described()
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
+        return await self._watched(request, self._tools.call)
+
+    async def function(self, request: ToolRequest, effect: Effect, run: Run) -> ToolAnswer:
+        return await self._watched(request, lambda named: carry_out(self._ledger, named, effect, run))
+
+    async def _watched(self, request: ToolRequest, make: Callable[[ToolRequest], Awaitable[ToolAnswer]]) -> ToolAnswer:
         if self._boundary.on_waits is None:
             return await NoTools().call(request)
         identity = self._numbering.identity(request, self._boundary.ctx.steps)
-        return await self._calls.run(self._settled(replace(request, identity=identity)))
+        return await self._calls.run(self._settled(make(replace(request, identity=identity))))
 
-    async def _settled(self, request: ToolRequest) -> ToolAnswer:
+    async def _settled(self, call: Awaitable[ToolAnswer]) -> ToolAnswer:
         with self._boundary.noted():
-            return await self._tools.call(request)
+            return await call
 
 
 class _WatchedModels:
@@ -358,18 +369,6 @@ class _WatchedModels:
     async def _settled(self, request: ModelRequest) -> ModelAnswer:
         with self._boundary.noted():
             return await self._models.complete(request)
-
-
-class _WatchedGateways:
-    """The gateway: likewise."""
-
-    def __init__(self, gateways: Gateways, boundary: Boundary) -> None:
-        self._gateways = gateways
-        self._boundary = boundary
-
-    async def gateway(self) -> Gateway:
-        with self._boundary.noted():
-            return await self._gateways.gateway()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from pavo.agents.agent_class import load_agent_class
@@ -21,6 +22,8 @@ from pavo.agents.asking.on_wire import dump_question, load_answered
 from pavo.agents.asking.question import Answered, Question
 from pavo.agents.asking.waiting import follow_tasks
 from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.agents.calling.functions import Begun, Effect, Outcome
+from pavo.agents.calling.functions_on_wire import dump_outcome, load_begun, load_settled
 from pavo.agents.calling.gateway import Gateway
 from pavo.agents.calling.on_wire import dump_completion, dump_request, load_model_answer, load_tool_answer
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
@@ -52,9 +55,8 @@ _FORMAT = "%(levelname)s %(name)s: %(message)s"
 def _load_refusal(data: Message) -> PavoError:
     """The error with which the worker answers what was asked of it: beside the others one that agents catch."""
     error = wire.load_error(data)
-    if data["kind"] != "ArtifactError":
-        return error
-    return ArtifactError(error.detail, field=error.field, remedy=error.remedy)
+    refused = ArtifactError(error.detail, field=error.field, remedy=error.remedy)
+    return refused if data["kind"] == "ArtifactError" else error
 
 
 class AgentServer:
@@ -121,8 +123,8 @@ class AgentServer:
         self._close_seconds = first["close_seconds"]
         self._emitter = emitter = Coalescer(self._emitted, CHILD_SECONDS)
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        artifacts = Artifacts(WireKeeper(self._ask))
-        return WorkerHost(agent, wire.load_context(first["context"], self, emitter, artifacts), limits)
+        ctx = wire.load_context(first["context"], self, emitter, Artifacts(WireKeeper(self._ask)))
+        return WorkerHost(agent, replace(ctx, signatures=self, ledger=self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -197,6 +199,26 @@ class AgentServer:
     async def secret(self, name: str) -> str:
         """A secret of the organisation (see `secrets.declared.Secrets`), by way of the worker."""
         return wire.of_type(await self._ask("secret", name=str(name)), str)
+
+    async def begin(self, request: ToolRequest, effect: Effect) -> Begun | ToolAnswer:
+        """Write down that a function begins (see `calling.functions.Ledger`), by way of the worker."""
+        return load_begun(await self._ask("function", do="begin", request=dump_request(request), effect=effect))
+
+    async def look(self, call_id: str) -> float:
+        """When the attempt was seen to go on, likewise."""
+        return await self._ask("function", do="look", call=call_id)
+
+    async def settle(self, call_id: str, outcome: Outcome) -> ToolAnswer | None:
+        """Write down what came of it, likewise."""
+        return load_settled(await self._ask("function", do="settle", call=call_id, outcome=dump_outcome(outcome)))
+
+    async def sign(self, digest: str) -> str:
+        """A signature of the deployment's (see `signing.request.Signatures`), by way of the worker."""
+        return await self._ask("sign", digest=digest, signature=None)
+
+    async def check(self, digest: str, signature: str) -> bool:
+        """Whether it has signed it, likewise."""
+        return await self._ask("sign", digest=digest, signature=signature)
 
     async def _ask(self, op: str, **what: Any) -> Any:
         await self._free.acquire()

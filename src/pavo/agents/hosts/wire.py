@@ -7,8 +7,8 @@ The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `pin
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
 `answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id},
-`artifact` {id, do, …}, `secret` {id, name}, `transcript` {id, window} and `transcript_count` {id};
-`emit` {step, parts} has no answer.
+`artifact` {id, do, …}, `secret` {id, name}, `sign` {id, digest, signature}, `function` {id, do, …},
+`transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
 from pavo.agents.asking.question import People, Waits
 from pavo.agents.calling.completion import Models
+from pavo.agents.calling.functions_on_wire import look_up_function
 from pavo.agents.calling.gateway import Gateways
 from pavo.agents.calling.on_wire import (
     dump_model_answer,
@@ -52,6 +53,7 @@ from pavo.agents.contract import (
 from pavo.agents.filing import on_wire as filing
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import Secrets
+from pavo.agents.signing.on_wire import look_up_signature
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 from pavo.transcripts.domain import Transcript, TranscriptSource
 
@@ -265,6 +267,8 @@ _ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any
     "complete": lambda ctx, asked: _dumped(dump_model_answer, ctx.models.complete(load_completion(asked["request"]))),
     "gateway": lambda ctx, _: opened(ctx.gateways),
     filing.OP: lambda ctx, asked: filing.asked(asked, ctx.artifacts.keeper),
+    "function": lambda ctx, asked: look_up_function(asked, ctx.ledger),
+    "sign": lambda ctx, asked: look_up_signature(asked, ctx.signatures),
     "secret": lambda ctx, asked: ctx.secrets.secret(of_type(asked["name"], str)),
     "transcript": lambda ctx, asked: _dumped(
         dump_transcript, ctx.transcript.source.window(load_window(asked["window"]))

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any, TypeVar, cast
 
 from pavo.agents.asking.question import Waits
+from pavo.agents.calling.functions import runs_execute
 from pavo.agents.checks import checked_plan, checked_report, checked_revision, checked_step
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Plan, PlanDraft, Revision, Step
 from pavo.agents.hosts.agent_host import HostLimits
@@ -181,6 +182,7 @@ class _Steps:
             await self._prepare()
             runs_code(self._boundary.code)
             self._boundary.on_waits = self._settle
+            runs_execute(self._boundary.caller)
             self._boundary.waiting.begin()
             self.iterator = iterator = await self._boundary.run(self._iterator, "execute")
             self._boundary.waiting.drives(iterator)

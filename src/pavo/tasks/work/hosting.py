@@ -7,7 +7,8 @@ from typing import Any, Final
 from pavo.accounts.domain import name_of
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
-from pavo.agents.calling.request import NoTools, Tools
+from pavo.agents.calling.functions import NoLedger
+from pavo.agents.calling.request import NoTools
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser
 from pavo.agents.filing.artifacts import Artifacts
@@ -19,6 +20,7 @@ from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.options import completed_options
 from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentCard, AgentRegistry
+from pavo.agents.signing.keys import SigningKeys
 from pavo.agents.step_keys import plan_key
 from pavo.artifacts.recording import ArtifactOwner
 from pavo.artifacts.wiring import Keeping
@@ -71,6 +73,7 @@ class Hosting:
         keeping: Keeping | None = None,
         models: ModelCalls | None = None,
         gateway_url: str = "",
+        keys: SigningKeys | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -89,6 +92,7 @@ class Hosting:
         self._keeping = keeping
         self._models = models
         self._gateway_url = gateway_url
+        self._keys = keys or SigningKeys(())
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -136,7 +140,7 @@ class Hosting:
         self._log_to(task, attempt)
         if held is not None:
             await self._restore(task)
-        context_object = AgentContext(
+        ctx = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
             title=task.title,
@@ -150,14 +154,17 @@ class Hosting:
             step_key=plan_key(task.id, task.edits, version),  # until the host is told to do something else
             edits=task.edits,
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
+            signatures=self._keys.of(task.id, card.name),
             **self._reached(task, attempt, version, held),
             **self._models_of(task, version, held, attempt, cancelled),
         )
-        if card.isolation == "worker":
-            at_work.set(AtWork(str(task.id), f"The agent {card.name!r} of task {task.id}", card.silence_seconds))
-        return self._watched(open_host(card, context_object, self._limits, self._starter, self._confining), card)
+        return self._host(card, ctx)
 
-    def _watched(self, host: AgentHost, card: AgentCard) -> AgentHost:
+    def _host(self, card: AgentCard, ctx: AgentContext) -> AgentHost:
+        if card.isolation == "worker":
+            label = f"The agent {card.name!r} of task {ctx.task_id}"
+            at_work.set(AtWork(str(ctx.task_id), label, card.silence_seconds))
+        host = open_host(card, ctx, self._limits, self._starter, self._confining)
         return self._code_watch.over(host, card.code) if self._code_watch else host
 
     def _log_to(self, task: Assignment, attempt: int) -> None:
@@ -171,21 +178,23 @@ class Hosting:
             "corpus": TaskCorpus(self._corpus, task.organisation_id),
             "inbox": TaskInbox(self.database, task.id),
             "people": TaskPeople(self.database, task, version),
-            "tools": self._tools_of(task, version, held, owner),
+            **self._calls(task, version, held, owner),
             "emitter": self.deltas.begin(task.id, attempt),
             "transcript": Transcript(TaskTranscript(self.database, task.id)),
             "artifacts": Artifacts(keeper_of(self.database, self.publisher, self._keeping, owner, held)),
         }
 
-    def _tools_of(self, task: Assignment, version: int, held: HeldEpoch | None, owner: ArtifactOwner) -> Tools:
+    def _calls(self, task: Assignment, version: int, held: HeldEpoch | None, owner: ArtifactOwner) -> Mapping[str, Any]:
+        """Members of the context: what it may call."""
         if self._tools is None:
-            return NoTools()
+            return {"tools": NoTools(), "ledger": NoLedger()}
         if held is None:
-            return DescribedTools(self._tools.registry)
+            return {"tools": DescribedTools(self._tools.registry), "ledger": NoLedger()}
         files = ToolFiles(self.database, self._keeping, self._confining, owner)
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
         services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)
-        return TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
+        calls = TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
+        return {"tools": calls, "ledger": calls}
 
     def _models_of(
         self, task: Assignment, version: int, held: HeldEpoch | None, attempt: int, cancelled: asyncio.Event

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from pavo.agents.calling.functions import FRESH_SECONDS, Begun
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest
 from pavo.artifacts.recording import ArtifactOwner, Recorded
-from pavo.errors import ArtifactError, NotFound
+from pavo.errors import AgentRefused, ArtifactError, NotFound
 from pavo.gates.domain import Subject
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
@@ -37,9 +38,8 @@ from pavo.tools.running import Outcome, run_tool
 
 logger = logging.getLogger(__name__)
 
-FRESH_SECONDS: Final = 0.5
-"""A tool begins so long after the lease was seen to hold, at most: a worker that was paused in between looks again. It
-is less than anybody needs to take the task over and to say that the call did not happen."""
+MAX_FUNCTIONS: Final = 1_000
+"""Of one agent's, under way at once."""
 MAX_TOLD: Final = 500
 """Characters of arguments and results in the timeline."""
 
@@ -51,6 +51,15 @@ class ToolCaller:
     subject: Subject
     agent: str
     held: HeldEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class _OfFunction:
+    """A call of a function that runs where its agent does."""
+
+    name: str
+    effect: Effect
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class DescribedTools:
 
 
 class TaskTools:
-    """See `agents.calling.request.Tools`; belongs to the agents' loop."""
+    """See `agents.calling.request.Tools`, and `agents.calling.functions.Ledger`; belongs to the agents' loop."""
 
     def __init__(
         self,
@@ -103,6 +112,8 @@ class TaskTools:
         self._claiming = asyncio.Lock()
         self._calls = JoinedCalls[ToolAnswer]()
         self._running: dict[uuid.UUID, asyncio.Future[None]] = {}
+        self._functions: dict[str, _OfFunction] = {}
+        """Those that have begun, by the calls' ids."""
 
     async def described(self) -> Sequence[Mapping[str, Any]]:
         """The tools that this worker has."""
@@ -113,6 +124,43 @@ class TaskTools:
         name = f"tool {request.tool} of {self._subject.id}"
         return await self._calls.run(request.identity, name, lambda: self._call(request))
 
+    async def begin(self, request: ToolRequest, effect: Effect) -> Begun | ToolAnswer:
+        """See `agents.calling.functions.Ledger`."""
+        if len(self._functions) >= MAX_FUNCTIONS:
+            return ToolAnswer(error=f"{MAX_FUNCTIONS} functions are under way.", remedy="Call fewer at once.")
+        epoch, call = self._held.epoch, Call(request.tool, effect, request.arguments, self._agent)
+        while True:
+            looked = time.monotonic()
+            claim, counts_as = await self._claim(request, call, epoch)
+            if claim.next is Next.RUN:
+                self._functions[str(claim.id)] = _OfFunction(request.tool, counts_as, epoch)
+                return Begun(str(claim.id), looked)
+            if claim.next is not Next.UNDER_WAY:
+                return _answer(request, claim)
+            await self._join(claim, epoch)
+
+    async def look(self, call_id: str) -> float:
+        """Likewise."""
+        looked = time.monotonic()
+        await self._see_lease(self._function(call_id).epoch)
+        return looked
+
+    async def settle(self, call_id: str, outcome: Outcome) -> ToolAnswer | None:
+        """Likewise."""
+        call, own = self._function(call_id), uuid.UUID(call_id)
+        del self._functions[call_id]
+        try:
+            outcome = await self._record(own, call.name, call.effect, outcome, call.epoch)
+        finally:
+            self._running.pop(own).set_result(None)
+        return None if outcome.unknown else ToolAnswer(outcome.value, outcome.error, outcome.remedy)
+
+    def _function(self, call_id: str) -> _OfFunction:
+        found = self._functions.get(call_id)
+        if found is None:
+            raise AgentRefused("No call of this id has begun.", remedy="Call the function again.")
+        return found
+
     async def _call(self, request: ToolRequest) -> ToolAnswer:
         epoch = self._held.epoch
         checked = await self._checked(request)
@@ -120,7 +168,7 @@ class TaskTools:
             return await self._recorded(request) or checked
         while True:
             looked = time.monotonic()
-            claim, effect = await self._claim(request, checked, epoch)
+            claim, effect = await self._claim(request, checked.call, epoch)
             if claim.next is not Next.RUN and claim.next is not Next.UNDER_WAY:
                 return _answer(request, claim)
             if claim.next is Next.UNDER_WAY:
@@ -155,14 +203,14 @@ class TaskTools:
             claim = await ledger.recorded(session, self._subject, request)
         return None if claim is None else _answer(request, claim)
 
-    async def _claim(self, request: ToolRequest, checked: _Checked, epoch: int) -> tuple[Claim, Effect]:
+    async def _claim(self, request: ToolRequest, call: Call, epoch: int) -> tuple[Claim, Effect]:
         recorded: Sequence[Event] = ()
         # One after the other, so that who finds a call under way finds who runs it too.
         async with self._claiming:
             async with self._database.transaction() as session:
                 if not await lease.holds(session, self._subject.id, epoch, working=True):
                     raise attempt_is_over()
-                terms = Terms(*await judge(session, self._subject, checked.call, self._word))
+                terms = Terms(*await judge(session, self._subject, call, self._word))
                 claim = await ledger.claim(session, self._subject, request, terms, epoch)
                 if event := _event_of(request, terms, claim):
                     recorded = await timeline.append(session, self._subject.id, [event])
@@ -185,27 +233,32 @@ class TaskTools:
         tool = checked.tool
         while time.monotonic() - looked > FRESH_SECONDS:
             looked = time.monotonic()
-            async with self._database.transaction() as session:
-                if not await lease.holds(session, self._subject.id, epoch, working=True):
-                    raise attempt_is_over()
+            await self._see_lease(epoch)
         async with self._files.of_call(tool) as made:
             ids = (str(claim.id), self._subject.id, self._subject.organisation_id)
             context = ToolContext(*ids, services=self._services, workspace=made.workspace)
             outcome = await run_tool(tool, checked.arguments, context, self._files.most)
-            if tool.effect != UNSAFE and outcome.unknown:
-                outcome = Outcome(error=outcome.error, remedy=outcome.remedy)
             await self._files.gather(made, outcome, claim.id)
-            outcome = await self._keep(claim.id, tool, outcome, epoch, made)
+            return await self._record(claim.id, tool.name, tool.effect, outcome, epoch, made)
+
+    async def _see_lease(self, epoch: int) -> None:
+        async with self._database.transaction() as session:
+            if not await lease.holds(session, self._subject.id, epoch, working=True):
+                raise attempt_is_over()
+
+    async def _record(
+        self, call_id: uuid.UUID, name: str, effect: Effect, outcome: Outcome, epoch: int, made: Made | None = None
+    ) -> Outcome:
+        """Settle a call with what it made; where that is too much, it has failed."""
+        if effect != UNSAFE and outcome.unknown:
+            outcome = Outcome(error=outcome.error, remedy=outcome.remedy)
+        try:
+            outcome = await self._settle(call_id, outcome, epoch, name, made)
+        except ArtifactError as error:
+            refused = Outcome(error=NOT_KEPT.format(name, error.detail), remedy=error.remedy)
+            outcome = await self._settle(call_id, refused, epoch, name)
         metrics.TOOL_CALLS.add(outcome.state)
         return outcome
-
-    async def _keep(self, call_id: uuid.UUID, tool: Tool, outcome: Outcome, epoch: int, made: Made) -> Outcome:
-        """Settle a call with what it made; where that is too much, it has failed."""
-        try:
-            return await self._settle(call_id, outcome, epoch, tool.name, made)
-        except ArtifactError as error:
-            refused = Outcome(error=NOT_KEPT.format(tool.name, error.detail), remedy=error.remedy)
-            return await self._settle(call_id, refused, epoch, tool.name)
 
     async def _settle(
         self, call_id: uuid.UUID, outcome: Outcome, epoch: int, tool: str | None = None, made: Made | None = None

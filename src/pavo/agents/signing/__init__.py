@@ -1,0 +1,1 @@
+"""Signatures of the deployment's under what an agent must not load from anybody else, such as a pickle."""

@@ -1,0 +1,149 @@
+"""An old orchestrator through kills, in both isolations: it goes on after the last recorded item, none twice."""
+
+import base64
+import json
+import os
+import pickle
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+import pytest_asyncio
+
+from tests.adapters.old_orchestrators import install
+from tests.adapters.test_signed_pickles import Evil
+from tests.driving import Tasks, types, until
+from tests.parts import Part, Parts, free_port
+
+pytestmark = [pytest.mark.fault]
+KEY = "k" * 40
+WORDS = [f"w{number}" for number in range(16)]
+
+
+@dataclass
+class Own:
+    """A stack that knows the old orchestrators."""
+
+    tasks: Tasks
+    parts: Parts
+    environment: dict[str, str]
+    worker: Part
+
+    async def kill(self) -> None:
+        """SIGKILL the worker, and start another."""
+        self.worker.kill()
+        self.worker = await self.parts.start("worker", **self.environment)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
+    folder = tmp_path_factory.mktemp("plugins")
+    install(folder)
+    queue, port = f"adapters-{uuid.uuid4().hex[:8]}", str(free_port())
+    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_SECRET_KEY": KEY}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
+    headers = {"X-User-Email": "ada.adapters@example.com"}
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+        stack = Own(Tasks(client), parts, environment, worker)
+        yield stack
+    for process in (stack.worker, api):
+        process.end()
+
+
+def sections(events: list[dict[str, Any]]) -> list[str]:
+    return [event["name"] for event in events if event["type"] == "section"]
+
+
+async def started(own: Own, agent: str, folder: Path, seconds: float = 0.05) -> str:
+    options = {"folder": str(folder), "seconds": seconds}
+    return await own.tasks.started(options, agent_type=agent, auto_accept=True, prompt=" ".join(WORDS))
+
+
+async def recorded(own: Own, task: str, count: int) -> None:
+    async def far_enough() -> bool:
+        return (await own.tasks.get(task))["steps"] >= count
+
+    await until(far_enough, what=f"{count} checkpoints")
+
+
+@pytest.mark.parametrize("agent", ["old_reports", "old_reports_inside"])
+async def test_it_goes_on_after_the_last_recorded_item(own: Own, agent: str, tmp_path: Path) -> None:
+    task = await started(own, agent, tmp_path)
+    for at in (4, 10):
+        await recorded(own, task, at)
+        await own.kill()
+    await own.tasks.wait(task, "DONE")
+    events = await own.tasks.events(task)
+    assert sections(events) == WORDS, "an item was recorded twice, or is lost"
+    assert types(events).count("recovered") >= 2
+    told = (tmp_path / "told").read_text().split()
+    assert list(dict.fromkeys(told)) == WORDS and len(told) <= len(WORDS) + 2, (
+        "more than what was in hand is done again"
+    )
+    report = next(each for each in await own.tasks.documents(task) if each["kind"] == "REPORT")["body"]
+    assert report == "DONE: " + " ".join(word.title() for word in WORDS)
+
+
+@pytest.mark.parametrize("agent", ["old_reports", "old_reports_inside"])
+async def test_stopped_in_a_long_step_it_goes_on(own: Own, agent: str, tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+    task = await started(own, agent, tmp_path)
+
+    async def writes() -> bool:
+        return (tmp_path / "told").exists()
+
+    await until(writes, what="the first section")
+    await own.tasks.post(f"{task}/stop")
+    await own.tasks.wait(task, "STOPPED")
+    assert (await own.tasks.get(task))["steps"] == 2, "stop() let the step in hand end, and it was recorded"
+    (tmp_path / "hold").unlink()
+    await own.tasks.post(f"{task}/resume")
+    await own.tasks.wait(task, "DONE")
+    assert sections(await own.tasks.events(task)) == WORDS
+    assert (tmp_path / "told").read_text().split() == WORDS, "something was done twice"
+
+
+@pytest.mark.parametrize("agent", ["old_reports", "old_reports_inside"])
+async def test_a_pickle_that_somebody_put_into_the_database_is_not_loaded(
+    own: Own, agent: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    task = await started(own, agent, tmp_path, seconds=0.2)
+    await recorded(own, task, 3)
+    await own.tasks.post(f"{task}/stop")
+    await own.tasks.wait(task, "STOPPED")
+    evil = base64.b64encode(pickle.dumps(Evil(tmp_path / "loaded"))).decode()
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        changed = connection.execute(
+            "UPDATE executions SET checkpoint = jsonb_set(checkpoint::jsonb, '{pickle}', %s::jsonb) WHERE task_id = %s",
+            (json.dumps(evil), task),
+        )
+        assert changed.rowcount == 1
+    await own.tasks.post(f"{task}/resume")
+    failed = await own.tasks.wait(task, "FAILED")
+    assert "has not signed for this task and agent" in failed["error"]["cause"]
+    assert "PAVO_SECRET_KEY" in failed["error"]["remedy"]
+    assert not (tmp_path / "loaded").exists()
+
+
+@pytest.mark.parametrize("agent", ["old_asks", "old_asks_inside"])
+async def test_it_asks_people_without_a_process(own: Own, agent: str) -> None:
+    task = await own.tasks.started({}, agent_type=agent, auto_accept=True, prompt="the car")
+
+    async def gates() -> list[dict[str, Any]]:
+        answer = await own.tasks.client.get("/api/gates", params={"task_id": task, "state": "open"})
+        return answer.json()["items"]
+
+    [gate] = await until(gates, what="the question")
+    assert gate["text"] == "Which color for the car?"
+    await own.kill()
+    body = {"hash": gate["hash"], "answer": "red"}
+    assert (await own.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=body)).status_code == 200
+    await own.tasks.wait(task, "DONE")
+    said = [event["text"] for event in await own.tasks.events(task) if event["type"] == "output"]
+    assert said == ["before", "it is red"]
