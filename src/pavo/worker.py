@@ -36,6 +36,7 @@ from pavo.kit.ids import new_id
 from pavo.kit.ready import announce_ready
 from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
+from pavo.runs import worker_ends
 from pavo.runs.handover import hand_over
 from pavo.runs.kinds import Slice, ids_of, workflows_of
 from pavo.runs.presence import be_present
@@ -103,16 +104,20 @@ async def _serve(settings: Settings, slices: Sequence[Slice]) -> bool:
     loop = asyncio.get_running_loop()
     anew, earliest = asyncio.Event(), loop.time() + ANEW_SECONDS
 
+    def end_as_asked() -> None:
+        worker_ends.tell_asked()
+        stop.set()
+
     def end_outdated() -> None:
         if not stop.is_set():  # else somebody has told it to end, and means it
             anew.set()
-            stop.set()
+            end_as_asked()
 
     def begin_anew() -> None:
         loop.call_soon_threadsafe(loop.call_at, earliest, end_outdated)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end_as_asked)
     async with (
         bootstrap.worker_parts(settings, slices, begin_anew=begin_anew) as parts,
         listening_if_wanted(settings.metrics, parts.scrape),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pavo.agents.deaths import is_crash
 from pavo.deploy.local import ended_workers
 from pavo.deploy.local.components.component import PlainComponent
 from pavo.deploy.local.definition import LocalOptions, StackDefinition
@@ -111,6 +112,21 @@ def test_nothing_is_told_where_nobody_tells_or_the_file_is_broken(tmp_path: Path
 def test_only_the_latest_ends_are_kept() -> None:
     known: list[WorkerEnd] = []
     for pid in range(worker_ends.KEPT + 5):
-        text = worker_ends.with_end(known, NAME, pid, 1, out_of_memory=False, at=0.0)
+        text = worker_ends.with_end(known, NAME, pid, 1, out_of_memory=False, at=0.0, asked=False)
         known = [WorkerEnd(**each) for each in json.loads(text)]
     assert [known[0].pid, known[-1].pid, len(known)] == [5, worker_ends.KEPT + 4, worker_ends.KEPT]
+
+
+def test_who_was_asked_to_end_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "worker-ends.json"
+    worker_ends.tell_asked()  # where nobody supervises, nobody is told
+    monkeypatch.setenv(worker_ends.VARIABLE, str(place))
+    assert not worker_ends.was_asked(place, os.getpid())
+    worker_ends.tell_asked()
+    assert worker_ends.was_asked(place, os.getpid()) and not worker_ends.was_asked(place, os.getpid())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "asked", "crash"), [(0, False, True), (0, True, False), (7, True, True)])
+def test_an_exit_with_0_that_nobody_asked_for_is_the_agents(code: int, asked: bool, crash: bool) -> None:
+    assert is_crash(code, asked=asked) is crash

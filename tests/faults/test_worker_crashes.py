@@ -77,31 +77,30 @@ async def test_who_ends_its_worker_is_quarantined_and_nobody_else(
         await driver.ok("POST", f"/api/tasks/{rogue}/stop")
 
 
-async def test_who_ends_its_worker_after_each_step_makes_no_progress(crashing: Stack, tmp_path: Path) -> None:
-    """Its deaths are forgotten with each step: its workers ended for ever, and a neighbour was quarantined for it."""
+@pytest.mark.parametrize(("where", "harm", "code"), [("step", "exit", 7), ("crawl", "leave", 0)])
+async def test_who_ends_its_worker_after_each_step_is_found(
+    crashing: Stack, tmp_path: Path, where: str, harm: str, code: int
+) -> None:
+    """Its deaths are forgotten with each step: workers ended for ever, and a neighbour in a long step was quarantined,
+    at once, for what it did."""
     await crashing.ready()
     hold = tmp_path / "hold"
     hold.touch()
     async with Driver(crashing) as driver:
         neighbour = await begin(driver, "execute", "", hold)
         await driver.wait(neighbour, lambda view: view["steps"] == 1, "the neighbour's long step")
-        rogue = await begin(driver, "step", "exit")
-        counted = f"SELECT beginnings, deaths FROM executions WHERE task_id = '{rogue}'"
-
-        async def suspected() -> bool:
-            return (await crashing.sql(counted))[0][0] >= 2
-
-        await until(suspected, 120, "two ends of workers")
-        await crashing.sql(f"UPDATE executions SET beginnings = 26 WHERE task_id = '{rogue}'")
+        rogue = await begin(driver, where, harm)
 
         async def judged() -> bool:
+            """The rogue is, or it waits until its neighbour, who is under suspicion too, has got further."""
             view: dict[str, Any] = await driver.ok("GET", f"/api/tasks/{rogue}")
-            return view["stage"] == "FAILED" or view["stage_status"].startswith("WAITING:its turn")
+            return view["stage"] == "FAILED" or view["stage_status"].startswith("WAITING:its turn: workers died")
 
         await until(judged, 120, "a judgement")
         hold.unlink()
         view = await driver.stage(rogue, "FAILED", seconds=120)
-        assert view["error"]["type"] == "NoProgress" and "exit code 7" in view["error"]["cause"]
+        assert view["error"]["type"] == "Quarantined"
+        assert f"exit code {code}, with no other agent in its worker" in view["error"]["cause"]
         await driver.stage(neighbour, "DONE", seconds=120)
 
 

@@ -36,6 +36,7 @@ def wait_for_end_of(hold: Path) -> None:
 
 ENDS: Mapping[str, Any] = {
     "exit": lambda: os._exit(7),
+    "leave": lambda: os._exit(0),
     "segfault": lambda: ctypes.string_at(0),
     "abort": os.abort,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -44,7 +45,8 @@ ENDS: Mapping[str, Any] = {
 
 class Blamed(Agent):
     """Three steps. Does `options.harm` in `options.where`, each time: plan, revise, report, the second step (execute),
-    or after each of steps without an end (step). `hold` waits while the file `options.hold` is there."""
+    or after each of steps without an end, at one checkpoint (step) or one further each time (crawl). `hold` waits while
+    the file `options.hold` is there."""
 
     name: ClassVar[str] = "blamed"
     isolation: ClassVar[Any] = "worker"
@@ -91,6 +93,10 @@ class Blamed(Agent):
         while ctx.options["where"] == "step":  # its checkpoint never says more
             yield Step(0)
             await self._harm(ctx, "step")
+        while ctx.options["where"] == "crawl":
+            checkpoint = (checkpoint or 0) + 1
+            yield Step(checkpoint)
+            await self._harm(ctx, "crawl")
         for number in range((checkpoint or 0) + 1, 4):
             if number == 2:
                 await self._harm(ctx, "execute")

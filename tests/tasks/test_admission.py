@@ -16,29 +16,42 @@ from pavo.tasks.sql import admissions
 from pavo.tasks.sql.admissions import Applicant
 from pavo.tasks.work.attempt_runner import _handed_back  # pyright: ignore[reportPrivateUsage]
 from pavo.tasks.work.interruption import Interruption
-from pavo.tasks.work.slots import admission
-from pavo.tasks.work.slots.admission import LONGEST_SECONDS, Admission, HandedBack
+from pavo.tasks.work.slots import admission, suspects
+from pavo.tasks.work.slots.admission import LONGEST_SECONDS, Admission
+from pavo.tasks.work.slots.handing_back import HandedBack
 from pavo.tasks.work.slots.places import Places
 
 ORGANISATION = uuid.uuid4()
 
 
 class Rows:
-    """The deaths of tasks, as PostgreSQL would tell them; each answer takes a turn of the loop."""
+    """What counts against tasks, as PostgreSQL would tell it; each answer takes a turn of the loop."""
 
     def __init__(self) -> None:
         self.deaths: dict[uuid.UUID, int] = {}
+        self.ends: dict[uuid.UUID, int] = {}
         self.told: list[str | None] = []
         self.waiting: dict[uuid.UUID, str] = {}
+        self.written: list[tuple[str, uuid.UUID]] = []
+        """Who began alone, and whose turn ended."""
 
     async def find(self, _writer: Any, task_id: uuid.UUID) -> Applicant:
         await asyncio.sleep(0)
         place = ("intern", ORGANISATION)
         waiting, workflow = self.waiting.get(task_id), f"workflow of {task_id}"
-        return Applicant(task_id, *place, self.deaths[task_id], waiting, None, workflow, in_flight=False)
+        counted = {"deaths": self.deaths[task_id], "ends": self.ends.get(task_id, 0)}
+        return Applicant(
+            task_id, *place, waiting=waiting, worker=None, workflow_id=workflow, in_flight=False, **counted
+        )
 
-    async def note_worker(self, _writer: Any, _task_id: uuid.UUID) -> None:
+    async def note_worker(self, _writer: Any, task_id: uuid.UUID, *, alone: bool) -> None:
         await asyncio.sleep(0)
+        if alone:
+            self.written.append(("alone", task_id))
+
+    async def end_turn(self, _writer: Any, task_id: uuid.UUID) -> None:
+        await asyncio.sleep(0)
+        self.written.append(("over", task_id))
 
     async def tell(self, _writer: Any, _task_id: uuid.UUID, waiting: str | None, _new: Any) -> tuple[()]:
         self.told.append(waiting)
@@ -49,7 +62,7 @@ class Rows:
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     rows = Rows()
     monkeypatch.setattr(admissions, "apply", rows.find)
-    for name in ("find", "note_worker", "tell"):
+    for name in ("find", "note_worker", "end_turn", "tell"):
         monkeypatch.setattr(admissions, name, getattr(rows, name))
     return rows
 
@@ -59,32 +72,101 @@ class Publisher:
         """To nobody."""
 
 
-def _admission(registry: Any) -> Admission:
-    return Admission(cast(Any, None), cast(Any, Publisher()), registry)
+def _admission(registry: Any, **more: Any) -> Admission:
+    return Admission(cast(Any, None), cast(Any, Publisher()), registry, **more)
 
 
-async def test_two_that_ask_at_once_never_both_run_under_suspicion(rows: Rows) -> None:
-    """The one under suspicion before them has recorded a step, so it keeps nobody waiting any more."""
-    judge, over, inside = _admission(AgentRegistry.load()), asyncio.Event(), list[uuid.UUID]()
+class Running:
+    """Attempts that last until they are let go."""
 
-    async def attempt(task_id: uuid.UUID) -> None:
-        async with judge.admitted(task_id, places=Places(10)):
-            inside.append(task_id)
-            await over.wait()
+    def __init__(self, registry: Any) -> None:
+        self._judge = _admission(registry, clock=lambda: self._now)
+        self._now = 1_000.0
+        self.inside: list[uuid.UUID] = []
+        self._tasks: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._over: dict[uuid.UUID, asyncio.Event] = {}
 
-    first, *others = (uuid.uuid4() for _ in range(4))
-    rows.deaths = dict.fromkeys([first, *others], 2)
-    running = [asyncio.create_task(attempt(first))]
-    while first not in inside:
-        await asyncio.sleep(0.01)
-    rows.deaths[first] = 0
-    running += [asyncio.create_task(attempt(each)) for each in others]
-    while len(inside) + sum(task.done() for task in running) < 4:
-        await asyncio.sleep(0.01)
-    assert len(inside) == 2
-    over.set()
-    ends = await asyncio.gather(*running, return_exceptions=True)
-    assert sum(isinstance(end, HandedBack) for end in ends) == 2
+    def later(self, seconds: float) -> None:
+        self._now += seconds
+
+    async def _attempt(self, task_id: uuid.UUID) -> None:
+        async with self._judge.admitted(task_id, places=Places(10)):
+            self.inside.append(task_id)
+            await self._over[task_id].wait()
+        self.inside.remove(task_id)
+
+    async def ask(self, *task_ids: uuid.UUID) -> list[str]:
+        """What each is told, at once: "in", or what it waits for."""
+        for task_id in task_ids:
+            self._over[task_id] = asyncio.Event()
+            self._tasks[task_id] = asyncio.create_task(self._attempt(task_id))
+        while not all(each in self.inside or self._tasks[each].done() for each in task_ids):
+            await asyncio.sleep(0.001)
+        return ["in" if each in self.inside else str(self._tasks[each].exception()) for each in task_ids]
+
+    async def end(self, task_id: uuid.UUID) -> None:
+        self._over[task_id].set()
+        await self._tasks[task_id]
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Of agents that all run inside of the worker."""
+    registry = AgentRegistry.load()
+    card = replace(registry.card("intern"), isolation="worker")
+    monkeypatch.setattr(registry, "card", lambda _name: card)
+    return Running(registry)
+
+
+async def test_who_is_under_suspicion_runs_alone(rows: Rows, running: Running) -> None:
+    """Nobody beside it, new ones neither: else what ends the worker is nobody's for certain."""
+    suspect, other, fresh = (uuid.uuid4() for _ in range(3))
+    rows.deaths = {suspect: 2, other: 2, fresh: 0}
+    assert await running.ask(suspect) == ["in"] and rows.written == [("alone", suspect)]
+    for told in await running.ask(other, fresh):
+        assert told.startswith("its turn: workers died")
+    rows.deaths[suspect] = 0  # it has recorded a step
+    assert (await running.ask(fresh))[0].startswith("its turn"), "a turn lasts for a while in any case"
+    running.later(suspects.SHORTEST_SECONDS)
+    assert await running.ask(fresh) == ["in"]
+    assert rows.written[1:] == [("over", suspect)], "written before anybody runs beside it"
+    assert (await running.ask(other))[0].startswith("its turn: others run")
+
+
+async def test_two_that_ask_at_once_never_both_run_under_suspicion(rows: Rows, running: Running) -> None:
+    several = [uuid.uuid4() for _ in range(4)]
+    rows.deaths = dict.fromkeys(several, 2)
+    told = await running.ask(*several)
+    assert told.count("in") == 1 and len(running.inside) == 1
+    await running.end(running.inside[0])
+    assert (await running.ask(*several)).count("in") == 1
+
+
+async def test_a_turn_whose_step_takes_long_ends_too(rows: Rows, running: Running) -> None:
+    suspect, fresh = uuid.uuid4(), uuid.uuid4()
+    rows.deaths = {suspect: 2, fresh: 0}
+    await running.ask(suspect)
+    running.later(suspects.LONGEST_SECONDS)
+    assert await running.ask(fresh) == ["in"] and rows.written[-1] == ("over", suspect)
+
+
+async def test_who_waits_to_run_alone_is_taken_at_last(rows: Rows, running: Running) -> None:
+    """Beside the others, so that what ends the worker counts for nobody any further."""
+    fresh, suspect = uuid.uuid4(), uuid.uuid4()
+    rows.deaths = {fresh: 0, suspect: 2}
+    await running.ask(fresh)
+    assert (await running.ask(suspect))[0].startswith("its turn: others run")
+    running.later(suspects.PATIENCE_SECONDS)
+    assert await running.ask(suspect) == ["in"] and rows.written == []
+
+
+async def test_turns_get_longer_for_who_ended_workers_after_them(rows: Rows, running: Running) -> None:
+    crawler, fresh = uuid.uuid4(), uuid.uuid4()
+    rows.deaths, rows.ends = {crawler: 0, fresh: 0}, {crawler: 4}
+    await running.ask(crawler)
+    for seconds, told in ((3 * suspects.SHORTEST_SECONDS, "its turn"), (suspects.SHORTEST_SECONDS, "in")):
+        running.later(seconds)
+        assert (await running.ask(fresh))[0].startswith(told)
 
 
 class SlowRegistry:

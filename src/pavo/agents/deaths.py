@@ -25,13 +25,14 @@ EXIT_OUT_OF_MEMORY: Final = 113
 _AGAIN: Final = "then resume: it goes on after the last checkpoint."
 
 
-def is_crash(code: int) -> bool:
+def is_crash(code: int, *, asked: bool) -> bool:
     """Whether a worker that ended so, and did not end its attempts in order, was ended by code inside of it.
 
     Args:
-        code: the exit code, negative for a signal. With 0 also a worker ends that was asked to and had no time left.
+        code: the exit code, negative for a signal.
+        asked: somebody had asked it to end: then it may have had no time left, and ends with 0.
     """
-    return code > 0 or -code in CRASHES
+    return code > 0 or -code in CRASHES or (code == 0 and not asked)
 
 
 def died_so(code: int | None, memory_mb: int, *, for_memory: bool) -> AgentDied:
@@ -73,6 +74,16 @@ def died_with(code: int, *, for_memory: bool = False) -> AgentDied:
     else:
         remedy = f"Find out who sent the signal, {_AGAIN}"
     return AgentDied(cause, remedy=remedy)
+
+
+def died_inside(code: int, *, alone: bool) -> AgentDied:
+    """The end of a worker by what ran inside of it.
+
+    Args:
+        alone: this agent, and no other.
+    """
+    died = died_with(code)
+    return AgentDied(f"{died.detail}, with no other agent in its worker", remedy=died.remedy) if alone else died
 
 
 def died_of_memory(limit_mb: int) -> AgentDied:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,8 @@ class WorkerEnd:
     """It was killed, and the kernel has killed for lack of memory while it ran."""
     at: float
     """When it was seen, in seconds since 1970 by the machine's clock."""
+    asked: bool = True
+    """Somebody had asked it to end, or it had decided so; files of before do not say."""
 
     @property
     def identity(self) -> str:
@@ -86,7 +89,34 @@ def end_of(holder: str, path: Path | None = None) -> WorkerEnd | None:
     return next((end for end in reversed(read_ends(path)) if holder.startswith(end.holder)), None)
 
 
-def with_end(known: Sequence[WorkerEnd], part: str, pid: int, code: int, *, out_of_memory: bool, at: float) -> str:
+def tell_asked() -> None:
+    """Tell, from within a worker, that it ends because somebody asked it to: what ends so by code 0 is no exit of an
+    agent's. Nobody listens where nothing supervises; what cannot be told is not known."""
+    if os.environ.get(VARIABLE):
+        with suppress(OSError):
+            _asked(Path(os.environ[VARIABLE]), os.getpid()).touch(mode=0o600)
+
+
+def was_asked(path: Path, pid: int) -> bool:
+    """Whether this worker, which has ended, told so. It is asked for once.
+
+    Args:
+        path: the file of ends.
+    """
+    try:
+        _asked(path, pid).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _asked(path: Path, pid: int) -> Path:
+    return path.with_name(f"{path.name}.asked-{pid}")
+
+
+def with_end(
+    known: Sequence[WorkerEnd], part: str, pid: int, code: int, *, out_of_memory: bool, at: float, asked: bool
+) -> str:
     """The file's text with one more end of a worker of this machine."""
-    end = WorkerEnd(part, socket.gethostname(), pid, code, out_of_memory, at)
+    end = WorkerEnd(part, socket.gethostname(), pid, code, out_of_memory, at, asked)
     return json.dumps([asdict(each) for each in (*known, end)][-KEPT:])

@@ -163,7 +163,7 @@ class _Stalled:
         code = EXIT_UNKNOWN
         if agent is not None:
             told = failure_of(died_blocking(agent.silence_seconds or STALL_SECONDS)).told()
-            counting = count_end(self._database, uuid.UUID(agent.task_id), _holder(), told)
+            counting = count_end(self._database, uuid.UUID(agent.task_id), _holder(), told, certain=True)
             try:
                 asyncio.run_coroutine_threadsafe(counting, self._loop).result(COUNT_SECONDS)
                 code = EXIT_STALLED

@@ -28,7 +28,10 @@ class EndedWorkers:
         """A worker has ended; what cannot be written is not known, and counts against nobody."""
         out_of_memory = code == -signal.SIGKILL and kills_for_memory() > self._kills.get(part, 0)
         known = worker_ends.read_ends(self._place)
-        text = worker_ends.with_end(known, part, child.pid, code, out_of_memory=out_of_memory, at=time.time())
+        asked = worker_ends.was_asked(self._place, child.pid)
+        text = worker_ends.with_end(
+            known, part, child.pid, code, out_of_memory=out_of_memory, at=time.time(), asked=asked
+        )
         try:
             write_private(self._place, text)
         except OSError as error:

@@ -3,17 +3,14 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import text
 
-from pavo.kit.json_values import encode_text, fingerprint
+from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
 from pavo.tasks import domain as d
-from pavo.tasks import events
-from pavo.tasks.sql.lease import Beginnings
 from pavo.tasks.sql.transitions.writer import TaskWriter
-from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
 
 
@@ -33,46 +30,39 @@ class Applicant:
     workflow_id: str
     in_flight: bool
     """Whether by its rows an agent works on it: that attempt has not ended in order, if this is another one."""
-    beginnings: int = 0
-    """How often its agent began again at the checkpoint that it has, the last time after the end of its process."""
-
-    @property
-    def counted(self) -> "Counted":
-        """What counts against its agent."""
-        return Counted(self.deaths, self.beginnings)
+    ends: int = 0
+    """How often of late a worker was ended from inside with the task in it, whatever was recorded in between."""
+    alone_in: str | None = None
+    """The process in which it has its turn alone, or had it."""
 
     @property
     def group(self) -> tuple[str, uuid.UUID]:
-        """The tasks with which it shares places."""
+        """Whose places it takes."""
         return self.agent_type, self.organisation_id
+
+    @property
+    def suspicion(self) -> int:
+        """So many ends of workers may be its work."""
+        return max(self.deaths, self.ends)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its agent is not begun again."""
+        return self.deaths >= d.MAX_DEATHS
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The ends of processes that count against a task's agent."""
+    """What counts against a task's agent after one more end of a worker."""
 
     deaths: int
-    beginnings: int
-    """At the checkpoint that it has; 0 while it plans."""
-    recorded: Sequence[Event] = ()
-    """What was told of the last one."""
-
-    @property
-    def ends(self) -> int:
-        """So many may be its work, and it has not got away from there since."""
-        return max(self.deaths, self.beginnings)
-
-    @property
-    def too_many(self) -> bool:
-        """Whether it is given up."""
-        return self.deaths >= d.MAX_DEATHS or self.beginnings >= d.MAX_BEGINNINGS
+    ends: int
 
 
 _APPLICANT: Final = """
 SELECT t.agent_type, t.organisation_id, e.deaths, e.waiting, e.worker, t.workflow_id,
     coalesce(t.stage = 'PLANNING' OR (t.stage = 'EXECUTING' AND e.holder = e.worker), false) AS in_flight,
-    e.begun_at, e.beginnings,
-    CASE WHEN e.beginnings > 0 AND e.failure ->> 'type' = 'AgentDied' THEN e.checkpoint END AS checkpoint
+    CASE WHEN e.ended_at > pavo_now() - INTERVAL '10 minutes' THEN e.ends ELSE 0 END AS ends, e.alone_in
 """
 
 _FIND: Final = f"""
@@ -87,25 +77,37 @@ WITH before AS (
     FROM tasks t JOIN executions e ON e.task_id = t.id
     WHERE t.id = %(task_id)s AND t.deleted_at IS NULL FOR UPDATE OF e
 ), noted AS (
-    UPDATE executions e SET worker = CASE WHEN before.deaths = 0 THEN %(worker)s END FROM before
-    WHERE e.task_id = %(task_id)s
+    UPDATE executions e SET alone_in = NULL, worker = CASE WHEN before.deaths + before.ends = 0 THEN %(worker)s END
+    FROM before WHERE e.task_id = %(task_id)s
 )
 SELECT * FROM before
 """
 
-_NOTE: Final = "UPDATE executions SET worker = %(worker)s WHERE task_id = %(task_id)s RETURNING 1"
+_NOTE: Final = """
+UPDATE executions SET worker = %(worker)s, alone_in = CASE WHEN %(alone)s THEN %(worker)s END
+WHERE task_id = %(task_id)s RETURNING 1
+"""
 
-_ENDED: Final = text("""
-SELECT t.stage, e.step, e.checkpoint, e.begun_at, e.beginnings FROM executions e JOIN tasks t ON t.id = e.task_id
-WHERE t.id = :task_id AND t.deleted_at IS NULL AND t.stage IN ('PLANNING', 'EXECUTING')
-  AND (:worker = '' OR left(e.worker, :length) = :worker)
-FOR UPDATE OF e
-""")
+_NOT_ALONE: Final = """
+UPDATE executions SET alone_in = NULL WHERE task_id = %(task_id)s AND alone_in = %(worker)s RETURNING 1
+"""
 
-_COUNT: Final = text("""
-UPDATE executions SET deaths = deaths + 1, failure = CAST(:failure AS jsonb), begun_at = :begun_at,
-    beginnings = :beginnings
-WHERE task_id = :task_id RETURNING deaths
+# What several share is nobody's for certain: by that alone a task comes under suspicion and no further.
+_COUNT: Final = text(f"""
+WITH counted AS (
+    SELECT e.task_id,
+        CASE WHEN e.ended_at > pavo_now() - INTERVAL '10 minutes' THEN e.ends ELSE 0 END + 1 AS ends
+    FROM executions e JOIN tasks t ON t.id = e.task_id
+    WHERE t.id = :task_id AND t.deleted_at IS NULL AND t.stage IN ('PLANNING', 'EXECUTING')
+      AND (:worker = '' OR left(e.worker, :length) = :worker)
+    FOR UPDATE OF e
+)
+UPDATE executions e SET failure = CAST(:failure AS jsonb), ends = c.ends, ended_at = pavo_now(),
+    deaths = CASE
+        WHEN NOT :certain THEN greatest(e.deaths, least(e.deaths + 1, {d.MAX_DEATHS - 1}))
+        WHEN c.ends >= {d.MAX_DEATHS} THEN greatest(e.deaths + 1, {d.MAX_DEATHS})
+        ELSE e.deaths + 1 END
+FROM counted c WHERE e.task_id = c.task_id RETURNING e.deaths, e.ends
 """)
 
 # `timeline_append` is in migration 0002; that of 0001 is superseded.
@@ -131,7 +133,7 @@ ORDER BY t.created_at LIMIT 10000
 async def find(writer: TaskWriter, task_id: uuid.UUID | None) -> Applicant | None:
     """The task, unless it is unknown or deleted."""
     rows = await writer.connections.rows(_FIND, {"task_id": task_id})
-    return _applicant(task_id, rows[0]) if rows and task_id else None
+    return Applicant(task_id, *rows[0]) if rows and task_id else None
 
 
 async def apply(writer: TaskWriter, task_id: uuid.UUID) -> Applicant | None:
@@ -141,48 +143,40 @@ async def apply(writer: TaskWriter, task_id: uuid.UUID) -> Applicant | None:
     against it. Once it is admitted, `note_worker` notes it.
     """
     rows = await writer.connections.rows(_APPLY, {"task_id": task_id, "worker": writer.holder})
-    return _applicant(task_id, rows[0]) if rows else None
+    return Applicant(task_id, *rows[0]) if rows else None
 
 
-def _applicant(task_id: uuid.UUID, row: Sequence[Any]) -> Applicant:
-    *known, begun_at, beginnings, checkpoint = row
-    again = beginnings if checkpoint is not None and fingerprint(checkpoint) == begun_at else 0
-    return Applicant(task_id, *known, beginnings=again)
+async def note_worker(writer: TaskWriter, task_id: uuid.UUID, *, alone: bool = False) -> None:
+    """Note that this process works on the task, as `apply` does where nothing counts against it.
+
+    Args:
+        alone: nothing else runs inside of it, until `end_turn`.
+    """
+    await writer.connections.rows(_NOTE, {"task_id": task_id, "worker": writer.holder, "alone": alone})
 
 
-async def note_worker(writer: TaskWriter, task_id: uuid.UUID) -> None:
-    """Note that this process works on the task."""
-    await writer.connections.rows(_NOTE, {"task_id": task_id, "worker": writer.holder})
+async def end_turn(writer: TaskWriter, task_id: uuid.UUID) -> None:
+    """From here on others may run beside it."""
+    await writer.connections.rows(_NOT_ALONE, {"task_id": task_id, "worker": writer.holder})
 
 
-async def count_end(database: Database, task_id: uuid.UUID, worker: str, failure: Mapping[str, str]) -> Counted | None:
-    """Count that the task's agent ended its process at what is done next, if this worker has its attempt.
-
-    As the end of an isolated one: it is a death there, and one more beginning at its checkpoint, of which people are
-    told. None: nothing was counted.
+async def count_end(
+    database: Database, task_id: uuid.UUID, worker: str, failure: Mapping[str, str], *, certain: bool
+) -> Counted | None:
+    """Count that a worker was ended from inside with the task in it; None: nothing was counted.
 
     Args:
         worker: how the names of its leases begin; empty: whoever has it.
         failure: type, cause and remedy of that end.
+        certain: it was this task's agent, for nothing else ran inside.
 
     Raises:
         Unavailable: PostgreSQL is away.
     """
-    values = {"task_id": task_id, "worker": worker, "length": len(worker)}
-    async with database.transaction() as session:
-        row = (await session.execute(_ENDED, values)).one_or_none()
-        if row is None:
-            return None
-        again, new = Beginnings(row.begun_at, row.beginnings), list[NewEvent]()
-        if row.stage == d.EXECUTING:
-            again = again.after_end(fingerprint(row.checkpoint))
-            if again.count % d.WARNED_BEGINNINGS == 0 and again.count < d.MAX_BEGINNINGS:
-                new.append(events.no_progress(row.step, again.count, failure["cause"]))
-        values = {"task_id": task_id, "failure": encode_text(dict(failure))}
-        values |= {"begun_at": again.at, "beginnings": again.count}
-        deaths = (await session.execute(_COUNT, values)).scalar_one()
-        recorded = await timeline.append(session, task_id, new)
-    return Counted(deaths, again.count if row.stage == d.EXECUTING else 0, recorded)
+    values = {"task_id": task_id, "worker": worker, "length": len(worker), "certain": certain}
+    async with database.autocommit() as connection:
+        row = (await connection.execute(_COUNT, {**values, "failure": encode_text(dict(failure))})).one_or_none()
+    return Counted(*row) if row is not None else None
 
 
 async def tell(writer: TaskWriter, task_id: uuid.UUID, waiting: str | None, new: Sequence[NewEvent]) -> Sequence[Event]:

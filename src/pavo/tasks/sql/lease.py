@@ -14,10 +14,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.contract import JSON
-from pavo.kit.json_values import fingerprint
 from pavo.kit.sql import Database
 from pavo.runs.fence import Fence
-from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.timeline.domain import NewEvent
@@ -58,13 +56,6 @@ class Lease:
     """The attempt that was asked to end at its next boundary, by the number of its last write."""
     beginnings: Beginnings = Beginnings()
 
-    @property
-    def is_given_up(self) -> bool:
-        """Whether its agent has ended its process, or begun at this checkpoint, too often to begin again."""
-        again = self.beginnings
-        too_many = again.count >= d.MAX_BEGINNINGS and again.at == fingerprint(self.checkpoint)
-        return too_many or self.deaths >= d.MAX_DEATHS
-
 
 def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
     """What is told when an attempt with this code follows the one that the row records; None: it is not known."""
@@ -90,7 +81,7 @@ async def raise_epoch(session: AsyncSession, task_id: uuid.UUID, *, forget_death
     Args:
         forget_deaths: the step to come has its chances anew.
     """
-    forgotten = {"deaths": 0, "beginnings": 0} if forget_deaths else {}
+    forgotten = {"deaths": 0, "ends": 0, "beginnings": 0} if forget_deaths else {}
     result = await session.execute(
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.task_id == task_id)

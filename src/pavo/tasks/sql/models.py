@@ -87,6 +87,12 @@ class ExecutionRow(Base):
     checkpoint: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
     deaths: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How often the agent ended its process in the step after `step`; while planning: at that."""
+    ends: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How often a worker was ended from inside with the task in it, each within ten minutes of the one before."""
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When that was last."""
+    alone_in: Mapped[str | None] = mapped_column(Text)
+    """The process in which nothing else runs inside of the worker meanwhile, as `worker` names it."""
     stop_hint: Mapped[bool] = mapped_column(server_default=text("false"))
     """Somebody wants to stop: read by every step's commit. Only a hint; the workflow decides."""
     asked_to_move: Mapped[int | None] = mapped_column(BigInteger)

@@ -17,7 +17,8 @@ from pavo.errors import LeaseLost, Superseded, Unavailable
 from pavo.runs.story import HEARTBEAT_SECONDS
 from pavo.runs.waking import wake
 from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
-from pavo.tasks.work.slots.admission import Admission, HandedBack
+from pavo.tasks.work.slots.admission import Admission
+from pavo.tasks.work.slots.handing_back import HandedBack
 from pavo.tasks.work.slots.places import Places
 
 T = TypeVar("T")

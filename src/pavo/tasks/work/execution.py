@@ -30,7 +30,7 @@ from pavo.tasks.work.attempts import Attempts
 from pavo.tasks.work.checkpoints import CheckpointTrail
 from pavo.tasks.work.context.asked_people import ask_people
 from pavo.tasks.work.context.held_epoch import HeldEpoch
-from pavo.tasks.work.failures import ExplainedFailure, failure_of, given_up, no_progress, quarantine
+from pavo.tasks.work.failures import ExplainedFailure, failure_of, no_progress, quarantine, quarantine_of
 from pavo.tasks.work.hosting import Hosting
 from pavo.tasks.work.interruption import (
     HINT,
@@ -103,7 +103,7 @@ class BatchExecutor:
                 # A stop that was only signalled has answered already: ask the workflow before a step starts.
                 interruption.interrupt(HINT)
             interruption.moving = interruption.moving or held.asked_to_move == request.fence.transition
-            if held.is_given_up:
+            if held.deaths >= d.MAX_DEATHS:
                 return await self._close_fatal(held)
             return await _Attempt(self, begun, request, interruption).run()
         finally:
@@ -119,7 +119,8 @@ class BatchExecutor:
     async def _close_fatal(self, held: Lease) -> c.BatchDone:
         """The agent has ended too many processes: what counted the last of them has noted how."""
         async with self.hosting.database.reading() as session:
-            failure = given_up(held, (await repository.execution(session, held.task_id)).failure)
+            told = (await repository.execution(session, held.task_id)).failure
+        failure = quarantine_of(f"Checkpoint {held.step + 1}", held.deaths, told)
         await self.close(held, [], failure=failure)
         return c.BatchDone(c.FATAL, held.step, failure=failure.decided())
 

@@ -6,11 +6,8 @@ from typing import Final
 
 from pavo.errors import AgentDied, AgentError, AgentRefused
 from pavo.tasks.contracts import AgentFailure
-from pavo.tasks.domain import MAX_DEATHS, MEND_INPUT
-from pavo.tasks.sql.lease import Lease
+from pavo.tasks.domain import MEND_INPUT
 
-NO_PROGRESS: Final = "NoProgress"
-"""The type of the failure of an agent that begins at the same checkpoint for ever."""
 QUARANTINED: Final = "Quarantined"
 """The type of the failure of something at which processes keep dying."""
 
@@ -46,7 +43,7 @@ def no_progress(step: int, beginnings: int, cause: str) -> ExplainedFailure:
         f"No progress: the agent ended {beginnings} times with the checkpoint that it has after checkpoint {step}, "
         f"the last time: {cause}"[:2_000],
         "Mend the agent, or let it yield a checkpoint that says what it has done; then resume the task.",
-        NO_PROGRESS,
+        "NoProgress",
         retryable=False,
     )
 
@@ -72,13 +69,3 @@ def quarantine_of(what: str, deaths: int, told: Mapping[str, str] | None) -> Exp
     if last.get("type") == QUARANTINED:  # by an attempt that died before it could say so
         return ExplainedFailure(last["cause"], last["remedy"], QUARANTINED, retryable=False)
     return quarantine(what, deaths, last.get("cause", "its worker was lost"), last.get("remedy"))
-
-
-def given_up(held: Lease, told: Mapping[str, str] | None) -> ExplainedFailure:
-    """The failure of an attempt at which the agent is not begun again, from what is stored of its last end."""
-    if held.deaths >= MAX_DEATHS:
-        return quarantine_of(f"Checkpoint {held.step + 1}", held.deaths, told)
-    last = told or {}
-    if last.get("type") == NO_PROGRESS:  # by an attempt that died before it could say so
-        return ExplainedFailure(last["cause"], last["remedy"], NO_PROGRESS, retryable=False)
-    return no_progress(held.step, held.beginnings.count, last.get("cause", "its process ended"))

@@ -3,55 +3,35 @@ to another worker, and what it waits for is told.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
-from pavo.agents.deaths import died_with, is_crash
+from pavo.agents.deaths import died_inside, is_crash
 from pavo.agents.hosts.agent_loop import EXIT_STALLED
 from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.errors import InvalidInput, Unavailable
-from pavo.observe import metrics
 from pavo.runs.worker_ends import end_of
-from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import admissions
-from pavo.tasks.sql.admissions import Applicant, Counted
+from pavo.tasks.sql.admissions import Applicant
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.failures import failure_of
+from pavo.tasks.work.slots.handing_back import HandedBack
 from pavo.tasks.work.slots.places import Places
+from pavo.tasks.work.slots.suspects import Suspects
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
 
-FIRST_SECONDS: Final = 0.5
-"""Until an attempt is offered again after it was handed back for the first time; each time twice as long."""
 LONGEST_SECONDS: Final = 30.0
 """What it waits for usually comes with a worker, which wakes it."""
 IMPORT_SECONDS: Final = 10.0
 """For the import of an agent's code before its tasks are handed back; as long as one may block an event loop unseen."""
-LONGEST_TURN_SECONDS: Final = 2.0
-"""For its turn on a worker, which nothing announces."""
-
-
-class HandedBack(Exception):
-    """The worker does not take the attempt; nothing was done.
-
-    Args:
-        waits_for: for people.
-        longest: seconds until it is offered again, at most.
-    """
-
-    def __init__(self, waits_for: str, longest: float) -> None:
-        super().__init__(waits_for)
-        self.waits_for = waits_for
-        self.longest = longest
-
-    def seconds(self, times: int) -> float:
-        """Until it is offered again, the time with this number (from 1) after another."""
-        return min(FIRST_SECONDS * 2.0 ** min(times - 1, 20), self.longest)
 
 
 class Admission:
@@ -59,6 +39,7 @@ class Admission:
 
     Args:
         on_free: told the workflow of the task that waits longest for the place that was just given back.
+        clock: seconds that only go forward.
     """
 
     def __init__(
@@ -67,13 +48,14 @@ class Admission:
         publisher: Publisher,
         registry: AgentRegistry,
         on_free: Callable[[str], object] = lambda _workflow_id: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self._publisher = publisher
         self._registry = registry
         self._on_free = on_free
         self._imports = Imports(registry)
-        self._suspect: uuid.UUID | None = None
+        self._suspects = Suspects(writer, clock)
 
     @asynccontextmanager
     async def admitted(
@@ -100,8 +82,8 @@ class Admission:
             await self._tell(applicant, back.waits_for)
             raise
         try:
-            if applicant.deaths:
-                await admissions.note_worker(self._writer, task_id)
+            if applicant.suspicion:
+                await admissions.note_worker(self._writer, task_id, alone=self._suspects.has(task_id))
             if applicant.waiting is not None:
                 await self._tell(applicant, None)
             yield
@@ -109,8 +91,7 @@ class Admission:
             await self._leave(applicant, places)
 
     async def _leave(self, applicant: Applicant, places: Places) -> None:
-        if self._suspect == applicant.task_id:
-            self._suspect = None
+        self._suspects.leave(applicant.task_id)
         next_one = places.give(applicant.group)
         try:
             while next_one is not None:
@@ -125,18 +106,20 @@ class Admission:
     async def _judge(self, applicant: Applicant, places: Places, *, after_loss: bool | None) -> None:
         card = await self._card(applicant)
         inside = card.isolation == "worker"
-        counted = applicant.counted
         lost = applicant.in_flight if after_loss is None else after_loss
         if inside and lost:
-            counted = await self._count_crash(applicant) or counted
-        suspected = inside and counted.ends >= d.MAX_DEATHS - 1 and not counted.too_many
-        if suspected:
-            await self._check_turn(applicant)
+            applicant = await self._count_crash(applicant)
+        if not inside or applicant.is_given_up:
+            self._take(applicant, places)
+            return
+        alone = await self._suspects.check(applicant)
+        self._take(applicant, places)
+        self._suspects.enter(applicant, alone=alone)
+
+    def _take(self, applicant: Applicant, places: Places) -> None:
         if not places.take(applicant.group, applicant.task_id):
             what = f"a place: the agent's other {places.noun} have all that it may have"
             raise HandedBack(what, places.pause())
-        if suspected:
-            self._suspect = applicant.task_id
 
     async def _card(self, applicant: Applicant) -> AgentCard:
         """The description of its agent, whose import goes on where it takes long: a later attempt finds it."""
@@ -150,34 +133,21 @@ class Admission:
             logger.warning("Task %s is handed back: %s", applicant.task_id, error.detail)
             raise HandedBack(f"a worker with agent {name!r}", LONGEST_SECONDS) from error
 
-    async def _count_crash(self, applicant: Applicant) -> Counted | None:
-        """If the worker of the attempt before was ended by code inside of it, that counts against the task.
+    async def _count_crash(self, applicant: Applicant) -> Applicant:
+        """The same, with what counts against it if the worker of the attempt before was ended by code inside of it.
 
-        Against each whose agent ran there: one of them did it, and which one nobody knows. So each is under suspicion
-        until it has recorded a step.
+        That counts against each whose agent ran there: one of them did it, and which one nobody knows, unless it ran
+        alone.
         """
         worker = applicant.worker
         end = end_of(worker) if worker is not None and worker != self._writer.holder else None
-        if end is None or end.code == EXIT_STALLED or not is_crash(end.code):
-            return None
+        if end is None or end.code == EXIT_STALLED or not is_crash(end.code, asked=end.asked):
+            return applicant
         logger.warning("Task %s ran in %s, which %s", applicant.task_id, end.part, end.words)
-        told = failure_of(died_with(end.code)).told()
-        counted = await admissions.count_end(self._writer.database, applicant.task_id, "", told)
-        if counted is not None and counted.recorded:
-            metrics.NO_PROGRESS.add()
-            self._publisher.publish(counted.recorded)
-        return counted
-
-    async def _check_turn(self, applicant: Applicant) -> None:
-        """Of the tasks that one more worker that ends from inside would quarantine, one runs at a time, until it has
-        recorded a step: so the innocent get past theirs."""
-        while (other := self._suspect) not in (None, applicant.task_id):
-            found = await admissions.find(self._writer, other)
-            if other != self._suspect:
-                continue  # meanwhile somebody else took its turn
-            if found is None or found.counted.ends < d.MAX_DEATHS - 1:
-                return
-            raise HandedBack("its turn: workers died of tasks that ran beside it", LONGEST_TURN_SECONDS)
+        alone = applicant.alone_in == worker
+        told = failure_of(died_inside(end.code, alone=alone)).told()
+        counted = await admissions.count_end(self._writer.database, applicant.task_id, "", told, certain=alone)
+        return replace(applicant, deaths=counted.deaths, ends=counted.ends) if counted is not None else applicant
 
     async def _tell(self, applicant: Applicant, what: str | None) -> None:
         """Show what the task waits for, once; None: nothing any more."""
