@@ -20,7 +20,8 @@ from tests.tasks.own_stack import Own, on_path, own_stack
 
 __all__ = ["model_server"]
 ROUNDS = int(os.environ.get("PAVO_LONG_ROUNDS", "300"))
-"""1,000 take a minute and more: `PAVO_LONG_ROUNDS=1000 pytest -s tests/llm_agent/test_long.py`."""
+"""1,000 take longer than a test may, which fails once it has printed what it measured:
+`PAVO_LONG_ROUNDS=1000 pytest -s tests/llm_agent/test_long.py`."""
 FULL = 60
 """After so many rounds the model is shown as much as it is ever shown: from then on all do the same."""
 FLAT = 1.15
