@@ -153,6 +153,8 @@ def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
         (["task", "show", str(uuid.uuid4())], 3, "no task"),
         (["task", "show", "x"], 2, "too short"),
         (["task", "list", "--stage", "NEVER"], 2, "NEVER"),
+        (["task", "start", "last"], 2, "pavo task resume ID"),
+        (["task", "show", str(uuid.UUID(int=1))], 3, "See them with: pavo task list"),
         (["task", "shw"], 2, 'Did you mean "show"'),
         (["task", "run", "X"], 2, "There is `pavo run`."),
         (["accept", "last"], 2, "There is `pavo task accept`."),

@@ -25,6 +25,22 @@ TYPED_AS: Final = {
 }
 """Members of the API under the name that the command line gives them."""
 
+NOT_TYPED: Final = ("stage", "task_id")
+"""Members of the API's errors that are no words of the command line, where no argument is called so."""
+
+REMEDIES: Final = {
+    "Create a new task.": "Create a new one: pavo run",
+    "Look at the list of your tasks.": "See them with: pavo task list",
+    "Resume it.": "Resume it: pavo task resume ID",
+    "Start it.": "Start it: pavo task resume ID",
+}
+"""What the API says to do, as it is typed."""
+
+MEANT: Final = {
+    ("task", "start"): "`pavo run` creates a task and starts it; `pavo task resume ID` starts one that is there."
+}
+"""By group: words that people try, and which commands do that."""
+
 MAX_NAMED: Final = 3
 """Commands of one name that are told of a word that is none where it was typed."""
 
@@ -46,7 +62,10 @@ def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoErr
         remedy = f"{known if below else 'Put quotes around what belongs together.'} {remedy}"
     elif isinstance(error, UnknownCommandError):
         said = said.partition(" Available commands:")[0]
-        if error.unused_tokens and (found := _commands_called(error.unused_tokens[0], app)):
+        meant = MEANT.get((*names, *(error.unused_tokens or ())[:1]))
+        if meant is not None:
+            remedy = f"{meant} {remedy}"
+        elif error.unused_tokens and (found := _commands_called(error.unused_tokens[0], app)):
             remedy = f"There is {' and '.join(f'`{shlex.join(each)}`' for each in found[:MAX_NAMED])}. {remedy}"
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         given, positional = error.keyword or error.argument.tokens, error.argument.field_info.is_positional
@@ -62,7 +81,7 @@ def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoErr
 
 def as_typed(error: PavoError, typed: Sequence[str], app: App) -> tuple[str | None, str | None]:
     """Field and remedy of an error by the names of the command line, where what the API names was typed there."""
-    field, remedy = error.field, error.remedy
+    field, remedy = error.field, REMEDIES.get(error.remedy or "", error.remedy)
     if not isinstance(field, str) or not field:
         return field, remedy
     member, _, rest = field.partition(".")
@@ -75,7 +94,7 @@ def as_typed(error: PavoError, typed: Sequence[str], app: App) -> tuple[str | No
                 shown = f"{name} {rest}".strip()
                 by_field = isinstance(remedy, str) and re.fullmatch(rf"Correct {re.escape(field)} in the \w+\.", remedy)
                 return shown, f"Correct {shown}." if by_field else remedy
-    return field, remedy
+    return None if field in NOT_TYPED else field, remedy
 
 
 def _commands_called(word: str, app: App, before: Sequence[str] = ("pavo",)) -> list[Sequence[str]]:

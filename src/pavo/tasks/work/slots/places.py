@@ -25,7 +25,8 @@ class Places:
     """Who has a place, and who waits for one.
 
     A group gets as many places as are left free: alone `size`, two groups two thirds of it each, three a half, and so
-    on; and whoever comes next always finds some. Within a group it is first come, first served.
+    on; so that whoever comes next finds some, until the hung tasks of many groups have them all: of eight where `size`
+    is 100, of three where it is 2. Within a group it is first come, first served.
 
     Args:
         size: of a group that is alone.
