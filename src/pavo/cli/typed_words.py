@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -36,7 +36,7 @@ REMEDIES: Final = {
 }
 """What the API says to do, as it is typed."""
 
-MEANT: Final = {
+MEANT: Final[Mapping[tuple[str, ...], str]] = {
     ("task", "start"): "`pavo run` creates a task and starts it; `pavo task resume ID` starts one that is there."
 }
 """By group: words that people try, and which commands do that."""
