@@ -19,11 +19,13 @@ from tests.parts import Parts
 from tests.tasks.own_stack import Own, on_path, own_stack
 
 __all__ = ["model_server"]
-ROUNDS = int(os.environ.get("PAVO_LONG_ROUNDS", "300"))
+ROUNDS = int(os.environ.get("PAVO_LONG_ROUNDS", "180"))
 """1,000 take longer than a test may, which fails once it has printed what it measured:
 `PAVO_LONG_ROUNDS=1000 pytest -s tests/llm_agent/test_long.py`."""
 FULL = 60
 """After so many rounds the model is shown as much as it is ever shown: from then on all do the same."""
+SAMPLE = 60
+"""Rounds of which the median is taken, at either end."""
 FLAT = 1.15
 """How much more one of the last rounds may take than one of the first."""
 TRIES = 3
@@ -63,7 +65,7 @@ async def read(own: Own) -> tuple[float, float, int]:
     assert len(events) == ROUNDS + 1 and events[-1]["text"] == "It is read."
     at = [datetime.fromisoformat(event["at"]).timestamp() for event in events]
     took = [(later - earlier) * 1000 for earlier, later in pairwise(at)]
-    return median(took[FULL : FULL + 100]), median(took[-100:]), peak(own) - before
+    return median(took[FULL : FULL + SAMPLE]), median(took[-SAMPLE:]), peak(own) - before
 
 
 @pytest.mark.serial
@@ -82,7 +84,7 @@ async def test_the_last_rounds_cost_what_the_first_did(own: Own, model_server: M
         first, last, grown = await read(own)
         found.append(last / first)
         print(
-            f"\n{ROUNDS} rounds with 4 KB results: {first:.1f} ms a round among the first hundred with a full window, "
+            f"\n{ROUNDS} rounds with 4 KB results: {first:.1f} ms a round among the first with a full window, "
             f"{last:.1f} ms among the last ({last / first:.2f} times); the worker's memory grew by {grown:,} KB"
         )
         assert grown <= GROWTH_KB
