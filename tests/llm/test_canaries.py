@@ -40,6 +40,15 @@ BELONGS = {
     "raised": {"events.data", "executions.failure", "task_logs.body", "tasks.error"},  # the agent itself told it
 }
 """By what was planted, the columns of PostgreSQL where it belongs; secrets belong in none, for they are sealed."""
+CONVERSED = {
+    "prompt": {"tasks.prompt", "transcript_messages.body"},
+    "argument": {"events.data", "model_calls.answer", "tool_calls.arguments", "transcript_messages.body"},
+    "answered": {
+        *("model_calls.answer", "transcript_messages.body", "events.data"),
+        *("executions.checkpoint", "documents.body", "documents.content"),  # the last answer is in the report
+    },
+}
+"""The same for what the agent `llm` is told and says: its conversation is its task's transcript."""
 
 
 @dataclass
@@ -148,6 +157,28 @@ async def test_each_word_is_where_it_belongs_and_nowhere_else(
     in_flight += await in_redis(environment["REDIS_URL"])
     assert in_flight and planted.canaries.within(in_flight) == set(), "in Redis"
     assert words["asked"] in json.dumps(planted.script.told()), "the models were asked"
+
+
+async def test_a_conversation_is_in_its_transcript_and_not_in_histories_logs_or_redis(
+    planted: Planted, model_server: ModelServer, temporal: Client, environment: dict[str, str]
+) -> None:
+    said = Canaries()
+    prompt, argument, answered = (said.plant(name) for name in CONVERSED)
+    plan = {"goal": "Weigh it.", "steps": [{"title": "Weigh it"}], "risks": [], "tools": ["weigh"]}
+    call = {"text": None, "tools": [{"name": "weigh", "arguments": {"what": argument}}]}
+    script = {"answers": [call, {"text": answered}], "formed": [{"text": json.dumps(plan)}]}
+    script["key"] = planted.canaries.words["provider key"]
+    unnamed = f"http://127.0.0.1:{model_server.port}/scripts/"
+    assert httpx2.put(unnamed, content=json.dumps(script)).status_code == 200
+    task_id = await planted.tasks.started({}, agent_type="llm", auto_accept=True, prompt=prompt)
+    workflow = (await planted.tasks.wait(task_id, "DONE"))["workflow_id"]
+    connection = await psycopg.AsyncConnection.connect(environment["DATABASE_URL"])
+    async with connection:
+        assert await said.in_database(connection) == CONVERSED
+    held = await in_histories(temporal, f'WorkflowId = "{workflow}"', planted.codec_key)
+    assert said.within(held[workflow]) == set() == said.within(await in_redis(environment["REDIS_URL"]))
+    for part in planted.parts:
+        assert said.within([await asyncio.to_thread(part.log.read_text)]) == set(), part.name
 
 
 async def set_secrets(planted: Planted, told: list[str]) -> None:
