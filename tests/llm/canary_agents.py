@@ -11,6 +11,8 @@ from pavo.agents.contract import Agent, AgentContext, FeedbackItem, Plan, PlanDr
 from pavo.errors import AgentRefused, ModelFailed
 from pavo.tools.contract import tool
 
+_seen: set[str] = set()
+
 
 @tool(effect="idempotent")
 def weigh(what: str) -> int:
@@ -35,7 +37,8 @@ class Stranger(Agent):
         if checkpoint is None:
             yield await self._step(ctx)
         if ctx.options.get("raises"):
-            raise RuntimeError(f"the service refused {await ctx.secret('RAISED')}")
+            raised = AgentRefused if self._was_here(ctx) else RuntimeError  # tried again, and then for good
+            raise raised(f"the service refused {await ctx.secret('RAISED')}")
 
     async def _step(self, ctx: AgentContext) -> Step:
         held = await self._secret(ctx, "TOKEN")
@@ -48,6 +51,11 @@ class Stranger(Agent):
         weighed = await ctx.call("weigh", {"what": ctx.options["argument"]})
         await ctx.artifacts.put("weights.txt", f"{weighed}")
         return Step({"length": len(held), "answers": [len(first), len(second)], "weighed": weighed})
+
+    def _was_here(self, ctx: AgentContext) -> bool:
+        before = ctx.options["asked"] + self.name in _seen
+        _seen.add(ctx.options["asked"] + self.name)
+        return before
 
     def _asked(self, ctx: AgentContext) -> str:
         return ctx.options["asked"][::-1]
@@ -87,6 +95,12 @@ class TrustedApart(Trusted):
 
     name: ClassVar[str] = "canary_trusted_apart"
     isolation: ClassVar[Any] = "process"
+
+    def _was_here(self, ctx: AgentContext) -> bool:
+        seen = Path("seen")  # in the task's own folder: each attempt is a new process
+        before = seen.exists()
+        seen.touch()
+        return before
 
 
 def _post(base_url: str, token: str, body: dict[str, Any]) -> str:

@@ -145,6 +145,9 @@ async def test_each_word_is_where_it_belongs_and_nowhere_else(
     for name, task_id in ids.items():
         await planted.tasks.wait(task_id, "DONE" if name in STRANGERS else "FAILED")
     failed = {name: (await planted.tasks.get(ids[name]))["error"] for name in (*TRUSTED, "refused")}
+    for name in TRUSTED:  # the first time as an error that is tried again, which the log of the task has too
+        logs = (await planted.tasks.client.get(f"/api/tasks/{ids[name]}/logs")).text
+        assert failed[name]["type"] == "AgentRefused" and "RuntimeError" in logs, (failed[name], logs)
     assert "401" in failed["refused"]["cause"], "the models' server repeats the key that it refuses"
     await is_in_columns(planted, environment["DATABASE_URL"])
     await is_told_nowhere(planted, ids, told)
