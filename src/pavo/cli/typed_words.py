@@ -81,7 +81,9 @@ def usage_error(error: CycloptsError, typed: Sequence[str], app: App) -> PavoErr
 
 def as_typed(error: PavoError, typed: Sequence[str], app: App) -> tuple[str | None, str | None]:
     """Field and remedy of an error by the names of the command line, where what the API names was typed there."""
-    field, remedy = error.field, REMEDIES.get(error.remedy or "", error.remedy)
+    field, remedy = error.field, error.remedy
+    if isinstance(remedy, str):
+        remedy = REMEDIES.get(remedy, remedy)
     if not isinstance(field, str) or not field:
         return field, remedy
     member, _, rest = field.partition(".")

@@ -94,7 +94,9 @@ def tell_asked() -> None:
     agent's. Nobody listens where nothing supervises; what cannot be told is not known."""
     if os.environ.get(VARIABLE):
         with suppress(OSError):
-            _asked(Path(os.environ[VARIABLE]), os.getpid()).touch(mode=0o600)
+            mark = _asked(Path(os.environ[VARIABLE])) / str(os.getpid())
+            mark.parent.mkdir(mode=0o700, exist_ok=True)
+            mark.touch(mode=0o600)
 
 
 def was_asked(path: Path, pid: int) -> bool:
@@ -104,14 +106,21 @@ def was_asked(path: Path, pid: int) -> bool:
         path: the file of ends.
     """
     try:
-        _asked(path, pid).unlink()
+        (_asked(path) / str(pid)).unlink()
     except OSError:
         return False
     return True
 
 
-def _asked(path: Path, pid: int) -> Path:
-    return path.with_name(f"{path.name}.asked-{pid}")
+def forget_asked(path: Path) -> None:
+    """Forget what workers of an earlier supervisor told."""
+    with suppress(OSError):
+        for mark in _asked(path).iterdir():
+            mark.unlink()
+
+
+def _asked(path: Path) -> Path:
+    return path.with_suffix(".asked")
 
 
 def with_end(

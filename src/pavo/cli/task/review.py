@@ -147,7 +147,7 @@ def _give_feedback(tasks: TaskClient, view: TaskOut, plan: PlanRef, asking: Cons
 def comment_of(line: str) -> tuple[int | None, str]:
     """The plan step that a comment is about, and its text: "2: shorter" is (2, "shorter")."""
     number, colon, text = line.partition(":")
-    if colon and number.strip().isascii() and number.strip().isdigit() and text.strip():
+    if colon and (number := number.strip()).isascii() and number.isdigit() and text.strip():
         return int(number), text.strip()
     return None, line.strip()
 

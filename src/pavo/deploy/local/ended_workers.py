@@ -17,6 +17,7 @@ class EndedWorkers:
 
     def __init__(self, layout: Layout) -> None:
         self._place = layout.worker_ends
+        worker_ends.forget_asked(self._place)
         self._kills: dict[str, int] = {}
         """By part: what `kills_for_memory` told when its process began."""
 

@@ -26,7 +26,10 @@ from pavo.kit.processes import ProcessIdentity
 
 STORES = ("postgres", "redis", "temporal")
 """The parts that keep what the others work on."""
-FOLDERS = ("postgres", "redis", "temporal", "temporal-server", "temporal-ui", "logs", "agents", "artifacts", "tls")
+FOLDERS = (
+    *("postgres", "redis", "temporal", "temporal-server", "temporal-ui"),
+    *("logs", "agents", "artifacts", "tls", "worker-ends.asked"),
+)
 """What the parts, and agents, keep in the data directory; backups lie beside them and stay."""
 THROW_AWAY = ".throw-away"
 """A file that marks a temporary data directory, which `pavo up` removes at its end."""
