@@ -19,10 +19,11 @@ from tests.parts import Parts, free_port
 
 @pytest_asyncio.fixture(scope="package")
 async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
-    folder, store = tmp_path_factory.mktemp("plugins"), tmp_path_factory.mktemp("store") / "artifacts"
+    # The store of all workers on this database: one with another would take notes of what it cannot remove.
+    folder, store = tmp_path_factory.mktemp("plugins"), Path(parts.environment["PAVO_ARTIFACTS_FOLDER"])
     install(folder)
     queue, port = f"keeping-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_ARTIFACTS_FOLDER": str(store)}
+    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
     environment |= {"PAVO_ARTIFACTS_TASK_MB": "5", "PAVO_ARTIFACTS_ORGANISATION_MB": "40"}
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents look at a folder of the test's

@@ -205,8 +205,11 @@ async def test_it_is_counted_in_the_metrics_and_its_workflows_without_a_worker_w
         text = (await client.get("/metrics")).text
         assert 'pavo_runs{kind="counter",stage="COUNTING"}' in text
         assert 'pavo_runs{kind="task",stage="DONE"}' in text
-        ready = (await client.get("/readyz")).json()
-        assert ready["reconciled"] == "ok", ready
+
+        async def reconciled() -> bool:
+            return (await client.get("/readyz")).json()["reconciled"] == "ok"
+
+        await until(reconciled, what="a reconciliation of every kind")
     worker.end()
     handle = temporal.get_workflow_handle(counter.workflow_id(counter_id))
     assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING
