@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from pavo import __version__, bootstrap, errors
 from pavo.accounts.endpoints import router as accounts_router
 from pavo.accounts.organisations.endpoints import router as organisations_router
-from pavo.accounts.origin import check_listener
+from pavo.accounts.origin import DECODE, check_listener
 from pavo.accounts.secrets.endpoints import router as secrets_router
 from pavo.accounts.security import BrowserGuard
 from pavo.accounts.token_endpoints import router as tokens_router
@@ -47,6 +47,8 @@ from pavo.observe.http import Observed, request_ids
 from pavo.observe.listener import listening_if_wanted
 from pavo.openapi import describe, operation_id
 from pavo.runs.kinds import Slice
+from pavo.temporal.client import codec_token
+from pavo.temporal.endpoints import router as codec_router
 from pavo.tools.announced.endpoints import router as tools_router
 from pavo.tools.policies.endpoints import router as policies_router
 from pavo.ui.endpoints import router as ui_router
@@ -71,8 +73,8 @@ ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router
 INBOX = (gates_router, inbox_router, usage_router)
 TOOLS = (tools_router, policies_router)
 
-LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000)}
-"""Requests to models hold whole conversations."""
+LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000), DECODE: BodyBounds(6_000_000)}
+"""Requests to models hold whole conversations; what Temporal answers at once, 4 MB, is longer in Base64."""
 
 MAX_NAME = 100
 """Characters of a member's name that an error repeats."""
@@ -99,6 +101,7 @@ def status_of(error: PavoError) -> int:
 def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     """The application; it opens its clients when it starts."""
     check_listener(settings.http)
+    codec_token(settings.temporal)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -123,7 +126,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, ui_router):
+    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, codec_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))

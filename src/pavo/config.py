@@ -30,6 +30,7 @@ PAVO_SECRETS: Final = frozenset(
         "PAVO_SECRET_KEY",
         "PAVO_TEMPORAL_CODEC_KEY",
         "PAVO_TEMPORAL_CODEC_FORMER_KEYS",
+        "PAVO_TEMPORAL_CODEC_TOKEN",
         "PAVO_TEMPORAL_DATABASE_URL",
         "PAVO_TOKEN",
         "PGPASSWORD",
@@ -86,6 +87,9 @@ class TemporalSettings(Section):
     """Base64 of 32 bytes: encrypts every payload that Temporal stores (AES-256-GCM), and what failures say."""
     codec_former_keys: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_FORMER_KEYS")
     """Keys of before, separated by commas: what they encrypted can still be read; nothing new is encrypted by them."""
+    codec_token: SecretStr | None = Field(default=None, validation_alias="PAVO_TEMPORAL_CODEC_TOKEN")
+    """Token of at least 32 characters, with which Temporal's command line and UI have the API decrypt payloads, of all
+    organisations; without it, it decrypts none. The API alone reads it."""
     search_attributes: bool = Field(default=False, validation_alias="PAVO_SEARCH_ATTRIBUTES")
     """Workflows carry PavoAgent and PavoTask (Keyword), which must be registered: the targets on PostgreSQL do that."""
     database_url: str | None = Field(default=None, validation_alias="PAVO_TEMPORAL_DATABASE_URL")

@@ -1,13 +1,14 @@
 """Which web pages may talk to the API: every combination of Host, Origin and Sec-Fetch-* that matters."""
 
 import contextlib
+from collections.abc import Callable
 
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavo.accounts.origin import BrowserRules, Call, Verdict, authority, check_listener, is_loopback
+from pavo.accounts.origin import DECODE, BrowserRules, Call, Verdict, authority, check_listener, is_loopback
 from pavo.config import HttpSettings
 from pavo.errors import ConfigurationError, Forbidden
 
@@ -147,6 +148,25 @@ def test_a_write_by_cookie_names_its_own_origin(method: str) -> None:
     for foreign in (None, "null", "https://evil.example", "http://app.example", "https://pavo.example.evil.example"):
         with pytest.raises(Forbidden):
             rules.judge(call(method, origin=foreign, **here))
+
+
+@pytest.mark.parametrize("make", [settings, token_settings])
+def test_temporals_ui_may_have_payloads_decrypted_and_nothing_else(make: Callable[..., HttpSettings]) -> None:
+    ui = "http://localhost:8233"
+    rules = BrowserRules(make(temporal_ui=f"{ui}/namespaces/default", public_hosts="localhost"))
+    for method in ("OPTIONS", "POST"):
+        assert rules.judge(call(method, origin=ui, path=DECODE)) == Verdict(ui, credentials=True)
+        for path in ("/api/tasks", "/api/session", f"{DECODE}/", "/"):
+            with pytest.raises(Forbidden):
+                rules.judge(call(method, origin=ui, path=path))
+        for other in ("null", "http://localhost:8234", "https://localhost:8233", "http://evil.example:8233"):
+            with pytest.raises(Forbidden):
+                rules.judge(call(method, origin=other, path=DECODE))
+        with pytest.raises(Forbidden):
+            rules.judge(call(method, "evil.example", origin=ui, path=DECODE))
+        for none in ("", "localhost", "http://[::1", "ftp://localhost:8233"):
+            with pytest.raises(Forbidden):
+                BrowserRules(make(temporal_ui=none)).judge(call(method, origin=ui, path=DECODE))
 
 
 def test_https_is_not_answered_to_a_page_that_came_in_the_clear() -> None:

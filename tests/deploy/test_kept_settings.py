@@ -227,6 +227,7 @@ def test_a_new_encryption_key_keeps_the_former_ones_for_reading() -> None:
         ({"PAVO_HOST": "0.0.0.0"}, "PAVO_HOST"),
         ({CODEC_KEY: "short"}, CODEC_KEY),
         ({CODEC_KEY: KEYS[0], FORMER_KEYS: f"{KEYS[1]},short"}, FORMER_KEYS),
+        ({"PAVO_TEMPORAL_CODEC_TOKEN": "short"}, "PAVO_TEMPORAL_CODEC_TOKEN"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_field(given: dict[str, str], field: str) -> None:

@@ -31,7 +31,10 @@ from tests.parts import Part, Parts, Stores, free_port
 
 STRANGERS = ["canary_stranger", "canary_stranger_apart"]
 TRUSTED = ["canary_trusted", "canary_trusted_apart"]
-SECRETS = {"secret", "provider key", "sealing key", "session key", "codec key", "database password", "gateway token"}
+SECRETS = {
+    *("secret", "provider key", "sealing key", "session key", "codec key", "codec token", "database password"),
+    "gateway token",
+}
 BELONGS = {
     "prompt": {"tasks.prompt"},
     "argument": {"tasks.agent_options", "tool_calls.arguments", "events.data"},  # people see what tools are called with
@@ -107,6 +110,7 @@ async def planted(
     environment |= {"PAVO_LLM_API_KEY": words["provider key"], "PAVO_SECRET_KEY": words["session key"]}
     environment |= {"PAVO_SEALING_KEY": base64.b64encode(words["sealing key"].encode()).decode()}
     environment |= {"PAVO_TEMPORAL_CODEC_KEY": base64.b64encode(words["codec key"].encode()).decode()}
+    environment |= {"PAVO_TEMPORAL_CODEC_TOKEN": words["codec token"]}
     environment |= {"PAVO_LLM_SILENCE_SECONDS": "60", "PAVO_LOG_LEVEL": "DEBUG"}  # what is held is not stalled
     running = [await parts.start(name, **environment) for name in ("worker", "api")]
     headers = {"X-User-Email": f"{uuid.uuid4().hex}@example.com"}

@@ -5,14 +5,16 @@ import os
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.config import TemporalSettings
 from pavo.errors import ConfigurationError, Unavailable
+from pavo.kit.ids import key_id
 from pavo.temporal.client import connect, data_converter
-from pavo.temporal.codec import EncryptingCodec
+from pavo.temporal.codec import ENCODING, KEY_ID, EncryptingCodec, UnknownKey
 from pavo.temporal.failures import NoSuchRun, translated
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"plan": "secret"}')
@@ -42,8 +44,38 @@ async def test_a_former_key_reads_and_never_writes() -> None:
     assert await rotated.decode([sealed]) == [PLAIN]
     (fresh,) = await rotated.encode([PLAIN])
     assert await EncryptingCodec(new).decode([fresh]) == [PLAIN]
-    with pytest.raises(InvalidTag, match="former key"):
+    with pytest.raises(UnknownKey) as lacking:
         await EncryptingCodec(old).decode([fresh])
+    assert key_id(new).hex() in str(lacking.value) and "PAVO_TEMPORAL_CODEC_FORMER_KEYS" in str(lacking.value)
+
+
+async def test_a_payload_names_its_key_and_the_name_decides() -> None:
+    old, new = os.urandom(32), os.urandom(32)
+    codec = EncryptingCodec(new, [old])
+    (sealed,) = await codec.encode([PLAIN])
+    assert dict(sealed.metadata) == {"encoding": ENCODING, KEY_ID: key_id(new).hex().encode()}
+    sealed.metadata[KEY_ID] = key_id(old).hex().encode()
+    with pytest.raises(UnknownKey, match=f"names the key {key_id(old).hex()}, .* or it was changed"):
+        await codec.decode([sealed])
+    for named in (b"", b"\xff\n" * 1_000, key_id(os.urandom(32)).hex().encode()):
+        sealed.metadata[KEY_ID] = named
+        with pytest.raises(UnknownKey) as lacking:
+            await codec.decode([sealed])
+        said = str(lacking.value)
+        assert "which this process lacks" in said and said.isprintable() and len(said) < 200
+
+
+async def test_before_and_after_names_of_keys_both_read_both() -> None:
+    """A rollout has workers of both, and histories are older than either."""
+    old, new = os.urandom(32), os.urandom(32)
+    (named,) = await EncryptingCodec(new).encode([PLAIN])
+    nonce, data = named.data[:12], named.data[12:]
+    assert AESGCM(new).decrypt(nonce, data, b"binary/encrypted") == PLAIN.SerializeToString(), "as older workers read"
+    sealed = nonce + AESGCM(old).encrypt(nonce, PLAIN.SerializeToString(), b"binary/encrypted")
+    nameless = Payload(metadata={"encoding": b"binary/encrypted"}, data=sealed)
+    assert await EncryptingCodec(new, [old]).decode([nameless, named]) == [PLAIN, PLAIN]
+    with pytest.raises(UnknownKey, match="PAVO_TEMPORAL_CODEC_FORMER_KEYS"):
+        await EncryptingCodec(new).decode([nameless])
 
 
 def settings(key: str) -> TemporalSettings:

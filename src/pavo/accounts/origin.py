@@ -23,6 +23,8 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Load balancers, kubelets and Prometheus ask these by address instead of name; the answers tell nothing about
 anybody."""
+DECODE: Final = "/api/codec/decode"
+"""Decrypts payloads for whoever has its token; Temporal's own UI asks it, which is another web page."""
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
@@ -108,6 +110,7 @@ class BrowserRules:
         self._file_origin = self._dev and settings.allow_file_origin
         self._allowed = frozenset(_configured_origin(entry) for entry in split_list(settings.cors_origins))
         self._public = frozenset(split_list(settings.public_hosts))
+        self._temporal_ui = _origin_of(settings.temporal_ui or "")
 
     def judge(self, call: Call) -> Verdict:
         """Let the request pass, or refuse it.
@@ -126,6 +129,8 @@ class BrowserRules:
                 field="Host",
                 remedy="Open http://localhost:PORT, or use PAVO_AUTH=token to be served under other names.",
             )
+        if self._is_temporal_ui(call):
+            return Verdict(call.origin, credentials=True)
         if call.origin is None:
             self._judge_without_origin(call)
             return Verdict()
@@ -154,11 +159,18 @@ class BrowserRules:
         where = authority(call.host, call.scheme)
         if self._public and call.path not in PROBES and not self._is_public(call, where):
             raise Forbidden("This host name is not served here.", field="Host", remedy="See PAVO_PUBLIC_HOSTS.")
+        if self._is_temporal_ui(call):
+            return Verdict(call.origin, credentials=True)
         own = where is not None and _is_own(call, where, exact=False)
         allowed = call.origin is not None and parse_origin(call.origin) in self._allowed
         if not own and not allowed:
             self._judge_foreign(call)
         return Verdict(call.origin, credentials=True) if allowed and not own else Verdict()
+
+    def _is_temporal_ui(self, call: Call) -> bool:
+        """With credentials, for a proxy in front may want a cookie of its own; `DECODE` itself looks at none."""
+        asks = call.path == DECODE and self._temporal_ui is not None and call.origin is not None
+        return asks and parse_origin(call.origin or "") == self._temporal_ui
 
     def _is_public(self, call: Call, where: Authority | None) -> bool:
         return where is not None and (where[0] in self._public or (call.host or "").lower() in self._public)
@@ -188,6 +200,15 @@ def _is_own(call: Call, where: Authority, *, exact: bool) -> bool:
     if scheme == call.scheme:
         return at == where
     return not exact and scheme == "https" and at == authority(call.host, "https")
+
+
+def _origin_of(url: str) -> tuple[str, Authority] | None:
+    """The origin of the pages at an address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parse_origin(f"{parts.scheme}://{parts.netloc}")
 
 
 def _configured_origin(entry: str) -> tuple[str, Authority]:

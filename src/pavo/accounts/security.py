@@ -10,8 +10,11 @@ from pavo.config import HttpSettings
 from pavo.errors import Forbidden
 from pavo.kit.problem import PROBLEM_JSON, problem_bytes
 
-CORS_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-User-Email, X-User-Id"
-"""Request headers that other pages may send."""
+CORS_HEADERS: Final = (
+    b"Authorization, Authorization-Extras, Content-Type, Idempotency-Key, Last-Event-ID, X-Namespace, X-User-Email, "
+    b"X-User-Id"
+)
+"""Request headers that other pages may send; Temporal's UI sends Authorization-Extras and X-Namespace."""
 CORS_METHODS: Final = b"GET, POST, PATCH, PUT, DELETE"
 PREFLIGHT_SECONDS: Final = b"600"
 """How long browsers may remember a preflight's answer."""

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,11 +14,12 @@ from temporalio.runtime import Runtime
 
 from pavo.config import TemporalSettings
 from pavo.errors import ConfigurationError, Unavailable
-from pavo.temporal.codec import EncryptingCodec
+from pavo.temporal.codec import FORMER_KEYS, EncryptingCodec
 
 CA_PATH: Final = "TEMPORAL_TLS_SERVER_CA_CERT_PATH"
 CERT_PATH: Final = "TEMPORAL_TLS_CLIENT_CERT_PATH"
 KEY_PATH: Final = "TEMPORAL_TLS_CLIENT_KEY_PATH"
+CODEC_TOKEN: Final = "PAVO_TEMPORAL_CODEC_TOKEN"
 
 
 async def connect(
@@ -86,10 +88,26 @@ def data_converter(settings: TemporalSettings) -> DataConverter:
         return DataConverter.default
     key = _codec_keys("PAVO_TEMPORAL_CODEC_KEY", settings.codec_key.get_secret_value())[0]
     kept = settings.codec_former_keys.get_secret_value() if settings.codec_former_keys else ""
-    codec = EncryptingCodec(key, _codec_keys("PAVO_TEMPORAL_CODEC_FORMER_KEYS", *filter(None, kept.split(","))))
+    codec = EncryptingCodec(key, _codec_keys(FORMER_KEYS, *filter(None, kept.split(","))))
     # Codecs see payloads only: this converter moves messages and stack traces of failures into one.
     failures = DefaultFailureConverterWithEncodedAttributes
     return dataclasses.replace(DataConverter.default, payload_codec=codec, failure_converter_class=failures)
+
+
+def codec_token(settings: TemporalSettings) -> str:
+    """The token for which the API decrypts payloads; empty where it decrypts none.
+
+    Raises:
+        ConfigurationError: it could be guessed, or no header can carry it.
+    """
+    token = settings.codec_token.get_secret_value() if settings.codec_token else ""
+    if token and not re.fullmatch(r"[!-~]{32,}", token):
+        raise ConfigurationError(
+            f"{CODEC_TOKEN} has fewer than 32 characters, or others than letters, digits and signs of ASCII.",
+            field=CODEC_TOKEN,
+            remedy="Make one with: openssl rand -hex 32",
+        )
+    return token
 
 
 def _codec_keys(variable: str, *texts: str) -> list[bytes]:

@@ -24,6 +24,8 @@ def test_settings_that_are_wrong_are_named(settings: Settings) -> None:
     key = TemporalSettings(codec_key=SecretStr("not-a-key"))
     wrong = e.check_settings(settings.model_copy(update={"temporal": key}))
     assert wrong.status == "fail" and "PAVO_TEMPORAL_CODEC_KEY" in wrong.detail and wrong.remedy
+    token = TemporalSettings(codec_token=SecretStr("short"))
+    assert "PAVO_TEMPORAL_CODEC_TOKEN" in e.check_settings(settings.model_copy(update={"temporal": token})).detail
     open_to_all = settings.model_copy(update={"http": HttpSettings(host="0.0.0.0", auth="dev")})
     assert e.check_settings(open_to_all).status == "fail"
 

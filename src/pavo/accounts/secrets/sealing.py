@@ -6,7 +6,6 @@ another organisation's row, or under another name, does not open.
 """
 
 import base64
-import hashlib
 import os
 import uuid
 from collections.abc import Mapping
@@ -18,14 +17,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pavo.config import SealingSettings
 from pavo.errors import ConfigurationError, Conflict, Unavailable
+from pavo.kit.ids import KEY_ID_BYTES, key_id
 
 KEY: Final = "PAVO_SEALING_KEY"
 FORMER_KEYS: Final = "PAVO_SEALING_FORMER_KEYS"
 FORMAT: Final = b"\x01"
 KEY_BYTES: Final = 32
-ID_BYTES: Final = 6
 NONCE_BYTES: Final = 12
-HEAD_BYTES: Final = len(FORMAT) + ID_BYTES
+HEAD_BYTES: Final = len(FORMAT) + KEY_ID_BYTES
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,11 +65,6 @@ class KeyRing:
                 "32. pavo up and pavo deploy start make one by themselves.",
             )
         return FORMAT + self.sealing
-
-
-def key_id(key: bytes) -> bytes:
-    """By what a key is named without being told: the first bytes of the SHA-256 of its Base64."""
-    return hashlib.sha256(base64.b64encode(key)).digest()[:ID_BYTES]
 
 
 def seal(ring: KeyRing, organisation_id: uuid.UUID, name: str, value: str) -> bytes:

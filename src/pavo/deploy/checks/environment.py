@@ -21,7 +21,7 @@ from pavo.deploy.model.parts import connections
 from pavo.errors import ConfigurationError
 from pavo.kit.migrate import plain_url
 from pavo.runs.probe_workflow import Probe
-from pavo.temporal.client import data_converter
+from pavo.temporal.client import codec_token, data_converter
 from pavo.usage.prices import PriceTable
 
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -42,6 +42,7 @@ def check_settings(settings: Settings) -> Finding:
     try:
         check_listener(settings.http)
         data_converter(settings.temporal)
+        codec_token(settings.temporal)
         KeyRing.of(settings.sealing)
         PriceTable.load(settings.usage.prices)
     except ConfigurationError as error:

@@ -138,10 +138,11 @@ def check_values(values: Mapping[str, str]) -> None:
     check_listener(settings.http)
     KeyRing.of(settings.sealing)
     PriceTable.load(settings.usage.prices)
-    if settings.temporal.codec_key is not None:
-        from pavo.temporal.client import data_converter
+    if settings.temporal.codec_key is not None or settings.temporal.codec_token is not None:
+        from pavo.temporal.client import codec_token, data_converter
 
         data_converter(settings.temporal)
+        codec_token(settings.temporal)
 
 
 def keep(layout: Layout, plan: SettingsPlan) -> None:
