@@ -23,6 +23,11 @@ PARTS = ("postgres", "redis", "temporal", "api", "api-2", "worker-1", "worker-2"
 
 
 async def test_its_plan_and_its_status(native: Native) -> None:
+    async def well() -> bool:
+        """Other tests of this deployment kill its parts: an API's first connection after that is of before."""
+        return (await asyncio.to_thread(native.pavo, "deploy", "status", check=False)).returncode == 0
+
+    await until(well, 30, "a status without faults")
     found = native.versions()
     assert found["target"] == "native"
     assert found["versions"]["temporal"] == NEWEST
