@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ async def test_a_long_result_is_kept_and_read_on(kept: Kept, agent: str) -> None
     told = json.loads(long)
     assert (told["bytes"], told["media_type"], told["excerpt"]) == (16_002, "text/plain", "é" * 2_000)
     [item] = await kept.listed()
+    assert told["next_offset"] == 4_000 and f'read_artifact(name="{told["name"]}", offset=4000)' in told["read_on"]
     assert told["artifact"] == item["id"] and told["name"] == item["name"] and item["name"].startswith("results/")
     assert (await kept.get(item["id"])).text == "é" * 8_001
     events = await kept.tasks.events(kept.id)
@@ -90,6 +92,56 @@ async def test_built_in_tools(kept: Kept, agent: str) -> None:
     assert said[5]["files"] == files and said[6]["files"] == files[:1]
     assert "There is no file nothing" in said[7] and "it is no base64" in said[8] and "a: Is a directory" in said[9]
     assert [each["name"] for each in await kept.listed()] == ["workspace/a/b.txt", "workspace/c.bin"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_texts_of_the_task_are_read_on_and_nothing_else(own: Own, kept: Kept, tmp_path: Path, agent: str) -> None:
+    (tmp_path / "other").mkdir()
+    other = Kept(own, tmp_path / "other")
+    await other.start("keeping", calls=[{"tool": "write_file", "args": {"path": "theirs.txt", "content": "theirs"}}])
+    await other.done()
+    [theirs] = await other.listed()
+    files = {"a.txt": "grün " * 5_000, "signs.txt": "\x01" * 9_000, "late.txt": "x" * 9_000 + "é"}
+    calls: list[dict[str, Any]] = [
+        *({"tool": "write_file", "args": {"path": path, "content": content}} for path, content in files.items()),
+        {"tool": "write_file", "args": {"path": "c.bin", "content": "AAEC", "encoding": "base64"}},
+        {"tool": "write_file", "args": {"path": "empty", "content": ""}},
+    ]
+    reads: list[dict[str, Any]] = [
+        {"name": "workspace/a.txt", "characters": 3},
+        {"name": "workspace/a.txt", "offset": 3, "characters": 2},
+        {"name": "workspace/a.txt", "offset": 29_998},
+        {"name": "workspace/a.txt", "offset": 30_000},
+        {"name": "workspace/a.txt", "characters": 100_000},
+        {"name": "workspace/signs.txt"},
+        {"name": "workspace/empty"},
+        {"name": "workspace/late.txt", "offset": 8_999, "characters": 1},
+        {"name": "workspace/a.txt", "offset": 30_001},
+        {"name": "workspace/c.bin"},
+        {"name": "workspace/c.bin", "offset": 1},
+        {"name": "nothing"},
+        {"name": theirs["id"]},
+        {"name": "workspace/a.txt", "offset": -1},
+    ]
+    await kept.start(agent, calls=[*calls, *({"tool": "read_artifact", "args": each} for each in reads)])
+    said = [json.loads(line) for line in (await kept.done())[len(calls) :]][: len(reads)]
+    about = {"name": "workspace/a.txt", "bytes": 30_000}
+    assert said[0] == {**about, "offset": 0, "text": "grü", "next_offset": 4}
+    assert said[1] == {**about, "offset": 4, "text": "n ", "next_offset": 6}, "from the next whole character on"
+    assert said[2] == {**about, "offset": 29_998, "text": "n "}
+    assert said[3] == {**about, "offset": 30_000, "text": ""}
+    assert len(said[4]["text"]) == 12_000 and said[4]["next_offset"] == 14_400
+    assert set(said[5]["text"]) == {"\x01"} and 2_000 < said[5]["next_offset"] < 2_500, "less than is kept by itself"
+    assert said[6] == {"name": "workspace/empty", "bytes": 0, "offset": 0, "text": ""}
+    assert (said[7]["text"], said[7]["next_offset"]) == ("x", 9_000)
+    assert "has 30,000 bytes: there is nothing at 30,001" in said[8]
+    for told in said[9:11]:
+        assert "workspace/c.bin is no text in UTF-8 (application/octet-stream, 3 bytes)" in told
+    for told in said[11:13]:
+        names = "workspace/a.txt, workspace/c.bin, workspace/empty, workspace/late.txt, workspace/signs.txt"
+        assert "The task has no artifact" in told and f"There are: {names}." in told
+    assert "does not take these arguments: args.offset" in said[13]
+    assert len(await kept.listed()) == 5
 
 
 async def test_a_tool_that_writes_more_than_may_be_kept_fails(kept: Kept) -> None:

@@ -10,9 +10,11 @@ the assistant's messages in it; the last one for all that follow. With a KEY, an
 "brief": true only the last message of each request is kept.
 
 ANSWER: {"text": "…", "tools": [{"name": …, "arguments": {…}}, …], "faults": [FAULT, …], "hold": true | TEXT,
-"pause": SECONDS, "unless": TEXT}. The first requests of this turn (told apart by what they ask) each get a fault; those
-that follow the answer. With `hold` it is answered by half (where the last message holds TEXT, if that is given), and
-goes on after `POST /scripts/NAME/release`. Where the last message holds the TEXT of `unless`, the last answer is given.
+"pause": SECONDS, "unless": TEXT, "take": {NAME: PATTERN}}. <NAME> in it stands for what the PATTERN's group found last
+in what tools have answered; "<NAME>" for a number where that is one. The first requests of this turn (told apart by
+what they ask) each get a fault; those that follow the answer. With `hold` it is answered by half (where the last
+message holds TEXT, if that is given), and goes on after `POST /scripts/NAME/release`. Where the last message holds the
+TEXT of `unless`, the last answer is given.
 
 FAULT: {"status": 429, "headers": {…}, "body": {…}}, {"cut": N}, {"stall": N} after so many chunks, {"malformed": true},
 {"empty": true} (no choices), {"giant": BYTES}, {"line": BYTES} (an event without an end), {"raw": "…"} as the body of a
@@ -27,6 +29,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -148,6 +151,7 @@ class Server:
         told = answers[min(turn, len(answers) - 1)]
         if "unless" in told and told["unless"] in str(request["messages"][-1].get("content")):
             told = answers[-1]
+        told = taken(told, request)
         faults = told.get("faults", [])
         if script.calls[name] <= len(faults):
             return await fault(writer, request, told, faults[script.calls[name] - 1])
@@ -165,6 +169,17 @@ class Server:
         else:
             reply(writer, 200, whole(request, told))
         return script.note(answered=name)
+
+
+def taken(told: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The answer, with what it takes from what tools have answered."""
+    said = "\n".join(str(each.get("content")) for each in request["messages"] if each["role"] == "tool")
+    text = json.dumps(told)
+    for name, pattern in told.get("take", {}).items():
+        found = (re.findall(pattern, said) or ["nothing"])[-1]
+        text = text.replace(f'"<{name}>"', found) if found.isdecimal() else text
+        text = text.replace(f"<{name}>", json.dumps(found)[1:-1])
+    return json.loads(text)
 
 
 def holds(told: dict[str, Any], request: dict[str, Any]) -> bool:

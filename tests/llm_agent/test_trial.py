@@ -2,15 +2,19 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanStep, Step
+from pavo.agents.contract import AgentContext, FeedbackItem, Plan, PlanStep, Spent, Step
 from pavo.agents.llm_agent.agent import LlmAgent
+from pavo.agents.llm_agent.conversation import Conversation
+from pavo.agents.llm_agent.reports import report_of
 from pavo.agents.llm_agent.turns import wanted_of
 from pavo.agents.options import completed_options
+from pavo.artifacts.domain import Artifact
 from pavo.errors import PavoError
 from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.models import TriedModels
@@ -269,3 +273,53 @@ async def test_options_reach_the_model() -> None:
     assert {request["model"] for request in model.asked} == {"other"}
     assert all("Be brief." in request["messages"][0]["content"] for request in model.asked)
     assert model.asked[0]["response_format"] == {"type": "json_object"}
+
+
+def much() -> str:
+    """Answer 100 KB."""
+    asked.append("much")
+    return f"{'Zeile für Zeile.' * 3_000}The word is kingfisher.{'Zeile für Zeile.' * 3_000}"
+
+
+def reading(request: Any) -> Any:
+    """Read on where the last part ended; the first one begins in the middle of a character, perhaps."""
+    found = [json.loads(each) for each in told(request)]
+    offset = found[-1]["next_offset"] if len(found) > 1 else 42_001
+    assert "read_artifact(name=" in found[0]["read_on"]
+    return calls(("read_artifact", {"name": found[0]["name"], "offset": offset}))
+
+
+@pytest.mark.parametrize("isolation", ["worker", "process"])
+async def test_a_long_result_is_read_on_without_asking_anybody(isolation: str) -> None:
+    turns = [calls(("much", {})), reading, reading, lambda request: told(request)[-1]]
+    model = Model(turns, [{**PLAN, "tools": ["much"]}])
+    tried = trial(model, tools={"much": much}, isolation=isolation, outside=lambda: list(asked))
+    outcome = await (tried.check_all() if isolation == "worker" else tried.run())
+    assert "The word is kingfisher." in outcome.report and outcome.outside == ["much"]
+    [(name, content)] = outcome.artifacts.items()
+    assert f"- `{name}` (text/plain, {len(content):,} bytes)" in outcome.report
+    assert "with its planning: 5 calls of models" in outcome.report and "Cost: not known" in outcome.report
+    offered = [each["function"]["name"] for each in model.asked[1]["tools"]]
+    assert offered == ["plan_step", "read_artifact", "much"]
+
+
+async def test_a_result_that_is_not_kept_is_shown_whole() -> None:
+    def many() -> list[int]:
+        """Answer 8,000 numbers, of less than 16,000 bytes."""
+        return [7] * 7_999
+
+    model = Model([calls(("many", {})), "Done."], [{**PLAN, "tools": ["many"]}])
+    await lived(model, tools={"many": many})
+    assert json.loads(told(model.asked[-1])[0]) == [7] * 7_999
+
+
+def test_the_report_tells_what_was_kept_and_paid() -> None:
+    plan, found = Plan(1, "h", "Know it.", [PlanStep("Look it up")]), Conversation(1, result="It is 7.")
+    files = [Artifact(uuid4(), f"a`{n:03}.txt", "text/plain", 10, "", datetime.now(UTC)) for n in range(103)]
+    spent = Spent(4, 12_000, 300, 1_000, 0.42, "EUR", 1, "0.42 EUR")
+    told = report_of("Prices", plan, found, spent, files)
+    assert "4 calls of models, 12,000 tokens in (1,000 of them from a cache), 300 tokens out." in told
+    assert "Cost: 0.42 EUR, and 1 calls whose price is not known." in told
+    assert "- `` a`099.txt `` (text/plain, 10 bytes)\n- and 3 more (30 bytes)" in told and "a`100" not in told
+    assert "## Files\n\nNone.\n" in report_of("Prices", plan, found, Spent(), [])
+    assert "None: the worker has no place for them." in report_of("Prices", plan, found, Spent(), None)

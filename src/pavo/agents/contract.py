@@ -12,6 +12,7 @@ from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NobodyToAsk, People
 from pavo.agents.calling.answered import called_value
 from pavo.agents.calling.completion import Models, NoModels, checked_completion, value_of
+from pavo.agents.calling.completion import Spent as Spent
 from pavo.agents.calling.functions import Ledger, NoLedger
 from pavo.agents.calling.gateway import Gateway as Gateway
 from pavo.agents.calling.gateway import Gateways, NoGateway
@@ -155,7 +156,7 @@ class AgentContext:
     artifacts: Artifacts = field(default_factory=Artifacts)
     """The task's files, in `execute` and `report`: `put`, `list`, `read`."""
     models: Models = field(default_factory=NoModels)
-    """What `complete` asks."""
+    """What `complete` asks, and `spent`."""
     gateways: Gateways = field(default_factory=NoGateway)
     """What `gateway` opens."""
     ledger: Ledger = field(default_factory=NoLedger)
@@ -289,6 +290,11 @@ class AgentContext:
         if answer.asks is not None:
             await self.people.wait(answer.asks)
         return value_of(answer)
+
+    async def spent(self) -> Spent:
+        """What the task's calls of models took so far, in any method: those of planning and of the gateway included.
+        Calls that a crash cut count by their estimates."""
+        return await self.models.spent()
 
     async def gateway(self) -> Gateway:
         """An OpenAI-compatible server for whatever this agent runs, with a token for it in the place of an API key.

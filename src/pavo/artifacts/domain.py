@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn
@@ -24,6 +25,12 @@ CHUNK_BYTES: Final = 256 * 1024
 """What is read, written or passed on at once."""
 MAX_READ_BYTES: Final = 1024 * 1024
 """Of one read by an agent."""
+HEAD_BYTES: Final = 4096
+"""By which it is seen whether a file is a text."""
+TOLD_NAMES: Final = 20
+"""Of artifacts, in an error."""
+MAX_TOLD: Final = 2_000
+"""Characters of them."""
 PLAIN_BYTES: Final = "application/octet-stream"
 _BY_ENDING: Final = {
     **{"txt": "text/plain", "log": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html"},
@@ -50,6 +57,20 @@ class Artifact:
     sha256: str
     """Of its content, in hex."""
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPart:
+    """A part of an artifact's content."""
+
+    name: str
+    media_type: str
+    size: int
+    """Bytes of all of it."""
+    data: bytes
+    """The part."""
+    head: bytes
+    """What all of it begins with, `HEAD_BYTES` at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +139,18 @@ def no_such(name: str) -> ArtifactError:
     """There is no artifact of this name or id."""
     told = f"The task has no artifact {name[:100]!r}."
     return ArtifactError(told, field="name", remedy="Look at ctx.artifacts.list().")
+
+
+def none_of_these(which: str, names: Sequence[str], *, more: bool) -> ArtifactError:
+    """The same, for who cannot list them.
+
+    Args:
+        names: what there is, or the first of it.
+        more: whether there is more.
+    """
+    shown = ", ".join(names)[:MAX_TOLD] + (", and more" if more else "")
+    told = f"The task has no artifact {which[:100]!r}. There are: {shown or 'none'}."
+    return ArtifactError(told, field="name", remedy="Give one of these names." if names else None)
 
 
 def too_much(what: str, limit: int, variable: str) -> ArtifactError:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
 from pavo.config import LlmSettings
 from pavo.errors import NotFound, Unavailable
 from pavo.gates.domain import Subject
@@ -25,9 +25,10 @@ from pavo.llm.retrying import Patience, ToldTries, ask_patiently
 from pavo.observe import metrics
 from pavo.usage import budgets
 from pavo.usage.budgets import Exhausted, Reservation
-from pavo.usage.domain import Call, Estimate, Payer, Spender, Used
+from pavo.usage.domain import NANOS, Call, Estimate, Payer, Spender, Used, money
 from pavo.usage.estimating import estimate, used
 from pavo.usage.prices import PriceTable
+from pavo.usage.service import UsageService
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class ModelCalls:
         self._patience = Patience(settings.tries, settings.seconds)
         self._endpoints = ModelEndpoints(settings)
         self._prices = prices or PriceTable()
+        self._usage = UsageService(database)
         self._under_way: dict[uuid.UUID, _Running] = {}
 
     async def close(self) -> None:
@@ -113,6 +115,12 @@ class ModelCalls:
                 self._under_way.pop(claim.id).ended.set_result(None)
             if answer is not None:
                 return answer
+
+    async def spent(self, subject: Subject) -> Spent:
+        """What all calls of a task took so far."""
+        sums = await self._usage.of_task(subject.organisation_id, subject.id)
+        tokens, currency = (sums.tokens_in, sums.tokens_out, sums.tokens_cached), self._prices.currency
+        return Spent(sums.calls, *tokens, sums.cost / NANOS, currency, sums.unpriced, money(sums.cost, currency))
 
     async def _joined(self, call_id: uuid.UUID, caller: Caller) -> None:
         """Wait until a call of this process has ended, whose it was before."""

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from pavo.artifacts.domain import Artifact, checked_media_type, checked_name, no_such, too_much
+from pavo.artifacts.domain import (
+    HEAD_BYTES,
+    TOLD_NAMES,
+    Artifact,
+    ArtifactPart,
+    checked_media_type,
+    checked_name,
+    no_such,
+    none_of_these,
+    too_much,
+)
 
 MOST_BYTES: Final = 100_000_000
 """That a trial keeps."""
@@ -69,7 +79,20 @@ class KeptFiles:
 
     async def read(self, which: str, offset: int, length: int) -> bytes:
         """A part of an artifact."""
-        for artifact, content in self._kept.values():
-            if which in (artifact.name, str(artifact.id)):
-                return content[offset : offset + length]
-        raise no_such(which)
+        found = self._found(which)
+        if found is None:
+            raise no_such(which)
+        return found[1][offset : offset + length]
+
+    def part(self, which: str, offset: int, length: int) -> ArtifactPart:
+        """The same, with what is known of it."""
+        found = self._found(which)
+        if found is None:
+            names = sorted(self._kept)
+            raise none_of_these(which, names[:TOLD_NAMES], more=len(names) > TOLD_NAMES)
+        artifact, content = found
+        part = content[offset : offset + length]
+        return ArtifactPart(artifact.name, artifact.media_type, artifact.bytes, part, content[:HEAD_BYTES])
+
+    def _found(self, which: str) -> tuple[Artifact, bytes] | None:
+        return next((each for each in self._kept.values() if which in (each[0].name, str(each[0].id))), None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
 from pavo.errors import ModelFailed, ModelRefused
 
 Scripted: TypeAlias = "str | Mapping[str, Any] | ModelFailed | ModelRefused"
@@ -39,6 +39,20 @@ class TriedModels:
         if known[0] != request.hash:
             return ModelAnswer(error=f"The key {request.key!r} names another call.", refused=True)
         return known[1]
+
+    async def spent(self) -> Spent:
+        """What the answers say that they took; a trial knows no prices."""
+        given = [self._usage(answer) for _, answer in self._answers.values()]
+        tokens_in, tokens_out = (sum(tokens) for tokens in zip((0, 0), *given, strict=True))
+        return Spent(len(given), tokens_in, tokens_out, unpriced=len(given))
+
+    @staticmethod
+    def _usage(answer: ModelAnswer) -> tuple[int, int]:
+        given: Any = (answer.value or {}).get("usage")
+        usage = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else dict[str, Any]()
+        found = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        tokens_in, tokens_out = (each if type(each) is int and each >= 0 else 0 for each in found)
+        return tokens_in, tokens_out
 
     def _next(self, request: ModelRequest) -> ModelAnswer:
         if callable(self._script):

@@ -8,17 +8,30 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pavo.agents.calling.functions import Begun, Effect
-from pavo.agents.calling.request import ToolAnswer, ToolRequest
+from pavo.agents.calling.request import READ_ARTIFACT, ToolAnswer, ToolRequest
 from pavo.agents.signing.keys import SigningKeys
+from pavo.artifacts.domain import ArtifactPart
 from pavo.testing.artifacts import KeptFiles
 from pavo.testing.workspace import MemoryWorkspace
-from pavo.tools.contract import ToolContext
+from pavo.tools.builtin.artifacts import read_artifact
+from pavo.tools.contract import NoServices, ToolContext
 from pavo.tools.described import Tool, WrongArguments, tool_of
 from pavo.tools.results import MAX_KEPT_BYTES, long_content, reference, result_name
 from pavo.tools.running import Outcome, run_tool
 
 KEYS: Final = SigningKeys([b"only for trials, which keep nothing"])
 """By which a trial's agent has its state signed."""
+
+
+class _KeptReader(NoServices):
+    """What the tools that come with Pavo find in a trial: what it keeps."""
+
+    def __init__(self, kept: KeptFiles) -> None:
+        self._kept = kept
+
+    async def artifact(self, which: str, offset: int, length: int) -> ArtifactPart:
+        """A part of an artifact."""
+        return self._kept.part(which, offset, length)
 
 
 class TriedTools:
@@ -38,7 +51,8 @@ class TriedTools:
     ) -> None:
         self._denied = denied
         self._kept = kept or KeptFiles()
-        self._tools = {name: tool_of(name, function, "the trial") for name, function in doubles.items()}
+        brought = {READ_ARTIFACT: read_artifact}
+        self._tools = {name: tool_of(name, given, "the trial") for name, given in {**brought, **doubles}.items()}
         self._outcomes: dict[str, tuple[str, str, Outcome]] = {}
         self._begun: dict[str, ToolRequest] = {}
 
@@ -47,7 +61,7 @@ class TriedTools:
         self._outcomes.clear()
 
     async def described(self) -> Sequence[Mapping[str, Any]]:
-        """The doubles."""
+        """The doubles, and what reads on long results, which is there always."""
         return [self._tools[name].card for name in sorted(self._tools)]
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
@@ -76,7 +90,7 @@ class TriedTools:
     async def _outcome(self, tool: Tool, arguments: Mapping[str, Any], identity: str) -> Outcome:
         task, organisation = uuid.UUID(int=0), uuid.UUID(int=0)
         workspace = MemoryWorkspace(self._kept)
-        context = ToolContext(identity, task, organisation, workspace=workspace)
+        context = ToolContext(identity, task, organisation, _KeptReader(self._kept), workspace)
         outcome = await run_tool(tool, arguments, context, MAX_KEPT_BYTES)
         if outcome.state != "done":
             return outcome

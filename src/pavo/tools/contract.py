@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pavo.agents.calling.functions import CallState as CallState
 from pavo.agents.calling.functions import Effect as Effect
+from pavo.artifacts.domain import ArtifactPart
 from pavo.errors import ArtifactError, ToolFailed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +45,10 @@ class ToolServices(Protocol):
         """A page of the web."""
         ...
 
+    async def artifact(self, which: str, offset: int, length: int) -> ArtifactPart:
+        """A part of one of the task's own artifacts, by its name or id."""
+        ...
+
 
 class NoServices:
     """For contexts that are made by hand."""
@@ -55,6 +60,10 @@ class NoServices:
     async def get(self, url: str) -> Any:
         """Raises: there is none."""
         raise ToolFailed("There is no web here.", remedy="Give AgentTrial a double of the tool.")
+
+    async def artifact(self, which: str, offset: int, length: int) -> ArtifactPart:
+        """Raises: there is none."""
+        raise ToolFailed("There is no task here, and so no artifact.", remedy="Call it in a task.")
 
 
 @dataclass(frozen=True, slots=True)

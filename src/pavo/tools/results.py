@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from pavo.agents.calling.request import READ_ARTIFACT
 from pavo.artifacts.domain import RESULTS, Artifact
 from pavo.kit.json_values import encode_text
 
@@ -26,11 +27,16 @@ def result_name(call_id: object) -> str:
 
 
 def reference(artifact: Artifact, content: bytes) -> dict[str, Any]:
-    """What the agent gets instead: `ctx.artifacts.read(artifact, offset)` reads on."""
+    """What the agent gets instead: `ctx.artifacts.read(artifact, offset)` reads on, and a model by `read_artifact`."""
+    excerpt = content[: 4 * EXCERPT].decode(errors="ignore")[:EXCERPT]
+    offset = len(excerpt.encode())
+    call = f'{READ_ARTIFACT}(name="{artifact.name}", offset={offset})'
     return {
         "artifact": str(artifact.id),
         "name": artifact.name,
         "media_type": artifact.media_type,
         "bytes": artifact.bytes,
-        "excerpt": content[: 4 * EXCERPT].decode(errors="ignore")[:EXCERPT],
+        "excerpt": excerpt,
+        "next_offset": offset,
+        "read_on": f"This is the beginning of it alone. {call} reads on; any offset up to {artifact.bytes} will do.",
     }

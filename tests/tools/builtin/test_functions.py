@@ -23,7 +23,7 @@ async def run(name: str, services: TaskServices | None, **arguments: object) -> 
 
 def test_they_are_installed() -> None:
     found = {each.name: each for each in ToolRegistry.load().all()}
-    for name in ("http_get", "search_corpus"):
+    for name in ("http_get", "read_artifact", "search_corpus"):
         tool = found[name]
         assert isinstance(tool, Tool) and tool.effect == "read" and "ctx" not in tool.schema["properties"]
 
@@ -50,6 +50,7 @@ async def test_a_page_is_read_as_the_operator_allows(database: Database) -> None
 
 
 async def test_without_a_worker_they_say_so() -> None:
-    for name, arguments in {"search_corpus": {"query": "x"}, "http_get": {"url": "https://a.example/"}}.items():
+    given = {"search_corpus": {"query": "x"}, "http_get": {"url": "https://a.example/"}, "read_artifact": {"name": "a"}}
+    for name, arguments in given.items():
         outcome = await run(name, None, **arguments)
         assert outcome.state == "failed" and "There is no" in (outcome.error or "")

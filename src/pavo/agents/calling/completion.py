@@ -64,6 +64,24 @@ class ModelAnswer:
     """What people are asked before it is made; `error` says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the calls of models took that a task has made so far, those of its planning and by its gateway included."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    """Of `tokens_in`."""
+    cost: float = 0.0
+    """In `currency`, of the calls whose price is known."""
+    currency: str = ""
+    unpriced: int = 0
+    """Calls whose price is not: all of them where the operator names no prices."""
+    cost_told: str = ""
+    """The cost for people, such as `0.42 USD`."""
+
+
 def value_of(answer: ModelAnswer) -> Mapping[str, JSON]:
     """The chat completion, as an agent gets it.
 
@@ -88,6 +106,14 @@ class Models(Protocol):
         """
         ...
 
+    async def spent(self) -> Spent:
+        """What all calls of the task took so far.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        ...
+
 
 class NoModels:
     """For contexts that are made by hand."""
@@ -95,6 +121,10 @@ class NoModels:
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """Raises: there are none."""
         raise AgentRefused("No model can be called here.", remedy="Give AgentTrial models=….")
+
+    async def spent(self) -> Spent:
+        """Nothing."""
+        return Spent()
 
 
 def checked_completion(body: object, endpoint: object, key: object) -> ModelRequest:

@@ -1,13 +1,14 @@
 """Calls of tools and models between a worker and an agent's process."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 from pavo.agents.asking.on_wire import dump_question, load_question
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest, checked_completion
-from pavo.agents.calling.gateway import Gateways
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models, Spent, checked_completion
+from pavo.agents.calling.gateway import Gateway, Gateways
 from pavo.agents.calling.request import ToolAnswer, ToolRequest, checked_request
+from pavo.agents.contract import AgentContext
 from pavo.errors import AgentRefused
 
 MAX_IDENTITY: Final = 300
@@ -70,10 +71,55 @@ def load_model_answer(data: list[Any]) -> ModelAnswer:
     return ModelAnswer(value, error, remedy, refused, status, None if asks is None else load_question(asks))
 
 
-async def opened(gateways: Gateways) -> list[Any]:
-    """What the agent's process is handed for a gateway."""
+MODEL_OPS: Final = ("complete", "gateway", "spent")
+"""What an agent's process asks of models."""
+
+
+def look_up_model(ctx: AgentContext, asked: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+    """What the child asks for, as the wire has it.
+
+    Raises:
+        TypeError, ValueError, LookupError: it is no such question; before anything is done.
+    """
+    if asked["op"] == "complete":
+        return _completed(ctx.models, load_completion(asked["request"]))
+    return _opened(ctx.gateways) if asked["op"] == "gateway" else _spent(ctx.models)
+
+
+class WireModels:
+    """See `completion.Models` and `gateway.Gateways`: by way of the worker.
+
+    Args:
+        ask: sends a question with these members, and answers what was found.
+    """
+
+    def __init__(self, ask: Callable[..., Awaitable[Any]]) -> None:
+        self._ask = ask
+
+    async def complete(self, request: ModelRequest) -> ModelAnswer:
+        """What came of a call."""
+        return load_model_answer(await self._ask("complete", request=dump_completion(request)))
+
+    async def spent(self) -> Spent:
+        """What all of them took."""
+        return Spent(*await self._ask("spent"))
+
+    async def gateway(self) -> Gateway:
+        """The gateway for this attempt."""
+        return Gateway(*await self._ask("gateway"))
+
+
+async def _completed(models: Models, request: ModelRequest) -> list[Any]:
+    return dump_model_answer(await models.complete(request))
+
+
+async def _opened(gateways: Gateways) -> list[Any]:
     found = await gateways.gateway()
     return [found.base_url, found.token]
+
+
+async def _spent(models: Models) -> list[Any]:
+    return list(astuple(await models.spent()))
 
 
 def _identity(identity: object) -> str:

@@ -12,6 +12,8 @@ JSON: TypeAlias = Any
 
 MAX_ARGUMENT_BYTES: Final = 256_000
 """Of all arguments of a call together: they are kept with it."""
+READ_ARTIFACT: Final = "read_artifact"
+"""The tool of Pavo's by which models read on a result that was shortened."""
 
 
 @dataclass(frozen=True, slots=True)

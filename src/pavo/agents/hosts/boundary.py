@@ -17,7 +17,7 @@ from weakref import WeakSet
 from pavo.agents.asking.question import Answered, NobodyToAsk, People, Question, Waits
 from pavo.agents.asking.waiting import Waiting
 from pavo.agents.calling.answered import AgentsFunctions
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models, Spent
 from pavo.agents.calling.functions import Effect, Ledger, Run, carry_out
 from pavo.agents.calling.gateway import WatchedGateways
 from pavo.agents.calling.numbering import CallsUnderWay, Numbering
@@ -365,6 +365,10 @@ class _WatchedModels:
         if answer.asks is not None and self._boundary.on_waits is None:
             return replace(answer, asks=None)
         return answer
+
+    async def spent(self) -> Spent:
+        with self._boundary.noted():
+            return await self._models.spent()
 
     async def _settled(self, request: ModelRequest) -> ModelAnswer:
         with self._boundary.noted():

@@ -21,11 +21,9 @@ from pavo.agents.agent_class import load_agent_class
 from pavo.agents.asking.on_wire import dump_question, load_answered
 from pavo.agents.asking.question import Answered, Question
 from pavo.agents.asking.waiting import follow_tasks
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest
 from pavo.agents.calling.functions import Begun, Effect, Outcome
 from pavo.agents.calling.functions_on_wire import dump_outcome, load_begun, load_settled
-from pavo.agents.calling.gateway import Gateway
-from pavo.agents.calling.on_wire import dump_completion, dump_request, load_model_answer, load_tool_answer
+from pavo.agents.calling.on_wire import WireModels, dump_request, load_tool_answer
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
@@ -123,7 +121,8 @@ class AgentServer:
         self._close_seconds = first["close_seconds"]
         self._emitter = emitter = Coalescer(self._emitted, CHILD_SECONDS)
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
-        ctx = wire.load_context(first["context"], self, emitter, Artifacts(WireKeeper(self._ask)))
+        models, artifacts = WireModels(self._ask), Artifacts(WireKeeper(self._ask))
+        ctx = wire.load_context(first["context"], self, models, emitter, artifacts)
         return WorkerHost(agent, replace(ctx, signatures=self, ledger=self), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
@@ -182,14 +181,6 @@ class AgentServer:
     async def described(self) -> Sequence[Mapping[str, Any]]:
         """The tools that there are (see `calling.request.Tools`), by way of the worker."""
         return await self._ask("tools")
-
-    async def complete(self, request: ModelRequest) -> ModelAnswer:
-        """What came of a call of a model (see `calling.completion.Models`), by way of the worker."""
-        return load_model_answer(await self._ask("complete", request=dump_completion(request)))
-
-    async def gateway(self) -> Gateway:
-        """The gateway (see `calling.gateway.Gateways`), by way of the worker."""
-        return Gateway(*await self._ask("gateway"))
 
     def _emitted(self, step: int, parts: Parts) -> None:
         """Tell the worker, unless it has not read what it was sent before: nobody has to see it."""

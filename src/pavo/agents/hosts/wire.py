@@ -6,7 +6,7 @@ refuse a longer frame than may come before they read any more of it.
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
-`answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id},
+`answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id}, `spent` {id},
 `artifact` {id, do, …}, `secret` {id, name}, `sign` {id, digest, signature}, `function` {id, do, …},
 `transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
 """
@@ -21,16 +21,14 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
 from pavo.agents.asking.question import People, Waits
-from pavo.agents.calling.completion import Models
 from pavo.agents.calling.functions_on_wire import look_up_function
-from pavo.agents.calling.gateway import Gateways
 from pavo.agents.calling.on_wire import (
-    dump_model_answer,
+    MODEL_OPS,
+    WireModels,
     dump_tool_answer,
     dump_tools,
-    load_completion,
     load_request,
-    opened,
+    look_up_model,
 )
 from pavo.agents.calling.request import Tools
 from pavo.agents.checks import storable
@@ -187,11 +185,13 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-class Reached(Corpus, Inbox, People, Tools, Models, Gateways, Secrets, TranscriptSource, Protocol):
+class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol):
     """What an agent in a process of its own reads and calls by way of its worker."""
 
 
-def load_context(data: Message, reached: Reached, emitter: Emitter, artifacts: Artifacts) -> AgentContext:
+def load_context(
+    data: Message, reached: Reached, models: WireModels, emitter: Emitter, artifacts: Artifacts
+) -> AgentContext:
     """What `dump_context` wrote, with all else as the child reaches it."""
     ctx = AgentContext(
         task_id=uuid.UUID(data["task_id"]),
@@ -209,8 +209,8 @@ def load_context(data: Message, reached: Reached, emitter: Emitter, artifacts: A
         inbox=reached,
         people=reached,
         tools=reached,
-        models=reached,
-        gateways=reached,
+        models=models,
+        gateways=models,
         emitter=emitter,
         transcript=Transcript(reached),
         secrets=reached,
@@ -264,8 +264,7 @@ _ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any
     "answer": lambda ctx, asked: _dumped(dump_answered, ctx.people.find(load_question(asked["question"]))),
     "tools": lambda ctx, _: _dumped(dump_tools, ctx.tools.described()),
     "tool": lambda ctx, asked: _dumped(dump_tool_answer, ctx.tools.call(load_request(asked["request"]))),
-    "complete": lambda ctx, asked: _dumped(dump_model_answer, ctx.models.complete(load_completion(asked["request"]))),
-    "gateway": lambda ctx, _: opened(ctx.gateways),
+    **dict.fromkeys(MODEL_OPS, look_up_model),
     filing.OP: lambda ctx, asked: filing.asked(asked, ctx.artifacts.keeper),
     "function": lambda ctx, asked: look_up_function(asked, ctx.ledger),
     "sign": lambda ctx, asked: look_up_signature(asked, ctx.signatures),

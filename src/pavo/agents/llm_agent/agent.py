@@ -22,7 +22,8 @@ from pavo.agents.llm_agent.plans import PlanOut, RevisionOut
 from pavo.agents.llm_agent.reports import report_of
 from pavo.agents.llm_agent.turns import GO_ON, OWN, Turns
 from pavo.agents.llm_agent.wording import beginning, offered
-from pavo.errors import AgentRefused
+from pavo.artifacts.domain import Artifact
+from pavo.errors import AgentRefused, ArtifactError
 
 PLANNER: Final = "You plan the work on a task. People review the plan, and it is carried out as they accept it."
 SUMMARY_REQUEST: Final = (
@@ -142,8 +143,8 @@ class LlmAgent(Agent):
             yield found.recorded([event])
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
-        """What was done for each step of the plan, and what it took."""
-        return report_of(ctx.title, plan, Conversation.of(checkpoint))
+        """What was done for each step of the plan, what it took and cost, and which files there are."""
+        return report_of(ctx.title, plan, Conversation.of(checkpoint), await ctx.spent(), await _files(ctx))
 
     async def _said(self, ctx: AgentContext, found: Conversation) -> list[Event]:
         """Pass on what people said; recorded before the model is asked."""
@@ -184,6 +185,14 @@ class LlmAgent(Agent):
         before = found.size
         found.keep(kept, {"role": "user", "content": told})
         return Event("compacted", {"turn": found.turn, "bytes": before, "left": found.size, "tokens": tokens})
+
+
+async def _files(ctx: AgentContext) -> Sequence[Artifact] | None:
+    """The task's artifacts; None: there is no place for any."""
+    try:
+        return await ctx.artifacts.list()
+    except ArtifactError:
+        return None
 
 
 def _known(found: Any, tools: Sequence[Mapping[str, Any]]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from pavo.agents.calling.request import MAX_ARGUMENT_BYTES
+from pavo.agents.calling.request import MAX_ARGUMENT_BYTES, READ_ARTIFACT
 from pavo.agents.contract import JSON, AgentContext, Event
 from pavo.agents.llm_agent.asking import Asking, clean, message_of, text_of
 from pavo.agents.llm_agent.conversation import BEGUN, DONE, LEFT, Conversation, Work, size_of
@@ -141,7 +141,8 @@ class Turns:
 
     async def _refused(self, call: Wanted, number: int) -> str:
         """Why people do not want it, or nothing."""
-        if call.name not in self._accepted and call.name not in self._all.allowed:
+        known = {*self._accepted, *self._all.allowed, READ_ARTIFACT}  # it shows what the model has been given already
+        if call.name not in known:
             question = (
                 f"The model wants to call the tool {call.name}, which the accepted plan does not name. May it?"
                 f"\n\n{_told(call)}"

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pavo.agents.calling.request import READ_ARTIFACT
 from pavo.agents.contract import JSON, AgentContext, Plan
 
-RESULT_CHARACTERS: Final = 16_000
+RESULT_CHARACTERS: Final = 16_500
 RESULT_BYTES: Final = 64_000
 """Of a tool's result, in what the model is shown: fifty of them are one step."""
 TOOLS_BYTES: Final = 60_000
@@ -36,10 +37,10 @@ def beginning(ctx: AgentContext, plan: Plan) -> list[JSON]:
 
 
 def offered(tools: Sequence[Mapping[str, Any]]) -> list[JSON]:
-    """The tools in the form that the model is given them, as many as fit."""
+    """The tools in the form that the model is given them, as many as fit; what reads on is always among them."""
     found: list[JSON] = []
     size = 0
-    for each in tools:
+    for each in sorted(tools, key=lambda each: each["name"] != READ_ARTIFACT):
         description = str(each["description"])[:DESCRIPTION_CHARACTERS]
         function = {"name": each["name"], "description": description, "parameters": each["schema"]}
         more = len(json.dumps(function).encode())
@@ -53,6 +54,8 @@ def offered(tools: Sequence[Mapping[str, Any]]) -> list[JSON]:
 def shown(result: JSON) -> str:
     """A tool's result as the model is shown it."""
     text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+    if len(text) > RESULT_CHARACTERS and not isinstance(result, str):
+        text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))  # what is not kept as an artifact fits so
     kept = fitting(text[:RESULT_CHARACTERS], RESULT_BYTES)
     return text if kept == text else f"{kept}\n[cut: {len(text):,} characters in all; ask for less at a time]"
 

@@ -22,6 +22,7 @@ from pavo.agents.output import send_output_to
 from pavo.agents.registry import AgentCard, AgentRegistry
 from pavo.agents.signing.keys import SigningKeys
 from pavo.agents.step_keys import plan_key
+from pavo.artifacts.reading import ArtifactReader
 from pavo.artifacts.recording import ArtifactOwner
 from pavo.artifacts.wiring import Keeping
 from pavo.config import SealingSettings
@@ -192,7 +193,8 @@ class Hosting:
             return {"tools": DescribedTools(self._tools.registry), "ledger": NoLedger()}
         files = ToolFiles(self.database, self._keeping, self._confining, owner)
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
-        services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web)
+        reader = None if self._keeping is None else ArtifactReader(self.database, self._keeping.store, owner)
+        services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web, reader)
         calls = TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
         return {"tools": calls, "ledger": calls}
 

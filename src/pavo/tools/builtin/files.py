@@ -35,7 +35,7 @@ def read_file(path: str, ctx: ToolContext, offset: int = 0, length: int = DEFAUL
     """
     size = ctx.workspace.size(path)
     data = ctx.workspace.read(path, offset, min(length, MOST_LENGTH))
-    text, taken = _text_of(data, at_end=offset + len(data) >= size)
+    text, taken = text_of(data, at_end=offset + len(data) >= size)
     told: dict[str, Any] = {"path": path, "bytes": size}
     if text is None:
         told["base64"] = base64.b64encode(data).decode()
@@ -65,7 +65,7 @@ def write_file(
     return {"path": path, "bytes": len(data)}
 
 
-def _text_of(data: bytes, *, at_end: bool) -> tuple[str | None, int]:
+def text_of(data: bytes, *, at_end: bool) -> tuple[str | None, int]:
     """The text, without a last character of which a part lacks, and how many bytes it takes; None: it is no text."""
     if b"\0" in data:
         return None, len(data)

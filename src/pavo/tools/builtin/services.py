@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Sequence
 
 from pavo.agents.contract import Corpus, Hit
+from pavo.artifacts.domain import ArtifactPart
+from pavo.artifacts.reading import ArtifactReader
+from pavo.errors import ToolFailed
 from pavo.tools.builtin.web import WebPage, WebReader
 
 
 class TaskServices:
     """See `tools.contract.ToolServices`; made on the loop to which the corpus belongs, used on a tool's own."""
 
-    def __init__(self, corpus: Corpus, web: WebReader) -> None:
+    def __init__(self, corpus: Corpus, web: WebReader, artifacts: ArtifactReader | None = None) -> None:
         self._corpus = corpus
         self._web = web
+        self._artifacts = artifacts
         self._loop = asyncio.get_running_loop()
 
     async def search_corpus(self, query: str, limit: int) -> Sequence[Hit]:
@@ -26,3 +30,13 @@ class TaskServices:
     async def get(self, url: str) -> WebPage:
         """A page of the web that the operator allows."""
         return await self._web.get(url)
+
+    async def artifact(self, which: str, offset: int, length: int) -> ArtifactPart:
+        """A part of one of the task's artifacts."""
+        if self._artifacts is None:
+            raise ToolFailed(
+                "It is not known where artifacts lie.",
+                remedy="Set PAVO_ARTIFACTS_FOLDER, or PAVO_DATA_DIR, for the API and for the workers.",
+            )
+        reading = asyncio.run_coroutine_threadsafe(self._artifacts.part(which, offset, length), self._loop)
+        return await asyncio.wrap_future(reading)

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
 from pavo.gates.domain import Subject
 from pavo.llm.calls import Caller, ModelCalls, over
 from pavo.tasks.sql import lease
@@ -46,6 +46,10 @@ class TaskModels:
         """What came of it."""
         name = f"model call of {self._subject.id}"
         return await self._calls.run(request.identity, name, lambda: self._complete(request))
+
+    async def spent(self) -> Spent:
+        """What all of them took so far."""
+        return await self._models.spent(self._subject)
 
     async def _complete(self, request: ModelRequest) -> ModelAnswer:
         caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject), self._payer)

@@ -1,7 +1,6 @@
 """The files that a task's agent keeps: each recorded under the lease of its attempt."""
 
 import asyncio
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ from typing import Final
 
 from pavo.agents.filing.artifacts import Keeper, NoKeeper
 from pavo.artifacts import recording
-from pavo.artifacts.domain import Artifact, checked_media_type, checked_name, no_such, too_much
+from pavo.artifacts.domain import Artifact, checked_media_type, checked_name, too_much
+from pavo.artifacts.reading import ArtifactReader
 from pavo.artifacts.recording import ArtifactOwner, NewArtifact, Recorded
 from pavo.artifacts.store import Draft, Staged
 from pavo.artifacts.wiring import Keeping
@@ -45,6 +45,7 @@ class TaskArtifacts:
         self._publisher = publisher
         self._keeping = keeping
         self._owner = owner
+        self._reader = ArtifactReader(database, keeping.store, owner)
         self._held = held
         self._uploads: dict[str, _Upload] = {}
 
@@ -106,18 +107,7 @@ class TaskArtifacts:
 
     async def read(self, which: str, offset: int, length: int) -> bytes:
         """A part of an artifact."""
-        async with self._database.reading() as session:
-            found = await recording.find(session, self._owner.id, which)
-        if found is None:
-            raise no_such(which)
-        return await asyncio.to_thread(self._read, found.sha256, offset, length)
-
-    def _read(self, sha256: str, offset: int, length: int) -> bytes:
-        descriptor = self._keeping.store.open(self._owner.organisation_id, sha256)
-        try:
-            return os.pread(descriptor, length, offset)
-        finally:
-            os.close(descriptor)
+        return await self._reader.read(which, offset, length)
 
     def _found(self, upload: str) -> _Upload:
         found = self._uploads.get(upload)
