@@ -101,7 +101,7 @@ async def test_texts_of_the_task_are_read_on_and_nothing_else(own: Own, kept: Ke
     await other.start("keeping", calls=[{"tool": "write_file", "args": {"path": "theirs.txt", "content": "theirs"}}])
     await other.done()
     [theirs] = await other.listed()
-    files = {"a.txt": "grün " * 5_000, "signs.txt": "\x01" * 9_000, "late.txt": "x" * 9_000 + "é"}
+    files = {"a.txt": "grün " * 5_000, "signs.txt": "\x01" * 3_000, "late.txt": "x" * 4_500 + "é"}
     calls: list[dict[str, Any]] = [
         *({"tool": "write_file", "args": {"path": path, "content": content}} for path, content in files.items()),
         {"tool": "write_file", "args": {"path": "c.bin", "content": "AAEC", "encoding": "base64"}},
@@ -115,7 +115,7 @@ async def test_texts_of_the_task_are_read_on_and_nothing_else(own: Own, kept: Ke
         {"name": "workspace/a.txt", "characters": 100_000},
         {"name": "workspace/signs.txt"},
         {"name": "workspace/empty"},
-        {"name": "workspace/late.txt", "offset": 8_999, "characters": 1},
+        {"name": "workspace/late.txt", "offset": 4_499, "characters": 1},
         {"name": "workspace/a.txt", "offset": 30_001},
         {"name": "workspace/c.bin"},
         {"name": "workspace/c.bin", "offset": 1},
@@ -124,7 +124,8 @@ async def test_texts_of_the_task_are_read_on_and_nothing_else(own: Own, kept: Ke
         {"name": "workspace/a.txt", "offset": -1},
     ]
     await kept.start(agent, calls=[*calls, *({"tool": "read_artifact", "args": each} for each in reads)])
-    said = [json.loads(line) for line in (await kept.done())[len(calls) :]][: len(reads)]
+    lines = (await kept.done())[len(calls) : len(calls) + len(reads)]
+    said = [json.loads(line) for line in lines]
     about = {"name": "workspace/a.txt", "bytes": 30_000}
     assert said[0] == {**about, "offset": 0, "text": "grü", "next_offset": 4}
     assert said[1] == {**about, "offset": 4, "text": "n ", "next_offset": 6}, "from the next whole character on"
@@ -133,7 +134,7 @@ async def test_texts_of_the_task_are_read_on_and_nothing_else(own: Own, kept: Ke
     assert len(said[4]["text"]) == 12_000 and said[4]["next_offset"] == 14_400
     assert set(said[5]["text"]) == {"\x01"} and 2_000 < said[5]["next_offset"] < 2_500, "less than is kept by itself"
     assert said[6] == {"name": "workspace/empty", "bytes": 0, "offset": 0, "text": ""}
-    assert (said[7]["text"], said[7]["next_offset"]) == ("x", 9_000)
+    assert (said[7]["text"], said[7]["next_offset"]) == ("x", 4_500)
     assert "has 30,000 bytes: there is nothing at 30,001" in said[8]
     for told in said[9:11]:
         assert "workspace/c.bin is no text in UTF-8 (application/octet-stream, 3 bytes)" in told

@@ -15,7 +15,7 @@ from tests.tools.builtin.test_web import HERE, site
 from tests.tools.rows import new_subject
 
 
-async def run(name: str, services: TaskServices | None, **arguments: object) -> Outcome:
+async def run(name: str, services: TaskServices | None, /, **arguments: object) -> Outcome:
     tool = ToolRegistry.load().get(name)
     context = ToolContext("key", uuid.UUID(int=1), uuid.UUID(int=2), *([services] if services else []))
     return await run_tool(tool, tool.checked(arguments), context)
