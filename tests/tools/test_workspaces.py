@@ -9,7 +9,7 @@ import pytest
 
 from pavo.artifacts.store import BlobStore
 from pavo.errors import ArtifactError
-from pavo.tools.builtin.files import _text_of  # pyright: ignore[reportPrivateUsage]
+from pavo.tools.builtin.files import text_of
 from pavo.tools.workspaces import beneath
 from pavo.tools.workspaces.folder_workspace import FolderWorkspace
 
@@ -132,9 +132,9 @@ def test_limits_and_the_end(workspace: FolderWorkspace, inside: Path, tmp_path: 
 def test_a_part_of_a_text_ends_before_a_letter() -> None:
     data = "aé€😀".encode()
     for end in range(len(data) + 1):
-        text, taken = _text_of(data[:end], at_end=end == len(data))
+        text, taken = text_of(data[:end], at_end=end == len(data))
         assert text is not None and text.encode() == data[:taken] and end - taken < 4
-    assert _text_of(b"\xff\xfe", at_end=True)[0] is None and _text_of(b"a\0b", at_end=False)[0] is None
+    assert text_of(b"\xff\xfe", at_end=True)[0] is None and text_of(b"a\0b", at_end=False)[0] is None
 
 
 def test_what_is_in_the_way_of_a_file_is_set_aside(inside: Path, outside: Path) -> None:
