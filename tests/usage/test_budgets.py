@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ from sqlalchemy import delete, func, select, text, update
 
 from pavo.agents.asking.question import Question
 from pavo.errors import Forbidden, InvalidInput, LeaseLost, NotFound, PavoError
+from pavo.gates.domain import Subject
 from pavo.kit.ids import new_id
 from pavo.kit.json_schema import misfit
 from pavo.kit.sql import Database
+from pavo.tasks.sql import removal
 from pavo.timeline.models import TimelineRow
 from pavo.usage import budgets
+from pavo.usage.abandoned import count_abandoned
 from pavo.usage.budgets import Exhausted, Reservation
-from pavo.usage.domain import MAX_COST
+from pavo.usage.domain import MAX_COST, period_start
 from pavo.usage.models import BudgetRow, ReservationRow
 from pavo.usage.repository import Chosen, by
 from pavo.usage.service import Asked, NewBudget, UsageService
@@ -107,6 +111,67 @@ async def test_a_call_that_a_crash_cut_counts_by_its_estimate(org: Organisation)
     assert sorted((row.state, row.cost) for row in await org.calls()) == [("lost", 0.4 * EURO), ("settled", 0.3 * EURO)]
 
 
+async def _aged(org: Organisation, subject: Subject, **ages: str) -> None:
+    """Shift the reservations of a task, and the task's last write, into the past."""
+    shifts = {
+        "calls": "UPDATE budget_reservations SET at = at - CAST(:age AS interval) WHERE task_id = :id",
+        "task": "UPDATE tasks SET updated_at = updated_at - CAST(:age AS interval) WHERE id = :id",
+    }
+    async with org.database.transaction() as session:
+        for what, age in ages.items():
+            await session.execute(text(shifts[what]), {"age": age, "id": subject.id})
+
+
+@pytest.mark.parametrize("stage", ["DONE", "FAILED", "STOPPED"])
+async def test_what_a_task_that_ended_had_reserved_is_counted_and_given_back(org: Organisation, stage: str) -> None:
+    await org.budget("life", cost=1)
+    dead, other = await Attempt.begin(org, org.first), await Attempt.begin(org, await org.task())
+    await dead.reserve(new_call(), 0.4)
+    kept = new_call()
+    await other.reserve(kept, 0.5)
+    async with org.database.transaction() as session:
+        ended = text("UPDATE tasks SET stage = :stage, updated_at = pavo_now() WHERE id = :id")
+        await session.execute(ended, {"stage": stage, "id": org.first.id})
+    await count_abandoned(org.database)
+    (one,) = await org.standing()
+    assert (one.used_cost, one.reserved_cost) == (0, 0.9 * EURO), "it may still be under way"
+    await _aged(org, org.first, calls="21 minutes", task="21 minutes")
+    await count_abandoned(org.database)
+    (one,) = await org.standing()
+    assert (one.used_cost, one.reserved_cost) == (0.4 * EURO, 0.5 * EURO)
+    await (await Attempt.begin(org, org.first)).reserve(new_call(), 0.05)
+    await count_abandoned(org.database)
+    (one,) = await org.standing()
+    assert (one.used_cost, one.reserved_cost) == (0.4 * EURO, 0.55 * EURO), "what is reserved since its end stays"
+    assert await other.settle(kept, 0.1)
+
+
+async def test_what_was_reserved_longer_ago_than_any_call_lasts_is_counted_once(org: Organisation) -> None:
+    await org.budget("life", cost=1)
+    dead, call = await Attempt.begin(org, org.first), new_call()
+    await dead.reserve(call, 0.4)
+    await _aged(org, org.first, calls="24 hours")
+    await count_abandoned(org.database)
+    assert (await org.standing())[0].used_cost == 0
+    await _aged(org, org.first, calls="2 hours")
+    await asyncio.gather(*(count_abandoned(org.database) for _ in range(3)))
+    (one,) = await org.standing()
+    assert (one.used_cost, one.reserved_cost) == (0.4 * EURO, 0)
+    assert not await dead.settle(call, 0.2, fenced=False), "who wakes up later counts nothing"
+    assert [row.state for row in await org.calls()] == ["lost"]
+
+
+async def test_what_a_deleted_task_had_reserved_is_counted(org: Organisation) -> None:
+    await org.budget("life", cost=1)
+    attempt, call = await Attempt.begin(org, org.first), new_call()
+    await attempt.reserve(call, 0.4)
+    async with org.database.transaction() as session:
+        await removal.bury(session, org.first.id)
+    await removal.begin(org.database, org.first.id)
+    (one,) = await org.standing()
+    assert (one.used_cost, one.reserved_cost) == (0.4 * EURO, 0) and not await attempt.settle(call, 0.1)
+
+
 async def test_a_crash_between_the_calls_write_and_its_commit_leaves_nothing(org: Organisation) -> None:
     await org.budget("life", cost=1)
     attempt, call = await Attempt.begin(org, org.first), new_call()
@@ -181,6 +246,44 @@ async def test_sums_that_no_column_holds_count_as_the_most_it_holds(org: Organis
     (one,) = await org.standing()
     assert one.used_cost == 2**63 - 1 and isinstance(await attempt.reserve(new_call(), 0), Exhausted)
     assert (await org.budget("month", cost=1)).used_cost == 2**63 - 1
+
+
+@pytest.mark.parametrize("spent", [0, 1, 10**18])
+@pytest.mark.parametrize("reserved", [0, 7, 10**18])
+@pytest.mark.parametrize("wanted", [0, 1, 10**12])
+async def test_what_is_allowed_fits(org: Organisation, spent: int, reserved: int, wanted: int) -> None:
+    attempt, call = await Attempt.begin(org, org.first), new_call()
+    lack = text("SELECT lack FROM budget_lack(:o, :t, :c, 0, :w)")
+    await org.budget("life", cost=1)
+    under_way = new_call()
+    await attempt.reserve(under_way, 0)
+    sizes = text("UPDATE budget_reservations SET cost = :cost WHERE call_id = :id")
+    async with org.database.transaction() as session:
+        await session.execute(sizes, {"cost": reserved, "id": under_way.id})
+        for slack in (-1, 0, 1):
+            limit = spent + reserved + wanted + slack
+            limits = {"max_cost": limit, "used_cost": spent}
+            for unpriced in (False, True):
+                values = update(BudgetRow).where(BudgetRow.organisation_id == org.id)
+                await session.execute(values.values(**limits, unpriced_allowed=unpriced))
+                place = {"o": org.id, "t": org.first.id, "c": call.id}
+                found = (await session.scalars(lack, {**place, "w": wanted})).one_or_none()
+                assert found == (None if slack >= 0 else "exhausted")
+                unknown = (await session.scalars(lack, {**place, "w": None})).one_or_none()
+                overrun = None if wanted + slack >= 0 else "exhausted"
+                assert unknown == (overrun if unpriced else "unpriced")
+
+
+async def test_periods_begin_alike_in_python_and_in_postgresql(database: Database) -> None:
+    moments = [datetime(2026, 11, 30, 23, 30, tzinfo=timezone(timedelta(hours=-2)))]
+    moments += [datetime(2027, 1, 1, tzinfo=UTC) + timedelta(hours=7 * number) for number in range(-300, 300)]
+    starts = text("SELECT budget_period_start(:period, at) FROM unnest(CAST(:moments AS timestamptz[])) at")
+    async with database.reading() as session:
+        await session.execute(text("SET timezone = 'Pacific/Auckland'"))
+        for period in ("day", "month", "life"):
+            found = list(await session.scalars(starts, {"period": period, "moments": moments}))
+            assert found == [period_start(period, each) for each in moments]
+        await session.execute(text("RESET timezone"))
 
 
 async def test_task_and_organisation_both_bound(org: Organisation) -> None:

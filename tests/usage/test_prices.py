@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pavo.errors import ConfigurationError
-from pavo.usage.domain import MAX_COST, NANOS, Lack, Standing, money, nanos, period_start
-from pavo.usage.domain import Estimate as Wanted
+from pavo.usage.domain import MAX_COST, NANOS, money, nanos, period_start
 from pavo.usage.estimating import LARGEST_OUTPUT, MOST, estimate, used
 from pavo.usage.prices import MAX_FILE_BYTES, PriceTable
 
@@ -127,15 +124,6 @@ def test_what_a_server_says_is_counted(tmp_path: Path) -> None:
     found = used(table(tmp_path), "gpt-4o-mini", BODY, {"usage": usage}, 1.5)
     assert (found.tokens_in, found.tokens_out, found.tokens_cached, found.tokens) == (10, 2, 10, 12)
     assert (found.cost, found.seconds) == (10 * 75 + 2 * 600, 1.5)
-
-
-@given(st.integers(0, 10**18), st.integers(0, 10**18), st.integers(0, 10**18), st.integers(0, 10**12))
-def test_what_is_allowed_fits(limit: int, spent: int, reserved: int, wanted: int) -> None:
-    lack = Standing(limit, None, spent, 0).lack(reserved, 0, Wanted(0, wanted))
-    assert (lack is None) == (spent + reserved + wanted <= limit)
-    assert Standing(limit, None, spent, 0).lack(reserved, 0, Wanted(0, None)) is Lack.UNPRICED
-    allowed = Standing(limit, None, spent, 0, unpriced_allowed=True).lack(reserved, 0, Wanted(0, None))
-    assert (allowed is None) == (spent + reserved <= limit)
 
 
 def test_money_and_periods() -> None:

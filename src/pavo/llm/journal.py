@@ -75,13 +75,10 @@ async def claim(
     Args:
         under_way: those that this process asks.
     """
+    # Most calls are new: of these one statement is all.
+    if (made := await _insert(session, subject, request, asked, epoch)) is not None:
+        return Claim(Next.ASK, made)
     row = await _of(session, subject, request.identity)
-    if row is None:
-        made = await _insert(session, subject, request, asked, epoch)
-        if made is not None:
-            return Claim(Next.ASK, made)
-        row = await _of(session, subject, request.identity)
-        assert row is not None
     if row.request_hash != request.hash:
         return Claim(Next.CHANGED, row.id)
     if row.state == "done":
@@ -170,9 +167,9 @@ def _mine(subject: Subject, identity: str) -> Any:
     )
 
 
-async def _of(session: AsyncSession, subject: Subject, identity: str) -> ModelCallRow | None:
+async def _of(session: AsyncSession, subject: Subject, identity: str) -> ModelCallRow:
     query = select(ModelCallRow).where(_mine(subject, identity)).with_for_update()
-    return (await session.scalars(query.execution_options(populate_existing=True))).one_or_none()
+    return (await session.scalars(query.execution_options(populate_existing=True))).one()
 
 
 async def _insert(

@@ -13,6 +13,7 @@ from pavo.tasks.sql import lease, removal, repository
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
+from pavo.usage.abandoned import count_abandoned
 
 
 class TaskRows:
@@ -49,5 +50,6 @@ class TaskRows:
         return True
 
     async def go_on(self) -> None:
-        """Remove what is left of deleted tasks."""
+        """Remove what is left of deleted tasks, and give back what calls have reserved that were cut."""
         await removal.go_on(self._database)
+        await count_abandoned(self._database)

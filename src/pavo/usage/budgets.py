@@ -1,18 +1,17 @@
 """Reserving before a call of a model, and settling after it.
 
 Every function works in its caller's session, which has seen to it that the attempt's lease holds, and keeps it from
-being taken over until the session commits. The rows of the budgets that count are locked in the order of their ids, so
-the reservations of an organisation come one after the other, and the sum of what is used and reserved never exceeds a
-budget. A call that a crash cut may have been paid for: it counts by its estimate.
+being taken over until the session commits; each is one statement. The rows of the budgets that count are locked in the
+order of their ids, so the reservations of an organisation come one after the other, and the sum of what is used and
+reserved never exceeds a budget. A call that a crash cut may have been paid for: it counts by its estimate.
 """
 
 import uuid
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, or_, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,12 +21,21 @@ from pavo.gates import repository as gates
 from pavo.gates.domain import ANSWERED
 from pavo.observe import metrics
 from pavo.usage.asking import AGAIN, STOP, Answer, may_raise, question_of, told_of
-from pavo.usage.domain import EVER, MOST_KEPT, NANOS, Call, Estimate, Lack, Spender, Standing, Used, period_start
-from pavo.usage.models import BudgetAskRow, BudgetRow, ReservationRow, UsageCallRow
+from pavo.usage.domain import NANOS, Call, Estimate, Lack, Spender, Used
+from pavo.usage.models import BudgetAskRow, BudgetRow
 
-SHARED: Final = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('pavo budgets ' || :organisation, 0))")
 ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('pavo budgets ' || :organisation, 0))")
 """Taken by who makes a budget: what was used before is counted then, and nothing is settled meanwhile."""
+
+# The rules of reserving and settling are the functions of migration 0030.
+_SPENDER: Final = ":organisation, :task, :epoch, :call, :model, :user, :agent"
+_RESERVE: Final = text(
+    f"SELECT outcome, budget_id FROM budget_reserve({_SPENDER}, :tokens, :cost, CAST(:under_way AS uuid[]))"
+)
+_SETTLE: Final = text(f"SELECT budget_settle({_SPENDER}, :tokens_in, :tokens_out, :tokens_cached, :cost, :seconds)")
+_LOSE: Final = text(f"SELECT budget_lose({_SPENDER}, :lost, :tokens, :cost)")
+_RELEASE: Final = text("SELECT budget_release(:organisation, :task, :epoch, :call)")
+_FOLLOW: Final = text("UPDATE budget_reservations SET epoch = :epoch WHERE call_id = :call AND epoch < :epoch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ async def reserve(
     call: Call,
     estimate: Estimate,
     currency: str = "USD",
-    under_way: Container[uuid.UUID] = (),
+    under_way: Iterable[uuid.UUID] = (),
 ) -> Reservation | Exhausted:
     """Have each budget of the task and of its organisation keep the most that the call may take.
 
@@ -69,42 +77,34 @@ async def reserve(
     Raises:
         LeaseLost: a newer attempt has reserved for this call.
     """
-    budgets = await _locked(session, spender)
-    await _count_lost(session, spender, budgets, under_way)
-    while (found := await _lacking(session, budgets, call, estimate)) is not None:
-        budget, lack = found
-        exhausted = await _ask(session, spender, budget, lack, call, currency)
+    wanted = {"tokens": estimate.tokens, "cost": estimate.cost, "under_way": list(under_way)}
+    while True:
+        outcome, budget_id = (await session.execute(_RESERVE, {**_values(spender, call), **wanted})).one()
+        if outcome == "reserved":
+            return Reservation(call)
+        if outcome == "taken":
+            raise LeaseLost("A newer attempt makes this call.")
+        budget = await session.get_one(BudgetRow, budget_id, populate_existing=True)
+        exhausted = await _ask(session, spender, budget, Lack[outcome.upper()], call, currency)
         if exhausted is not None:
             return exhausted
-    await _insert(session, spender, call, estimate, max((each.began for each in budgets), default=EVER))
-    return Reservation(call)
 
 
-async def _insert(session: AsyncSession, spender: Spender, call: Call, estimate: Estimate, began: datetime) -> None:
-    values: dict[str, Any] = {
-        "call_id": call.id,
+def _values(spender: Spender, call: Call) -> Mapping[str, Any]:
+    return {
+        "organisation": spender.subject.organisation_id,
+        "task": spender.subject.id,
         "epoch": spender.epoch,
-        "organisation_id": spender.subject.organisation_id,
-        "task_id": spender.subject.id,
-        "user_id": spender.user_id,
-        "agent": spender.agent,
+        "call": call.id,
         "model": call.model,
-        "tokens": estimate.tokens,
-        "cost": estimate.cost,
-        "at": func.greatest(func.pavo_now(), began),
+        "user": spender.user_id,
+        "agent": spender.agent,
     }
-    statement = insert(ReservationRow).values(**values)
-    again = {name: statement.excluded[name] for name in ("tokens", "cost", "at")}
-    mine = ReservationRow.epoch == spender.epoch
-    statement = statement.on_conflict_do_update(index_elements=["call_id"], set_=again, where=mine)
-    if (await session.scalars(statement.returning(ReservationRow.call_id))).one_or_none() is None:
-        raise LeaseLost("A newer attempt makes this call.")
 
 
 async def follow(session: AsyncSession, spender: Spender, call: Call) -> None:
     """This attempt goes on with a call that one before it made, in the same process: the reservation is this one's."""
-    mine = (ReservationRow.call_id == call.id, ReservationRow.epoch < spender.epoch)
-    await session.execute(update(ReservationRow).where(*mine).values(epoch=spender.epoch))
+    await session.execute(_FOLLOW, {"call": call.id, "epoch": spender.epoch})
 
 
 async def lose(session: AsyncSession, spender: Spender, call: Call, estimate: Estimate, lost_id: uuid.UUID) -> bool:
@@ -116,23 +116,25 @@ async def lose(session: AsyncSession, spender: Spender, call: Call, estimate: Es
     Returns:
         Whether what is reserved still fits; where it does not, no other try is to be made.
     """
-    budgets = await _locked(session, spender)
-    used = Used(estimate.tokens, 0, cost=estimate.cost)
-    if await _note(session, spender, Call(lost_id, call.model), used, "lost"):
-        _charge(budgets, used.tokens, used.cost)
-        await session.flush()
-    return await _lacking(session, budgets, call, estimate) is None
+    lost = {"lost": lost_id, "tokens": estimate.tokens, "cost": estimate.cost}
+    return (await session.scalars(_LOSE, {**_values(spender, call), **lost})).one()
 
 
 async def settle(session: AsyncSession, spender: Spender, call: Call, used: Used) -> bool:
     """Count what a call took in place of what was reserved; False: it is counted already, and nothing was changed."""
-    budgets = await _locked(session, spender)
-    await _unreserve(session, spender, call)
-    if not await _note(session, spender, call, used, "settled"):
-        return False
-    _charge(budgets, used.tokens, used.cost)
-    await session.flush()
-    return True
+    took = {
+        "tokens_in": used.tokens_in,
+        "tokens_out": used.tokens_out,
+        "tokens_cached": used.tokens_cached,
+        "cost": used.cost,
+        "seconds": used.seconds,
+    }
+    return (await session.scalars(_SETTLE, {**_values(spender, call), **took})).one()
+
+
+async def release(session: AsyncSession, spender: Spender, call: Call) -> bool:
+    """Give back what was reserved for a call that failed and costs nothing; False: nothing was."""
+    return (await session.scalars(_RELEASE, _values(spender, call))).one()
 
 
 def tell_metrics(used: Used) -> None:
@@ -140,114 +142,6 @@ def tell_metrics(used: Used) -> None:
     for kind, count in (("in", used.tokens_in), ("out", used.tokens_out), ("cached", used.tokens_cached)):
         metrics.MODEL_TOKENS.add(kind, by=count)
     metrics.MODEL_COST.add(by=(used.cost or 0) / NANOS)
-
-
-async def release(session: AsyncSession, spender: Spender, call: Call) -> bool:
-    """Give back what was reserved for a call that failed and costs nothing; False: nothing was."""
-    await _locked(session, spender)
-    return await _unreserve(session, spender, call)
-
-
-async def _locked(session: AsyncSession, spender: Spender) -> Sequence[BudgetRow]:
-    """The budgets that count, locked, in their current periods."""
-    await session.execute(SHARED, {"organisation": str(spender.subject.organisation_id)})
-    mine = or_(BudgetRow.task_id.is_(None), BudgetRow.task_id == spender.subject.id)
-    query = select(BudgetRow, func.pavo_now()).where(BudgetRow.organisation_id == spender.subject.organisation_id, mine)
-    locked = query.order_by(BudgetRow.id).with_for_update(of=BudgetRow).execution_options(populate_existing=True)
-    rows = (await session.execute(locked)).all()
-    budgets = [row[0] for row in rows]
-    # Whoever was first may have begun the next period, by a clock that was read later.
-    now = max([row[1] for row in rows] + [each.began for each in budgets], default=EVER)
-    for budget in budgets:
-        if (start := period_start(budget.period, now)) > budget.began:
-            budget.began, budget.used_cost, budget.used_tokens = start, 0, 0
-    return budgets
-
-
-async def _count_lost(
-    session: AsyncSession, spender: Spender, budgets: Sequence[BudgetRow], under_way: Container[uuid.UUID]
-) -> None:
-    """Calls of the task's earlier attempts: cut, and perhaps paid for."""
-    older = (ReservationRow.task_id == spender.subject.id, ReservationRow.epoch < spender.epoch)
-    for row in (await session.scalars(select(ReservationRow).where(*older).with_for_update())).all():
-        if row.call_id in under_way:
-            continue
-        await session.delete(row)
-        dead = replace(spender, user_id=row.user_id, agent=row.agent, epoch=row.epoch)
-        used = Used(row.tokens, 0, cost=row.cost)
-        if await _note(session, dead, Call(row.call_id, row.model), used, "lost"):
-            _charge([each for each in budgets if row.at >= each.began], used.tokens, used.cost)
-    await session.flush()
-
-
-async def _unreserve(session: AsyncSession, spender: Spender, call: Call) -> bool:
-    mine = (ReservationRow.call_id == call.id, ReservationRow.epoch == spender.epoch)
-    gone = await session.scalars(delete(ReservationRow).where(*mine).returning(ReservationRow.call_id))
-    return gone.one_or_none() is not None
-
-
-async def _lacking(
-    session: AsyncSession, budgets: Sequence[BudgetRow], call: Call, wanted: Estimate
-) -> tuple[BudgetRow, Lack] | None:
-    """The first budget that does not allow the call, and why."""
-    if not budgets:
-        return None
-    reserved = await _reserved(session, budgets, call)
-    for budget in budgets:
-        cost, tokens = reserved.get(budget.id, (0, 0))
-        lack = standing_of(budget).lack(cost, tokens, wanted)
-        if lack is not None:
-            return budget, lack
-    return None
-
-
-def standing_of(row: BudgetRow) -> Standing:
-    """A budget as the rules know it."""
-    return Standing(row.max_cost, row.max_tokens, row.used_cost, row.used_tokens, row.unpriced_allowed)
-
-
-async def _reserved(
-    session: AsyncSession, budgets: Sequence[BudgetRow], call: Call
-) -> Mapping[uuid.UUID, tuple[int, int]]:
-    """What other calls under way have reserved of each budget: cost and tokens."""
-    counts = and_(
-        ReservationRow.organisation_id == BudgetRow.organisation_id,
-        or_(BudgetRow.task_id.is_(None), BudgetRow.task_id == ReservationRow.task_id),
-        ReservationRow.at >= BudgetRow.began,
-        ReservationRow.call_id != call.id,
-    )
-    cost, tokens = (func.coalesce(func.sum(each), 0) for each in (ReservationRow.cost, ReservationRow.tokens))
-    await session.flush()  # a period that has just begun
-    query = select(BudgetRow.id, cost, tokens).join(ReservationRow, counts).group_by(BudgetRow.id)
-    rows = await session.execute(query.where(BudgetRow.id.in_([each.id for each in budgets])))
-    return {row[0]: (int(row[1] or 0), int(row[2] or 0)) for row in rows}
-
-
-async def _note(session: AsyncSession, spender: Spender, call: Call, used: Used, state: str) -> bool:
-    """Append what a call took; False: it is there already."""
-    values: dict[str, Any] = {
-        "call_id": call.id,
-        "epoch": spender.epoch,
-        "state": state,
-        "organisation_id": spender.subject.organisation_id,
-        "task_id": spender.subject.id,
-        "user_id": spender.user_id,
-        "agent": spender.agent,
-        "model": call.model,
-        "tokens_in": used.tokens_in,
-        "tokens_out": used.tokens_out,
-        "tokens_cached": used.tokens_cached,
-        "cost": used.cost,
-        "seconds": used.seconds,
-    }
-    statement = insert(UsageCallRow).values(**values).on_conflict_do_nothing().returning(UsageCallRow.call_id)
-    return (await session.scalars(statement)).one_or_none() is not None
-
-
-def _charge(budgets: Sequence[BudgetRow], tokens: int, cost: int | None) -> None:
-    for budget in budgets:
-        budget.used_cost = min(budget.used_cost + (cost or 0), MOST_KEPT)
-        budget.used_tokens = min(budget.used_tokens + tokens, MOST_KEPT)
 
 
 async def _ask(

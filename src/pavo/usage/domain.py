@@ -97,31 +97,6 @@ class Lack(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A budget as it stands in its period."""
-
-    max_cost: int | None
-    """In nanos."""
-    max_tokens: int | None
-    used_cost: int
-    used_tokens: int
-    unpriced_allowed: bool = False
-    """Whether calls whose price is not known count nothing."""
-
-    def lack(self, reserved_cost: int, reserved_tokens: int, wanted: Estimate) -> Lack | None:
-        """Why it does not allow this call beside those that have reserved; None: it does."""
-        if self.max_tokens is not None and self.used_tokens + reserved_tokens + wanted.tokens > self.max_tokens:
-            return Lack.EXHAUSTED
-        if self.max_cost is None:
-            return None
-        if wanted.cost is None and not self.unpriced_allowed:
-            return Lack.UNPRICED
-        spent = self.used_cost + reserved_cost
-        # One that is overrun allows nothing more, also where nothing is counted.
-        return Lack.EXHAUSTED if spent + (wanted.cost or 0) > self.max_cost else None
-
-
-@dataclass(frozen=True, slots=True)
 class Sums:
     """What calls of models took together."""
 

@@ -23,6 +23,7 @@ from pavo.kit.sql import Database
 from pavo.tasks import events
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
+from pavo.usage.abandoned import count_all
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ async def bury(session: AsyncSession, task_id: uuid.UUID) -> list[Event]:
     Its timeline is closed, whoever holds a lease has lost it, and the row keeps no content.
     """
     await _batch(session, task_id, _of(When.BLANKED, When.WITH_THE_TOMBSTONE))
+    await count_all(session, task_id)
     return await timeline.append(session, task_id, [events.deleted()], close=True)
 
 
