@@ -9,7 +9,7 @@ PROCESSES := 3
 # A network's certificate may be in the system's own store alone, as behind many companies' proxies.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo test native slowest check up bench soak clean setup lock
+.PHONY: demo test again native slowest check up bench soak clean setup lock
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
@@ -18,9 +18,12 @@ up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up
 
 test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Valkey and Temporal; builds nothing
-	@rm -f .test-durations
-	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES)
-	$(BIN)/pytest -m "not native and serial"
+	@rm -f .test-durations .test-failures
+	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES); beside=$$?; \
+	$(BIN)/pytest -m "not native and serial" && exit $$beside
+
+again: $(STAMP)  ## what failed in the last run, at most five tests, once more and alone
+	$(BIN)/python -m tests.again
 
 native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
 	$(BIN)/python tools/build_temporal.py
@@ -43,7 +46,7 @@ soak: $(STAMP)  ## the long fault tests: 12 minutes; ARGS="--minutes 2 --seed 7"
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache .test-durations
+	rm -rf .venv .ruff_cache .hypothesis .import_linter_cache .pytest_cache .test-durations .test-failures
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

@@ -26,7 +26,7 @@ from tests.driving import Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
 from tests.told import check_all
 
-pytest_plugins = ["tests.budget", "tests.groups"]
+pytest_plugins = ["tests.again", "tests.budget", "tests.groups"]
 STORES = os.environ.get("PAVO_TEST_STORES")
 """`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them. That Temporal server
 needs what `tests.clock.SKIPS_TIME` says, for the tests that move its clock."""

@@ -6,12 +6,11 @@ import re
 import runpy
 import shutil
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -141,8 +140,7 @@ class Prometheus:
         self._url = f"http://127.0.0.1:{port}/api/v1"
 
     def ask(self, path: str, **parameters: str) -> Any:
-        with urllib.request.urlopen(f"{self._url}/{path}?{urllib.parse.urlencode(parameters)}", timeout=20) as answer:
-            found = json.load(answer)
+        found = httpx2.get(f"{self._url}/{path}", params=parameters, timeout=20).raise_for_status().json()
         assert found["status"] == "success", found
         return found["data"]
 
@@ -175,7 +173,7 @@ async def prometheus(observed: Observed, tmp_path: Path) -> AsyncIterator[Promet
         assert process.poll() is None, (tmp_path / "log").read_text()
         try:
             targets = await asyncio.to_thread(found.ask, "targets")
-        except OSError:
+        except httpx2.HTTPError:  # it starts: nobody listens yet, or 503
             return False
         states = [target["health"] for target in targets["activeTargets"]]
         return states == ["up", "up"]

@@ -14,6 +14,7 @@ from pavo.agents.calling.gateway import Gateway, GivenGateway, NoGateway
 from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Isolation, Plan, PlanDraft, Step, TaskUser
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
+from pavo.agents.hosts.starting import ChildStarter
 from pavo.agents.step_keys import plan_key
 from pavo.errors import AgentDied, AgentError, PavoError
 from pavo.kit.json_values import encode_text
@@ -59,6 +60,8 @@ class AgentTrial:
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too: key it by `ctx.step_key`.
     """
+
+    _starter: ChildStarter | None = None
 
     def __init__(
         self,
@@ -152,8 +155,8 @@ class AgentTrial:
 
         By a `yield` of what it has, by its end or by raising; and begun again it still comes to its end.
         """
-        self._transcript.forget()
         async with self._process():
+            self._transcript.forget()
             plan = await self._planned()
             async with self._host(plan.version) as host:
                 await self._leaves(host, host.plan(), "plan()")
@@ -172,10 +175,14 @@ class AgentTrial:
     async def _process(self) -> AsyncGenerator[None]:
         """What a worker is to agents that run inside of it: set up at their first call, torn down at its end."""
         from pavo.agents.hosts.lifecycle import tear_down
+        from pavo.agents.hosts.preloading import Preloading
+        from pavo.config import AgentSettings
 
+        self._starter = starter = Preloading(memory_mb=HostLimits().memory_mb, named=AgentSettings().names)
         try:
             yield
         finally:
+            await starter.close()
             failed = await tear_down(HostLimits().close_seconds)
         if failed:
             self._broken(failed[0].rstrip(), "Let it end, and within two seconds.")
@@ -323,11 +330,9 @@ class AgentTrial:
 
     def _opened(self, described: Description, ctx: AgentContext, limits: HostLimits) -> AgentHost:
         from pavo.agents.hosts.open_host import open_host
-        from pavo.agents.hosts.starting import Spawning
-        from pavo.config import AgentSettings
 
         try:
-            return open_host(described.card, ctx, limits, Spawning(AgentSettings().names))
+            return open_host(described.card, ctx, limits, self._starter)
         except PavoError as error:
             self._broken(f"its class cannot be loaded: {error.detail}", "Mend its module.")
 
