@@ -30,6 +30,8 @@ from bench.arms.restate import Restate
 from bench.arms.sdk import Sdk
 from bench.beginnings import beginnings, imported
 from bench.slow import slow_viewers
+from bench.thinking import measure as thinking
+from bench.thinking.arms import PavoThinking
 
 ARMS: dict[str, type[Arm]] = {
     "pavo": Pavo,
@@ -67,12 +69,14 @@ class Sizes:
     read_seconds: float = 3.0
     waiting: tuple[int, ...] = (10, 100, 1_000, 5_000)
     long_steps: int = 10_000
+    conversations: int = 5
+    in_flight: tuple[int, ...] = (20, 40, 80)
     arm_seconds: float = 180.0
 
 
 def quick() -> Sizes:
     """One round, small: to see that everything runs, not to compare."""
-    return Sizes(1, 20, 5, (1, 50), 20, 200, 4, 1, 1.0, (10, 50), 1_000, 90.0)
+    return Sizes(1, 20, 5, (1, 50), 20, 200, 4, 1, 1.0, (10, 50), 1_000, 2, (5, 10), 90.0)
 
 
 class Bench:
@@ -94,7 +98,12 @@ class Bench:
         for section, workers, live in with_pavo:
             if section in self.sections:
                 await self._with_pavo(section, workers, live, 600)
-        for section, work in (("j", self._beginnings), ("g", self._waiting)):
+        for section, work in (
+            ("j", self._beginnings),
+            ("k", self._calls),
+            ("l", self._in_flight),
+            ("g", self._waiting),
+        ):
             if section in self.sections:
                 await work()
 
@@ -201,6 +210,21 @@ class Bench:
                 _say("j: from the lease to the first step of an isolated agent")
                 self.results.add("j", "pavo", await beginnings(pavo, self.sizes.singles))
 
+    async def _calls(self) -> None:
+        names = list(thinking.ARMS)
+        for number in range(self.sizes.rounds):
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                _say(f"k: round {number + 1} of {self.sizes.rounds}: {name}")
+                async with self._part(f"k {name}, round {number + 1}"), asyncio.timeout(self.sizes.arm_seconds):
+                    self.results.add("k", name, await thinking.calls(name, self.sizes.conversations))
+
+    async def _in_flight(self) -> None:
+        async with self._part("l"), asyncio.timeout(600), self._of_kind(PavoThinking, "thinking") as pavo:
+            for _ in range(self.sizes.rounds):
+                for tasks in self.sizes.in_flight:
+                    _say(f"l: {tasks} in flight")
+                    self.results.add(f"l {tasks}", "worker", await thinking.in_flight(pavo, tasks))
+
     async def _waiting(self) -> None:
         """A stack per number of waiting tasks, all alive together, so that their rounds interleave."""
         async with self._part("g"), asyncio.timeout(1_800), contextlib.AsyncExitStack() as stacks:
@@ -240,7 +264,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m bench", description="Measure Pavo and its peers on the same work.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round, small sizes")
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j", help="sections, separated by commas")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l", help="sections, separated by commas")
     parser.add_argument("--arms", default=",".join(ARMS), help="systems of (a) and (b)")
     parser.add_argument("--json", type=Path, default=Path("bench-results.json"), help="where to write the figures")
     return parser.parse_args()
@@ -251,8 +275,8 @@ def main() -> None:
     given = _arguments()
     sections = set(given.only.replace(",", ""))
     arms = [name for name in given.arms.split(",") if name]
-    if not sections <= set("abcdefghij") or not arms or not set(arms) <= set(ARMS):
-        sys.exit(f"--only takes letters a to j, --arms takes {', '.join(ARMS)}")
+    if not sections <= set("abcdefghijkl") or not arms or not set(arms) <= set(ARMS):
+        sys.exit(f"--only takes letters a to l, --arms takes {', '.join(ARMS)}")
     sizes = quick() if given.quick else Sizes(rounds=max(1, given.rounds))
     results = report.Results(about=_about(sys.argv[1:]))
     # A SIGTERM (of make, of a time limit) must end what was started just as Ctrl-C does.

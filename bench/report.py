@@ -84,7 +84,34 @@ def aims(r: Results) -> list[Aim]:
     found.append(Aim("(i) others' p99 beside slow viewers", median("i", "pavo", "p99_ms"), 100, False, " ms"))
     found.append(Aim("(i) the API's memory, at most", median("i", "pavo", "memory_peak_mb"), 500, False, " MB"))
     found.append(Aim("(j) lease to first step, p50", median("j", "pavo", "p50_ms"), 150, False, " ms"))
+    found += _of_agents_that_think(r)
     found.append(Aim("(h) last 100 steps / first 100", median("h", "pavo", "ratio"), 1.1, False, "×"))
+    return found
+
+
+def _of_agents_that_think(r: Results) -> list[Aim]:
+    def beyond(arm: str) -> list[float]:
+        """CPU a call beyond the framework alone, by round."""
+        arms = r.rounds.get("k", {})
+        pairs = zip(arms.get(arm, []), arms.get("alone", []), strict=False)
+        return [mine["cpu_ms_per_call"] - bare["cpu_ms_per_call"] for mine, bare in pairs]
+
+    def median(values: Sequence[float]) -> float | None:
+        return statistics.median(values) if values else None
+
+    ours, apart, theirs = beyond("worker"), beyond("isolated"), beyond("temporal")
+    times = [other / mine for mine, other in zip(ours, theirs, strict=False) if mine > 0]
+    events = r.ratio("k", "temporal", "worker", "history_events_per_conversation")
+    found = [
+        Aim("(k) CPU a call beyond the framework alone, in the worker", median(ours), 3.0, False, " ms"),
+        Aim("(k) the same, isolated", median(apart), 6.0, False, " ms"),
+        Aim("(k) the same of pydantic-ai on Temporal, × ours in the worker", median(times), 6.0, True, "×"),
+        Aim("(k) history of pydantic-ai on Temporal, × ours", events, 15.0, True, "×"),
+    ]
+    for kind in sorted((key for key in r.rounds if key.startswith("l ")), key=lambda key: int(key[2:])):
+        p95, cpu = r.median(kind, "worker", "round_p95_ms"), r.median(kind, "worker", "cpu_ms_per_round")
+        found.append(Aim(f"({kind} in flight) a round's p95", p95, 1_200, False, " ms"))
+        found.append(Aim(f"({kind} in flight) CPU a round", cpu, 18, False, " ms"))
     return found
 
 
@@ -95,6 +122,7 @@ TITLES = {
     "h": "(h) one long task",
     "i": "(i) beside viewers of 60 KB events that read nothing",
     "j": "(j) an isolated agent that imports a lot, from its lease to its first step",
+    "k": "(k) a call of a model or a tool, in a conversation of 51",
 }
 ARMS = {
     "pavo": "Pavo",
@@ -104,6 +132,10 @@ ARMS = {
     "restate": "Restate",
     "pubsub": "bare Redis pub/sub",
     "bare": "bare FastAPI route",
+    "alone": "pydantic-ai alone",
+    "worker": "Pavo, agent in the worker",
+    "isolated": "Pavo, isolated agent",
+    "temporal": "pydantic-ai on Temporal",
 }
 
 
@@ -113,6 +145,7 @@ def _title(section: str) -> str:
         "c": f"(c) commit to viewer, {rest} viewers",
         "d": f"(d) stop, {rest}",
         "e": f"(e) {rest}: next step recorded",
+        "l": f"(l) {rest} conversations at once whose model answers after 1 s",
     }
     return TITLES.get(section) or names.get(letter, section)
 
