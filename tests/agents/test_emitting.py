@@ -78,6 +78,26 @@ async def test_a_flood_is_cut_and_says_so_once() -> None:
     assert gathered.sent[-1] == (2, {"text": {"text": "the next step"}})
 
 
+async def test_a_text_that_begins_anew_has_the_room_of_the_one_before() -> None:
+    gathered = Gathered()
+    coalescer = Coalescer(gathered, 10.0)
+    for number in range(1, 6):
+        for _ in range(2 * MAX_SAID // 10_000):
+            coalescer.emit(1, "text", {"text": "x" * 10_000, "anew": number})
+    coalescer.emit(1, "text", {"text": "y", "anew": 6})
+    coalescer.flush()
+    ((_, parts),) = gathered.sent
+    assert parts["text"] == {"text": "y", "anew": 6}
+    for number in range(7, 9):
+        coalescer.emit(1, "text", {"text": "z" * 63_000, "anew": number, "more": "x" * 500})
+    coalescer.flush()
+    assert len(gathered.sent[1][1]["text"]["text"]) == 63_000, "also where what was sent before is replaced"
+    coalescer.emit(1, "text", {"text": "z" * 10_000, "anew": 8})
+    coalescer.flush()
+    cut = gathered.sent[2][1]["text"]
+    assert cut[CUT] is True and 0 < len(cut["text"]) < 1_000
+
+
 async def test_many_types_are_a_flood_too() -> None:
     gathered = Gathered()
     coalescer = Coalescer(gathered, 10.0)
@@ -137,6 +157,8 @@ async def test_what_is_late_for_its_step_is_dropped() -> None:
 BAD: list[tuple[Any, Any, str]] = [
     ("tick", {}, "Pavo's own"),
     ("gate_opened", {}, "Pavo's own"),
+    ("model_text", {"text": "x"}, "Pavo's own"),
+    ("model_text:2", {"text": "x"}, "Pavo's own"),
     ("no type", {}, "no event type"),
     (7, {}, "no event type"),
     ("x", {"seq": 1}, "seq"),

@@ -31,8 +31,8 @@ class Told:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def begin(self, number: int) -> Any:
-        self.texts.append("")
+    def begin(self, number: int, before: str = "") -> Any:
+        self.texts.append(before)
 
         def told(text: str) -> None:
             self.texts[-1] += text

@@ -18,6 +18,7 @@ from pavo.kit.sql import Database
 from pavo.llm.calls import ModelCalls
 from pavo.tasks.work.context.asked_models import TaskModels
 from pavo.tasks.work.context.held_epoch import HeldEpoch
+from pavo.tasks.work.context.shown_answers import ShownAnswers
 from pavo.usage.domain import Payer
 from pavo.usage.models import ReservationRow
 from pavo.usage.prices import PriceTable
@@ -52,7 +53,7 @@ class Paying:
     async def attempt(self, subject: Subject, calls: ModelCalls) -> TaskModels:
         """Another attempt takes the task over."""
         held, payer = HeldEpoch(await new_attempt(self.org.database, subject)), Payer(subject, None, "asking")
-        return TaskModels(calls, subject, held, asyncio.Event(), payer)
+        return TaskModels(calls, subject, held, asyncio.Event(), payer, ShownAnswers(lambda *_: None))
 
     async def ask(self, models: TaskModels, text: str = "What?") -> ModelAnswer:
         body = self.script.request(text, max_completion_tokens=MOST)

@@ -17,11 +17,31 @@ from pavo.llm.calls import ModelCalls
 from pavo.llm.models import ModelCallRow
 from pavo.tasks.work.context.asked_models import TaskModels
 from pavo.tasks.work.context.held_epoch import HeldEpoch
+from pavo.tasks.work.context.shown_answers import MOST_AT_ONCE, ShownAnswers
+from pavo.timeline.merge import Members, merged
 from pavo.usage.domain import Payer
 from tests.driving import until
 from tests.llm.scripted import ModelScript, ModelServer
 from tests.llm.scripted import model_server as model_server
 from tests.tools.rows import new_attempt, new_subject
+
+
+class Seen:
+    """What viewers of one attempt see."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[int, str], Members] = {}
+        self.shown: list[str] = []
+        """Each text of the first answer, whenever it changed."""
+
+    def add(self, step: int, name: str, data: Members) -> None:
+        members = self.parts[step, name] = merged(self.parts.get((step, name)), data)
+        if name == "model_text":
+            self.shown.append(members["text"])
+
+    @property
+    def texts(self) -> dict[tuple[int, str], str]:
+        return {place: members["text"] for place, members in self.parts.items()}
 
 
 class Caller:
@@ -53,11 +73,14 @@ class Caller:
     async def take_over(self) -> TaskModels:
         """Another attempt's models."""
         self.held = HeldEpoch(await new_attempt(self.database, self.subject))
-        self.models = TaskModels(self.calls, self.subject, self.held, self.cancelled, self.payer)
+        self.seen = Seen()
+        self.models = TaskModels(
+            self.calls, self.subject, self.held, self.cancelled, self.payer, ShownAnswers(self.seen.add)
+        )
         return self.models
 
-    async def ask(self, key: str, *texts: str, models: TaskModels | None = None) -> ModelAnswer:
-        request = ModelRequest(self.script.request(*(texts or ("What?",))), None, key, f"key:{key}")
+    async def ask(self, key: str, *texts: str, models: TaskModels | None = None, shown: int | None = 1) -> ModelAnswer:
+        request = ModelRequest(self.script.request(*(texts or ("What?",))), None, key, f"key:{key}", shown)
         return await (models or self.models).complete(request)
 
     async def row(self) -> ModelCallRow:
@@ -178,3 +201,67 @@ async def test_told_to_stop_it_is_given_up(caller: Caller, monkeypatch: pytest.M
     caller.cancelled.set()
     with pytest.raises(Unavailable):
         await asking
+
+
+async def test_viewers_see_an_answer_while_it_is_made_and_of_a_lost_try_nothing_stays(caller: Caller) -> None:
+    caller.script.tell({"text": "Wrens weigh seven grams.", "faults": [{"cut": 3}]})
+    await caller.ask("a")
+    seen = caller.seen
+    assert seen.texts == {(1, "model_text"): "Wrens weigh seven grams."}
+    half = seen.shown.index("")
+    assert seen.shown[half - 1] == "Wrens weigh se", "of the try that was cut"
+    after = seen.shown[half + 1 :]
+    assert all("Wrens weigh seven grams.".startswith(text) for text in after) and len(after) > 1
+    told = len(seen.shown)
+    await caller.ask("a")
+    assert len(seen.shown) == told, "a recorded answer shows nothing"
+    await caller.ask("b", "Else?", shown=None)
+    assert len(seen.shown) == told, "nor does one that is not to be shown"
+
+
+async def test_of_an_answer_that_does_not_come_nothing_stays(caller: Caller) -> None:
+    caller.script.tell({"text": "Wrens weigh seven grams.", "faults": [{"cut": 3}] * 5})
+    assert (await caller.ask("a")).value is None
+    assert caller.seen.texts == {(1, "model_text"): ""} and any(caller.seen.shown)
+
+
+async def test_answers_at_once_are_shown_side_by_side_and_the_next_in_the_place_of_the_first(caller: Caller) -> None:
+    caller.script.tell({"text": "Yes, yes, yes, yes.", "hold": True})
+    asking = [asyncio.create_task(caller.ask(str(each), str(each))) for each in range(MOST_AT_ONCE + 2)]
+
+    async def all_seen() -> bool:
+        return len(caller.seen.parts) == MOST_AT_ONCE and sum(caller.script.calls()) == MOST_AT_ONCE + 2
+
+    await until(all_seen, what="answers to be seen")
+    caller.script.release()
+    await asyncio.gather(*asking)
+    places = [f"model_text:{number}" for number in range(2, MOST_AT_ONCE + 1)]
+    assert caller.seen.texts == dict.fromkeys(
+        [(1, "model_text"), *((1, each) for each in places)], "Yes, yes, yes, yes."
+    )
+    caller.script.tell({"text": "No."})
+    await caller.ask("next", "And?")
+    assert caller.seen.texts[1, "model_text"] == "No."
+
+
+async def test_whoever_takes_an_answer_over_that_is_under_way_sees_what_was_said(caller: Caller) -> None:
+    caller.script.tell({"text": "Wrens weigh seven grams.", "hold": True})
+    first = asyncio.create_task(caller.ask("a"))
+    old = caller.seen
+
+    async def seen() -> bool:
+        return bool(old.shown)
+
+    await until(seen, what="the answer to be seen")
+    models = await caller.take_over()
+    second = asyncio.create_task(caller.ask("a", models=models))
+
+    async def seen_too() -> bool:
+        return bool(caller.seen.shown)
+
+    await until(seen_too, what="the answer to be seen by those of the next attempt")
+    caller.script.release()
+    assert text(await second) == "Wrens weigh seven grams."
+    assert caller.seen.texts == {(1, "model_text"): "Wrens weigh seven grams."}
+    first.cancel()
+    assert caller.script.calls() == [1]

@@ -25,6 +25,30 @@ def test_texts_are_joined_and_of_other_members_the_last_one_holds() -> None:
     assert merged({"text": 1}, {"text": "b"}) == {"text": "b"}
 
 
+def test_another_text_takes_the_place_of_the_one_before() -> None:
+    assert merged({"text": "a", "n": 1}, {"text": "b", "anew": 1}) == {"text": "b", "anew": 1}
+    assert merged({"text": "a", "anew": 1}, {"text": "b", "anew": 1}) == {"text": "ab", "anew": 1}
+    assert merged({"text": "a", "anew": 1}, {"text": "b"}) == {"text": "ab", "anew": 1}
+    assert merged({"text": "a", "anew": 1}, {"text": "b", "anew": "2"})["text"] == "ab", "no number is another one"
+
+
+def test_viewers_are_sent_another_text_from_its_beginning() -> None:
+    live, said = Live(), Said(1, 1)
+    for text, number in (("half an ans", 1), ("", 2), ("another, and a longer one", 2)):
+        part = {"model_text": {"text": text, "anew": number}}
+        said.add(part)
+        mark = live.mark
+        assert live.take(orjson.loads(said.message(part)))
+        [(_, shown)] = frames_of(live.frames(mark))
+        [delta] = shown["deltas"]
+        assert (delta["offset"], delta["data"]["text"]) == (0, text)
+    mark, more = live.mark, {"model_text": {"text": " still", "anew": 2}}
+    said.add(more)
+    live.take(orjson.loads(said.message(more)))
+    [(_, shown)] = frames_of(live.frames(mark))
+    assert shown["deltas"][0]["offset"] == len("another, and a longer one")
+
+
 def frames_of(data: bytes) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     for frame in data.decode().split("\n\n")[:-1]:

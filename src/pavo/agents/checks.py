@@ -28,6 +28,7 @@ from pavo.agents.contract import (
     Revision,
     Step,
 )
+from pavo.agents.event_types import MODEL_TEXT
 from pavo.errors import AgentRefused
 from pavo.kit.json_values import NotStorable, plain
 
@@ -169,7 +170,10 @@ def _checked_messages(messages: object) -> tuple[Mapping[str, JSON], ...]:
 
 def checked_delta(kind: object, data: object) -> Event:
     """What the agent emits, as an event that is never recorded."""
-    return _checked_event(Event(cast(str, kind), cast(Mapping[str, JSON], data)))[0]
+    event = _checked_event(Event(cast(str, kind), cast(Mapping[str, JSON], data)))[0]
+    if event.type.partition(":")[0] == MODEL_TEXT:
+        _refuse(f"The type {event.type!r} is Pavo's own.", f"Choose another name, for example 'my_{event.type}'.")
+    return event
 
 
 def _checked_event(event: object) -> tuple[Event, int]:

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
@@ -172,7 +172,8 @@ class AgentContext:
         """Show something of the work in hand at once, before it is recorded, and never record it; returns at once.
 
         Of several with one `type` in a step, texts in the member `text` are joined, of other members the last one
-        holds. When the step is recorded what was shown goes, so record what is to stay; when the attempt ends without
+        holds; where the member `anew` is another number than before, this takes the place of what was said so far. When
+        the step is recorded what was shown goes, so record what is to stay; when the attempt ends without
         recording it, it is taken back, and the next attempt says its own. From any thread. Nobody has to be looking,
         and what cannot be shown is lost: of a step 64,000 characters are shown, then `cut` is true.
 
@@ -183,8 +184,12 @@ class AgentContext:
         Raises:
             AgentRefused: type or data are none of an event.
         """
-        planning = self.step_key.endswith("/plan")
-        self.emitter.emit(0 if planning else self.steps + 1, type, data)
+        self.emitter.emit(self._step, type, data)
+
+    @property
+    def _step(self) -> int:
+        """In which something is shown."""
+        return 0 if self.step_key.endswith("/plan") else self.steps + 1
 
     async def ask(
         self,
@@ -267,7 +272,7 @@ class AgentContext:
         return await self.tools.described()
 
     async def complete(
-        self, request: Mapping[str, JSON], *, endpoint: str | None = None, key: str | None = None
+        self, request: Mapping[str, JSON], *, endpoint: str | None = None, key: str | None = None, show: bool = True
     ) -> Mapping[str, JSON]:
         """Ask a model, in any method; its answer, whole: `choices[0]["message"]`, `usage` and so on.
 
@@ -281,12 +286,14 @@ class AgentContext:
             endpoint: the name of another endpoint than the default one.
             key: names the call as that of `call` does; else it is known by what is under way (a plan, the checkpoint to
                 come, the report), the request, and how many equal ones came before it there.
+            show: whether viewers of the task see the answer's text while it is made, as what `emit` shows.
 
         Raises:
             ModelRefused: trying again is useless, such as for a wrong key or a request that the model does not take.
             ModelFailed: it gave no answer that can be used, after several tries.
         """
-        answer = await self.models.complete(checked_completion(request, endpoint, key))
+        asked = checked_completion(request, endpoint, key)
+        answer = await self.models.complete(replace(asked, shown=self._step if show else None))
         if answer.asks is not None:
             await self.people.wait(answer.asks)
         return value_of(answer)

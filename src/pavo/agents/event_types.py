@@ -9,6 +9,10 @@ from typing import Final
 STAGE: Final = "stage"
 """The event after which a task is in another stage."""
 
+MODEL_TEXT: Final = "model_text"
+"""The delta that shows a model's answer while it is made; those of further calls at once are `model_text:2` and so on.
+It is no event: nothing records it."""
+
 PAVO_EVENT_TYPES: Final = frozenset(
     (
         *(STAGE, "context", "plan", "feedback", "accepted", "tick", "progress", "recovered", "code_changed"),

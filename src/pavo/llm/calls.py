@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ from pavo.llm import journal
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
 from pavo.llm.journal import Asked, Claim, Next, Occurrence
 from pavo.llm.model_endpoints import Endpoint, ModelEndpoints
-from pavo.llm.retrying import Patience, ToldTries, ask_patiently
+from pavo.llm.retrying import Patience, ask_patiently
+from pavo.llm.telling import Telling, ToldTries
 from pavo.observe import metrics
 from pavo.usage import budgets
 from pavo.usage.budgets import Exhausted, Reservation
@@ -68,6 +69,8 @@ class _Running:
     most: Estimate
     """What is reserved for it."""
     ended: asyncio.Future[None]
+    telling: Telling = field(default_factory=Telling)
+    """Whom the answer is told while it comes."""
 
 
 Write = Callable[[AsyncSession, Caller], Awaitable[bool]]
@@ -93,6 +96,9 @@ class ModelCalls:
     async def complete(self, caller: Caller, request: ModelRequest, told: ToldTries | None = None) -> ModelAnswer:
         """The answer that is recorded, or that the model gives now, which is recorded then.
 
+        Args:
+            told: is told what the model says now; of what is recorded nothing.
+
         Raises:
             Unavailable: the caller's attempt is over, or PostgreSQL is away.
         """
@@ -105,12 +111,13 @@ class ModelCalls:
             claim, request = await self._claim(caller, request, asked)
             caller = replace(caller, occurrence=None)  # it has its number
             if claim.next is Next.UNDER_WAY:
-                await self._joined(claim.id, caller)
+                await self._joined(claim.id, caller, told)
                 continue
             if claim.next is not Next.ASK:
                 return _known(request, claim)
             try:
-                answer = await self._ask(request.body, Call(claim.id, asked.model), endpoint, told)
+                self._under_way[claim.id].telling.join(told)
+                answer = await self._ask(request.body, Call(claim.id, asked.model), endpoint)
             finally:
                 self._under_way.pop(claim.id).ended.set_result(None)
             if answer is not None:
@@ -122,17 +129,17 @@ class ModelCalls:
         tokens, currency = (sums.tokens_in, sums.tokens_out, sums.tokens_cached), self._prices.currency
         return Spent(sums.calls, *tokens, sums.cost / NANOS, currency, sums.unpriced, money(sums.cost, currency))
 
-    async def _joined(self, call_id: uuid.UUID, caller: Caller) -> None:
+    async def _joined(self, call_id: uuid.UUID, caller: Caller, told: ToldTries | None) -> None:
         """Wait until a call of this process has ended, whose it was before."""
         if (running := self._under_way.get(call_id)) is not None:
             running.caller = caller
+            running.telling.join(told)
             await asyncio.shield(running.ended)
 
-    async def _ask(
-        self, body: Mapping[str, Any], call: Call, endpoint: Endpoint, told: ToldTries | None
-    ) -> ModelAnswer | None:
+    async def _ask(self, body: Mapping[str, Any], call: Call, endpoint: Endpoint) -> ModelAnswer | None:
         """The answer; None: tries were lost, and a budget does not suffice for another one."""
-        begun, most = time.perf_counter(), self._under_way[call.id].most
+        begun, running = time.perf_counter(), self._under_way[call.id]
+        most, told = running.most, running.telling
         try:
             sent, lost = {**body, "model": call.model}, partial(self._lose, call, most)
             answer = await ask_patiently(self._client, endpoint, sent, self._patience, told, lost)

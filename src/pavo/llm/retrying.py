@@ -5,10 +5,11 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from pavo.llm.client import CallFailed, ModelClient, Told
+from pavo.llm.client import CallFailed, ModelClient
 from pavo.llm.model_endpoints import Endpoint
+from pavo.llm.telling import ToldTries
 from pavo.observe import metrics
 
 logger = logging.getLogger(__name__)
@@ -16,14 +17,6 @@ logger = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 20.0
 """Between two tries, where the server does not say how long."""
-
-
-class ToldTries(Protocol):
-    """Who is told an answer's text as it comes, anew with each try."""
-
-    def begin(self, number: int) -> Told:
-        """Of this try, from 1."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

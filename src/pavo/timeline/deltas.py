@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
-from pavo.timeline.merge import Members, Parts, merged
+from pavo.timeline.merge import ANEW, Members, Parts, merged
 
 NO_STEP: Final = 2**31 - 1
 """As a step: all of an attempt."""
@@ -69,8 +69,8 @@ class Mark(NamedTuple):
 
     place: Place
     messages: int
-    lengths: Mapping[str, int]
-    """Of each type's text, in characters."""
+    texts: Mapping[str, tuple[Any, int]]
+    """Of each type's text: which one it is (`merge.ANEW`), and its length in characters."""
 
 
 class Live:
@@ -143,8 +143,8 @@ class Live:
     def mark(self) -> Mark | None:
         """How far somebody is told who is told everything."""
         if self._mark is None and self.said is not None:
-            lengths = {name: len(_text(members)) for name, members in self.said.parts.items()}
-            self._mark = Mark(self.said.place, self.said.count, lengths)
+            texts = {name: (members.get(ANEW), len(_text(members))) for name, members in self.said.parts.items()}
+            self._mark = Mark(self.said.place, self.said.count, texts)
         return self._mark
 
     def frames(self, told: Mark | None) -> bytes:
@@ -177,9 +177,9 @@ class Live:
     def _delta(name: str, members: Members, told: Mark | None) -> dict[str, Any]:
         if not isinstance(members.get("text"), str):
             return {"type": name, "data": members}
-        offset = told.lengths.get(name, 0) if told is not None else 0
+        which, offset = told.texts.get(name, (None, 0)) if told is not None else (None, 0)
         text = _text(members)
-        if offset > len(text):
+        if offset > len(text) or which != members.get(ANEW):
             offset = 0
         return {"type": name, "offset": offset, "data": {**members, "text": text[offset:]}}
 

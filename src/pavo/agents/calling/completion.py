@@ -30,6 +30,8 @@ class ModelRequest:
     """What the agent calls it; None: it is known by where it stands."""
     identity: str = ""
     """Names the call within its task and plan: the same in every attempt. Its host gives it."""
+    shown: int | None = None
+    """The step (0: planning) in which viewers see the answer while it is made; None: they do not."""
 
     @property
     def hash(self) -> str:

@@ -13,6 +13,7 @@ from pavo.errors import AgentRefused
 
 MAX_IDENTITY: Final = 300
 """Characters of what names a call."""
+MAX_STEP: Final = 2**31 - 1
 
 
 def dump_tools(tools: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -46,18 +47,20 @@ def load_tool_answer(data: list[Any]) -> ToolAnswer:
 
 
 def dump_completion(request: ModelRequest) -> list[Any]:
-    return [dict(request.body), request.endpoint, request.key, request.identity]
+    return [dict(request.body), request.endpoint, request.key, request.identity, request.shown]
 
 
 def load_completion(data: object) -> ModelRequest:
     if not isinstance(data, list):
         raise TypeError("no call of a model")
-    body, endpoint, key, identity = data  # pyright: ignore[reportUnknownVariableType]
+    body, endpoint, key, identity, shown = data  # pyright: ignore[reportUnknownVariableType]
     try:
         request = checked_completion(body, endpoint, key)  # pyright: ignore[reportUnknownArgumentType]
     except AgentRefused as error:  # as above
         raise ValueError(error.detail) from error
-    return replace(request, identity=_identity(identity))  # pyright: ignore[reportUnknownArgumentType]
+    if shown is not None and (type(shown) is not int or not 0 <= shown < MAX_STEP):  # pyright: ignore
+        raise TypeError("no step of an answer")
+    return replace(request, identity=_identity(identity), shown=shown)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def dump_model_answer(answer: ModelAnswer) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from pavo.agents.checks import checked_delta
 from pavo.kit.json_values import encode_text
-from pavo.timeline.merge import Members, Parts, merged
+from pavo.timeline.merge import ANEW, Members, Parts, is_anew, merged
 
 Send: TypeAlias = Callable[[int, Parts], None]
 """Takes the step and what was added in it, by type."""
@@ -40,6 +40,8 @@ class Coalescer:
         self._pending: dict[str, Members] = {}
         self._members: dict[str, dict[str, int]] = {}
         """How large they are, by type, texts aside."""
+        self._texts: dict[str, tuple[Members, int]] = {}
+        """Of each type's text which one it is, and its length."""
         self._full: set[str] = set()
         """Types of which nothing fits any more, which was told."""
         self._room = MAX_SAID
@@ -56,16 +58,17 @@ class Coalescer:
         except RuntimeError:
             here = False
         if here:
-            self._add(step, event.type, event.data)
+            self.add(step, event.type, event.data)
         elif self._crossing < MAX_CROSSING:
             self._crossing += 1
             self._loop.call_soon_threadsafe(self._cross, step, event.type, event.data)
 
     def _cross(self, step: int, name: str, data: Members) -> None:
         self._crossing -= 1
-        self._add(step, name, data)
+        self.add(step, name, data)
 
-    def _add(self, step: int, name: str, data: Members) -> None:
+    def add(self, step: int, name: str, data: Members) -> None:
+        """The same, of what is known to be right; on its event loop."""
         if step < self._step:
             return  # what it belongs to is over
         if step > self._step:
@@ -80,10 +83,11 @@ class Coalescer:
 
     def _begin(self, step: int) -> None:
         self._step, self._pending, self._room = step, {}, MAX_SAID
-        self._members, self._full = {}, set()
+        self._members, self._texts, self._full = {}, {}, set()
 
     def _fitting(self, name: str, data: Members) -> Members | None:
         """As much of it as there is room for; None where there is none, and that was told."""
+        self._drop_old(name, data)
         if name in self._full:
             return None
         text = data.get("text")
@@ -97,12 +101,28 @@ class Coalescer:
         if need <= self._room:
             self._room -= need
             self._members.setdefault(name, {}).update(sizes)
+            self._lengthen(name, data, length)
             return data
         if known is None:
             return None
         self._full.add(name)
         room, self._room = self._room, 0
-        return {"text": text[:room], CUT: True} if isinstance(text, str) else {CUT: True}
+        self._lengthen(name, data, min(length, room))
+        kept: Members = {ANEW: data[ANEW], CUT: True} if type(data.get(ANEW)) is int else {CUT: True}
+        return {"text": text[:room], **kept} if isinstance(text, str) else kept
+
+    def _drop_old(self, name: str, data: Members) -> None:
+        """Where a text takes the place of the one before, there is room for it again."""
+        which, length = self._texts.get(name, ({}, 0))
+        if name in self._members and is_anew(which, data):
+            self._room += length + sum(self._members[name].values())
+            self._members[name] = {}
+            self._texts.pop(name, None)
+            self._full.discard(name)
+
+    def _lengthen(self, name: str, data: Members, length: int) -> None:
+        which, before = self._texts.get(name, ({}, 0))
+        self._texts[name] = ({ANEW: data[ANEW]} if type(data.get(ANEW)) is int else which, before + length)
 
     def flush(self) -> None:
         """Send what waits, if anything does, without waiting for its time."""

@@ -1,23 +1,26 @@
 """Showing how far a task is: a bar on a terminal, a line now and then in a pipe."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from pavo.agents.event_types import MODEL_TEXT
 from pavo.observe.printable import printable_line
 from pavo.tasks.domain import DONE
 from pavo.tasks.schemas import TaskOut
+from pavo.timeline.merge import ANEW
 from pavo.timeline.schemas import EventOut
 
 PLAIN_LINES: Final = 10
 """How many lines a pipe gets for a whole task, if its total is known."""
 TEXT: Final = "text"
-"""The type of a delta that is shown."""
+"""The type of a delta that is shown, beside that of models' answers."""
 SAID_WIDTH: Final = 76
 """Characters of a line after which the next blank ends it."""
 
@@ -94,6 +97,18 @@ def bar(out: Console) -> Progress:
     )
 
 
+@dataclass(slots=True)
+class _Said:
+    """A text that an agent, or its model, is saying."""
+
+    which: Any
+    """Another text of its type has another number."""
+    length: int = 0
+    """Of what came of it, in characters: it comes again after a reconnect."""
+    rest: str = ""
+    """Of a line that is not whole yet."""
+
+
 class SaidLines:
     """What an agent says before it is recorded: a terminal cannot take back what stands above, so it gets whole lines,
     and a word where they are taken back."""
@@ -102,10 +117,8 @@ class SaidLines:
         self._out = out
         self._place = (0, 0)
         """Attempt and step."""
-        self._length = 0
-        """Of the text of this place that came, in characters: it comes again after a reconnect."""
-        self._rest = ""
-        """Of a line that is not whole yet."""
+        self._texts: dict[str, _Said] = {}
+        """Of this place, by type."""
         self._shown = False
 
     def see(self, name: str, data: str) -> None:
@@ -119,26 +132,34 @@ class SaidLines:
             if (place := (told["attempt"], told["step"])) != self._place:
                 self._begin(place)
             for delta in told["deltas"]:
-                if delta["type"] == TEXT and "offset" in delta:
-                    self._add(delta["offset"], delta["data"]["text"])
+                kind = delta["type"]
+                if "offset" in delta and (kind == TEXT or kind.partition(":")[0] == MODEL_TEXT):
+                    self._add(kind, delta["offset"], delta["data"])
 
     def passed(self, event: EventOut) -> None:
         """What was said is recorded: its last line is whole."""
         if event.type in ("tick", "plan", "report"):
-            if self._rest:
-                self._print(self._rest)
-            self._rest, self._shown = "", False
+            for said in self._texts.values():
+                if said.rest:
+                    self._print(said.rest)
+                said.rest = ""
+            self._shown = False
 
     def _begin(self, place: tuple[int, int]) -> None:
-        self._place, self._length, self._rest, self._shown = place, 0, "", False
+        self._place, self._texts, self._shown = place, {}, False
 
-    def _add(self, offset: int, text: str) -> None:
-        *lines, self._rest = (self._rest + text[max(0, self._length - offset) :]).split("\n")
-        self._length = max(self._length, offset + len(text))
+    def _add(self, kind: str, offset: int, data: Mapping[str, Any]) -> None:
+        said, text = self._texts.get(kind), data["text"]
+        if said is None or said.which != data.get(ANEW):
+            if said is not None and said.length > len(said.rest):
+                self._out.print(Text("  (taken back: what follows takes its place)", "dim"))
+            said = self._texts[kind] = _Said(data.get(ANEW))
+        *lines, said.rest = (said.rest + text[max(0, said.length - offset) :]).split("\n")
+        said.length = max(said.length, offset + len(text))
         for line in lines:
             self._print(line)
-        if len(self._rest) > SAID_WIDTH and " " in self._rest:
-            line, _, self._rest = self._rest.rpartition(" ")
+        if len(said.rest) > SAID_WIDTH and " " in said.rest:
+            line, _, said.rest = said.rest.rpartition(" ")
             self._print(line)
 
     def _print(self, line: str) -> None:

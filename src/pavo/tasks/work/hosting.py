@@ -34,12 +34,13 @@ from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import DescribedTools, TaskTools, ToolCaller
-from pavo.tasks.work.context.deltas import WorkerDeltas
+from pavo.tasks.work.context.deltas import TaskDeltas, WorkerDeltas
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.kept_artifacts import keeper_of
 from pavo.tasks.work.context.opened_gateway import TaskGateway
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskSecrets, TaskTranscript
 from pavo.tasks.work.context.restored_files import restore_files
+from pavo.tasks.work.context.shown_answers import ShownAnswers
 from pavo.tasks.work.context.tool_files import ToolFiles
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
@@ -141,6 +142,7 @@ class Hosting:
         self._log_to(task, attempt)
         if held is not None:
             await self._restore(task)
+        deltas = self.deltas.begin(task.id, attempt)
         ctx = AgentContext(
             task_id=task.id,
             organisation_id=task.organisation_id,
@@ -156,8 +158,8 @@ class Hosting:
             edits=task.edits,
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
             signatures=self._keys.of(task.id, card.name),
-            **self._reached(task, attempt, version, held),
-            **self._models_of(task, version, held, attempt, cancelled),
+            **self._reached(task, version, held, deltas),
+            **self._models_of(task, version, held, attempt, cancelled, deltas),
         )
         return self._host(card, ctx)
 
@@ -172,7 +174,7 @@ class Hosting:
         if self._log_writer is not None:
             send_output_to(self._log_writer.sink(task.id, attempt))
 
-    def _reached(self, task: Assignment, attempt: int, version: int, held: HeldEpoch | None) -> Mapping[str, Any]:
+    def _reached(self, task: Assignment, version: int, held: HeldEpoch | None, deltas: TaskDeltas) -> Mapping[str, Any]:
         """What its agent reaches through the context, by the context's members."""
         owner = ArtifactOwner(task.id, task.organisation_id)
         return {
@@ -180,7 +182,7 @@ class Hosting:
             "inbox": TaskInbox(self.database, task.id),
             "people": TaskPeople(self.database, task, version),
             **self._calls(task, version, held, owner),
-            "emitter": self.deltas.begin(task.id, attempt),
+            "emitter": deltas,
             "transcript": Transcript(TaskTranscript(self.database, task.id)),
             "artifacts": Artifacts(keeper_of(self.database, self.publisher, self._keeping, owner, held)),
         }
@@ -199,7 +201,13 @@ class Hosting:
         return {"tools": calls, "ledger": calls}
 
     def _models_of(
-        self, task: Assignment, version: int, held: HeldEpoch | None, attempt: int, cancelled: asyncio.Event
+        self,
+        task: Assignment,
+        version: int,
+        held: HeldEpoch | None,
+        attempt: int,
+        cancelled: asyncio.Event,
+        deltas: TaskDeltas,
     ) -> dict[str, Any]:
         """What an agent asks models by; one that plans holds no lease, and has an epoch too."""
         if self._models is None:
@@ -207,7 +215,7 @@ class Hosting:
         subject, epoch = model_subject(task, version), held or HeldEpoch(attempt)
         place, payer = PLAN if held is None else None, Payer(gate_subject(task, version), task.user_id, task.agent_type)
         return {
-            "models": TaskModels(self._models, subject, epoch, cancelled, payer),
+            "models": TaskModels(self._models, subject, epoch, cancelled, payer, ShownAnswers(deltas.show)),
             "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place),
         }
 

@@ -90,7 +90,7 @@ class Said {
   #draw() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      const text = [...this.#texts.values()].join("\n");
+      const text = [...this.#texts.values()].filter(Boolean).join("\n");
       this.element.hidden = !text;
       show(this.element, text);
     });

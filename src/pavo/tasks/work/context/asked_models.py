@@ -13,6 +13,7 @@ from pavo.tasks.sql import lease
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.joined_calls import JoinedCalls
+from pavo.tasks.work.context.shown_answers import ShownAnswer, ShownAnswers
 from pavo.usage.domain import Payer
 
 GRACE_SECONDS: Final = 10.0
@@ -30,30 +31,49 @@ class TaskModels:
     Args:
         cancelled: of the agent's context.
         payer: whose budgets the calls count against.
+        shown: where viewers see what models say.
     """
 
     def __init__(
-        self, calls: ModelCalls, subject: Subject, held: HeldEpoch, cancelled: asyncio.Event, payer: Payer
+        self,
+        calls: ModelCalls,
+        subject: Subject,
+        held: HeldEpoch,
+        cancelled: asyncio.Event,
+        payer: Payer,
+        shown: ShownAnswers,
     ) -> None:
         self._models = calls
         self._payer = payer
         self._subject = subject
         self._held = held
         self._cancelled = cancelled
+        self._shown = shown
         self._calls = JoinedCalls[ModelAnswer]()
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """What came of it."""
         name = f"model call of {self._subject.id}"
-        return await self._calls.run(request.identity, name, lambda: self._complete(request))
+        return await self._calls.run(request.identity, name, lambda: self._seen(request))
 
     async def spent(self) -> Spent:
         """What all of them took so far."""
         return await self._models.spent(self._subject)
 
-    async def _complete(self, request: ModelRequest) -> ModelAnswer:
+    async def _seen(self, request: ModelRequest) -> ModelAnswer:
+        with self._shown.place(request.shown) as shown:
+            came = False
+            try:
+                answer = await self._complete(request, shown)
+                came = answer.value is not None
+                return answer
+            finally:
+                if shown is not None and not came:
+                    shown.take_back()
+
+    async def _complete(self, request: ModelRequest, shown: ShownAnswer | None) -> ModelAnswer:
         caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject), self._payer)
-        asking = asyncio.create_task(self._models.complete(caller, request))
+        asking = asyncio.create_task(self._models.complete(caller, request, shown))
         stopping = asyncio.create_task(self._cancelled.wait())
         try:
             await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)

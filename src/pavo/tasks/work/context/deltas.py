@@ -24,7 +24,8 @@ class TaskDeltas:
         self._said: Said | None = None
         self._over = -1
         """Up to this step nothing is said any more."""
-        self.emit = Coalescer(self._say).emit
+        gathering = Coalescer(self._say)
+        self.emit, self.show = gathering.emit, gathering.add
 
     def _say(self, step: int, more: Parts) -> None:
         if step <= self._over:

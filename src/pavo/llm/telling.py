@@ -1,0 +1,47 @@
+"""An answer's text as it comes, told to all who wait for the answer."""
+
+from typing import Final, Protocol
+
+from pavo.llm.client import Told
+
+KEPT_CHARACTERS: Final = 100_000
+"""So much of what was said so far is kept for whoever comes later: more than anybody is shown."""
+
+
+class ToldTries(Protocol):
+    """Who is told an answer's text as it comes, anew with each try. Raises nothing, and returns at once."""
+
+    def begin(self, number: int, before: str = "") -> Told:
+        """Of this try, from 1; of one that has been under way before, what it said so far."""
+        ...
+
+
+class Telling:
+    """See `ToldTries`: tells all who join. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._all: list[ToldTries] = []
+        self._takers: list[Told] = []
+        self._number = 0
+        self._said: list[str] = []
+        self._length = 0
+
+    def join(self, told: ToldTries | None) -> None:
+        """Tell this one too, from here on, and what was said so far."""
+        if told is not None:
+            self._all.append(told)
+            if self._number:
+                self._takers.append(told.begin(self._number, "".join(self._said)))
+
+    def begin(self, number: int, before: str = "") -> Told:
+        """A try begins."""
+        self._number, self._said, self._length = number, [before], len(before)
+        self._takers = [each.begin(number, before) for each in self._all]
+        return self._tell
+
+    def _tell(self, text: str) -> None:
+        if self._length < KEPT_CHARACTERS:
+            self._said.append(text)
+            self._length += len(text)
+        for taker in self._takers:
+            taker(text)
