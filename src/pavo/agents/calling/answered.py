@@ -43,6 +43,10 @@ class AgentsFunctions:
         """What came of it; the attempt ends where people have to be asked first."""
         return await called_value(await self._make(request, effect, run), self._people)
 
+    def asking(self, people: People) -> "AgentsFunctions":
+        """The same, asking other people."""
+        return AgentsFunctions(self._make, people, self._ids)
+
     @property
     def ids(self) -> tuple[UUID, UUID]:
         """Of the task and its organisation."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from pavo.agents.asking.question import People
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.errors import AgentRefused
 
@@ -124,6 +125,10 @@ class Caller(Protocol):
         Raises:
             ToolFailed, AgentRefused: see `contract.AgentContext.call`.
         """
+        ...
+
+    def asking(self, people: People) -> "Caller":
+        """The same, with others whom it asks."""
         ...
 
     @property

@@ -341,7 +341,7 @@ class _WatchedTools:
     async def _watched(self, request: ToolRequest, make: Callable[[ToolRequest], Awaitable[ToolAnswer]]) -> ToolAnswer:
         if self._boundary.on_waits is None:
             return await NoTools().call(request)
-        identity = self._numbering.identity(request, self._boundary.ctx.steps)
+        identity = await self._numbering.identity(request, lambda: self._boundary.ctx.steps)
         return await self._calls.run(self._settled(make(replace(request, identity=identity))))
 
     async def _settled(self, call: Awaitable[ToolAnswer]) -> ToolAnswer:
@@ -359,8 +359,7 @@ class _WatchedModels:
         self._calls = CallsUnderWay(boundary.waiting.unsettled)
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
-        place = self._boundary.ctx.step_key.rpartition("/")[2]
-        identity = self._numbering.identity(request, place)
+        identity = await self._numbering.identity(request, lambda: self._boundary.ctx.step_key.rpartition("/")[2])
         answer = await self._calls.run(self._settled(replace(request, identity=identity)))
         if answer.asks is not None and self._boundary.on_waits is None:
             return replace(answer, asks=None)

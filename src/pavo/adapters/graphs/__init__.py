@@ -1,0 +1,1 @@
+"""LangGraph's graphs as agents of Pavo."""
