@@ -13,7 +13,7 @@ COPY migrations migrations
 COPY src src
 # The lock serves as constraints, whose hashes are checked: it also names what only tests and benchmarks need.
 RUN python -m venv /opt/pavo \
-    && uv pip install --no-cache --compile-bytecode --python /opt/pavo/bin/python --constraint requirements.lock '.[server]'
+    && uv pip install --no-cache --compile-bytecode --python /opt/pavo/bin/python --constraint requirements.lock '.[server,s3]'
 
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE}

@@ -7,22 +7,25 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, cast
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pavo.config_kept import ArtifactSettings as ArtifactSettings
 from pavo.config_kept import SealingSettings as SealingSettings
 from pavo.config_kept import UsageSettings as UsageSettings
 from pavo.config_models import LlmSettings as LlmSettings
-from pavo.config_section import NOBODYS, Section, listed, parse_networks
+from pavo.config_section import NOBODYS, Place, Section, listed, parse_networks
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
 
 PAVO_SECRETS: Final = frozenset(
     (
         "DATABASE_URL",
+        "PAVO_ARTIFACTS_S3_ACCESS_KEY",
+        "PAVO_ARTIFACTS_S3_SECRET_KEY",
         "PAVO_LLM_API_KEY",
         "PAVO_READY_FD",
         "PAVO_SEALING_FORMER_KEYS",
@@ -43,7 +46,6 @@ PAVO_SECRETS: Final = frozenset(
 )
 """Environment variables of Pavo alone, mostly secrets: no agent gets them, whoever names them."""
 _WRITABLE: Final = ":rw"
-_Place: TypeAlias = Annotated[Path | None, BeforeValidator(lambda path: path or None)]  # "" would be the working folder
 
 
 class DatabaseSettings(Section):
@@ -185,10 +187,10 @@ class AgentSettings(Section):
     uids: str = Field(default="1900000000-1999999999", validation_alias="PAVO_AGENT_UIDS")
     """Users that isolated agents may be where the worker is root, one for each task: FIRST-LAST. No account may have
     one of them."""
-    folders: _Place = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
+    folders: Place = Field(default=None, validation_alias="PAVO_AGENT_FOLDERS")
     """Where each task of an isolated agent has a working folder of its own, until it is deleted; default: agents in
     PAVO_DATA_DIR (in /var/lib/pavo/agents where they are users of their own), else a folder for temporary files."""
-    data_dir: _Place = Field(default=None, validation_alias="PAVO_DATA_DIR")
+    data_dir: Place = Field(default=None, validation_alias="PAVO_DATA_DIR")
     """Data directory of the stack, for the command line (see pavo up --help) and for workers: no isolated agent reads
     it."""
 
@@ -236,18 +238,6 @@ class AgentSettings(Section):
     def writable(self) -> tuple[str, ...]:
         """Of `paths`, those that may be written."""
         return tuple(each.removesuffix(_WRITABLE) for each in listed(self.paths) if each.endswith(_WRITABLE))
-
-
-class ArtifactSettings(Section):
-    """Files of tasks; the API and the workers need the same."""
-
-    folder: _Place = Field(default=None, validation_alias="PAVO_ARTIFACTS_FOLDER")
-    """Where the content of artifacts lies: one folder for the API and all workers, on whichever hosts they are;
-    default: artifacts in PAVO_DATA_DIR, and without that none can be kept."""
-    task_mb: int = Field(default=1_000, ge=1, le=1_000_000, validation_alias="PAVO_ARTIFACTS_TASK_MB")
-    """MB that one task may keep."""
-    organisation_mb: int = Field(default=10_000, ge=1, le=10**9, validation_alias="PAVO_ARTIFACTS_ORGANISATION_MB")
-    """MB that all tasks of an organisation may keep, what is there twice counted twice."""
 
 
 class WebhookSettings(Section):

@@ -1,12 +1,19 @@
 """What the sections of the settings share."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
+from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 NOBODYS = "PAVO_BY_NAME_"
 """Where fields may be given by name, pydantic also reads variables of these names: PORT and HOST, which many shells and
 platforms set. This prefix, which aliases do not get, makes them names that nobody sets."""
+
+
+Place: TypeAlias = Annotated[Path | None, BeforeValidator(lambda path: path or None)]
+"""A file or a folder; empty is none, for it would be the working folder."""
 
 
 class Section(BaseSettings):

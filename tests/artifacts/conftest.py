@@ -9,7 +9,9 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from tests.artifacts.bucket import bucket as bucket
 from tests.artifacts.keeper import apart as apart
+from tests.artifacts.keeper import dying as dying
 from tests.artifacts.keeper import keeper as keeper
 from tests.artifacts.keeping import ADA, Kept, Own
 from tests.artifacts.keeping_agents import install

@@ -12,8 +12,10 @@ from sqlalchemy import func, select, text, update
 
 from pavo.artifacts import sweeping
 from pavo.artifacts.domain import ArtifactLimits
+from pavo.artifacts.folder_store import FolderStore
 from pavo.artifacts.models import ArtifactLeftoverRow, ArtifactRow, ArtifactUsageRow
 from pavo.artifacts.recording import ArtifactOwner
+from pavo.artifacts.s3_store import S3Store
 from pavo.artifacts.store import BlobStore, Staged
 from pavo.artifacts.wiring import Keeping
 from pavo.bootstrap import build_redis
@@ -33,7 +35,7 @@ class Died(BaseException):
     """Stands in for the end of the process."""
 
 
-class DyingStore(BlobStore):
+class Dying(BlobStore):
     """Its process ends after content was put in its place, before the commit."""
 
     dies = False
@@ -44,12 +46,20 @@ class DyingStore(BlobStore):
             raise Died
 
 
+class DyingFolder(Dying, FolderStore):
+    """In a folder."""
+
+
+class DyingBucket(Dying, S3Store):
+    """In a bucket."""
+
+
 class Keeper:
     """A task that keeps files."""
 
-    def __init__(self, database: Database, publisher: Publisher, root: Path) -> None:
+    def __init__(self, database: Database, publisher: Publisher, store: Dying) -> None:
         self.database, self._publisher = database, publisher
-        self.store = DyingStore(root)
+        self.store = store
 
     async def begin(self) -> "Keeper":
         subject, _ = await new_subject(self.database)
@@ -102,14 +112,23 @@ def apart(stores: Stores) -> Iterator[str]:
     drop_database(stores, url)
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def dying(request: pytest.FixtureRequest, tmp_path: Path) -> Dying:
+    """Each kind of store, empty."""
+    root = tmp_path / "artifacts"
+    if request.param == "folder":
+        return DyingFolder(root)
+    return DyingBucket(request.getfixturevalue("bucket").settings(tmp_path.name), root)
+
+
 @pytest_asyncio.fixture
-async def keeper(apart: str, settings: Settings, tmp_path: Path) -> AsyncIterator[Keeper]:
+async def keeper(apart: str, settings: Settings, dying: Dying) -> AsyncIterator[Keeper]:
     database, redis = Database(apart, pool_size=10), build_redis(settings)
     async with database.transaction() as session:
         await session.execute(text("DELETE FROM artifact_leftovers"))
     publisher = Publisher(redis)
     publisher.start()
-    yield await Keeper(database, publisher, tmp_path / "artifacts").begin()
+    yield await Keeper(database, publisher, dying).begin()
     await publisher.close()
     await redis.aclose()
     await database.close()

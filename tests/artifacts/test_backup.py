@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pavo.artifacts.store import BlobStore
+from pavo.artifacts.folder_store import FolderStore
 from pavo.deploy.local.dumps import artifact_files
 from pavo.deploy.local.dumps.artifact_files import Connection
 from pavo.deploy.model.layout import Layout
@@ -42,7 +42,7 @@ async def test_backed_up_of_one_moment_and_put_back(keeper: Keeper, reader: Conn
     assert len(mine) == 1 and mine[0].endswith(" 5"), "that of the moment, once"
     artifact_files.check(place, found)
     artifact_files.prove(place)
-    fresh = BlobStore(tmp_path / "fresh")
+    fresh = FolderStore(tmp_path / "fresh")
     assert artifact_files.put_back(place, fresh) == found.count and artifact_files.put_back(place, fresh) == 0
     [content] = (fresh.root / str(keeper.owner.organisation_id)).rglob("?" * 64)
     assert content.read_bytes() == b"first" and content.stat().st_mode & 0o077 == 0
@@ -51,7 +51,7 @@ async def test_backed_up_of_one_moment_and_put_back(keeper: Keeper, reader: Conn
     copied.unlink()
     copied.write_bytes(b"FIRST")
     artifact_files.check(place, found)
-    for work in (artifact_files.prove, lambda place: artifact_files.put_back(place, BlobStore(tmp_path / "other"))):
+    for work in (artifact_files.prove, lambda place: artifact_files.put_back(place, FolderStore(tmp_path / "other"))):
         with pytest.raises(ConfigurationError, match="not what was backed up"):
             work(place)
     copied.unlink()

@@ -12,9 +12,9 @@ from sqlalchemy import delete, text
 
 from pavo.artifacts import recording, sweeping
 from pavo.artifacts.domain import SWEEP_LOCK
+from pavo.artifacts.folder_store import FolderStore
 from pavo.artifacts.models import ArtifactRow
 from pavo.artifacts.recording import ArtifactOwner, NewArtifact
-from pavo.artifacts.store import BlobStore
 from pavo.errors import ArtifactError, Unavailable
 from tests.artifacts.keeper import LIMITS, Died, Keeper
 from tests.tools.rows import new_subject
@@ -185,7 +185,7 @@ async def test_several_at_once_are_all_or_none(keeper: Keeper) -> None:
 
 
 def test_the_store_is_its_users_alone(tmp_path: Path) -> None:
-    store, organisation = BlobStore(tmp_path / "kept"), uuid.uuid4()
+    store, organisation = FolderStore(tmp_path / "kept"), uuid.uuid4()
     staged = store.stage(b"x")
     store.publish(organisation, staged)
     for path in [store.root, *store.root.rglob("*")]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pavo.artifacts.store import BlobStore
+from pavo.artifacts.folder_store import FolderStore
 from pavo.errors import ArtifactError
 from pavo.tools.builtin.files import text_of
 from pavo.tools.workspaces import beneath
@@ -31,7 +31,7 @@ def inside(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def workspace(inside: Path, tmp_path: Path) -> FolderWorkspace:
-    return FolderWorkspace(inside, BlobStore(tmp_path / "kept"), 10_000)
+    return FolderWorkspace(inside, FolderStore(tmp_path / "kept"), 10_000)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
-"""Where content lies: a folder, with a file for each content and organisation, named by its SHA-256.
+"""Where content lies, named by its SHA-256, once for each organisation; and where it is written before.
 
-    ROOT/incoming/ID            being written
-    ROOT/ORGANISATION/ab/abcd…  whole: it appears by a rename, and never changes
-
-All of it is this user's alone (0700, 0600). Methods block: call them on a thread.
+It is written beside the place that it will have, into a folder of this machine, and appears there whole. Methods block:
+call them on a thread.
 """
 
 import hashlib
 import os
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pavo.errors import DiskFull, Unavailable
 from pavo.kit.sql import is_full
 
 _INCOMING: Final = "incoming"
-_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 FORGOTTEN_SECONDS: Final = 2 * 3600.0
 """What was written last so long ago, and has no place, nobody goes on with: a tool may run for an hour."""
 
@@ -49,10 +48,10 @@ class Draft:
         Raises:
             DiskFull, Unavailable: it cannot be written.
         """
-        with _translated():
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _FLAGS)
+        with translated():
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | FLAGS)
             try:
-                _write_all(descriptor, data)
+                write_all(descriptor, data)
             finally:
                 os.close(descriptor)
         self._hash.update(data)
@@ -64,8 +63,8 @@ class Draft:
         Raises:
             DiskFull, Unavailable: it cannot be written.
         """
-        with _translated():
-            _synchronise(self._path, os.O_RDONLY)
+        with translated():
+            synchronise(self._path, os.O_RDONLY)
         return Staged(self._path, self._hash.hexdigest(), self.bytes)
 
     def discard(self) -> None:
@@ -73,8 +72,12 @@ class Draft:
         self._path.unlink(missing_ok=True)
 
 
-class BlobStore:
-    """Content below one root, which API and workers share. It is made at the first write."""
+class BlobStore(ABC):
+    """Content that API and workers share.
+
+    Args:
+        root: what is being written lies below it; made at the first write, for this user alone (0700, 0600).
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -85,12 +88,12 @@ class BlobStore:
         Raises:
             DiskFull, Unavailable: nothing can be written.
         """
-        with _translated():
+        with translated():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = self.root / _INCOMING
             folder.mkdir(mode=0o700, exist_ok=True)
             path = folder / uuid.uuid4().hex
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _FLAGS, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | FLAGS, 0o600))
         return Draft(path)
 
     def stage(self, data: bytes) -> Staged:
@@ -103,57 +106,10 @@ class BlobStore:
             draft.discard()
             raise
 
-    def publish(self, organisation_id: uuid.UUID, staged: Staged) -> None:
-        """Put it in its place: it is there when this has answered, also after a power failure.
-
-        Raises:
-            DiskFull, Unavailable: it could not be.
-        """
-        place = self.place(organisation_id, staged.sha256)
-        with _translated():
-            if not place.parent.is_dir():
-                place.parents[1].mkdir(mode=0o700, exist_ok=True)
-                place.parent.mkdir(mode=0o700, exist_ok=True)
-                _synchronise(place.parents[2], os.O_DIRECTORY)
-                _synchronise(place.parents[1], os.O_DIRECTORY)
-            staged.path.replace(place)
-            _synchronise(place.parent, os.O_DIRECTORY)
-
     def discard(self, staged: Staged) -> None:
         """It is not to be kept; what was put in its place is not concerned."""
         with suppress(OSError):
             staged.path.unlink(missing_ok=True)
-
-    def open(self, organisation_id: uuid.UUID, sha256: str) -> int:
-        """A descriptor to read it by; the caller closes it. It stays readable when the content is removed.
-
-        Raises:
-            Unavailable: it is not there.
-        """
-        try:
-            return os.open(self.place(organisation_id, sha256), os.O_RDONLY | _FLAGS)
-        except OSError as error:
-            raise Unavailable(
-                f"Content {sha256[:12]} is not in {self.root}: {error.strerror}.",
-                dependency="artifacts",
-                remedy="Give API and workers the same PAVO_ARTIFACTS_FOLDER, or bring back what was removed from it.",
-            ) from error
-
-    def remove(self, organisation_id: uuid.UUID, sha256: str) -> None:
-        """Remove content that nothing names any more; that it is gone already is well.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
-        place = self.place(organisation_id, sha256)
-        place.unlink(missing_ok=True)
-        for folder in (place.parent, place.parent.parent):
-            with suppress(OSError):  # something else is in there
-                folder.rmdir()
-
-    def has(self, organisation_id: uuid.UUID, sha256: str) -> bool:
-        """Whether it is there."""
-        return self.place(organisation_id, sha256).is_file()
 
     def forget_drafts(self) -> int:
         """Remove what was begun and is not gone on with, since its writer died; answers how many."""
@@ -166,37 +122,65 @@ class BlobStore:
                         removed += 1
         return removed
 
+    @abstractmethod
+    def publish(self, organisation_id: uuid.UUID, staged: Staged) -> None:
+        """Put it in its place: it is there when this has answered, also after a power failure. Twice is once.
+
+        Raises:
+            DiskFull, Unavailable: it could not be.
+        """
+
+    @abstractmethod
+    def open(self, organisation_id: uuid.UUID, sha256: str) -> int:
+        """A descriptor to read it by; the caller closes it. It stays readable when the content is removed.
+
+        Raises:
+            Unavailable: it is not there, or cannot be reached.
+        """
+
+    @abstractmethod
+    def remove(self, organisation_id: uuid.UUID, sha256: str) -> None:
+        """Remove content that nothing names any more; that it is gone already is well.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+
+    @abstractmethod
+    def has(self, organisation_id: uuid.UUID, sha256: str) -> bool:
+        """Whether it is there.
+
+        Raises:
+            Unavailable: that cannot be found out.
+        """
+
+    @abstractmethod
     def contents(self) -> Iterator[tuple[uuid.UUID, Sequence[str]]]:
-        """What is there, a folder at a time: the organisation, and hashes."""
-        for organisation in _names(self.root):
-            try:
-                organisation_id = uuid.UUID(organisation)
-            except ValueError:
-                continue
-            for folder in _names(self.root / organisation):
-                hashes = [name for name in _names(self.root / organisation / folder) if len(name) == 64]
-                if hashes:
-                    yield organisation_id, hashes
+        """What is there, some at a time: the organisation, and hashes.
 
-    def place(self, organisation_id: uuid.UUID, sha256: str) -> Path:
-        """Where it lies, or would."""
-        return self.root / str(organisation_id) / sha256[:2] / sha256
+        Raises:
+            Unavailable: that cannot be found out.
+        """
 
+    @abstractmethod
+    def lay(self, organisation_id: uuid.UUID, sha256: str, target: Path) -> None:
+        """Put what is there into a file that is not there yet.
 
-def _names(folder: Path) -> list[str]:
-    with suppress(OSError):
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted
-    return []
+        Raises:
+            DiskFull, Unavailable: it could not be.
+        """
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write it, however many writes it takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def _synchronise(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | _FLAGS)
+def synchronise(path: Path, flags: int) -> None:
+    """Have it on the disk."""
+    descriptor = os.open(path, flags | FLAGS)
     try:
         os.fsync(descriptor)
     finally:
@@ -204,7 +188,8 @@ def _synchronise(path: Path, flags: int) -> None:
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def translated() -> Generator[None]:
+    """Around writes: their errors as Pavo's."""
     try:
         yield
     except OSError as error:

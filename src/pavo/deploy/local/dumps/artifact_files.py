@@ -6,7 +6,6 @@ lock that sweeps take. Where backup and store are on one file system, the copies
 
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +15,16 @@ import psycopg
 from pydantic import BaseModel
 
 from pavo.artifacts.domain import CHUNK_BYTES, SWEEP_LOCK
+from pavo.artifacts.folder_store import FolderStore
 from pavo.artifacts.store import BlobStore
+from pavo.artifacts.wiring import open_store
+from pavo.config import load
 from pavo.deploy.model import kept_settings
 from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError
 
 FOLDER: Final = "artifacts"
 LISTING: Final = "artifacts.txt"
-VARIABLE: Final = "PAVO_ARTIFACTS_FOLDER"
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -40,10 +41,14 @@ class BackedUpArtifacts(BaseModel):
 
 
 def store_of(layout: Layout) -> BlobStore:
-    """Where a deployment's content lies."""
+    """Where a deployment's content lies.
+
+    Raises:
+        NotInstalled: it lies in a bucket, and the extra for that is not installed.
+    """
     kept = kept_settings.load(layout)
-    named = (os.environ if kept is None else kept.values).get(VARIABLE)
-    return BlobStore(Path(named) if named else layout.root / FOLDER)
+    settings = load(os.environ if kept is None else kept.values)
+    return open_store(settings.artifacts, layout.root) or FolderStore(layout.root / FOLDER)
 
 
 def hold(session: Connection) -> None:
@@ -63,7 +68,7 @@ def copy(reader: Connection, store: BlobStore, folder: Path) -> BackedUpArtifact
             continue
         target = folder / FOLDER / str(organisation) / sha256
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _lay(store.place(organisation, sha256), target)
+        store.lay(organisation, sha256, target)
         lines.append(f"{organisation} {sha256} {count}\n")
         size += int(count)
     listing = folder / LISTING
@@ -125,14 +130,6 @@ def _listed(folder: Path) -> Iterator[tuple[Path, uuid.UUID, str, int]]:
     for line in (folder / LISTING).read_text().splitlines():
         organisation, sha256, size = line.split(" ")
         yield folder / FOLDER / organisation / sha256, uuid.UUID(organisation), sha256, int(size)
-
-
-def _lay(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
 
 
 def _sha256(file: Path) -> str:
