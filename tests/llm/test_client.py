@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from pavo.llm.assembling import Chunk
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
 from pavo.llm.model_endpoints import Endpoint
 from pavo.llm.retrying import Patience, ask_patiently
@@ -31,11 +32,11 @@ class Told:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def begin(self, number: int, before: str = "") -> Any:
-        self.texts.append(before)
+    def begin(self, number: int, before: str | None = None) -> Any:
+        self.texts.append(before or "")
 
-        def told(text: str) -> None:
-            self.texts[-1] += text
+        def told(chunk: Chunk) -> None:
+            self.texts[-1] += chunk.text
 
         return told
 

@@ -1,9 +1,12 @@
 """The recording gateway: other people's clients, unmodified, and what they are answered when they run again."""
 
+import asyncio
+import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,3 +226,128 @@ async def test_the_same_call_made_again_by_the_client_is_one(asking: Asking) -> 
     assert [each.status_code for each in keyed] == [200, 200] and other.calls() == [3]
     asking.script.release()
     await asking.done()
+
+
+class Streamed:
+    """What a client is sent of a stream, as it comes."""
+
+    def __init__(self, asking: Asking, request: dict[str, Any], **headers: str) -> None:
+        self.chunks: list[dict[str, Any]] = []
+        self.status, self.done = 0, False
+        body = {**request, "stream": True, "stream_options": {"include_usage": True}}
+        self.task = asyncio.create_task(self._run(asking, json.dumps(body), headers))
+
+    async def _run(self, asking: Asking, body: str, headers: dict[str, str]) -> None:
+        given = {"authorization": f"Bearer {asking.token()}", **headers}
+        client = asking.tasks.client
+        async with client.stream("POST", "/llm/v1/chat/completions", content=body, headers=given) as answer:
+            self.status = answer.status_code
+            async for line in answer.aiter_lines():
+                if line == "data: [DONE]":
+                    self.done = True
+                elif line.startswith("data: "):
+                    self.chunks.append(json.loads(line.removeprefix("data: ")))
+
+    @property
+    def text(self) -> str:
+        choices = [choice for chunk in self.chunks for choice in chunk.get("choices", ())]
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+    @property
+    def reasons(self) -> list[str]:
+        choices = [choice for chunk in self.chunks for choice in chunk.get("choices", ())]
+        return [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
+
+    @property
+    def error(self) -> str:
+        return next((chunk["error"]["code"] for chunk in self.chunks if "error" in chunk), "")
+
+    async def sees(self, text: str) -> None:
+        async def seen() -> bool:
+            return self.text.startswith(text)
+
+        await until(seen, what=f"{text!r} to be passed on")
+
+
+@asynccontextmanager
+async def under_way(asking: Asking) -> AsyncGenerator[None]:
+    """A task that is at work, so that its token is good."""
+    asking.script.tell({"text": "Yes.", "hold": "round 0"}, key=KEY)
+    await asking.start("on_gateway")
+    await asking.until_asked("round 0")
+    yield
+    asking.script.release()
+    await asking.done()
+
+
+WRENS = "Wrens weigh seven grams."
+LARKS = "Larks weigh forty grams."
+
+
+async def test_chunks_are_passed_on_as_they_come_and_the_end_once_it_is_recorded(asking: Asking) -> None:
+    async with under_way(asking):
+        tools = [{"name": "weigh", "arguments": {"what": "a wren"}}]
+        other = asking.own.models.script({"text": WRENS, "tools": tools, "hold": True}, key=KEY)
+        stream = Streamed(asking, other.request("x"))
+        await stream.sees("Wrens weigh")
+        assert not stream.task.done() and not stream.reasons
+        other.release()
+        await asyncio.wait_for(stream.task, 20)
+        assert stream.text == WRENS and stream.reasons == ["tool_calls"] and stream.done
+        assert [chunk["usage"]["total_tokens"] > 0 for chunk in stream.chunks if chunk.get("usage")] == [True]
+        again = Streamed(asking, other.request("x"), **{"x-stainless-retry-count": "1"})
+        await asyncio.wait_for(again.task, 20)
+        assert again.text == WRENS and again.done and other.calls() == [1], "recorded as one answer"
+
+
+async def test_after_a_try_that_is_lost_the_same_answer_goes_on_from_where_it_was(asking: Asking) -> None:
+    async with under_way(asking):
+        other = asking.own.models.script({"text": WRENS, "faults": [{"cut": 3}]}, key=KEY)
+        stream = Streamed(asking, other.request("x"))
+        await asyncio.wait_for(stream.task, 20)
+        assert stream.text == WRENS and stream.reasons == ["stop"] and stream.done and other.calls() == [2]
+
+
+async def test_another_answer_after_a_lost_try_is_refused_recorded_and_found_by_the_same_call(asking: Asking) -> None:
+    async with under_way(asking):
+        other = asking.own.models.script({"text": WRENS, "hold": True}, key=KEY)
+        stream = Streamed(asking, other.request("x"))
+        await stream.sees("Wrens weigh")
+        other.tell({"text": LARKS}, key=KEY)
+        asking.own.models.kill()
+        asking.own.models.start()
+        await asyncio.wait_for(stream.task, 20)
+        assert stream.error == "answer_changed" and not stream.done and WRENS.startswith(stream.text)
+        again = Streamed(asking, other.request("x"))
+        await asyncio.wait_for(again.task, 20)
+        assert again.text == LARKS and again.done and other.calls() == [2], "it was not asked for once more"
+
+
+async def test_a_client_that_goes_away_finds_the_answer_when_it_comes_again(asking: Asking) -> None:
+    async with under_way(asking):
+        other = asking.own.models.script({"text": WRENS, "hold": True}, key=KEY)
+        stream = Streamed(asking, other.request("x"))
+        await stream.sees("Wrens weigh")
+        stream.task.cancel()
+        await asyncio.wait({stream.task})
+        other.release()
+
+        async def answered() -> bool:
+            return sum(other.told()["answered"].values()) == 1
+
+        await until(answered, what="the answer to come to its end")
+        again = Streamed(asking, other.request("x"))
+        await asyncio.wait_for(again.task, 20)
+        assert again.text == WRENS and again.done and other.calls() == [1]
+
+
+async def test_an_answer_without_an_end_ends_its_stream_with_an_error(asking: Asking) -> None:
+    async with under_way(asking):
+        other = asking.own.models.script({"text": WRENS, "faults": [{"giant": 5_000_000}] * 5}, key=KEY)
+        stream = Streamed(asking, other.request("x"))
+        await asyncio.wait_for(stream.task, 20)
+        assert stream.error == "model" and not stream.done and other.calls() == [1]
+        refused = asking.own.models.script({"text": WRENS, "faults": [{"status": 400}] * 5}, key=KEY)
+        stream = Streamed(asking, refused.request("x"))
+        await asyncio.wait_for(stream.task, 20)
+        assert stream.status == 400, "nothing was passed on yet"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import orjson
@@ -61,6 +62,22 @@ class ServerSentEvents:
             yield data
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of an answer that is none yet."""
+
+    data: bytes
+    """As it came: JSON."""
+    text: str
+    """What it adds to the text of the first choice."""
+    speaks: bool
+    """Whether it says anything: others tell what was used."""
+    is_text: bool
+    """Whether that text is all that it says."""
+    ends: bool
+    """Whether a choice says why it ends."""
+
+
 class Assembly:
     """Puts the chunks of an answer together."""
 
@@ -75,8 +92,8 @@ class Assembly:
         """Whether each of its choices has said why it ends."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
-    def add(self, data: bytes) -> str:
-        """Add a chunk; the text that it adds to the first choice.
+    def add(self, data: bytes) -> Chunk:
+        """Add a chunk.
 
         Raises:
             Malformed: it is none.
@@ -91,8 +108,8 @@ class Assembly:
             if name not in ("choices", "usage", "object") and value is not None:
                 self._top[name] = value
         self._usage = chunk.get("usage") or self._usage
-        added = ""
-        for choice in _objects(chunk.get("choices") or [], "choices"):
+        added, choices = "", _objects(chunk.get("choices") or [], "choices")
+        for choice in choices:
             index = choice.get("index", 0)
             if type(index) is not int:
                 raise Malformed("the index of a choice is no number")
@@ -100,7 +117,8 @@ class Assembly:
             added += text if index == 0 else ""
         if sum(choice.size for choice in self._choices.values()) > MAX_ANSWER_BYTES:
             raise TooMuch(f"more than {MAX_ANSWER_BYTES:,} bytes")
-        return added
+        ends = any(choice.get("finish_reason") for choice in choices)
+        return Chunk(data, added, bool(choices), all(map(_is_text, choices)), ends)
 
     def answer(self) -> dict[str, Any]:
         """The chat completion.
@@ -168,6 +186,14 @@ class _Choice:
         reason = self.finish_reason or ("tool_calls" if self._calls else "stop")
         whole = {"index": index, "message": message, "finish_reason": reason}
         return {**whole, "logprobs": self._logprobs} if self._logprobs else whole
+
+
+def _is_text(choice: Mapping[str, Any]) -> bool:
+    """Whether a chunk's choice says nothing but text of the first one."""
+    delta = cast(Mapping[str, Any], choice.get("delta") or choice.get("message") or {})
+    said = {name for name, value in delta.items() if value not in (None, "", [])}
+    alone = choice.get("index", 0) == 0 and not choice.get("logprobs")
+    return alone and said <= {"role", "content"} and isinstance(delta.get("content") or "", str)
 
 
 def parsed(data: bytes) -> Any:

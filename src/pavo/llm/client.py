@@ -18,7 +18,7 @@ import orjson
 from pavo import __version__
 from pavo.agents.checks import storable
 from pavo.kit.json_values import encode
-from pavo.llm.assembling import MAX_ANSWER_BYTES, Assembly, Malformed, ServerSentEvents, TooMuch, checked, parsed
+from pavo.llm.assembling import MAX_ANSWER_BYTES, Assembly, Chunk, Malformed, ServerSentEvents, TooMuch, checked, parsed
 from pavo.llm.model_endpoints import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ _SPENT: Final = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 """Codes of status 429 that no other try changes."""
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
-Told = Callable[[str], None]
-"""Takes the text of an answer as it comes."""
+Told = Callable[[Chunk], None]
+"""Takes the chunks of an answer as they come."""
 
 
 class CallFailed(Exception):
@@ -169,9 +169,9 @@ def _take(data: bytes, assembly: Assembly, told: Told | None) -> bool:
     """Whether it says that all is said."""
     if data == b"[DONE]":
         return True
-    text = assembly.add(data)
-    if text and told is not None:
-        told(text)
+    chunk = assembly.add(data)
+    if told is not None:
+        told(chunk)
     return False
 
 

@@ -1,7 +1,8 @@
-"""An answer's text as it comes, told to all who wait for the answer."""
+"""An answer's chunks as they come, told to all who wait for the answer."""
 
 from typing import Final, Protocol
 
+from pavo.llm.assembling import Chunk
 from pavo.llm.client import Told
 
 KEPT_CHARACTERS: Final = 100_000
@@ -9,10 +10,10 @@ KEPT_CHARACTERS: Final = 100_000
 
 
 class ToldTries(Protocol):
-    """Who is told an answer's text as it comes, anew with each try. Raises nothing, and returns at once."""
+    """Who is told an answer's chunks as they come, anew with each try. Raises nothing, and returns at once."""
 
-    def begin(self, number: int, before: str = "") -> Told:
-        """Of this try, from 1; of one that has been under way before, what it said so far."""
+    def begin(self, number: int, before: str | None = None) -> Told:
+        """Of this try, from 1; of one that is under way already, the text of what it said so far."""
         ...
 
 
@@ -33,15 +34,15 @@ class Telling:
             if self._number:
                 self._takers.append(told.begin(self._number, "".join(self._said)))
 
-    def begin(self, number: int, before: str = "") -> Told:
+    def begin(self, number: int, before: str | None = None) -> Told:
         """A try begins."""
-        self._number, self._said, self._length = number, [before], len(before)
+        self._number, self._said, self._length = number, [], 0
         self._takers = [each.begin(number, before) for each in self._all]
         return self._tell
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, chunk: Chunk) -> None:
         if self._length < KEPT_CHARACTERS:
-            self._said.append(text)
-            self._length += len(text)
+            self._said.append(chunk.text)
+            self._length += len(chunk.text)
         for taker in self._takers:
-            taker(text)
+            taker(chunk)

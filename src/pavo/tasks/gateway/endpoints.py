@@ -4,23 +4,30 @@ Errors have the form of OpenAI's API, and clients are told not to try again by t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final, cast
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.datastructures import Headers
 
 from pavo.accounts.security import bearer
 from pavo.agents.calling.completion import ModelAnswer
 from pavo.errors import BadRequest, Conflict, NotAuthenticated, PavoError, Unavailable
-from pavo.llm.streaming import DONE, WAITING, chunks_of, event
+from pavo.llm.streaming import DONE, WAITING, event
 from pavo.tasks.dependencies import TheGateway
+from pavo.tasks.gateway.passing import Passing
+from pavo.tasks.sql.gateway_tokens import Bearer
 
 router = APIRouter(prefix="/llm/v1", include_in_schema=False)
 
 STREAM_SECONDS: Final = 5.0
 """A stream begins with its answer, or after so long, so that errors have a status; then comments keep it open."""
+BROKEN: Final = (
+    "The model's server broke off in the middle, and another try gave another answer. "
+    "That is recorded: make the call again."
+)
 _STATUS: Final = {NotAuthenticated: 401, Conflict: 409, BadRequest: 400, Unavailable: 503}
 _ENDPOINT: Final = "x-pavo-endpoint"
 """Names another endpoint than the default one."""
@@ -34,22 +41,25 @@ async def create_chat_completion(request: Request, gateway: TheGateway) -> Respo
     try:
         who = await gateway.bearer(bearer(request.scope))
         body = _object(await request.body())
-        headers = request.headers
-        asking = asyncio.create_task(
-            gateway.complete(
-                who,
-                body,
-                endpoint=headers.get(_ENDPOINT),
-                key=headers.get("idempotency-key"),
-                again=headers.get(_RETRY_COUNT, "0") not in ("", "0"),
-            )
-        )
-        await asyncio.wait({asking}, timeout=STREAM_SECONDS if body.get("stream") else None)
-        if not asking.done():
-            return StreamingResponse(_later(asking, body), media_type="text/event-stream")
-        return _answered(asking.result(), body)
+        passing = Passing(usage=_wants_usage(body)) if body.get("stream") else None
+        asking = asyncio.create_task(_ask(gateway, who, body, request.headers, passing))
+        if passing is not None:
+            await passing.more(asking, STREAM_SECONDS)
+            if passing.begun or not asking.done():
+                endpoint = request.headers.get(_ENDPOINT)
+                stream = _passed_on(asking, passing, lambda: gateway.cut(who, body, endpoint))
+                return StreamingResponse(stream, media_type="text/event-stream")
+        return _answered(await asking, passing)
     except PavoError as error:
         return _refused(error)
+
+
+def _ask(
+    gateway: TheGateway, who: Bearer, body: dict[str, Any], headers: Headers, told: Passing | None
+) -> Coroutine[Any, Any, ModelAnswer]:
+    again = headers.get(_RETRY_COUNT, "0") not in ("", "0")
+    endpoint, key = headers.get(_ENDPOINT), headers.get("idempotency-key")
+    return gateway.complete(who, body, endpoint=endpoint, key=key, again=again, told=told)
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -62,36 +72,55 @@ def _object(data: bytes) -> dict[str, Any]:
     return cast(dict[str, Any], found)
 
 
-def _answered(answer: ModelAnswer, body: dict[str, Any]) -> Response:
+def _answered(answer: ModelAnswer, passing: Passing | None) -> Response:
     if answer.value is None:
         status = answer.status if answer.refused and answer.status else 400 if answer.refused else 503
         return _error(status if status >= 400 else 502, _told(answer), "model")
-    if body.get("stream"):
-        return Response(b"".join(_frames(answer, body)), media_type="text/event-stream")
+    if passing is not None and (frames := passing.rest(answer.value)) is not None:
+        return Response(b"".join([*frames, DONE]), media_type="text/event-stream")
     return Response(orjson.dumps(answer.value), media_type="application/json")
 
 
-def _frames(answer: ModelAnswer, body: dict[str, Any]) -> list[bytes]:
-    assert answer.value is not None
+def _wants_usage(body: dict[str, Any]) -> bool:
     options = body.get("stream_options")
-    usage = isinstance(options, dict) and bool(cast(dict[str, Any], options).get("include_usage"))
-    return [*(event(chunk) for chunk in chunks_of(answer.value, usage=usage)), DONE]
+    return isinstance(options, dict) and bool(cast(dict[str, Any], options).get("include_usage"))
 
 
-async def _later(asking: asyncio.Task[ModelAnswer], body: dict[str, Any]) -> AsyncGenerator[bytes]:
-    while not asking.done():
-        yield WAITING
-        await asyncio.wait({asking}, timeout=STREAM_SECONDS)
+async def _passed_on(
+    asking: asyncio.Task[ModelAnswer], passing: Passing, cut: Callable[[], None]
+) -> AsyncGenerator[bytes]:
+    """The chunks of an answer as they come, and comments where none do; its end once it is recorded.
+
+    Args:
+        cut: told where the client does not get it to its end.
+    """
+    whole = False
+    try:
+        while not asking.done():
+            for frame in passing.taken():
+                yield frame
+            if not asking.done() and not await passing.more(asking, STREAM_SECONDS):
+                yield WAITING
+        frames = [*passing.taken(), *_ended(asking, passing)]
+        for frame in frames:
+            yield frame
+        whole = frames[-1] is DONE
+    finally:
+        passing.close()
+        if not whole:
+            cut()
+
+
+def _ended(asking: asyncio.Task[ModelAnswer], passing: Passing) -> list[bytes]:
+    """What a stream ends with."""
     try:
         answer = asking.result()
     except PavoError as error:
-        yield event({"error": _described(f"{error.detail} {error.remedy or ''}".strip(), error.code)})
-        return
+        return [event({"error": _described(f"{error.detail} {error.remedy or ''}".strip(), error.code)})]
     if answer.value is None:
-        yield event({"error": _described(_told(answer), "model")})
-        return
-    for frame in _frames(answer, body):
-        yield frame
+        return [event({"error": _described(_told(answer), "model")})]
+    rest = passing.rest(answer.value)
+    return [event({"error": _described(BROKEN, "answer_changed")})] if rest is None else [*rest, DONE]
 
 
 def _told(answer: ModelAnswer) -> str:

@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.agents.calling.completion import ModelAnswer, checked_completion
+from pavo.agents.calling.completion import ModelAnswer, ModelRequest, checked_completion
 from pavo.agents.calling.numbering import CallsUnderWay
 from pavo.errors import AgentRefused, BadRequest, Conflict, NotAuthenticated, Unavailable
 from pavo.kit.sql import Database
 from pavo.llm.calls import Caller, ModelCalls
 from pavo.llm.journal import Occurrence
+from pavo.llm.telling import ToldTries
 from pavo.tasks.sql import gateway_tokens, lease
 from pavo.tasks.sql.gateway_tokens import Bearer
+
+REMEMBERED: Final = 10_000
+"""Calls whose clients did not get their answers to the end."""
 
 
 class GatewayService:
@@ -23,6 +27,8 @@ class GatewayService:
         self._database = database
         self._models = models
         self._calls = CallsUnderWay(lambda _: None)
+        self._cut: dict[tuple[bytes, str], None] = {}
+        """Whose answer did not reach its client, by token and request: the same request is that call, made again."""
 
     async def bearer(self, token: str | None) -> Bearer:
         """Who shows this token.
@@ -43,33 +49,54 @@ class GatewayService:
         return found
 
     async def complete(
-        self, bearer: Bearer, body: Any, *, endpoint: str | None, key: str | None, again: bool
+        self,
+        bearer: Bearer,
+        body: Any,
+        *,
+        endpoint: str | None,
+        key: str | None,
+        again: bool,
+        told: ToldTries | None = None,
     ) -> ModelAnswer:
         """What comes of a request. It goes on to its answer also where the client has gone.
 
         Args:
             key: names the call, as that of `ctx.complete`.
             again: it is the same call, made again by a client that got no answer.
+            told: is told what the model says now.
 
         Raises:
             BadRequest: this is no request.
             Conflict: the attempt is over.
             Unavailable: PostgreSQL is away.
         """
-        try:
-            request = checked_completion(body, endpoint, key)
-        except AgentRefused as error:
-            raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
+        request = _request(body, endpoint, key)
+        if (call := (bearer.hash, request.hash)) in self._cut:
+            del self._cut[call]
+            again = True
         if key is not None:
             request = replace(request, identity=f"gateway/{request.at(bearer.place, 1)}")
         occurrence = Occurrence(bearer.place, again)
         caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), bearer.payer, occurrence)
         try:
-            return await self._calls.run(self._models.complete(caller, request))
+            return await self._calls.run(self._models.complete(caller, request, told))
         except Unavailable as error:
             if error.dependency == "lease":
                 raise _over() from error
             raise
+
+    def cut(self, bearer: Bearer, body: Any, endpoint: str | None) -> None:
+        """The client of this request did not get its answer to the end."""
+        self._cut[bearer.hash, _request(body, endpoint, None).hash] = None
+        if len(self._cut) > REMEMBERED:
+            del self._cut[next(iter(self._cut))]
+
+
+def _request(body: Any, endpoint: str | None, key: str | None) -> ModelRequest:
+    try:
+        return checked_completion(body, endpoint, key)
+    except AgentRefused as error:
+        raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
 
 
 async def _holds(bearer: Bearer, session: AsyncSession, epoch: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from pavo.agents.checks import storable
 from pavo.agents.event_types import MODEL_TEXT
+from pavo.llm.assembling import Chunk
 from pavo.llm.client import Told
 from pavo.timeline.merge import ANEW, Members
 
@@ -51,17 +52,20 @@ class ShownAnswer:
         self._show, self._step, self._type, self._numbers = show, step, type, numbers
         self._said = False
 
-    def begin(self, number: int, before: str = "") -> Told:
+    def begin(self, number: int, before: str | None = None) -> Told:
         """Of a try that is lost nothing stays."""
         self.take_back()
         anew = next(self._numbers)
 
-        def tell(text: str) -> None:
-            self._said = True
-            self._show(self._step, self._type, {"text": storable(text, len(text)), ANEW: anew})
+        def show(text: str) -> None:
+            if text:
+                self._said = True
+                self._show(self._step, self._type, {"text": storable(text, len(text)), ANEW: anew})
 
-        if before:
-            tell(before)
+        def tell(chunk: Chunk) -> None:
+            show(chunk.text)
+
+        show(before or "")
         return tell
 
     def take_back(self) -> None:
