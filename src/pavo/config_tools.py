@@ -20,6 +20,9 @@ class ToolSettings(Section):
     """What calling tools does, whatever they say themselves: pairs like search=read, separated by commas."""
     mcp_config: Path | None = Field(default=None, validation_alias="PAVO_MCP_CONFIG")
     """JSON file that names MCP servers, whose tools agents may call: {"mcpServers": {NAME: {"command": …}}}."""
+    run_command: Literal["off", "confined", "any"] = Field(default="off", validation_alias="PAVO_RUN_COMMAND")
+    """Whether the tool run_command runs anything: off; confined: where the worker can confine it as it confines
+    isolated agents; any: also where nothing confines it."""
     http_get_hosts: str = Field(default="", validation_alias="PAVO_HTTP_GET_HOSTS")
     """Hosts that the tool http_get may read from, separated by commas: docs.example.com, *.example.org,
     wiki.example.org:8443. Empty: none."""

@@ -28,6 +28,7 @@ async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
     environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port}
     environment |= {"PAVO_ARTIFACTS_TASK_MB": "5", "PAVO_ARTIFACTS_ORGANISATION_MB": "40"}
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment["PAVO_RUN_COMMAND"] = "any"
     environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents look at a folder of the test's
     worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
     headers = {"X-User-Email": ADA}

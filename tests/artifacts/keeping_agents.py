@@ -74,9 +74,9 @@ class Keeping(Agent):
             told.append(Path(each).read_text() if Path(each).exists() else f"no {each}")
         yield Step([each for each in told if each])
 
-    async def _call(self, ctx: AgentContext, tool: str, args: Any) -> Any:
+    async def _call(self, ctx: AgentContext, tool: str, args: Any, key: str | None = None) -> Any:
         try:
-            return await ctx.call(tool, args)
+            return await ctx.call(tool, args, key=key)
         except ToolFailed as failed:
             return failed.detail
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.artifacts.keeping import AGENTS, Kept, Own
-from tests.driving import types
+from tests.driving import types, until
 
 pytestmark = pytest.mark.fault
 
@@ -92,6 +92,35 @@ async def test_built_in_tools(kept: Kept, agent: str) -> None:
     assert said[5]["files"] == files and said[6]["files"] == files[:1]
     assert "There is no file nothing" in said[7] and "it is no base64" in said[8] and "a: Is a directory" in said[9]
     assert [each["name"] for each in await kept.listed()] == ["workspace/a/b.txt", "workspace/c.bin"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_a_command_keeps_what_is_named_and_ends_whole_at_a_stop(kept: Kept, agent: str) -> None:
+    pids = kept.folder / "pids"
+    made = {"command": "echo made > made.txt; echo scratch > scratch.txt; echo hello", "keep": ["made.txt"]}
+    long = {"command": f"sleep 600 & echo $! >> {pids}; echo $$ >> {pids}; wait", "seconds": 600}
+    calls = [{"tool": "run_command", "args": each, "key": key} for key, each in (("made", made), ("long", long))]
+    await kept.start(agent, calls=calls)
+
+    async def begun() -> list[str]:
+        found = pids.read_text().split() if pids.exists() else []
+        return found if len(found) == 2 else []
+
+    await until(begun, what="the command")
+    assert (await kept.tasks.client.post(f"/api/tasks/{kept.id}/stop")).status_code in (200, 202)
+    await kept.tasks.wait(kept.id, "STOPPED")
+
+    async def gone() -> bool:
+        return not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split())
+
+    await until(gone, what="the end of all that it started")
+    assert (await kept.tasks.client.post(f"/api/tasks/{kept.id}/resume")).status_code in (200, 202)
+    first, second = [json.loads(line) for line in (await kept.done())[:2]]
+    assert (first["exit_code"], first["output"], first["kept"]) == (0, "hello\n", {"made.txt": "5 bytes"})
+    assert "not confined" in first["confined"]
+    assert second["exit_code"] is None and "stop" in second["ended"]
+    assert len(pids.read_text().split()) == 2, "it was not run again"
+    assert [each["name"] for each in await kept.listed()] == ["workspace/made.txt"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -49,6 +49,10 @@ class ToolServices(Protocol):
         """A part of one of the task's own artifacts, by its name or id."""
         ...
 
+    async def run_command(self, command: str, seconds: float) -> Any:
+        """What became of a shell command in the task's workspace."""
+        ...
+
 
 class NoServices:
     """For contexts that are made by hand."""
@@ -64,6 +68,10 @@ class NoServices:
     async def artifact(self, which: str, offset: int, length: int) -> ArtifactPart:
         """Raises: there is none."""
         raise ToolFailed("There is no task here, and so no artifact.", remedy="Call it in a task.")
+
+    async def run_command(self, command: str, seconds: float) -> Any:
+        """Raises: there is none."""
+        raise ToolFailed("There is no task here whose command it could be.", remedy="Call it in a task.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from pavo.config import ToolSettings
+from pavo.tools.builtin.commands import Mode
 from pavo.tools.builtin.web import WebReader
 from pavo.tools.mcp.servers import McpServers
 from pavo.tools.mcp.servers_file import read_servers
@@ -18,6 +19,8 @@ class WorkerTools:
 
     registry: ToolRegistry
     web: WebReader
+    commands: Mode = "off"
+    """Whether commands are run."""
     servers: McpServers | None = None
 
     def close(self) -> None:
@@ -37,8 +40,8 @@ def open_tools(settings: ToolSettings) -> WorkerTools:
     web = WebReader(settings.hosts, settings.networks)
     specs = read_servers(settings.mcp_config) if settings.mcp_config is not None else ()
     if not specs:
-        return WorkerTools(ToolRegistry.load(), web)
+        return WorkerTools(ToolRegistry.load(), web, settings.run_command)
     servers = McpServers(specs)
     servers.start()
     logger.info("MCP servers: %s", ", ".join(spec.name for spec in specs))
-    return WorkerTools(ToolRegistry.load(servers), web, servers)
+    return WorkerTools(ToolRegistry.load(servers), web, settings.run_command, servers)

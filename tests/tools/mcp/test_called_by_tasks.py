@@ -1,6 +1,8 @@
 """Tools of MCP servers through the ledger: what may have happened is asked, and never repeated by itself."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from pavo.tasks.work.context.called_tools import HeldEpoch, TaskTools, ToolCalle
 from pavo.timeline.publish import Publisher
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
+from tests.driving import until
 from tests.tools.mcp.conftest import Had, Told, bad
 from tests.tools.rows import new_attempt, new_subject
 
@@ -71,6 +74,36 @@ async def test_a_crash_in_mid_call_is_asked_about_and_not_repeated(caller: Calle
     await caller.answer(first.asks, {"yes": "it went out"})
     assert [(await caller.call(key, "crash")).value for key in "abc"] == ["it went out"] * 3
     assert told.lines("crash") == ["crash"]
+
+
+async def test_a_server_that_is_killed_in_mid_call_is_asked_about_and_runs_again_by_a_word_alone(
+    caller: Caller, told: Told
+) -> None:
+    assert (await caller.call("before", "ok", text="recorded")).value == "recorded"
+    (told.folder / "hold").touch()
+    for turn in range(2):
+        calling = asyncio.create_task(caller.call(f"key-{turn}", "hold"))
+
+        async def held(times: int = turn + 1) -> bool:
+            return len(told.lines("hold")) == times
+
+        await until(held, what="the call at the server")
+        os.kill(told.pids[-1], signal.SIGKILL)
+        found = await calling
+        assert found.asks is not None and found.asks.kind == "effect"
+        await caller.take_over()  # the worker goes too: what was recorded stays, what nobody knows is asked
+        assert (await caller.call("before", "ok", text="recorded")).value == "recorded"
+        assert (await caller.call(f"other-{turn}", "hold")).asks == found.asks, "nor for another key"
+        assert len(told.lines("hold")) == turn + 1 and told.lines("ok") == ["ok"]
+        if turn == 0:
+            await caller.answer(found.asks, {"yes": "it went out"})
+            assert (await caller.call("key-0", "hold")).value == "it went out"
+            assert (await caller.call("other-0", "hold")).value == "it went out", "the same call, to people"
+        elif turn == 1:
+            await caller.answer(found.asks, "no")
+            (told.folder / "hold").unlink()
+            assert (await caller.call("key-1", "hold")).value == "ok", "by the server that was begun anew"
+            assert len(told.lines("hold")) == 3
 
 
 async def test_what_takes_too_long_is_asked_about(caller: Caller, told: Told) -> None:

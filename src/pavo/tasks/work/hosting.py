@@ -45,6 +45,7 @@ from pavo.tasks.work.context.tool_files import ToolFiles
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
 from pavo.timeline.publish import Publisher
+from pavo.tools.builtin.commands import CommandRunner
 from pavo.tools.builtin.services import TaskServices
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools
@@ -158,7 +159,7 @@ class Hosting:
             edits=task.edits,
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
             signatures=self._keys.of(task.id, card.name),
-            **self._reached(task, version, held, deltas),
+            **self._reached(task, version, held, cancelled, deltas),
             **self._models_of(task, version, held, attempt, cancelled, deltas),
         )
         return self._host(card, ctx)
@@ -174,20 +175,34 @@ class Hosting:
         if self._log_writer is not None:
             send_output_to(self._log_writer.sink(task.id, attempt))
 
-    def _reached(self, task: Assignment, version: int, held: HeldEpoch | None, deltas: TaskDeltas) -> Mapping[str, Any]:
+    def _reached(
+        self,
+        task: Assignment,
+        version: int,
+        held: HeldEpoch | None,
+        cancelled: asyncio.Event,
+        deltas: TaskDeltas,
+    ) -> Mapping[str, Any]:
         """What its agent reaches through the context, by the context's members."""
         owner = ArtifactOwner(task.id, task.organisation_id)
         return {
             "corpus": TaskCorpus(self._corpus, task.organisation_id),
             "inbox": TaskInbox(self.database, task.id),
             "people": TaskPeople(self.database, task, version),
-            **self._calls(task, version, held, owner),
+            **self._calls(task, version, held, owner, cancelled),
             "emitter": deltas,
             "transcript": Transcript(TaskTranscript(self.database, task.id)),
             "artifacts": Artifacts(keeper_of(self.database, self.publisher, self._keeping, owner, held)),
         }
 
-    def _calls(self, task: Assignment, version: int, held: HeldEpoch | None, owner: ArtifactOwner) -> Mapping[str, Any]:
+    def _calls(
+        self,
+        task: Assignment,
+        version: int,
+        held: HeldEpoch | None,
+        owner: ArtifactOwner,
+        cancelled: asyncio.Event,
+    ) -> Mapping[str, Any]:
         """Members of the context: what it may call."""
         if self._tools is None:
             return {"tools": NoTools(), "ledger": NoLedger()}
@@ -196,7 +211,9 @@ class Hosting:
         files = ToolFiles(self.database, self._keeping, self._confining, owner)
         caller = ToolCaller(gate_subject(task, version), task.agent_type, held)
         reader = None if self._keeping is None else ArtifactReader(self.database, self._keeping.store, owner)
-        services = TaskServices(TaskCorpus(self._corpus, task.organisation_id), self._tools.web, reader)
+        commands = CommandRunner(self._confining, self._tools.commands, task.id, cancelled)
+        corpus = TaskCorpus(self._corpus, task.organisation_id)
+        services = TaskServices(corpus, self._tools.web, reader, commands)
         calls = TaskTools(self.database, self.publisher, self._tools.registry, caller, self._word, services, files)
         return {"tools": calls, "ledger": calls}
 

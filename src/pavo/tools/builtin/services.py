@@ -1,22 +1,33 @@
 """What tools that come with Pavo use of it, for one task."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from pavo.agents.contract import Corpus, Hit
 from pavo.artifacts.domain import ArtifactPart
 from pavo.artifacts.reading import ArtifactReader
 from pavo.errors import ToolFailed
+from pavo.tools.builtin.commands import CommandRunner, Ran
 from pavo.tools.builtin.web import WebPage, WebReader
+
+R = TypeVar("R")
 
 
 class TaskServices:
     """See `tools.contract.ToolServices`; made on the loop to which the corpus belongs, used on a tool's own."""
 
-    def __init__(self, corpus: Corpus, web: WebReader, artifacts: ArtifactReader | None = None) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        web: WebReader,
+        artifacts: ArtifactReader | None = None,
+        commands: CommandRunner | None = None,
+    ) -> None:
         self._corpus = corpus
         self._web = web
         self._artifacts = artifacts
+        self._commands = commands
         self._loop = asyncio.get_running_loop()
 
     async def search_corpus(self, query: str, limit: int) -> Sequence[Hit]:
@@ -40,3 +51,16 @@ class TaskServices:
             )
         reading = asyncio.run_coroutine_threadsafe(self._artifacts.part(which, offset, length), self._loop)
         return await asyncio.wrap_future(reading)
+
+    async def run_command(self, command: str, seconds: float) -> Ran:
+        """What became of a command; this thread waits for it."""
+        if self._commands is None:
+            raise ToolFailed("There is no workspace here.", remedy="Call it in a task.")
+        confinement, told = await self._there(self._commands.hold())
+        try:
+            return self._commands.run(command, seconds, confinement, told)
+        finally:
+            await self._there(self._commands.leave())
+
+    async def _there(self, what: Coroutine[Any, Any, R]) -> R:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(what, self._loop))

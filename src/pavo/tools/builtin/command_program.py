@@ -1,0 +1,83 @@
+"""The program above a command of `run_command`: confines itself, runs it by a shell, and leaves nothing of it behind.
+
+`python -P -m pavo.tools.builtin.command_program PARENT STATUS`, with {confinement, path, command} as a line of standard
+input. What became of it is written to the descriptor STATUS: {exit}, or {error} where nothing was run. At SIGTERM, and
+when the thread that started it ends, the command and all that it has started are killed.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from pavo.agents.confinement.confined import Confinement
+from pavo.kit.processes import ask_for_parents_end
+
+PROCESSES: Final = 1_000
+"""Of a task's own user, where it has one."""
+_CHILD_SUBREAPER: Final = 36
+"""prctl(2): whoever loses its parent below becomes a child of this process."""
+_KILLING_SECONDS: Final = 1.5
+
+
+def main(parent: int, status: int) -> None:
+    """Run the command."""
+    request = json.loads(sys.stdin.buffer.readline())
+    confinement = Confinement.load(request["confinement"])
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        _prepare(confinement, request["path"], parent)
+    except OSError as error:
+        return _tell(status, error=str(error))
+    command = ["/bin/sh", "-c", request["command"]]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=confinement.folder) as process:
+        code = process.wait()
+    _kill_all()
+    return _tell(status, exit=code if code >= 0 else 128 - code)
+
+
+def _prepare(confinement: Confinement, path: list[str], parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if confinement.uid is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+    confinement.enter(path)
+    ask_for_parents_end(signal.SIGTERM)  # after that: who becomes another user is not told any more
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _tell(status: int, **what: Any) -> None:
+    with contextlib.suppress(OSError):
+        os.write(status, json.dumps(what).encode())
+
+
+def _end(*_: object) -> None:
+    _kill_all()
+    os._exit(1)
+
+
+def _kill_all() -> None:
+    """Everything below: who is killed hands its own children to this process, which kills them next."""
+    children, until = Path(f"/proc/self/task/{os.getpid()}/children"), time.monotonic() + _KILLING_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            for each in children.read_text().split():
+                with contextlib.suppress(OSError):
+                    os.kill(int(each), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

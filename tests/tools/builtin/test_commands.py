@@ -1,0 +1,214 @@
+"""Commands run in the task's workspace: confined, bounded in time and output, ended whole, without secrets."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from pavo.agents.confinement.confining import Confining
+from pavo.agents.confinement.levels import Mode, Wanted
+from pavo.agents.confinement.task_folders import TaskFolders
+from pavo.artifacts.folder_store import FolderStore
+from pavo.config import ToolSettings
+from pavo.corpus.service import CorpusService
+from pavo.kit.sql import Database
+from pavo.tasks.work.context.reads import TaskCorpus
+from pavo.tools.builtin.commands import MAX_KEPT, CommandRunner
+from pavo.tools.builtin.services import TaskServices
+from pavo.tools.builtin.web import WebReader
+from pavo.tools.contract import ToolContext
+from pavo.tools.registry import ToolRegistry
+from pavo.tools.running import Outcome, run_tool
+from pavo.tools.workspaces.folder_workspace import FolderWorkspace
+from tests.driving import until
+
+TASK = uuid.UUID(int=7)
+
+
+@dataclass
+class Own:
+    """A task's calls of the tool, as a worker has them."""
+
+    database: Database
+    confining: Confining
+    stopped: asyncio.Event
+    kept: FolderStore
+    allowed: Any = "any"
+
+    async def run(self, command: str, **more: Any) -> Outcome:
+        tool = ToolRegistry.load().get("run_command")
+        runner = CommandRunner(self.confining, self.allowed, TASK, self.stopped)
+        corpus = TaskCorpus(CorpusService(self.database), uuid.UUID(int=2))
+        services = TaskServices(corpus, WebReader([], []), commands=runner)
+        self.folder = await self.confining.hold(TASK)
+        try:
+            self.workspace = FolderWorkspace(self.folder, self.kept, 10_000_000)
+            context = ToolContext("key", TASK, uuid.UUID(int=2), services, self.workspace)
+            return await run_tool(tool, tool.checked({"command": command, **more}), context)
+        finally:
+            self.confining.folders.leave(TASK)
+
+    async def told(self, command: str, **more: Any) -> dict[str, Any]:
+        outcome = await self.run(command, **more)
+        assert outcome.state == "done", outcome
+        return outcome.value
+
+
+def confining_of(folder: Path, mode: Mode) -> Confining:
+    return Confining(TaskFolders(folder / "agents"), Wanted(mode, private=(str(folder),)))
+
+
+@pytest_asyncio.fixture(params=["available", "off"])
+async def own(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> AsyncIterator[Own]:
+    confining = confining_of(tmp_path, request.param)
+    yield Own(database, confining, asyncio.Event(), FolderStore(tmp_path / "kept"))
+    await confining.close()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+async def gone(*pids: int) -> None:
+    async def all_gone() -> bool:
+        return all(is_gone(pid) for pid in pids)
+
+    await until(all_gone, what=f"the end of {pids}")
+
+
+async def test_it_runs_in_the_workspace_and_tells_what_came_of_it(own: Own) -> None:
+    told = await own.told("echo hello; echo wrong >&2; echo made > made.txt; pwd; exit 3")
+    assert told["exit_code"] == 3 and told["ended"] == "by itself" and told["omitted_bytes"] == 0
+    assert told["output"].splitlines() == ["hello", "wrong", str(own.folder)] and 0 < told["seconds"] < 30
+    level = await own.confining.level()
+    assert told["confined"].startswith("confined by" if level.name != "none" else "not confined")
+    assert (await own.told("cat made.txt"))["output"] == "made\n", "the next one finds it"
+    assert (await own.told("kill -KILL $$"))["exit_code"] == 128 + signal.SIGKILL
+    assert (await own.told("cat; echo done"))["output"] == "done\n", "there is no standard input"
+    assert (await own.told("no-such-program"))["exit_code"] == 127
+
+
+async def test_what_is_named_is_kept(own: Own) -> None:
+    told = await own.told(
+        "mkdir -p out; printf 'x%.0s' $(seq 2000) > out/a; echo b > b", keep=["out/a", "none", "../b"]
+    )
+    assert told["kept"]["out/a"] == "2,000 bytes" and "not kept" in told["kept"]["none"]
+    assert "not kept" in told["kept"]["../b"]
+    assert {path: staged.bytes for path, staged in own.workspace.end().items()} == {"out/a": 2000}
+    assert (await own.told("wc -c < out/a"))["output"].strip() == "2000"
+
+
+async def test_secrets_are_not_in_its_environment(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PAVO_LLM_API_KEY", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "GIVEN_TO_AGENTS"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:canary@proxy:1")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    told = await own.told("env; cat /proc/$PPID/environ | tr '\\0' '\\n'; cat /proc/self/environ")
+    assert "canary" not in told["output"] and "NO_PROXY=localhost" in told["output"]
+    assert f"HOME={own.folder}" in told["output"]
+
+
+async def test_confined_it_reaches_neither_other_tasks_nor_the_deployment(own: Own, tmp_path: Path) -> None:
+    if (await own.confining.level()).name == "none":
+        pytest.skip("commands are not confined here, and say so")
+    (tmp_path / "secret").write_text("canary")
+    other = await own.confining.hold(uuid.UUID(int=8))
+    (other / "theirs").write_text("canary")
+    told = await own.told(f"cat {tmp_path}/secret {other}/theirs; echo x > {tmp_path}/new; ls {other}; exit 0")
+    assert "canary" not in told["output"] and "theirs" not in told["output"].replace(f"{other}/theirs", "")
+    assert not (tmp_path / "new").exists()
+    own.confining.folders.leave(uuid.UUID(int=8))
+
+
+async def test_what_prints_without_an_end_is_shortened_and_holds_nothing_up(own: Own) -> None:
+    told = await own.told("echo first; head -c 5000000 /dev/zero | tr '\\0' x; echo; echo last")
+    assert told["output"].startswith("first\n") and told["output"].endswith("last\n")
+    assert len(told["output"]) < MAX_KEPT + 100 and told["omitted_bytes"] == 5_000_012 - MAX_KEPT
+    binary = await own.told("printf 'a\\000b\\377c'")
+    assert binary["output"] == "a\ufffdb\ufffdc"
+
+
+TREE = "(setsid sh -c 'echo $$; exec sleep 1000' &) ; sh -c 'trap \"\" TERM; echo $$; sleep 1000 & wait' & echo $$ ; "
+
+
+async def test_after_its_time_all_of_it_is_killed(own: Own) -> None:
+    told = await own.told(f"{TREE} sleep 1000", seconds=2)
+    assert told["exit_code"] is None and told["ended"] == "killed: it took too long"
+    pids = list(map(int, told["output"].split()))
+    assert len(pids) == 3
+    await gone(*pids)
+
+
+async def test_what_it_leaves_in_the_background_ends_with_it(own: Own) -> None:
+    told = await own.told(f"{TREE} sleep 1; exit 0")
+    assert told["exit_code"] == 0 and told["seconds"] < 20
+    await gone(*map(int, told["output"].split()))
+
+
+async def test_a_stop_kills_all_of_it(own: Own) -> None:
+    running = asyncio.create_task(own.told(f"{{ {TREE} }} > pids; sleep 1000", seconds=600))
+
+    async def begun() -> list[str]:
+        path = own.confining.folders.root / str(TASK) / "pids"
+        found = path.read_text().split() if path.exists() else []
+        return found if len(found) == 3 else []
+
+    pids = await until(begun, what="its processes")
+    own.stopped.set()
+    told = await asyncio.wait_for(running, 20)
+    assert "stop" in told["ended"] and told["exit_code"] is None
+    await gone(*map(int, pids))
+
+
+async def test_one_that_kills_what_watches_it_is_told_as_killed(own: Own) -> None:
+    told = await own.told("kill -9 $PPID; sleep 1000", seconds=600)
+    assert told["exit_code"] is None and told["ended"].startswith("killed from outside")
+
+
+PROGRAM = """
+import sys
+from pavo.agents.confinement.confined import Confinement
+from pavo.tools.builtin.commands import run_confined
+folder = sys.argv[1]
+run_confined("echo $$ > pids; sleep 1000", 600, Confinement(folder, landlock=False), lambda: False)
+"""
+
+
+async def test_it_ends_with_its_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder)]) as worker:
+
+        async def begun() -> str:
+            path = folder / "pids"
+            return path.read_text().strip() if path.exists() else ""
+
+        pid = int(await until(begun, what="the command"))
+        worker.kill()
+    await gone(pid)
+
+
+async def test_what_is_refused(database: Database, tmp_path: Path) -> None:
+    confining = confining_of(tmp_path, "off")
+    own = Own(database, confining, asyncio.Event(), FolderStore(tmp_path / "kept"))
+    own.allowed = "off"
+    refused = await own.run("true")
+    assert refused.state == "failed" and "PAVO_RUN_COMMAND" in (refused.remedy or "")
+    own.allowed = "confined"
+    refused = await own.run("true")
+    assert "cannot confine" in (refused.error or "") and "PAVO_RUN_COMMAND=any" in (refused.remedy or "")
+    own.allowed = "any"
+    assert "NUL" in ((await own.run("echo a\0b")).error or "")
+    await confining.close()
+    assert ToolSettings().run_command == "off" and ToolRegistry.load().get("run_command").effect == "unsafe"
