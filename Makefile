@@ -17,17 +17,18 @@ demo: $(STAMP)  ## watch an agent task survive a killed worker
 up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up
 
-test: $(STAMP)  ## all tests but the group `native`, against real PostgreSQL, Valkey and Temporal; builds nothing
+test: $(STAMP)  ## all tests but the groups `native` and `model`, against real PostgreSQL, Valkey and Temporal; builds nothing
 	@rm -f .test-durations .test-failures
-	$(BIN)/pytest -m "not native and not serial" -n $(PROCESSES); beside=$$?; \
-	$(BIN)/pytest -m "not native and serial" && exit $$beside
+	$(BIN)/pytest -m "not native and not model and not serial" -n $(PROCESSES); beside=$$?; \
+	$(BIN)/pytest -m "not native and not model and serial" && exit $$beside
 
 again: $(STAMP)  ## what failed in the last run, at most five tests, once more and alone
 	$(BIN)/python -m tests.again
 
-native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once
+native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once; and a real small model, fetched once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/pytest -m native -n 2
+	$(BIN)/python tools/small_model.py
+	$(BIN)/pytest -m "native or model" -n 2
 
 slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since
 	$(BIN)/python -m tests.budget

@@ -17,8 +17,8 @@ import pytest
 LIMIT_SECONDS = 20.0
 """New slices have two minutes in `make test`; a test that alone takes more than a sixth of that is a group's. What
 hangs is ended by pytest-timeout, however loaded the machine is."""
-FREE = ("fault", "native")
-"""Groups whose tests take what restarts and time-outs of real processes take."""
+FREE = ("fault", "native", "model")
+"""Groups whose tests take what restarts and time-outs of real processes take, or a model."""
 SLOWEST = 30
 REMEMBERED = Path(__file__).parent.parent / ".test-durations"
 """One line a test: seconds with set-up and end, a tab, the test. `make test` begins it anew, each further run adds."""

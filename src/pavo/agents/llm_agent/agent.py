@@ -114,11 +114,13 @@ class LlmAgent(Agent):
         def judge(found: RevisionOut) -> Revision:
             return Revision(_known(found, tools).draft(), plans.answers_of(found, feedback))
 
-        return await self._planned(ctx, told, RevisionOut, tools, judge)
+        return await self._planned(ctx, told, RevisionOut, tools, judge, len(feedback))
 
-    async def _planned(self, ctx: AgentContext, told: str, kind: Any, tools: Sequence[Any], judge: Any) -> Any:
+    async def _planned(
+        self, ctx: AgentContext, told: str, kind: Any, tools: Sequence[Any], judge: Any, comments: int = 0
+    ) -> Any:
         system = "\n\n".join(part for part in (PLANNER, str(ctx.options.get("instructions", ""))) if part)
-        schema = plans.schema_of(kind, [each["name"] for each in tools])
+        schema = plans.schema_of(kind, [each["name"] for each in tools], comments)
         return await Asking(ctx).formed(system, told, kind, schema, judge)
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:

@@ -67,10 +67,14 @@ def tools_of(plan: Plan) -> frozenset[str]:
     return frozenset(_NAMED.findall(lines[-1])) if lines else frozenset()
 
 
-def schema_of(kind: type[BaseModel], tools: Sequence[str]) -> dict[str, Any]:
-    """The form that the model's answer is to have; of tools it may name those that there are."""
+def schema_of(kind: type[BaseModel], tools: Sequence[str], comments: int = 0) -> dict[str, Any]:
+    """The form that the model's answer is to have; of tools it may name those that there are, of comments too."""
     schema = kind.model_json_schema()
     schema["properties"]["tools"]["items"] = {"enum": list(tools)} if tools else {"type": "string"}
+    if comments:
+        schema["properties"]["answers"]["minItems"] = comments
+        numbers = [str(number) for number in range(1, comments + 1)]
+        schema["$defs"]["AnswerOut"]["properties"]["comment"]["enum"] = numbers
     return schema
 
 
