@@ -25,6 +25,8 @@ class LlmSettings(Section):
     tries: int = Field(default=6, ge=1, le=100, validation_alias="PAVO_LLM_TRIES")
     """So often a call is tried that fails for the moment: status 408, 409, 425, 429 or 5xx, a cut connection, an answer
     that is none."""
+    step_tokens: int = Field(default=5_000_000, ge=1_000, le=10**15, validation_alias="PAVO_LLM_STEP_TOKENS")
+    """After so many tokens of `ctx.complete` without a checkpoint people are asked whether to go on."""
 
     gateway_url: str = Field(default="", validation_alias="PAVO_GATEWAY_URL")
     """Base URL of the API's gateway as agents reach it, such as http://pavo-api:8000/llm/v1; default: that of PAVO_HOST

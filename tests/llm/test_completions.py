@@ -50,6 +50,7 @@ async def own(parts: Parts, model_server: ModelServer, tmp_path_factory: pytest.
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents look at a folder of the test's
     environment |= {"PAVO_LLM_BASE_URL": model_server.base_url, "PAVO_LLM_API_KEY": KEY, "PAVO_LLM_MODEL": "scripted"}
+    environment["PAVO_LLM_STEP_TOKENS"] = "20000"
     environment["PAVO_LLM_SILENCE_SECONDS"] = "60"  # what is held is not stalled
     worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
     headers = {"X-User-Email": ADA}
@@ -234,6 +235,26 @@ async def test_a_budget_that_does_not_suffice_asks_people_and_nothing_is_lost(as
     [kept] = (await asking.tasks.client.get("/api/budgets", params={"task_id": asking.id})).json()["items"]
     assert (kept["tokens"], kept["reserved_tokens"]) == (100_000, 0)
     assert kept["used_tokens"] == done["usage"]["tokens_in"] + done["usage"]["tokens_out"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_tokens_that_lead_to_no_checkpoint_are_asked_about(asking: Asking, agent: str) -> None:
+    await asking.start(agent, auto_accept=False, at_once=3)
+    task = await asking.tasks.wait(asking.id, "WAIT_RFC")
+    asking.script.tell({"text": "x" * 48_000}, key=KEY)  # 12,000 tokens
+    await asking.tasks.accept(task)
+
+    async def gates() -> list[dict[str, Any]]:
+        answer = await asking.tasks.client.get("/api/gates", params={"task_id": asking.id, "state": "open"})
+        return answer.json()["items"]
+
+    [gate] = await until(gates, what="a gate")
+    assert gate["kind"] == "question" and "20,000 tokens" in gate["text"] and len(asking.asked()) == 4, gate
+    answered = {"hash": gate["hash"], "answer": "go on"}
+    assert (await asking.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=answered)).status_code == 200
+    asking.script.tell({"text": "Yes."}, key=KEY)
+    await asking.done()
+    assert set(asking.asked().values()) == {1} and len(asking.asked()) == 6
 
 
 async def test_where_nobody_can_be_asked_the_task_fails_with_the_remedy_and_goes_on(asking: Asking) -> None:

@@ -178,6 +178,21 @@ async def test_turns_without_progress_are_asked_about() -> None:
         await lived(Model(turns), options={"still_turns": 2}, answers={"llm/still/2": "stop"})
 
 
+async def test_tokens_without_progress_are_asked_about() -> None:
+    def taking(message: Any) -> dict[str, Any]:
+        message = {"role": "assistant", "content": message} if isinstance(message, str) else message
+        usage = {"prompt_tokens": 600, "completion_tokens": 100}
+        return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+
+    wanted = [calls(("price", {"of": str(n)})) for n in range(3)]
+    turns = [*map(taking, wanted), taking(calls(step(1))), taking(calls(("price", {"of": "4"}))), taking("Done.")]
+    options = {"still_tokens": 1_400}
+    assert "Done." in (await lived(Model(turns), options=options, answers={"llm/still/2": "go on"})).report
+    with pytest.raises((ContractBroken, PavoError), match="no progress"):
+        await lived(Model(turns), options=options, answers={"llm/still/2": "stop"})
+    assert "Done." in (await lived(Model(turns), options={"still_tokens": 5_000})).report
+
+
 def long(n: int) -> dict[str, Any]:
     """Answer much."""
     asked.append(str(n))

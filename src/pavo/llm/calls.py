@@ -86,6 +86,8 @@ class ModelCalls:
         self._patience = Patience(settings.tries, settings.seconds)
         self._endpoints = ModelEndpoints(settings)
         self._prices = prices or PriceTable()
+        self.step_tokens = settings.step_tokens
+        """After so many without a checkpoint nobody goes on without asking."""
         self._usage = UsageService(database)
         self._under_way: dict[uuid.UUID, _Running] = {}
 

@@ -93,6 +93,13 @@ class LlmAgent(Agent):
                 "default": 50,
                 "description": "After so many answers without a word of progress people are asked.",
             },
+            "still_tokens": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 1_000_000_000,
+                "default": 1_000_000,
+                "description": "After so many tokens without a word of progress people are asked.",
+            },
         },
     }
 
@@ -136,7 +143,7 @@ class LlmAgent(Agent):
         while found.result is None:
             if said := await self._said(ctx, found):
                 yield found.recorded(said)
-            if found.still >= int(ctx.options["still_turns"]):
+            if self._is_still(ctx, found):
                 await self._go_on(ctx, found)
             if found.size > WINDOW_BYTES and compaction != "off":
                 event = await (self._summed_up(ctx, found) if compaction == "summary" else self._cut(found))
@@ -156,17 +163,22 @@ class LlmAgent(Agent):
             found.said = message.seq
         return [Event("messages_passed_on", {"count": len(news)})] if news else []
 
+    def _is_still(self, ctx: AgentContext, found: Conversation) -> bool:
+        """Whether answers, or tokens, were too many without a word of progress."""
+        turns, tokens = int(ctx.options["still_turns"]), int(ctx.options["still_tokens"])
+        return found.still >= turns or found.still_tokens >= tokens
+
     async def _go_on(self, ctx: AgentContext, found: Conversation) -> None:
         total = found.usage.get("input", 0) + found.usage.get("output", 0)
         question = (
-            f"The model has answered {found.still} times without saying that a step of the plan was begun or done, "
-            f"{found.turn} times and with {total:,} tokens in all. Go on?"
+            f"The model has answered {found.still} times, with {found.still_tokens:,} tokens, without saying that a "
+            f"step of the plan was begun or done; {found.turn} times and with {total:,} tokens in all. Go on?"
         )
         if await ctx.ask(f"llm/still/{found.turn}", question, choices=[GO_ON, "stop"]) != GO_ON:
             raise AgentRefused(
                 "People said to stop, for there was no progress.", remedy="Change the prompt, and resume."
             )
-        found.still = 0
+        found.still = found.still_tokens = 0
 
     async def _summed_up(self, ctx: AgentContext, found: Conversation) -> Event:
         """Have the model sum up what was said, in the place of all but the last messages."""

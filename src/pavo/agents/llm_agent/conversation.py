@@ -93,6 +93,8 @@ class Conversation:
     compactions: int = 0
     still: int = 0
     """Turns since the model told of progress, or people said to go on."""
+    still_tokens: int = 0
+    """Tokens that these took, and summaries among them."""
     result: str | None = None
     """The model's last word; it is done."""
     shown: Shown = field(default_factory=Shown)
@@ -199,6 +201,7 @@ class Conversation:
         for name, number in zip(("calls", "input", "output"), (1, *tokens), strict=True):
             self.usage[name] = self.usage.get(name, 0) + number
         self.worked().tokens += sum(tokens)
+        self.still_tokens += sum(tokens)
         return sum(tokens)
 
 

@@ -100,7 +100,9 @@ class Turns:
             self._note(call)
         found.turn += 1
         found.allowed = sorted({*found.allowed, *self._granted})
-        found.still = 0 if any(call.name == PLAN_STEP and not call.wrong for call in wanted) else found.still + 1
+        found.still += 1
+        if any(call.name == PLAN_STEP and not call.wrong for call in wanted):
+            found.still = found.still_tokens = 0
         if not wanted:
             found.result = fitting(said, RESULT_BYTES)
         told = {"turn": found.turn, "text": said[:TOLD_CHARACTERS], "tokens": tokens}

@@ -41,6 +41,7 @@ from pavo.tasks.work.context.opened_gateway import TaskGateway
 from pavo.tasks.work.context.reads import TaskCorpus, TaskInbox, TaskSecrets, TaskTranscript
 from pavo.tasks.work.context.restored_files import restore_files
 from pavo.tasks.work.context.shown_answers import ShownAnswers
+from pavo.tasks.work.context.tokens_without_step import TokensWithoutStep
 from pavo.tasks.work.context.tool_files import ToolFiles
 from pavo.tasks.work.interruption import StepLimit, stricter
 from pavo.tasks.work.log_writer import LogWriter
@@ -160,7 +161,7 @@ class Hosting:
             secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
             signatures=self._keys.of(task.id, card.name),
             **self._reached(task, version, held, cancelled, deltas),
-            **self._models_of(task, version, held, attempt, cancelled, deltas),
+            **self._models_of(task, version, held, attempt, cancelled, deltas, steps),
         )
         return self._host(card, ctx)
 
@@ -225,14 +226,17 @@ class Hosting:
         attempt: int,
         cancelled: asyncio.Event,
         deltas: TaskDeltas,
+        steps: int,
     ) -> dict[str, Any]:
         """What an agent asks models by; one that plans holds no lease, and has an epoch too."""
         if self._models is None:
             return {}
         subject, epoch = model_subject(task, version), held or HeldEpoch(attempt)
+        people = None if held is None else TaskPeople(self.database, task, version)
+        guard = TokensWithoutStep(self.database, task, steps, people, self._models.step_tokens)
         place, payer = PLAN if held is None else None, Payer(gate_subject(task, version), task.user_id, task.agent_type)
         return {
-            "models": TaskModels(self._models, subject, epoch, cancelled, payer, ShownAnswers(deltas.show)),
+            "models": TaskModels(self._models, subject, epoch, cancelled, payer, ShownAnswers(deltas.show), guard),
             "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place),
         }
 

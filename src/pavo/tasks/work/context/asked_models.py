@@ -14,6 +14,7 @@ from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.joined_calls import JoinedCalls
 from pavo.tasks.work.context.shown_answers import ShownAnswer, ShownAnswers
+from pavo.tasks.work.context.tokens_without_step import TokensWithoutStep
 from pavo.usage.domain import Payer
 
 GRACE_SECONDS: Final = 10.0
@@ -32,6 +33,7 @@ class TaskModels:
         cancelled: of the agent's context.
         payer: whose budgets the calls count against.
         shown: where viewers see what models say.
+        guard: against calls that lead to nothing.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TaskModels:
         cancelled: asyncio.Event,
         payer: Payer,
         shown: ShownAnswers,
+        guard: TokensWithoutStep | None = None,
     ) -> None:
         self._models = calls
         self._payer = payer
@@ -49,12 +52,18 @@ class TaskModels:
         self._held = held
         self._cancelled = cancelled
         self._shown = shown
+        self._guard = guard
         self._calls = JoinedCalls[ModelAnswer]()
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         """What came of it."""
         name = f"model call of {self._subject.id}"
-        return await self._calls.run(request.identity, name, lambda: self._seen(request))
+        if self._guard is not None and (refused := await self._guard.refusal()) is not None:
+            return refused
+        answer = await self._calls.run(request.identity, name, lambda: self._seen(request))
+        if self._guard is not None:
+            self._guard.count(answer)
+        return answer
 
     async def spent(self) -> Spent:
         """What all of them took so far."""
