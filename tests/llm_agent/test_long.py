@@ -11,6 +11,7 @@ from statistics import median
 import httpx2
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
 
 from tests.driving import until
 from tests.llm.scripted import ModelServer, model_server
@@ -30,6 +31,8 @@ FLAT = 1.15
 """How much more one of the last rounds may take than one of the first."""
 TRIES = 3
 """The machine of a test does other things too: it is enough that it was flat once."""
+HISTORY = 2
+"""Events of Temporal's history for each round, at most: peers die of theirs."""
 GROWTH_KB = 8_000
 """Of the worker's greatest memory."""
 PLAN = {"goal": "Read it all.", "steps": [{"title": "Read"}], "risks": [], "tools": ["page"]}
@@ -50,7 +53,7 @@ def peak(own: Own) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
-async def read(own: Own) -> tuple[float, float, int]:
+async def read(own: Own, temporal: Client) -> tuple[float, float, int]:
     """Milliseconds of a round among the first and among the last, the median; and KB that the worker grew by."""
     options = {"compaction": "cut", "same_calls": 1000, "still_turns": 10_000}
     task_id = await own.tasks.started(options, agent_type="llm", auto_accept=True)
@@ -63,13 +66,15 @@ async def read(own: Own) -> tuple[float, float, int]:
     await own.tasks.wait(task_id, "DONE", seconds=300)
     events = [each for each in await own.tasks.events(task_id) if each["type"] == "model_answered"]
     assert len(events) == ROUNDS + 1 and events[-1]["text"] == "It is read."
+    run = temporal.get_workflow_handle((await own.tasks.get(task_id))["workflow_id"])
+    assert (await run.describe()).history_length < HISTORY * ROUNDS
     at = [datetime.fromisoformat(event["at"]).timestamp() for event in events]
     took = [(later - earlier) * 1000 for earlier, later in pairwise(at)]
     return median(took[FULL : FULL + SAMPLE]), median(took[-SAMPLE:]), peak(own) - before
 
 
 @pytest.mark.serial
-async def test_the_last_rounds_cost_what_the_first_did(own: Own, model_server: ModelServer) -> None:
+async def test_the_last_rounds_cost_what_the_first_did(own: Own, model_server: ModelServer, temporal: Client) -> None:
     """`pytest -s` prints what it measured."""
     turn = {
         "text": None,
@@ -81,7 +86,7 @@ async def test_the_last_rounds_cost_what_the_first_did(own: Own, model_server: M
     assert httpx2.put(f"http://127.0.0.1:{model_server.port}/scripts/", content=json.dumps(body)).status_code == 200
     found: list[float] = []
     for _ in range(TRIES):
-        first, last, grown = await read(own)
+        first, last, grown = await read(own, temporal)
         found.append(last / first)
         print(
             f"\n{ROUNDS} rounds with 4 KB results: {first:.1f} ms a round among the first with a full window, "

@@ -54,6 +54,7 @@ EXAMPLES: Final = {
         "pavo task artifact last report.csv": "brought here under its name",
         "pavo task artifact last report.csv -O -": "for the next program",
     },
+    "task export": {"pavo task export last -O tea.tar.gz": "timeline, plans, conversation, files: all of it"},
     "task logs": {"pavo task logs last -f": "what its agent prints, as long as it runs"},
     "task transcript": {"pavo task transcript last --last 10": "the end of its agent's conversation"},
     "task delete": {"pavo task delete 7a9abd6c --yes": "without being asked"},

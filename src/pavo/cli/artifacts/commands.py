@@ -3,7 +3,8 @@
 import os
 import sys
 import uuid
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 from urllib.parse import quote
@@ -46,7 +47,7 @@ def artifacts(
 ) -> None:
     """The files that the task keeps, by name."""
     with ApiClient.from_environment(url) as api:
-        found = _all_of(api, resolve(TaskClient(api), task).id)
+        found = all_of(api, resolve(TaskClient(api), task).id)
     LISTING.show(output, found, lambda each: each.model_dump(mode="json"), limit)
 
 
@@ -73,14 +74,15 @@ def artifact(
         if to == STDOUT:
             api.download(path, sys.stdout.buffer)
             return exit_codes.DONE
-        place = Path(to) if to is not None else _own_place(name)
+        place = Path(to) if to is not None else own_place(name)
         size = _write(api, path, place)
     told = {"file": str(place), "bytes": size}
     Printer(output).show(told, lambda: render.good(render.page(), f"Written: {place}", f"{size:,} bytes"))
     return exit_codes.DONE
 
 
-def _all_of(api: ApiClient, task_id: uuid.UUID) -> list[ArtifactOut]:
+def all_of(api: ApiClient, task_id: uuid.UUID) -> list[ArtifactOut]:
+    """What the task keeps, by name."""
     found: list[ArtifactOut] = []
     asked: dict[str, Any] = {"limit": 1000}
     while True:
@@ -91,7 +93,7 @@ def _all_of(api: ApiClient, task_id: uuid.UUID) -> list[ArtifactOut]:
         asked["cursor"] = page.next_cursor
 
 
-def _own_place(name: str) -> Path:
+def own_place(name: str) -> Path:
     """In this folder, under the last part of its name, where nothing is of that name."""
     place = Path(name.rpartition("/")[2] or name)
     if place.name in ("", ".", "..") or os.path.lexists(place):
@@ -100,18 +102,24 @@ def _own_place(name: str) -> Path:
 
 
 def _write(api: ApiClient, path: str, place: Path) -> int:
+    with writing(place) as file:
+        return api.download(path, file)
+
+
+@contextmanager
+def writing(place: Path) -> Generator[IO[bytes]]:
+    """A file that is there whole once the block is left, or not at all.
+
+    Raises:
+        InvalidInput: it cannot be written.
+    """
     draft = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        try:
-            file: IO[bytes] = draft.open("xb")
-        except OSError as error:
-            raise InvalidInput(f"{place} cannot be written: {error.strerror}.", field="-O") from error
-        with file:
-            size = api.download(path, file)
+        with draft.open("xb") as file:
+            yield file
         draft.replace(place)
     except OSError as error:
         raise InvalidInput(f"{place} cannot be written: {error.strerror}.", field="-O") from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-    return size

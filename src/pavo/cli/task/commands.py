@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pavo.cli import exit_codes
 from pavo.cli.artifacts.commands import artifact, artifacts
+from pavo.cli.artifacts.export import export
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.inbox import answers
@@ -43,11 +44,8 @@ from pavo.timeline.schemas import EventOut
 
 task_app = App(name="task", help="List, show, review, stop, resume and watch tasks.", help_epilogue=epilogue("task"))
 
-task_app.command(artifact)
-task_app.command(artifacts)
-task_app.command(edit)
-task_app.command(logs)
-task_app.command(transcript)
+for command in (artifact, artifacts, edit, export, logs, transcript):
+    task_app.command(command)
 
 
 @task_app.command(name="list")
