@@ -27,6 +27,10 @@ class Upstream:
         return self.passing.rest(self.assembly.answer())
 
 
+def frames_of(passing: Passing) -> list[bytes]:
+    return [frame for frame, _ in passing.taken()]
+
+
 def said(frames: list[bytes] | None) -> tuple[str, list[str]]:
     assert frames is not None
     assert all(frame.startswith(b"data: ") and frame.count(b"\n") == 2 for frame in frames), "one line each"
@@ -43,7 +47,7 @@ def test_the_end_waits_for_the_record() -> None:
     upstream = Upstream(passing := Passing(usage=True))
     upstream.say({"role": "assistant", "content": "Wrens "})
     upstream.say({"content": "weigh."}, "stop")
-    assert said(passing.taken()) == ("Wrens ", [])
+    assert said(frames_of(passing)) == ("Wrens ", [])
     rest = upstream.rest()
     assert said(rest) == ("weigh.", ["stop"]) and rest is not None and b"usage" in rest[-1]
 
@@ -53,10 +57,18 @@ def test_a_client_that_takes_nothing_gets_the_rest_in_the_end() -> None:
     for _ in range(200):
         upstream.say({"content": "x" * 10_000})
     upstream.say({}, "stop")
-    taken = passing.taken()
+    taken = frames_of(passing)
     assert sum(map(len, taken)) <= MAX_WAITING_BYTES
     (text, _), (rest, reasons) = said(taken), said(upstream.rest())
     assert text and text + rest == "x" * 2_000_000 and reasons == ["stop"]
+
+
+def test_halves_of_a_character_come_whole_in_the_end() -> None:
+    upstream = Upstream(passing := Passing(usage=False))
+    for text in ("A ", "\ud83d", "\ude00", " b"):
+        upstream.say({"content": text})
+    upstream.say({}, "stop")
+    assert said(frames_of(passing)) == ("A ", []) and said(upstream.rest()) == ("\N{GRINNING FACE} b", ["stop"])
 
 
 def test_half_a_call_of_a_tool_goes_on_with_nothing_else() -> None:

@@ -15,8 +15,9 @@ from starlette.datastructures import Headers
 from pavo.accounts.security import bearer
 from pavo.agents.calling.completion import ModelAnswer
 from pavo.errors import BadRequest, Conflict, NotAuthenticated, PavoError, Unavailable
-from pavo.llm.streaming import DONE, WAITING, event
+from pavo.llm.streaming import WAITING
 from pavo.tasks.dependencies import TheGateway
+from pavo.tasks.gateway.dialects import Chat, Dialect, Responses, described
 from pavo.tasks.gateway.passing import Passing
 from pavo.tasks.sql.gateway_tokens import Bearer
 
@@ -38,28 +39,35 @@ _RETRY_COUNT: Final = "x-stainless-retry-count"
 @router.post("/chat/completions")
 async def create_chat_completion(request: Request, gateway: TheGateway) -> Response:
     """A chat completion, streamed where that is asked for."""
+    return await _answer(request, gateway, Chat)
+
+
+@router.post("/responses")
+async def create_response(request: Request, gateway: TheGateway) -> Response:
+    """A response, likewise."""
+    return await _answer(request, gateway, Responses)
+
+
+async def _answer(request: Request, gateway: TheGateway, speaking: Callable[[dict[str, Any]], Dialect]) -> Response:
     try:
         who = await gateway.bearer(bearer(request.scope))
-        body = _object(await request.body())
-        passing = Passing(usage=_wants_usage(body)) if body.get("stream") else None
-        asking = asyncio.create_task(_ask(gateway, who, body, request.headers, passing))
+        dialect = speaking(_object(await request.body()))
+        passing, endpoint = dialect.passing, request.headers.get(_ENDPOINT)
+        asking = asyncio.create_task(_ask(gateway, who, dialect, request.headers))
         if passing is not None:
             await passing.more(asking, STREAM_SECONDS)
             if passing.begun or not asking.done():
-                endpoint = request.headers.get(_ENDPOINT)
-                stream = _passed_on(asking, passing, lambda: gateway.cut(who, body, endpoint))
+                stream = _passed_on(asking, dialect, passing, lambda: gateway.cut(who, dialect.request, endpoint))
                 return StreamingResponse(stream, media_type="text/event-stream")
-        return _answered(await asking, passing)
+        return _answered(await asking, dialect)
     except PavoError as error:
         return _refused(error)
 
 
-def _ask(
-    gateway: TheGateway, who: Bearer, body: dict[str, Any], headers: Headers, told: Passing | None
-) -> Coroutine[Any, Any, ModelAnswer]:
+def _ask(gateway: TheGateway, who: Bearer, dialect: Dialect, headers: Headers) -> Coroutine[Any, Any, ModelAnswer]:
     again = headers.get(_RETRY_COUNT, "0") not in ("", "0")
     endpoint, key = headers.get(_ENDPOINT), headers.get("idempotency-key")
-    return gateway.complete(who, body, endpoint=endpoint, key=key, again=again, told=told)
+    return gateway.complete(who, dialect.request, endpoint=endpoint, key=key, again=again, told=dialect.passing)
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -72,24 +80,20 @@ def _object(data: bytes) -> dict[str, Any]:
     return cast(dict[str, Any], found)
 
 
-def _answered(answer: ModelAnswer, passing: Passing | None) -> Response:
+def _answered(answer: ModelAnswer, dialect: Dialect) -> Response:
     if answer.value is None:
         status = answer.status if answer.refused and answer.status else 400 if answer.refused else 503
         return _error(status if status >= 400 else 502, _told(answer), "model")
-    if passing is not None and (frames := passing.rest(answer.value)) is not None:
-        return Response(b"".join([*frames, DONE]), media_type="text/event-stream")
-    return Response(orjson.dumps(answer.value), media_type="application/json")
-
-
-def _wants_usage(body: dict[str, Any]) -> bool:
-    options = body.get("stream_options")
-    return isinstance(options, dict) and bool(cast(dict[str, Any], options).get("include_usage"))
+    if dialect.passing is not None:
+        frames = dialect.rest(answer.value) or dialect.failed(BROKEN, "answer_changed")
+        return Response(b"".join(frames), media_type="text/event-stream")
+    return Response(orjson.dumps(dialect.whole(answer.value)), media_type="application/json")
 
 
 async def _passed_on(
-    asking: asyncio.Task[ModelAnswer], passing: Passing, cut: Callable[[], None]
+    asking: asyncio.Task[ModelAnswer], dialect: Dialect, passing: Passing, cut: Callable[[], None]
 ) -> AsyncGenerator[bytes]:
-    """The chunks of an answer as they come, and comments where none do; its end once it is recorded.
+    """An answer as it comes, and comments where nothing does; its end once it is recorded.
 
     Args:
         cut: told where the client does not get it to its end.
@@ -97,30 +101,32 @@ async def _passed_on(
     whole = False
     try:
         while not asking.done():
-            for frame in passing.taken():
+            for frame in dialect.taken():
                 yield frame
             if not asking.done() and not await passing.more(asking, STREAM_SECONDS):
                 yield WAITING
-        frames = [*passing.taken(), *_ended(asking, passing)]
+        for frame in dialect.taken():
+            yield frame
+        frames, is_whole = _ended(asking, dialect)
         for frame in frames:
             yield frame
-        whole = frames[-1] is DONE
+        whole = is_whole
     finally:
         passing.close()
         if not whole:
             cut()
 
 
-def _ended(asking: asyncio.Task[ModelAnswer], passing: Passing) -> list[bytes]:
-    """What a stream ends with."""
+def _ended(asking: asyncio.Task[ModelAnswer], dialect: Dialect) -> tuple[list[bytes], bool]:
+    """What a stream ends with, and whether the answer is whole then."""
     try:
         answer = asking.result()
     except PavoError as error:
-        return [event({"error": _described(f"{error.detail} {error.remedy or ''}".strip(), error.code)})]
+        return dialect.failed(f"{error.detail} {error.remedy or ''}".strip(), error.code), False
     if answer.value is None:
-        return [event({"error": _described(_told(answer), "model")})]
-    rest = passing.rest(answer.value)
-    return [event({"error": _described(BROKEN, "answer_changed")})] if rest is None else [*rest, DONE]
+        return dialect.failed(_told(answer), "model"), False
+    rest = dialect.rest(answer.value)
+    return (dialect.failed(BROKEN, "answer_changed"), False) if rest is None else (rest, True)
 
 
 def _told(answer: ModelAnswer) -> str:
@@ -133,9 +139,5 @@ def _refused(error: PavoError) -> Response:
 
 
 def _error(status: int, message: str, code: str) -> Response:
-    body = orjson.dumps({"error": _described(message, code)})
+    body = orjson.dumps({"error": described(message, code)})
     return Response(body, status, headers={"x-should-retry": "false"}, media_type="application/json")
-
-
-def _described(message: str, code: str) -> dict[str, Any]:
-    return {"message": message, "type": "pavo_error", "code": code, "param": None}

@@ -22,7 +22,7 @@ class Passing:
 
     def __init__(self, *, usage: bool) -> None:
         self._usage = usage
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, str]] = deque()
         self._waiting_bytes = 0
         self._end: list[bytes] = []
         """The chunks from the first that says why a choice ends."""
@@ -53,20 +53,20 @@ class Passing:
             return
         frame = b"data: " + chunk.data.translate(None, b"\r\n") + b"\n\n"
         self._waiting_bytes += len(frame)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._waiting_bytes > MAX_WAITING_BYTES or not _is_sound(chunk.text):
             self._open = False
             return
         self._ending = self._ending or chunk.ends
         if self._ending:
             self._end.append(frame)
             return
-        self._waiting.append(frame)
+        self._waiting.append((frame, chunk.text))
         self._text.append(chunk.text)
         self._handed, self._is_text = True, self._is_text and chunk.is_text
         self._wake.set()
 
-    def taken(self) -> list[bytes]:
-        """What the client is sent next."""
+    def taken(self) -> list[tuple[bytes, str]]:
+        """What the client is sent next: chunks, and what each adds to the text of the first choice."""
         frames = list(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = sum(map(len, self._end))
@@ -89,6 +89,11 @@ class Passing:
         self._wake.set()
 
     @property
+    def said(self) -> str:
+        """The text of the first choice, as far as it was handed over."""
+        return "".join(self._text)
+
+    @property
     def begun(self) -> bool:
         """Whether anything was handed over."""
         return self._handed
@@ -100,7 +105,7 @@ class Passing:
             ends = [event(chunk) for chunk in chunks if _says_why(chunk)]
             return [*(self._end or ends), *(event(chunk) for chunk in chunks if not chunk["choices"])]
         if self._handed:
-            known, first = "".join(self._text), answer["choices"][0]
+            known, first = self.said, answer["choices"][0]
             text = first["message"].get("content") or ""
             if not self._is_text or not text.startswith(known):
                 return None
@@ -108,6 +113,14 @@ class Passing:
             first = {**first, "message": {**message, "content": text[len(known) :]}}
             chunks = chunks_of({**answer, "choices": [first, *answer["choices"][1:]]}, usage=self._usage)
         return [event(chunk) for chunk in chunks]
+
+
+def _is_sound(text: str) -> bool:
+    """Whether it is recorded as it is: some servers send half a character in each of two chunks."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _says_why(chunk: Mapping[str, Any]) -> bool:

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API, spoken to servers that know chat completions alone: requests there, answers back."""
