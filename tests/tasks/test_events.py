@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from pavo.agents.checks import EVENT_TYPE, checked_step
 from pavo.agents.contract import PAVO_EVENT_TYPES, RESERVED_EVENT_KEYS, Event, Step
+from pavo.agents.delegating.delegation import DelegatedStage
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.registry import AgentRegistry
 from pavo.artifacts.domain import Artifact
@@ -53,6 +54,8 @@ EXAMPLES: dict[Any, Any] = {
     datetime: datetime.now(UTC),
     list[str]: ["x"],
     Effect: "read",
+    str | None: "x",
+    DelegatedStage: "FAILED",
     CallState: "done",
     Artifact: Artifact(uuid.uuid4(), "a.txt", "text/plain", 1, "0" * 64, datetime.now(UTC)),
     d.Receipt: d.Receipt(d.EXECUTING, 3, True, "Resuming goes on."),

@@ -44,6 +44,9 @@ WITH webhook AS (
 ), said AS (
     INSERT INTO tool_policies (id, organisation_id, subject_id, tool, decision)
     SELECT gen_random_uuid(), organisation_id, id, 'x', 'ask' FROM tasks WHERE id = %(id)s
+), delegated AS (
+    INSERT INTO delegations (child_id, parent_id, scope, identity, hash, root_id, depth)
+    VALUES (%(id)s, %(id)s, 'v1', 'x', 'h', %(id)s, 1)
 ), talked AS (
     INSERT INTO transcript_messages (subject_id, position, version, step, body, bytes) VALUES (%(id)s, 1, 1, 1, '{}', 2)
 ), paid AS (

@@ -30,6 +30,8 @@ const OF_PAVO: Record<PavoEvent["type"], true> = {
   tool_called: true,
   tool_done: true,
   artifact_added: true,
+  child_created: true,
+  child_over: true,
   deleted: true,
 };
 const isOfPavo = (event: TaskEvent): event is PavoEvent => Object.hasOwn(OF_PAVO, event.type);
@@ -58,6 +60,8 @@ function told(event: PavoEvent): string {
     case "tool_called": return event.arguments;
     case "tool_done": return event.excerpt;
     case "artifact_added": return event.name;
+    case "child_created": return event.title;
+    case "child_over": return event.stage;
     case "deleted": return "gone";
     default: {
       const none: never = event;

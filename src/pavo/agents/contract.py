@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
-from pavo.agents.asking.question import NobodyToAsk, People
+from pavo.agents.asking.question import NO_DEFAULT, NobodyToAsk, People
 from pavo.agents.calling.answered import called_value
 from pavo.agents.calling.completion import Models, NoModels, checked_completion, value_of
 from pavo.agents.calling.completion import Spent as Spent
@@ -31,6 +31,8 @@ from pavo.agents.context.plans import Plan as Plan
 from pavo.agents.context.plans import PlanDraft as PlanDraft
 from pavo.agents.context.plans import PlanStep as PlanStep
 from pavo.agents.context.plans import Revision as Revision
+from pavo.agents.delegating.checked import checked_delegation
+from pavo.agents.delegating.delegation import Children, Delegated, NoChildren
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import NoSecrets, Secrets
@@ -64,9 +66,6 @@ MAX_DOCUMENT_BYTES = 1_000_000
 """A plan or a report: people are to read it."""
 MAX_PROGRESS = 2**31 - 1
 """`progress` and `total` are PostgreSQL integers."""
-
-NO_DEFAULT: Final = object()
-"""A question without an answer for when nobody gives one."""
 
 RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
 """Members that Pavo adds to every event beside the agent's data."""
@@ -149,6 +148,8 @@ class AgentContext:
     """Where `messages` looks."""
     people: People = field(default_factory=NobodyToAsk)
     """Whom `ask` asks."""
+    children: Children = field(default_factory=NoChildren)
+    """Where `delegate` looks."""
     tools: Tools = field(default_factory=NoTools)
     """What `call` calls."""
     secrets: Secrets = field(default_factory=NoSecrets)
@@ -253,6 +254,19 @@ class AgentContext:
         return await called_value(
             await self.tools.call(checked_request(tool, {} if args is None else args, key)), self.people
         )
+
+    async def delegate(
+        self, agent: str, title: str, prompt: str, options: Mapping[str, JSON] | None = None, *, key: str | None = None
+    ) -> Delegated:
+        """Have another agent do a task, in `execute`; what came of it: its report, or why there is none.
+
+        A task like any other, whose parent this one is: it is stopped, resumed and deleted with it. While it goes
+        on this attempt has ended, as for `ask`; then the same `delegate`, known as a `call` is, returns at once.
+
+        Raises:
+            AgentRefused: it cannot be delegated, such as to an unknown agent, or beyond a limit; the text says which.
+        """
+        return await self.children.delegate(checked_delegation(agent, title, prompt, options or {}, key))
 
     async def secret(self, name: str) -> str:
         """A secret of the organisation, as it is now: one that the agent's class declares in `secrets`.

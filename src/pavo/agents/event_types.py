@@ -18,6 +18,7 @@ PAVO_EVENT_TYPES: Final = frozenset(
         *(STAGE, "context", "plan", "feedback", "accepted", "tick", "progress", "recovered", "code_changed"),
         *("retry", "waiting", "no_progress", "stopped", "report", "failed", "message", "edited", "deleted"),
         *("gate_opened", "gate_closed", "tool_called", "tool_done", "artifact_added"),
+        *("child_created", "child_over"),
     )
 )
 """Event types that Pavo itself writes: an agent's own must differ."""

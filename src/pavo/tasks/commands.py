@@ -15,6 +15,7 @@ from pavo.runs.story import QUICK_TASK_TIMEOUT
 from pavo.runs.workflow_calls import NotTaken, Refusals, Start, WorkflowCalls
 from pavo.tasks import contracts as c
 from pavo.tasks.domain import Receipt
+from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.workflow import AgentTask
 from pavo.temporal.search_attributes import of_task
 
@@ -33,11 +34,19 @@ class TaskRun:
     run_id: str | None
     generation: int
     auto_accept: bool
+    child: bool = False
+    """Whether another task delegated it, and waits for its end."""
 
     @property
     def agent_type(self) -> str:
         """Of the task; the workflow's id ends with it."""
         return self.workflow_id.rpartition("|a:")[2]
+
+
+def run_of(task: TaskRow) -> TaskRun:
+    """The run that a command to this task means."""
+    child = task.parent_id is not None
+    return TaskRun(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept, child)
 
 
 class _AlreadyRunning(Exception):
@@ -65,7 +74,7 @@ class TaskCommands:
             Unavailable: Temporal is away.
         """
         quick = quick and run.auto_accept
-        start = self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept, quick=quick))
+        start = self._start(run, c.TaskInput(str(run.task_id), 1, run.auto_accept, quick=quick, child=run.child))
         return await self._calls.start(replace(start, task_timeout=QUICK_TASK_TIMEOUT) if quick else start)
 
     async def resume(self, run: TaskRun, *, running: bool = False) -> c.Resumed:
@@ -81,7 +90,8 @@ class TaskCommands:
             OutcomeUnknown: no worker took it in time; it will, when one is there.
         """
         generation = run.generation + 1
-        start = self._start(run, c.TaskInput(str(run.task_id), generation, run.auto_accept, resume=True))
+        request = c.TaskInput(str(run.task_id), generation, run.auto_accept, resume=True, child=run.child)
+        start = self._start(run, request)
         update_id = f"resume:{run.task_id}:{new_id() if running else generation}"
         try:
             return await self._calls.update_with_start(start, AgentTask.resume, update_id, "resume")
@@ -128,6 +138,14 @@ class TaskCommands:
     async def signal_stop(self, run: TaskRun) -> None:
         """Stop once a worker is there; durable when this returns."""
         await self._calls.signal(run.workflow_id, AgentTask.signal_stop)
+
+    async def tell_child_over(self, run: TaskRun, child_id: uuid.UUID) -> None:
+        """Tell a run that a task that it delegated has ended; durable when this returns.
+
+        Raises:
+            NoSuchRun: no run is open.
+        """
+        await self._calls.signal(run.workflow_id, AgentTask.child_over, [str(child_id)])
 
     async def is_open(self, run: TaskRun) -> bool:
         """Whether a run is open."""

@@ -11,6 +11,12 @@ from temporalio.common import RetryPolicy
 from pavo.runs.fence import Fence
 from pavo.runs.story import HEARTBEAT_TIMEOUT, INFRASTRUCTURE
 from pavo.tasks.domain import PHASE_PLANNING, Receipt
+from pavo.tasks.waits.contracts import AnswerGate as AnswerGate
+from pavo.tasks.waits.contracts import BeginChildren as BeginChildren
+from pavo.tasks.waits.contracts import ExpireGates as ExpireGates
+from pavo.tasks.waits.contracts import FamilyActivities as FamilyActivities
+from pavo.tasks.waits.contracts import GatesExpired as GatesExpired
+from pavo.tasks.waits.contracts import RecordGate as RecordGate
 
 AGENT_WORK: Final = workflow.ActivityConfig(
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -42,6 +48,7 @@ UPDATE_DONE_REVIEWING: Final = "done_reviewing"
 UPDATE_ANSWER_GATE: Final = "answer_gate"
 UPDATE_STOP: Final = "stop"
 UPDATE_RESUME: Final = "resume"
+SIGNAL_CHILD_OVER: Final = "child_over"
 WORKFLOW_TYPE: Final = "AgentTask"
 
 # The types of the errors that updates fail with; `commands` turns them into the error tree.
@@ -66,6 +73,8 @@ class TaskInput:
     """Of the run before this one, where that has continued as new."""
     quick: bool = False
     """Whether the first stretch is carried out inside the workflow task: see `QUICK_STRETCH`."""
+    child: bool = False
+    """Whether another task waits for its end."""
 
 
 @dataclass(slots=True)
@@ -83,9 +92,12 @@ class RunState:
     steps: int = 0
     """How many are recorded."""
     gates: list[str] = field(default_factory=list[str])
-    """What people were asked when the last attempt ended to wait; empty: nothing is waited for."""
+    """What people were asked when the last attempt ended to wait, and the tasks that were delegated; empty: nothing is
+    waited for."""
     wake_at: float | None = None
     """When the first of them expires, in seconds since 1970 by PostgreSQL's clock."""
+    delegated: bool = False
+    """Whether this run has delegated anything: those tasks end with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +215,11 @@ class BatchDone:
     failures: int = 0
     """How often the agent itself failed at the step after `steps`, this time included."""
     gates: list[str] = field(default_factory=list[str])
-    """What the agent waits for: the ids of open gates."""
+    """What the agent waits for: the ids of open gates, and of the tasks that it delegated."""
     wake_at: float | None = None
     """When the first of them expires, in seconds since 1970."""
+    delegated: bool = False
+    """Whether there are tasks among them."""
 
 
 MORE: Final = "more"
@@ -227,41 +241,6 @@ class AskToMove:
     task_id: str
     done: Fence
     """Of the attempt's write that would show DONE: it names the attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerGate:
-    """Argument of the update `answer_gate`: an answer that is kept, and what it answers."""
-
-    gate_id: str
-    answer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordGate:
-    """Close a gate with an answer."""
-
-    task_id: str
-    gate_id: str
-    answer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExpireGates:
-    """Close what is over."""
-
-    task_id: str
-    gates: list[str] = field(default_factory=list[str])
-    """What the run waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatesExpired:
-    """What is closed, and when the next one expires."""
-
-    closed: list[str]
-    """Of what the run waits for, all that is not open: also what an attempt at this had closed before it died."""
-    wake_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from pavo.kit.sql import Database
 from pavo.runs import idempotency
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.commands import TaskCommands
+from pavo.tasks.commands import TaskCommands, run_of
 from pavo.tasks.review import add_comment
 from pavo.tasks.schemas import MAX_PROMPT, KeyedMessage
-from pavo.tasks.service import TaskService, run_of, unknown_task
+from pavo.tasks.service import TaskService, unknown_task
 from pavo.tasks.sql import messages, repository
 from pavo.tasks.sql.models import MessageRow, TaskRow
 from pavo.tasks.sql.repository import TaskView

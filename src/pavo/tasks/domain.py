@@ -191,6 +191,11 @@ class Receipt:
     """What resuming will do, for people."""
 
 
+def standing_at(stage: str, last_step: int) -> Receipt:
+    """What a stop answers that found the task over."""
+    return Receipt(stage, last_step, False, resume_outlook(stage, last_step, step_cut=False))
+
+
 def resume_outlook(stage: str, last_step: int, *, step_cut: bool, queued: bool = False) -> str:
     """What resuming a task will do that was stopped in this stage.
 

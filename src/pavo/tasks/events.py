@@ -13,6 +13,7 @@ import orjson
 
 from pavo.accounts.domain import name_of
 from pavo.agents.contract import JSON, RESERVED_EVENT_KEYS
+from pavo.agents.delegating.delegation import DelegatedStage
 from pavo.agents.event_types import PAVO_EVENT_TYPES, STAGE
 from pavo.artifacts.domain import Artifact
 from pavo.errors import AgentRefused
@@ -25,6 +26,8 @@ from pavo.timeline.deltas import NO_STEP
 from pavo.timeline.domain import NewEvent
 from pavo.tools.contract import CallState, Effect
 
+MAX_CAUSE_TOLD: Final = 1_000
+"""Characters of why a delegated task is not done; its own page has all."""
 MAX_OPTIONS_TOLD: Final = 50
 MAX_OPTION_TOLD: Final = 300
 """Options of an event `edited`, and characters of each: it is copied to every viewer."""
@@ -164,6 +167,22 @@ def artifact_added(artifact: Artifact) -> NewEvent:
         bytes=artifact.bytes,
         sha256=artifact.sha256,
     )
+    return _of_pavo(event)
+
+
+def child_created(task_id: uuid.UUID, agent: str, title: str, key: str | None = None) -> NewEvent:
+    """The agent delegates a task."""
+    event = data.ChildCreatedEvent(type="child_created", task_id=str(task_id), agent=agent, title=title)
+    if key is not None:
+        event["key"] = key
+    return _of_pavo(event)
+
+
+def child_over(task_id: uuid.UUID, stage: DelegatedStage, cause: str = "") -> NewEvent:
+    """The agent was told what became of a task that it delegated."""
+    event = data.ChildOverEvent(type="child_over", task_id=str(task_id), stage=stage)
+    if cause:
+        event["cause"] = cause[:MAX_CAUSE_TOLD]
     return _of_pavo(event)
 
 

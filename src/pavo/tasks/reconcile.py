@@ -9,7 +9,8 @@ from pavo.runs.fenced_row import after
 from pavo.runs.kinds import RunningRow
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.sql import lease, removal, repository
+from pavo.tasks.sql import delegations, lease, removal, repository
+from pavo.tasks.waits.activities import TaskFamily
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -19,9 +20,10 @@ from pavo.usage.abandoned import count_abandoned
 class TaskRows:
     """Satisfies `runs.kinds.Rows`."""
 
-    def __init__(self, database: Database, publisher: Publisher) -> None:
+    def __init__(self, database: Database, publisher: Publisher, family: TaskFamily | None = None) -> None:
         self._database = database
         self._publisher = publisher
+        self._family = family
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
         """Those that say they run and were not written for this long."""
@@ -44,12 +46,16 @@ class TaskRows:
                 return False
             await lease.raise_epoch(session, task.id)
             await gates.pause(session, task.id)
+            await delegations.pause(session, task.id)
             await repository.advance(session, task, row.next, stage=d.FAILED, phase=task.phase, error={**error})
             recorded = await timeline.append(session, task.id, [events.failed(error), events.stage(d.FAILED)])
         self._publisher.publish(recorded)
         return True
 
     async def go_on(self) -> None:
-        """Remove what is left of deleted tasks, and give back what calls have reserved that were cut."""
+        """Remove what is left of deleted tasks, give back what calls have reserved that were cut, and mend what
+        delegated tasks were not told."""
         await removal.go_on(self._database)
         await count_abandoned(self._database)
+        if self._family is not None:
+            await self._family.mend()

@@ -15,8 +15,7 @@ from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.commands import OPEN_FEEDBACK, TaskCommands
-from pavo.tasks.service import run_of
+from pavo.tasks.commands import OPEN_FEEDBACK, TaskCommands, run_of
 from pavo.tasks.sql import messages, repository
 from pavo.tasks.sql.models import DocumentRow, FeedbackRow, TaskRow
 from pavo.tasks.sql.repository import TaskView

@@ -141,6 +141,8 @@ class TaskSummary(_Out):
     run_id: str | None
     plan: PlanRef | None
     auto_accept: bool
+    parent_id: uuid.UUID | None = None
+    """The task whose agent delegated it; null: somebody created it. An API of before does not tell."""
     created_at: datetime
     updated_at: datetime
     error: Failure | None
@@ -149,8 +151,7 @@ class TaskSummary(_Out):
 class ListedTask(TaskSummary):
     """A task in a list; its own address has the whole. Texts of `error` end after 300 characters, with an ellipsis."""
 
-    summary: str
-    """The beginning of the prompt."""
+    summary: str  # the beginning of the prompt
 
 
 class TaskOut(TaskSummary):
@@ -160,8 +161,7 @@ class TaskOut(TaskSummary):
     agent_options: dict[str, Any]
     step_seconds: float | None = None
     """Seconds that a step may take, if the task says so. An API of before does not tell; nor of what follows."""
-    code: str | None = None
-    """What its last attempt ran: its agent's distribution with the version, and the protocol of agents' processes."""
+    code: str | None = None  # what its last attempt ran: its agent's distribution, version and protocol
     usage: UsageOfTask | None = None
 
 

@@ -29,9 +29,9 @@ from pavo.runs.fenced_row import after
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.commands import TaskCommands, TaskRun
+from pavo.tasks.commands import TaskCommands, run_of
 from pavo.tasks.schemas import TaskCreate, Wanted
-from pavo.tasks.sql import lease, listing, logs, removal, repository
+from pavo.tasks.sql import delegations, lease, listing, logs, removal, repository
 from pavo.tasks.sql.listing import Listed
 from pavo.tasks.sql.logs import LogChunk
 from pavo.tasks.sql.models import TaskRow
@@ -320,7 +320,7 @@ class TaskService:
             logger.info("The stop of task %s goes without its hint: %s", task_id, error)
 
     async def delete(self, view: TaskView) -> None:
-        """Stop the task and remove it; its streams end."""
+        """Stop the task and remove it, and what it has delegated; their streams end."""
         task_id = view.task.id
         if view.task.stage not in (d.DONE, *d.RESUMABLE):
             stopped = await self.stop(view)
@@ -331,6 +331,7 @@ class TaskService:
                     retry_after=2,
                     reason=stopped.reason,
                 )
+        await self._delete_children(task_id)
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
             if task is None:
@@ -341,6 +342,15 @@ class TaskService:
         self._publisher.publish(recorded)
         deltas.forget(self._publisher, task_id)
         await removal.begin(self._database, task_id)
+
+    async def _delete_children(self, task_id: uuid.UUID) -> None:
+        """What a task delegated goes with it, and before it: a deletion that breaks off is repeated with the task."""
+        async with self._database.reading() as session:
+            found = await delegations.children(session, task_id)
+        for child_id in found:
+            view = await self._statements.find_task(child_id)
+            if view is not None:
+                await self.delete(view)
 
 
 def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, object]) -> TaskRow:
@@ -360,16 +370,11 @@ def _row(task_id: uuid.UUID, who: Identity, new: TaskCreate, options: dict[str, 
     )
 
 
-def run_of(task: TaskRow) -> TaskRun:
-    """The run that a command to this task means."""
-    return TaskRun(task.id, task.workflow_id, task.run_id, task.generation, task.auto_accept)
-
-
 def _standing_receipt(view: TaskView) -> d.Receipt:
     task = view.task
     if task.receipt and task.stage == d.STOPPED:
         return d.Receipt(**task.receipt)
-    return d.Receipt(task.stage, view.step, False, d.resume_outlook(task.stage, view.step, step_cut=False))
+    return d.standing_at(task.stage, view.step)
 
 
 def unknown_task(task_id: uuid.UUID) -> NotFound:

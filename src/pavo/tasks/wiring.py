@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from redis.asyncio import Redis
+from temporalio.client import Client
+
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
 from pavo.agents.confinement.confining import Confining, wanted_confinement
@@ -28,7 +31,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.agents.signing.keys import SigningKeys
 from pavo.artifacts.sweeping import keep_sweeping
 from pavo.artifacts.wiring import artifact_folder, build_keeping
-from pavo.config import AgentSettings, HttpSettings, Settings, ToolSettings
+from pavo.config import AgentSettings, HttpSettings, Settings, TemporalSettings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
@@ -52,6 +55,7 @@ from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
+from pavo.tasks.waits.activities import TaskFamily
 from pavo.tasks.work.agent_activities import AgentWork, PlanWork
 from pavo.tasks.work.attempt_runner import AttemptRunner
 from pavo.tasks.work.attempts import Attempts
@@ -94,15 +98,15 @@ def routers() -> Sequence[Any]:
     return [router, gateway, legacy]
 
 
+def task_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> TaskCommands:
+    """What sends commands to the workflows of tasks."""
+    presence = Presence(redis, temporal.namespace, settings.task_queue)
+    return TaskCommands(temporal, settings.task_queue, presence, search_attributes=settings.search_attributes)
+
+
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of tasks."""
-    temporal, database = clients.settings.temporal, clients.database
-    commands = TaskCommands(
-        clients.temporal,
-        temporal.task_queue,
-        Presence(clients.redis, clients.temporal.namespace, temporal.task_queue),
-        search_attributes=temporal.search_attributes,
-    )
+    database, commands = clients.database, task_commands(clients.temporal, clients.redis, clients.settings.temporal)
     statements, agents = RequestStatements(clients.connections), Imports(AgentRegistry.load())
     tasks = TaskService(database, statements, clients.redis, clients.publisher, agents, commands)
     review = ReviewService(database, clients.publisher, commands)
@@ -133,13 +137,14 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
     word = operators_word(settings.tools)
+    family = TaskFamily(clients.database, task_commands(clients.temporal, clients.redis, clients.settings.temporal))
     runner = AttemptRunner(loop, agents.admission, agents.freed)
     return KindAtWork(
         KIND,
         long=[AgentWork(runner, turns, places, agents.planner, agents.executor)],
         plans=[PlanWork(runner, plan_places, agents.planner)],
-        short=[TransitionRecorder(clients.database, clients.publisher)],
-        rows=TaskRows(clients.database, clients.publisher),
+        short=[TransitionRecorder(clients.database, clients.publisher), family],
+        rows=TaskRows(clients.database, clients.publisher, family),
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),

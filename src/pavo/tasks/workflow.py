@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     import pavo.tasks.domain as d
     from pavo.runs.fence import Fence
     from pavo.runs.story import SIGNAL_MOVE_ON, Story, in_plan_slots, run_short_activity
+    from pavo.tasks.waits.story import end_with_family
 
 Done = TypeVar("Done")
 AnswerActivity = Callable[[Any, c.RecordAnswer], Awaitable[c.Answer]]
@@ -40,12 +41,12 @@ class AgentTask:
         # What a quick run's first stretch writes happens before any workflow task is recorded: should that be carried
         # out anew, with a stop that came meanwhile, the stop's number is above all of these.
         self._first = self._story.fence(writes=d.PLAN_WRITES) if self._quick else None
-        self._over = False
+        self._over, self._child = False, request.child
         self._receipt: d.Receipt | None = None
         self._failure: c.AgentFailure | None = None
         self._working: workflow.ActivityHandle[Any] | None = None
         self._closed = set[str]()
-        """Gates that were closed since the last attempt began."""
+        """Gates that were closed, and delegated tasks that ended, since the last attempt began."""
 
     @workflow.run
     async def run(self, request: c.TaskInput) -> str:
@@ -63,6 +64,7 @@ class AgentTask:
                 await self._await_review()
             else:
                 await (self._await_answer() if self._state.gates else self._execute())
+        await end_with_family(self._task_id, has_family=self._child or self._state.delegated)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._failure:
             # What the agent said stands in the task's row: a failure's message would be in the history in clear.
@@ -127,25 +129,20 @@ class AgentTask:
         self._review_open = True
 
     async def _await_review(self) -> None:
-        await workflow.wait_condition(self._answered_or_due)
-
-    def _answered_or_due(self) -> bool:
-        return self._story.stopping or self._state.phase != d.PHASE_REVIEW or self._story.is_due()
+        story, state = self._story, self._state
+        await workflow.wait_condition(lambda: story.stopping or state.phase != d.PHASE_REVIEW or story.is_due())
 
     async def _await_answer(self) -> None:
         """One answer is enough to go on: the agent asks again for what is open."""
-        state = self._state
+        state, story = self._state, self._story
         limit = None if state.wake_at is None else timedelta(seconds=max(1.0, state.wake_at - workflow.time()))
         try:
-            await workflow.wait_condition(self._can_go_on, timeout=limit)
+            await workflow.wait_condition(lambda: story.stopping or story.is_due() or not state.gates, timeout=limit)
         except TimeoutError:
             request = c.ExpireGates(self._task_id, list(state.gates))
             expired = await run_short_activity(c.RecordActivities.expire_gates, request)
             state.wake_at = expired.wake_at
             self._note_closed(*expired.closed)
-
-    def _can_go_on(self) -> bool:
-        return self._story.stopping or self._story.is_due() or not self._state.gates
 
     def _note_closed(self, *gates: str) -> None:
         """In the state at once: a run that continues as new hands that on, and nothing else."""
@@ -172,6 +169,9 @@ class AgentTask:
         state.steps = batch.steps
         if batch.outcome == c.WAITS:
             state.gates, state.wake_at = batch.gates, batch.wake_at
+            if batch.delegated:
+                state.delegated = True
+                await run_short_activity(c.FamilyActivities.begin_children, c.BeginChildren(self._task_id))
             self._note_closed()  # one may have been closed before the attempt's end was known here
         elif batch.outcome == c.FINISHED:
             state.phase, self._over = d.PHASE_OVER, True
@@ -237,7 +237,9 @@ class AgentTask:
     async def _continue_as_new(self) -> None:
         story = self._story
         await story.continue_as_new(
-            c.TaskInput(self._task_id, story.generation, self._auto_accept, resume=True, carry=self._state)
+            c.TaskInput(
+                self._task_id, story.generation, self._auto_accept, resume=True, carry=self._state, child=self._child
+            )
         )
 
     @property
@@ -322,11 +324,7 @@ class AgentTask:
         """Stop whatever runs. Answers with the receipt once STOPPED is recorded."""
         self._request_stop()
         await workflow.wait_condition(lambda: self._over)
-        if self._receipt:
-            return self._receipt
-        stage = d.FAILED if self._failure else d.DONE
-        steps = self._state.steps
-        return d.Receipt(stage, steps, False, d.resume_outlook(stage, steps, step_cut=False))
+        return self._receipt or d.standing_at(d.FAILED if self._failure else d.DONE, self._state.steps)
 
     @workflow.update(name=c.UPDATE_RESUME)
     async def resume(self) -> c.Resumed:
@@ -350,6 +348,11 @@ class AgentTask:
         self._story.stopping = True
         if self._working:
             self._working.cancel()
+
+    @workflow.signal(name=c.SIGNAL_CHILD_OVER)
+    def child_over(self, task_id: str) -> None:
+        """A task that this one delegated has ended."""
+        self._note_closed(task_id)
 
     # For operators with Temporal's own tools
 

@@ -21,6 +21,7 @@ from pavo.kit.json_values import encode_text
 from pavo.testing.artifacts import KeptFiles
 from pavo.testing.corpus import MemoryCorpus
 from pavo.testing.cuts import Cuts
+from pavo.testing.delegated import DelegatedScript, TriedChildren
 from pavo.testing.description import Description, describe
 from pavo.testing.emitted import Emitted
 from pavo.testing.models import Script, TriedModels
@@ -51,6 +52,7 @@ class AgentTrial:
         max_checkpoints: an agent that yields more counts as endless.
         same: what of an outcome must be the same however it was disturbed; less than all where a model is asked.
         answers: what people answer, by the key of `ctx.ask`: each question ends the attempt once, as it would.
+        delegated: what comes of `ctx.delegate`, by the agent: a report, or a function of what is delegated.
         tools: what stands in for each tool, by its name: functions with type hints and a docstring, called once a life.
         denied: tools whose calls are denied, and why, as by a policy.
         secrets: the organisation's, by name: `ctx.secret` finds those that the class declares.
@@ -77,6 +79,7 @@ class AgentTrial:
         max_checkpoints: int = 1000,
         same: Callable[[Outcome], Any] = everything,
         answers: Mapping[str, JSON] | None = None,
+        delegated: DelegatedScript | None = None,
         tools: Mapping[str, Callable[..., Any]] | None = None,
         denied: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
@@ -85,23 +88,18 @@ class AgentTrial:
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
-        self._agent = agent
         self._task = (uuid.uuid4(), uuid.uuid4(), title, prompt)
-        self._options = options
+        self._agent, self._options, self._feedback = agent, options, feedback
         self._corpus = MemoryCorpus(documents)
-        self._feedback = feedback
         self._isolation: Isolation | None = isolation
-        self._seconds = seconds
-        self._max = max_checkpoints
-        self._same = same
-        self._people = ScriptedPeople(answers or {})
+        self._seconds, self._max, self._same = seconds, max_checkpoints, same
+        self._people, self._children = ScriptedPeople(answers or {}), TriedChildren(delegated or {})
         self._kept = KeptFiles()
         self._tools = TriedTools(tools or {}, denied or {}, self._kept)
         self._emitted, self._transcript = Emitted(), MemoryTranscript()
         self._secrets, self._models = secrets or {}, TriedModels(models)
         self._gateways = NoGateway() if gateway is None else GivenGateway(gateway)
-        self._reset, self._outside = reset, outside
-        self._attempts = 0
+        self._reset, self._outside, self._attempts = reset, outside, 0
         self._described: Description | None = None
 
     def check(self, *, every: int = 1) -> Outcome:
@@ -208,12 +206,10 @@ class AgentTrial:
                 )
 
     async def _life(self, cuts: Cuts) -> Outcome:
-        self._people.forget()
-        self._tools.forget()
-        self._emitted.forget()
-        self._transcript.forget()
-        self._kept.forget()
-        self._models.forget()
+        for part in (self._people, self._children, self._tools, self._emitted):
+            part.forget()
+        for kept in (self._transcript, self._kept, self._models):
+            kept.forget()
         if self._reset is not None:
             self._reset()
         plan = await self._planned()
@@ -282,6 +278,8 @@ class AgentTrial:
         """Have people answer; the agent begins again from its last checkpoint."""
         if missing := self._people.missing(waits):
             self._broken(f"it asks {', '.join(missing)}, and nobody answers", "Give the trial answers={key: answer}.")
+        if missing := self._children.missing(waits):
+            self._broken(f"it delegates to {', '.join(missing)}", "Give the trial delegated={agent: report}.")
 
     def _add(self, steps: list[Step], step: Step, plan: Plan) -> None:
         steps.append(step)
@@ -312,6 +310,7 @@ class AgentTrial:
             attempt=self._attempts,
             step_key=plan_key(task_id, 0, version),
             people=self._people,
+            children=self._children,
             tools=self._tools,
             emitter=self._emitted.emitter(),
             transcript=Transcript(self._transcript),

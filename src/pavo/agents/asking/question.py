@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from pavo.agents.delegating.delegation import Delegation
 from pavo.errors import AgentRefused
 
 JSON: TypeAlias = Any
@@ -21,6 +22,8 @@ MAX_QUESTION_BYTES: Final = 16_000
 MAX_ANSWER_BYTES: Final = 16_000
 MAX_CHOICES: Final = 100
 MAX_EXPIRY_SECONDS: Final = 3650 * 86_400.0
+NO_DEFAULT: Final = object()
+"""A question without an answer for when nobody gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Instead of a step: the agent has nothing to do until one of these is answered."""
+    """Instead of a step: the agent has nothing to do until one of these is answered, or over."""
 
     questions: tuple[Question, ...]
+    delegations: tuple[Delegation, ...] = ()
+    """Tasks that it delegates."""
 
 
 class People(Protocol):

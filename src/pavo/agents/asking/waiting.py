@@ -1,4 +1,4 @@
-"""When an agent has nothing to do but wait for people.
+"""When an agent has nothing to do but wait for people, or for tasks that it delegated.
 
 An attempt ends for a question only when the agent's own coroutine, and every other that it has running, waits for one,
 and all that it asked of Pavo is settled: so nothing is cut in the middle, and no outcome becomes unknown. How
@@ -8,10 +8,13 @@ coroutines wait for each other is read from the event loop's tasks; a way that i
 import asyncio
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 from weakref import WeakSet
 
 from pavo.agents.asking.question import Answered, Question, Waits
+from pavo.agents.delegating.delegation import Delegated, Delegation
+
+Awaited: TypeAlias = Question | Delegation
 
 LOOK_SECONDS: Final = 0.05
 """Between two looks at an agent that asked."""
@@ -23,11 +26,11 @@ _of_agent: ContextVar["Waiting | None"] = ContextVar("pavo_waiting", default=Non
 
 
 class Waiting:
-    """The questions of one agent that runs `execute`, and the tasks that it started."""
+    """What one agent that runs `execute` waits for, and the tasks of the event loop that it started."""
 
     def __init__(self, told: Callable[[Waits], None]) -> None:
         self._told = told
-        self._open: dict[asyncio.Future[Answered], Question] = {}
+        self._open: dict[asyncio.Future[Any], Awaited] = {}
         self._asked: dict[str, int] = {}
         """In which order keys were asked: each is looked up before it waits, and what is found comes in any order."""
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -55,14 +58,21 @@ class Waiting:
         """So many more (fewer) of what it asked of Pavo are under way."""
         self._unsettled += by
 
-    def asked(self, question: Question) -> None:
+    def asked(self, awaited: Awaited) -> None:
         """The agent asks it, in this order."""
-        self._asked.setdefault(question.key, len(self._asked))
+        self._asked.setdefault(_name(awaited), len(self._asked))
 
     async def wait(self, question: Question) -> Answered:
         """Wait for ever: the attempt ends meanwhile, and the next one finds the answer."""
-        answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._open[answer] = question
+        return cast(Answered, await self._wait(question))
+
+    async def wait_for(self, delegation: Delegation) -> Delegated:
+        """Likewise for a task that was delegated."""
+        return cast(Delegated, await self._wait(delegation))
+
+    async def _wait(self, awaited: Awaited) -> object:
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._open[answer] = awaited
         self._look_soon()
         try:
             return await answer
@@ -83,12 +93,14 @@ class Waiting:
         if not self._open:
             return
         if self._nothing_else():
-            self._told(Waits(tuple(sorted(self._open.values(), key=self._number))))
+            awaited = sorted(self._open.values(), key=self._number)
+            questions = tuple(each for each in awaited if isinstance(each, Question))
+            self._told(Waits(questions, tuple(each for each in awaited if isinstance(each, Delegation))))
             return
         self._look_soon()
 
-    def _number(self, question: Question) -> int:
-        return self._asked.get(question.key, len(self._asked))
+    def _number(self, awaited: Awaited) -> int:
+        return self._asked.get(_name(awaited), len(self._asked))
 
     def _nothing_else(self) -> bool:
         root = self._root
@@ -127,6 +139,10 @@ class Waiting:
     def _all_wait(self, futures: Iterable[asyncio.Future[Any]], seen: set[Any]) -> bool:
         left = [future for future in futures if not future.done()]
         return bool(left) and all(self._waits_on(future, seen) for future in left)
+
+
+def _name(awaited: Awaited) -> str:
+    return f"delegation {awaited.identity}" if isinstance(awaited, Delegation) else awaited.key
 
 
 def _awaited_together(coroutine: object) -> Iterable[asyncio.Future[Any]] | None:

@@ -32,7 +32,7 @@ def load_request(data: object) -> ToolRequest:
         request = checked_request(tool, arguments, key)  # pyright: ignore[reportUnknownArgumentType]
     except AgentRefused as error:  # the host in the agent's process has checked it: this comes past that
         raise ValueError(error.detail) from error
-    return replace(request, identity=_identity(identity))  # pyright: ignore[reportUnknownArgumentType]
+    return replace(request, identity=checked_identity(identity))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def dump_tool_answer(answer: ToolAnswer) -> list[Any]:
@@ -60,7 +60,7 @@ def load_completion(data: object) -> ModelRequest:
         raise ValueError(error.detail) from error
     if shown is not None and (type(shown) is not int or not 0 <= shown < MAX_STEP):  # pyright: ignore
         raise TypeError("no step of an answer")
-    return replace(request, identity=_identity(identity), shown=shown)  # pyright: ignore[reportUnknownArgumentType]
+    return replace(request, identity=checked_identity(identity), shown=shown)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def dump_model_answer(answer: ModelAnswer) -> list[Any]:
@@ -125,7 +125,8 @@ async def _spent(models: Models) -> list[Any]:
     return list(astuple(await models.spent()))
 
 
-def _identity(identity: object) -> str:
+def checked_identity(identity: object) -> str:
+    """What names a call, as it came over the wire."""
     if not isinstance(identity, str) or not 0 < len(identity) <= MAX_IDENTITY:
         raise TypeError("no identity of a call")
     if not identity.isascii() or not identity.isprintable():

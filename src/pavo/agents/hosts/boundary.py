@@ -23,6 +23,7 @@ from pavo.agents.calling.gateway import WatchedGateways
 from pavo.agents.calling.numbering import CallsUnderWay, Numbering
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
+from pavo.agents.delegating.watched import WatchedChildren
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.filing.watched import WatchedKeeper
 from pavo.agents.output import add_output
@@ -155,15 +156,16 @@ class Boundary:
         """That of this agent at this task."""
         self._outages: WeakSet[Unavailable] = WeakSet()
         corpus, inbox = _WatchedCorpus(ctx.corpus, self._outages), _WatchedInbox(ctx.inbox, self._outages)
-        self.waiting = Waiting(self._tell_waits)
+        self.waiting = Waiting(lambda waits: self.on_waits and self.on_waits(waits))
         """What it waits for in `execute`."""
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
         people, transcript = _WatchedPeople(ctx.people, self), Transcript(_WatchedSource(ctx.transcript.source, self))
         tools, models = _WatchedTools(ctx.tools, ctx.ledger, self), _WatchedModels(ctx.models, self)
-        told = {"corpus": corpus, "inbox": inbox, "people": people, "transcript": transcript}
+        told: dict[str, Any] = {"corpus": corpus, "inbox": inbox, "people": people, "transcript": transcript}
         asked = {"tools": tools, "models": models, "gateways": WatchedGateways(ctx.gateways, self.noted)}
         kept = Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling))
+        told["children"] = WatchedChildren(ctx.children, self, self.settling)
         self.ctx = replace(ctx, **told, **asked, secrets=_WatchedSecrets(ctx.secrets, self._outages), artifacts=kept)
         """What the agent is to be given."""
         self.caller = AgentsFunctions(tools.function, people, (ctx.task_id, ctx.organisation_id))
@@ -188,10 +190,6 @@ class Boundary:
             if told is error:
                 raise
             raise told from error
-
-    def _tell_waits(self, waits: Waits) -> None:
-        if self.on_waits is not None:
-            self.on_waits(waits)
 
     def tasks(self) -> list[asyncio.Task[Any]]:
         """Those on this event loop that the agent's code has running, where it is one that can tell."""

@@ -30,6 +30,7 @@ from pavo.agents.confinement.confined import Confinement
 from pavo.agents.context.on_wire import dump_window, load_messages, load_transcript
 from pavo.agents.contract import Agent, Hit, TranscriptMessage, UserMessage
 from pavo.agents.deaths import EXIT_OUT_OF_MEMORY
+from pavo.agents.delegating.on_wire import WireChildren
 from pavo.agents.emitting.coalescer import CHILD_SECONDS, Coalescer
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.filing.on_wire import WireKeeper
@@ -123,7 +124,7 @@ class AgentServer:
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
         models, artifacts = WireModels(self._ask), Artifacts(WireKeeper(self._ask))
         ctx = wire.load_context(first["context"], self, models, emitter, artifacts)
-        return WorkerHost(agent, replace(ctx, signatures=self, ledger=self), limits)
+        return WorkerHost(agent, replace(ctx, signatures=self, ledger=self, children=WireChildren(self._ask)), limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -171,8 +172,7 @@ class AgentServer:
         return load_answered(await self._ask("answer", question=dump_question(question)))
 
     async def wait(self, question: Question) -> Answered:
-        """Never called: the host waits itself."""
-        raise RuntimeError(f"The host waits for {question.key!r}.")
+        raise RuntimeError(f"The host waits for {question.key!r}.")  # so this is never called
 
     async def call(self, request: ToolRequest) -> ToolAnswer:
         """What came of a call of a tool (see `calling.request.Tools`), by way of the worker."""

@@ -8,7 +8,7 @@ The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `pin
 `told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
 `answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id}, `spent` {id},
 `artifact` {id, do, …}, `secret` {id, name}, `sign` {id, digest, signature}, `function` {id, do, …},
-`transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
+`delegated` {id, delegation}, `transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
 """
 
 import asyncio
@@ -21,15 +21,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pavo.agents.asking.on_wire import dump_answered, dump_question, load_question
 from pavo.agents.asking.question import People, Waits
+from pavo.agents.calling import on_wire as calling
 from pavo.agents.calling.functions_on_wire import look_up_function
-from pavo.agents.calling.on_wire import (
-    MODEL_OPS,
-    WireModels,
-    dump_tool_answer,
-    dump_tools,
-    load_request,
-    look_up_model,
-)
 from pavo.agents.calling.request import Tools
 from pavo.agents.checks import storable
 from pavo.agents.context.on_wire import dump_messages, dump_transcript, load_window
@@ -48,6 +41,7 @@ from pavo.agents.contract import (
     Step,
     TaskUser,
 )
+from pavo.agents.delegating import on_wire as delegating
 from pavo.agents.filing import on_wire as filing
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.secrets.declared import Secrets
@@ -190,7 +184,7 @@ class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol)
 
 
 def load_context(
-    data: Message, reached: Reached, models: WireModels, emitter: Emitter, artifacts: Artifacts
+    data: Message, reached: Reached, models: calling.WireModels, emitter: Emitter, artifacts: Artifacts
 ) -> AgentContext:
     """What `dump_context` wrote, with all else as the child reaches it."""
     ctx = AgentContext(
@@ -262,9 +256,12 @@ _ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any
     "search": lambda ctx, asked: _hits(ctx, of_type(asked["query"], str), of_type(asked["limit"], int)),
     "messages": lambda ctx, asked: _dumped(dump_messages, ctx.inbox.messages(of_type(asked["after"], int))),
     "answer": lambda ctx, asked: _dumped(dump_answered, ctx.people.find(load_question(asked["question"]))),
-    "tools": lambda ctx, _: _dumped(dump_tools, ctx.tools.described()),
-    "tool": lambda ctx, asked: _dumped(dump_tool_answer, ctx.tools.call(load_request(asked["request"]))),
-    **dict.fromkeys(MODEL_OPS, look_up_model),
+    "tools": lambda ctx, _: _dumped(calling.dump_tools, ctx.tools.described()),
+    "tool": lambda ctx, asked: _dumped(
+        calling.dump_tool_answer, ctx.tools.call(calling.load_request(asked["request"]))
+    ),
+    **dict.fromkeys(calling.MODEL_OPS, calling.look_up_model),
+    delegating.OP: lambda ctx, asked: delegating.look_up_delegated(ctx.children, asked["delegation"]),
     filing.OP: lambda ctx, asked: filing.asked(asked, ctx.artifacts.keeper),
     "function": lambda ctx, asked: look_up_function(asked, ctx.ledger),
     "sign": lambda ctx, asked: look_up_signature(asked, ctx.signatures),
@@ -336,7 +333,8 @@ def dump_step(step: Step | Waits | None) -> list[Any] | Message | None:
     if step is None:
         return None
     if isinstance(step, Waits):
-        return {"waits": [dump_question(question) for question in step.questions]}
+        delegated = [delegating.dump_delegation(each) for each in step.delegations]
+        return {"waits": [dump_question(question) for question in step.questions], "delegated": delegated}
     events = [[event.type, event.data] for event in step.events]
     return [step.checkpoint, events, [dict(each) for each in step.messages], step.progress, step.total, step.plan_step]
 
@@ -345,7 +343,8 @@ def load_step(data: list[Any] | Message | None) -> Step | Waits | None:
     if data is None:
         return None
     if isinstance(data, dict):
-        return Waits(tuple(load_question(question) for question in data["waits"][:MAX_QUESTIONS]))
+        asked, delegated = data["waits"][:MAX_QUESTIONS], data["delegated"][:MAX_QUESTIONS]
+        return Waits(tuple(map(load_question, asked)), tuple(map(delegating.load_delegation, delegated)))
     checkpoint, events, messages, *numbers = data
     progress, total, plan_step = map(_number_or_none, numbers)
     given = tuple(Event(_text(kind), dict(members)) for kind, members in events)

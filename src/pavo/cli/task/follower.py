@@ -81,7 +81,7 @@ class TaskFollower:
 
     def _tell(self, event: EventOut) -> None:
         data: dict[str, Any] = event.model_extra or {}
-        if self._out is None or _tell_of_gate(self._out, event.type, data):
+        if self._out is None or _tell_of_others(self._out, event.type, data):
             return
         if event.type == "context":
             found = f"{data['n']} document{'' if data['n'] == 1 else 's'} of your organisation bear on it"
@@ -100,8 +100,9 @@ class TaskFollower:
             render.turn(self._out, f"{what} failed (attempt {data['attempt']}), is tried again", data["error"])
 
 
-def _tell_of_gate(out: Console, kind: str, data: dict[str, Any]) -> bool:
-    """A question and the command that answers it, or what became of it; whether the event was one of these."""
+def _tell_of_others(out: Console, kind: str, data: dict[str, Any]) -> bool:
+    """A question and the command that answers it, or a delegated task, or what became of one; whether the event was
+    one of these."""
     if kind == "gate_opened":
         render.turn(out, "The agent asks", data["text"])
         for number, choice in enumerate(data.get("choices", ()), 1):
@@ -109,7 +110,11 @@ def _tell_of_gate(out: Console, kind: str, data: dict[str, Any]) -> bool:
         render.command(out, "answer", f"pavo inbox answer {data['gate_id']}")
     elif kind == "gate_closed":
         render.note(out, f"{data['key']}: {data['state']}", data.get("by", ""))
-    return kind in ("gate_opened", "gate_closed")
+    elif kind == "child_created":
+        render.turn(out, f"Delegates to {data['agent']}: {data['title']}", f"task {data['task_id']}")
+    elif kind == "child_over":
+        render.note(out, f"Task {data['task_id']}: {data['stage']}", data.get("cause", ""))
+    return kind in ("gate_opened", "gate_closed", "child_created", "child_over")
 
 
 @contextmanager

@@ -178,6 +178,8 @@ def task(view: TaskOut) -> RenderableType:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
     if (told := used(view)) is not None:
         table.add_row("models", told)
+    if view.parent_id is not None:
+        table.add_row("parent", f"task {view.parent_id}")
     table.add_row("workflow", view.workflow_id)
     table.add_row("created", ago(view.created_at))
     table.add_row("updated", ago(view.updated_at))

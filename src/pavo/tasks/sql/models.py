@@ -35,12 +35,15 @@ class TaskRow(FencedRow, Base):
     __table_args__ = (
         Index("ix_tasks_list", "organisation_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_tasks_user", "created_by", "created_at"),
+        Index("ix_tasks_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_tasks_stage", "stage", "updated_at", postgresql_where=text("deleted_at IS NULL")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organisations.id"))
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    parent_id: Mapped[uuid.UUID | None] = mapped_column()
+    """The task that delegated it; None: somebody created it."""
     title: Mapped[str] = mapped_column(Text)
     prompt: Mapped[str] = mapped_column(Text)
     agent_type: Mapped[str] = mapped_column(Text)
@@ -178,6 +181,35 @@ class MessageRow(Base):
     placed: Mapped[str] = mapped_column(Text)
     """prompt, feedback or message."""
     body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
+
+
+class DelegationRow(Base):
+    """A task that another one delegated, as that one waits for it."""
+
+    __tablename__ = "delegations"
+    __table_args__ = (UniqueConstraint("parent_id", "scope", "identity"),)
+
+    child_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """Made of the three below: a delegation that is made again finds its task."""
+    parent_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    scope: Mapped[str] = mapped_column(Text)
+    """Within the parent: the version of the plan that it executes."""
+    identity: Mapped[str] = mapped_column(Text)
+    """What its agent calls it, or where it stands."""
+    hash: Mapped[str] = mapped_column(Text)
+    """Of what was delegated: the same identity with another one is refused."""
+    root_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    """The task at the top, which somebody created."""
+    depth: Mapped[int] = mapped_column(Integer)
+    """How far below that."""
+    begun: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Generation of the newest run that was begun on the parent's behalf."""
+    paused: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Generation of the newest run that ended because the parent's did: it is begun again with that. A child that is
+    stopped in a later one was stopped by a person."""
+    outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What the parent's agent was told: stage, report, cause and remedy. It stays so, whatever becomes of the child."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 

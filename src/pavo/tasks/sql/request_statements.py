@@ -19,15 +19,15 @@ from pavo.timeline.domain import Event, NewEvent, numbered
 COLUMNS: Final = (
     *("id", "organisation_id", "created_by", "title", "prompt", "agent_type", "agent_options"),
     *("step_seconds", "edits", "auto_accept"),
-    *("stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
+    *("parent_id", "stage", "phase", "workflow_id", "run_id", "generation", "transition", "error", "receipt"),
     *("created_at", "updated_at", "deleted_at"),
 )
 """Of a task's row, in the order of the statement below."""
 
 _FIND: Final = """
 SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t.agent_options,
-    t.step_seconds, t.edits, t.auto_accept, t.stage, t.phase, t.workflow_id, t.run_id, t.generation, t.transition,
-    t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
+    t.step_seconds, t.edits, t.auto_accept, t.parent_id, t.stage, t.phase, t.workflow_id, t.run_id, t.generation,
+    t.transition, t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
     CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
     u.calls, u.tokens_in, u.tokens_out, u.cost,

@@ -327,6 +327,30 @@ class ArtifactAddedEvent(TypedDict):
 
 
 @_described
+class ChildCreatedEvent(TypedDict):
+    """The agent delegates a task, and waits for its end."""
+
+    type: Literal["child_created"]
+    task_id: Id
+    """That of the new task; its `parent_id` is this one's."""
+    agent: str
+    title: str
+    key: NotRequired[str]
+    """What the agent calls it, where it does."""
+
+
+@_described
+class ChildOverEvent(TypedDict):
+    """The agent was told what became of a task that it delegated."""
+
+    type: Literal["child_over"]
+    task_id: Id
+    stage: Literal["DONE", "FAILED", "STOPPED", "DELETED"]
+    cause: NotRequired[str]
+    """Why it is not DONE; what is long is cut off."""
+
+
+@_described
 class DeletedEvent(TypedDict):
     """The task is gone; nothing follows."""
 
@@ -356,6 +380,8 @@ PavoEvent: TypeAlias = (
     | ToolCalledEvent
     | ToolDoneEvent
     | ArtifactAddedEvent
+    | ChildCreatedEvent
+    | ChildOverEvent
     | DeletedEvent
 )
 """Every event that Pavo itself writes to a task's timeline."""

@@ -82,6 +82,7 @@ def _summary(view: TaskView, error: Mapping[str, Any] | None) -> dict[str, Any]:
         "run_id": task.run_id,
         "plan": current,
         "auto_accept": task.auto_accept,
+        "parent_id": task.parent_id,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
         "error": Failure(**error) if error else None,

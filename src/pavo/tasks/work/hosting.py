@@ -11,6 +11,7 @@ from pavo.agents.calling.functions import NoLedger
 from pavo.agents.calling.request import NoTools
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.contract import AgentContext, Hit, TaskUser
+from pavo.agents.delegating.delegation import Children, NoChildren
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.agent_loop import AtWork, at_work
@@ -34,6 +35,7 @@ from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import DescribedTools, TaskTools, ToolCaller
+from pavo.tasks.work.context.delegated import TaskChildren, delegation_subject
 from pavo.tasks.work.context.deltas import TaskDeltas, WorkerDeltas
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 from pavo.tasks.work.context.kept_artifacts import keeper_of
@@ -190,11 +192,18 @@ class Hosting:
             "corpus": TaskCorpus(self._corpus, task.organisation_id),
             "inbox": TaskInbox(self.database, task.id),
             "people": TaskPeople(self.database, task, version),
+            "children": self._children(task, version, held),
             **self._calls(task, version, held, owner, cancelled),
             "emitter": deltas,
             "transcript": Transcript(TaskTranscript(self.database, task.id)),
             "artifacts": Artifacts(keeper_of(self.database, self.publisher, self._keeping, owner, held)),
         }
+
+    def _children(self, task: Assignment, version: int, held: HeldEpoch | None) -> Children:
+        if held is None:
+            return NoChildren()
+        subject = delegation_subject(task, version)
+        return TaskChildren(self.database, self.publisher, self._registry, subject, held)
 
     def _calls(
         self,

@@ -20,7 +20,7 @@ from pavo.runs.fenced_row import is_latest, is_newer
 from pavo.tasks import contracts as c
 from pavo.tasks import domain as d
 from pavo.tasks import events
-from pavo.tasks.sql import lease, repository
+from pavo.tasks.sql import delegations, lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
@@ -174,6 +174,7 @@ class TransitionRecorder(c.RecordActivities):
                 return d.Receipt(d.DONE, step, False, d.resume_outlook(d.DONE, step, step_cut=False)), []
             step = await lease.raise_epoch(session, task.id)
             await gates.pause(session, task.id)
+            await delegations.pause(session, task.id)
             queued = task.stage == d.INIT  # a run that records its stop has begun, and shown nothing yet
             cut = request.step_cut and not queued
             outlook = d.resume_outlook(task.stage, step, step_cut=cut, queued=queued)
@@ -202,6 +203,7 @@ class TransitionRecorder(c.RecordActivities):
             error = EventFailure(type=told["type"], cause=told["cause"], remedy=told["remedy"], step=step)
             await lease.raise_epoch(session, task.id)
             await gates.pause(session, task.id)
+            await delegations.pause(session, task.id)
             await repository.advance(session, task, request.fence, stage=d.FAILED, phase=task.phase, error={**error})
             return None, [events.failed(error), events.stage(d.FAILED)]
 

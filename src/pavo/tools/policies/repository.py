@@ -75,6 +75,18 @@ async def of_task(session: AsyncSession, task_id: uuid.UUID) -> list[Policy]:
     return [_policy(row) for row in (await session.scalars(query)).all()]
 
 
+_COPY: Final = text("""
+INSERT INTO tool_policies (id, organisation_id, subject_id, agent, tool, effect, arguments, decision, note, created_by)
+SELECT gen_random_uuid(), organisation_id, :to_id, agent, tool, effect, arguments, decision, note, created_by
+FROM tool_policies WHERE subject_id = :from_id
+""")
+
+
+async def copy_of_task(session: AsyncSession, from_id: uuid.UUID, to_id: uuid.UUID) -> None:
+    """Give a task those that another one has."""
+    await session.execute(_COPY, {"from_id": from_id, "to_id": to_id})
+
+
 async def get(session: AsyncSession, policy_id: uuid.UUID) -> Policy | None:
     """An organisation's policy by its id."""
     query = select(ToolPolicyRow).where(ToolPolicyRow.id == policy_id, ToolPolicyRow.subject_id.is_(None))

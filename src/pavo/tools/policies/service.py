@@ -46,6 +46,11 @@ async def add_to_task(
         await repository.add(session, who.organisation_id, {**values, "subject_id": task_id, "created_by": who.user_id})
 
 
+async def copy_to_task(session: AsyncSession, from_id: uuid.UUID, to_id: uuid.UUID) -> None:
+    """Give a task the policies of the one that delegates it: what is denied to that one is denied to both."""
+    await repository.copy_of_task(session, from_id, to_id)
+
+
 class PolicyService:
     """An organisation's policies, and what it says of tools' effects."""
 

@@ -16,6 +16,10 @@ import { Timeline } from "./timeline.js";
 const READ_AT_ONCE = 2000;
 const CHANGES_THE_TASK = new Set(["stage", "plan", "accepted", "report", "failed", "stopped", "message", "edited", "waiting", "retry", "gate_opened", "gate_closed"]);
 
+function parentOf(task) {
+  return task.parent_id && [" · ", h("a", { href: `#/tasks/${task.parent_id}` }, "delegated by a task")];
+}
+
 export class TaskView {
   #task = null;
   #head = 0;
@@ -160,7 +164,7 @@ export class TaskView {
     show(
       this.head,
       h("h1", { tabindex: "-1" }, task.title),
-      h("p", { class: "faint" }, `${task.agent_type} · created `, time(task.created_at), this.#temporal()),
+      h("p", { class: "faint" }, `${task.agent_type} · created `, time(task.created_at), parentOf(task), this.#temporal()),
       task.prompt && h("details", {}, h("summary", {}, "Prompt"), h("div", { class: "prose" }, markdown(task.prompt))),
     );
     this.#drawStanding();

@@ -19,6 +19,8 @@ const WORDS = {
   gate_opened: (e) => [`Asks: ${(e.kind === "approval" ? e.text.split("\n", 1)[0] : e.text).slice(0, 200)}`, null],
   artifact_added: (e) => [`Keeps ${e.name}`, `${e.bytes} bytes`],
   gate_closed: (e) => [e.state === "answered" ? `“${e.key}” answered by ${e.by}` : `“${e.key}”: ${e.state}`, e.note ?? null],
+  child_created: (e) => [h("a", { href: `#/tasks/${e.task_id}` }, `Delegates to ${e.agent}: ${e.title}`), null],
+  child_over: (e) => [h("a", { href: `#/tasks/${e.task_id}` }, `Delegated task: ${e.stage}`), e.cause ?? null],
   tool_called: (e) => [`Calls ${e.tool}`, e.arguments],
   tool_done: (e) => [`${e.tool}: ${e.state}`, e.excerpt],
   waiting: (e) => [`Waiting for ${e.for}`, null],

@@ -3,22 +3,26 @@
 One way only: whoever holds the lease knows the case, and where a statement matches no row the lease is lost.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import select, text, update
 
+from pavo.agents.delegating.delegation import Delegation
 from pavo.gates import repository as gates
 from pavo.gates.domain import APPROVAL, OPEN, QUESTION, Gate, NewGate, Subject
 from pavo.kit.ids import new_id
 from pavo.kit.json_values import encode_text
 from pavo.tasks import events
 from pavo.tasks.domain import Fence, content_hash
-from pavo.tasks.sql import repository
+from pavo.tasks.sql import delegations, repository
 from pavo.tasks.sql.lease import Beginnings, Lease
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.sql.repository import NewDocument
+from pavo.tasks.sql.transitions.delegate import delegate
 from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
@@ -71,6 +75,31 @@ SELECT webhook_enqueue(t.organisation_id, 'task.waiting', t.id, jsonb_build_obje
 """)
 """As the trigger does that tells of a review (migration 0010): in the same transaction, ids alone."""
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an attempt ends for."""
+
+    asked: Sequence[NewGate]
+    delegations: Sequence[Delegation]
+    subject: Subject
+    """Whose delegations they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the run waits for."""
+
+    gates: Sequence[Gate]
+    """As they stand."""
+    children: Sequence[uuid.UUID]
+    """Tasks that were delegated, now or before."""
+    waits: bool
+    """Whether none of the tasks is over."""
+    recorded: Sequence[Event]
+    """To be published."""
+
+
 _REASONS: Final = {APPROVAL: APPROVAL}
 """What receivers are told that a task waits for, by the gate's kind; else a question."""
 
@@ -102,16 +131,17 @@ async def close_lease(
     return deaths, numbered(lease.task_id, first_seq, at, new)
 
 
-async def wait_for_people(
-    writer: TaskWriter, lease: Lease, subject: Subject, asked: Sequence[NewGate], new: Sequence[NewEvent]
-) -> tuple[Sequence[Gate], Sequence[Event]] | None:
-    """Give the lease back and ask people, all or nothing; the gates as they stand, or None when the lease was lost.
+async def wait_for_others(
+    writer: TaskWriter, lease: Lease, subject: Subject, wanted: Wanted, new: Sequence[NewEvent]
+) -> Begun | None:
+    """Give the lease back, ask people and make the tasks that are delegated, all or nothing; None when the lease was
+    lost.
 
-    One of them may be answered already: while the attempt lasted, or since an attempt before it.
+    A question may be answered already, or a task over: while the attempt lasted, or since an attempt before it.
     """
     async with writer.database.transaction() as session:
         # As every transition does: the task first, so that no stop comes between.
-        await session.execute(select(TaskRow.id).where(TaskRow.id == lease.task_id).with_for_update())
+        parent = (await session.scalars(select(TaskRow).where(TaskRow.id == lease.task_id).with_for_update())).one()
         closing = (
             update(ExecutionRow)
             .where(ExecutionRow.task_id == lease.task_id, ExecutionRow.epoch == lease.epoch)
@@ -120,7 +150,7 @@ async def wait_for_people(
         )
         if (await session.scalars(closing)).one_or_none() is None:
             return None
-        found = [await gates.open_gate(session, subject, gate) for gate in asked]
+        found = [await gates.open_gate(session, subject, gate) for gate in wanted.asked]
         # What an attempt before this one asked, and this one does not: nobody waits for that any more.
         await gates.pause(session, subject.id, but=[gate.id for gate, _ in found])
         new_ones = [gate for gate, is_new in found if is_new]
@@ -128,14 +158,14 @@ async def wait_for_people(
         for gate in new_ones:
             told = {"gate_id": gate.id, "task_id": lease.task_id, "reason": _REASONS.get(gate.kind, QUESTION)}
             await session.execute(_TELL_WEBHOOKS, told)
-        waiting = [gate for gate, _ in found if gate.state == OPEN]
-        if len(waiting) == len(found):
-            what = ", ".join(gate.key for gate in waiting)[:MAX_WAITING]
+        made = await delegate(session, parent, wanted.subject, wanted.delegations)
+        if made.waits and all(gate.state == OPEN for gate, _ in found):
+            what = ", ".join([*(gate.key for gate, _ in found), *map(delegations.waiting_for, made.ids)])[:MAX_WAITING]
             await session.execute(
                 update(ExecutionRow).where(ExecutionRow.task_id == lease.task_id).values(waiting=what)
             )
-        recorded = await timeline.append(session, lease.task_id, [*new, *opened])
-    return [gate for gate, _ in found], recorded
+        recorded = await timeline.append(session, lease.task_id, [*new, *opened, *made.told])
+    return Begun([gate for gate, _ in found], made.ids, made.waits, [*recorded, *made.recorded])
 
 
 def report_of(lease: Lease, body: str) -> NewDocument:

@@ -12,8 +12,10 @@ from pavo.tasks import contracts as c
 from pavo.tasks import events
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.sql.transitions import end_attempt
+from pavo.tasks.sql.transitions.end_attempt import Wanted
 from pavo.tasks.sql.transitions.open_lease import Opened
 from pavo.tasks.sql.transitions.writer import TaskWriter
+from pavo.tasks.work.context.delegated import delegation_subject
 from pavo.timeline.domain import Event
 
 
@@ -46,22 +48,24 @@ def new_gate(question: Question) -> NewGate:
 async def ask_people(
     writer: TaskWriter, opened: Opened, waits: Waits, step: int
 ) -> tuple[c.BatchDone, Sequence[Event]] | None:
-    """End an attempt after this step with questions, in one transaction; the events to publish. None: it was lost.
+    """End an attempt after this step with questions and delegated tasks, in one transaction; the events to publish.
+    None: it was lost.
 
-    Where one of them was answered meanwhile, the next attempt goes on at once.
+    Where a question was answered meanwhile, or a task is over, the next attempt goes on at once.
     """
     subject = gate_subject(opened.assignment, opened.plan.version)
     # Several calls that wait for one budget, or one approval, wait for the same question.
     asked = [new_gate(question) for question in {each.hash: each for each in waits.questions}.values()]
-    closed = await end_attempt.wait_for_people(writer, opened.lease, subject, asked, [events.progress(step)])
-    if closed is None:
+    wanted = Wanted(asked, waits.delegations, delegation_subject(opened.assignment, opened.plan.version))
+    found = await end_attempt.wait_for_others(writer, opened.lease, subject, wanted, [events.progress(step)])
+    if found is None:
         return None
-    found, recorded = closed
-    if any(gate.state != OPEN for gate in found):
-        return c.BatchDone(c.MORE, step), recorded
-    expiries = [gate.expires_at.timestamp() for gate in found if gate.expires_at is not None]
-    ids = [str(gate.id) for gate in found]
-    return c.BatchDone(c.WAITS, step, gates=ids, wake_at=min(expiries, default=None)), recorded
+    if not found.waits or any(gate.state != OPEN for gate in found.gates):
+        return c.BatchDone(c.MORE, step), found.recorded
+    expiries = [gate.expires_at.timestamp() for gate in found.gates if gate.expires_at is not None]
+    ids = [str(each) for each in (*(gate.id for gate in found.gates), *found.children)]
+    wake_at, delegated = min(expiries, default=None), bool(found.children)
+    return c.BatchDone(c.WAITS, step, gates=ids, wake_at=wake_at, delegated=delegated), found.recorded
 
 
 class TaskPeople:

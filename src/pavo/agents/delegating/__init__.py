@@ -1,0 +1,1 @@
+"""Tasks that an agent hands to another agent, and waits for."""
