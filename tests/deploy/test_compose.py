@@ -69,6 +69,7 @@ def test_the_specification_finds_mistakes() -> None:
 def test_every_part_of_the_model_is_a_service(services: dict[str, Any]) -> None:
     assert set(services) == {*PARTS, *ONCE}
     assert services["worker"]["deploy"]["replicas"] == 3
+    assert services["worker"]["environment"]["PAVO_GATEWAY_URL"] == "http://api:8000/llm/v1"
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -81,7 +81,10 @@ CASES: dict[str, dict[str, Any]] = {
         "monitoring": {"enabled": False},
         "topologySpread": {"enabled": False},
         "api": {"podDisruptionBudget": {"enabled": False}},
-        "worker": {"podDisruptionBudget": {"enabled": False}},
+        "worker": {
+            "podDisruptionBudget": {"enabled": False},
+            "env": [{"name": "PAVO_GATEWAY_URL", "value": "http://gateway:8000/llm/v1"}],
+        },
     },
 }
 
@@ -207,6 +210,26 @@ def test_api_and_workers_get_the_key_of_secrets() -> None:
 def test_agents_never_see_the_key_of_sessions() -> None:
     assert "PAVO_SECRET_KEY" in environment(one("plain", "Deployment", "demo-pavo-api"))
     assert "PAVO_SECRET_KEY" not in environment(one("plain", "Deployment", "demo-pavo-worker"))
+
+
+def test_agents_reach_the_model_gateway() -> None:
+    """By the API's Service, also where few may reach it; who names another address has that one alone."""
+    for case, address in {
+        "plain": "http://demo-pavo-api.team.svc:80/llm/v1",
+        "everything": "http://demo-pavo-api.team.svc:443/llm/v1",
+        "bare": "http://gateway:8000/llm/v1",
+    }.items():
+        for worker in workers(case):
+            named = [each for each in container(worker)["env"] if each["name"] == "PAVO_GATEWAY_URL"]
+            assert named == [{"name": "PAVO_GATEWAY_URL", "value": address}], case
+    [rule, _] = one("everything", "NetworkPolicy", "demo-pavo-api")["spec"]["ingress"]
+    [*_, peer] = rule["from"]
+    labels = container_labels(workers("everything")[0])
+    assert len(rule["from"]) == 2 and peer["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def container_labels(workload: dict[str, Any]) -> dict[str, str]:
+    return workload["spec"]["template"]["metadata"]["labels"]
 
 
 def test_probes_ask_what_they_should() -> None:
