@@ -15,7 +15,7 @@ def test_what_the_guide_shows_is_so(root: Path) -> None:
     [shown] = re.findall(r'^```json title="options.json"\n(.*?)^```$', text, re.M | re.S)
     assert misfit(LlmAgent.options_schema, json.loads(shown)) is None
     defaults = completed_options(LlmAgent.options_schema, {})
-    assert (defaults["same_calls"], defaults["still_turns"], defaults["still_tokens"]) == (5, 50, 1_000_000)
+    assert (defaults["same_calls"], defaults["still_turns"], defaults["still_tokens"]) == (5, 50, 5_000_000)
     for answer in (turns.ONCE, turns.ALWAYS, turns.DENY, turns.GO_ON, turns.REFUSE):
         assert f"`{answer}`" in text
     for name in LlmAgent.options_schema["properties"]:

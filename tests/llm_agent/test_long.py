@@ -55,7 +55,7 @@ def peak(own: Own) -> int:
 
 async def read(own: Own, temporal: Client) -> tuple[float, float, int]:
     """Milliseconds of a round among the first and among the last, the median; and KB that the worker grew by."""
-    options = {"compaction": "cut", "same_calls": 1000, "still_turns": 10_000}
+    options = {"compaction": "cut", "same_calls": 1000, "still_turns": 10_000, "still_tokens": 1_000_000_000}
     task_id = await own.tasks.started(options, agent_type="llm", auto_accept=True)
 
     async def filled() -> bool:

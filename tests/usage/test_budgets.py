@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, event, func, select, text, update
 
 from pavo.agents.asking.question import Question
 from pavo.errors import Forbidden, InvalidInput, LeaseLost, NotFound, PavoError
@@ -90,6 +90,33 @@ async def test_fifty_tasks_at_once_reserve_no_more_than_there_is(org: Organisati
     waits.sort()
     print(f"{calls} calls of 50 tasks in {seconds:.2f} s, {seconds / calls * 1e3:.1f} ms a call; reserve: ", end="")
     print(f"p50 {waits[len(waits) // 2] * 1e3:.0f} ms, p95 {waits[len(waits) * 95 // 100] * 1e3:.0f} ms")
+
+
+async def test_reserving_and_settling_are_one_statement_each(org: Organisation) -> None:
+    """With budgets or without; what they cost is told beside."""
+    attempt, statements = await Attempt.begin(org, org.first), list[str]()
+
+    def note(_: Any, __: Any, statement: str, *more: Any) -> None:
+        statements.append(statement)
+
+    event.listen(org.database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        for budgets_set in range(3):
+            if budgets_set:
+                await org.budget(("life", "day")[budgets_set - 1], cost=1_000_000)
+            await attempt.reserve(warm := new_call(), 0.01)
+            await attempt.settle(warm, 0.01)
+            statements.clear()
+            begun, cpu = time.perf_counter(), time.process_time()
+            for _ in range(50):
+                assert isinstance(await attempt.reserve(call := new_call(), 0.01, 10), Reservation)
+                assert await attempt.settle(call, 0.01, 10)
+            wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+            assert len([each for each in statements if "budget" in each]) == 100
+            assert len(statements) == 200, "and a look at the lease for each"
+            print(f"{budgets_set} budgets: {wall / 50 * 1e3:.2f} ms a call, of these CPU here {cpu / 50 * 1e3:.2f} ms")
+    finally:
+        event.remove(org.database.engine.sync_engine, "before_cursor_execute", note)
 
 
 async def test_a_call_that_a_crash_cut_counts_by_its_estimate(org: Organisation) -> None:

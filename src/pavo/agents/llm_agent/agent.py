@@ -97,7 +97,7 @@ class LlmAgent(Agent):
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 1_000_000_000,
-                "default": 1_000_000,
+                "default": 5_000_000,
                 "description": "After so many tokens without a word of progress people are asked.",
             },
         },
