@@ -6,6 +6,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from pavo.config_section import Section
 
+_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_RULE = re.compile(rf"([\w.*?-]*(@{_ID})?=)?[^\s=@][^\s=]*", re.ASCII)
+
 
 class LlmSettings(Section):
     """The models that agents ask by `ctx.complete`; the keys stay with workers."""
@@ -28,9 +31,21 @@ class LlmSettings(Section):
     step_tokens: int = Field(default=5_000_000, ge=1_000, le=10**15, validation_alias="PAVO_LLM_STEP_TOKENS")
     """After so many tokens of `ctx.complete` without a checkpoint people are asked whether to go on."""
 
+    models: str = Field(default="", max_length=20_000, validation_alias="PAVO_LLM_MODELS")
+    """Which models may be used, separated by blanks, with * and ?: MODEL, AGENT=MODEL, @ORGANISATION=MODEL (its id) or
+    AGENT@ORGANISATION=MODEL; empty: all. The API and the workers need the same."""
+
     gateway_url: str = Field(default="", validation_alias="PAVO_GATEWAY_URL")
     """Base URL of the API's gateway as agents reach it, such as http://pavo-api:8000/llm/v1; default: that of PAVO_HOST
     and PAVO_PORT."""
+
+    @field_validator("models")
+    @classmethod
+    def _are_rules(cls, value: str) -> str:
+        for rule in value.split():
+            if not _RULE.fullmatch(rule):
+                raise ValueError(f"{rule[:100]!r} is no MODEL, AGENT=MODEL or AGENT@ORGANISATION=MODEL, with its id")
+        return value
 
     @field_validator("base_url", "gateway_url")
     @classmethod

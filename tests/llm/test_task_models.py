@@ -265,3 +265,28 @@ async def test_whoever_takes_an_answer_over_that_is_under_way_sees_what_was_said
     assert caller.seen.texts == {(1, "model_text"): "Wrens weigh seven grams."}
     first.cancel()
     assert caller.script.calls() == [1]
+
+
+async def test_a_model_that_is_not_permitted_is_not_asked(caller: Caller) -> None:
+    await caller.ask("before")
+    organisation = caller.subject.organisation_id
+    rules = {
+        "scripted": True,
+        "other script?d": True,
+        "completing=script*": True,
+        f"@{organisation}=scripted": True,
+        f"compl*@{organisation}=scripted other": True,
+        "other": False,
+        "llm=scripted other": False,
+        f"completing@{caller.subject.id}=scripted": False,
+    }
+    for number, (rule, permitted) in enumerate(rules.items()):
+        caller.begin_process(LlmSettings(**{**caller.settings.model_dump(), "models": rule}))
+        await caller.take_over()
+        answer = await caller.ask(f"rule-{number}")
+        assert (answer.value is not None) == permitted, rule
+        if not permitted:
+            assert (answer.status, answer.refused) == (403, True)
+            assert "'scripted'" in str(answer.error) and "PAVO_LLM_MODELS" in str(answer.remedy)
+        assert text(await caller.ask("before")) == "Yes.", "what is recorded stays"
+    assert caller.script.calls() == [6], "of the same request, those that are permitted"

@@ -21,6 +21,7 @@ from pavo.llm import journal
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
 from pavo.llm.journal import Asked, Claim, Next, Occurrence
 from pavo.llm.model_endpoints import Endpoint, ModelEndpoints
+from pavo.llm.permitted import FORBIDDEN, PermittedModels
 from pavo.llm.retrying import Patience, ask_patiently
 from pavo.llm.telling import Telling, ToldTries
 from pavo.observe import metrics
@@ -85,6 +86,7 @@ class ModelCalls:
         self._client = ModelClient(ClientLimits(settings.connect_seconds, settings.silence_seconds))
         self._patience = Patience(settings.tries, settings.seconds)
         self._endpoints = ModelEndpoints(settings)
+        self._permitted = PermittedModels(settings.models)
         self._prices = prices or PriceTable()
         self.step_tokens = settings.step_tokens
         """After so many without a checkpoint nobody goes on without asking."""
@@ -109,6 +111,8 @@ class ModelCalls:
             asked = Asked(endpoint.name, _model(endpoint, request.body))
         except NotFound as error:  # an answer that is recorded needs no endpoint
             return await self._recorded(caller, request) or ModelAnswer(None, error.detail, error.remedy, refused=True)
+        if (refusal := self._permitted.refusal(caller.payer, asked.model)) is not None:
+            return await self._recorded(caller, request) or ModelAnswer(None, *refusal, True, FORBIDDEN)
         while True:
             claim, request = await self._claim(caller, request, asked)
             caller = replace(caller, occurrence=None)  # it has its number
