@@ -19,6 +19,7 @@ from pavo.kit import extras
 IMPORTED_AS = {
     "google-re2": "re2",
     "pydantic-ai-slim": "pydantic_ai",
+    "openai-agents": "agents",
     "langgraph-checkpoint": "langgraph.checkpoint",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter",
     "opentelemetry-sdk": "opentelemetry.sdk",

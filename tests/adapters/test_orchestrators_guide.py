@@ -6,4 +6,8 @@ from tests.guides import run_files
 
 
 def test_what_the_guide_shows_runs(tmp_path: Path) -> None:
-    run_files("orchestrators", ["trips.py", "test_trips.py", "wrens.py", "test_wrens.py"], tmp_path)
+    run_files(
+        "orchestrators",
+        ["trips.py", "test_trips.py", "wrens.py", "test_wrens.py", "larks.py", "test_larks.py"],
+        tmp_path,
+    )

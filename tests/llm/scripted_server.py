@@ -215,7 +215,11 @@ def base(request: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def calls_of(told: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"id": f"call_{number}", "type": "function", "function": {"name": each["name"], "arguments": text}}
+        {
+            "id": each.get("id") or f"call_{number}",
+            "type": "function",
+            "function": {"name": each["name"], "arguments": text},
+        }
         for number, each in enumerate(told.get("tools", []))
         if (text := json.dumps(each["arguments"])) is not None
     ]

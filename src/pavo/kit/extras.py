@@ -15,7 +15,9 @@ from pavo.errors import NotInstalled
 DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
-Extra: TypeAlias = Literal["worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai"]
+Extra: TypeAlias = Literal[
+    "worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai", "openai-agents"
+]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "worker": (
@@ -35,6 +37,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
     "mcp": ("mcp",),
     "pydantic-ai": ("openai", "pydantic_ai"),
+    "openai-agents": ("openai", "agents"),
     "langgraph": ("langchain_core", "langgraph", "langgraph.checkpoint"),
     "s3": ("obstore",),
 }
