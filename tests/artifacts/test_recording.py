@@ -82,6 +82,9 @@ async def test_two_that_swap_content_do_not_wait_for_each_other(keeper: Keeper) 
 
     async with asyncio.timeout(20):
         await asyncio.gather(swap("a", b"1"), swap("b", b"2"))
+    assert await keeper.rows() == 2 and await keeper.used() == 2
+    await keeper.swept()
+    assert keeper.has(b"1") or keeper.has(b"2"), "whoever has a row has its content"
 
 
 async def test_limits_of_task_and_organisation(keeper: Keeper) -> None:

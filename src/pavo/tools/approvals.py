@@ -19,8 +19,10 @@ from pavo.gates.models import GateRow
 from pavo.tools.models import ToolCallRow
 from pavo.tools.policies.domain import ALLOW, DENY, Verdict
 
-MAX_ARGUMENTS_TOLD: Final = 2_000
-"""Characters of the arguments that people are shown."""
+MAX_ARGUMENTS_TOLD: Final = 12_000
+"""Bytes of the arguments that people are shown whole; a question may have 16,000."""
+_HEAD: Final = 8_000
+_TAIL: Final = 3_500
 YES: Final = "allow"
 FOR_TASK: Final = "allow for this task"
 NO: Final = "deny"
@@ -53,9 +55,12 @@ def arguments_told(row: ToolCallRow) -> str:
     """What people read of a call's arguments; that something was cut off is said, and nothing in it is invisible."""
     whole = json.dumps(row.arguments, ensure_ascii=False, indent=1, sort_keys=True)
     text = "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in whole)
-    if len(text) <= MAX_ARGUMENTS_TOLD:
+    data = text.encode()
+    if len(data) <= MAX_ARGUMENTS_TOLD:
         return text
-    return f"{text[:MAX_ARGUMENTS_TOLD]} …\n(the first {MAX_ARGUMENTS_TOLD:,} of {len(text):,} characters)"
+    head, tail = (part.decode(errors="ignore") for part in (data[:_HEAD], data[-_TAIL:]))
+    left = len(text) - len(head) - len(tail)
+    return f"{head} …\n\n({left:,} of {len(text):,} characters are not shown here)\n\n… {tail}"
 
 
 def approval_of(row: ToolCallRow, verdict: Verdict, effect: str) -> Question:
