@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import operator
+import pickle
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, ClassVar, TypedDict
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,8 @@ from langgraph.graph import START, StateGraph
 from pavo.adapters import GraphAgent, working_for
 from pavo.adapters.graphs import graph_calls
 from pavo.adapters.graphs.chat_model import ChatModel
+from pavo.adapters.graphs.graph_saver import TaskSaver
+from pavo.agents.calling import numbering
 from pavo.agents.contract import AgentContext
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.worker_host import WorkerHost
@@ -251,6 +254,87 @@ class KeepsNothing(Asking):
         builder.add_node("inner", inner.compile(checkpointer=False))
         builder.add_edge(START, "inner")
         return builder
+
+
+class Slow:
+    """Signs the first state only once another subgraph has a checkpoint that is not in it."""
+
+    def __init__(self, signatures: Any) -> None:
+        self._signatures, self.begun, self.overtaken = signatures, asyncio.Event(), asyncio.Event()
+
+    async def sign(self, digest: str) -> str:
+        self.begun.set()
+        async with asyncio.timeout(20):
+            await self.overtaken.wait()
+        return await self._signatures.sign(digest)
+
+
+class Beside(Small):
+    """Two graphs beside each other: `late` goes on while what `early` needs is signed."""
+
+    name = "beside"
+    slow: ClassVar[Slow]
+    placed: ClassVar[list[str]]
+
+    def graph(self, ctx: Any) -> Any:
+        async def waits(_: State) -> dict[str, list[str]]:
+            await self.slow.begun.wait()
+            return {"log": []}
+
+        async def places(_: State) -> dict[str, list[str]]:
+            name = await numbering._places.get().identity(_Call())  # pyright: ignore
+            self.placed.append(name)
+            return {"log": ["placed"]}
+
+        builder = StateGraph(State)
+        for name in ("early", "late"):
+            inner = StateGraph(State)
+            inner.add_node("places", places)
+            if name == "late":
+                inner.add_node("waits", waits)
+                inner.add_edge("waits", "places")
+            inner.add_edge(START, "waits" if name == "late" else "places")
+            builder.add_node(name, inner.compile())
+            builder.add_edge(START, name)
+        return builder
+
+
+class _Call:
+    key = None
+
+    def at(self, place: int | str, number: int) -> str:
+        return f"{place}/{number}"
+
+
+async def test_what_is_kept_while_a_state_is_signed_counts_as_recorded_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ctx = context(agent="beside")
+    Beside.slow, Beside.placed = slow, placed = Slow(ctx.signatures), []
+    returned: set[str] = set()
+    too_early: list[str] = []
+    put, are_recorded = TaskSaver.put, graph_calls.GraphCalls._are_recorded  # pyright: ignore
+
+    def putting(self: Any, config: Any, *others: Any) -> Any:
+        kept = put(self, config, *others)
+        if slow.begun.is_set() and config["configurable"]["checkpoint_ns"].startswith("late:"):
+            slow.overtaken.set()
+        return kept
+
+    async def passing(self: Any, ids: frozenset[str]) -> None:
+        await are_recorded(self, ids)
+        too_early.extend(ids - returned)
+
+    monkeypatch.setattr(TaskSaver, "put", putting)
+    monkeypatch.setattr(graph_calls.GraphCalls, "_are_recorded", passing)
+    opened = host(Beside, replace(ctx, signatures=slow))  # pyright: ignore
+    await opened.open(PLAN, None)
+    while (step := await opened.next_step()) is not None:
+        state = pickle.loads(base64.b64decode(step.checkpoint["pickle"]))  # pyright: ignore
+        returned |= {kept[0] for _, kept in state}
+    await opened.close()
+    assert len(set(placed)) == 2 and slow.overtaken.is_set()
+    assert not too_early, "a node called whose checkpoint no returned state holds"
 
 
 async def test_a_state_that_somebody_changed_is_not_loaded() -> None:

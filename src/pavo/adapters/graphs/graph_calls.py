@@ -53,7 +53,7 @@ class GraphCalls:
 
     def __init__(self, ctx: AgentContext, saver: TaskSaver) -> None:
         self._ctx, self._saver = ctx, saver
-        self._recorded = saver.ids()
+        self._recorded = saver.exported
         self._news = asyncio.Event()
         self._questions: list[Question] = []
         saver.told = self._tell
@@ -69,8 +69,8 @@ class GraphCalls:
 
     @contextmanager
     def recording(self) -> Generator[None]:
-        """Around a `yield` of what the saver has: it is recorded once that returns."""
-        ids = self._saver.ids()
+        """Around a `yield` of what the saver has exported: it is recorded once that returns."""
+        ids = self._saver.exported
         yield
         self._recorded = ids
         self._tell()

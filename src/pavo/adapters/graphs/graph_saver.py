@@ -51,6 +51,8 @@ class TaskSaver(BaseCheckpointSaver[int]):
         }
         self.changed = False
         """Whether something was kept since the last `export`."""
+        self.exported: frozenset[str] = self.ids()
+        """Of the checkpoints that the last `export` answered: what is kept meanwhile is none of them."""
         self.told: Callable[[], None] = lambda: None
         """Called when there is a new checkpoint."""
 
@@ -60,7 +62,7 @@ class TaskSaver(BaseCheckpointSaver[int]):
 
     def export(self) -> list[Any]:
         """All of it, of Python's own types alone."""
-        self.changed = False
+        self.changed, self.exported = False, self.ids()
         return [
             (namespace, (each.id, each.checkpoint, each.metadata, each.parent, list(each.writes.items())))
             for namespace, each in self._kept.items()
