@@ -49,7 +49,8 @@ async def test_all_of_a_task_in_one_archive(kept: Kept, tmp_path: Path, monkeypa
         return await asyncio.to_thread(pavo, ("task", *words), environment)
 
     large = {"name": "large.bin", "data": "0123456789", "times": 200_000}
-    await kept.start("keeping", {"name": "tables/a b.csv", "data": "a,b\n"}, large)
+    table = {"name": "tables/a b.csv", "data": "a,b\n"}
+    await kept.start("keeping", table, large, {"name": "tables", "data": "called as a folder"})
     await kept.done()
     done = await run("export", kept.id, "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -62,13 +63,20 @@ async def test_all_of_a_task_in_one_archive(kept: Kept, tmp_path: Path, monkeypa
     lines = {name: [json.loads(line) for line in text.splitlines()] for name, text in found.items() if ".jsonl" in name}
     assert lines["events.jsonl"] == json.loads(json.dumps(await kept.tasks.events(kept.id)))
     assert [each["kind"] for each in lines["documents.jsonl"]][-1] == "REPORT"
-    assert {each["name"] for each in lines["artifacts.jsonl"]} == {"tables/a b.csv", "large.bin"}
+    assert {each["name"] for each in lines["artifacts.jsonl"]} == {"tables/a b.csv", "large.bin", "tables"}
+    assert all(each["bytes"] == len(found[each["file"]]) for each in lines["artifacts.jsonl"])
+    with tarfile.open(tmp_path / f"task-{kept.id}.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert (tmp_path / f"task-{kept.id}.tar.gz").stat().st_mode & 0o077 == 0
     assert {"usage.json", "log.txt", "transcript.jsonl", "gates.jsonl"} <= set(found)
-    assert (told["events"], told["artifacts"]) == (len(lines["events.jsonl"]), 2)
+    assert (told["events"], told["artifacts"]) == (len(lines["events.jsonl"]), 3)
     again = await run("export", kept.id)
     assert again.returncode == 2 and "is there already" in again.stderr
     nowhere = await run("export", kept.id, "-O", "no/such/file")
     assert nowhere.returncode == 2 and "cannot be written" in nowhere.stderr
     unknown = await run("export", "ffffffff-0000-4000-8000-000000000000", "-O", "unknown.tar.gz")
+    for none in ("", ".", "/"):
+        refused = await run("export", kept.id, "-O", none)
+        assert refused.returncode == 2 and "is no file" in refused.stderr, refused.stderr
     left = [path.name for path in tmp_path.iterdir() if "tar" in path.name]
     assert unknown.returncode == 3 and left == [f"task-{kept.id}.tar.gz"]

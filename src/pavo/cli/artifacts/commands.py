@@ -108,14 +108,16 @@ def _write(api: ApiClient, path: str, place: Path) -> int:
 
 @contextmanager
 def writing(place: Path) -> Generator[IO[bytes]]:
-    """A file that is there whole once the block is left, or not at all.
+    """A file of this user alone that is there whole once the block is left, or not at all.
 
     Raises:
         InvalidInput: it cannot be written.
     """
+    if not place.name:
+        raise InvalidInput(f"{str(place)!r} is no file.", field="-O", remedy="Name a file: -O FILE.")
     draft = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        with draft.open("xb") as file:
+        with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             yield file
         draft.replace(place)
     except OSError as error:

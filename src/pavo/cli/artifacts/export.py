@@ -4,9 +4,9 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, Final
 
 import orjson
@@ -106,18 +106,32 @@ def _fill(archive: _Archive, api: ApiClient, task_id: uuid.UUID) -> dict[str, in
         "messages": archive.lines("transcript.jsonl", _messages(tasks, task_id)),
     }
     archive.pieces("log.txt", _log(tasks, task_id))
-    kept = [each for each in all_of(api, task_id) if _brought(archive, api, task_id, each)]
+    kept = [each for each in _with_files(all_of(api, task_id)) if _brought(archive, api, task_id, each)]
     return {**counts, "artifacts": archive.lines("artifacts.jsonl", kept)}
 
 
-def _brought(archive: _Archive, api: ApiClient, task_id: uuid.UUID, kept: ArtifactOut) -> bool:
+class _Exported(ArtifactOut):
+    """An artifact, and what its content is called in the archive."""
+
+    file: str
+
+
+def _with_files(kept: Sequence[ArtifactOut]) -> Iterator[_Exported]:
+    """Each under its name; but where one is called as a folder of another one, no file system could hold both."""
+    folders = {parent.as_posix() for each in kept for parent in PurePosixPath(each.name).parents}
+    for each in kept:
+        name = f"{each.name}~{each.id}" if each.name in folders else each.name
+        yield _Exported(**each.model_dump(), file=f"artifacts/{name}")
+
+
+def _brought(archive: _Archive, api: ApiClient, task_id: uuid.UUID, kept: _Exported) -> bool:
     """Whether its content is in the archive now: the task may have replaced it meanwhile."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         try:
             api.download(f"/api/tasks/{task_id}/artifacts/{kept.id}", file)
         except NotFound:
             return False
-        archive.add(f"artifacts/{kept.name}", file)
+        archive.add(kept.file, file)
     return True
 
 
