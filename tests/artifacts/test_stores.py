@@ -43,6 +43,8 @@ def test_what_was_put_is_read(dying: Dying, tmp_path: Path, size: int) -> None:
     sha256 = put(dying, data)
     assert put(dying, data) == sha256 == hashlib.sha256(data).hexdigest() and dying.has(MINE, sha256)
     assert read(dying, sha256) == data
+    if size:
+        assert dying.part(MINE, sha256, size - 1, 1) == data[-1:] and dying.part(MINE, sha256, 0, size) == data
     dying.lay(MINE, sha256, tmp_path / "laid")
     assert (tmp_path / "laid").read_bytes() == data and (tmp_path / "laid").stat().st_mode & 0o077 == 0
 
@@ -55,6 +57,8 @@ def test_what_is_open_stays_readable_when_it_is_removed(dying: Dying) -> None:
         assert not dying.has(MINE, sha256)
     assert os.pread(descriptor, 10, 0) == b"gone"
     os.close(descriptor)
+    with pytest.raises(Unavailable, match="is not in"):
+        dying.part(MINE, sha256, 0, 1)
     with pytest.raises(Unavailable, match="is not in") as lacking:
         dying.open(MINE, sha256)
     assert lacking.value.remedy and "PAVO_ARTIFACTS" in lacking.value.remedy

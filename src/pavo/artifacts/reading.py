@@ -1,7 +1,6 @@
 """Reading the artifacts of one task: by whoever works for it."""
 
 import asyncio
-import os
 
 from pavo.artifacts import recording
 from pavo.artifacts.domain import (
@@ -37,7 +36,7 @@ class ArtifactReader:
         found = await self._find(which)
         if found is None:
             raise no_such(which)
-        return await asyncio.to_thread(self._read, found.sha256, offset, length)
+        return await self._read(found, offset, length)
 
     async def part(self, which: str, offset: int, length: int) -> ArtifactPart:
         """The same, with what is known of it; the error names those that there are."""
@@ -45,8 +44,8 @@ class ArtifactReader:
         found = await self._find(which)
         if found is None:
             raise await self._none_of_these(which)
-        data = await asyncio.to_thread(self._read, found.sha256, offset, length)
-        head = data[:HEAD_BYTES] if not offset else await asyncio.to_thread(self._read, found.sha256, 0, HEAD_BYTES)
+        data = await self._read(found, offset, length)
+        head = data[:HEAD_BYTES] if not offset else await self._read(found, 0, HEAD_BYTES)
         return ArtifactPart(found.name, found.media_type, found.bytes, data, head)
 
     async def _find(self, which: str) -> Artifact | None:
@@ -58,9 +57,9 @@ class ArtifactReader:
             found = await recording.listed(session, self._owner.id, "", TOLD_NAMES + 1)
         return none_of_these(which, [each.name for each in found[:TOLD_NAMES]], more=len(found) > TOLD_NAMES)
 
-    def _read(self, sha256: str, offset: int, length: int) -> bytes:
-        descriptor = self._store.open(self._owner.organisation_id, sha256)
-        try:
-            return os.pread(descriptor, length, offset)
-        finally:
-            os.close(descriptor)
+    async def _read(self, found: Artifact, offset: int, length: int) -> bytes:
+        """What there is of it."""
+        there = min(length, found.bytes - offset)
+        if there <= 0:
+            return b""
+        return await asyncio.to_thread(self._store.part, self._owner.organisation_id, found.sha256, offset, there)

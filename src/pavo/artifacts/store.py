@@ -89,12 +89,20 @@ class BlobStore(ABC):
             DiskFull, Unavailable: nothing can be written.
         """
         with translated():
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = self.root / _INCOMING
-            folder.mkdir(mode=0o700, exist_ok=True)
-            path = folder / uuid.uuid4().hex
+            path = self.incoming() / uuid.uuid4().hex
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | FLAGS, 0o600))
         return Draft(path)
+
+    def incoming(self) -> Path:
+        """The folder of what is under way, made where it is not there.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.root / _INCOMING
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def stage(self, data: bytes) -> Staged:
         """All of it at once; as `begin`."""
@@ -137,6 +145,18 @@ class BlobStore(ABC):
         Raises:
             Unavailable: it is not there, or cannot be reached.
         """
+
+    def part(self, organisation_id: uuid.UUID, sha256: str, offset: int, length: int) -> bytes:
+        """So many bytes from there on; the caller knows that there are.
+
+        Raises:
+            Unavailable: it is not there, or cannot be reached.
+        """
+        descriptor = self.open(organisation_id, sha256)
+        try:
+            return os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
 
     @abstractmethod
     def remove(self, organisation_id: uuid.UUID, sha256: str) -> None:
