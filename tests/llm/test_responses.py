@@ -1,5 +1,6 @@
 """OpenAI's Responses API by the gateway, asked by OpenAI's own client; and what its requests become."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pavo.errors import BadRequest
 from pavo.llm.responses.answers import response_of
 from pavo.llm.responses.requests import chat_request
+from tests.driving import until
 from tests.llm.scripted import model_server
 from tests.llm.test_gateway import KEY, WRENS, Asking, Own, asking, own, under_way
 
@@ -153,3 +155,31 @@ async def test_a_stream_that_comes_to_no_answer_says_so(own: Own, asking: Asking
         stream = await client.responses.create(input="x", model="scripted", user=other.name, stream=True)
         events = [event async for event in stream]
         assert events[-1].type == "response.failed" and events[-1].response.error.code == "model"
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+async def test_a_client_that_goes_away_unstreamed_finds_the_answer(own: Own, asking: Asking, path: str) -> None:
+    async with under_way(asking):
+        other = own.models.script({"text": WRENS, "hold": True}, key=KEY)
+        said = {"input": "x", "model": "scripted", "user": other.name} if path == "responses" else other.request("x")
+        headers = {"authorization": f"Bearer {asking.token()}"}
+
+        async def post() -> Any:
+            return await asking.tasks.client.post(f"/llm/v1/{path}", json=said, headers=headers)
+
+        first = asyncio.create_task(post())
+
+        async def asked() -> bool:
+            return other.calls() == [1]
+
+        await until(asked, what="the model to be asked")
+        first.cancel()
+        await asyncio.wait({first})
+        other.release()
+
+        async def answered() -> bool:
+            return sum(other.told()["answered"].values()) == 1
+
+        await until(answered, what="the answer to come to its end")
+        again = await post()
+        assert again.status_code == 200 and WRENS in again.text and other.calls() == [1], "it was asked for once more"

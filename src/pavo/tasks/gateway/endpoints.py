@@ -54,14 +54,42 @@ async def _answer(request: Request, gateway: TheGateway, speaking: Callable[[dic
         dialect = speaking(_object(await request.body()))
         passing, endpoint = dialect.passing, request.headers.get(_ENDPOINT)
         asking = asyncio.create_task(_ask(gateway, who, dialect, request.headers))
+
+        def cut() -> None:
+            gateway.cut(who, dialect.request, endpoint)
+
         if passing is not None:
             await passing.more(asking, STREAM_SECONDS)
             if passing.begun or not asking.done():
-                stream = _passed_on(asking, dialect, passing, lambda: gateway.cut(who, dialect.request, endpoint))
+                stream = _passed_on(asking, dialect, passing, cut)
                 return StreamingResponse(stream, media_type="text/event-stream")
-        return _answered(await asking, dialect)
+        return _answered(await _whole(request, asking, cut), dialect)
     except PavoError as error:
         return _refused(error)
+
+
+async def _whole(request: Request, asking: asyncio.Task[ModelAnswer], cut: Callable[[], None]) -> ModelAnswer:
+    """An answer that is sent at once; it is awaited also where the client has gone.
+
+    Args:
+        cut: told as soon as the client goes.
+    """
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if has_gone := gone.done():
+            cut()
+        answer = await asking
+    finally:
+        gone.cancel()
+    if not has_gone and await request.is_disconnected():
+        cut()
+    return answer
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _ask(gateway: TheGateway, who: Bearer, dialect: Dialect, headers: Headers) -> Coroutine[Any, Any, ModelAnswer]:
