@@ -35,6 +35,13 @@ def is_stopped(pid: int) -> bool:
     return state.startswith("T")
 
 
+def parents() -> dict[int, int]:
+    """The parent of each live process (Linux; elsewhere of none), by pid."""
+    pids = [int(place.name) for place in Path("/proc").glob("[0-9]*")] if _HAS_PROC else []
+    found = ((pid, _stat(pid)) for pid in pids)
+    return {pid: int(fields[1]) for pid, fields in found if fields and fields[0] not in "ZX"}
+
+
 def _stat(pid: int) -> list[str] | None:
     """Of proc_pid_stat(5), from the state on."""
     try:

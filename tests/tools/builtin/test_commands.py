@@ -1,6 +1,8 @@
 """Commands run in the task's workspace: confined, bounded in time and output, ended whole, without secrets."""
 
 import asyncio
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +15,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
+from pavo.agents.confinement.landlock import version
 from pavo.agents.confinement.levels import Mode, Wanted
 from pavo.agents.confinement.task_folders import TaskFolders
 from pavo.artifacts.folder_store import FolderStore
 from pavo.config import ToolSettings
 from pavo.corpus.service import CorpusService
+from pavo.errors import ToolFailed
 from pavo.kit.sql import Database
 from pavo.tasks.work.context.reads import TaskCorpus
-from pavo.tools.builtin.commands import MAX_KEPT, CommandRunner
+from pavo.tools.builtin.commands import MAX_KEPT, CommandRunner, run_confined, told_by
 from pavo.tools.builtin.services import TaskServices
 from pavo.tools.builtin.web import WebReader
 from pavo.tools.contract import ToolContext
@@ -171,9 +176,96 @@ async def test_a_stop_kills_all_of_it(own: Own) -> None:
     await gone(*map(int, pids))
 
 
-async def test_one_that_kills_what_watches_it_is_told_as_killed(own: Own) -> None:
-    told = await own.told("kill -9 $PPID; sleep 1000", seconds=600)
+LEAVER = "setsid sh -c 'echo $$; exec sleep 1000' & sleep .5; "
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("number", ["KILL", "STOP"])
+async def test_one_that_signals_what_watches_it_leaves_nothing(own: Own, number: str) -> None:
+    told = await own.told(f"{LEAVER} kill -{number} $PPID || echo kept; sleep 1000", seconds=3)
+    pid, *more = told["output"].split()
+    await gone(int(pid))
+    assert told["exit_code"] is None
+    if version() >= 6:
+        assert more[-1] == "kept" and told["ended"] == "killed: it took too long"
+
+
+async def begins(own: Own, command: str, seconds: float) -> tuple["asyncio.Task[dict[str, Any]]", int, int]:
+    """It runs; what watches it, and a process in a session of its own that it leaves."""
+    own.confining.begin()
+    running = asyncio.create_task(own.told(f"{command} echo $PPID > watcher; sleep 1000", seconds=seconds))
+
+    async def begun() -> list[int]:
+        folder = own.confining.folders.root / str(TASK)
+        found = [folder / "watcher", folder / "left"]
+        texts = [path.read_text() if path.exists() else "" for path in found]
+        return [int(text) for text in texts] if all(text.endswith("\n") for text in texts) else []
+
+    watcher, left = await until(begun, what="its processes")
+    return running, watcher, left
+
+
+@pytest.mark.fault
+async def test_where_what_watches_it_is_killed_it_leaves_nothing(own: Own) -> None:
+    running, watcher, left = await begins(own, "setsid sh -c 'echo $$ > left; exec sleep 1000' &", 600)
+    os.kill(watcher, signal.SIGKILL)
+    told = await asyncio.wait_for(running, 20)
     assert told["exit_code"] is None and told["ended"].startswith("killed from outside")
+    await gone(left)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("hindered", ["stopped", "without files"])
+async def test_where_what_watches_it_is_hindered_it_leaves_nothing(own: Own, hindered: str) -> None:
+    """Nor what has no mark in its environment."""
+    cut = "prlimit --pid $PPID --nofile=0:0;" if hindered == "without files" else ""
+    if cut and shutil.which("prlimit") is None:
+        pytest.skip("no prlimit here")
+    running, watcher, left = await begins(own, f"{cut} setsid env -i sh -c 'echo $$ > left; exec sleep 1000' &", 4)
+    while not cut and not running.done():  # for as long as it lives
+        try:
+            os.kill(watcher, signal.SIGSTOP)
+        except ProcessLookupError:
+            break
+        await asyncio.sleep(0.01)
+    told = await asyncio.wait_for(running, 20)
+    assert told["ended"] == "killed: it took too long"
+    await gone(left)
+
+
+async def test_one_that_writes_where_its_end_is_told_spoils_nothing(own: Own) -> None:
+    spoil = "for f in /proc/$PPID/fd/*; do case $(readlink $f) in pipe*) (echo garbage > $f);; esac; done"
+    told = await own.told(f"echo made > made; {spoil} 2> /dev/null; echo last", keep=["made"], seconds=10)
+    assert told["output"].splitlines()[-1] == "last" and told["kept"] == {"made": "5 bytes"}
+    if version() >= 6:
+        assert told["exit_code"] == 0 and "garbage" not in told["output"]
+
+
+@pytest.mark.parametrize("said", [b"", b"garbage", b"{", b"[1]", b"7", b'{"exit": "0"}', b'{"exit": 999}', b"[" * 9999])
+def test_what_is_no_word_of_what_watches_is_nothing(said: bytes) -> None:
+    answer, status = os.pipe()
+    try:
+        os.write(status, said)
+        assert told_by(answer) == {}, "also while somebody could still write"
+        os.write(status, b'{"exit": 3}')
+        assert told_by(answer) == {"exit": 3}
+    finally:
+        os.close(answer)
+        os.close(status)
+
+
+def test_a_shell_that_cannot_be_begun_is_told_as_such(tmp_path: Path) -> None:
+    for command, told in (("x" * 200_000, "too long"), ("echo \ud800", "surrogates")):
+        with pytest.raises(ToolFailed, match=f"not run. /bin/sh cannot be begun: .*{told}"):
+            run_confined(command, 20, Confinement(str(tmp_path), landlock=False), lambda: False)
+
+
+async def test_what_cannot_be_kept_is_refused_before_anything_runs(own: Own) -> None:
+    refused = await own.run("echo made > made", keep=["made", "a\0b"])
+    assert refused.state == "failed" and "keep: it has a NUL" in (refused.error or "")
+    assert not (own.folder / "made").exists()
+    told = await own.told("echo made > made", keep=["made", "x" * 300])
+    assert told["kept"]["made"] == "5 bytes" and "not kept" in told["kept"]["x" * 300]
 
 
 PROGRAM = """

@@ -24,6 +24,7 @@ _TRUNCATE: Final = 1 << 14
 _IOCTL_DEV: Final = 1 << 15
 _SCOPES: Final = 3
 """Abstract UNIX sockets and signals, to processes that are not confined alike."""
+_SCOPE_SIGNALS: Final = 2
 _MISSING: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """An older kernel, one started without Landlock, a container that forbids it."""
 
@@ -77,6 +78,24 @@ def restrict(grants: Iterable[tuple[Path, int]]) -> None:
     try:
         for path, rights in grants:
             _allow(ruleset, path, rights & handled)
+        give_up_privileges()
+        _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
+    finally:
+        os.close(ruleset)
+
+
+def keep_from_parents() -> None:
+    """Keep this thread, and what it starts from now on, from signals to all that is not started by it, and from looking
+    into it (Linux 6.12 and later; before, nothing happens). There must be no other thread.
+
+    Raises:
+        OSError: the kernel refuses; nothing is restricted then.
+    """
+    if version() < 6:
+        return
+    attributes = struct.pack("QQQ", 0, 0, _SCOPE_SIGNALS)
+    ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    try:
         give_up_privileges()
         _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:

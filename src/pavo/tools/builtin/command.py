@@ -27,12 +27,22 @@ async def run_command(
     """Run a shell command in the task's workspace, without standard input. Answers its `exit_code`, `output` (standard
     output and errors), how it `ended`, its `seconds` and what it was `confined` to. What it starts in the background is
     killed when it ends. Files that it makes are scratch, unless `keep` names them."""
-    if "\0" in command:
-        raise ToolFailed("command: it has a NUL.", remedy="Take that character out.")
+    for name, text in (("command", command), *(("keep", path) for path in keep or ())):
+        if "\0" in text or not _is_unicode(text):
+            remedy = "Take that character out; nothing was run."
+            raise ToolFailed(f"{name}: it has a NUL, or half of a character.", remedy=remedy)
     ran = await ctx.services.run_command(command, seconds)
     told = asdict(ran)
     kept = {path: _keep(ctx, path) for path in keep or ()}
     return {**told, **({"kept": kept} if kept else {})}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _keep(ctx: ToolContext, path: str) -> str:
@@ -47,4 +57,6 @@ def _keep(ctx: ToolContext, path: str) -> str:
         ctx.workspace.write(path, bytes(data))
     except ArtifactError as error:
         return f"not kept: {error.detail}"
+    except (OSError, ValueError) as error:
+        return f"not kept: {error}"
     return f"{len(data):,} bytes"

@@ -13,18 +13,19 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
 from pavo.agents.confinement.confined import Confinement
+from pavo.agents.confinement.landlock import keep_from_parents
 from pavo.kit.processes import ask_for_parents_end
 
 PROCESSES: Final = 1_000
 """Of a task's own user, where it has one."""
 _CHILD_SUBREAPER: Final = 36
 """prctl(2): whoever loses its parent below becomes a child of this process."""
-_KILLING_SECONDS: Final = 1.5
+_TOLD: Final = 1_000
+"""Characters of an error."""
 
 
 def main(parent: int, status: int) -> None:
@@ -34,10 +35,14 @@ def main(parent: int, status: int) -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         _prepare(confinement, request["path"], parent)
-    except OSError as error:
-        return _tell(status, error=str(error))
+    except (OSError, ValueError) as error:
+        return _tell(status, error=f"It cannot be confined: {error}"[:_TOLD])
     command = ["/bin/sh", "-c", request["command"]]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=confinement.folder) as process:
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=confinement.folder, preexec_fn=_apart)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:  # such as no memory, no process more
+        return _tell(status, error=f"/bin/sh cannot be begun: {error}"[:_TOLD])
+    with process:
         code = process.wait()
     _kill_all()
     return _tell(status, exit=code if code >= 0 else 128 - code)
@@ -55,6 +60,13 @@ def _prepare(confinement: Confinement, path: list[str], parent: int) -> None:
         os._exit(1)
 
 
+def _apart() -> None:
+    """The shell cannot signal this program, nor look into it; where the kernel refuses, the worker looks for what is
+    left all the same."""
+    with contextlib.suppress(OSError):
+        keep_from_parents()
+
+
 def _tell(status: int, **what: Any) -> None:
     with contextlib.suppress(OSError):
         os.write(status, json.dumps(what).encode())
@@ -66,9 +78,10 @@ def _end(*_: object) -> None:
 
 
 def _kill_all() -> None:
-    """Everything below: who is killed hands its own children to this process, which kills them next."""
-    children, until = Path(f"/proc/self/task/{os.getpid()}/children"), time.monotonic() + _KILLING_SECONDS
-    while time.monotonic() < until:
+    """Everything below: who is killed hands its own children to this process, which kills them next. It stays while
+    there is one: the worker, which bounds that, finds them by this process."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while True:
         with contextlib.suppress(OSError):
             for each in children.read_text().split():
                 with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.confinement.environment import agents_environment
 from pavo.errors import AgentRefused, ToolFailed
+from pavo.tools.builtin.remains import VARIABLE, kill_below, kill_marked, new_mark
 
 Mode = Literal["off", "confined", "any"]
 """Whether commands are run (PAVO_RUN_COMMAND)."""
@@ -30,6 +31,7 @@ _TICK_MS: Final = 100
 _GRACE_SECONDS: Final = 3.0
 """For what is killed to be gone."""
 _PIECE: Final = 65_536
+_MAX_EXIT: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,11 @@ def run_confined(
     Raises:
         ToolFailed: it could not be begun: nothing was run.
     """
-    begun, printed = time.monotonic(), _Printed()
+    begun, printed, mark = time.monotonic(), _Printed(), new_mark()
     answer, status = os.pipe()
     try:
         try:
-            process = _begin(command, confinement, status)
+            process = _begin(command, confinement, status, mark)
         except OSError as error:
             raise ToolFailed(f"The command cannot be begun: {error}.", remedy="Try again later.") from error
         finally:
@@ -141,25 +143,33 @@ def run_confined(
                 ended = _follow(process, printed, begun + seconds, stopped)
             finally:
                 _end(process)
-        said = _said(answer)
+                kill_marked(mark[VARIABLE])
+        said = told_by(answer)
     finally:
         os.close(answer)
     if "error" in said:
-        raise ToolFailed(f"The command cannot be confined: {said['error']}.", remedy="Look at the worker's log.")
+        raise ToolFailed(f"The command was not run. {said['error']}.", remedy="Look at the worker's log.")
     code = said.get("exit") if not ended else None
     output, omitted = printed.text()
-    why = ended or ("by itself" if code is not None else "killed from outside, perhaps for lack of memory")
+    why = ended or ("by itself" if code is not None else _unknown(process.returncode))
     return Ran(code, why, output, omitted, round(time.monotonic() - begun, 3), told)
 
 
-def _begin(command: str, confinement: Confinement, status: int) -> "subprocess.Popen[bytes]":
+def _unknown(code: int) -> str:
+    """Why there is no exit code, by how what watches a command has ended."""
+    if code < 0:
+        return "killed from outside, perhaps for lack of memory"
+    return "unknown: what watches it told no exit code"
+
+
+def _begin(command: str, confinement: Confinement, status: int, mark: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     program = [sys.executable, "-P", "-m", "pavo.tools.builtin.command_program", str(os.getpid()), str(status)]
     process = subprocess.Popen(
         program,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=command_environment(),
+        env={**command_environment(), **mark},
         start_new_session=True,
         pass_fds=[status],
     )
@@ -202,17 +212,32 @@ def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """It kills everything below at SIGTERM; what shares its group goes in any case."""
+    """It kills everything below at SIGTERM, and is helped where it does not; what shares its group goes in any case."""
     until = time.monotonic() + _GRACE_SECONDS
     if not _has_ended(process):
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
     while not _has_ended(process) and time.monotonic() < until:
         time.sleep(0.01)
+    if not _has_ended(process):
+        process.send_signal(signal.SIGSTOP)  # while it is there, whoever loses its parent comes to it
+        kill_below(process.pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _said(answer: int) -> Mapping[str, Any]:
-    data = os.read(answer, _PIECE)
-    return json.loads(data) if data else {}
+def told_by(answer: int) -> Mapping[str, Any]:
+    """What the program above the command told; nothing where that is not in its words: a command may have written."""
+    os.set_blocking(answer, False)
+    try:
+        found = json.loads(os.read(answer, _PIECE))
+    except (ValueError, RecursionError, BlockingIOError):
+        return {}
+    match found:
+        case {"exit": int(code), **more} if not more and code in range(_MAX_EXIT + 1):
+            return {"exit": int(code)}
+        case {"error": str(error), **more} if not more:
+            return {"error": error}
+        case _:
+            return {}

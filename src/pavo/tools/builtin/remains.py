@@ -1,0 +1,76 @@
+"""What a command leaves where the program above it could not end all: found by descent and by a mark, and killed."""
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from pavo.kit.processes import ProcessIdentity, parents
+
+logger = logging.getLogger(__name__)
+
+VARIABLE: Final = "COMMAND_OF_PAVO"
+"""In the environment of a command: a mark that nobody else has."""
+_SECONDS: Final = 3.0
+_CLEAN: Final = 2
+"""Looks that find nothing before it is believed: who is just starting a program has no environment to be read."""
+
+
+def new_mark() -> dict[str, str]:
+    """For the environment of one command."""
+    return {VARIABLE: secrets.token_hex(16)}
+
+
+def kill_marked(mark: str) -> None:
+    """Kill whoever has this mark in the environment that its program was started with (Linux), until nobody has."""
+    wanted = f"{VARIABLE}={mark}".encode()
+    _kill(lambda: (pid for pid in _pids() if wanted in _environment(pid)), lambda pid: wanted in _environment(pid))
+
+
+def kill_below(top: int) -> None:
+    """Kill whoever descends from this live process (Linux), which adopts those whose parent ends, until nobody does."""
+    _kill(lambda: _below(top), lambda pid: pid in _below(top))
+
+
+def _kill(find: Callable[[], Iterable[int]], is_one: Callable[[int], bool]) -> None:
+    until, clean = time.monotonic() + _SECONDS, 0
+    while clean < _CLEAN:
+        found = list(find())
+        clean = 0 if found else clean + 1
+        for pid in found:
+            process = ProcessIdentity.of(pid)
+            if process is not None and is_one(pid):  # asked again: another may have got the number
+                with contextlib.suppress(PermissionError):
+                    process.signal(signal.SIGKILL)
+        if time.monotonic() > until:
+            logger.warning("Processes that a command has started are still there: %s.", found[:20])
+            return
+        time.sleep(0.005 if found else 0)
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - cheap
+    except OSError:
+        return []
+
+
+def _environment(pid: int) -> bytes:
+    """Empty also of those who have ended, and where it may not be read."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _below(top: int) -> set[int]:
+    """Those that live."""
+    above, found = parents(), {top}
+    while more := {pid for pid, parent in above.items() if parent in found} - found:
+        found |= more
+    return found - {top}
