@@ -66,6 +66,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     for part in ("master", "volume", "filer", "s3"):
         ports |= {f"{part}.port": free_port(), f"{part}.port.grpc": free_port()}
     words = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-master.telemetry=false", "-volume.max=20"]
+    words += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # at ports of their own, of which there is one
     words += ["-master.volumeSizeLimitMB=64", "-filer", "-s3", f"-s3.config={folder / 'identities.json'}"]
     words += [f"-{name}={port}" for name, port in ports.items()]
     with (folder / "log").open("wb") as log:

@@ -260,6 +260,19 @@ def test_a_shell_that_cannot_be_begun_is_told_as_such(tmp_path: Path) -> None:
             run_confined(command, 20, Confinement(str(tmp_path), landlock=False), lambda: False)
 
 
+def test_one_that_ends_while_it_is_told_to_is_still_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = os.kill
+
+    def slowly(pid: int, sent: int) -> None:
+        kill(pid, sent)
+        if sent == signal.SIGTERM:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    monkeypatch.setattr(os, "kill", slowly)
+    ran = run_confined("sleep 60", 1, Confinement(str(tmp_path), landlock=False), lambda: False)
+    assert ran.ended == "killed: it took too long"
+
+
 async def test_what_cannot_be_kept_is_refused_before_anything_runs(own: Own) -> None:
     refused = await own.run("echo made > made", keep=["made", "a\0b"])
     assert refused.state == "failed" and "keep: it has a NUL" in (refused.error or "")

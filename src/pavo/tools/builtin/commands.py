@@ -214,13 +214,12 @@ def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """It kills everything below at SIGTERM, and is helped where it does not; what shares its group goes in any case."""
     until = time.monotonic() + _GRACE_SECONDS
-    if not _has_ended(process):
-        process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGCONT)
+    for each in (signal.SIGTERM, signal.SIGCONT):
+        os.kill(process.pid, each)  # Popen's own way to send one forgets a process that has just ended
     while not _has_ended(process) and time.monotonic() < until:
         time.sleep(0.01)
     if not _has_ended(process):
-        process.send_signal(signal.SIGSTOP)  # while it is there, whoever loses its parent comes to it
+        os.kill(process.pid, signal.SIGSTOP)  # while it is there, whoever loses its parent comes to it
         kill_below(process.pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
