@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -25,10 +26,13 @@ PARTS = ("postgres", "redis", "temporal", "api", "api-2", "worker-1", "worker-2"
 async def test_its_plan_and_its_status(native: Native) -> None:
     async def well() -> bool:
         """Other tests of this deployment kill its parts: an API's first connection after that is of before."""
-        return (await asyncio.to_thread(native.pavo, "deploy", "status", check=False)).returncode == 0
+        nonlocal found
+        done = await asyncio.to_thread(native.pavo, "deploy", "status", "-o", "json", check=False)
+        found = json.loads(done.stdout)
+        return done.returncode == 0
 
+    found: dict[str, Any] = {}
     await until(well, 30, "a status without faults")
-    found = native.versions()
     assert found["target"] == "native"
     assert found["versions"]["temporal"] == NEWEST
     assert {part["name"] for part in found["parts"]} >= set(PARTS)
