@@ -36,7 +36,8 @@ class Failures:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             before = _lines(self._remembered)
-            before.remove(UNFINISHED)  # its own: another one is of a run that came to none
+            if UNFINISHED in before:  # its own, unless another run beside it took it or began anew
+                before.remove(UNFINISHED)  # another one is of a run that came to none
             self._remember(dict.fromkeys([*before, *self._names]))
 
     def _remember(self, lines: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.again import MOST, UNFINISHED, again
+from tests.again import MOST, UNFINISHED, Failures, again
 
 PLUGIN = """
 from pathlib import Path
@@ -70,6 +70,15 @@ def test_a_run_without_an_end_is_no_coincidence(tmp_path: Path, root: Path, how:
     assert failed not in (0, 1) and UNFINISHED in remembered.read_text() and again(remembered) is None
     ran(tmp_path, root, "", "-k", "fails")
     assert again(remembered) is None, "whatever ran later"
+
+
+def test_a_run_beside_it_harms_none(tmp_path: Path) -> None:
+    remembered = tmp_path / "failures"
+    failures = Failures(remembered)
+    failures.pytest_sessionstart()
+    remembered.unlink()  # somebody begins anew
+    failures.pytest_sessionfinish(0)
+    assert again(remembered) is None and remembered.read_text() == ""
 
 
 @pytest.mark.parametrize(("failures", "runs"), [(0, False), (1, True), (MOST, True), (MOST + 1, False)])
