@@ -194,6 +194,16 @@ class AgentSettings(Section):
     """Data directory of the stack, for the command line (see pavo up --help) and for workers: no isolated agent reads
     it."""
 
+    commands: str = Field(default="", validation_alias=COMMANDS)
+    """Programs that the agent command may run, by name, as JSON: {"crunch": ["/opt/crunch/run", "--json"]}. No secrets:
+    agents' processes have it."""
+
+    @field_validator("commands")
+    @classmethod
+    def _are_commands(cls, value: str) -> str:
+        parse_commands(value)
+        return value
+
     @field_validator("environment")
     @classmethod
     def _are_names(cls, value: str) -> str:
@@ -226,8 +236,8 @@ class AgentSettings(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """`environment`, parsed."""
-        return listed(self.environment)
+        """`environment`, parsed, and what agents that Pavo brings read."""
+        return (*listed(self.environment), *([COMMANDS] if self.commands else []))
 
     @property
     def readable(self) -> tuple[str, ...]:

@@ -6,24 +6,21 @@ when the thread that started it ends, the command and all that it has started ar
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.landlock import keep_from_parents
+from pavo.kit.descendants.below import adopt_orphans, kill_children
 from pavo.kit.processes import ask_for_parents_end
 
 PROCESSES: Final = 1_000
 """Of a task's own user, where it has one."""
-_CHILD_SUBREAPER: Final = 36
-"""prctl(2): whoever loses its parent below becomes a child of this process."""
 _TOLD: Final = 1_000
 """Characters of an error."""
 
@@ -49,8 +46,7 @@ def main(parent: int, status: int) -> None:
 
 
 def _prepare(confinement: Confinement, path: list[str], parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if confinement.uid is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
@@ -80,12 +76,8 @@ def _end(*_: object) -> None:
 def _kill_all() -> None:
     """Everything below: who is killed hands its own children to this process, which kills them next. It stays while
     there is one: the worker, which bounds that, finds them by this process."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
     while True:
-        with contextlib.suppress(OSError):
-            for each in children.read_text().split():
-                with contextlib.suppress(OSError):
-                    os.kill(int(each), signal.SIGKILL)
+        kill_children()
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
