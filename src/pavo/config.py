@@ -17,7 +17,7 @@ from pavo.config_kept import ArtifactSettings as ArtifactSettings
 from pavo.config_kept import SealingSettings as SealingSettings
 from pavo.config_kept import UsageSettings as UsageSettings
 from pavo.config_models import LlmSettings as LlmSettings
-from pavo.config_section import NOBODYS, Place, Section, listed, parse_networks
+from pavo.config_section import COMMANDS, NOBODYS, Place, Section, listed, parse_commands, parse_networks
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
 

@@ -57,8 +57,9 @@ class Own:
 async def stack(parts: Parts, folder: Path, **settings: str) -> AsyncGenerator[Own]:
     """A worker and an API with the plug-ins of the folder."""
     queue, port = f"adapters-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_SECRET_KEY": KEY, **settings}
-    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # these agents write into a folder of the test's
+    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_SECRET_KEY": KEY}
+    environment["PAVO_AGENT_CONFINEMENT"] = "off"  # most of these agents write into a folder of the test's
+    environment |= settings
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
     headers = {"X-User-Email": "ada.adapters@example.com"}

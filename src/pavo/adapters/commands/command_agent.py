@@ -51,6 +51,8 @@ class CommandAgent(Agent):
     """Whether it is given the gateway."""
     quiet_seconds: ClassVar[float] = 600.0
     """For so long it may say nothing before it counts as hung."""
+    most_lines: ClassVar[int] = 1_000_000
+    """So many lines it may say between two steps before it counts as flooding."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -110,7 +112,7 @@ class CommandAgent(Agent):
 
     async def _next(self, running: Program, ctx: AgentContext, work: str) -> dict[str, Any]:
         """The next line that is a step, or the end; what it asks before is answered."""
-        while True:
+        for _ in range(self.most_lines):
             said = await running.said(self.quiet_seconds)
             kind = kind_of(said, work)
             if kind in ("step", ENDS[work]):
@@ -119,6 +121,7 @@ class CommandAgent(Agent):
                 ctx.emit(text(said, "name"), members_of(said, "data"))
             else:
                 running.tell(await answered(kind, said, ctx))
+        raise ProgramFailed(f"{self._label(ctx)} said {self.most_lines:,} lines and no step.")
 
     @asynccontextmanager
     async def _running(self, ctx: AgentContext, start: Mapping[str, JSON]) -> AsyncGenerator[Program]:
