@@ -197,7 +197,7 @@ def test_an_unknown_agent_type() -> None:
     with pytest.raises(InvalidInput) as caught:
         AgentRegistry.load().card("inter")
     assert caught.value.field == "agent_type"
-    assert caught.value.remedy == "Did you mean 'intern'? Known agents: intern, llm, tribal_search."
+    assert caught.value.remedy == "Did you mean 'intern'? Known agents: command, intern, llm, tribal_search."
 
 
 def test_defaults_are_filled_in(installed: AgentRegistry) -> None:

@@ -16,7 +16,7 @@ class NamedCommand(CommandAgent):
     """A task names one of the programs in PAVO_COMMANDS, and never says what that is."""
 
     name: ClassVar[str] = "command"
-    description: ClassVar[str] = "Runs a program of the operator's, in any language, which says line by line what it does."
+    description: ClassVar[str] = "Runs a program that the operator has named, in any language."
     options_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {
