@@ -39,8 +39,8 @@ async def _call(said: Mapping[str, Any], ctx: AgentContext) -> JSON:
 
 
 async def _delegate(said: Mapping[str, Any], ctx: AgentContext) -> JSON:
-    texts = (text(said, name) for name in ("agent", "title", "prompt"))
-    found = await ctx.delegate(*texts, members_of(said, "options"), **given(said, "key"))
+    agent, title, prompt = (text(said, name) for name in ("agent", "title", "prompt"))
+    found = await ctx.delegate(agent, title, prompt, members_of(said, "options"), **given(said, "key"))
     return {"task": str(found.task_id), "stage": found.stage, "report": found.report, "cause": found.cause}
 
 

@@ -1,0 +1,1 @@
+"""Processes below this one."""
