@@ -1,6 +1,6 @@
 """What a team has already, as agents of Pavo: an orchestrator with a generator method (`GeneratorAgent`), a LangGraph
-graph (`GraphAgent`), an agent of pydantic-ai (`PydanticAgent`) or of the OpenAI Agents SDK (`OpenAIAgent`), a program in
-any language (`CommandAgent`); `working_for` is the agent's context for code within."""
+graph (`GraphAgent`), an agent of pydantic-ai (`PydanticAgent`) or of the OpenAI Agents SDK (`OpenAIAgent`), a program
+in any language (`CommandAgent`); `working_for` is the agent's context for code within."""
 
 from pavo.adapters.commands.command_agent import CommandAgent as CommandAgent
 from pavo.adapters.generator_agent import GeneratorAgent as GeneratorAgent

@@ -53,6 +53,10 @@ def family(start):
     children = [subprocess.Popen(sleep), subprocess.Popen(sleep, start_new_session=True)]
     say(type="step", checkpoint=[os.getpid(), *(child.pid for child in children)])
     time.sleep(60)
+def leaves(start):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    say(type="step", checkpoint=1)
+    sys.exit(4)
 def flood(start):
     while True:
         say(type="emit", name="x", data={})
@@ -66,7 +70,9 @@ def closes(start):
     os.close(1)
     time.sleep(30)
 WAYS = {
-    "words": words, "asks": asks, "family": family, "flood": flood, "closes": closes,
+    "words": words, "asks": asks, "family": family, "leaves": leaves, "flood": flood,
+    "large": lambda start: (say(type="done", report="x" * 900_000), sys.exit(0)),
+    "closes": closes,
     "exit": lambda start: sys.exit(3),
     "signal": lambda start: os.kill(os.getpid(), signal.SIGSEGV),
     "half": lambda start: (sys.stdout.write('{"type": "st'), sys.stdout.flush(), sys.exit(0)),

@@ -109,6 +109,20 @@ async def test_what_a_program_does_wrong_is_told(how: str, told: str) -> None:
     assert told in failed.value.detail and not isinstance(failed.value, AgentRefused)
 
 
+async def test_a_child_that_keeps_its_output_open_does_not_hide_its_end() -> None:
+    async with opened("leaves") as host:
+        assert isinstance(await host.next_step(), Step)
+        with pytest.raises(AgentError, match="ended with exit code 4"):
+            await host.next_step()
+
+
+async def test_a_large_last_line_is_read_to_its_end() -> None:
+    async with opened("large") as host:
+        step = await host.next_step()
+        assert isinstance(step, Step) and len(step.checkpoint["report"]) == 900_000
+        assert await host.next_step() is None
+
+
 async def test_one_that_hangs_is_told() -> None:
     async with opened("hangs", "Hasty") as host:
         with pytest.raises(AgentError, match=r"said nothing for 0\.5 s"):

@@ -20,6 +20,8 @@ class Lines(asyncio.Protocol):
     """Lines that are to be taken, one after the other."""
 
     def __init__(self) -> None:
+        self.received = 0
+        """Bytes."""
         self._transport: asyncio.ReadTransport | None = None
         self._lines: deque[bytes] = deque()
         self._bytes = 0
@@ -32,6 +34,7 @@ class Lines(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep what came, and read no more where enough is waiting."""
+        self.received += len(data)
         first, *others = data.split(b"\n")
         self._rest += first
         for each in others:

@@ -97,14 +97,16 @@ class Program:
         Raises:
             ProgramFailed: there is none.
         """
-        until, over = time.monotonic() + seconds, False
+        until = time.monotonic() + seconds
         while (line := self._taken()) is None:
-            if self._lines.ended or over:
+            if self._lines.ended:
                 raise ProgramFailed(await self._how_it_ended())
             if time.monotonic() > until:
                 raise ProgramFailed(f"{self._label} said nothing for {seconds:g} s.")
-            over = self._process.poll() is not None  # what it said before comes in one look more
+            over, before = self._process.poll() is not None, self._lines.received
             await self._lines.wait(_LOOK_SECONDS)
+            if over and self._lines.received == before:  # others keep its output open, and it has said all
+                raise ProgramFailed(await self._how_it_ended())
         try:
             found: object = decode(line)
         except ValueError:
