@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, cast
 from pavo.adapters.commands.lines import MAX_LINE, Lines, TooLong
 from pavo.agents.contract import JSON
 from pavo.errors import AgentRefused
-from pavo.kit.descendants.below import adopt_orphans, children, end_below
+from pavo.kit.descendants.below import adopts_orphans, children, end_below
 from pavo.kit.json_values import decode, encode
 from pavo.kit.processes import child_dies_with_us
 
@@ -50,7 +50,6 @@ class Program:
         Raises:
             AgentRefused: there is no such program.
         """
-        adopt_orphans()
         spared = children()
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - that thread must start it which lives as long as the agent
@@ -126,13 +125,15 @@ class Program:
                 self._process.kill()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_KILL_SECONDS)
-            end_below(_KILL_SECONDS, self._spared | {self._process.pid})
+            if adopts_orphans():  # a process of the agent's own, and of nobody else
+                end_below(_KILL_SECONDS, self._spared | {self._process.pid})
             self._close()
 
     def _close(self) -> None:
         """Both ends; a transport closes the file that it was given."""
         if self._input is not None:
-            self._input.abort()
+            if self._input.get_write_buffer_size():  # else it has closed itself
+                self._input.abort()
         elif self._process.stdin is not None:
             self._process.stdin.close()
         if self._output is not None:

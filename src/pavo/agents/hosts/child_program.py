@@ -42,6 +42,7 @@ from pavo.agents.hosts.wire import Message
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described, innermost
 from pavo.errors import AgentError, ArtifactError, PavoError
+from pavo.kit.descendants.below import adopt_orphans
 from pavo.kit.processes import die_with_parent
 from pavo.timeline.merge import Parts
 from pavo.transcripts.domain import Window
@@ -373,6 +374,7 @@ def main(protocol: str, *arguments: str) -> None:
         os._exit(EXIT_OTHER_CODE)
     descriptor, parent, memory_mb, silence_seconds = arguments
     die_with_parent(int(parent), _die)
+    adopt_orphans()
     limit_memory(int(memory_mb))
     log_to_stderr()
     _log_apart()

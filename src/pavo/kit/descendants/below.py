@@ -17,11 +17,21 @@ _CLEAN: Final = 2
 """Looks that find nobody before it is believed: who was killed hands its children over a moment later."""
 
 
+_adopting: set[int] = set()
+"""The pid of this process once it adopts; a copy that it forks does not."""
+
+
 def adopt_orphans() -> None:
     """From here on whoever loses its parent below becomes a child of this process (Linux; elsewhere nothing
     happens)."""
+    _adopting.add(os.getpid())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def adopts_orphans() -> bool:
+    """Whether this process said so: then all that is below it is its own."""
+    return os.getpid() in _adopting
 
 
 def children() -> set[int]:
