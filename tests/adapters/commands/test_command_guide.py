@@ -80,7 +80,7 @@ def running(program: str) -> list[int]:
 @pytest.mark.fault
 async def test_a_killed_worker_pays_no_call_twice(own: Own, model_server: ModelServer) -> None:
     script = ModelScript(model_server, "")  # that of requests which name none
-    script.tell({"text": "7 g.", "hold": "robin"})
+    script.tell({"text": "little", "hold": "robin eat"})
     options: dict[str, Any] = {"program": "birds", "options": {"birds": BIRDS}}
     task = await own.tasks.started(options, agent_type="command", auto_accept=True)
 
@@ -88,9 +88,9 @@ async def test_a_killed_worker_pays_no_call_twice(own: Own, model_server: ModelS
         return Counter(request["messages"][-1]["content"] for request in script.told()["requests"])
 
     async def in_flight() -> bool:
-        return "What does a robin weigh?" in asked()
+        return "What does a robin eat?" in asked()
 
-    await until(in_flight, what="the second question")
+    await until(in_flight, what="the second question about the second bird")
     await own.recorded(task, 1)
     own.worker.kill()
 
@@ -105,12 +105,14 @@ async def test_a_killed_worker_pays_no_call_twice(own: Own, model_server: ModelS
 
     await until(recovered, what="the next attempt")
     script.release()
-    assert await report(own, task) == "\n".join(f"A {bird} weighs 7 g." for bird in BIRDS)
-    assert asked() == {f"What does a {bird} weigh?": 1 for bird in BIRDS}, "a call was paid twice"
+    assert await report(own, task) == "\n".join(f"A {bird} weighs little and eats little." for bird in BIRDS)
+    others = asked()
+    assert others.pop("What does a robin eat?") <= 2, "in flight: once more at most"
+    weighed = {f"What does a {bird} weigh?": 1 for bird in BIRDS}
+    assert others == {**weighed, "What does a wren eat?": 1, "What does a tit eat?": 1}, "a call was paid twice"
     assert (await own.tasks.get(task))["steps"] == 4
     answer = await own.tasks.client.get(f"/api/tasks/{task}/transcript")
-    questions = [each["data"]["question"] for each in answer.json()["items"]]
-    assert questions == [f"What does a {bird} weigh?" for bird in BIRDS]
+    assert [each["data"]["bird"] for each in answer.json()["items"]] == BIRDS
 
 
 def test_its_own_agent_keeps_the_contract(tmp_path: Path) -> None:
