@@ -58,7 +58,7 @@ def parse_commands(text: str) -> Mapping[str, tuple[str, ...]]:
     for name, command in commands.items():
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", name):
             raise ValueError(f"{name[:80]!r} is no name: use up to 64 letters, digits and _.-")
-        if not isinstance(command, list) or not command or not all(_is_argument(each) for each in command):  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(command, list) or not command or not all(map(_is_argument, cast(list[object], command))):
             raise ValueError(f'{name} is no list of texts without NUL: write ["/path/of/program", "argument"]')
         if not command[0].startswith("/"):
             raise ValueError(f"{name}: the program {command[0][:80]!r} does not begin with /")

@@ -324,13 +324,14 @@ class Faulty(Sample):
 
 
 class Descendants(Sample):
-    """Starts a process of its own that outlives everything but a kill of the group."""
+    """Starts processes of its own that outlive everything but a kill: one of its group, one of a session apart."""
 
     name = "descendants"
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
-        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-        yield Step({"pid": os.getpid(), "descendant": process.pid})
+        sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        process, apart = subprocess.Popen(sleep), subprocess.Popen(sleep, start_new_session=True)
+        yield Step({"pid": os.getpid(), "descendant": process.pid, "apart": apart.pid})
         if ctx.options.get("busy"):
             while True:
                 pass

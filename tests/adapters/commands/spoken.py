@@ -66,13 +66,32 @@ def raw(text):
         sys.stdout.flush()
         time.sleep(30)
     return write
+def deaf(start):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say(type="step", checkpoint=[os.getpid()])
+    while True:
+        time.sleep(1)
+def binary(start):
+    sys.stdout.buffer.write(b"\\x00\\xff\\n")
+    sys.stdout.flush()
+    time.sleep(30)
+def twice(start):
+    for _ in range(2):
+        say(type="step", checkpoint="same")
+    say(type="done")
+def stops(start):
+    say(type="step", checkpoint=1)
+    assert hear()["type"] == "recorded"
+    assert hear() == {"type": "stop"}
+    say(type="step", checkpoint=2)
+    time.sleep(30)
 def closes(start):
     os.close(1)
     time.sleep(30)
 WAYS = {
     "words": words, "asks": asks, "family": family, "leaves": leaves, "flood": flood,
     "large": lambda start: (say(type="done", report="x" * 900_000), sys.exit(0)),
-    "closes": closes,
+    "closes": closes, "deaf": deaf, "binary": binary, "twice": twice, "stops": stops,
     "exit": lambda start: sys.exit(3),
     "signal": lambda start: os.kill(os.getpid(), signal.SIGSEGV),
     "half": lambda start: (sys.stdout.write('{"type": "st'), sys.stdout.flush(), sys.exit(0)),

@@ -1,8 +1,7 @@
 """`CommandAgent` without a stack: programs that keep the contract, and that end, hang, flood or lie."""
 
+import asyncio
 import json
-import os
-import signal
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -88,6 +87,7 @@ async def test_a_program_is_told_the_gateway(agent_trial: Trials) -> None:
         ("signal", "ended by SIGSEGV before it said"),
         ("half", "ended with exit code 0 before it said that it is done, in the middle of a line"),
         ("garbage", "said 'Loading ...', which is no JSON object"),
+        ("binary", "which is no JSON object"),
         ("list", "said '[1]', which is no JSON object"),
         ("long", "said a line of more than 10,000,000 bytes"),
         ("flood", "said 2,000 lines and no step"),
@@ -123,6 +123,22 @@ async def test_a_large_last_line_is_read_to_its_end() -> None:
         assert await host.next_step() is None
 
 
+async def test_the_same_checkpoint_twice_is_two_steps() -> None:
+    async with opened("twice") as host:
+        steps = [await host.next_step() for _ in range(4)]
+        assert [isinstance(step, Step) and step.checkpoint.get("checkpoint") for step in steps[:3]] == ["same"] * 3
+        assert steps[3] is None
+
+
+async def test_a_stop_is_told_and_ends_the_step_in_hand() -> None:
+    async with opened("stops") as host:
+        assert isinstance(await host.next_step(), Step)
+        waiting = asyncio.create_task(host.next_step())
+        host.cancel()
+        step = await asyncio.wait_for(waiting, 20)
+        assert isinstance(step, Step) and step.checkpoint == {"checkpoint": 2}
+
+
 async def test_one_that_hangs_is_told() -> None:
     async with opened("hangs", "Hasty") as host:
         with pytest.raises(AgentError, match=r"said nothing for 0\.5 s"):
@@ -144,23 +160,20 @@ async def test_what_trying_again_does_not_mend_is_refused(how: str, agent: str, 
             await host.next_step()
 
 
+@pytest.mark.parametrize("how", ["family", "deaf"])
 @pytest.mark.parametrize("force", [True, False])
-async def test_it_ends_with_all_that_it_started(force: bool) -> None:
-    async with opened("family") as host:
+async def test_it_ends_with_all_that_it_started(force: bool, how: str) -> None:
+    async with opened(how) as host:
         step = await host.next_step()
         assert isinstance(step, Step)
         pids: list[int] = step.checkpoint["checkpoint"]
         assert all(map(alive, pids))
         await host.close(force=force)
-        *of_group, apart = pids
-        ended = of_group if force else pids  # one with a session of its own outlives a process that is killed
 
         async def gone() -> bool:
-            return not any(map(alive, ended))
+            return not any(map(alive, pids))
 
         await until(gone, seconds=10, what="the end of the program and of its children")
-        if alive(apart):
-            os.kill(apart, signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:

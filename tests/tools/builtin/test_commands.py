@@ -286,22 +286,24 @@ import sys
 from pavo.agents.confinement.confined import Confinement
 from pavo.tools.builtin.commands import run_confined
 folder = sys.argv[1]
-run_confined("echo $$ > pids; sleep 1000", 600, Confinement(folder, landlock=False), lambda: False)
+run_confined(f"{sys.argv[2]} echo $$ >> pids; sleep 1000", 600, Confinement(folder, landlock=False), lambda: False)
 """
 
 
 async def test_it_ends_with_its_worker(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder)]) as worker:
+    apart = "setsid sh -c 'echo $$ >> pids; exec sleep 1000' & env -i setsid sh -c 'echo $$ >> pids; sleep 1000' &"
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder), apart]) as worker:
 
-        async def begun() -> str:
+        async def begun() -> list[int]:
             path = folder / "pids"
-            return path.read_text().strip() if path.exists() else ""
+            found = path.read_text().split("\n")[:-1] if path.exists() else []
+            return list(map(int, found)) if len(found) == 3 else []
 
-        pid = int(await until(begun, what="the command"))
+        pids = await until(begun, what="the command and what it has started")
         worker.kill()
-    await gone(pid)
+    await gone(*pids)
 
 
 async def test_what_is_refused(database: Database, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 from pavo.agents.output import output_sink
+from pavo.kit.descendants.remains import end_what_it_left, mark_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class ChildProcess:
 
     def __init__(self, process: subprocess.Popen[bytes], label: str) -> None:
         self._process = process
+        self._mark = mark_of(process.pid)
         self._output = Output(label)
         self._transport: asyncio.ReadTransport | None = None
         self.ended: asyncio.Task[int] = asyncio.create_task(self._watch(), name=f"watch {label}")
@@ -131,6 +133,8 @@ class ChildProcess:
             # Not reaped yet, so the group's number is still the child's own.
             self.kill()
             code = self._process.wait()
+            if code != 0:  # else it has ended in order, and what it started before
+                await end_what_it_left(self._mark)
             if self._transport is not None:
                 await self._output.finish(self._transport)
         return code

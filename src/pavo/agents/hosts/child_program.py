@@ -42,13 +42,16 @@ from pavo.agents.hosts.wire import Message
 from pavo.agents.hosts.worker_host import WorkerHost
 from pavo.agents.raised import described, innermost
 from pavo.errors import AgentError, ArtifactError, PavoError
-from pavo.kit.descendants.below import adopt_orphans
+from pavo.kit.descendants.below import adopt_orphans, adopts_orphans, end_below
+from pavo.kit.descendants.remains import mark_what_it_starts
 from pavo.kit.processes import die_with_parent
 from pavo.timeline.merge import Parts
 from pavo.transcripts.domain import Window
 
 logger = logging.getLogger("pavo")
 """All of Pavo's code in this process logs below it."""
+BELOW_SECONDS = 1.0
+"""For what this process has started to be gone before it ends."""
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
@@ -85,6 +88,7 @@ class AgentServer:
             if message["op"] == "close":
                 await host.close()
                 await tear_down(self._close_seconds)
+                end_below(BELOW_SECONDS)
                 _leave()
             self._take(host, message)
         _die()
@@ -281,6 +285,8 @@ def _die(*_: Any) -> NoReturn:
     The group is this process's own; a copy that the agent forked ends alone, for it cannot know.
     """
     if os.getpid() == os.getpgrp():
+        if adopts_orphans():
+            end_below(BELOW_SECONDS)  # also what gave itself a group of its own
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
@@ -375,6 +381,7 @@ def main(protocol: str, *arguments: str) -> None:
     descriptor, parent, memory_mb, silence_seconds = arguments
     die_with_parent(int(parent), _die)
     adopt_orphans()
+    mark_what_it_starts()
     limit_memory(int(memory_mb))
     log_to_stderr()
     _log_apart()

@@ -17,6 +17,7 @@ from typing import Any
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, CodeVersion
 from pavo.agents.hosts.child_process import ChildProcess, Output
 from pavo.agents.hosts.starting import ChildRequest
+from pavo.kit.descendants.remains import end_what_it_left, mark_of
 
 logger = logging.getLogger(__name__)
 
@@ -238,6 +239,7 @@ class ForkedChild:
 
     def __init__(self, pid: int, pidfd: int, output: int, label: str) -> None:
         self._pid = pid
+        self._mark = mark_of(pid)
         self._pidfd = pidfd
         self._loop = asyncio.get_running_loop()
         self._code: asyncio.Future[int] = self._loop.create_future()
@@ -299,6 +301,8 @@ class ForkedChild:
             self._returncode = self._code.result()
             if self._late is not None:
                 self._late.cancel()
+            if self._returncode != 0:
+                await end_what_it_left(self._mark)
             if transport is None:
                 self._pipe.close()
             else:

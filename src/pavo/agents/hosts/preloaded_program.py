@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL
 from pavo.agents.hosts import child_program, wire
+from pavo.kit.descendants.below import adopt_orphans, end_below
 from pavo.kit.processes import die_with_parent
 
 _PACKET = 256 * 1024
@@ -55,8 +56,10 @@ class Preloaded:
     def end(self, *_: Any) -> NoReturn:
         """End with all children and all that they have started."""
         if os.getpid() == self._pid:
+            adopt_orphans()  # here alone: what the children leave comes to this process
             for pid, _identifier in self._children.values():
                 _kill(pid)
+            end_below(child_program.BELOW_SECONDS)
         os._exit(1)
 
     def serve(self) -> _Forked:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from pavo.agents.confinement.confined import Confinement
 from pavo.agents.confinement.confining import Confining
 from pavo.agents.confinement.environment import agents_environment
 from pavo.errors import AgentRefused, ToolFailed
-from pavo.tools.builtin.remains import VARIABLE, kill_below, kill_marked, new_mark
+from pavo.kit.descendants.remains import kill_below, kill_marked
 
 Mode = Literal["off", "confined", "any"]
 """Whether commands are run (PAVO_RUN_COMMAND)."""
@@ -32,6 +33,8 @@ _GRACE_SECONDS: Final = 3.0
 """For what is killed to be gone."""
 _PIECE: Final = 65_536
 _MAX_EXIT: Final = 255
+_VARIABLE: Final = "COMMAND_OF_PAVO"
+"""In the environment of a command: a mark that nobody else has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def run_confined(
     Raises:
         ToolFailed: it could not be begun: nothing was run.
     """
-    begun, printed, mark = time.monotonic(), _Printed(), new_mark()
+    begun, printed, mark = time.monotonic(), _Printed(), secrets.token_hex(16)
     answer, status = os.pipe()
     try:
         try:
@@ -143,7 +146,7 @@ def run_confined(
                 ended = _follow(process, printed, begun + seconds, stopped)
             finally:
                 _end(process)
-                kill_marked(mark[VARIABLE])
+                kill_marked(_VARIABLE, mark)
         said = told_by(answer)
     finally:
         os.close(answer)
@@ -162,14 +165,14 @@ def _unknown(code: int) -> str:
     return "unknown: what watches it told no exit code"
 
 
-def _begin(command: str, confinement: Confinement, status: int, mark: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _begin(command: str, confinement: Confinement, status: int, mark: str) -> "subprocess.Popen[bytes]":
     program = [sys.executable, "-P", "-m", "pavo.tools.builtin.command_program", str(os.getpid()), str(status)]
     process = subprocess.Popen(
         program,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**command_environment(), **mark},
+        env={**command_environment(), _VARIABLE: mark},
         start_new_session=True,
         pass_fds=[status],
     )

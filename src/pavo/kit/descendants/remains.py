@@ -1,10 +1,11 @@
-"""What a command leaves where the program above it could not end all: found by descent and by a mark, and killed."""
+"""What a process leaves that was killed before it could end all: found by descent and by a mark, and killed."""
 
+import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,21 +15,34 @@ from pavo.kit.processes import ProcessIdentity, parents
 
 logger = logging.getLogger(__name__)
 
-VARIABLE: Final = "COMMAND_OF_PAVO"
-"""In the environment of a command: a mark that nobody else has."""
+_VARIABLE: Final = "STARTED_BELOW_PAVO"
+"""In the environment of what an agent's process starts: which one that is."""
 _SECONDS: Final = 3.0
 _CLEAN: Final = 2
 """Looks that find nothing before it is believed: who is just starting a program has no environment to be read."""
 
 
-def new_mark() -> dict[str, str]:
-    """For the environment of one command."""
-    return {VARIABLE: secrets.token_hex(16)}
+def mark_what_it_starts() -> None:
+    """From here on the programs that this process starts have its mark in their environment (Linux)."""
+    if (mark := mark_of(os.getpid())) is not None:
+        os.environ[_VARIABLE] = mark
 
 
-def kill_marked(mark: str) -> None:
+def mark_of(pid: int) -> str | None:
+    """That of a live process, for `end_what_it_left` when it has ended; None where there are no marks."""
+    identity = ProcessIdentity.of(pid) if sys.platform == "linux" else None
+    return identity and f"{identity.pid}-{identity.started}"
+
+
+async def end_what_it_left(mark: str | None) -> None:
+    """Kill whoever has this mark of a process that has ended."""
+    if mark is not None:
+        await asyncio.to_thread(kill_marked, _VARIABLE, mark)
+
+
+def kill_marked(variable: str, mark: str) -> None:
     """Kill whoever has this mark in the environment that its program was started with (Linux), until nobody has."""
-    wanted = f"{VARIABLE}={mark}".encode()
+    wanted = f"{variable}={mark}".encode()
     _kill(lambda: (pid for pid in _pids() if wanted in _environment(pid)), lambda pid: wanted in _environment(pid))
 
 
@@ -48,7 +62,7 @@ def _kill(find: Callable[[], Iterable[int]], is_one: Callable[[int], bool]) -> N
                 with contextlib.suppress(PermissionError):
                     process.signal(signal.SIGKILL)
         if time.monotonic() > until:
-            logger.warning("Processes that a command has started are still there: %s.", found[:20])
+            logger.warning("Processes are still there that were to be killed: %s.", found[:20])
             return
         time.sleep(0.005 if found else 0)
 
