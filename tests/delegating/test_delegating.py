@@ -1,11 +1,15 @@
 """A task that an agent delegates: a task of its own, for which the other waits without a slot."""
 
 import asyncio
+import uuid
 
 import pytest
+from sqlalchemy import text
 
+from pavo.kit.sql import Database
+from pavo.tasks.sql import delegations
 from tests.delegating.leading import Led
-from tests.driving import stages, types
+from tests.driving import stages, types, until
 
 LINKS = ("child_created", "child_over")
 
@@ -120,3 +124,48 @@ async def test_too_deep_names_the_limit(led: Led) -> None:
         wanted = led.nested(wanted)
     await led.start("leading", wanted)
     assert "and 5 is the most" in await led.done()
+
+
+async def follow_up(led: Led, child: str) -> None:
+    """Have a child that is done go on, to its end."""
+    answer = await led.tasks.client.post(f"/api/tasks/{child}/messages", json={"body": "And another."})
+    assert answer.status_code == 201 and answer.json()["placed"] == "follow_up", answer.text
+
+    async def again() -> bool:
+        return stages(await led.tasks.events(child)).count("DONE") == 2
+
+    await until(again, what="the child to be done again")
+
+
+async def test_what_a_child_does_later_changes_nothing_of_its_outcome(led: Led, database: Database) -> None:
+    await led.start("leading", led.child())
+    [child] = await led.children()
+    assert await led.done() == "DONE: helped with tea"
+    told = text("SELECT outcome, begun, paused FROM delegations WHERE child_id = :id")
+    async with database.reading() as session:
+        before = (await session.execute(told, {"id": uuid.UUID(child)})).one()
+    events = await led.tasks.events(led.id)
+    await follow_up(led, child)
+    async with database.reading() as session:
+        assert (await session.execute(told, {"id": uuid.UUID(child)})).one() == before
+    assert await led.tasks.events(led.id) == events and (await led.tasks.get(led.id))["stage"] == "DONE"
+
+
+async def test_an_outcome_that_nobody_has_heard_yet_stays_what_it_was(led: Led, database: Database) -> None:
+    """The parent is stopped while the child ends, and the child goes on meanwhile."""
+    await led.start("leading", led.child(waits=True), led.child("pie"))
+    children = await led.children(2)
+    [tea] = [each for each in children if (await led.tasks.get(each))["prompt"] == "tea"]
+    await led.child_at(tea)
+    await led.tasks.post(f"{led.id}/stop")
+    await led.tasks.wait(tea, "STOPPED")
+    led.go.touch()
+    await led.tasks.post(f"{tea}/resume")
+    await led.tasks.wait(tea, "DONE")
+    await follow_up(led, tea)
+    async with database.reading() as session:
+        row = await delegations.find(session, uuid.UUID(tea))
+        assert row is not None and (found := await delegations.outcome(session, *row)) is not None
+    assert (found.stage, found.report) == ("DONE", "helped with tea")
+    await led.tasks.post(f"{led.id}/resume")
+    assert await led.done() == "DONE: helped with tea | DONE: helped with pie"

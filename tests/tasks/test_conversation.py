@@ -81,7 +81,7 @@ async def test_said_at_each_stage(own: Own, agent: str) -> None:
     await tasks.post(f"{task_id}/resume")
     await heard(tasks, task_id, 3)
     await say(tasks, task_id, "end")
-    done = await tasks.wait(task_id, "DONE")
+    await tasks.wait(task_id, "DONE")
     told = ["one", "two", "while stopped", "end"]
     assert (await tasks.documents(task_id))[-1]["body"] == f"{told} {told}"
     said = [event for event in await tasks.events(task_id) if event["type"] == "message"]
@@ -89,9 +89,6 @@ async def test_said_at_each_stage(own: Own, agent: str) -> None:
         ("Also to this.", "prompt", ADA),
         *((body, "message", ADA) for body in told),
     ]
-    refused = await say(tasks, task_id, "too late", 409)
-    assert refused["code"] == "WrongStage" and refused["remedy"]
-    assert (await tasks.get(task_id))["updated_at"] == done["updated_at"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -215,8 +212,8 @@ async def test_what_the_existing_pages_say(own: Own) -> None:
         (d.FAILED, d.PHASE_REVISING, True, "message"),
         (d.EXECUTING, d.PHASE_EXECUTING, True, "message"),
         (d.FAILED, d.PHASE_EXECUTING, True, "message"),
-        (d.DONE, d.PHASE_OVER, True, None),
+        (d.DONE, d.PHASE_OVER, True, "follow_up"),
     ],
 )
-def test_where_it_is_put(stage: str, phase: str, planned: bool, place: str | None) -> None:
+def test_where_it_is_put(stage: str, phase: str, planned: bool, place: str) -> None:
     assert d.place_of_message(stage, phase, planned=planned) == place

@@ -47,6 +47,8 @@ WITH webhook AS (
 ), delegated AS (
     INSERT INTO delegations (child_id, parent_id, scope, identity, hash, root_id, depth)
     VALUES (%(id)s, %(id)s, 'v1', 'x', 'h', %(id)s, 1)
+), followed AS (
+    INSERT INTO follow_ups (task_id, first_seq, plan_id, report_id) VALUES (%(id)s, 1, %(id)s, %(id)s)
 ), talked AS (
     INSERT INTO transcript_messages (subject_id, position, version, step, body, bytes) VALUES (%(id)s, 1, 1, 1, '{}', 2)
 ), paid AS (

@@ -19,7 +19,7 @@ from typing import Final
 
 from pavo.errors import Unavailable
 
-PROTOCOL: Final = 11
+PROTOCOL: Final = 12
 """How a worker and its agents' processes talk. Raise it with every change of `hosts.wire`, of the programs' arguments,
 or of what they send each other; both sides compare it before anything else."""
 EXIT_OTHER_CODE: Final = 114

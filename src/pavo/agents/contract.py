@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pavo.agents.asking.checked import checked_question
 from pavo.agents.asking.question import NO_DEFAULT, NobodyToAsk, People
@@ -24,6 +24,7 @@ from pavo.agents.context.corpus import TaskUser as TaskUser
 from pavo.agents.context.emitter import Emitter as Emitter
 from pavo.agents.context.emitter import NobodyLooks
 from pavo.agents.context.inbox import EmptyInbox as EmptyInbox
+from pavo.agents.context.inbox import Former as Former
 from pavo.agents.context.inbox import Inbox as Inbox
 from pavo.agents.context.inbox import UserMessage as UserMessage
 from pavo.agents.context.plans import FeedbackItem as FeedbackItem
@@ -31,6 +32,9 @@ from pavo.agents.context.plans import Plan as Plan
 from pavo.agents.context.plans import PlanDraft as PlanDraft
 from pavo.agents.context.plans import PlanStep as PlanStep
 from pavo.agents.context.plans import Revision as Revision
+from pavo.agents.context.steps import JSON as JSON
+from pavo.agents.context.steps import Event as Event
+from pavo.agents.context.steps import Step as Step
 from pavo.agents.delegating.checked import checked_delegation
 from pavo.agents.delegating.delegation import Children, Delegated, NoChildren
 from pavo.agents.event_types import PAVO_EVENT_TYPES as PAVO_EVENT_TYPES
@@ -40,13 +44,6 @@ from pavo.agents.signing.request import NoSignatures, Signatures
 from pavo.errors import QuestionExpired
 from pavo.transcripts.domain import NoMessages, Transcript
 from pavo.transcripts.domain import TranscriptMessage as TranscriptMessage
-
-JSON: TypeAlias = Any
-"""None, bool, int of at most 64 bits, finite float, str, and lists and string-keyed dicts of these, 64 levels at most.
-
-Tuples become lists, and subclasses (such as a StrEnum) what they derive from. What is yielded comes back equal; floats
-stay floats, and -0.0 comes back as 0.0.
-"""
 
 MAX_CHECKPOINT_BYTES = 1_000_000
 """A checkpoint is rewritten with every step; beyond this it would cost more than the step itself."""
@@ -69,39 +66,6 @@ MAX_PROGRESS = 2**31 - 1
 
 RESERVED_EVENT_KEYS = frozenset({"seq", "type", "at"})
 """Members that Pavo adds to every event beside the agent's data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event of the agent's own for the task's timeline; `type` must not be one of Pavo's own types."""
-
-    type: str
-    data: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One recorded unit of progress.
-
-    Pavo records checkpoint, events and messages in one transaction, exactly once, before it asks for the next step.
-    """
-
-    checkpoint: JSON
-    """The agent's whole state after this step: JSON of at most 1 MB. `execute` gets it back after a stop or a crash."""
-    events: Sequence[Event] = ()
-    progress: int | None = None
-    """The number shown as progress; default: how many steps are recorded."""
-    total: int | None = None
-    """How large `progress` will get, where the agent knows; for progress bars."""
-    plan_step: int | None = None
-    """Number of the plan's step (from 1) that this was work on: people read "24 checkpoints, plan step 3 of 5".
-
-    None says nothing about it: what the step before said goes on being shown. Any other value than a number of a step
-    of the accepted plan is refused, and the checkpoint is not recorded.
-    """
-    messages: Sequence[Mapping[str, JSON]] = ()
-    """Added to the task's transcript (`AgentContext.transcript`) in the same transaction: JSON objects of at most
-    256,000 bytes each. So a conversation need not be in the checkpoint, which is the position of its last message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +296,14 @@ class AgentContext:
         it as `after`. What was said before the start stands in `prompt`, what was said in the review is for `revise`.
         """
         return await self.inbox.messages(after)
+
+    async def former(self) -> Former | None:
+        """What this work follows, in any method: None, unless the task was done and somebody said something to it.
+
+        Then `plan` is called for what was said, and `execute` begins without a checkpoint. The transcript and the
+        artifacts are the same; `prompt` is that of the beginning; `messages` has all that was ever said.
+        """
+        return await self.inbox.former()
 
 
 Isolation: TypeAlias = Literal["worker", "process"]

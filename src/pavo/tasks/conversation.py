@@ -21,6 +21,8 @@ from pavo.tasks.service import TaskService, unknown_task
 from pavo.tasks.sql import messages, repository
 from pavo.tasks.sql.models import MessageRow, TaskRow
 from pavo.tasks.sql.repository import TaskView
+from pavo.tasks.sql.transitions import follow_up
+from pavo.tasks.waits.follow_ups import FollowUps
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
@@ -60,15 +62,18 @@ class TaskGates:
 class ConversationService:
     """What people say to a task. Whose the task is has been seen before."""
 
-    def __init__(self, database: Database, publisher: Publisher) -> None:
+    def __init__(self, database: Database, publisher: Publisher, follow_ups: FollowUps) -> None:
         self._database = database
         self._publisher = publisher
+        self._follow_ups = follow_ups
 
     async def say(self, who: Identity, view: TaskView, body: str, key: str | None = None) -> tuple[Said, bool]:
         """Put it into the prompt, into the review, or before the agent; (message, whether it is new).
 
+        A task that is done goes on with it. Once it is kept that happens, also where no worker or server of Temporal is
+        there to begin it at once.
+
         Raises:
-            WrongStage: the task is done: nobody would read it.
             TooLarge: prompt or messages would exceed their limits.
             IdempotencyMismatch: the key belongs to another request.
             Conflict: what the key has said was withdrawn.
@@ -77,9 +82,13 @@ class ConversationService:
         try:
             said, recorded = await self._store(who, row, key)
         except idempotency.Repeated as repeated:
-            return await self._repeated(repeated.subject_id), False
-        self._publisher.publish(recorded)
-        return said, True
+            said, recorded, is_new = await self._repeated(repeated.subject_id), [], False
+        else:
+            is_new = True
+            self._publisher.publish(recorded)
+        if said.message.placed == d.FOLLOW_UP:
+            await self._follow_ups.begin(view.task.id)
+        return said, is_new
 
     async def _store(self, who: Identity, row: MessageRow, key: str | None) -> tuple[Said, list[Event]]:
         request = key and idempotency.request_of(key, "message", KeyedMessage(task_id=row.task_id, body=row.body))
@@ -106,9 +115,6 @@ async def _place(session: AsyncSession, who: Identity, task: TaskRow, row: Messa
     """Do what the message is for, in the caller's transaction, in which the task's row is locked."""
     plans = await repository.plans(session, task.id)
     placed = d.place_of_message(task.stage, task.phase, planned=bool(plans))
-    if placed is None:
-        remedy = "Create a new task; its prompt can refer to this one's report."
-        raise WrongStage("The task is done: its agent reads no messages any more.", field="stage", remedy=remedy)
     row.placed = placed
     if placed == d.IN_REVIEW:
         return await add_comment(session, plans[0], row.author_id, row.body, comment_id=row.id)
@@ -116,8 +122,12 @@ async def _place(session: AsyncSession, who: Identity, task: TaskRow, row: Messa
         await _extend_prompt(session, task, row.body)
     else:
         await _check_room(session, row)
-    recorded = await timeline.append(session, task.id, [events.message(row.id, who.email, row.body, placed)])
-    row.seq = recorded[0].seq if placed == d.FOR_AGENT else None
+    event = events.message(row.id, who.email, row.body, placed)
+    if placed == d.FOLLOW_UP:
+        recorded = await follow_up.say(session, task, event)
+    else:
+        recorded = await timeline.append(session, task.id, [event])
+    row.seq = None if placed == d.IN_PROMPT else recorded[0].seq
     return recorded
 
 

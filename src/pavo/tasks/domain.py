@@ -66,6 +66,8 @@ ACTIVE: Final = (PLANNING, WAIT_RFC, EXECUTING)
 RESUMABLE: Final = (STOPPED, FAILED)
 EDITABLE: Final = (INIT, *RESUMABLE)
 """Stages in which a task's input may be changed: nothing works on it."""
+FOLLOW_IT_UP: Final = "Say what else is to be done: `pavo task message`, POST /api/tasks/{id}/messages."
+"""How remedies end where the task is done."""
 MEND_INPUT: Final = "mend the agent, or the task's input (`pavo task edit`, PATCH /api/tasks/{id}), then resume it."
 """How remedies end where the agent failed."""
 
@@ -120,16 +122,18 @@ WAITING: Final = "WAITING"
 IN_PROMPT: Final = "prompt"
 IN_REVIEW: Final = "feedback"
 FOR_AGENT: Final = "message"
+FOLLOW_UP: Final = "follow_up"
+"""The task was done, and goes on because of it."""
 
 
-def place_of_message(stage: str, phase: str, *, planned: bool) -> str | None:
-    """Where what somebody says to a task in this stage is put; None where nobody would read it any more.
+def place_of_message(stage: str, phase: str, *, planned: bool) -> str:
+    """Where what somebody says to a task in this stage is put.
 
     Args:
         planned: whether a version of the plan exists, also one that nobody has seen yet.
     """
     if stage == DONE:
-        return None
+        return FOLLOW_UP
     if phase == PHASE_REVIEW:
         return IN_REVIEW
     # An attempt that plans has read the prompt already; a stopped one reads it again.
@@ -214,7 +218,7 @@ def resume_outlook(stage: str, last_step: int, *, step_cut: bool, queued: bool =
     if stage == INIT:
         return "Nothing was running; start the task when you like."
     if stage == DONE:
-        return "The task is done; there is nothing to resume."
+        return "The task is done; there is nothing to resume. Say something to it, and it goes on."
     return "Nothing was running; resume goes on where the task was."
 
 

@@ -19,7 +19,7 @@ from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
 
 _REMEDIES: Final = {
-    d.DONE: "Create a new task.",
+    d.DONE: d.FOLLOW_IT_UP,
     **dict.fromkeys(d.ACTIVE, "Stop the task, edit it, then resume it."),
 }
 

@@ -201,7 +201,9 @@ async def say_to_task(
     """Say something to the task, whatever it is at: `placed` tells where it was put.
 
     Before the start it is added to the prompt; while a plan is under review it is a comment on the whole plan; later it
-    is an event of the timeline, which the agent reads. A task that is done takes none.
+    is an event of the timeline, which the agent reads. A task that is done goes on with it: its agent makes another
+    plan, of what was done before and of what was said; it is reviewed, or accepted by the task's policy, and worked
+    off. The timeline goes on after its last number.
     """
     said, new_one = await conversation.say(who, view, new.body, idempotency_key)
     if not new_one:

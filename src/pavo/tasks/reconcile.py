@@ -11,6 +11,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import delegations, lease, removal, repository
 from pavo.tasks.waits.activities import TaskFamily
+from pavo.tasks.waits.follow_ups import FollowUps
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.publish import Publisher
@@ -20,10 +21,17 @@ from pavo.usage.abandoned import count_abandoned
 class TaskRows:
     """Satisfies `runs.kinds.Rows`."""
 
-    def __init__(self, database: Database, publisher: Publisher, family: TaskFamily | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        family: TaskFamily | None = None,
+        follow_ups: FollowUps | None = None,
+    ) -> None:
         self._database = database
         self._publisher = publisher
         self._family = family
+        self._follow_ups = follow_ups
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
         """Those that say they run and were not written for this long."""
@@ -53,9 +61,11 @@ class TaskRows:
         return True
 
     async def go_on(self) -> None:
-        """Remove what is left of deleted tasks, give back what calls have reserved that were cut, and mend what
-        delegated tasks were not told."""
+        """Remove what is left of deleted tasks, give back what calls have reserved that were cut, mend what delegated
+        tasks were not told, and begin what was said to tasks that are done."""
         await removal.go_on(self._database)
         await count_abandoned(self._database)
         if self._family is not None:
             await self._family.mend()
+        if self._follow_ups is not None:
+            await self._follow_ups.go_on()

@@ -326,11 +326,11 @@ class MessageOut(_Out):
     task_id: uuid.UUID
     author: PersonOut
     body: str
-    placed: Literal["prompt", "feedback", "message"]
+    placed: Literal["prompt", "feedback", "message", "follow_up"]
     """`prompt`: added to it, before the start; `feedback`: a comment on the plan under review; `message`: for the
-    agent, which reads it by `ctx.messages()`."""
+    agent, which reads it by `ctx.messages()`; `follow_up`: the task was done, and goes on with another plan."""
     seq: int | None
-    """Of a `message`: the number of its event."""
+    """Of a `message` and a `follow_up`: the number of its event."""
     created_at: datetime
 
 

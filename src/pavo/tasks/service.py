@@ -37,6 +37,7 @@ from pavo.tasks.sql.logs import LogChunk
 from pavo.tasks.sql.models import TaskRow
 from pavo.tasks.sql.repository import TaskView
 from pavo.tasks.sql.request_statements import RequestStatements, create_in
+from pavo.tasks.sql.transitions import follow_up
 from pavo.tasks.work.context import deltas
 from pavo.tasks.work.hints import STOP_CHANNEL
 from pavo.tasks.work.record_activities import TransitionRecorder
@@ -219,7 +220,7 @@ class TaskService:
             raise WrongStage(
                 f"The task is {task.stage}, it was started before.",
                 field="stage",
-                remedy="Resume it." if task.stage in d.RESUMABLE else "Create a new task.",
+                remedy="Resume it." if task.stage in d.RESUMABLE else d.FOLLOW_IT_UP,
             )
         if task.stage in d.ACTIVE:
             return Started(task.workflow_id, task.run_id, True)
@@ -248,7 +249,7 @@ class TaskService:
         for attempt in range(RESUME_TRIES):
             task = (await self._reread(view.task.id) if attempt else view).task
             if task.stage in (d.INIT, d.DONE):
-                remedy = "Start it." if task.stage == d.INIT else "Create a new task."
+                remedy = "Start it." if task.stage == d.INIT else d.FOLLOW_IT_UP
                 raise WrongStage(f"The task is {task.stage}, there is nothing to resume.", field="stage", remedy=remedy)
             try:
                 # A running one is asked as well: it knows whether a stop is on its way.
@@ -264,10 +265,22 @@ class TaskService:
         """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
         task = view.task
         if task.stage == d.DONE:
-            return _standing_receipt(view)
+            return await self._stop_done(task)
         if task.stage in d.RESUMABLE and not await self._commands.is_open(run_of(task)):
             return _standing_receipt(view)  # else a resume was taken that no worker has shown yet
         return await self._stop_open(task)
+
+    async def _stop_done(self, task: TaskRow) -> d.Receipt | StopPending:
+        """One that was followed up must not begin after this."""
+        async with self._database.transaction() as session:
+            row = await repository.lock_task(session, task.id)
+            stopped = None if row is None else await follow_up.stop(session, row)
+        if stopped is not None:
+            receipt, recorded = stopped
+            self._publisher.publish(recorded)
+            return receipt
+        view = await self._reread(task.id)
+        return _standing_receipt(view) if view.task.stage == d.DONE else await self.stop(view)
 
     async def _stop_open(self, task: TaskRow) -> d.Receipt | StopPending:
         await self._hint(task.id)

@@ -56,6 +56,7 @@ from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.waits.activities import TaskFamily
+from pavo.tasks.waits.follow_ups import FollowUps
 from pavo.tasks.work.agent_activities import AgentWork, PlanWork
 from pavo.tasks.work.attempt_runner import AttemptRunner
 from pavo.tasks.work.attempts import Attempts
@@ -111,7 +112,7 @@ async def served(clients: ApiClients) -> KindServed:
     tasks = TaskService(database, statements, clients.redis, clients.publisher, agents, commands)
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, agents)
-    conversation = ConversationService(database, clients.publisher)
+    conversation = ConversationService(database, clients.publisher, FollowUps(database, commands))
     models = _models(database, clients.settings)
     clients.closing.push_async_callback(models.close)
     gates, gateway = TaskGates(tasks, commands), GatewayService(database, models)
@@ -137,14 +138,15 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
     clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
     word = operators_word(settings.tools)
-    family = TaskFamily(clients.database, task_commands(clients.temporal, clients.redis, clients.settings.temporal))
+    commands = task_commands(clients.temporal, clients.redis, clients.settings.temporal)
+    family = TaskFamily(clients.database, commands)
     runner = AttemptRunner(loop, agents.admission, agents.freed)
     return KindAtWork(
         KIND,
         long=[AgentWork(runner, turns, places, agents.planner, agents.executor)],
         plans=[PlanWork(runner, plan_places, agents.planner)],
         short=[TransitionRecorder(clients.database, clients.publisher), family],
-        rows=TaskRows(clients.database, clients.publisher, family),
+        rows=TaskRows(clients.database, clients.publisher, family, FollowUps(clients.database, commands)),
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),

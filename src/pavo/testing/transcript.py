@@ -1,8 +1,8 @@
-"""The transcript of a trial's task: what its recorded steps said, in memory."""
+"""The transcript of a trial's task: what its recorded steps said, in memory; and what its task follows."""
 
 from collections.abc import Sequence
 
-from pavo.agents.contract import Step
+from pavo.agents.contract import Former, Step, UserMessage
 from pavo.kit.clock import now
 from pavo.kit.json_values import decode, encode
 from pavo.transcripts.domain import TranscriptMessage, Window
@@ -40,3 +40,22 @@ class MemoryTranscript:
     async def count(self) -> int:
         """How many there are."""
         return len(self.messages)
+
+
+class GivenPast:
+    """See `contract.Inbox`: what was said is what the task follows.
+
+    Args:
+        former: None where it is the task's first work.
+    """
+
+    def __init__(self, former: Former | None) -> None:
+        self._former = former
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        """Those that were said since the former report."""
+        return [each for each in (self._former.messages if self._former else ()) if each.seq > after]
+
+    async def former(self) -> Former | None:
+        """As it was given."""
+        return self._former

@@ -11,7 +11,8 @@ import orjson
 
 from pavo.agents.asking.question import Waits
 from pavo.agents.calling.gateway import Gateway, GivenGateway, NoGateway
-from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Isolation, Plan, PlanDraft, Step, TaskUser
+from pavo.agents.context.corpus import TaskUser
+from pavo.agents.contract import JSON, Agent, AgentContext, FeedbackItem, Former, Isolation, Plan, PlanDraft, Step
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.starting import ChildStarter
@@ -29,7 +30,7 @@ from pavo.testing.outcome import ContractBroken, Outcome, difference, everything
 from pavo.testing.people import ScriptedPeople
 from pavo.testing.secrets import TriedSecrets
 from pavo.testing.tools import KEYS, TriedTools
-from pavo.testing.transcript import MemoryTranscript
+from pavo.testing.transcript import GivenPast, MemoryTranscript
 from pavo.transcripts.domain import Transcript
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class AgentTrial:
         secrets: the organisation's, by name: `ctx.secret` finds those that the class declares.
         models: what models answer `ctx.complete`: a function of the request, or answers in their order: texts,
             messages, whole chat completions, errors to raise. None is asked for again in the same life.
+        former: what `ctx.former` answers, for a trial of a follow-up.
         gateway: what `ctx.gateway` answers: a server of the test's own.
         reset: called before each life: empties what stands in for the outside world.
         outside: called after each life: what the agent did there, which must be the same too: key it by `ctx.step_key`.
@@ -84,17 +86,17 @@ class AgentTrial:
         denied: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         models: Script = (),
+        former: Former | None = None,
         gateway: Gateway | None = None,
         reset: Callable[[], object] | None = None,
         outside: Callable[[], Any] | None = None,
     ) -> None:
         self._task = (uuid.uuid4(), uuid.uuid4(), title, prompt)
         self._agent, self._options, self._feedback = agent, options, feedback
-        self._corpus = MemoryCorpus(documents)
+        self._corpus, self._kept, self._past = MemoryCorpus(documents), KeptFiles(), GivenPast(former)
         self._isolation: Isolation | None = isolation
         self._seconds, self._max, self._same = seconds, max_checkpoints, same
         self._people, self._children = ScriptedPeople(answers or {}), TriedChildren(delegated or {})
-        self._kept = KeptFiles()
         self._tools = TriedTools(tools or {}, denied or {}, self._kept)
         self._emitted, self._transcript = Emitted(), MemoryTranscript()
         self._secrets, self._models = secrets or {}, TriedModels(models)
@@ -296,12 +298,9 @@ class AgentTrial:
     async def _host(self, version: int, *, steps: int = 0, force: bool = False) -> AsyncGenerator[AgentHost]:
         described = self._description()
         self._attempts += 1
-        task_id, organisation_id, title, prompt = self._task
+        task_id, _, title, prompt = self._task
         ctx = AgentContext(
-            task_id=task_id,
-            organisation_id=organisation_id,
-            title=title,
-            prompt=prompt,
+            *self._task,
             options=described.options,
             corpus=self._corpus,
             context=await self._corpus.search(f"{title} {prompt}") if described.card.wants_context else (),
@@ -313,6 +312,7 @@ class AgentTrial:
             children=self._children,
             tools=self._tools,
             emitter=self._emitted.emitter(),
+            inbox=self._past,
             transcript=Transcript(self._transcript),
             secrets=TriedSecrets(self._secrets, described.card.secrets),
             artifacts=Artifacts(self._kept),

@@ -112,13 +112,13 @@ def stream_answers(subject: str, event: str = EventOut.__name__) -> dict[int | s
         "its stream stays open for that, unless it is asked for with `?until=end`."
     )
     ended = f"the {subject} is done (with `?until=end` also: stopped, failed) and all was seen, or it is deleted. "
-    ended += "Do not reconnect."
+    ended += f"Do not reconnect, unless somebody has a {subject} that was done go on."
     return {
         200: {
             "description": f"Events, each with `id` (its seq) and `data` (JSON); {lasts}",
             "content": {EventStream.media_type: {"schema": _stream_schema(event)}},
         },
-        204: {"description": f"Nothing will follow: {ended}"},
+        204: {"description": f"Nothing follows by itself: {ended}"},
         **problems(404),
     }
 

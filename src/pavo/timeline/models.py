@@ -22,7 +22,7 @@ class TimelineRow(Base):
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Number of the newest event; 0 when there is none."""
     closed: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Its subject has ended or was deleted: nothing will follow."""
+    """Its subject has ended or was deleted: nothing follows by itself. One that was done may be followed up."""
 
 
 class EventRow(Base):

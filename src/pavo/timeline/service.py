@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from sqlalchemy import BigInteger, DateTime, Text, delete, func, select, text
+from sqlalchemy import BigInteger, DateTime, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -63,6 +63,14 @@ async def append(
     values = {"timeline": timeline_id, "events": payload(events), "close": close}
     row = (await session.execute(_APPEND, values)).one()
     return numbered(timeline_id, row.first_seq, row.at, events, close=close)
+
+
+async def reopen(session: AsyncSession, timeline_id: uuid.UUID) -> None:
+    """Have events follow the last one of a timeline that was closed, in the caller's transaction.
+
+    The caller holds a lock that orders those who would close it.
+    """
+    await session.execute(update(TimelineRow).where(TimelineRow.id == timeline_id).values(closed=False))
 
 
 async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent, *, since: str) -> list[Event]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pavo.agents.context.plans import Plan
+
 
 @dataclass(frozen=True, slots=True)
 class UserMessage:
@@ -18,11 +20,27 @@ class UserMessage:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What was done before a task that was done was followed up."""
+
+    plan: Plan
+    """That was worked off, the last time."""
+    report: str
+    """What came of it, in Markdown."""
+    messages: Sequence[UserMessage]
+    """What was said since, as of now: the first of them began this work."""
+
+
 class Inbox(Protocol):
     """What people said to the task."""
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """Those with a greater `seq`, in the order of their `seq`."""
+        ...
+
+    async def former(self) -> Former | None:
+        """What the work follows that is under way; None: it is the task's first."""
         ...
 
 
@@ -32,3 +50,7 @@ class EmptyInbox:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         """None."""
         return ()
+
+    async def former(self) -> Former | None:
+        """None."""
+        return None

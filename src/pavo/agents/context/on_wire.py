@@ -1,10 +1,11 @@
 """Reading what a context has, between a worker and an agent's process."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pavo.agents.context.inbox import UserMessage
+from pavo.agents.context.inbox import Former, Inbox, UserMessage
+from pavo.agents.context.plans import Plan, PlanStep
 from pavo.errors import AgentRefused
 from pavo.transcripts.domain import TranscriptMessage, Window, checked_window
 
@@ -15,6 +16,39 @@ def dump_messages(messages: Sequence[UserMessage]) -> list[Any]:
 
 def load_messages(data: list[Any]) -> tuple[UserMessage, ...]:
     return tuple(UserMessage(seq, body, author, datetime.fromisoformat(at)) for seq, body, author, at in data)
+
+
+async def dump_former(inbox: Inbox) -> list[Any] | None:
+    found = await inbox.former()
+    if found is None:
+        return None
+    plan, steps = found.plan, [[step.title, step.detail] for step in found.plan.steps]
+    return [[plan.version, plan.hash, plan.summary, steps], found.report, dump_messages(found.messages)]
+
+
+def load_former(data: list[Any] | None) -> Former | None:
+    if data is None:
+        return None
+    (version, content_hash, summary, steps), report, messages = data
+    plan = Plan(version, content_hash, summary, tuple(PlanStep(title, detail) for title, detail in steps))
+    return Former(plan, report, load_messages(messages))
+
+
+class WireInbox:
+    """What people said to the task (see `contract.Inbox`), by way of the worker.
+
+    Args:
+        ask: asks the worker.
+    """
+
+    def __init__(self, ask: Callable[..., Awaitable[Any]]) -> None:
+        self._ask = ask
+
+    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
+        return load_messages(await self._ask("messages", after=int(after)))
+
+    async def former(self) -> Former | None:
+        return load_former(await self._ask("former"))
 
 
 def dump_window(window: Window) -> list[Any]:

@@ -22,7 +22,7 @@ from pavo.agents.calling.functions import Effect, Ledger, Run, carry_out
 from pavo.agents.calling.gateway import WatchedGateways
 from pavo.agents.calling.numbering import CallsUnderWay, Numbering
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
-from pavo.agents.contract import Agent, AgentContext, Corpus, Hit, Inbox, UserMessage
+from pavo.agents.contract import Agent, AgentContext, Corpus, Former, Hit, Inbox, UserMessage
 from pavo.agents.delegating.watched import WatchedChildren
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.filing.watched import WatchedKeeper
@@ -264,6 +264,10 @@ class _WatchedInbox:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         with _noted(self._outages):
             return await self._inbox.messages(after)
+
+    async def former(self) -> Former | None:
+        with _noted(self._outages):
+            return await self._inbox.former()
 
 
 class _WatchedSource:

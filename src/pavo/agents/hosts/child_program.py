@@ -27,8 +27,8 @@ from pavo.agents.calling.on_wire import WireModels, dump_request, load_tool_answ
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.agents.code_version import EXIT_OTHER_CODE, PROTOCOL, fingerprint_of
 from pavo.agents.confinement.confined import Confinement
-from pavo.agents.context.on_wire import dump_window, load_messages, load_transcript
-from pavo.agents.contract import Agent, Hit, TranscriptMessage, UserMessage
+from pavo.agents.context.on_wire import WireInbox, dump_window, load_transcript
+from pavo.agents.contract import Agent, Hit, TranscriptMessage
 from pavo.agents.deaths import EXIT_OUT_OF_MEMORY
 from pavo.agents.delegating.on_wire import WireChildren
 from pavo.agents.emitting.coalescer import CHILD_SECONDS, Coalescer
@@ -129,7 +129,8 @@ class AgentServer:
         limits = HostLimits(close_seconds=self._close_seconds, setup_seconds=first["setup_seconds"])
         models, artifacts = WireModels(self._ask), Artifacts(WireKeeper(self._ask))
         ctx = wire.load_context(first["context"], self, models, emitter, artifacts)
-        return WorkerHost(agent, replace(ctx, signatures=self, ledger=self, children=WireChildren(self._ask)), limits)
+        ctx = replace(ctx, inbox=WireInbox(self._ask), signatures=self, ledger=self, children=WireChildren(self._ask))
+        return WorkerHost(agent, ctx, limits)
 
     async def _answer(self, host: WorkerHost, message: Message) -> None:
         answer: Message = {"op": "done", "id": message["id"], "value": None}
@@ -159,10 +160,6 @@ class AgentServer:
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
         """The organisation's corpus (see `contract.Corpus`), by way of the worker."""
         return wire.load_hits(await self._ask("search", query=str(query), limit=int(limit)))
-
-    async def messages(self, after: int = 0) -> Sequence[UserMessage]:
-        """What people said to the task (see `contract.Inbox`), by way of the worker."""
-        return load_messages(await self._ask("messages", after=int(after)))
 
     async def window(self, window: Window) -> Sequence[TranscriptMessage]:
         """Some of the transcript (see `transcripts.domain.TranscriptSource`), by way of the worker."""

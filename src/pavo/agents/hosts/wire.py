@@ -5,7 +5,7 @@ refuse a longer frame than may come before they read any more of it.
 
 The worker sends `start` (once), `call` {id, method, …}, `cut`, `cancel`, `ping`, `stack`, `found` {id, value | error},
 `close`; the child tells `confined` before it imports its agent, answers `ready`, `done` {id, value | error}, `pong`,
-`told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after},
+`told` once it has written the stack, and asks `search` {id, query, limit}, `messages` {id, after}, `former` {id},
 `answer` {id, question}, `tools` {id}, `tool` {id, request}, `complete` {id, request}, `gateway` {id}, `spent` {id},
 `artifact` {id, do, …}, `secret` {id, name}, `sign` {id, digest, signature}, `function` {id, do, …},
 `delegated` {id, delegation}, `transcript` {id, window} and `transcript_count` {id}; `emit` {step, parts} has no answer.
@@ -25,7 +25,7 @@ from pavo.agents.calling import on_wire as calling
 from pavo.agents.calling.functions_on_wire import look_up_function
 from pavo.agents.calling.request import Tools
 from pavo.agents.checks import storable
-from pavo.agents.context.on_wire import dump_messages, dump_transcript, load_window
+from pavo.agents.context.on_wire import dump_former, dump_messages, dump_transcript, load_window
 from pavo.agents.contract import (
     AgentContext,
     Corpus,
@@ -33,7 +33,6 @@ from pavo.agents.contract import (
     Event,
     FeedbackItem,
     Hit,
-    Inbox,
     Plan,
     PlanDraft,
     PlanStep,
@@ -179,7 +178,7 @@ def dump_context(ctx: AgentContext) -> Message:
     }
 
 
-class Reached(Corpus, Inbox, People, Tools, Secrets, TranscriptSource, Protocol):
+class Reached(Corpus, People, Tools, Secrets, TranscriptSource, Protocol):
     """What an agent in a process of its own reads and calls by way of its worker."""
 
 
@@ -200,7 +199,6 @@ def load_context(
         attempt=data["attempt"],
         step_key=data["step_key"],
         edits=data["edits"],
-        inbox=reached,
         people=reached,
         tools=reached,
         models=models,
@@ -255,6 +253,7 @@ async def _dumped(dump: Callable[[T], Any], asking: Awaitable[T]) -> Any:
 _ANSWERS: Mapping[str, Callable[[AgentContext, Message], Coroutine[Any, Any, Any]]] = {
     "search": lambda ctx, asked: _hits(ctx, of_type(asked["query"], str), of_type(asked["limit"], int)),
     "messages": lambda ctx, asked: _dumped(dump_messages, ctx.inbox.messages(of_type(asked["after"], int))),
+    "former": lambda ctx, _: dump_former(ctx.inbox),
     "answer": lambda ctx, asked: _dumped(dump_answered, ctx.people.find(load_question(asked["question"]))),
     "tools": lambda ctx, _: _dumped(calling.dump_tools, ctx.tools.described()),
     "tool": lambda ctx, asked: _dumped(

@@ -17,7 +17,7 @@ from pavo.agents.contract import (
 )
 from pavo.agents.llm_agent import plans
 from pavo.agents.llm_agent.asking import Asking, text_of
-from pavo.agents.llm_agent.conversation import CUT_BYTES, KEPT_BYTES, WINDOW_BYTES, Conversation, Said
+from pavo.agents.llm_agent.conversation import CUT_BYTES, KEPT_BYTES, WINDOW_BYTES, Conversation, Said, spoken
 from pavo.agents.llm_agent.plans import PlanOut, RevisionOut
 from pavo.agents.llm_agent.reports import report_of
 from pavo.agents.llm_agent.turns import GO_ON, OWN, Turns
@@ -34,6 +34,8 @@ SUMMARY_REQUEST: Final = (
 CHARACTERS: Final = 20_000
 """Of such a summary."""
 LEFT_OUT: Final = "# What was said before is not shown any more\nGo on with the task from what follows."
+BEFORE_BYTES: Final = 60_000
+"""Of the end of the conversation that a follow-up goes on with; all of it is in the transcript."""
 PASSED_ON: Final = 50
 """Messages of people, in one step."""
 
@@ -106,7 +108,7 @@ class LlmAgent(Agent):
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         """A plan by the model: goal, steps, risks, tools."""
         tools = await ctx.available_tools()
-        told = plans.plan_request(ctx.title, ctx.prompt, ctx.context, tools)
+        told = plans.plan_request(ctx.title, ctx.prompt, ctx.context, tools, await ctx.former())
 
         def judge(found: PlanOut) -> PlanDraft:
             return _known(found, tools).draft()
@@ -116,7 +118,8 @@ class LlmAgent(Agent):
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """Another plan, and an answer to each comment."""
         tools = await ctx.available_tools()
-        told = f"{plans.plan_request(ctx.title, ctx.prompt, (), tools)}\n\n{plans.revision_request(plan, feedback)}"
+        asked = plans.plan_request(ctx.title, ctx.prompt, (), tools, await ctx.former())
+        told = f"{asked}\n\n{plans.revision_request(plan, feedback)}"
 
         def judge(found: RevisionOut) -> Revision:
             return Revision(_known(found, tools).draft(), plans.answers_of(found, feedback))
@@ -135,7 +138,12 @@ class LlmAgent(Agent):
         if checkpoint is None:
             # Before the model is asked: what the requests are made of must be the same in each attempt.
             tools = [*OWN, *offered(await ctx.available_tools())]
-            found = Conversation.begun(await ctx.transcript.count(), tools, beginning(ctx, plan))
+            former = await ctx.former()
+            past = () if former is None else await spoken(ctx.transcript, BEFORE_BYTES)
+            at = await ctx.transcript.count()
+            found = Conversation.begun(at, tools, beginning(ctx, plan, former), past)
+            if former is not None:
+                found.said = max(message.seq for message in former.messages)
             yield found.recorded([])
         else:
             found = await Conversation.load(checkpoint, ctx.transcript)

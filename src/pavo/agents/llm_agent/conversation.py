@@ -57,6 +57,8 @@ class Shown:
     """As the model is given them."""
     beginning: list[JSON] = field(default_factory=list[JSON])
     """What tells it its task: never left out."""
+    past: list[JSON] = field(default_factory=list[JSON])
+    """The end of the conversations that this one follows, likewise."""
     summary: JSON | None = None
     recent: list[Said] = field(default_factory=list[Said])
     news: list[JSON] = field(default_factory=list[JSON])
@@ -69,6 +71,8 @@ class Conversation:
 
     head: int
     """Position of its first message, which holds the tools. What stands before it is another conversation's."""
+    past: int = 0
+    """Of the first message of those conversations that is shown, where this one follows them; 0: none is."""
     told: int = 0
     """Of the last of those that tell the task."""
     tail: int = 0
@@ -100,16 +104,20 @@ class Conversation:
     shown: Shown = field(default_factory=Shown)
 
     @classmethod
-    def begun(cls, at: int, tools: Sequence[JSON], beginning: Sequence[JSON]) -> "Conversation":
+    def begun(
+        cls, at: int, tools: Sequence[JSON], beginning: Sequence[JSON], past: Sequence[Said] = ()
+    ) -> "Conversation":
         """A new one, whose first step is to be recorded before the model is asked.
 
         Args:
             at: how many messages the transcript has.
             beginning: what tells the model its task.
+            past: the last of these, where it goes on with what was said before.
         """
         end = at + 1 + len(beginning)
-        shown = Shown(tools, list(beginning), news=[{"tools": list(tools)}, *beginning])
-        return cls(at + 1, told=end, tail=end + 1, end=end, shown=shown)
+        shown = Shown(tools, list(beginning), _as_past(past), news=[{"tools": list(tools)}, *beginning])
+        first = past[0].position if past else 0
+        return cls(at + 1, first, told=end, tail=end + 1, end=end, shown=shown)
 
     @classmethod
     def of(cls, checkpoint: JSON) -> "Conversation":
@@ -124,6 +132,8 @@ class Conversation:
         found, shown = cls.of(checkpoint), Shown()
         tools, *beginning = await _read(transcript, found.head, found.told)
         shown.tools, shown.beginning = tools.data["tools"], [each.data for each in beginning]
+        if found.past:
+            shown.past = _as_past(await _read(transcript, found.past, found.head - 1))
         if found.summary:
             [summary] = await _read(transcript, found.summary, found.summary)
             shown.summary = summary.data
@@ -137,7 +147,13 @@ class Conversation:
         """Those that the model is shown."""
         shown = self.shown
         summary = [] if shown.summary is None else [shown.summary]
-        return [*shown.beginning, *summary, *(each.data for each in shown.recent)]
+        return [
+            *shown.beginning[:1],
+            *shown.past,
+            *shown.beginning[1:],
+            *summary,
+            *(each.data for each in shown.recent),
+        ]
 
     @property
     def size(self) -> int:
@@ -218,6 +234,32 @@ async def _read(transcript: Transcript, first: int, last: int) -> list[Said]:
             )
         found += [Said(each.position, each.data, size_of(each.data)) for each in more]
     return found
+
+
+async def spoken(transcript: Transcript, most: int) -> list[Said]:
+    """The end of the conversations before, of so many bytes at most; results of tools come with their calls."""
+    newest = await transcript.read(newest=True, limit=MAX_READ, max_bytes=most)
+    found = [Said(each.position, each.data, size_of(each.data)) for each in newest]
+    while found and found[0].data.get("role") not in ("user", "assistant"):
+        del found[0]
+    return found
+
+
+def _as_past(found: Sequence[Said]) -> list[JSON]:
+    """The same as the model is shown it: ids of calls are none that another conversation has."""
+    shown, at = list[JSON](), 0
+    for each in found:
+        data = dict(each.data)
+        if data.get("role") not in ("user", "assistant", "tool"):
+            continue
+        if data["role"] == "assistant":
+            at = each.position
+        if "tool_calls" in data:
+            data["tool_calls"] = [{**call, "id": f"p{at}-{call['id']}"} for call in data["tool_calls"]]
+        if "tool_call_id" in data:
+            data["tool_call_id"] = f"p{at}-{data['tool_call_id']}"
+        shown.append(data)
+    return shown
 
 
 def size_of(message: JSON) -> int:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pavo.agents.contract import FeedbackItem, Hit, Plan, PlanDraft, PlanStep
+from pavo.agents.contract import FeedbackItem, Former, Hit, Plan, PlanDraft, PlanStep
+from pavo.agents.llm_agent.wording import followed
 
 MAX_STEPS: Final = 50
 MAX_TEXT: Final = 4_000
@@ -78,9 +79,12 @@ def schema_of(kind: type[BaseModel], tools: Sequence[str], comments: int = 0) ->
     return schema
 
 
-def plan_request(title: str, prompt: str, hits: Sequence[Hit], tools: Sequence[Mapping[str, Any]]) -> str:
+def plan_request(
+    title: str, prompt: str, hits: Sequence[Hit], tools: Sequence[Mapping[str, Any]], former: Former | None = None
+) -> str:
     """What the model is told, to plan."""
-    parts = [f"# Task\n{title}\n\n{prompt}".rstrip(), _tools_told(tools)]
+    past = [] if former is None else [followed(former)]
+    parts = [f"# Task\n{title}\n\n{prompt}".rstrip(), *past, _tools_told(tools)]
     if hits:
         found = "\n".join(f"- {hit.title}: {_line(hit.excerpt)}" for hit in hits)
         parts.append(f"# What the organisation's documents say\n{found}")

@@ -243,6 +243,9 @@ def _print_said(view: TaskOut, said: MessageOut) -> None:
             render.good(out, "Added to the review as a comment on the whole plan")
             then, done = ("resume", "") if halted else ("feedback", " --done")
             render.command(out, "resume" if halted else "revise", f"pavo task {then} {view.id}{done}")
+        case "follow_up":
+            render.good(out, "Said; the task goes on, and its agent makes another plan of it")
+            render.command(out, "watch", f"pavo task watch {view.id}")
         case _:
             when = "once the task is resumed" if halted else "when it looks for messages"
             render.good(out, f"Said; the agent reads it {when}")

@@ -53,7 +53,7 @@ def takes_no_comments(view: TaskOut) -> WrongStage:
     """That no plan is under review, and what to do instead."""
     remedies = {
         PLANNING: f"Wait for the review: pavo task watch {view.id}",
-        DONE: "Create a new task; its prompt can refer to this one's report.",
+        DONE: f'Say what else is to be done: pavo task message {view.id} "…"',
     }
     what = f"plan v{view.plan.version} is {view.plan.status.lower()}, " if view.plan else ""
     remedy = remedies.get(view.stage, f'Say it to the agent: pavo task message {view.id} "…"')

@@ -22,6 +22,7 @@ from pavo.tasks import events
 from pavo.tasks.sql import repository
 from pavo.tasks.sql.models import DelegationRow, DocumentRow, ExecutionRow, TaskRow
 from pavo.tasks.sql.request_statements import create_in
+from pavo.tasks.sql.transitions import follow_up
 from pavo.timeline.domain import Event
 from pavo.tools.policies.service import copy_to_task
 
@@ -31,7 +32,10 @@ PAGE: Final = 200
 
 _FAMILY = text("SELECT pg_advisory_xact_lock(hashtextextended('pavo family ' || :root, 0))")
 """Whoever adds to a family counts it before: one after the other."""
-_OVER: Final = or_(TaskRow.deleted_at.is_not(None), TaskRow.stage.in_((d.DONE, *d.RESUMABLE)))
+_OVER: Final = or_(
+    TaskRow.deleted_at.is_not(None), TaskRow.stage.in_((d.DONE, *d.RESUMABLE)), follow_up.is_followed_up()
+)
+"""It has an outcome, which stays what it was where people have it go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,8 @@ async def outcome(session: AsyncSession, row: DelegationRow, child: TaskRow) -> 
         return _told(row)
     if child.deleted_at is not None:
         return Delegated(child.id, DELETED, cause="Somebody deleted it.")
+    if (report := await follow_up.first_report(session, child.id)) is not None:
+        return Delegated(child.id, d.DONE, report=report)  # what people had it do since is between them and it
     if child.stage == d.DONE:
         mine = (DocumentRow.task_id == child.id, DocumentRow.kind == repository.REPORT)
         newest = select(DocumentRow.body).where(*mine).order_by(DocumentRow.version.desc()).limit(1)

@@ -179,7 +179,7 @@ class MessageRow(Base):
     """Number of its event in the timeline, by which agents read it; None where it was put into prompt or review."""
     author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
     placed: Mapped[str] = mapped_column(Text)
-    """prompt, feedback or message."""
+    """prompt, feedback, message or follow_up."""
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
@@ -210,6 +210,24 @@ class DelegationRow(Base):
     stopped in a later one was stopped by a person."""
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """What the parent's agent was told: stage, report, cause and remedy. It stays so, whatever becomes of the child."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
+
+
+class FollowUpRow(Base):
+    """Somebody said something to a task that was done: it goes on, in a generation of its own."""
+
+    __tablename__ = "follow_ups"
+    __table_args__ = (Index("ix_follow_ups_pending", "task_id", unique=True, postgresql_where=text("begun IS NULL")),)
+
+    task_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    first_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Number of the event of the first message; what is said from then on belongs to it."""
+    plan_id: Mapped[uuid.UUID] = mapped_column()
+    """The plan that had been worked off,"""
+    report_id: Mapped[uuid.UUID] = mapped_column()
+    """and the report that the message is about."""
+    begun: Mapped[int | None] = mapped_column(Integer)
+    """The generation that works on it; None: the task is still DONE, and no run has taken it yet."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.pavo_now())
 
 

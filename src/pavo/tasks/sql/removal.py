@@ -70,6 +70,7 @@ HOLDINGS: Final = (
     # Of what was said; that of the task itself stays, to say that it exists no more.
     Holding("idempotency_keys", "task_id", When.AT_ONCE, rows="kind <> 'task'"),
     Holding("messages", "task_id", When.AT_ONCE),
+    Holding("follow_ups", "task_id", When.AT_ONCE),
     # Of the tasks that it delegated, which are deleted with it, and before it.
     Holding("delegations", "parent_id", When.AT_ONCE, batch=20),
     Holding("gates", "subject_id", When.AT_ONCE, batch=100),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict  # pydantic takes that of `typing` from Python 3.12 on
 
-from pavo.tasks.domain import FOR_AGENT, IN_PROMPT
+from pavo.tasks.domain import FOLLOW_UP, FOR_AGENT, IN_PROMPT
 from pavo.tasks.schemas import Stage
 
 _described: Final = with_config(ConfigDict(use_attribute_docstrings=True))
@@ -227,8 +227,9 @@ class MessageEvent(TypedDict):
     by: str
     """The address of who said it."""
     body: str
-    placed: Annotated[str, WithJsonSchema({"type": "string", "enum": [IN_PROMPT, FOR_AGENT]})]
-    """`prompt`: it was added to that; `message`: it is for the agent to read."""
+    placed: Annotated[str, WithJsonSchema({"type": "string", "enum": [IN_PROMPT, FOR_AGENT, FOLLOW_UP]})]
+    """`prompt`: it was added to that; `message`: it is for the agent to read; `follow_up`: the task was done, and goes
+    on because of it."""
 
 
 @_described

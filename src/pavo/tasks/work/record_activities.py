@@ -22,6 +22,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import delegations, lease, repository
 from pavo.tasks.sql.models import DocumentRow, TaskRow
+from pavo.tasks.sql.transitions import follow_up
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
@@ -48,13 +49,20 @@ class TransitionRecorder(c.RecordActivities):
 
     @activity.defn(name="begin_run")
     async def begin_run(self, request: c.BeginRun) -> c.Standing:
-        """Show the stage that a resumed run returns to, and answer where it goes on."""
+        """Show the stage that a resumed run returns to, and answer where it goes on; one that was followed up begins
+        anew."""
         task_id = uuid.UUID(request.task_id)
         recorded: list[Event] = []
         async with self._database.transaction() as session:
             task = await repository.lock_task(session, task_id)
-            if task is None or task.stage == d.DONE or task.generation > request.fence.generation:
+            if task is None or task.generation > request.fence.generation:
                 return c.Standing(d.PHASE_OVER, None, 0)
+            if task.stage == d.DONE:
+                taken = await follow_up.begin(session, task, request.fence)
+                if taken is None:
+                    return c.Standing(d.PHASE_OVER, None, 0)
+                await session.refresh(task)
+                recorded.extend(taken)
             execution = await repository.execution(session, task_id)
             plans = [p for p in await repository.plans(session, task_id) if p.status != repository.DRAFT]
             if is_newer(request.fence, task):

@@ -8,6 +8,7 @@ const PLACED = {
   prompt: "Added to the prompt.",
   feedback: "Added to the review, as a comment on the whole plan.",
   message: "Said. The agent reads it when it looks for messages.",
+  follow_up: "Said. The task goes on: its agent makes another plan of it.",
 };
 
 export class SayBox {

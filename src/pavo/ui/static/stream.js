@@ -31,6 +31,14 @@ export class Stream {
     this.#pause();
   }
 
+  // After its end: something follows after all.
+  goOn() {
+    if (!this.#over) return;
+    this.#over = this.#atEnd = false;
+    document.addEventListener("visibilitychange", this.onVisible);
+    this.#open();
+  }
+
   #pause() {
     clearTimeout(this.#timer);
     this.#source?.close();

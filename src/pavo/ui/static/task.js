@@ -40,7 +40,7 @@ export class TaskView {
     this.documents = new Documents(id);
     this.plan = new PlanView(this.#commands(), me, () => this.#task && this.#drawActions());
     this.questions = new Questions(id, () => this.refresh());
-    this.say = new SayBox(id, () => this.refresh());
+    this.say = new SayBox(id, () => this.#said());
     this.artifacts = new Artifacts(id);
     this.timeline = new Timeline();
     this.element = h(
@@ -87,6 +87,12 @@ export class TaskView {
       onDelta: (delta) => this.timeline.said.take(delta),
       onSuperseded: () => this.timeline.said.end(Infinity),
     });
+  }
+
+  // A task that was done goes on: its stream had ended.
+  #said() {
+    if (!this.#closed) this.stream?.goOn();
+    return this.refresh();
   }
 
   #take(event) {
@@ -237,7 +243,6 @@ export class TaskView {
     const answer = (id, text, kind, asking) => h("button", { type: "button", id, class: kind, onclick: asking }, text);
     const review = stage === "WAIT_RFC" && this.plan.shown?.status === "REVIEW";
     const elsewhere = stage === "WAIT_RFC" && !review && this.plan.newest;
-    this.say.element.hidden = stage === "DONE";
     show(
       this.actions,
       stage === "INIT" && button("start", "Start planning", "primary", () => tasks.start(this.id)),

@@ -3,13 +3,18 @@
 import uuid
 from collections.abc import Collection, Sequence
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.accounts.people import people_by_id
 from pavo.accounts.secrets.service import SecretService
-from pavo.agents.contract import Hit, UserMessage
+from pavo.agents.contract import Former, Hit, UserMessage
 from pavo.agents.secrets.declared import absent, check_declared
 from pavo.corpus.service import CorpusService
 from pavo.kit.sql import Database
 from pavo.tasks.sql import messages
+from pavo.tasks.sql.assignment import plan_of
+from pavo.tasks.sql.models import MessageRow
+from pavo.tasks.sql.transitions import follow_up
 from pavo.transcripts import service as transcripts
 from pavo.transcripts.domain import TranscriptMessage, Window
 
@@ -36,8 +41,20 @@ class TaskInbox:
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
         async with self._database.reading() as session:
             rows = await messages.said_after(session, self._task_id, after)
-            authors = await people_by_id(session, [row.author_id for row in rows])
-        return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]
+            return await _told(session, rows)
+
+    async def former(self) -> Former | None:
+        async with self._database.reading() as session:
+            found = await follow_up.followed(session, self._task_id)
+            if found is None:
+                return None
+            rows = await messages.said_after(session, self._task_id, found.first_seq - 1)
+            return Former(plan_of(found.plan), found.report.body, await _told(session, rows))
+
+
+async def _told(session: AsyncSession, rows: Sequence[MessageRow]) -> Sequence[UserMessage]:
+    authors = await people_by_id(session, [row.author_id for row in rows])
+    return [UserMessage(row.seq or 0, row.body, authors[row.author_id].email, row.created_at) for row in rows]
 
 
 class TaskTranscript:
