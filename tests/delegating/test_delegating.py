@@ -127,10 +127,12 @@ async def test_too_deep_names_the_limit(led: Led) -> None:
 
 
 async def follow_up(led: Led, child: str) -> None:
-    """Have a child that is done go on, to its end."""
+    """Have a child that is done go on."""
     answer = await led.tasks.client.post(f"/api/tasks/{child}/messages", json={"body": "And another."})
     assert answer.status_code == 201 and answer.json()["placed"] == "follow_up", answer.text
 
+
+async def done_again(led: Led, child: str) -> None:
     async def again() -> bool:
         return stages(await led.tasks.events(child)).count("DONE") == 2
 
@@ -146,6 +148,7 @@ async def test_what_a_child_does_later_changes_nothing_of_its_outcome(led: Led, 
         before = (await session.execute(told, {"id": uuid.UUID(child)})).one()
     events = await led.tasks.events(led.id)
     await follow_up(led, child)
+    await done_again(led, child)
     async with database.reading() as session:
         assert (await session.execute(told, {"id": uuid.UUID(child)})).one() == before
     assert await led.tasks.events(led.id) == events and (await led.tasks.get(led.id))["stage"] == "DONE"
@@ -163,9 +166,38 @@ async def test_an_outcome_that_nobody_has_heard_yet_stays_what_it_was(led: Led, 
     await led.tasks.post(f"{tea}/resume")
     await led.tasks.wait(tea, "DONE")
     await follow_up(led, tea)
+    await done_again(led, tea)
     async with database.reading() as session:
         row = await delegations.find(session, uuid.UUID(tea))
         assert row is not None and (found := await delegations.outcome(session, *row)) is not None
     assert (found.stage, found.report) == ("DONE", "helped with tea")
+    await led.tasks.post(f"{led.id}/resume")
+    assert await led.done() == "DONE: helped with tea | DONE: helped with pie"
+
+
+async def test_a_child_that_people_have_go_on_does_not_end_with_its_parent(led: Led, database: Database) -> None:
+    """It was done, so what ends a parent's children leaves it alone: the stop, and the second line."""
+    await led.start("leading", led.child(waits=True), led.child("pie"))
+    children = await led.children(2)
+    [tea] = [each for each in children if (await led.tasks.get(each))["prompt"] == "tea"]
+    await led.child_at(tea)
+    await led.tasks.post(f"{led.id}/stop")
+    await led.tasks.wait(tea, "STOPPED")
+    led.go.touch()
+    await led.tasks.post(f"{tea}/resume")
+    await led.tasks.wait(tea, "DONE")
+    led.go.unlink()
+    await follow_up(led, tea)
+    await led.tasks.wait(tea, "EXECUTING")
+    old = text("UPDATE tasks SET updated_at = pavo_now() - interval '1 minute' WHERE id = :id")
+    async with database.transaction() as session:
+        await delegations.pause(session, uuid.UUID(led.id))
+        await session.execute(old, {"id": uuid.UUID(tea)})
+    async with database.reading() as session:
+        assert uuid.UUID(tea) not in {child.id for child in await delegations.left_running(session)}
+        assert uuid.UUID(tea) not in {child.id for _, child in await delegations.unsettled(session, uuid.UUID(led.id))}
+    led.go.touch()
+    await done_again(led, tea)
+    assert "STOPPED" not in stages(await led.tasks.events(tea))[-4:]
     await led.tasks.post(f"{led.id}/resume")
     assert await led.done() == "DONE: helped with tea | DONE: helped with pie"

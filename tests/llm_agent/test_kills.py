@@ -64,9 +64,9 @@ class Own:
         lines = path.read_text().splitlines() if path.exists() else []
         return [(line.split()[0], line.split()[1]) for line in lines]
 
-    def script(self, rounds: int) -> None:
+    def script(self, rounds: int, *more: dict[str, Any]) -> None:
         url = f"http://127.0.0.1:{self.model.port}/scripts/"
-        body = {"answers": answers(rounds), "formed": [{"text": json.dumps(PLAN)}]}
+        body = {"answers": [*answers(rounds), *more], "formed": [{"text": json.dumps(PLAN)}]}
         assert httpx2.put(url, content=json.dumps(body)).status_code == 200
 
     def asked(self) -> dict[str, Any]:
@@ -144,3 +144,49 @@ async def test_its_whole_life_undisturbed(own: Own) -> None:
     report = next(each for each in await own.tasks.documents(task["id"]) if each["kind"] == "REPORT")["body"]
     assert "9 calls of tools" in report and done["stage"] == "DONE"
     assert Counter(name for name, _ in own.told()) == {"look": 3, "put": 3, "pay": 3}
+
+
+@pytest.mark.fault
+async def test_followed_up_and_killed_it_goes_on_with_what_was_said(own: Own, database: Database) -> None:
+    """The second work of a task: the model is shown the first, and asked, told, counted and listed as in any."""
+    (own.folder / "told").write_text("")
+    once_more = {"name": "pay", "arguments": {"n": 77}}
+    own.script(2, {"text": "Once more.", "tools": [once_more], "pause": 0.5}, {"text": "Paid once more."})
+    task = await own.tasks.reviewable({}, agent_type="llm", prompt="Pay twice.")
+    task_id = task["id"]
+    limit = {"period": "life", "tokens": 1_000_000}
+    assert (await own.tasks.client.put("/api/budgets", json={**limit, "task_id": task_id})).is_success
+    await own.tasks.accept(task)
+    await own.tasks.wait(task_id, "DONE", seconds=60)
+
+    sent = await own.tasks.client.post(f"/api/tasks/{task_id}/messages", json={"body": "And once more, please."})
+    assert sent.status_code == 201 and sent.json()["placed"] == "follow_up"
+    task = await own.tasks.wait(task_id, "WAIT_RFC")
+    listed = (await own.tasks.client.get("/api/inbox")).json()["items"]
+    assert [each["kind"] for each in listed if each["task_id"] == task_id] == ["review"]
+    planned = json.dumps([each for each in own.asked()["requests"] if "response_format" in each][-1]["messages"])
+    assert "And once more, please." in planned and "All was paid." in planned
+    await own.tasks.accept(task)
+    await own.tasks.wait(task_id, "EXECUTING", "DONE")
+    await own.kill()
+    while (await own.tasks.get(task_id))["stage"] != "DONE":
+        await own.answer_effects(task_id)
+        await asyncio.sleep(0.05)
+
+    reports = [each["body"] for each in await own.tasks.documents(task_id) if each["kind"] == "REPORT"]
+    assert ["All was paid." in body for body in reports] == [True, False] and "Paid once more." in reports[-1]
+    made = Counter(own.told())
+    assert all(count == 1 for (name, _), count in made.items() if name == "pay")
+    assert len({key for name, key in made if name == "pay"}) == 3, "none was lost"
+    last = own.asked()["requests"][-1]["messages"]
+    assert [each["content"] for each in last if each["role"] == "assistant"][:3] == [
+        "Round 0.",
+        "Round 1.",
+        "All was paid.",
+    ]
+    [budget] = (await own.tasks.client.get("/api/budgets", params={"task_id": task_id})).json()["items"]
+    total = (await own.tasks.client.get("/api/usage", params={"task_id": task_id})).json()["total"]
+    assert budget["used_tokens"] == total["tokens_in"] + total["tokens_out"] > 0
+    async with database.reading() as session:
+        query = text("SELECT count(*) FROM usage_calls WHERE task_id = :task")
+        assert (await session.scalars(query, {"task": task_id})).one() == total["calls"] >= 2 + 3 + 2

@@ -241,6 +241,29 @@ async def test_what_is_said_to_one_that_is_done_is_what_remedies_name(own: Own) 
         assert "pavo task message" in refused["remedy"]
 
 
+async def test_webhooks_are_told_of_each_generation(own: Own, database: Database) -> None:
+    task = await own.tasks.reviewable({}, agent_type="following", prompt="Tea.")
+    task_id, theirs = task["id"], {"task": uuid.UUID(task["id"]), "hook": new_id()}
+    hook = """INSERT INTO webhooks (id, organisation_id, url, events, rests_until)
+        SELECT :hook, organisation_id, 'https://example.com', '{task.stage_changed,task.waiting}', 'infinity'
+        FROM tasks WHERE id = :task"""
+    told = """SELECT type || ' ' || (data->>'stage') FROM webhook_deliveries
+        WHERE webhook_id = :hook AND task_id = :task ORDER BY number"""
+    async with database.transaction() as session:
+        await session.execute(text(hook), theirs)
+    await own.tasks.accept(task)
+    await own.tasks.wait(task_id, "DONE")
+    await say(own.tasks, task_id, "More.")
+    await own.tasks.accept(await own.tasks.wait(task_id, "WAIT_RFC"))
+    await done_again(own, task_id)
+    async with database.transaction() as session:
+        found = (await session.scalars(text(told), theirs)).all()
+        await session.execute(text("DELETE FROM webhooks WHERE id = :hook"), {"hook": theirs["hook"]})
+    changed = [each.removeprefix("task.stage_changed ") for each in found if not each.startswith("task.waiting")]
+    assert changed == ["EXECUTING", "DONE", "PLANNING", "WAIT_RFC", "EXECUTING", "DONE"]
+    assert [each for each in found if each.startswith("task.waiting")] == ["task.waiting WAIT_RFC"]
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("where", ["plan", "execute"])
 @pytest.mark.parametrize("agent", ["following", "following_apart"])

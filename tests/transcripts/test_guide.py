@@ -6,4 +6,4 @@ from tests.guides import run_files
 
 
 def test_the_counsellor_works_as_it_stands(tmp_path: Path) -> None:
-    run_files("agents", ["counsellor.py", "test_counsellor.py"], tmp_path)
+    run_files("agents", ["tellers.py", "test_tellers.py", "counsellor.py", "test_counsellor.py"], tmp_path)

@@ -32,10 +32,10 @@ PAGE: Final = 200
 
 _FAMILY = text("SELECT pg_advisory_xact_lock(hashtextextended('pavo family ' || :root, 0))")
 """Whoever adds to a family counts it before: one after the other."""
-_OVER: Final = or_(
-    TaskRow.deleted_at.is_not(None), TaskRow.stage.in_((d.DONE, *d.RESUMABLE)), follow_up.is_followed_up()
-)
-"""It has an outcome, which stays what it was where people have it go on."""
+_FOLLOWED: Final = follow_up.is_followed_up()
+"""It was done, and people have it go on: its outcome stays what it was, and what it does now is between them and it."""
+_OVER: Final = or_(TaskRow.deleted_at.is_not(None), TaskRow.stage.in_((d.DONE, *d.RESUMABLE)), _FOLLOWED)
+"""It has an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ async def pause(session: AsyncSession, parent_id: uuid.UUID) -> None:
     going_on = and_(
         DelegationRow.outcome.is_(None),
         TaskRow.deleted_at.is_(None),
+        ~_FOLLOWED,
         or_(TaskRow.stage.not_in((d.DONE, *d.RESUMABLE)), TaskRow.generation < DelegationRow.begun),
     )
     generation = func.greatest(TaskRow.generation, DelegationRow.begun, 1)
@@ -184,10 +185,10 @@ async def pause(session: AsyncSession, parent_id: uuid.UUID) -> None:
 
 
 async def unsettled(session: AsyncSession, parent_id: uuid.UUID) -> Sequence[tuple[DelegationRow, TaskRow]]:
-    """What a task delegated and was not told the outcome of, but for what is deleted or done."""
+    """What a task delegated and was not told the outcome of, but for what is deleted, or done, or was done before."""
     mine = (DelegationRow.parent_id == parent_id, DelegationRow.outcome.is_(None))
     query = select(DelegationRow, TaskRow).join(TaskRow, TaskRow.id == DelegationRow.child_id)
-    query = query.where(*mine, TaskRow.deleted_at.is_(None), TaskRow.stage != d.DONE)
+    query = query.where(*mine, TaskRow.deleted_at.is_(None), TaskRow.stage != d.DONE, ~_FOLLOWED)
     return [(row[0], row[1]) for row in await session.execute(query.order_by(DelegationRow.created_at))]
 
 
@@ -236,5 +237,5 @@ async def left_running(session: AsyncSession) -> Sequence[TaskRow]:
     """Children that go on though they were to end with their parent."""
     to_end = (TaskRow.stage.in_(d.ACTIVE), TaskRow.deleted_at.is_(None), TaskRow.generation <= DelegationRow.paused)
     query = select(TaskRow).join(DelegationRow, DelegationRow.child_id == TaskRow.id)
-    query = query.where(DelegationRow.outcome.is_(None), *to_end, _SETTLED_FOR)
+    query = query.where(DelegationRow.outcome.is_(None), *to_end, ~_FOLLOWED, _SETTLED_FOR)
     return (await session.scalars(query.order_by(TaskRow.updated_at).limit(PAGE))).all()
