@@ -265,22 +265,24 @@ class TaskService:
         """Stop whatever runs; on a task that does not run nothing happens, and the receipt says so."""
         task = view.task
         if task.stage == d.DONE:
-            return await self._stop_done(task)
+            return await self._stop_done(view)
         if task.stage in d.RESUMABLE and not await self._commands.is_open(run_of(task)):
             return _standing_receipt(view)  # else a resume was taken that no worker has shown yet
         return await self._stop_open(task)
 
-    async def _stop_done(self, task: TaskRow) -> d.Receipt | StopPending:
+    async def _stop_done(self, view: TaskView) -> d.Receipt | StopPending:
         """One that was followed up must not begin after this."""
+        async with self._database.reading() as session:
+            if await follow_up.rests(session, view.task.id):
+                return _standing_receipt(view)
         async with self._database.transaction() as session:
-            row = await repository.lock_task(session, task.id)
+            row = await repository.lock_task(session, view.task.id)
             stopped = None if row is None else await follow_up.stop(session, row)
-        if stopped is not None:
-            receipt, recorded = stopped
-            self._publisher.publish(recorded)
-            return receipt
-        view = await self._reread(task.id)
-        return _standing_receipt(view) if view.task.stage == d.DONE else await self.stop(view)
+        if stopped is None:
+            return await self.stop(await self._reread(view.task.id))
+        receipt, recorded = stopped
+        self._publisher.publish(recorded)
+        return receipt
 
     async def _stop_open(self, task: TaskRow) -> d.Receipt | StopPending:
         await self._hint(task.id)

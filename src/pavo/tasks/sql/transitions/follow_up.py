@@ -98,6 +98,13 @@ async def pending(session: AsyncSession, task_id: uuid.UUID) -> FollowUpRow | No
     return (await session.scalars(query)).one_or_none()
 
 
+async def rests(session: AsyncSession, task_id: uuid.UUID) -> bool:
+    """Whether the task is DONE and nothing waits for a run."""
+    waits = exists().where(FollowUpRow.task_id == TaskRow.id, FollowUpRow.begun.is_(None))
+    query = select(TaskRow.id).where(TaskRow.id == task_id, TaskRow.stage == d.DONE, ~waits)
+    return (await session.scalars(query)).one_or_none() is not None
+
+
 async def followed(session: AsyncSession, task_id: uuid.UUID) -> Followed | None:
     """What the task's newest generation of work follows; None: it is the first."""
     query = select(FollowUpRow).where(FollowUpRow.task_id == task_id, FollowUpRow.begun.is_not(None))
