@@ -36,6 +36,7 @@ NEVER_TOO_EARLY = {
     "DELETE /api/policies/{policy_id}",
     "DELETE /api/tools/{tool}/effect",
     "DELETE /api/organisations/{organisation_id}/secrets/{name}",
+    "DELETE /api/organisations/{organisation_id}/model-endpoints/{name}",
     "DELETE /api/budgets/{budget_id}",
 }
 """Commands that are possible whatever state something is in."""
@@ -55,6 +56,7 @@ CREATE = {
     "POST /api/invitations/accept",
     "POST /api/policies",
     "PUT /api/organisations/{organisation_id}/secrets/{name}",
+    "PUT /api/organisations/{organisation_id}/model-endpoints/{name}",
 }
 ALSO_NOBODY = {"GET /me_v2", "GET /agent_status"}
 

@@ -41,6 +41,7 @@ from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import ALWAYS, problems
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyBounds, BodyLimit, Failsafe, internal_problem, problem_response
+from pavo.llm.named.endpoints import router as model_endpoints_router
 from pavo.logging import configure_logging
 from pavo.methods import add_head, allowed
 from pavo.observe.http import Observed, request_ids
@@ -69,7 +70,7 @@ STATUS: dict[type[PavoError], int] = {
 }
 """The nearest class in an error's tree decides."""
 
-ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router)
+ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
 TOOLS = (tools_router, policies_router)
 
@@ -144,7 +145,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.agents = parts.accounts, parts.agents
-    app.state.secrets = parts.secrets
+    app.state.secrets, app.state.model_endpoints = parts.secrets, parts.model_endpoints
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices

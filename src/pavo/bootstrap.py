@@ -29,6 +29,7 @@ from pavo.gates.service import GateOwner, GateService, OwnsGates
 from pavo.inbox.service import InboxService
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
+from pavo.llm.named.service import EndpointService
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
@@ -109,6 +110,7 @@ class ApiParts:
     watching: WatchService
     accounts: AccountsService
     secrets: SecretService
+    model_endpoints: EndpointService
     corpus: CorpusService
     artifacts: ArtifactService
     webhooks: WebhookService
@@ -140,7 +142,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks = WebhookService(database, settings.webhooks)
-        gates = GateService(database, _gate_owner(kinds))
+        gates, secrets = GateService(database, _gate_owner(kinds)), SecretService(database, ring)
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
         yield ApiParts(
@@ -150,7 +152,8 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             follower,
             WatchService(database, follower, standing),
             build_accounts(database, settings),
-            SecretService(database, ring),
+            secrets,
+            EndpointService(database, secrets, settings.llm),
             CorpusService(database),
             build_artifacts(database, settings),
             webhooks,

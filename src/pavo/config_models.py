@@ -1,10 +1,11 @@
 """The settings of models: where they are asked, and with which patience."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 
 from pydantic import Field, SecretStr, field_validator
 
-from pavo.config_section import Section
+from pavo.config_section import Section, parse_networks
 
 _ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _RULE = re.compile(rf"([\w.*?-]*(@{_ID})?=)?[^\s=@][^\s=]*", re.ASCII)
@@ -35,6 +36,10 @@ class LlmSettings(Section):
     """Which models may be used, separated by blanks, with * and ?: MODEL, AGENT=MODEL, @ORGANISATION=MODEL (its id) or
     AGENT@ORGANISATION=MODEL; empty: all. The API and the workers need the same."""
 
+    networks: str = Field(default="", validation_alias="PAVO_LLM_NETWORKS")
+    """Networks where organisations' own endpoints may be though they are not public, also by http://: 10.0.0.0/8, …,
+    separated by commas; empty: public addresses alone. The API and the workers need the same."""
+
     gateway_url: str = Field(default="", validation_alias="PAVO_GATEWAY_URL")
     """Base URL of the API's gateway as agents reach it, such as http://pavo-api:8000/llm/v1; default: that of PAVO_HOST
     and PAVO_PORT."""
@@ -46,6 +51,17 @@ class LlmSettings(Section):
             if not _RULE.fullmatch(rule):
                 raise ValueError(f"{rule[:100]!r} is no MODEL, AGENT=MODEL or AGENT@ORGANISATION=MODEL, with its id")
         return value
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`networks`, parsed."""
+        return parse_networks(self.networks)
 
     @field_validator("base_url", "gateway_url")
     @classmethod

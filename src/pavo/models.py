@@ -7,6 +7,7 @@ from pavo.corpus import models as corpus
 from pavo.gates import models as gates
 from pavo.kit.sql import Base
 from pavo.llm import models as llm
+from pavo.llm.named import models as model_endpoints
 from pavo.runs import idempotency
 from pavo.tasks.sql import gateway_tokens
 from pavo.tasks.sql import models as tasks
@@ -29,6 +30,7 @@ __all__ = [
     "idempotency",
     "llm",
     "metadata",
+    "model_endpoints",
     "policies",
     "secrets",
     "tasks",

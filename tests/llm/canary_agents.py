@@ -45,8 +45,10 @@ class Stranger(Agent):
         gateway = await ctx.gateway()
         script: str = ctx.options["script"]
         asked = f"held: {len(held)} {self._asked(ctx)} {gateway.token}"
-        first = await self._complete(ctx, {"messages": [{"role": "user", "content": asked}], "user": script})
-        whole = {"model": "scripted", "user": script, "messages": [{"role": "user", "content": self._asked(ctx)}]}
+        model = ctx.options.get("model", "scripted")
+        told = {"messages": [{"role": "user", "content": asked}], "user": script, "model": model}
+        first = await self._complete(ctx, told)
+        whole = {"model": model, "user": script, "messages": [{"role": "user", "content": self._asked(ctx)}]}
         second = await asyncio.to_thread(_post, gateway.base_url, gateway.token, whole)
         weighed = await ctx.call("weigh", {"what": ctx.options["argument"]})
         await ctx.artifacts.put("weights.txt", f"{weighed}")

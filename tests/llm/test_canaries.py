@@ -1,6 +1,7 @@
 """Words planted as secrets, keys and prompts are found where they belong, and nowhere else.
 
-What is planted: the organisation's secrets, one of which an agent puts into an error; the key of the models' provider;
+What is planted: the organisation's secrets, one of which an agent puts into an error, and one that is the key of an
+endpoint of its own; the key of the models' provider;
 the keys of sealing, sessions and Temporal's payloads; PostgreSQL's password; a task's prompt, what its agents ask
 models, what those answer, and a tool's arguments.
 """
@@ -31,9 +32,10 @@ from tests.parts import Part, Parts, Stores, free_port
 
 STRANGERS = ["canary_stranger", "canary_stranger_apart"]
 TRUSTED = ["canary_trusted", "canary_trusted_apart"]
+REFUSED = ["refused", "refused by its own"]
 SECRETS = {
     *("secret", "provider key", "sealing key", "session key", "codec key", "codec token", "database password"),
-    "gateway token",
+    *("gateway token", "endpoint key"),
 }
 BELONGS = {
     "prompt": {"tasks.prompt"},
@@ -110,7 +112,7 @@ async def planted(
     environment |= {"PAVO_LLM_API_KEY": words["provider key"], "PAVO_SECRET_KEY": words["session key"]}
     environment |= {"PAVO_SEALING_KEY": base64.b64encode(words["sealing key"].encode()).decode()}
     environment |= {"PAVO_TEMPORAL_CODEC_KEY": base64.b64encode(words["codec key"].encode()).decode()}
-    environment |= {"PAVO_TEMPORAL_CODEC_TOKEN": words["codec token"]}
+    environment |= {"PAVO_TEMPORAL_CODEC_TOKEN": words["codec token"], "PAVO_LLM_NETWORKS": "127.0.0.0/8"}
     environment |= {"PAVO_LLM_SILENCE_SECONDS": "60", "PAVO_LOG_LEVEL": "DEBUG"}  # what is held is not stalled
     running = [await parts.start(name, **environment) for name in ("worker", "api")]
     headers = {"X-User-Email": f"{uuid.uuid4().hex}@example.com"}
@@ -129,6 +131,7 @@ async def test_each_word_is_where_it_belongs_and_nowhere_else(
 ) -> None:
     words, told = planted.canaries.words, list[str]()
     await set_secrets(planted, told)
+    await name_endpoint(planted, model_server, told)
     ids = {agent: await planted.start(agent, planted.script, raises=agent in TRUSTED) for agent in STRANGERS + TRUSTED}
 
     refusing = model_server.script({"text": "Yes."}, key="another")
@@ -138,6 +141,11 @@ async def test_each_word_is_where_it_belongs_and_nowhere_else(
 
     await until(all_asked, what="four agents in the middle of a call")
     ids["refused"] = await planted.start("canary_stranger_apart", refusing)
+    # Its key goes to its own server, by ctx.complete and by the gateway; and to one that refuses and repeats it.
+    ids["refused by its own"] = await planted.start("canary_stranger", refusing, model="endpoint:own/scripted")
+    named = model_server.script({"text": words["answered"]}, key=words["endpoint key"])
+    for agent in STRANGERS:
+        ids[f"{agent} with its own"] = await planted.start(agent, named, model="endpoint:own/scripted")
     note_gateway_tokens(planted)
     children = children_of(planted.parts[0].pid)
     assert len(children) >= 2, "the two agents that are isolated"
@@ -147,12 +155,13 @@ async def test_each_word_is_where_it_belongs_and_nowhere_else(
     in_flight = await in_redis(environment["REDIS_URL"])
     planted.script.release()
     for name, task_id in ids.items():
-        await planted.tasks.wait(task_id, "DONE" if name in STRANGERS else "FAILED")
-    failed = {name: (await planted.tasks.get(ids[name]))["error"] for name in (*TRUSTED, "refused")}
+        await planted.tasks.wait(task_id, "FAILED" if name in TRUSTED or name in REFUSED else "DONE")
+    failed = {name: (await planted.tasks.get(ids[name]))["error"] for name in (*TRUSTED, *REFUSED)}
     for name in TRUSTED:  # the first time as an error that is tried again, which the log of the task has too
         logs = (await planted.tasks.client.get(f"/api/tasks/{ids[name]}/logs")).text
         assert failed[name]["type"] == "AgentRefused" and "RuntimeError" in logs, (failed[name], logs)
-    assert "401" in failed["refused"]["cause"], "the models' server repeats the key that it refuses"
+    for name in REFUSED:
+        assert "401" in failed[name]["cause"], "the models' server repeats the key that it refuses"
     await is_in_columns(planted, environment["DATABASE_URL"])
     await is_told_nowhere(planted, ids, told)
     histories = await in_histories(temporal, f'TaskQueue = "{planted.queue}"', planted.codec_key)
@@ -205,6 +214,22 @@ async def set_secrets(planted: Planted, told: list[str]) -> None:
     told.append(wrong.text)
 
 
+async def name_endpoint(planted: Planted, server: ModelServer, told: list[str]) -> None:
+    """An endpoint of the organisation's own, with a key of its own; and answers to what is wrong with one."""
+    client, place, words = planted.tasks.client, planted.place.rpartition("/")[0], planted.canaries.words
+    answer = await client.put(f"{planted.place}/OWN_KEY", json={"value": words["endpoint key"]})
+    told.append(answer.text)
+    for name, body, status in (
+        ("own", {"base_url": server.base_url, "secret": "OWN_KEY"}, 200),
+        ("own", {"base_url": f"https://{words['endpoint key']}@example.com", "secret": "OWN_KEY"}, 422),
+        ("own", {"base_url": server.base_url, "api_key": words["endpoint key"]}, 422),
+    ):
+        answer = await client.put(f"{place}/model-endpoints/{name}", json=body)
+        assert answer.status_code == status, answer.text
+        told.append(answer.text)
+    told.append((await client.get(f"{place}/model-endpoints")).text)
+
+
 def note_gateway_tokens(planted: Planted) -> None:
     """The agents told the models their tokens of the gateway, for these to be looked for too."""
     for number, request in enumerate(planted.script.told()["requests"]):
@@ -225,7 +250,7 @@ async def is_told_nowhere(planted: Planted, ids: dict[str, str], told: list[str]
     client, within = planted.tasks.client, planted.canaries.within
     for name, task_id in ids.items():
         raised = {"raised"} if name in TRUSTED else set[str]()
-        called = set[str]() if name == "refused" else {"argument"}
+        called = set[str]() if name in REFUSED else {"argument"}
         for what, expected in (
             ("", {"prompt", "argument"} | raised),
             ("/events?limit=1000", called | raised),

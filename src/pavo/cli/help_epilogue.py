@@ -190,6 +190,17 @@ EXAMPLES: Final = {
     "secret remove": {"pavo secret remove OPENAI_API_KEY": "agents that ask for it fail, and say so"},
     "secret changes": {"pavo secret changes -n 100": "the last hundred"},
     "secret rotate": {"pavo secret rotate": "after pavo deploy set --generate PAVO_SEALING_KEY and a restart"},
+    "endpoint": {
+        "pavo endpoint set work --url https://api.openai.com/v1 --secret OPENAI_API_KEY": "under the name work",
+        'pavo run "Sum it up" --agent llm --option endpoint=work': "a task whose model is asked there",
+    },
+    "endpoint set": {
+        "pavo endpoint set work --url https://api.openai.com/v1 --secret OPENAI_API_KEY": "its key is a secret",
+        "pavo endpoint set mini --url https://api.openai.com/v1 --model gpt-5-mini": "with a model of its own",
+    },
+    "endpoint list": {"pavo endpoint list": "which there are"},
+    "endpoint show": {"pavo endpoint show work": "where it is, and which secret it sends"},
+    "endpoint remove": {"pavo endpoint remove work": "tasks that name it fail, and say so"},
     "webhook": {
         "pavo webhook add https://example.com/hooks/pavo": "tell this receiver of everything",
         "pavo webhook test https://example.com/hooks/pavo": "whether it takes what is sent",

@@ -63,6 +63,7 @@ for group, path, name, summary in (
     (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
     (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations, their members and roles."),
     (PEOPLE, "pavo.cli.admin.secrets:secret_app", "secret", "An organisation's secrets, for its agents."),
+    (PEOPLE, "pavo.cli.admin.endpoints:endpoint_app", "endpoint", "Where an organisation's models are asked."),
     (PEOPLE, "pavo.cli.admin.webhooks:webhook_app", "webhook", "Whom Pavo tells of an organisation's tasks."),
 ):
     # One with commands of its own says this where it is defined.

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
-from pavo.config import LlmSettings
+from pavo.config import LlmSettings, SealingSettings
 from pavo.errors import NotFound, Unavailable
 from pavo.gates.domain import Subject
 from pavo.kit.ids import new_id
@@ -21,6 +23,7 @@ from pavo.llm import journal
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
 from pavo.llm.journal import Asked, Claim, Next, Occurrence
 from pavo.llm.model_endpoints import Endpoint, ModelEndpoints
+from pavo.llm.named.service import EndpointService
 from pavo.llm.permitted import FORBIDDEN, PermittedModels
 from pavo.llm.retrying import Patience, ask_patiently
 from pavo.llm.telling import Telling, ToldTries
@@ -81,11 +84,19 @@ Write = Callable[[AsyncSession, Caller], Awaitable[bool]]
 class ModelCalls:
     """Calls models for any subject. Belongs to one event loop."""
 
-    def __init__(self, database: Database, settings: LlmSettings, prices: PriceTable | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: LlmSettings,
+        prices: PriceTable | None = None,
+        secrets: SecretService | None = None,
+    ) -> None:
         self._database = database
-        self._client = ModelClient(ClientLimits(settings.connect_seconds, settings.silence_seconds))
+        limits = ClientLimits(settings.connect_seconds, settings.silence_seconds)
+        self._client = ModelClient(limits, settings.allowed_networks)
         self._patience = Patience(settings.tries, settings.seconds)
-        self._endpoints = ModelEndpoints(settings)
+        secrets = secrets or SecretService(database, KeyRing.of(SealingSettings()))
+        self._endpoints = ModelEndpoints(settings, EndpointService(database, secrets, settings))
         self._permitted = PermittedModels(settings.models)
         self._prices = prices or PriceTable()
         self.step_tokens = settings.step_tokens
@@ -107,7 +118,7 @@ class ModelCalls:
             Unavailable: the caller's attempt is over, or PostgreSQL is away.
         """
         try:
-            endpoint = self._endpoints.get(request.endpoint)
+            endpoint = await self._endpoints.get(caller.subject.organisation_id, request.endpoint)
             asked = Asked(endpoint.name, _model(endpoint, request.body))
         except NotFound as error:  # an answer that is recorded needs no endpoint
             return await self._recorded(caller, request) or ModelAnswer(None, error.detail, error.remedy, refused=True)
@@ -286,7 +297,8 @@ def over() -> Unavailable:
 def _model(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
     model = body.get("model") or endpoint.model
     if not model:
-        remedy = 'Set PAVO_LLM_MODEL, or give the request a "model".'
+        where = f"pavo endpoint set {endpoint.name} --model" if endpoint.is_own else "PAVO_LLM_MODEL"
+        remedy = f'Set one ({where}), or give the request a "model".'
         raise NotFound("The request names no model, and its endpoint has none.", field="model", remedy=remedy)
     return model
 

@@ -6,7 +6,7 @@ Answers are always streamed, so that one that stalls is noticed. What the server
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,14 +18,20 @@ import orjson
 from pavo import __version__
 from pavo.agents.checks import storable
 from pavo.kit.json_values import encode
+from pavo.kit.outgoing.addresses import Network
+from pavo.kit.outgoing.connecting import Connector, NotAllowed
 from pavo.llm.assembling import MAX_ANSWER_BYTES, Assembly, Chunk, Malformed, ServerSentEvents, TooMuch, checked, parsed
+from pavo.llm.checked_connections import checked_client
 from pavo.llm.model_endpoints import Endpoint
+from pavo.llm.named.domain import NETWORKS
 
 logger = logging.getLogger(__name__)
 # It tells each request at INFO, with its URL.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 MAX_CONNECTIONS: Final = 1_000
+RESOLVERS: Final = 64
+"""Threads that ask name servers for the hosts of organisations' endpoints."""
 MAX_ERROR_BYTES: Final = 16_384
 MAX_TOLD: Final = 500
 """Characters of what a server says of an error."""
@@ -75,16 +81,27 @@ class ClientLimits:
 
 
 class ModelClient:
-    """Asks models, over connections that it keeps. Belongs to the event loop that first uses it."""
+    """Asks models, over connections that it keeps. Belongs to the event loop that first uses it.
 
-    def __init__(self, limits: ClientLimits) -> None:
+    Args:
+        limits: how long a server has.
+        networks: networks that are not public, where organisations' own endpoints may be nevertheless.
+    """
+
+    def __init__(self, limits: ClientLimits, networks: Sequence[Network] = ()) -> None:
         self._limits = limits
+        self._networks = networks
         self._client: httpx2.AsyncClient | None = None
+        self._checked: httpx2.AsyncClient | None = None
+        self._connector: Connector | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        for client in (self._client, self._checked):
+            if client is not None:
+                await client.aclose()
+        if self._connector is not None:
+            self._connector.close()
 
     async def ask(self, endpoint: Endpoint, body: Mapping[str, Any], told: Told | None = None) -> dict[str, Any]:
         """The chat completion, put together.
@@ -102,31 +119,43 @@ class ModelClient:
             headers["authorization"] = f"Bearer {endpoint.api_key}"
         url = f"{endpoint.base_url}/chat/completions"
         try:
-            async with self._connections().stream("POST", url, content=encode(sent), headers=headers) as answer:
+            async with self._connections(endpoint).stream("POST", url, content=encode(sent), headers=headers) as answer:
                 if answer.status_code != 200:
                     raise await _refusal(endpoint, answer)
                 return await _read(answer, told)
         except CallFailed:
             raise
-        except Malformed as error:
-            raise _failed(endpoint, f"gave an answer that is none: {error}") from error
-        except TooMuch as error:
-            remedy = f"Keep answers under {MAX_ANSWER_BYTES:,} bytes, such as by max_tokens."
-            detail = _told(endpoint, f"gave too long an answer: {error}")
-            raise CallFailed(detail, remedy, refused=True, paid=True) from error
-        except httpx2.TimeoutException as error:
-            raise _failed(endpoint, self._silent(error), paid=not isinstance(error, _NOT_SENT)) from error
-        except Exception as error:  # of a foreign library
-            what = f"was lost: {type(error).__name__}: {error}"
-            raise _failed(endpoint, what, paid=not isinstance(error, _NOT_SENT)) from error
+        except Exception as error:  # of a foreign library, or of what the server sends
+            raise self._failure(endpoint, error) from error
 
-    def _connections(self) -> httpx2.AsyncClient:
-        if self._client is None:  # it costs some milliseconds, mostly of TLS
-            silence, connect = self._limits.silence_seconds, self._limits.connect_seconds
-            timeout = httpx2.Timeout(silence, connect=connect, pool=connect)
-            limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
-            self._client = httpx2.AsyncClient(timeout=timeout, limits=limits)
-        return self._client
+    def _failure(self, endpoint: Endpoint, error: Exception) -> CallFailed:
+        if isinstance(error, NotAllowed):
+            remedy = f"Give the endpoint another base URL, or have the operator allow its network: {NETWORKS}."
+            return CallFailed(_told(endpoint, f"may not be asked: {error}"), remedy, refused=True)
+        if isinstance(error, Malformed):
+            return _failed(endpoint, f"gave an answer that is none: {error}")
+        if isinstance(error, TooMuch):
+            remedy = f"Keep answers under {MAX_ANSWER_BYTES:,} bytes, such as by max_tokens."
+            return CallFailed(_told(endpoint, f"gave too long an answer: {error}"), remedy, refused=True, paid=True)
+        paid = not isinstance(error, _NOT_SENT)
+        if isinstance(error, httpx2.TimeoutException):
+            return _failed(endpoint, self._silent(error), paid=paid)
+        return _failed(endpoint, f"was lost: {type(error).__name__}: {error}", paid=paid)
+
+    def _connections(self, endpoint: Endpoint) -> httpx2.AsyncClient:
+        """Organisations' endpoints have connections of their own: theirs take none away from the operator's."""
+        known = self._checked if endpoint.is_own else self._client
+        if known is not None:
+            return known
+        silence, connect = self._limits.silence_seconds, self._limits.connect_seconds
+        timeout = httpx2.Timeout(silence, connect=connect, pool=connect)
+        limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100)
+        if endpoint.is_own:
+            self._connector = Connector(self._networks, NETWORKS, resolvers=RESOLVERS)
+            self._checked = found = checked_client(self._connector, timeout, limits)
+        else:  # it costs some milliseconds, mostly of TLS
+            self._client = found = httpx2.AsyncClient(timeout=timeout, limits=limits)
+        return found
 
     def _silent(self, error: httpx2.TimeoutException) -> str:
         if isinstance(error, httpx2.ConnectTimeout):

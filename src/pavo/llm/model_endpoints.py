@@ -1,7 +1,8 @@
-"""Where models are asked: the default endpoint of the settings."""
+"""Where models are asked: at the default endpoint of the settings, or at one of the organisation's own."""
 
+import uuid
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from pavo.config import LlmSettings
 from pavo.errors import NotFound
@@ -22,25 +23,42 @@ class Endpoint:
     """Asked where a request names none."""
     remedy: str = "Correct PAVO_LLM_BASE_URL, PAVO_LLM_API_KEY or PAVO_LLM_MODEL, and restart the worker."
     """What to do where the server refuses it."""
+    is_own: bool = False
+    """Whether it is an organisation's own: then the addresses of its host are judged at each connection."""
+
+
+class OwnEndpoints(Protocol):
+    """Those of organisations, see `named.service.EndpointService`."""
+
+    async def opened(self, organisation_id: uuid.UUID, name: str) -> Endpoint:
+        """One of them, with its key.
+
+        Raises:
+            NotFound: it cannot be asked.
+            Unavailable: it cannot be read now.
+        """
+        ...
 
 
 class ModelEndpoints:
     """The endpoints of a worker or an API."""
 
-    def __init__(self, settings: LlmSettings) -> None:
+    def __init__(self, settings: LlmSettings, own: OwnEndpoints) -> None:
+        self._own = own
         self._default: Endpoint | None = None
         if settings.base_url:
             key = settings.api_key.get_secret_value() if settings.api_key else None
             self._default = Endpoint(DEFAULT, settings.base_url.rstrip("/"), key or None, settings.model or None)
 
-    def get(self, name: str | None) -> Endpoint:
-        """The endpoint of this name; None: the default one.
+    async def get(self, organisation_id: uuid.UUID, name: str | None) -> Endpoint:
+        """The endpoint of this name for a call of this organisation's; None: the default one.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or its key is not there.
+            Unavailable: it cannot be read now.
         """
         if name not in (None, DEFAULT):
-            raise NotFound(f"There is no endpoint {name!r}.", field="endpoint", remedy="Leave it out.")
+            return await self._own.opened(organisation_id, name)
         if self._default is None:
             raise NotFound("No model is configured.", field="PAVO_LLM_BASE_URL", remedy=_REMEDY)
         return self._default

@@ -186,7 +186,8 @@ def _holder() -> str:
 
 def _models(database: Database, settings: Settings) -> ModelCalls:
     """What calls models, by the operator's prices; closed by whoever made it."""
-    return ModelCalls(database, settings.llm, PriceTable.load(settings.usage.prices))
+    secrets = SecretService(database, KeyRing.of(settings.sealing))
+    return ModelCalls(database, settings.llm, PriceTable.load(settings.usage.prices), secrets)
 
 
 def gateway_url(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pavo.config import WebhookSettings
 from pavo.errors import Conflict, InvalidInput, NotFound
-from pavo.kit.outgoing.addresses import is_allowed, is_public
+from pavo.kit.outgoing.addresses import may_reach
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.webhooks import outbox, repository
@@ -272,7 +272,7 @@ class WebhookService:
         parts = parse_url(text, plain_http=bool(self._allowed))
         host = parts.hostname or ""
         try:
-            reachable = is_allowed(host, self._allowed) or (parts.scheme == "https" and is_public(host))
+            reachable = may_reach(host, self._allowed, secure=parts.scheme == "https")
         except ValueError:
             return text
         if not reachable:

@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
-from pavo.adapters.working import working_for
+from pavo.adapters.working import complete
 from pavo.errors import AgentRefused
 
 
@@ -26,9 +26,9 @@ class ChatModel(BaseChatModel):
     """
 
     model: str | None = None
-    """Default: that of the endpoint."""
+    """Default: that of the endpoint. The task's option `model` holds in its place."""
     endpoint: str | None = None
-    """Name of another endpoint than the default one."""
+    """Name of another endpoint than the default one. The task's option `endpoint` holds in its place."""
     parameters: Mapping[str, Any] = Field(default_factory=dict)
     """Further members of each request, such as `temperature`."""
 
@@ -64,7 +64,7 @@ class ChatModel(BaseChatModel):
             request["stop"] = stop
         if self.model is not None:
             request["model"] = self.model
-        return _result(await working_for().complete(request, endpoint=self.endpoint))
+        return _result(await complete(request, self.endpoint))
 
     def _generate(
         self,

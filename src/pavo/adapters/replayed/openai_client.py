@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx2
 from openai import AsyncOpenAI
 
-from pavo.adapters.working import working_for
+from pavo.adapters.working import complete
 from pavo.errors import ModelFailed, ModelRefused
 
 THE_ENDPOINTS: Final = "pavo"
@@ -31,7 +31,7 @@ class _Recording(httpx2.AsyncBaseTransport):
         if asked.get("model") == THE_ENDPOINTS:
             del asked["model"]
         try:
-            answer = _whole(await working_for().complete(asked))
+            answer = _whole(await complete(asked))
         except ModelRefused as error:
             return _error(int(error.extra.get("status") or 400), str(error))
         except ModelFailed as error:

@@ -12,6 +12,9 @@ JSON: TypeAlias = Any
 
 MAX_REQUEST_BYTES: Final = 16_000_000
 """Of a request as JSON: a conversation of some thousand rounds."""
+ENDPOINT: Final = "endpoint:"
+"""A model that is written as `endpoint:NAME`, or `endpoint:NAME/MODEL`, names the endpoint too: every framework can
+send that, and no provider's model begins so."""
 OURS: Final = frozenset(("stream", "stream_options"))
 """Members of a request that Pavo sets itself: answers come whole, and are streamed to Pavo."""
 NEVER_MEANT: Final = frozenset(("metadata", "user", "prompt_cache_key", "safety_identifier", "store"))
@@ -154,7 +157,21 @@ def checked_completion(body: object, endpoint: object, key: object) -> ModelRequ
     model = given.get("model")
     if model is not None and (not isinstance(model, str) or not 0 < len(model) <= 200):
         _refuse("request.model", f"{str(model)[:100]!r} is no name of a model", "Give a text, or leave it out.")
-    return ModelRequest(given, cast("str | None", endpoint), cast("str | None", key))
+    given, endpoint = _by_model(given, cast("str | None", endpoint))
+    return ModelRequest(given, endpoint, cast("str | None", key))
+
+
+def _by_model(given: Mapping[str, JSON], endpoint: str | None) -> tuple[Mapping[str, JSON], str | None]:
+    """The request, and its endpoint, also where its model names that."""
+    model: str = given.get("model") or ""
+    if not model.startswith(ENDPOINT):
+        return given, endpoint
+    name, _, own = model.removeprefix(ENDPOINT).partition("/")
+    if not KEY.fullmatch(name) or endpoint not in (None, name):
+        wrong = f"{model[:100]!r} names no endpoint" if endpoint is None else f"{model[:100]!r} is not at {endpoint!r}"
+        _refuse("request.model", wrong, f"Write {ENDPOINT}NAME/MODEL, or give the endpoint alone.")
+    rest = {key: value for key, value in given.items() if key != "model"}
+    return ({**rest, "model": own} if own else rest), name
 
 
 def _refuse(argument: str, wrong: str, remedy: str) -> NoReturn:

@@ -15,13 +15,14 @@ from pavo import config
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
 from pavo.accounts.service import AccountsService
-from pavo.config import SealingSettings, Settings
+from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.deploy.local.deployed_settings import settings_of
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, InvalidInput
 from pavo.kit.sql import Database
+from pavo.llm.named.service import EndpointService
 from pavo.webhooks.service import WebhookService
 
 OrganisationName = Annotated[
@@ -43,6 +44,7 @@ class Operator:
     corpus: CorpusService
     webhooks: WebhookService
     secrets: SecretService
+    endpoints: EndpointService
 
     async def organisation(self, reference: str | None) -> uuid.UUID:
         """The organisation that is meant: the one named, else in dev mode the default user's, else the only one."""
@@ -67,8 +69,10 @@ async def connected_operator(data_dir: Path | None) -> AsyncGenerator[Operator]:
         corpus = CorpusService(database)
         sample = corpus.ensure_sample if settings.http.auth == "dev" else None
         webhooks = WebhookService(database, settings.webhooks)
-        secrets = SecretService(database, KeyRing.of(_sealing(settings, data_dir)))
-        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks, secrets)
+        kept = _kept(settings, data_dir)
+        secrets = SecretService(database, KeyRing.of(kept.sealing))
+        endpoints = EndpointService(database, secrets, kept.llm)
+        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks, secrets, endpoints)
     finally:
         await database.close()
 
@@ -85,12 +89,12 @@ def _database_url(data_dir: Path | None) -> str:
     return stack.environment["DATABASE_URL"]
 
 
-def _sealing(settings: Settings, data_dir: Path | None) -> SealingSettings:
-    """The keys of the stack whose database it is; of a database that DATABASE_URL names, those of this shell."""
+def _kept(settings: Settings, data_dir: Path | None) -> Settings:
+    """The settings of the stack whose database it is; of a database that DATABASE_URL names, those of this shell."""
     if data_dir is None and os.environ.get("DATABASE_URL"):
-        return settings.sealing
+        return settings
     stack = state.running(data_dir)
-    return settings.sealing if stack is None else settings_of(Layout(Path(stack.data_dir)), stack).sealing
+    return settings if stack is None else settings_of(Layout(Path(stack.data_dir)), stack)
 
 
 def local_time(moment: datetime | None) -> str:

@@ -52,3 +52,12 @@ def is_public(address: str) -> bool:
     if any(found in network for network in _REFUSED):
         return False
     return found.is_global and (isinstance(found, IPv4Address) or found in _GLOBAL_UNICAST)
+
+
+def may_reach(address: str, allowed: Sequence[Network], *, secure: bool) -> bool:
+    """Whether this address may be reached: any that the operator allows, with TLS also a public one.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    return is_allowed(address, allowed) or (secure and is_public(address))

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Final
 
-from pavo.kit.outgoing.addresses import Network, is_allowed, is_public
+from pavo.kit.outgoing.addresses import Network, may_reach
 
 ADDRESSES_TRIED: Final = 3
 CONNECT_SECONDS: Final = 4.0
@@ -22,6 +22,10 @@ CONNECT_SECONDS: Final = 4.0
 
 class Unreachable(Exception):
     """There is no connection, for a reason that whoever named the host should read."""
+
+
+class NotAllowed(Unreachable):
+    """The host is not to be connected to, at whichever of its addresses."""
 
 
 class Connector:
@@ -64,7 +68,7 @@ class Connector:
             ssl.SSLCertVerificationError: its certificate is not accepted.
         """
         failure: OSError = OSError()
-        for address in (await self._addresses(host, secure=secure))[:ADDRESSES_TRIED]:
+        for address in (await self.addresses(host, secure=secure))[:ADDRESSES_TRIED]:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     return await asyncio.open_connection(
@@ -80,7 +84,13 @@ class Connector:
                 failure = error
         raise Unreachable(f"It cannot be reached: {failure.strerror or 'it does not answer'}.")
 
-    async def _addresses(self, host: str, *, secure: bool) -> list[str]:
+    async def addresses(self, host: str, *, secure: bool) -> list[str]:
+        """The host's addresses that may be reached, one at least.
+
+        Raises:
+            NotAllowed: it has none that may.
+            Unreachable: its name cannot be resolved.
+        """
         find = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._resolvers, find)
@@ -89,7 +99,7 @@ class Connector:
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         reachable = [each for each in addresses if self._may_reach(each, secure=secure)]
         if not reachable:
-            raise Unreachable(
+            raise NotAllowed(
                 f"{host} has no address that may be sent to{'' if secure else ' without TLS'}: only public ones may, "
                 f"and those of {self._setting}."
             )
@@ -97,5 +107,5 @@ class Connector:
 
     def _may_reach(self, address: str, *, secure: bool) -> bool:
         with contextlib.suppress(ValueError):
-            return is_allowed(address, self._allowed) or ((secure or self._plain_http) and is_public(address))
+            return may_reach(address, self._allowed, secure=secure or self._plain_http)
         return False
