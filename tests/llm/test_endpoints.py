@@ -384,8 +384,6 @@ async def test_what_the_guide_shows_runs(own: Own, environment: dict[str, str], 
     shell["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     organisation = own.place.rpartition("/")[2]
     told = re.sub(r"^(pavo (?:secret|endpoint) .*?)( <|$)", rf"\1 --org {organisation}\2", told, flags=re.M)
-    done = subprocess.run(
-        ["bash", "-euc", told], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(["bash", "-euc", told], cwd=tmp_path, env=shell, capture_output=True, text=True, timeout=60)
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "Summed up." in said and KEY not in said, said

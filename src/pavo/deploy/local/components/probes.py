@@ -48,7 +48,8 @@ async def redis_answers(url: str) -> bool:
     except (RedisError, OSError):
         return False
     finally:
-        await redis.aclose()
+        with contextlib.suppress(RedisError, OSError):  # closing has its second too, which a busy machine may take
+            await redis.aclose()
 
 
 async def temporal_answers(address: str, namespace: str | None = "default", tls: TLSConfig | None = None) -> bool:
