@@ -145,8 +145,13 @@ async def test_an_answer_under_way_in_the_same_process_is_taken_over(caller: Cal
     await caller.asked(1)
     await caller.take_over()
     second = asyncio.create_task(caller.ask("a"))
+
+    async def claimed() -> bool:
+        return (await caller.row()).epoch == caller.held.epoch
+
+    await until(claimed, what="the claim of the second")
     other = asyncio.create_task(caller.ask("b", "Another?"))
-    await caller.asked(2)  # so the second has been claimed before
+    await caller.asked(2)
     caller.script.release()
     assert text(await second) == "Yes." == text(await other)
     await asyncio.wait({first})

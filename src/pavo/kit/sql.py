@@ -92,6 +92,10 @@ async def time_of(session: AsyncSession) -> datetime:
     return (await session.scalars(select(func.pavo_now()))).one()
 
 
+_KEPT_SHARE = 4
+"""One connection in four."""
+_KEPT_PATIENCE = 30.0
+"""Of those who wait for one: there may be many, and each statement takes milliseconds."""
 _SPILLS = "SELECT count(*) FROM generate_series(1, 20000)"
 """Takes some 300 KB beyond `work_mem`, which go to a temporary file."""
 
@@ -137,6 +141,8 @@ class Database:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._readers = async_sessionmaker(self._autocommit, expire_on_commit=False)
+        self.kept = KeptConnections(self, max(1, pool_size // _KEPT_SHARE), patience=_KEPT_PATIENCE)
+        """For statements that many callers run all the time, and that may wait for a lock."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncSession]:
@@ -180,6 +186,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
+        await self.kept.close()
         await self.engine.dispose()
 
 

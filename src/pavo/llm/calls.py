@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,7 @@ from pavo.gates.domain import Subject
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
 from pavo.llm import journal
+from pavo.llm.at_once import AtOnce
 from pavo.llm.client import CallFailed, ClientLimits, ModelClient
 from pavo.llm.journal import Asked, Claim, Next, Occurrence
 from pavo.llm.model_endpoints import Endpoint, ModelEndpoints
@@ -57,6 +58,8 @@ class Caller:
     payer: Payer
     occurrence: Occurrence | None = None
     """Of a call by the gateway; `holds` lets one call of the subject at a time look for its number."""
+    lease: LiteralString | None = None
+    """`holds` as SQL, see `at_once.AtOnce`; None: each call takes the long way."""
 
     @property
     def spender(self) -> Spender:
@@ -161,18 +164,18 @@ class ModelCalls:
             sent, lost = {**body, "model": call.model}, partial(self._lose, call, most)
             answer = await ask_patiently(self._client, endpoint, sent, self._patience, told, lost)
         except _Exhausted:
-            await self._record(call.id, partial(_write_failure, call, "A budget does not suffice.", None))
+            await self._write(call.id, partial(_write_failure, call, "A budget does not suffice.", None))
             return None
         except CallFailed as failed:
             metrics.MODEL_CALLS.add("refused" if failed.refused else "failed")
             lost_id = (new_id(), most) if failed.paid else None
-            await self._record(call.id, partial(_write_failure, call, failed.detail, lost_id))
+            await self._write(call.id, partial(_write_failure, call, failed.detail, lost_id))
             return ModelAnswer(None, failed.detail, failed.remedy, failed.refused, failed.status)
         metrics.MODEL_CALLS.add("done")
         seconds = time.perf_counter() - begun
         metrics.MODEL_SECONDS.observe(seconds)
         taken = used(self._prices, call.model, body, answer, seconds)
-        await self._record(call.id, partial(_write_answer, call, answer, taken))
+        await self._record(call.id, partial(self._put_answer, call, answer, taken))
         budgets.tell_metrics(taken)
         return ModelAnswer(answer)
 
@@ -185,13 +188,15 @@ class ModelCalls:
             fits = await budgets.lose(session, caller.spender, call, most, lost_id)
             return True
 
-        await self._record(call.id, write)
+        await self._write(call.id, write)
         if not fits:
             raise _Exhausted
 
     async def _claim(self, caller: Caller, request: ModelRequest, asked: Asked) -> tuple[Claim, ModelRequest]:
         """The call as it stands, and its request with its identity. Budgets reserve in the same transaction: where it
         answers ASK, the call is about to be paid for."""
+        if (at_once := await self._begun(caller, request, asked)) is not None:
+            return at_once, request
         begun: uuid.UUID | None = None
         try:
             async with self._database.transaction() as session:
@@ -202,15 +207,32 @@ class ModelCalls:
                     await budgets.follow(session, caller.spender, Call(claim.id, asked.model))
                 if claim.next is Next.ASK:
                     claim, most = await self._reserved(session, caller, request, Call(claim.id, asked.model), claim)
-                    if claim.next is Next.ASK:  # before others may see the row
+                    if claim.next is Next.ASK:
                         begun = claim.id
-                        ended = asyncio.get_running_loop().create_future()
-                        self._under_way[begun] = _Running(caller, most, ended)
+                        self._begin(begun, caller, most)
             return claim, request
         except BaseException:
             if begun is not None:
                 self._under_way.pop(begun).ended.set_result(None)
             raise
+
+    async def _begun(self, caller: Caller, request: ModelRequest, asked: Asked) -> Claim | None:
+        """The claim of a call that none made before, which is the usual one; None: it is another case."""
+        if caller.lease is None or caller.occurrence is not None:
+            return None
+        call, at_once = Call(new_id(), asked.model), AtOnce(self._database.kept, caller.lease)
+        most, begun = estimate(self._prices, call.model, request.body), False
+        self._begin(call.id, caller, most)
+        try:
+            begun = await at_once.begin(caller.spender, request, asked, call, most, self._under_way)
+        finally:
+            if not begun:
+                self._under_way.pop(call.id).ended.set_result(None)
+        return Claim(Next.ASK, call.id) if begun else None
+
+    def _begin(self, call_id: uuid.UUID, caller: Caller, most: Estimate) -> None:
+        """Know of the call before others may see its row."""
+        self._under_way[call_id] = _Running(caller, most, asyncio.get_running_loop().create_future())
 
     async def _claimed(
         self, session: AsyncSession, caller: Caller, request: ModelRequest, asked: Asked
@@ -240,23 +262,37 @@ class ModelCalls:
             claim = await journal.recorded(session, caller.subject, request)
         return None if claim is None else ModelAnswer(claim.answer)
 
-    async def _record(self, call_id: uuid.UUID, write: Write) -> None:
+    async def _put_answer(self, call: Call, answer: Mapping[str, Any], taken: Used, caller: Caller) -> bool:
+        if caller.lease is None:
+            return await self._written(partial(_write_answer, call, answer, taken), caller)
+        return await AtOnce(self._database.kept, caller.lease).settle(caller.spender, call, answer, taken)
+
+    async def _write(self, call_id: uuid.UUID, write: Write) -> None:
+        await self._record(call_id, partial(self._written, write))
+
+    async def _written(self, write: Write, caller: Caller) -> bool:
+        """Whether it is: in a transaction of its own, as long as the caller's attempt is the newest."""
+        try:
+            async with self._database.transaction() as session:
+                if not await caller.holds(session, caller.epoch) or not await write(session, caller):
+                    raise _Over
+        except _Over:
+            return False
+        return True
+
+    async def _record(self, call_id: uuid.UUID, put: Callable[[Caller], Awaitable[bool]]) -> None:
         """Write what came of a call, as soon as PostgreSQL takes it."""
         until = time.monotonic() + RECORD_SECONDS
         while True:
-            caller = self._under_way[call_id].caller
             try:
-                async with self._database.transaction() as session:
-                    held = await caller.holds(session, caller.epoch)
-                    if not held or not await write(session, caller):
-                        raise _Over
-                return
-            except _Over:
-                raise over() from None
+                kept = await put(self._under_way[call_id].caller)
+                break
             except Unavailable:
                 if time.monotonic() >= until:
                     raise
             await asyncio.sleep(_RECORD_PAUSE)
+        if not kept:
+            raise over()
 
 
 class _Over(Exception):

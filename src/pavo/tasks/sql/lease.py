@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, LiteralString
 
 from sqlalchemy import Table, Text, cast, exists, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -62,6 +63,12 @@ def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
     if row.code is None or code is None or row.code == code:
         return []
     return [events.code_changed(row.step, row.code, code)]
+
+
+HOLDS: Final[LiteralString] = "attempt_holds(%(subject)s, %(epoch)s, false)"
+"""As `holds`, within another slice's statement; the function is in migration 0033."""
+WORKS: Final[LiteralString] = "attempt_holds(%(subject)s, %(epoch)s, true)"
+"""The same, `working`."""
 
 
 async def holds(session: AsyncSession, task_id: uuid.UUID, epoch: int, *, working: bool = False) -> bool:

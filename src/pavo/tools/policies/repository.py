@@ -45,7 +45,12 @@ async def words_on(
     """What the organisation says that calling a tool does, and the policies that may decide about calls of a task."""
     asked = {"organisation": organisation_id, "agent": agent, "task": task_id, "tool": tool}
     effect, found = (await session.execute(_WORDS, asked)).one()
-    return effect, [_told(each) for each in found or ()]
+    return effect, policies_of(found)
+
+
+def policies_of(found: Sequence[Mapping[str, Any]] | None) -> list[Policy]:
+    """The policies that a statement answered as an array of their rows."""
+    return [_told(each) for each in found or ()]
 
 
 def _told(found: Mapping[str, Any]) -> Policy:

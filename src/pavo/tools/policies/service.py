@@ -29,9 +29,16 @@ async def judge(session: AsyncSession, subject: Subject, call: Call, word: Opera
     Args:
         call: with the effect that the tool says it has, and the arguments as it takes them.
     """
-    found = await repository.words_on(session, subject.organisation_id, call.agent, subject.id, call.tool)
-    effect = stricter_effect(word.effect_of(call.tool, call.effect), found[0])
-    about, policies = replace(call, effect=effect), found[1]
+    effect, policies = await repository.words_on(session, subject.organisation_id, call.agent, subject.id, call.tool)
+    return await verdict_on(effect, policies, call, word)
+
+
+async def verdict_on(
+    said: Effect | None, policies: Sequence[Policy], call: Call, word: OperatorsWord
+) -> tuple[Effect, Verdict]:
+    """The same by what the organisation says of the tool, and by the policies that may decide about it."""
+    effect = stricter_effect(word.effect_of(call.tool, call.effect), said)
+    about = replace(call, effect=effect)
     default: Decision = word.unsafe if effect == UNSAFE else ALLOW
     if all(each.arguments is None for each in policies):
         return effect, judged(about, policies, default)

@@ -81,7 +81,8 @@ class TaskModels:
                     shown.take_back()
 
     async def _complete(self, request: ModelRequest, shown: ShownAnswer | None) -> ModelAnswer:
-        caller = Caller(self._subject, self._held.epoch, partial(_holds, self._subject), self._payer)
+        held = partial(_holds, self._subject)
+        caller = Caller(self._subject, self._held.epoch, held, self._payer, lease=lease.HOLDS)
         asking = asyncio.create_task(self._models.complete(caller, request, shown))
         stopping = asyncio.create_task(self._cancelled.wait())
         try:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from pavo.agents.calling.functions import FRESH_SECONDS, Begun
@@ -27,6 +28,7 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
 from pavo.tools import ledger
+from pavo.tools.at_once import AtOnce
 from pavo.tools.contract import UNSAFE, Effect, NoServices, ToolContext, ToolServices
 from pavo.tools.described import Tool, WrongArguments, told
 from pavo.tools.ledger import Claim, Next, Terms
@@ -106,6 +108,7 @@ class TaskTools:
         self._agent = caller.agent
         self._held = caller.held
         self._word = word
+        self._at_once = AtOnce(database.kept, self._subject, word, lease.WORKS, lease.HOLDS)
         self._services = services or NoServices()
         owner = ArtifactOwner(self._subject.id, self._subject.organisation_id)
         self._files = files or ToolFiles(database, None, None, owner)
@@ -204,22 +207,30 @@ class TaskTools:
         return None if claim is None else _answer(request, claim)
 
     async def _claim(self, request: ToolRequest, call: Call, epoch: int) -> tuple[Claim, Effect]:
-        recorded: Sequence[Event] = ()
         # One after the other, so that who finds a call under way finds who runs it too.
         async with self._claiming:
-            async with self._database.transaction() as session:
-                if not await lease.holds(session, self._subject.id, epoch, working=True):
-                    raise attempt_is_over()
-                terms = Terms(*await judge(session, self._subject, call, self._word))
-                claim = await ledger.claim(session, self._subject, request, terms, epoch)
-                if event := _event_of(request, terms, claim):
-                    recorded = await timeline.append(session, self._subject.id, [event])
+            begun = await self._at_once.begin(request, call, epoch, partial(_called, request))
+            if begun is not None:
+                claim, effect, recorded = Claim(Next.RUN, begun.id), begun.effect, begun.events
+            else:
+                claim, effect, recorded = await self._claimed(request, call, epoch)
             if claim.next is Next.RUN:
                 self._running[claim.id] = asyncio.get_running_loop().create_future()
         if claim.is_new:
             metrics.TOOL_CALLS.add("denied")
         self._publisher.publish(recorded)
-        return claim, terms.effect
+        return claim, effect
+
+    async def _claimed(self, request: ToolRequest, call: Call, epoch: int) -> tuple[Claim, Effect, Sequence[Event]]:
+        """The long way, for whatever may be known of the call or said about it."""
+        async with self._database.transaction() as session:
+            if not await lease.holds(session, self._subject.id, epoch, working=True):
+                raise attempt_is_over()
+            terms = Terms(*await judge(session, self._subject, call, self._word))
+            claim = await ledger.claim(session, self._subject, request, terms, epoch)
+            event = _event_of(request, terms, claim)
+            recorded = await timeline.append(session, self._subject.id, [event] if event else [])
+        return claim, terms.effect, recorded
 
     async def _join(self, claim: Claim, epoch: int) -> None:
         """Wait until who runs it is done; where nobody does, its outcome could not be recorded."""
@@ -271,6 +282,12 @@ class TaskTools:
         Raises:
             ArtifactError: what it made is too much; nothing is recorded.
         """
+        if tool is not None and (made is None or not made.new):
+            told = await self._at_once.settle(call_id, outcome, epoch, [_done(call_id, tool, outcome)])
+            if told is None:
+                raise attempt_is_over()
+            self._publisher.publish(told)
+            return outcome
         kept: Sequence[Recorded] = ()
         async with self._database.transaction() as session:
             if not await lease.holds(session, self._subject.id, epoch):
@@ -291,11 +308,14 @@ def _done(call_id: uuid.UUID, tool: str, outcome: Outcome) -> NewEvent:
     return events.tool_done(call_id, tool, outcome.state, shown[:MAX_TOLD])
 
 
+def _called(request: ToolRequest, call_id: uuid.UUID, effect: Effect) -> NewEvent:
+    return events.tool_called(call_id, request.tool, effect, encode_text(dict(request.arguments))[:MAX_TOLD])
+
+
 def _event_of(request: ToolRequest, terms: Terms, claim: Claim) -> NewEvent | None:
     """What the timeline says of a claim."""
     if claim.next is Next.RUN:
-        arguments = encode_text(dict(request.arguments))[:MAX_TOLD]
-        return events.tool_called(claim.id, request.tool, terms.effect, arguments)
+        return _called(request, claim.id, terms.effect)
     if claim.is_new:
         return events.tool_done(claim.id, request.tool, "denied", (claim.outcome.error or "")[:MAX_TOLD])
     return None
