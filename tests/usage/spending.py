@@ -55,8 +55,8 @@ class Organisation:
             database, subject.organisation_id, owner, Identity(member, f"{member.hex}@example.com", *theirs), subject
         )
 
-    async def task(self) -> Subject:
-        """Another task of the organisation."""
+    async def task(self, parent: Subject | None = None) -> Subject:
+        """Another task of the organisation, perhaps one that another delegated."""
         task = new_id()
         async with self.database.transaction() as session:
             session.add(TimelineRow(id=task))
@@ -67,6 +67,7 @@ class Organisation:
                 "agent_type": "intern",
                 "agent_options": {},
                 "created_by": self.owner.user_id,
+                "parent_id": parent and parent.id,
             }
             state = {"stage": "EXECUTING", "phase": "executing", "workflow_id": f"task-{task}"}
             session.add(TaskRow(id=task, organisation_id=self.id, **told, **state))

@@ -19,7 +19,11 @@ from tests.usage.spending import EURO, Attempt, Organisation, new_call
 
 EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "30"))
 COSTS = st.integers(0, 6)
-TASKS = st.sampled_from([0, 1])
+TASKS = st.sampled_from([0, 1, 2, 3])
+COUNTS = {0: (None, 0), 1: (None, 1), 2: (None, 2, 0), 3: (None, 3, 2, 0)}
+"""Which sums a task's calls are part of: the organisation's, its own, and those of the tasks that delegated it."""
+BUDGETS = (None, 0, 2)
+"""The organisation, and the tasks that have one."""
 
 
 @dataclass
@@ -41,35 +45,37 @@ class Budgets(RuleBasedStateMachine):
     def do(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
 
-    @initialize(limit=st.integers(5, 20), own=st.integers(2, 12))
-    def begin(self, limit: int, own: int) -> None:
+    @initialize(limit=st.integers(5, 20), own=st.integers(2, 12), below=st.integers(2, 12))
+    def begin(self, limit: int, own: int, below: int) -> None:
         self.org = self.do(Organisation.new(self.database))
-        self.subjects = [self.org.first, self.do(self.org.task())]
-        self.limits = {None: limit, 0: own}
+        self.subjects = [self.org.first, self.do(self.org.task()), self.do(self.org.task(self.org.first))]
+        self.subjects.append(self.do(self.org.task(self.subjects[2])))
+        self.limits = dict(zip(BUDGETS, (limit, own, below), strict=True))
         self.do(self.org.budget("life", cost=limit))
         self.do(self.org.budget("month", tokens=1_000_000))
+        self.do(self.org.budget("life", cost=below, task=self.subjects[2]))
         self.do(self.org.budget("life", cost=own, task=self.org.first))
         self.attempts = [self.do(Attempt.begin(self.org, each)) for each in self.subjects]
         self.flying: list[UnderWay] = []
         self.asleep: list[UnderWay] = []
-        self.counted = {None: 0, 0: 0, 1: 0}
+        self.counted = dict.fromkeys((None, 0, 1, 2, 3), 0)
         """What must be counted: settled by what was used, cut by the estimate."""
-        self.paid = {None: 0, 0: 0, 1: 0}
-        self.wrong = {None: 0, 0: 0, 1: 0}
+        self.paid = dict.fromkeys((None, 0, 1, 2, 3), 0)
+        self.wrong = dict.fromkeys((None, 0, 1, 2, 3), 0)
 
     def _pay(self, one: UnderWay, really: int, counted: int) -> None:
-        for whose in (None, one.task):
+        for whose in COUNTS[one.task]:
             self.paid[whose] += really
             self.counted[whose] += counted
             self.wrong[whose] += max(0, really - one.estimate)
 
     def _fits(self, task: int, estimate: int) -> bool:
         def held(whose: int | None) -> int:
-            return sum(each.estimate for each in (*self.flying, *self.dead) if whose in (None, each.task))
+            return sum(each.estimate for each in (*self.flying, *self.dead) if whose in COUNTS[each.task])
 
         return all(
             self.counted[whose] + held(whose) + estimate <= self.limits[whose]
-            for whose in (None, task)
+            for whose in COUNTS[task]
             if whose in self.limits
         )
 
@@ -81,7 +87,7 @@ class Budgets(RuleBasedStateMachine):
     def _count_dead(self, task: int) -> None:
         for each in self.dead:
             if each.task == task:
-                for whose in (None, task):
+                for whose in COUNTS[task]:
                     self.counted[whose] += each.estimate
                 each.call = Call(each.call.id, "counted")
 
@@ -155,7 +161,7 @@ class Budgets(RuleBasedStateMachine):
         if isinstance(found, Reservation):
             self.flying.append(UnderWay(call, self.attempts[task], task, 3))
             return
-        whose = 0 if "This task" in found.question.text else None
+        whose = self._whose(task, found.question.text)
         self.limits[whose] += more
         self.do(self.org.answer(self.subjects[task], found.question, {"cost": self.limits[whose]}))
         fits = self._fits(task, 3)
@@ -166,6 +172,12 @@ class Budgets(RuleBasedStateMachine):
         else:
             assert again.question.key != found.question.key
 
+    def _whose(self, task: int, told: str) -> int | None:
+        """Whose budget a question is about."""
+        if "This task" in told:
+            return task
+        return next((each for each in BUDGETS[1:] if str(self.subjects[each].id) in told), None)
+
     @invariant()
     def nothing_is_overrun(self) -> None:
         if not hasattr(self, "org"):
@@ -173,8 +185,8 @@ class Budgets(RuleBasedStateMachine):
         for one in self.do(self.org.standing()):
             if one.max_cost is None:
                 continue
-            whose = None if one.task_id is None else 0
-            held = sum(each.estimate for each in (*self.flying, *self.dead) if whose in (None, each.task))
+            whose = None if one.task_id is None else [each.id for each in self.subjects].index(one.task_id)
+            held = sum(each.estimate for each in (*self.flying, *self.dead) if whose in COUNTS[each.task])
             assert one.max_cost == self.limits[whose] * EURO
             assert (one.used_cost, one.reserved_cost) == (self.counted[whose] * EURO, held * EURO)
             assert self.paid[whose] <= self.limits[whose] + self.wrong[whose], "paid beyond the budget"

@@ -52,27 +52,31 @@ async def may_raise(session: AsyncSession, budget: BudgetRow, who: uuid.UUID | N
     return role == "owner" or (role is not None and budget.task_id is not None)
 
 
-def question_of(budget: BudgetRow, lack: Lack, model: str, answered: int, currency: str) -> Question:
+def question_of(
+    budget: BudgetRow, task_id: uuid.UUID, lack: Lack, model: str, answered: int, currency: str
+) -> Question:
     """The question; the same one for all calls that the budget keeps waiting, until somebody has answered it.
 
     So it tells nothing that changes meanwhile, such as what is used.
 
     Args:
-        answered: how often this task's questions about the budget were answered.
+        task_id: of the task that asks.
+        answered: how often its questions about the budget were answered.
     """
     unpriced = lack is Lack.UNPRICED
     ways = [f'"{ALLOW}": calls of unknown price count nothing against it'] if unpriced else [_raising(budget)]
     ways += [f'"{AGAIN}": look again, as once it was raised or a price was given', f'"{STOP}": the task fails']
     who = "" if budget.task_id is not None else " Only an owner's answer changes it; another one is asked again."
-    text = f"{told_of(budget, lack, model, currency)} What now?\n\n"
+    text = f"{told_of(budget, task_id, lack, model, currency)} What now?\n\n"
     text += "\n".join(f"- {way}" for way in ways) + f"\n\n{who.strip()}".rstrip()
     key = f"budget/{budget.period}/{budget.id.hex[-12:]}/{answered + 1}"
     return Question(key, text, schema=_schema(budget, unpriced=unpriced), kind=BUDGET)
 
 
-def told_of(budget: BudgetRow, lack: Lack, model: str, currency: str) -> str:
-    """Why a call is not made."""
-    whose = "This task" if budget.task_id is not None else "The organisation"
+def told_of(budget: BudgetRow, task_id: uuid.UUID, lack: Lack, model: str, currency: str) -> str:
+    """Why a call of this task is not made."""
+    others = "The organisation" if budget.task_id is None else f"Task {budget.task_id}, for which this one works,"
+    whose = "This task" if budget.task_id == task_id else others
     span = {"day": " a day", "month": " a month"}.get(budget.period, "")
     wrong = "the next call of a model may exceed that"
     if lack is Lack.UNPRICED:

@@ -27,7 +27,7 @@ from pavo.usage.models import BudgetAskRow, BudgetRow
 ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('pavo budgets ' || :organisation, 0))")
 """Taken by who makes a budget: what was used before is counted then, and nothing is settled meanwhile."""
 
-# The rules of reserving and settling are the functions of migration 0030.
+# The rules of reserving and settling are the functions of migrations 0030 and 0034.
 _SPENDER: Final = ":organisation, :task, :epoch, :call, :model, :user, :agent"
 _RESERVE: Final = text(
     f"SELECT outcome, budget_id FROM budget_reserve({_SPENDER}, :tokens, :cost, CAST(:under_way AS uuid[]))"
@@ -65,7 +65,8 @@ async def reserve(
     currency: str = "USD",
     under_way: Iterable[uuid.UUID] = (),
 ) -> Reservation | Exhausted:
-    """Have each budget of the task and of its organisation keep the most that the call may take.
+    """Have each budget of the task, of those that delegated it, and of its organisation keep the most that the call may
+    take.
 
     Done twice it reserves once. A call that is made again after a crash reserves anew, and the one before counts as
     lost.
@@ -149,8 +150,9 @@ async def _ask(
 ) -> Exhausted | None:
     """What people say about a budget that does not suffice; None: they have changed something, so look again."""
     ask = await _asked(session, budget, spender)
-    told = told_of(budget, lack, call.model, currency)
-    question = question_of(budget, lack, call.model, ask.answered, currency)
+    task_id = spender.subject.id
+    told = told_of(budget, task_id, lack, call.model, currency)
+    question = question_of(budget, task_id, lack, call.model, ask.answered, currency)
     gate = await gates.find(session, spender.subject, question.key, question.hash)
     if gate is None or gate.state != ANSWERED:
         metrics.BUDGETS_ASKED.add("organisation" if budget.task_id is None else "task")

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, ForeignKey, Index, Integer, Text, Uuid, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavo.accounts.models import OrganisationRow, UserRow
@@ -21,6 +22,11 @@ class UsageCallRow(Base):
         CheckConstraint("state IN ('settled', 'lost')", name="state"),
         Index("ix_usage_calls_organisation_id", "organisation_id", "at"),
         Index("ix_usage_calls_task_id", "task_id"),
+        Index(
+            *("ix_usage_calls_ancestors", "ancestors"),
+            postgresql_using="gin",
+            postgresql_where=text("ancestors <> '{}'"),
+        ),
     )
 
     call_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
@@ -40,10 +46,14 @@ class UsageCallRow(Base):
     """In nanos; None: the price is not known."""
     seconds: Mapped[float] = mapped_column(Double)
     at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    ancestors: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
+    """The tasks that the task worked for, which delegated it: it counts against their budgets too. It stays where the
+    task is deleted, for they have paid as well."""
 
 
 class BudgetRow(Base):
-    """A budget of an organisation, or of one of its tasks; locked for each reservation and settlement."""
+    """A budget of an organisation, or of one of its tasks and of what that delegates; locked for each reservation and
+    settlement."""
 
     __tablename__ = "budgets"
     __table_args__ = (
@@ -98,6 +108,8 @@ class ReservationRow(Base):
     tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[int | None] = mapped_column(BigInteger)
     at: Mapped[datetime] = mapped_column(_MOMENT)
+    ancestors: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
+    """As of a call that is counted."""
 
 
 class BudgetAskRow(Base):

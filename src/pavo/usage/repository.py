@@ -93,14 +93,24 @@ def _sums(row: Any) -> Sums:
 
 _RESERVED: Final = text("""
 SELECT coalesce(sum(r.cost), 0), coalesce(sum(r.tokens), 0) FROM budget_reservations r
-WHERE r.organisation_id = :organisation_id AND (CAST(:task_id AS uuid) IS NULL OR r.task_id = :task_id)
-    AND r.at >= :began
+WHERE r.organisation_id = :organisation_id AND r.at >= :began
+    AND (CAST(:task_id AS uuid) IS NULL OR r.task_id = :task_id OR :task_id = ANY (r.ancestors))
 """)
-_USED: Final = text("""
+_USED_BY_ALL: Final = text("""
 SELECT coalesce(sum(u.cost), 0), coalesce(sum(u.tokens_in + u.tokens_out), 0) FROM usage_calls u
-WHERE u.organisation_id = :organisation_id AND (CAST(:task_id AS uuid) IS NULL OR u.task_id = :task_id)
-    AND u.at >= :began
+WHERE u.organisation_id = :organisation_id AND u.at >= :began
 """)
+_USED_BY_ONE: Final = text("""
+SELECT coalesce(sum(f.cost), 0), coalesce(sum(f.tokens_in + f.tokens_out), 0) FROM (
+    SELECT u.cost, u.tokens_in, u.tokens_out FROM usage_calls u
+    WHERE u.organisation_id = :organisation_id AND u.task_id = :task_id AND u.at >= :began
+    UNION ALL
+    SELECT u.cost, u.tokens_in, u.tokens_out FROM usage_calls u
+    WHERE u.organisation_id = :organisation_id AND u.ancestors <> '{}' AND u.ancestors @> ARRAY[CAST(:task_id AS uuid)]
+        AND u.at >= :began
+) f
+""")
+"""By the task, and by what it delegated: each is looked up by an index."""
 _ORGANISATION_OF: Final = text("SELECT organisation_id FROM tasks WHERE id = :task_id AND deleted_at IS NULL")
 
 
@@ -111,7 +121,7 @@ async def reserved(session: AsyncSession, budget: BudgetRow) -> tuple[int, int]:
 
 async def used_before(session: AsyncSession, budget: BudgetRow) -> tuple[int, int]:
     """What was used since its period began, counted from the calls: cost and tokens."""
-    return await _two(session, _USED, budget)
+    return await _two(session, _USED_BY_ALL if budget.task_id is None else _USED_BY_ONE, budget)
 
 
 async def _two(session: AsyncSession, statement: Any, budget: BudgetRow) -> tuple[int, int]:

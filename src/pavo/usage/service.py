@@ -6,7 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Uuid, any_, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
@@ -89,7 +90,8 @@ class UsageService:
     async def budgets(
         self, who: Identity, organisation_id: uuid.UUID | None, task_id: uuid.UUID | None
     ) -> list[Budget]:
-        """The budgets of a task and of its organisation, of one organisation, or of all of theirs.
+        """The budgets that bound a task (its own, those of the tasks that it works for, its organisation's), those of
+        one organisation, or all of theirs.
 
         Raises:
             NotFound: unknown, or not theirs.
@@ -100,7 +102,8 @@ class UsageService:
                 query = query.where(BudgetRow.organisation_id == _own(who, organisation_id))
             if task_id is not None:
                 owner = await _of_task(session, who, task_id)
-                mine = or_(BudgetRow.task_id.is_(None), BudgetRow.task_id == task_id)
+                line = func.budget_line(task_id, type_=ARRAY(Uuid))
+                mine = or_(BudgetRow.task_id.is_(None), BudgetRow.task_id == any_(line))
                 query = query.where(BudgetRow.organisation_id == owner, mine)
             order = (BudgetRow.organisation_id, BudgetRow.task_id.nulls_first(), BudgetRow.period)
             rows = (await session.scalars(query.order_by(*order).limit(repository.MAX_ITEMS))).all()
