@@ -81,6 +81,30 @@ async def test_bad_tools_and_bad_calls_are_told_to_the_agent(called: Called, age
         assert told in report, (told, report)
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_another_plan_does_not_repeat_what_may_have_happened(called: Called, agent: str) -> None:
+    (called.folder / "hold").touch()
+    await called.start(agent, called.one("pay", amount=5), called.one("put", name="x"))
+
+    async def both() -> bool:
+        return bool(called.told("pay") and called.told("put"))
+
+    await until(both, what="both calls")
+    for number in ("one", "two"):  # the second one finds it asked about, and not answered
+        await called.tasks.post(f"{called.id}/stop")
+        await called.tasks.wait(called.id, "STOPPED")
+        (called.folder / "hold").unlink(missing_ok=True)
+        edited = await called.tasks.client.patch(f"/api/tasks/{called.id}", json={"prompt": f"another, {number}"})
+        assert edited.status_code == 200, edited.text
+        await called.tasks.post(f"{called.id}/resume")
+        gate = await called.gate()
+        assert gate["kind"] == "effect" and '"amount": 5' in gate["text"]
+    await called.answer(gate, {"yes": {"paid": "seen"}})
+    assert await called.done() == "[{'paid': 'seen'}, 'x']"
+    assert len(called.told("pay")) == 1, "an unsafe call was repeated by another plan"
+    assert (await called.tasks.get(called.id))["plan"]["version"] == 3
+
+
 async def test_deleted_with_its_task(called: Called, database: Database) -> None:
     await called.start("calling", called.one("put", name="x"))
     await called.done()

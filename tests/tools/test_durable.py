@@ -89,6 +89,26 @@ async def test_killed_in_mid_call_nothing_unsafe_is_repeated(own: Own, called: R
     assert len(called.told("pay")) == 1, "an unsafe call was repeated"
 
 
+@pytest.mark.parametrize("agent", BOTH)
+async def test_another_plan_repeats_nothing_unsafe(called: Recorded, agent: str) -> None:
+    (called.folder / "hold").touch()
+    await called.begin(agent, "pay")
+
+    async def begun() -> bool:
+        return bool(called.told("pay"))
+
+    await until(begun, what="the call")
+    await called.tasks.post(f"{called.id}/stop")
+    await called.tasks.wait(called.id, "STOPPED")
+    (called.folder / "hold").unlink()
+    edited = await called.tasks.client.patch(f"/api/tasks/{called.id}", json={"prompt": "another"})
+    assert edited.status_code == 200, edited.text
+    await called.tasks.post(f"{called.id}/resume")
+    await called.answer(await called.gate(), {"yes": {"paid": "seen"}})
+    assert (await called.done()).startswith("[{'paid': 'seen'}]")
+    assert len(called.told("pay")) == 1, "an unsafe call was repeated by another plan"
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize("agent", BOTH)
 async def test_an_idempotent_one_runs_again_with_its_key(own: Own, called: Recorded, agent: str) -> None:

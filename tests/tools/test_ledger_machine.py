@@ -1,6 +1,6 @@
-"""Calls, crashes, zombies, policies and answers in any order, on a real PostgreSQL: what is recorded never runs again,
-no unsafe effect of unknown outcome does, but by a person's word, and what is to be asked about runs with an approval of
-just that call alone."""
+"""Calls, crashes, zombies, other plans, policies and answers in any order, on a real PostgreSQL: what is recorded never
+runs again, no unsafe effect of unknown outcome does, but by a person's word, and what is to be asked about runs with an
+approval of just that call alone."""
 
 import asyncio
 import os
@@ -85,7 +85,8 @@ class Ledger(RuleBasedStateMachine):
         """By tool: its id, what it says, and whether it has a schema."""
         self.asked: dict[Question, uuid.UUID] = {}
         """Whether calls may begin, and about which call."""
-        self.closed: set[Question] = set()
+        self.open: set[str] = set()
+        """Hashes of gates that take an answer: another plan pauses them."""
 
     def do(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
@@ -215,8 +216,9 @@ class Ledger(RuleBasedStateMachine):
         if verdict == ASK:
             assert claim.next is Next.ASK and claim.question is not None and claim.question.kind == "approval"
             assert str(claim.id) in claim.question.text and f'"n": {arguments}' in claim.question.text
-            assert self.do(self.ask(claim.question)) == (claim.question not in self.asked)
+            assert self.do(self.ask(claim.question)) == (claim.question.hash not in self.open)
             self.asked[claim.question] = claim.id
+            self.open.add(claim.question.hash)
             call.approval, call.rule, call.epoch = claim.question, self.policies[tool][2], self.epoch
             call.state, call.unknown = ("begun", True) if call.state == "begun" else ("new", False)
             return
@@ -244,7 +246,7 @@ class Ledger(RuleBasedStateMachine):
             return policy_id
 
     def unanswered(self) -> list[Question]:
-        return [each for each in self.asked if each not in self.closed]
+        return [each for each in self.asked if each.hash in self.open]
 
     @precondition(lambda self: self.unanswered())
     @rule(data=st.data(), said=st.sampled_from(approvals.ANSWERS))
@@ -252,7 +254,7 @@ class Ledger(RuleBasedStateMachine):
         """People answer; also a question that is not the newest about its call."""
         question = data.draw(st.sampled_from(self.unanswered()))
         self.do(self.give(question, said))
-        self.closed.add(question)
+        self.open.remove(question.hash)
         call = self.calls[self.asked[question]]
         if call.approval == question:
             call.said = said
@@ -283,7 +285,8 @@ class Ledger(RuleBasedStateMachine):
             assert claim.next is Next.ASK and claim.question is not None
             assert call.question in (None, claim.question), "asked twice, it is another question"
             opened = self.do(self.ask(claim.question))
-            assert opened == (call.question is None)
+            assert opened == (claim.question.hash not in self.open)
+            self.open.add(claim.question.hash)
             call.question, call.epoch, call.unknown = claim.question, self.epoch, True
 
     async def ask(self, question: Question) -> bool:
@@ -294,8 +297,22 @@ class Ledger(RuleBasedStateMachine):
     def resume(self) -> None:
         self.take_over()
 
+    @rule()
+    def plan_anew(self) -> None:
+        """The prompt is edited: identities and gates of the plan before are nobody's any more."""
+        self.do(self.supersede())
+        self.subject = replace(self.subject, scope=f"v{int(self.subject.scope[1:]) + 1}")
+        self.known.clear()
+        self.open.clear()
+        self.take_over()
+
+    async def supersede(self) -> None:
+        async with self.database.transaction() as session:
+            await gates.pause(session, self.subject.id)
+
     def open_questions(self) -> list[uuid.UUID]:
-        return [key for key, call in self.calls.items() if call.question is not None and call.answer is None]
+        asked = {key: call.question for key, call in self.calls.items() if call.question is not None}
+        return [key for key, question in asked.items() if question.hash in self.open]
 
     @precondition(lambda self: self.open_questions())
     @rule(data=st.data(), kind=st.sampled_from([ledger.YES, "result", ledger.NO, ledger.STOP]))
@@ -307,6 +324,7 @@ class Ledger(RuleBasedStateMachine):
         assert call.question is not None
         self.do(self.give(call.question, answer))
         call.answer = answer
+        self.open.remove(call.question.hash)
         self.allowed[key] += answer == ledger.NO
 
     async def give(self, question: Question, answer: Any) -> None:

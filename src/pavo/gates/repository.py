@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, cast, delete, func, literal, select, text, tuple_, update
+from sqlalchemy import Text, and_, cast, delete, func, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -121,6 +121,14 @@ async def open_gate(session: AsyncSession, subject: Subject, new: NewGate) -> tu
 async def find(session: AsyncSession, subject: Subject, key: str, content_hash: str) -> Gate | None:
     """The gate that was opened for this."""
     row = (await session.scalars(_same(subject, key, content_hash))).one_or_none()
+    return gate_of(row) if row is not None else None
+
+
+async def answered(session: AsyncSession, subject_id: uuid.UUID, key: str, content_hash: str) -> Gate | None:
+    """What was last answered to this, in whichever scope of its subject."""
+    mine = and_(GateRow.subject_id == subject_id, GateRow.key == key, GateRow.hash == content_hash)
+    query = select(GateRow).where(mine, GateRow.state == ANSWERED).order_by(GateRow.answered_at.desc()).limit(1)
+    row = (await session.scalars(query)).one_or_none()
     return gate_of(row) if row is not None else None
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.asking.question import Question
 from pavo.gates import repository as gates
-from pavo.gates.domain import ANSWERED, APPROVAL, BY_DEFAULT, Gate, Subject
+from pavo.gates.domain import ANSWERED, APPROVAL, BY_DEFAULT, Gate
 from pavo.gates.models import GateRow
 from pavo.tools.models import ToolCallRow
 from pavo.tools.policies.domain import ALLOW, DENY, Verdict
@@ -76,14 +76,12 @@ def approval_of(row: ToolCallRow, verdict: Verdict, effect: str) -> Question:
     return Question(_key(row), text, ANSWERS, kind=APPROVAL)
 
 
-async def permission_for(
-    session: AsyncSession, subject: Subject, row: ToolCallRow, verdict: Verdict, effect: str
-) -> Permission:
+async def permission_for(session: AsyncSession, row: ToolCallRow, verdict: Verdict, effect: str) -> Permission:
     """Whether this call may begin now. A person's no holds whatever the policies say, and theirs whatever people said.
 
     Where people are to be asked, the row keeps which question that is.
     """
-    gate = await _answered(session, subject, row)
+    gate = await _answered(session, row)
     if gate is not None and gate.answer == NO:
         why = f": {gate.note}" if gate.note else "."
         return Permission(denied=f"{gate.answered_by} denied this call of {row.tool}{why}", remedy=_GO_ON)
@@ -100,12 +98,12 @@ def _key(row: ToolCallRow) -> str:
     return f"approval/{row.tool}/{row.id.hex[-12:]}"
 
 
-async def _answered(session: AsyncSession, subject: Subject, row: ToolCallRow) -> Gate | None:
-    """What a person said to the question that was asked about this call."""
+async def _answered(session: AsyncSession, row: ToolCallRow) -> Gate | None:
+    """What a person said to the question that was asked about this call, while whichever plan was worked off."""
     if row.approval_hash is None:
         return None
-    gate = await gates.find(session, subject, _key(row), row.approval_hash)
-    by_person = gate is not None and gate.state == ANSWERED and gate.answered_by not in (None, BY_DEFAULT)
+    gate = await gates.answered(session, row.subject_id, _key(row), row.approval_hash)
+    by_person = gate is not None and gate.answered_by not in (None, BY_DEFAULT)
     return gate if by_person else None
 
 
@@ -113,9 +111,8 @@ async def _allowed_for_task(session: AsyncSession, row: ToolCallRow, rule: str) 
     """Whether people allowed calls of this tool, about which the same was said, for the whole task."""
     other: Any = ToolCallRow.__table__.alias("other")
     same = and_(other.c.subject_id == row.subject_id, other.c.tool == row.tool, other.c.approval_rule == rule)
-    asked = and_(
-        GateRow.subject_id == other.c.subject_id, GateRow.scope == other.c.scope, GateRow.hash == other.c.approval_hash
-    )
+    # Of any scope: a call of an earlier plan may have been asked about while a later one was worked off.
+    asked = and_(GateRow.subject_id == other.c.subject_id, GateRow.hash == other.c.approval_hash)
     by_person = and_(GateRow.state == ANSWERED, GateRow.answered_by != BY_DEFAULT)
     said = and_(GateRow.kind == APPROVAL, by_person, GateRow.answer == literal(FOR_TASK, JSONB))
     return bool((await session.scalars(select(exists().where(same, asked, said)))).one())

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.agents.asking.question import Question
 from pavo.agents.calling.request import ToolRequest
 from pavo.gates import repository as gates
-from pavo.gates.domain import ANSWERED, EFFECT, Subject
+from pavo.gates.domain import EFFECT, Subject
 from pavo.kit.ids import new_id
 from pavo.tools.approvals import arguments_told, permission_for
 from pavo.tools.contract import UNSAFE, Effect
@@ -90,8 +90,8 @@ async def claim(session: AsyncSession, subject: Subject, request: ToolRequest, t
     """Take a call on, or tell what is known of it. What it answers RUN is written as begun.
 
     What policies do not simply allow is written too, and begins once people allow it. An unsafe call whose twin (the
-    same tool and arguments, under another identity) has an unknown outcome is that one: so nothing that does not know
-    of it, such as a model that tries again, repeats it.
+    same tool and arguments, under another identity or another plan of the task) has an unknown outcome is that one: so
+    nothing that does not know of it, such as a model that tries again, repeats it.
     """
     row = await _of(session, subject, request.identity)
     if row is None:
@@ -105,7 +105,7 @@ async def claim(session: AsyncSession, subject: Subject, request: ToolRequest, t
         return Claim(Next.CHANGED, row.id)
     if row.same_as is not None:
         row = (await session.scalars(_locked(ToolCallRow.id == row.same_as))).one()
-    return await _resume(session, subject, row, terms, epoch)
+    return await _resume(session, row, terms, epoch)
 
 
 async def settle(session: AsyncSession, call_id: uuid.UUID, outcome: Outcome, epoch: int) -> bool:
@@ -147,7 +147,7 @@ def question_of(row: ToolCallRow) -> Question:
     return Question(key, text, schema=ANSWERS, kind=EFFECT)
 
 
-async def _resume(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
+async def _resume(session: AsyncSession, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
     """A call that was made before, or that policies do not simply allow."""
     if row.state in ("done", "failed"):
         return Claim(Next.RECORDED, row.id, Outcome(row.outcome, row.error, row.remedy))
@@ -158,21 +158,21 @@ async def _resume(session: AsyncSession, subject: Subject, row: ToolCallRow, ter
     if row.state == "denied" and row.epoch == epoch:
         return Claim(Next.DENIED, row.id, Outcome(error=row.error, remedy=row.remedy))
     if row.state in NOT_BEGUN or UNSAFE not in (row.effect, terms.effect):
-        return await _begin(session, subject, row, terms, epoch)
-    return await _unknown(session, subject, row, terms, epoch)
+        return await _begin(session, row, terms, epoch)
+    return await _unknown(session, row, terms, epoch)
 
 
-async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
-    """It may have happened: as people say."""
+async def _unknown(session: AsyncSession, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
+    """It may have happened: as people say, also where they said it while another plan was worked off."""
     question = question_of(row)
-    gate = await gates.find(session, subject, question.key, question.hash)
-    if gate is None or gate.state != ANSWERED:
+    gate = await gates.answered(session, row.subject_id, question.key, question.hash)
+    if gate is None:
         row.state, row.epoch = "unknown", epoch
         await session.flush()
         return Claim(Next.ASK, row.id, question=question)
     answer = gate.answer
     if answer == NO:
-        return await _begin(session, subject, row, terms, epoch)
+        return await _begin(session, row, terms, epoch)
     if answer == STOP:
         # Asked anew when the task is resumed.
         row.state, row.epoch, row.asked = "unknown", epoch, row.asked + 1
@@ -183,9 +183,9 @@ async def _unknown(session: AsyncSession, subject: Subject, row: ToolCallRow, te
     return Claim(Next.RECORDED, row.id, outcome)
 
 
-async def _begin(session: AsyncSession, subject: Subject, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
+async def _begin(session: AsyncSession, row: ToolCallRow, terms: Terms, epoch: int) -> Claim:
     """It begins, perhaps once more, if it may."""
-    may = await permission_for(session, subject, row, terms.verdict, terms.effect)
+    may = await permission_for(session, row, terms.verdict, terms.effect)
     if may.question is not None:
         row.state, row.epoch = "asked" if row.state in NOT_BEGUN else "unknown", epoch
         await session.flush()
@@ -213,11 +213,12 @@ async def _of(session: AsyncSession, subject: Subject, identity: str) -> ToolCal
 async def _unknown_twin(
     session: AsyncSession, subject: Subject, request: ToolRequest, epoch: int
 ) -> ToolCallRow | None:
+    """In whichever scope: another plan does not tell whether what the one before began has happened."""
     unknown = or_(ToolCallRow.state == "unknown", and_(ToolCallRow.state == "started", ToolCallRow.epoch < epoch))
-    same = and_(ToolCallRow.subject_id == subject.id, ToolCallRow.scope == subject.scope)
     call = and_(ToolCallRow.tool == request.tool, ToolCallRow.arguments_hash == request.hash)
-    query = _locked(and_(same, call, unknown)).order_by(ToolCallRow.started_at, ToolCallRow.id).limit(1)
-    return (await session.scalars(query)).one_or_none()
+    query = _locked(and_(ToolCallRow.subject_id == subject.id, call, unknown))
+    oldest_first = query.order_by(ToolCallRow.started_at, ToolCallRow.id)
+    return (await session.scalars(oldest_first.limit(1))).one_or_none()
 
 
 async def _insert(
