@@ -173,6 +173,53 @@ async def test_a_key_names_one_request(caller: Caller) -> None:
     assert changed.refused and "key" in (changed.error or "") and len(caller.script.calls()) == 1
 
 
+async def test_by_the_key_of_a_call_without_an_answer_another_request_is_made(caller: Caller) -> None:
+    caller.script.tell({"text": "Yes.", "faults": [{"status": 400}]})
+    refused = await caller.ask("a", "Too long?")
+    assert refused.refused and refused.status == 400
+    caller.script.tell({"text": "Yes."})
+    assert text(await caller.ask("a", "Short?")) == "Yes.", "in the same attempt"
+    changed = await caller.ask("a", "Too long?")
+    assert changed.refused and changed.status == 409, "it has its answer"
+    await caller.take_over()
+    assert text(await caller.ask("a", "Short?")) == "Yes."
+    assert caller.script.calls() == [1, 1] and (await caller.row()).runs == 2
+
+
+async def test_a_later_attempt_asks_another_request_than_the_one_that_died_in_its_middle(caller: Caller) -> None:
+    caller.script.tell({"text": "Old.", "hold": True})
+    old = caller.models
+    zombie = asyncio.create_task(caller.ask("a", "One?", models=old))
+    await caller.asked(1)
+    caller.begin_process()
+    await caller.take_over()
+    caller.script.tell({"text": "New."})
+    assert text(await caller.ask("a", "Two?")) == "New."
+    caller.script.release()
+    with pytest.raises(Unavailable):
+        await zombie
+    row = await caller.row()
+    assert row.answer["choices"][0]["message"]["content"] == "New." and row.runs == 2
+    assert text(await caller.ask("a", "Two?")) == "New." and (await caller.ask("a", "One?")).status == 409
+
+
+async def test_what_an_earlier_attempt_asks_otherwise_in_the_same_process_ends_first(caller: Caller) -> None:
+    caller.script.tell({"text": "Old.", "hold": True})
+    zombie = asyncio.create_task(caller.ask("a", "One?"))
+    await caller.asked(1)
+    await caller.take_over()
+    second = asyncio.create_task(caller.ask("a", "Two?"))
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second), 0.3)
+    zombie.cancel()
+    await asyncio.wait({zombie})
+    caller.script.tell({"text": "New."})
+    caller.script.release()
+    assert text(await second) == "New." and sum(caller.script.calls()) >= 1
+    row = await caller.row()
+    assert row.answer["choices"][0]["message"]["content"] == "New." and row.epoch == caller.held.epoch
+
+
 async def test_what_is_recorded_needs_no_endpoint(caller: Caller) -> None:
     await caller.ask("a")
     caller.begin_process(LlmSettings(base_url=""))

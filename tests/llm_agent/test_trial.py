@@ -290,6 +290,31 @@ async def test_options_reach_the_model() -> None:
     assert model.asked[0]["response_format"] == {"type": "json_object"}
 
 
+async def test_where_the_model_is_changed_within_a_turn_its_recorded_answer_is_carried_out() -> None:
+    agent, transcript = LlmAgent(), MemoryTranscript()
+    model = Model([calls(("pay", {"amount": 5})), "Done."])
+    models, plan = TriedModels(model), Plan(2, "h", "Know it.\n\nTools: none", [PlanStep("Look it up")])
+
+    def context(**options: Any) -> AgentContext:
+        found = AgentContext(
+            uuid4(), uuid4(), "Prices", "Why?", completed_options(LlmAgent.options_schema, options), MemoryCorpus(())
+        )
+        given: dict[str, Any] = {"tools": TriedTools({"pay": pay}, {}), "models": models}
+        return replace(found, **given, transcript=Transcript(transcript))
+
+    asked.clear()
+    first = await anext(aiter(agent.execute(context(), plan, None)))
+    transcript.add(first, 2, 1)
+    with pytest.raises(PavoError):  # nobody is there to be asked about the call
+        await anext(aiter(agent.execute(context(), plan, first.checkpoint)))
+    changed = aiter(agent.execute(context(model="other"), plan, first.checkpoint))
+    second = await anext(changed)
+    assert [event.type for event in second.events] == ["asks_another"]
+    with pytest.raises(PavoError) as found:
+        await anext(changed)
+    assert "names another call" not in found.value.detail and len(model.asked) == 1, "it is asked about pay again"
+
+
 def much() -> str:
     """Answer 100 KB."""
     asked.append("much")

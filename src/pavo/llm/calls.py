@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
+from pavo.agents.calling.completion import CHANGED, ModelAnswer, ModelRequest, Spent
 from pavo.config import LlmSettings, SealingSettings
 from pavo.errors import NotFound, Unavailable
 from pavo.gates.domain import Subject
@@ -133,6 +133,9 @@ class ModelCalls:
             if claim.next is Next.UNDER_WAY:
                 await self._joined(claim.id, caller, told)
                 continue
+            if claim.next is Next.OTHER:
+                await self._ended(claim.id)
+                continue
             if claim.next is not Next.ASK:
                 return _known(request, claim)
             try:
@@ -154,6 +157,11 @@ class ModelCalls:
         if (running := self._under_way.get(call_id)) is not None:
             running.caller = caller
             running.telling.join(told)
+            await asyncio.shield(running.ended)
+
+    async def _ended(self, call_id: uuid.UUID) -> None:
+        """Wait until a call of this process has ended, which stays whose it is."""
+        if (running := self._under_way.get(call_id)) is not None:
             await asyncio.shield(running.ended)
 
     async def _ask(self, body: Mapping[str, Any], call: Call, endpoint: Endpoint) -> ModelAnswer | None:
@@ -344,7 +352,7 @@ def _known(request: ModelRequest, claim: Claim) -> ModelAnswer:
         return ModelAnswer(claim.answer)
     if claim.next is Next.CHANGED:
         told = f"complete(): key: {request.key!r} names a call with another request."
-        return ModelAnswer(None, told, "Give each call a key of its own.", refused=True)
+        return ModelAnswer(None, told, "Give each call a key of its own.", refused=True, status=CHANGED)
     if claim.exhausted is not None:
         return _exhausted(claim.exhausted)
     raise over()

@@ -28,7 +28,8 @@ class Next(Enum):
     ASK = "it is this attempt's: ask, then settle it"
     UNDER_WAY = "this process asks it already"
     RECORDED = "its answer is known"
-    CHANGED = "its key names another call"
+    CHANGED = "its key names another call, which has its answer or is this attempt's"
+    OTHER = "this process asks another request by its key, for an earlier attempt: wait until that has ended"
     LOST = "a newer attempt has it"
     EXHAUSTED = "a budget does not suffice for it"
 
@@ -72,6 +73,9 @@ async def claim(
 ) -> Claim:
     """Take a call on, or tell its answer. What is answered ASK is written as begun.
 
+    A key names one request from its answer on. Before, a later attempt may ask another one by it: whoever mends the
+    request that a model refused, or has another model asked, goes on so.
+
     Args:
         under_way: those that this process asks.
     """
@@ -79,18 +83,19 @@ async def claim(
     if (made := await _insert(session, subject, request, asked, epoch)) is not None:
         return Claim(Next.ASK, made)
     row = await _of(session, subject, request.identity)
-    if row.request_hash != request.hash:
-        return Claim(Next.CHANGED, row.id)
+    same = row.request_hash == request.hash
     if row.state == "done":
-        return Claim(Next.RECORDED, row.id, row.answer)
+        return Claim(Next.RECORDED, row.id, row.answer) if same else Claim(Next.CHANGED, row.id)
     if row.epoch > epoch:
         return Claim(Next.LOST, row.id)
+    if not same and row.state == "started" and (row.epoch == epoch or row.id in under_way):
+        return Claim(Next.CHANGED if row.epoch == epoch else Next.OTHER, row.id)
     if row.id in under_way:
         row.epoch = epoch  # it is this attempt's from here on, whoever asked
         await session.flush()
         return Claim(Next.UNDER_WAY, row.id)
     row.state, row.epoch, row.runs = "started", epoch, row.runs + 1
-    row.endpoint, row.model, row.error = asked.endpoint, asked.model, None
+    row.endpoint, row.model, row.error, row.request_hash = asked.endpoint, asked.model, None, request.hash
     await session.flush()
     return Claim(Next.ASK, row.id)
 

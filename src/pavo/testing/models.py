@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Spent
+from pavo.agents.calling.completion import CHANGED, ModelAnswer, ModelRequest, Spent
 from pavo.errors import ModelFailed, ModelRefused
 
 Scripted: TypeAlias = "str | Mapping[str, Any] | ModelFailed | ModelRefused"
@@ -37,7 +37,7 @@ class TriedModels:
                 return answer
             known = self._answers[request.identity] = (request.hash, answer)
         if known[0] != request.hash:
-            return ModelAnswer(error=f"The key {request.key!r} names another call.", refused=True)
+            return ModelAnswer(error=f"The key {request.key!r} names another call.", refused=True, status=CHANGED)
         return known[1]
 
     async def spent(self) -> Spent:

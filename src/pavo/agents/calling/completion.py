@@ -17,6 +17,8 @@ ENDPOINT: Final = "endpoint:"
 send that, and no provider's model begins so."""
 OURS: Final = frozenset(("stream", "stream_options"))
 """Members of a request that Pavo sets itself: answers come whole, and are streamed to Pavo."""
+CHANGED: Final = 409
+"""Status of a refused call whose key names another request that has its answer; no server's refusal has it."""
 NEVER_MEANT: Final = frozenset(("metadata", "user", "prompt_cache_key", "safety_identifier", "store"))
 """Members that change nothing of an answer: they are sent, and are no part of what names a call."""
 
@@ -64,7 +66,7 @@ class ModelAnswer:
     refused: bool = False
     """Trying again is useless."""
     status: int | None = None
-    """Of the model's server, where it was that which failed; 402: a budget does not suffice."""
+    """Of the model's server, where it was that which failed; 402: a budget does not suffice; or CHANGED."""
     asks: Question | None = None
     """What people are asked before it is made; `error` says why."""
 

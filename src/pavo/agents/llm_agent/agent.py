@@ -144,9 +144,12 @@ class LlmAgent(Agent):
             found = Conversation.begun(at, tools, beginning(ctx, plan, former), past)
             if former is not None:
                 found.said = max(message.seq for message in former.messages)
+            found.asks(Asking(ctx).whom)
             yield found.recorded([])
         else:
             found = await Conversation.load(checkpoint, ctx.transcript)
+            if found.asks(whom := Asking(ctx).whom):
+                yield found.recorded([Event("asks_another", whom)])
         accepted, compaction = plans.tools_of(plan), ctx.options.get("compaction", "summary")
         while found.result is None:
             if said := await self._said(ctx, found):
@@ -193,7 +196,7 @@ class LlmAgent(Agent):
         kept = found.last(KEPT_BYTES)
         shown = found.messages
         request = [*shown[: len(shown) - len(kept)], {"role": "user", "content": SUMMARY_REQUEST}]
-        answer = await Asking(ctx).complete(request, key=f"llm/compaction/{found.compactions}")
+        answer = await Asking(ctx).complete(request, key=f"llm/compaction/{found.compactions}", former=found.asked)
         tokens = found.count(answer.get("usage"))
         summary = text_of(answer)[:CHARACTERS] or "(nothing)"
         told = f"# What was done so far, in short\n{summary}\n\nGo on from there."

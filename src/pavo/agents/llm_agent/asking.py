@@ -5,13 +5,16 @@ from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from pavo.agents.calling.completion import CHANGED
 from pavo.agents.contract import JSON, AgentContext
 from pavo.agents.llm_agent.plans import json_in
-from pavo.errors import AgentRefused
+from pavo.errors import AgentRefused, ModelRefused
 
 T = TypeVar("T")
 Form = TypeVar("Form", bound=BaseModel)
 
+WHOM: Final = ("endpoint", "model", "temperature")
+"""Options of a task that say whom is asked, and how."""
 MALFORMED: Final = 3
 """So often a model is told what is wrong with its answer."""
 WRONG_CHARACTERS: Final = 2_000
@@ -24,18 +27,37 @@ class Asking:
     def __init__(self, ctx: AgentContext) -> None:
         self._ctx = ctx
         options = ctx.options
-        self._endpoint = cast("str | None", options.get("endpoint"))
-        self._common = {name: options[name] for name in ("model", "temperature") if options.get(name) is not None}
+        self.whom: JSON = {name: options[name] for name in WHOM if options.get(name) is not None}
+        """Whom the options name."""
         self._structured = options.get("structured", "json_schema")
 
     async def complete(
-        self, messages: Sequence[JSON], *, tools: Sequence[JSON] = (), key: str | None = None, **more: JSON
+        self,
+        messages: Sequence[JSON],
+        *,
+        tools: Sequence[JSON] = (),
+        key: str | None = None,
+        former: Sequence[JSON] = (),
+        **more: JSON,
     ) -> Mapping[str, Any]:
-        """The chat completion."""
-        request = {**self._common, "messages": list(messages), **more}
+        """The chat completion.
+
+        Args:
+            former: who were asked before the options were changed: of a key that has an answer it is theirs.
+        """
+        request: dict[str, JSON] = {"messages": list(messages), **more}
         if tools:
             request["tools"] = list(tools)
-        return await self._ctx.complete(request, endpoint=self._endpoint, key=key)
+        left = [whom for whom in former if whom != self.whom]
+        whom = self.whom
+        while True:
+            try:
+                common = {name: value for name, value in whom.items() if name != "endpoint"}
+                return await self._ctx.complete({**common, **request}, endpoint=whom.get("endpoint"), key=key)
+            except ModelRefused as refused:
+                if refused.extra.get("status") != CHANGED or not left:
+                    raise
+            whom = left.pop()
 
     async def formed(
         self, system: str, told: str, kind: type[Form], schema: Mapping[str, Any], judge: Callable[[Form], T]

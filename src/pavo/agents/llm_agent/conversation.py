@@ -22,6 +22,8 @@ CUT_BYTES: Final = 100_000
 """The same where nothing is summed up: what is cut is not known to the model any more."""
 REPEATED: Final = 200
 """Calls of which it is known how often they were made."""
+ASKED: Final = 20
+"""Changes of whom is asked that are known."""
 
 BEGUN: Final = "begun"
 DONE: Final = "done"
@@ -101,6 +103,8 @@ class Conversation:
     """Tokens that these took, and summaries among them."""
     result: str | None = None
     """The model's last word; it is done."""
+    asked: list[JSON] = field(default_factory=list[JSON])
+    """Whom the options named, in turn: where they are changed within a turn, its answer is found by those before."""
     shown: Shown = field(default_factory=Shown)
 
     @classmethod
@@ -169,9 +173,17 @@ class Conversation:
             "usage": {**self.usage},
             "repeated": {**self.repeated},
             "allowed": [*self.allowed],
+            "asked": [*self.asked],
         }
         news, self.shown.news = self.shown.news, []
         return Step(checkpoint, events, plan_step=self.step or None, messages=news)
+
+    def asks(self, whom: JSON) -> bool:
+        """Note whom the options name; whether that is another one than before."""
+        if self.asked[-1:] == [whom]:
+            return False
+        self.asked = [*self.asked, whom][-ASKED:]
+        return True
 
     def add(self, message: JSON) -> None:
         """Append a message."""

@@ -89,7 +89,7 @@ class Turns:
         """One turn; what is to be told of it. The conversation is changed once all of it has come to its end."""
         found = self._all
         key = f"llm/{found.compactions}/{found.turn}"
-        answer = await self._asking.complete(found.messages, tools=found.shown.tools, key=key)
+        answer = await self._asking.complete(found.messages, tools=found.shown.tools, key=key, former=found.asked)
         wanted = wanted_of(message_of(answer))
         results = await asyncio.gather(*(self._result(call, number) for number, call in enumerate(wanted)))
         said = text_of(answer)
