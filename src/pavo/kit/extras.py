@@ -16,7 +16,7 @@ DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
 Extra: TypeAlias = Literal[
-    "worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai", "openai-agents"
+    "worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai", "openai-agents", "smolagents"
 ]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
@@ -38,6 +38,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
     "mcp": ("mcp",),
     "pydantic-ai": ("openai", "pydantic_ai"),
     "openai-agents": ("openai", "agents"),
+    "smolagents": ("openai", "smolagents"),
     "langgraph": ("langchain_core", "langgraph", "langgraph.checkpoint"),
     "s3": ("obstore",),
 }

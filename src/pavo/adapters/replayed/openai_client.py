@@ -1,11 +1,11 @@
 """OpenAI's own client, whose requests for chat completions go through `ctx.complete` and not over a network."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 import httpx2
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, OpenAI
 
 from pavo.adapters.working import complete
 from pavo.errors import ModelFailed, ModelRefused
@@ -20,6 +20,24 @@ def recording_client() -> AsyncOpenAI:
     """A client for frameworks that take one: what it is answered is recorded, and never asked for again."""
     http = httpx2.AsyncClient(transport=_Recording())
     return AsyncOpenAI(base_url="http://pavo/v1", api_key="pavo", http_client=http, max_retries=0)
+
+
+def recording_client_for_threads(wait: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]) -> OpenAI:
+    """The same for a framework that runs on a thread.
+
+    Args:
+        wait: has the agent's event loop await what this makes, and blocks the thread meanwhile.
+    """
+    http = httpx2.Client(transport=_RecordingForThreads(wait))
+    return OpenAI(base_url="http://pavo/v1", api_key="pavo", http_client=http, max_retries=0)
+
+
+class _RecordingForThreads(httpx2.BaseTransport):
+    def __init__(self, wait: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]) -> None:
+        self._wait = wait
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self._wait(lambda: _Recording().handle_async_request(request))
 
 
 class _Recording(httpx2.AsyncBaseTransport):
@@ -38,7 +56,7 @@ class _Recording(httpx2.AsyncBaseTransport):
             return _error(502, str(error))
         if not streamed:
             return httpx2.Response(200, headers=_NO_RETRY, content=json.dumps(answer))
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=_chunks(answer))
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=b"".join(_chunks(answer)))
 
 
 def _whole(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +70,7 @@ def _error(status: int, told: str) -> httpx2.Response:
     return httpx2.Response(status, headers=_NO_RETRY, content=json.dumps(body))
 
 
-async def _chunks(answer: Mapping[str, Any]) -> AsyncIterator[bytes]:
+def _chunks(answer: Mapping[str, Any]) -> Iterator[bytes]:
     """A whole answer as a stream of one chunk, and one with its usage."""
     choice: Mapping[str, Any] = answer["choices"][0]
     delta: dict[str, Any] = {name: value for name, value in choice["message"].items() if value is not None}
