@@ -1,6 +1,7 @@
 """A call of a tool leaves the same rows and events by the quick way, a statement each, and by the long one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -103,6 +104,8 @@ async def test_what_is_no_usual_case_is_not_written(database: Database) -> None:
     newer = await new_attempt(database, subject)
     twin = ToolRequest("send", {"to": "x"}, "b", "key:b")
     assert await ways.begin(twin, call(), newer, told) is None, "nobody knows of its like whether it happened"
+    later = at_once(database, replace(subject, scope="v2"))
+    assert await later.begin(twin, call(), newer, told) is None, "nor while another plan is worked off"
     assert await ways.begin(twin, call("read"), epoch, told) is None, "the attempt is over"
     assert await ways.settle(begun.id, Outcome(1), epoch, [told(begun.id, "unsafe")]) is None, "likewise"
     assert await ways.settle(begun.id, Outcome(1), newer, [told(begun.id, "unsafe")]) is None, "it did not begin it"

@@ -66,7 +66,7 @@ def change_of_code(row: ExecutionRow, code: str | None) -> list[NewEvent]:
 
 
 HOLDS: Final[LiteralString] = "attempt_holds(%(subject)s, %(epoch)s, false)"
-"""As `holds`, within another slice's statement; the function is in migration 0033."""
+"""As `holds`, within another slice's statement; the function is in migration 0035."""
 WORKS: Final[LiteralString] = "attempt_holds(%(subject)s, %(epoch)s, true)"
 """The same, `working`."""
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from alembic import op
 
-revision = "0033"
-down_revision = "0032"
+revision = "0035"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 
@@ -85,7 +85,7 @@ BEGIN
         RETURN;
     END IF;
     IF p_effect = 'unsafe' AND EXISTS (
-        SELECT FROM tool_calls t WHERE t.subject_id = p_subject AND t.scope = p_scope AND t.tool = p_tool
+        SELECT FROM tool_calls t WHERE t.subject_id = p_subject AND t.tool = p_tool
         AND t.arguments_hash = p_hash AND (t.state = 'unknown' OR t.state = 'started' AND t.epoch < p_epoch)
     ) THEN
         RETURN QUERY SELECT 'other', v_words, NULL::text, NULL::jsonb, NULL::bigint, NULL::timestamptz;
