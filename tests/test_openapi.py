@@ -47,6 +47,8 @@ FINDS = {
     "POST /api/policies",
     "GET /api/usage",
     "GET /api/budgets",
+    "GET /api/gates",
+    "GET /api/inbox",
     "PUT /api/budgets",
 }
 CREATE = {

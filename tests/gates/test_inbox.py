@@ -74,6 +74,43 @@ async def test_questions_reviews_and_failures_are_in_one_list(mine: Asked) -> No
     assert (await got(mine.client, "/api/inbox"))["total"] == 0
 
 
+async def test_lists_are_of_an_organisation_and_a_task_and_pass_over_nothing(mine: Asked, database: Database) -> None:
+    await mine.start("asking", question("a"))
+    [gate] = await mine.gates()
+    first, ours = mine.id, gate["organisation_id"]
+    other, foreign = f"{uuid.uuid4().hex}@example.com", f"{uuid.uuid4().hex}@example.com"
+    homes = dict[str, str]()
+    for who in (other, foreign):
+        answer = await mine.client.get("/api/session", headers={"X-User-Email": who})
+        homes[who] = answer.json()["organisation_id"]
+    joining = text("""
+        INSERT INTO memberships (organisation_id, user_id, role)
+        SELECT :organisation, u.id, 'member' FROM users u JOIN tasks t ON t.created_by = u.id WHERE t.id = :task
+    """)
+    async with database.transaction() as session:
+        await session.execute(joining, {"organisation": uuid.UUID(homes[other]), "task": uuid.UUID(first)})
+
+    async def in_both() -> bool:
+        return (await mine.client.get("/api/inbox", params={"organisation_id": homes[other]})).status_code == 200
+
+    await until(in_both, what="the membership")
+    await mine.start("asking", question("b"))
+    await mine.gates()
+    for path in ("/api/inbox", "/api/gates"):
+        both = await got(mine.client, path, organisation_id=ours)
+        assert {each["task_id"] for each in both["items"]} == {first, mine.id} and both["total"] == 2
+        assert (await got(mine.client, path, organisation_id=homes[other]))["total"] == 0
+        one = await got(mine.client, path, task_id=first)
+        assert ([each["task_id"] for each in one["items"]], one["total"]) == ([first], 1)
+        refused = await mine.client.get(path, params={"organisation_id": homes[foreign]})
+        assert (refused.status_code, refused.json()["field"]) == (404, "organisation_id")
+        unknown = await mine.client.get(path, params={"organization_id": ours})
+        assert (unknown.status_code, unknown.json()["field"]) == (422, "organization_id")
+    assert (await got(mine.client, "/api/gates", kind="question"))["total"] == 2
+    assert (await got(mine.client, "/api/gates", kind="approval"))["total"] == 0
+    assert (await mine.client.get("/api/inbox", params={"state": "open"})).status_code == 422
+
+
 async def test_mine_are_those_of_tasks_that_i_created(mine: Asked, database: Database) -> None:
     await mine.start("asking", question())
     [gate] = await mine.gates()

@@ -40,6 +40,10 @@ async def test_listed_shown_and_answered(asked: Asked) -> None:
 
     listed = await said(asked, "inbox", "list", "--kind", "question", "--mine", "--sort=-since", "-n", "500")
     assert {where["id"], why["id"]} <= {item["id"] for item in listed["items"]}
+    own = await said(asked, "inbox", "list", "--org", where["organisation_id"], "--task", asked.id)
+    assert {where["id"], why["id"]} == {item["id"] for item in own["items"]}
+    foreign = await run(asked, "inbox", "list", "--org", str(uuid.uuid4()))
+    assert foreign.returncode == 3 and "no such organisation" in foreign.stderr
     shown = await run(asked, "inbox", "list", "-n", "1")
     assert shown.returncode == 0 and len(shown.stdout.splitlines()) == 2, "no terminal: a head, and a line a row"
     assert ESCAPE not in (await run(asked, "inbox", "show", where["id"])).stdout

@@ -23,7 +23,8 @@ from pavo.usage.budgets import Exhausted, Reservation
 from pavo.usage.domain import MAX_COST, period_start
 from pavo.usage.models import BudgetRow, ReservationRow
 from pavo.usage.repository import Chosen, by
-from pavo.usage.service import Asked, NewBudget, UsageService
+from pavo.usage.schemas import UsageWanted
+from pavo.usage.service import NewBudget, UsageService
 from tests.usage.spending import EURO, Attempt, Organisation, new_call
 
 
@@ -430,9 +431,9 @@ async def test_who_may(org: Organisation, database: Database) -> None:
         (service.remove_budget(stranger, one.id), NotFound),
         (service.budgets(stranger, org.id, None), NotFound),
         (service.budgets(stranger, None, org.first.id), NotFound),
-        (service.usage(stranger, Asked(organisation_id=org.id)), NotFound),
-        (service.usage(stranger, Asked(task_id=org.first.id)), NotFound),
-        (service.usage(org.owner, Asked(since="yesterday")), InvalidInput),
+        (service.usage(stranger, UsageWanted(organisation_id=org.id)), NotFound),
+        (service.usage(stranger, UsageWanted(task_id=org.first.id)), NotFound),
+        (service.usage(org.owner, UsageWanted(since="yesterday")), InvalidInput),
     ]
     for refused, kind in refusals:
         with pytest.raises(kind):
@@ -450,15 +451,18 @@ async def test_usage_by_everything(org: Organisation) -> None:
     service = UsageService(org.database)
     wanted = {"task": 2, "agent": 1, "user": 1, "model": 2, "organisation": 1, "day": 1, "call": 3}
     for kind, count in wanted.items():
-        found = await service.usage(org.member, Asked(kind))  # type: ignore[arg-type]
+        found = await service.usage(org.member, UsageWanted(by=kind))
         assert len(found.items) == count and not found.more, kind
         for sums in (found.total, *([found.items[0].sums] if count == 1 else [])):
             assert (sums.calls, sums.tokens_in, sums.cost, sums.unpriced) == (3, 30, 0.75 * EURO, 1)
             assert sums.seconds == 1.5
-    assert (await service.usage(org.owner, Asked("user"))).items[0].label == org.owner.email
-    assert [item.sums.cost for item in (await service.usage(org.owner, Asked("task"))).items] == [EURO // 2, EURO // 4]
-    assert (await service.usage(org.owner, Asked(task_id=org.first.id))).total.calls == 2
-    assert (await service.usage(org.owner, Asked(since="1h", until="1m"))).total.calls == 0
+    assert (await service.usage(org.owner, UsageWanted(by="user"))).items[0].label == org.owner.email
+    assert [item.sums.cost for item in (await service.usage(org.owner, UsageWanted(by="task"))).items] == [
+        EURO // 2,
+        EURO // 4,
+    ]
+    assert (await service.usage(org.owner, UsageWanted(task_id=org.first.id))).total.calls == 2
+    assert (await service.usage(org.owner, UsageWanted(since="1h", until="1m"))).total.calls == 0
 
 
 async def test_a_deleted_task_leaves_what_was_paid_to_its_organisation(org: Organisation) -> None:
@@ -473,7 +477,7 @@ async def test_a_deleted_task_leaves_what_was_paid_to_its_organisation(org: Orga
         await session.execute(delete(TimelineRow).where(TimelineRow.id == org.first.id))
     (one,) = await org.standing()
     assert one.used_cost == EURO // 2 and len(await org.calls()) == 1
-    found = await UsageService(org.database).usage(org.owner, Asked("task"))
+    found = await UsageService(org.database).usage(org.owner, UsageWanted(by="task"))
     assert [(item.key, item.sums.calls) for item in found.items] == [(None, 1)]
     async with org.database.reading() as session:
         count = select(func.count()).select_from(BudgetRow).where(BudgetRow.organisation_id == org.id)

@@ -75,6 +75,12 @@ async def test_over_http(
         await ask(422, "GET", "/api/usage", params=params)
     for path, params in (("/api/usage", {"task_id": task["id"]}), ("/api/budgets", {"task_id": task["id"]})):
         await ask(404, "GET", path, stranger, params=params)
+    theirs = (await ask(200, "GET", "/api/session", stranger))["organisation_id"]
+    whose = {"task_id": task["id"], "organisation_id": theirs, "period": "day"}
+    assert (await ask(404, "PUT", "/api/budgets", json={**whose, "cost": 1}))["field"] == "organisation_id"
+    for path in ("/api/usage", "/api/budgets"):
+        await ask(404, "GET", path, params={"organisation_id": theirs})
+        assert (await ask(422, "GET", path, params={"user": "ada"}))["field"] == "user"
     await ask(404, "PUT", "/api/budgets", stranger, json={"task_id": task["id"], "period": "day", "cost": 1})
     await ask(404, "DELETE", f"/api/budgets/{one['id']}", stranger)
     await ask(204, "DELETE", f"/api/budgets/{one['id']}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-from pavo.errors import InvalidInput
+from pavo.errors import InvalidInput, NotFound
 
 Role: TypeAlias = Literal["owner", "member"]
 
@@ -47,6 +47,20 @@ class Identity:
     """The API token that proved it, itself or by the session that it opened; None in dev mode."""
     session_until: datetime | None = field(default=None, compare=False)
     """When the session ends that proved it, if one did."""
+
+    def of(self, organisation_id: uuid.UUID | None) -> tuple[uuid.UUID, ...]:
+        """Their organisations, or this one of them.
+
+        Raises:
+            NotFound: unknown, or they are no member.
+        """
+        if organisation_id is None:
+            return self.organisation_ids
+        if organisation_id not in self.organisation_ids:
+            raise NotFound(
+                "There is no such organisation.", field="organisation_id", remedy="List those that you are a member of."
+            )
+        return (organisation_id,)
 
 
 @dataclass(frozen=True, slots=True)

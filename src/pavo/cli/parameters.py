@@ -1,5 +1,6 @@
 """Parameters that several commands share; each is documented here, once."""
 
+import uuid
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -43,6 +44,11 @@ Detach: TypeAlias = Annotated[
 Url: TypeAlias = Annotated[
     str | None, Parameter(name="--url", help="Address of the API; default: PAVO_URL, else the running stack.")
 ]
+
+OrganisationId: TypeAlias = Annotated[
+    uuid.UUID | None, Parameter(name="--org", help="An organisation's id; see: pavo org list")
+]
+"""One of those that somebody is a member of."""
 
 
 def layout_of(data_dir: Path | None) -> Layout:

@@ -33,6 +33,7 @@ BY_DEFAULT: Final = "policy:default"
 
 MAX_ANSWER_BYTES: Final = 16_000
 MAX_NOTE: Final = 2_000
+MAX_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)

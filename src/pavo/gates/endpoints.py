@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from pavo.accounts.dependencies import Caller
-from pavo.gates.schemas import GateAnswerIn, GateOut, GatePage, GateSort, GateStateName
-from pavo.gates.service import MAX_PAGE, GateService, Wanted
+from pavo.gates.schemas import GateAnswerIn, GateOut, GatePage, GatesWanted
+from pavo.gates.service import GateService, Wanted
 from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/gates", tags=["gates"], responses=problems(401, 422))
@@ -21,23 +21,11 @@ async def _gates(request: Request) -> GateService:
 TheGates = Annotated[GateService, Depends(_gates)]
 
 
-@router.get("", operation_id="list_gates")
-async def list_gates(
-    gates: TheGates,
-    who: Caller,
-    state: GateStateName | None = None,
-    task_id: uuid.UUID | None = None,
-    mine: bool = False,
-    sort: GateSort = "opened",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: str | None = None,
-) -> GatePage:
-    """What waits for people, and what has waited: those that wait longest first.
-
-    `mine`: of tasks that the caller created. `sort`: `-opened` begins with the newest. A page has a megabyte at most.
-    """
-    wanted = Wanted(state, task_id, mine, sort == "-opened", cursor, limit)
-    found = await gates.page(who, wanted)
+@router.get("", operation_id="list_gates", responses=problems(404))
+async def list_gates(gates: TheGates, who: Caller, wanted: Annotated[GatesWanted, Query()]) -> GatePage:
+    """What waits for people, and what has waited: those that wait longest first. A page has a megabyte at most."""
+    place = (wanted.mine, wanted.sort == "-opened", wanted.cursor, wanted.limit)
+    found = await gates.page(who, Wanted(wanted.organisation_id, wanted.state, wanted.kind, wanted.task_id, *place))
     items = [GateOut.model_validate(gate) for gate in found.items]
     return GatePage(items=items, next_cursor=found.next_cursor, total=found.total)
 

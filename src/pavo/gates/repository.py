@@ -50,6 +50,7 @@ class Chosen:
 
     organisation_ids: Sequence[uuid.UUID]
     state: GateState | None = None
+    kind: str | None = None
     subject_id: uuid.UUID | None = None
     created_by: uuid.UUID | None = None
     """Of subjects that this user created."""
@@ -259,6 +260,8 @@ def _conditions(chosen: Chosen) -> list[Any]:
     found: list[Any] = [GateRow.organisation_id.in_(chosen.organisation_ids)]
     if chosen.state is not None:
         found.append(GateRow.state == chosen.state)
+    if chosen.kind is not None:
+        found.append(GateRow.kind == chosen.kind)
     if chosen.subject_id is not None:
         found.append(GateRow.subject_id == chosen.subject_id)
     if chosen.created_by is not None:

@@ -6,10 +6,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from pavo.gates.domain import MAX_NOTE
+from pavo.gates.domain import MAX_NOTE, MAX_PAGE
 
 GateSort = Literal["opened", "-opened"]
 GateStateName = Literal["open", "answered", "expired", "paused"]
+GateKind = Literal["question", "effect", "approval", "budget"]
+
+
+class GatesWanted(BaseModel):
+    """Which gates a list holds, in which order, and which page of it."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    state: GateStateName | None = None
+    kind: GateKind | None = None
+    organisation_id: uuid.UUID | None = None
+    """Of this one of your organisations; default: of all."""
+    task_id: uuid.UUID | None = None
+    mine: bool = False
+    """Of tasks that you created."""
+    sort: GateSort = "opened"
+    """`-opened` begins with the newest."""
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: str | None = None
 
 
 class GateAnswerIn(BaseModel):
@@ -34,7 +53,7 @@ class GateOut(BaseModel):
     organisation_id: uuid.UUID
     """Its members may answer: whoever is one then."""
     task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
-    kind: Literal["question", "effect", "approval", "budget"]
+    kind: GateKind
     """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin. budget: what to
     do about one that does not suffice."""
     key: str

@@ -6,7 +6,7 @@ that reaches it. So a gate is closed by one answer alone, and closing it and wha
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pavo.accounts.domain import Identity
 from pavo.errors import GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
@@ -16,8 +16,6 @@ from pavo.kit.json_schema import misfit
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
-
-MAX_PAGE: Final = 200
 
 
 class GateOwner(Protocol):
@@ -48,7 +46,10 @@ class OwnsGates(Protocol):
 class Wanted:
     """Which gates somebody wants to see."""
 
+    organisation_id: uuid.UUID | None = None
+    """None: of all of theirs."""
     state: GateState | None = None
+    kind: str | None = None
     subject_id: uuid.UUID | None = None
     mine: bool = False
     """Of tasks that they created themselves."""
@@ -88,15 +89,17 @@ class GateService:
         return gate
 
     async def page(self, who: Identity, wanted: Wanted) -> GatesFound:
-        """The gates of all their organisations; a page has a megabyte at most.
+        """The gates of their organisations; a page has a megabyte at most.
 
         Raises:
+            NotFound: the organisation is unknown, or not theirs.
             InvalidInput: the cursor is none.
         """
         after = Cursor.decode(wanted.cursor) if wanted.cursor else None
         chosen = repository.Chosen(
-            who.organisation_ids,
+            who.of(wanted.organisation_id),
             wanted.state,
+            wanted.kind,
             wanted.subject_id,
             who.user_id if wanted.mine else None,
             wanted.newest_first,

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from pavo.accounts.dependencies import Caller
-from pavo.inbox.schemas import InboxItem, InboxOut, Kind, Sort
-from pavo.inbox.service import MAX_PAGE, InboxService
+from pavo.inbox.schemas import InboxItem, InboxOut, InboxWanted
+from pavo.inbox.service import InboxService
 from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/inbox", tags=["gates"], responses=problems(401, 422))
@@ -17,20 +17,11 @@ async def _inbox(request: Request) -> InboxService:
     return found
 
 
-@router.get("", operation_id="list_inbox")
+@router.get("", operation_id="list_inbox", responses=problems(404))
 async def list_inbox(
-    inbox: Annotated[InboxService, Depends(_inbox)],
-    who: Caller,
-    kind: Kind | None = None,
-    mine: bool = False,
-    sort: Sort = "since",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: str | None = None,
+    inbox: Annotated[InboxService, Depends(_inbox)], who: Caller, wanted: Annotated[InboxWanted, Query()]
 ) -> InboxOut:
-    """What waits for people: open questions, approvals, plans under review, failures; those that wait longest first.
-
-    `mine`: of tasks that the caller created. `sort`: `-since` begins with the newest.
-    """
-    found = await inbox.page(who, kind=kind, mine=mine, newest_first=sort == "-since", cursor=cursor, limit=limit)
+    """What waits for people: open questions, approvals, plans under review, failures; those that wait longest first."""
+    found = await inbox.page(who, wanted)
     items = [InboxItem.model_validate(each) for each in found.items]
     return InboxOut(items=items, next_cursor=found.next_cursor, total=found.total)

@@ -53,12 +53,12 @@ WITH waiting AS (
         g.opened_at AS since
     FROM gates g JOIN tasks t ON t.id = g.subject_id
     WHERE g.organisation_id = ANY (:organisations) AND g.state = 'open' AND t.deleted_at IS NULL
-      AND (NOT :mine OR t.created_by = :user_id)
+      AND (NOT :mine OR t.created_by = :user_id) AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
     UNION ALL
     SELECT CASE t.stage WHEN 'FAILED' THEN 'failure' ELSE 'review' END, t.id, t.id, t.updated_at
     FROM tasks t
     WHERE t.organisation_id = ANY (:organisations) AND t.stage IN ('WAIT_RFC', 'FAILED') AND t.deleted_at IS NULL
-      AND (NOT :mine OR t.created_by = :user_id)
+      AND (NOT :mine OR t.created_by = :user_id) AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
 ), wanted AS (
     SELECT * FROM waiting WHERE CAST(:kind AS text) IS NULL OR kind = :kind
 )
@@ -97,11 +97,12 @@ class Chosen:
     created_by: uuid.UUID | None = None
     """Of tasks that this user created."""
     kind: str | None = None
+    task_id: uuid.UUID | None = None
 
     def values(self) -> dict[str, Any]:
         """As the statements take it."""
         mine = {"mine": self.created_by is not None, "user_id": self.created_by or uuid.UUID(int=0)}
-        return {"organisations": list(self.organisation_ids), "kind": self.kind, **mine}
+        return {"organisations": list(self.organisation_ids), "kind": self.kind, "task_id": self.task_id, **mine}
 
 
 async def page(

@@ -2,12 +2,30 @@
 
 import uuid
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind: TypeAlias = Literal["question", "approval", "review", "failure"]
 Sort: TypeAlias = Literal["since", "-since"]
+MAX_PAGE: Final = 200
+
+
+class InboxWanted(BaseModel):
+    """Which of what waits a list holds, in which order, and which page of it."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    kind: Kind | None = None
+    organisation_id: uuid.UUID | None = None
+    """Of this one of your organisations; default: of all."""
+    task_id: uuid.UUID | None = None
+    mine: bool = False
+    """Of tasks that you created."""
+    sort: Sort = "since"
+    """`-since` begins with the newest."""
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    cursor: str | None = None
 
 
 class InboxItem(BaseModel):

@@ -1,15 +1,13 @@
 """What waits for somebody, in all their organisations."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from pavo.accounts.domain import Identity
 from pavo.inbox import repository
 from pavo.inbox.repository import Chosen, Waiting
+from pavo.inbox.schemas import InboxWanted
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
-
-MAX_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +23,17 @@ class InboxService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(
-        self, who: Identity, *, kind: str | None, mine: bool, newest_first: bool, cursor: str | None, limit: int
-    ) -> InboxPage:
-        """What waits in all their organisations.
-
-        Args:
-            kind: question, approval, review or failure; None: all.
-            mine: of tasks that they created themselves.
+    async def page(self, who: Identity, wanted: InboxWanted) -> InboxPage:
+        """What waits in their organisations.
 
         Raises:
+            NotFound: the organisation is unknown, or not theirs.
             InvalidInput: the cursor is none.
         """
-        after = Cursor.decode(cursor) if cursor else None
-        chosen = Chosen(who.organisation_ids, who.user_id if mine else None, kind)
+        after = Cursor.decode(wanted.cursor) if wanted.cursor else None
+        mine = who.user_id if wanted.mine else None
+        chosen = Chosen(who.of(wanted.organisation_id), mine, wanted.kind, wanted.task_id)
+        limit, newest_first = wanted.limit, wanted.sort == "-since"
         async with self._database.reading() as session:
             found = await repository.page(session, chosen, after=after, limit=limit + 1, newest_first=newest_first)
             total = await repository.count(session, chosen)

@@ -4,14 +4,23 @@ import uuid
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from pavo.accounts.dependencies import Caller
 from pavo.kit.problem import problems
-from pavo.usage.domain import By
 from pavo.usage.prices import PriceTable
-from pavo.usage.schemas import BudgetIn, BudgetList, BudgetOut, UsageOut, UsageSums, budget_out, usage_item
-from pavo.usage.service import Asked, NewBudget, UsageService
+from pavo.usage.schemas import (
+    BudgetIn,
+    BudgetList,
+    BudgetOut,
+    BudgetsWanted,
+    UsageOut,
+    UsageSums,
+    UsageWanted,
+    budget_out,
+    usage_item,
+)
+from pavo.usage.service import NewBudget, UsageService
 
 router = APIRouter(prefix="/api", tags=["usage"], responses=problems(401, 404, 422))
 
@@ -32,34 +41,20 @@ ThePrices = Annotated[PriceTable, Depends(_prices)]
 
 @router.get("/usage", operation_id="get_usage")
 async def get_usage(
-    usage: TheUsage,
-    prices: ThePrices,
-    who: Caller,
-    by: By = "day",
-    organisation_id: uuid.UUID | None = None,
-    task_id: uuid.UUID | None = None,
-    since: str | None = None,
-    until: str | None = None,
+    usage: TheUsage, prices: ThePrices, who: Caller, wanted: Annotated[UsageWanted, Query()]
 ) -> UsageOut:
-    """What calls of models took, of all your organisations or one, or of a task.
-
-    `since` and `until`: 2026-11-26T08:00:00Z, or how long ago: 24h, 7d. Without, the last 30 days; of a task all of it.
-    """
-    found = await usage.usage(who, Asked(by, organisation_id, task_id, since, until))
+    """What calls of models took, of all your organisations or one, or of a task."""
+    found = await usage.usage(who, wanted)
     items = [usage_item(each.key, each.label, each.sums) for each in found.items]
     return UsageOut(currency=prices.currency, items=items, more=found.more, total=UsageSums.of(found.total))
 
 
 @router.get("/budgets", operation_id="list_budgets")
 async def list_budgets(
-    usage: TheUsage,
-    prices: ThePrices,
-    who: Caller,
-    organisation_id: uuid.UUID | None = None,
-    task_id: uuid.UUID | None = None,
+    usage: TheUsage, prices: ThePrices, who: Caller, wanted: Annotated[BudgetsWanted, Query()]
 ) -> BudgetList:
     """The budgets of all your organisations, of one, or those that bound a task; a thousand at most."""
-    found = await usage.budgets(who, organisation_id, task_id)
+    found = await usage.budgets(who, wanted.organisation_id, wanted.task_id)
     return BudgetList(items=[budget_out(each, prices.currency) for each in found])
 
 

@@ -6,11 +6,37 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Budget, Period, Sums
+from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Budget, By, Period, Sums
 
 
 class _Out(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class UsageWanted(_In):
+    """Which usage somebody wants to see."""
+
+    by: By = "day"
+    organisation_id: uuid.UUID | None = None
+    """Of this one of your organisations; default: of all."""
+    task_id: uuid.UUID | None = None
+    since: str | None = None
+    """2026-11-26T08:00:00Z, or how long ago: 24h, 7d. Default: 30d; of a task all of it."""
+    until: str | None = None
+    """Likewise."""
+
+
+class BudgetsWanted(_In):
+    """Whose budgets somebody wants to see."""
+
+    organisation_id: uuid.UUID | None = None
+    """Of this one of your organisations; default: of all."""
+    task_id: uuid.UUID | None = None
+    """Those that bound this task: its own, and its organisation's."""
 
 
 class UsageSums(_Out):
@@ -67,13 +93,11 @@ class UsageOut(_Out):
     """Of all, also of those that are not shown."""
 
 
-class BudgetIn(BaseModel):
+class BudgetIn(_In):
     """A budget, in place of the one that is there."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
     organisation_id: uuid.UUID | None = None
-    """Default: your home."""
+    """Default: your home; of a task its own, and no other."""
     task_id: uuid.UUID | None = None
     """The budget of this task; without it the organisation's, of all its tasks together."""
     period: Period

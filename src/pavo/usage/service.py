@@ -1,6 +1,7 @@
 """Use cases of usage and budgets: what was used, and which limits hold."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,23 +18,12 @@ from pavo.kit.clock import moment_or_age
 from pavo.kit.sql import Database
 from pavo.usage import repository
 from pavo.usage.budgets import ALONE
-from pavo.usage.domain import MAX_TOKENS, Budget, By, Period, Sums, nanos, period_start
+from pavo.usage.domain import MAX_TOKENS, Budget, Period, Sums, nanos, period_start
 from pavo.usage.models import BudgetRow
 from pavo.usage.repository import Chosen, Item
+from pavo.usage.schemas import UsageWanted
 
 DEFAULT_SINCE: Final = "30d"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which usage somebody wants to see."""
-
-    by: By = "day"
-    organisation_id: uuid.UUID | None = None
-    """None: all of theirs."""
-    task_id: uuid.UUID | None = None
-    since: str | None = None
-    until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class UsageService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def usage(self, who: Identity, asked: Asked) -> Usage:
+    async def usage(self, who: Identity, asked: UsageWanted) -> Usage:
         """What calls of models took.
 
         Raises:
@@ -71,11 +61,9 @@ class UsageService:
             InvalidInput: a moment is none.
         """
         async with self._database.reading() as session:
-            theirs = list(who.organisation_ids)
-            if asked.organisation_id is not None:
-                theirs = [_own(who, asked.organisation_id)]
+            theirs = who.of(asked.organisation_id)
             if asked.task_id is not None:
-                theirs = [await _of_task(session, who, asked.task_id)]
+                theirs = (await _of_task(session, theirs, asked.task_id),)
             now = (await session.scalars(select(func.pavo_now()))).one()
             since = asked.since or (None if asked.task_id else DEFAULT_SINCE)
             chosen = Chosen(theirs, asked.task_id, _moment(since, "since", now), _moment(asked.until, "until", now))
@@ -97,11 +85,10 @@ class UsageService:
             NotFound: unknown, or not theirs.
         """
         async with self._database.reading() as session:
-            query = select(BudgetRow).where(BudgetRow.organisation_id.in_(who.organisation_ids))
-            if organisation_id is not None:
-                query = query.where(BudgetRow.organisation_id == _own(who, organisation_id))
+            theirs = who.of(organisation_id)
+            query = select(BudgetRow).where(BudgetRow.organisation_id.in_(theirs))
             if task_id is not None:
-                owner = await _of_task(session, who, task_id)
+                owner = await _of_task(session, theirs, task_id)
                 line = func.budget_line(task_id, type_=ARRAY(Uuid))
                 mine = or_(BudgetRow.task_id.is_(None), BudgetRow.task_id == any_(line))
                 query = query.where(BudgetRow.organisation_id == owner, mine)
@@ -158,8 +145,8 @@ class UsageService:
     ) -> uuid.UUID:
         """The organisation, where this user may set the budget."""
         if task_id is not None:
-            return await _of_task(session, who, task_id)
-        owner = _own(who, organisation_id or who.organisation_id)
+            return await _of_task(session, who.of(organisation_id), task_id)
+        (owner,) = who.of(organisation_id or who.organisation_id)
         mine = (MembershipRow.organisation_id == owner, MembershipRow.user_id == who.user_id)
         if (await session.scalars(select(MembershipRow.role).where(*mine))).one_or_none() != "owner":
             raise Forbidden("Only owners set the organisation's budgets.", remedy="Ask an owner to do it.")
@@ -186,15 +173,9 @@ async def _shown(session: AsyncSession, row: BudgetRow, now: datetime) -> Budget
     )
 
 
-def _own(who: Identity, organisation_id: uuid.UUID) -> uuid.UUID:
-    if organisation_id not in who.organisation_ids:
-        raise NotFound("There is no such organisation.", field="organisation_id", remedy="List those of yours.")
-    return organisation_id
-
-
-async def _of_task(session: AsyncSession, who: Identity, task_id: uuid.UUID) -> uuid.UUID:
+async def _of_task(session: AsyncSession, theirs: Sequence[uuid.UUID], task_id: uuid.UUID) -> uuid.UUID:
     owner = await repository.organisation_of(session, task_id)
-    if owner is None or owner not in who.organisation_ids:
+    if owner is None or owner not in theirs:
         raise NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of tasks.")
     return owner
 

@@ -24,7 +24,8 @@ class InboxClient:
         self._api = api
 
     def items(self, limit: int, **chosen: Any) -> InboxOut:
-        """The first of what waits, however many pages that takes."""
+        """The first of what waits that is chosen, where that is not None, however many pages that takes."""
+        chosen = {name: value for name, value in chosen.items() if value is not None}
         found: list[InboxItem] = []
         while True:
             asked = {**chosen, "limit": min(limit - len(found), MAX_PAGE)}

@@ -12,9 +12,11 @@ from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.inbox import answers
 from pavo.cli.inbox.client import ASKED, InboxClient
 from pavo.cli.output import Output, Printer
-from pavo.cli.parameters import Url
+from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
 from pavo.cli.task import render
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.reference import TaskOption, resolve
 from pavo.errors import InvalidInput, PavoError
 from pavo.gates.schemas import GateOut
 from pavo.inbox.schemas import InboxItem, InboxOut, Kind, Sort
@@ -64,6 +66,8 @@ def list_(
     *,
     kind: Annotated[Kind | None, Parameter(help="These alone.")] = None,
     mine: Annotated[bool, Parameter(help="Of tasks that you created.", negative="")] = False,
+    task: TaskOption = None,
+    org: OrganisationId = None,
     sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "since",
     limit: HowMany = 50,
     url: Url = None,
@@ -71,9 +75,10 @@ def list_(
 ) -> None:
     """What waits for people in your organisations: questions, approvals of calls of tools, plans under review,
     failures; the oldest first."""
-    chosen = {"kind": kind, "mine": mine or None, "sort": sort}
-    with _connected(url) as client:
-        found = client.items(limit, **{name: value for name, value in chosen.items() if value is not None})
+    with ApiClient.from_environment(url) as api:
+        chosen = {"kind": kind, "mine": mine or None, "sort": sort, "organisation_id": org}
+        chosen["task_id"] = resolve(TaskClient(api), task).id if task is not None else None
+        found = InboxClient(api).items(limit, **chosen)
     Printer(output).show(found, lambda: _print(found))
 
 

@@ -10,6 +10,9 @@ from pavo.errors import InvalidInput, NotFound
 from pavo.tasks.schemas import TaskOut, Wanted
 
 TaskRef = Annotated[str, Parameter(help="The task's id, the beginning or end of it, or: last.")]
+TaskOption = Annotated[
+    str | None, Parameter(name="--task", help="A task: its id, the beginning or end of it, or: last.")
+]
 
 
 def resolve(tasks: TaskClient, ref: str) -> TaskOut:

@@ -1,24 +1,21 @@
 """`pavo usage`: what models' calls took. `pavo budget`: what bounds them."""
 
 import uuid
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.text import Text
 
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console
-from pavo.cli.parameters import Url
+from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
+from pavo.cli.task.reference import TaskOption
 from pavo.cli.usage.client import UsageClient
 from pavo.usage.domain import By, Period
 from pavo.usage.schemas import BudgetList, BudgetOut, UsageOut, UsageSums
 
 budget_app = App(name="budget", help="Budgets of an organisation and its tasks.", help_epilogue=epilogue("budget"))
-TaskOption = Annotated[
-    str | None, Parameter(name="--task", help="A task: its id, the beginning or end of it, or: last.")
-]
-OrganisationId = Annotated[uuid.UUID | None, Parameter(name="--org", help="An organisation's id; see: pavo org list")]
 COLUMNS: Final = ("CALLS", "IN", "OUT", "CACHED", "COST", "TIME")
 
 
