@@ -65,6 +65,30 @@ def test_run_as_json(pavo: Pavo) -> None:
     assert pavo("task", "report", found["task"]["id"]).startswith("# As JSON\n")
 
 
+def test_policies_and_budgets_come_with_the_task(pavo: Pavo) -> None:
+    bounds = [
+        "--policy",
+        "ask mail.*",
+        "--policy",
+        "deny * effect=unsafe",
+        "--budget",
+        "5.00",
+        "--budget-tokens",
+        "1000",
+    ]
+    done = pavo.json("run", "Bound", "--accept", *FAST, *bounds)["task"]
+    (own,) = [each for each in pavo.json("budget", "list", "--task", done["id"])["items"] if each["task_id"]]
+    assert (own["period"], own["cost"], own["tokens"]) == ("life", 5.0, 1000)
+    listed = pavo.json("policy", "list", "--task", done["id"])["items"]
+    assert [(each["decision"], each["tool"], each["effect"]) for each in listed] == [
+        ("ask", "mail.*", None),
+        ("deny", "*", "unsafe"),
+    ]
+    for wrong in ("mail.*", "ask a b", "perhaps", ""):
+        assert "is no policy" in pavo("run", "Never", "--policy", wrong, code=2)
+    assert "budgets.0.cost" in pavo("run", "Never", "--budget", "-1", code=2)
+
+
 def test_without_a_terminal_the_plan_is_printed_and_the_command_that_accepts_it(pavo: Pavo) -> None:
     told = pavo("run", "Wait for me", *FAST)
     line = next(line for line in told.splitlines() if "pavo task accept" in line)

@@ -137,11 +137,25 @@ async def test_a_deny_that_comes_after_the_approval_holds(mine: Called) -> None:
     assert second["id"] in {gate["id"] for gate in await mine.gates(1, "paused")}
 
 
+async def test_what_a_task_allows_is_an_exception_to_its_own_words_alone(mine: Called) -> None:
+    await policy(mine, "deny", "put")
+    own = [
+        {"decision": "deny", "note": "mine"},
+        {"decision": "allow", "tool": "pay"},
+        {"decision": "allow", "tool": "put"},
+    ]
+    calls = [mine.one("pay", amount=1), mine.one("put", name="x"), mine.one("lost")]
+    await mine.start("calling", *calls, policies=own)
+    report = await mine.done()
+    assert "{'paid': 1}" in report and "a policy of the organisation denies put" in report
+    assert "a policy of the task denies * (mine)" in report
+
+
 async def test_a_task_brings_policies_that_are_stricter_alone(mine: Called) -> None:
     task = {"options": {"folder": str(mine.folder), "calls": [mine.one("pay", amount=1)]}, "agent_type": "calling"}
-    loose = [{"decision": "allow"}]
-    refused = await mine.tasks.post("", 422, title="x", agent_type="calling", policies=loose)
-    assert refused["field"] == "policies.0.decision"
+    for wrong, field in (({"decision": "maybe"}, "policies.0.decision"), ({"decision": "deny", "tool": "a b"}, "tool")):
+        refused = await mine.tasks.post("", 422, title="x", agent_type="calling", policies=[wrong])
+        assert field in refused["field"]
     await policy(mine, "deny", "put")
     own = [{"decision": "ask", "tool": "pay", "note": "mine"}, {"decision": "ask", "tool": "put"}]
     await mine.start("calling", mine.one("pay", amount=1), mine.one("put", name="x"), policies=own)

@@ -89,6 +89,33 @@ async def test_over_http(
     await ask(404, "GET", "/api/usage", params={"task_id": task["id"]})
 
 
+async def test_a_task_brings_budgets_of_its_own(tasks: Tasks, client: httpx2.AsyncClient) -> None:
+    given = [{"cost": 2.5, "unpriced_allowed": True}, {"tokens": 100, "period": "day"}]
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    made = [await client.post("/api/tasks", json={"title": "Bound", "budgets": given}, headers=key) for _ in range(2)]
+    assert [each.status_code for each in made] == [201, 200] and made[0].json()["id"] == made[1].json()["id"]
+    bare = await client.post("/api/tasks", json={"title": "Bound too", "budgets": given[:1]})
+    for answer, count in ((made[0], 2), (bare, 1)):
+        whose = {"task_id": answer.json()["id"]}
+        own = [each for each in (await client.get("/api/budgets", params=whose)).json()["items"] if each["task_id"]]
+        assert len(own) == count
+        life = next(each for each in own if each["period"] == "life")
+        assert (life["cost"], life["tokens"], life["used_cost"], life["unpriced_allowed"]) == (2.5, None, 0, True)
+
+    before = (await client.get("/api/tasks", params={"q": "Never"})).json()["total"]
+    for wrong, field in (
+        ([{}], "budgets.0"),
+        ([{"cost": -1}], "budgets.0.cost"),
+        ([{"tokens": 1.5}], "budgets.0.tokens"),
+        ([{"cost": 1, "task_id": made[0].json()["id"]}], "budgets.0.task_id"),
+        ([{"cost": 1}, {"tokens": 1}], "one for each"),
+        ([{"cost": 1, "period": "week"}], "budgets.0.period"),
+    ):
+        refused = await client.post("/api/tasks", json={"title": "Never", "budgets": wrong})
+        assert refused.status_code == 422 and field in refused.text, refused.text
+    assert (await client.get("/api/tasks", params={"q": "Never"})).json()["total"] == before
+
+
 async def test_the_commands(tasks: Tasks, client: httpx2.AsyncClient, database: Database) -> None:
     task = await tasks.get(await tasks.create(title="Spends by command"))
     await spent(database, task, EURO // 4)

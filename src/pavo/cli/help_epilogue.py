@@ -16,6 +16,7 @@ EXAMPLES: Final = {
         'pavo run "Analyze churn drivers"': "you are asked about the plan",
         'pavo run "Draft" --prompt @draft.txt --accept': "what to do is in a file, and the plan is not reviewed",
         'pavo run "Load" --option steps=200 --accept -o json': "for programs",
+        'pavo run "Mail" --policy "ask mail.*" --budget 5.00': "asked before it mails, and for at most so much money",
     },
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
@@ -90,7 +91,10 @@ EXAMPLES: Final = {
         "pavo policy add ask 'mail.*'": "people are asked before any tool that is called so",
         "pavo policy add deny run_command --argument 'command=rm '": "no such command ever runs",
     },
-    "policy list": {"pavo policy list": "all of your organisation's"},
+    "policy list": {
+        "pavo policy list": "all of your organisation's",
+        "pavo policy list --task last": "those that came with the newest task",
+    },
     "policy add": {
         "pavo policy add ask --effect unsafe --note 'ask Ada'": "whatever may not be done twice",
         "pavo policy add allow mail.draft --agent writer": "this agent drafts without asking",

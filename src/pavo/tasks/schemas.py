@@ -18,7 +18,7 @@ from pydantic import (
 from pavo.accounts.schemas import PersonOut
 from pavo.tasks.domain import STAGES
 from pavo.tools.policies.schemas import WithTaskPolicies
-from pavo.usage.schemas import UsageOfTask
+from pavo.usage.schemas import UsageOfTask, WithTaskBudgets
 
 MAX_TITLE = 300
 MAX_PROMPT = 200_000
@@ -56,7 +56,7 @@ class _Out(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class TaskCreate(_In, WithTaskPolicies):
+class TaskCreate(_In, WithTaskPolicies, WithTaskBudgets):
     """A new task."""
 
     title: FilledText = Field(min_length=1, max_length=MAX_TITLE)

@@ -48,6 +48,7 @@ from pavo.tools.policies.checked import checked_of_task
 from pavo.tools.policies.service import add_to_task
 from pavo.transcripts import service as transcripts
 from pavo.transcripts.domain import TranscriptMessage, Window
+from pavo.usage.service import add_to_task as add_budgets
 
 logger = logging.getLogger(__name__)
 
@@ -121,11 +122,12 @@ class TaskService:
 
     async def _store(self, who: Identity, new: TaskCreate, task: TaskRow, key: str | None) -> list[Event]:
         first, policies = events.stage(d.INIT), checked_of_task([each.model_dump() for each in new.policies])
-        if key is None and not policies:
+        if key is None and not policies and not new.budgets:
             return await self._statements.create_task(task, first)
         async with self._database.transaction() as session:
             recorded = await create_in(session, task, first)
             await add_to_task(session, who, task.id, policies)
+            await add_budgets(session, who, task.id, new.budgets)
             if key is not None:
                 await idempotency.claim(session, who, idempotency.request_of(key, "task", new), task.id)
             return recorded

@@ -1,7 +1,6 @@
 """HTTP of usage and budgets: parse, call one service method, return."""
 
 import uuid
-from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -61,8 +60,7 @@ async def list_budgets(
 @router.put("/budgets", operation_id="set_budget")
 async def set_budget(usage: TheUsage, prices: ThePrices, who: Caller, new: BudgetIn) -> BudgetOut:
     """Set the budget of a task, or, for owners, of an organisation. What was used before in its period counts."""
-    cost = None if new.cost is None else Decimal(str(new.cost))
-    wanted = NewBudget(new.period, cost, new.tokens, new.unpriced_allowed)
+    wanted = NewBudget.of(new)
     return budget_out(await usage.set_budget(who, new.organisation_id, new.task_id, wanted), prices.currency)
 
 

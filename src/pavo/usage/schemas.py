@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Budget, By, Period, Sums
 
@@ -93,7 +93,43 @@ class UsageOut(_Out):
     """Of all, also of those that are not shown."""
 
 
-class BudgetIn(_In):
+class _Limits(_In):
+    cost: Annotated[float, Field(strict=True, ge=0, le=MAX_COST, allow_inf_nan=False)] | None = None
+    """In the currency of the price table."""
+    tokens: Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)] | None = None
+    """Input and output together."""
+    unpriced_allowed: StrictBool = False
+    """Whether calls whose price is not known count nothing against `cost`; otherwise people are asked."""
+
+
+class TaskBudgetIn(_Limits):
+    """A budget that a new task brings along."""
+
+    period: Period = "life"
+    """day and month are those of UTC."""
+
+    @model_validator(mode="after")
+    def _limits(self) -> "TaskBudgetIn":
+        if self.cost is None and self.tokens is None:
+            raise ValueError("limits nothing: send cost, tokens or both")
+        return self
+
+
+class WithTaskBudgets(BaseModel):
+    """What bounds the calls of models of a new task."""
+
+    budgets: list[TaskBudgetIn] = Field(default=[], max_length=3, exclude_if=lambda value: not value)
+    """Its own budgets, one for each period, beside those of its organisation."""
+
+    @model_validator(mode="after")
+    def _one_for_each_period(self) -> "WithTaskBudgets":
+        periods = [each.period for each in self.budgets]
+        if len(periods) != len(set(periods)):
+            raise ValueError("budgets has two for one period: send one for each")
+        return self
+
+
+class BudgetIn(_Limits):
     """A budget, in place of the one that is there."""
 
     organisation_id: uuid.UUID | None = None
@@ -102,12 +138,6 @@ class BudgetIn(_In):
     """The budget of this task; without it the organisation's, of all its tasks together."""
     period: Period
     """day and month are those of UTC."""
-    cost: Annotated[float, Field(strict=True, ge=0, le=MAX_COST, allow_inf_nan=False)] | None = None
-    """In the currency of the price table."""
-    tokens: Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)] | None = None
-    """Input and output together."""
-    unpriced_allowed: StrictBool = False
-    """Whether calls whose price is not known count nothing against `cost`; otherwise people are asked."""
 
 
 class BudgetOut(_Out):

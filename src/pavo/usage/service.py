@@ -21,7 +21,7 @@ from pavo.usage.budgets import ALONE
 from pavo.usage.domain import MAX_TOKENS, Budget, Period, Sums, nanos, period_start
 from pavo.usage.models import BudgetRow
 from pavo.usage.repository import Chosen, Item
-from pavo.usage.schemas import UsageWanted
+from pavo.usage.schemas import BudgetIn, TaskBudgetIn, UsageWanted
 
 DEFAULT_SINCE: Final = "30d"
 
@@ -45,6 +45,27 @@ class NewBudget:
     """In the currency of the price table."""
     tokens: int | None = None
     unpriced_allowed: bool = False
+
+    @classmethod
+    def of(cls, given: BudgetIn | TaskBudgetIn) -> "NewBudget":
+        """As it is given over the wire."""
+        cost = None if given.cost is None else Decimal(str(given.cost))
+        return cls(given.period, cost, given.tokens, given.unpriced_allowed)
+
+
+async def add_to_task(session: AsyncSession, who: Identity, task_id: uuid.UUID, given: Sequence[TaskBudgetIn]) -> None:
+    """Set the budgets of a task that is created in this session: nobody has used anything of it yet.
+
+    Raises:
+        InvalidInput: a limit is none.
+    """
+    now = (await session.scalars(select(func.pavo_now()))).one()
+    for each in given:
+        cost, tokens = _checked(NewBudget.of(each))
+        place = {"organisation_id": who.organisation_id, "task_id": task_id, "period": each.period}
+        limits = {"max_cost": cost, "max_tokens": tokens, "unpriced_allowed": each.unpriced_allowed}
+        began = period_start(each.period, now)
+        session.add(BudgetRow(**place, **limits, began=began, set_by=who.user_id, set_at=now))
 
 
 class UsageService:

@@ -1,7 +1,6 @@
 """`pavo run`: a task from its title to its report."""
 
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -16,7 +15,17 @@ from pavo.cli.task import render, review
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.follower import TaskFollower
 from pavo.cli.task.outcome import leaving_it_running, show_outcome
-from pavo.cli.task.run_options import StepSeconds, options_of, prompt_of
+from pavo.cli.task.run_options import (
+    AgentOptions,
+    Budget,
+    BudgetTokens,
+    Policies,
+    StepSeconds,
+    budgets_of,
+    options_of,
+    policies_of,
+    prompt_of,
+)
 from pavo.errors import InvalidInput
 from pavo.tasks.domain import WAIT_RFC
 from pavo.tasks.schemas import TaskCreate
@@ -33,12 +42,10 @@ def run(
         ),
     ] = None,
     agent: Annotated[str, Parameter(help="Which agent performs it: pavo agents list.")] = "intern",
-    option: Annotated[
-        Sequence[str],
-        Parameter(
-            help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="", show_default=False
-        ),
-    ] = (),
+    option: AgentOptions = (),
+    policy: Policies = (),
+    budget: Budget = None,
+    budget_tokens: BudgetTokens = None,
     step_seconds: StepSeconds = None,
     accept: Annotated[bool, Parameter(help="Accept the first plan without asking.", negative="")] = False,
     url: Url = None,
@@ -51,6 +58,7 @@ def run(
     """
     # Not validated here: the API does it for all its users, and says what is wrong.
     given: dict[str, Any] = {"agent_options": options_of(option), "step_seconds": step_seconds}
+    given |= {"policies": policies_of(policy), "budgets": budgets_of(budget, budget_tokens)}
     new = TaskCreate.model_construct(prompt=prompt_of(prompt), agent_type=agent, title=title, **given)
     if title is None:  # asked for last, when what was typed is known to be good
         new.title = _asked_title()

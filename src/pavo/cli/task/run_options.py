@@ -1,4 +1,4 @@
-"""What `pavo run` is given: the prompt, the agent's options, the limit of a step."""
+"""What `pavo run` is given: the prompt, the agent's options, policies and budgets, the limit of a step."""
 
 import json
 import re
@@ -6,15 +6,39 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from cyclopts import Parameter
 
 from pavo.errors import InvalidInput
+from pavo.tools.policies.schemas import DecisionName, TaskPolicyIn
+from pavo.usage.schemas import TaskBudgetIn
 
 StepSeconds: TypeAlias = Annotated[
     float | None,
     Parameter(help="Seconds that the work on a checkpoint may take before it is cut and counts as failed."),
+]
+
+AgentOptions: TypeAlias = Annotated[
+    Sequence[str],
+    Parameter(
+        help="The agent's option as K=V, V in JSON or as text; may be repeated.", negative="", show_default=False
+    ),
+]
+Policies: TypeAlias = Annotated[
+    Sequence[str],
+    Parameter(
+        help="A policy of this task's own, beside the organisation's: 'ask mail.*', 'deny * effect=unsafe', "
+        "'allow mail.draft'; may be repeated.",
+        negative="",
+        show_default=False,
+    ),
+]
+Budget: TypeAlias = Annotated[
+    float | None, Parameter(help="At most so much money for its calls of models, in the currency of the price table.")
+]
+BudgetTokens: TypeAlias = Annotated[
+    int | None, Parameter(help="At most so many tokens for its calls of models, input and output together.")
 ]
 
 _OPTION: Final = re.compile(r"--?[A-Za-z][a-z-]*")
@@ -33,6 +57,36 @@ def options_of(pairs: Sequence[str]) -> dict[str, Any]:
             raise InvalidInput(f"{pair!r} is no option.", field="--option", remedy="Write it as NAME=VALUE.")
         found[name.strip()] = _option(name.strip(), value)
     return found
+
+
+def policies_of(given: Sequence[str]) -> list[TaskPolicyIn]:
+    """A task's own policies from "DECISION TOOL effect=EFFECT", the last two as they are needed.
+
+    Raises:
+        InvalidInput: it is not written so.
+    """
+    return [_policy(text) for text in given]
+
+
+def _policy(text: str) -> TaskPolicyIn:
+    decision, *more = text.split() or [""]
+    effects = [word.partition("=")[2] for word in more if word.startswith("effect=")]
+    tools = [word for word in more if not word.startswith("effect=")]
+    if decision not in get_args(DecisionName) or len(tools) > 1 or len(effects) > 1:
+        remedy = (
+            "Write it as 'ask mail.*', 'deny run_command' or 'ask * effect=unsafe'; arguments go by POST /api/tasks."
+        )
+        raise InvalidInput(f"{text!r} is no policy.", field="--policy", remedy=remedy)
+    # Not validated here: the API does it for all its users.
+    found: dict[str, Any] = {"decision": decision, "tool": (tools or ["*"])[0], "effect": (effects or [None])[0]}
+    return TaskPolicyIn.model_construct(**found)
+
+
+def budgets_of(cost: float | None, tokens: int | None) -> list[TaskBudgetIn]:
+    """A task's own budget, for good."""
+    if cost is None and tokens is None:
+        return []
+    return [TaskBudgetIn.model_construct(period="life", cost=cost, tokens=tokens)]
 
 
 def _option(name: str, text: str) -> Any:

@@ -13,6 +13,8 @@ from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import Url
 from pavo.cli.table import table
+from pavo.cli.task.client import TaskClient
+from pavo.cli.task.reference import TaskOption, resolve
 from pavo.errors import InvalidInput, NotFound
 from pavo.observe.printable import printable_line
 from pavo.tools.policies.schemas import DecisionName, EffectName, PolicyList, PolicyOut
@@ -32,10 +34,17 @@ OrganisationId = Annotated[
 
 
 @policy_app.command(name="list")
-def list_policies(*, org: OrganisationId = None, url: Url = None, output: Output = "text") -> None:
-    """List an organisation's policies, the oldest first; of those that are about a call the most exact decides."""
+def list_policies(
+    *, task: TaskOption = None, org: OrganisationId = None, url: Url = None, output: Output = "text"
+) -> None:
+    """List an organisation's policies, or those that came with a task, the oldest first; of those that are about a call
+    the most exact decides."""
     with ApiClient.from_environment(url) as api:
-        found = _policies(api, org)
+        if task is None:
+            found = _policies(api, org)
+        else:
+            chosen = {"task_id": str(resolve(TaskClient(api), task).id)}
+            found = api.ask(PolicyList, "GET", "/api/policies", params=chosen)
     Printer(output).show(found, lambda: _print(found.items))
 
 

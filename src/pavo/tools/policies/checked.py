@@ -9,7 +9,7 @@ from pavo.kit.json_schema import wrong_with
 from pavo.kit.json_values import NotStorable, plain
 from pavo.tools.contract import Effect
 from pavo.tools.policies.bounds import MAX_GLOB, MAX_NOTE, MAX_OF_TASK, MAX_SCHEMA_BYTES
-from pavo.tools.policies.domain import ALLOW, TOOL_GLOB, Decision
+from pavo.tools.policies.domain import TOOL_GLOB, Decision
 
 
 def checked_values(given: Mapping[str, Any], *, field: str = "") -> dict[str, Any]:
@@ -33,23 +33,16 @@ def checked_values(given: Mapping[str, Any], *, field: str = "") -> dict[str, An
 
 
 def checked_of_task(policies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A task's own policies as they are kept: they can only add to what its organisation says.
+    """A task's own policies as they are kept: one that allows is an exception to its others, for they can only add to
+    what its organisation says.
 
     Raises:
-        InvalidInput: one is none, or allows.
+        InvalidInput: one is none.
     """
     if len(policies) > MAX_OF_TASK:
         remedy = f"Give {MAX_OF_TASK} at most; wildcards name several tools."
         raise InvalidInput(f"There are {len(policies)} policies.", field="policies", remedy=remedy)
-    found = [checked_values(each, field=f"policies.{number}.") for number, each in enumerate(policies)]
-    for number, each in enumerate(found):
-        if each["decision"] == ALLOW:
-            raise InvalidInput(
-                "A task's own policies can only be stricter than its organisation's.",
-                field=f"policies.{number}.decision",
-                remedy="Give ask or deny; what is to be allowed an owner of the organisation says.",
-            )
-    return found
+    return [checked_values(each, field=f"policies.{number}.") for number, each in enumerate(policies)]
 
 
 def _tool(value: Any, field: str) -> str:

@@ -21,7 +21,8 @@ class _In(BaseModel):
 class TaskPolicyIn(_In):
     """A word on calls of tools that a task brings along; it can only add to what its organisation says."""
 
-    decision: Literal["ask", "deny"]
+    decision: DecisionName
+    """allow: an exception to the task's others that ask or deny; what its organisation says holds all the same."""
     tool: Glob = "*"
     """The tools that it is about; `*` stands for any characters, `?` for one."""
     effect: EffectName | None = None
