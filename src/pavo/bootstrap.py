@@ -46,7 +46,7 @@ from pavo.timeline.watching import WatchService
 from pavo.tools.announced.announcement import ToolsAnnouncement
 from pavo.tools.policies.service import PolicyService
 from pavo.usage.prices import PriceTable
-from pavo.usage.service import UsageService
+from pavo.usage.service import LooksAgain, OwnsBudgetGates, UsageService
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
@@ -160,7 +160,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             gates,
             InboxService(database),
             PolicyService(database),
-            UsageService(database),
+            UsageService(database, _budget_gates(kinds)),
             prices,
             Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
@@ -192,6 +192,10 @@ async def _viewing(
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:
     return next(each.services.gates for each in kinds if isinstance(each.services, OwnsGates))
+
+
+def _budget_gates(kinds: Sequence[KindServed]) -> LooksAgain:
+    return next(each.services.budgets for each in kinds if isinstance(each.services, OwnsBudgetGates))
 
 
 def _stores(settings: Settings, closing: AsyncExitStack) -> tuple[Database, Redis]:

@@ -111,7 +111,7 @@ async def test_lists_are_of_an_organisation_and_a_task_and_pass_over_nothing(min
     assert (await mine.client.get("/api/inbox", params={"state": "open"})).status_code == 422
 
 
-async def test_mine_are_those_of_tasks_that_i_created(mine: Asked, database: Database) -> None:
+async def test_mine_is_what_i_may_answer_and_created_by_whose_tasks_they_are(mine: Asked, database: Database) -> None:
     await mine.start("asking", question())
     [gate] = await mine.gates()
     member = f"{uuid.uuid4().hex}@example.com"
@@ -128,10 +128,26 @@ async def test_mine_are_those_of_tasks_that_i_created(mine: Asked, database: Dat
         return (await mine.client.get("/api/inbox", headers=headers)).json()["total"] == 1
 
     await until(is_member, what="the member's inbox")
-    for path in ("/api/inbox", "/api/gates"):
-        answer = await mine.client.get(path, headers=headers, params={"mine": True})
-        assert (answer.json()["items"], answer.json()["total"]) == ([], 0), path
-        assert (await got(mine.client, path, mine=True))["total"] == 1
+    owners = text("UPDATE gates SET may_answer = 'owner' WHERE id = :id")
+    for whose, may in (("member", 1), ("owner", 0)):
+        for path in ("/api/inbox", "/api/gates"):
+            for chosen, count in (
+                ({"mine": True}, may),
+                ({"created_by": "me"}, 0),
+                ({"created_by": mine.who}, 1),
+                ({}, 1),
+            ):
+                answer = (await mine.client.get(path, headers=headers, params=chosen)).json()
+                assert answer["total"] == len(answer["items"]) == count, (path, chosen)
+                assert (await got(mine.client, path, **chosen))["total"] == 1
+            assert answer["items"][0]["may_answer"] == whose
+        async with database.transaction() as session:
+            await session.execute(owners, {"id": uuid.UUID(gate["id"])})
+    refused = await mine.answer(gate, "this", 403, who=member)
+    assert "owner" in refused["detail"] and "owner" in refused["remedy"]
+    shown = (await mine.client.get(f"/api/gates/{gate['id']}", headers=headers)).json()
+    assert (shown["state"], shown["answer"]) == ("open", None)
+    assert (await mine.answer(gate, "this"))["answered_by"] == mine.who
 
 
 async def test_a_page_of_gates_is_bounded_in_bytes_and_loses_none(mine: Asked, database: Database) -> None:

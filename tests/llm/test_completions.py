@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from pavo.kit.sql import Database
 from pavo.llm.models import ModelCallRow
@@ -235,6 +235,51 @@ async def test_a_budget_that_does_not_suffice_asks_people_and_nothing_is_lost(as
     [kept] = (await asking.tasks.client.get("/api/budgets", params={"task_id": asking.id})).json()["items"]
     assert (kept["tokens"], kept["reserved_tokens"]) == (100_000, 0)
     assert kept["used_tokens"] == done["usage"]["tokens_in"] + done["usage"]["tokens_out"]
+
+
+async def test_an_organisations_budget_that_is_raised_wakes_all_that_wait_for_it(
+    asking: Asking, database: Database
+) -> None:
+    client, member = asking.tasks.client, f"{uuid.uuid4().hex}@example.com"
+    waiting = list[str]()
+    for _ in range(2):
+        await asking.start("completing", auto_accept=False, more={"max_completion_tokens": 90})
+        waiting.append((await asking.tasks.wait(asking.id, "WAIT_RFC"))["id"])
+    made = (await client.put("/api/budgets", json={"period": "life", "tokens": 10})).json()
+    for task in waiting:
+        await asking.tasks.accept(await asking.tasks.get(task))
+
+    async def asked() -> list[dict[str, Any]]:
+        found = (await client.get("/api/gates", params={"state": "open", "kind": "budget"})).json()["items"]
+        return found if {each["task_id"] for each in found} == set(waiting) else []
+
+    first, _ = await until(asked, what="a question of each")
+    assert {each["may_answer"] for each in await asked()} == {"owner"}
+    await client.get("/api/session", headers={"X-User-Email": member})
+    joining = text("""
+        INSERT INTO memberships (organisation_id, user_id, role)
+        SELECT :organisation, id, 'member' FROM users WHERE email = :email
+    """)
+    async with database.transaction() as session:
+        await session.execute(joining, {"organisation": uuid.UUID(first["organisation_id"]), "email": member})
+
+    async def refused() -> bool:
+        answer = {"hash": first["hash"], "answer": {"tokens": 1_000_000}}
+        path, who = f"/api/gates/{first['id']}/answer", {"X-User-Email": member}
+        return (await client.post(path, json=answer, headers=who)).status_code == 403
+
+    await until(refused, what="the member's refusal")
+    assert len(await asked()) == 2, "and it has changed nothing"
+    assert (await client.put("/api/budgets", json={"period": "life", "tokens": 1_000_000})).status_code == 200
+    for task in waiting:
+        await asking.tasks.wait(task, "DONE")
+        (closed,) = [each for each in await asking.tasks.events(task) if each["type"] == "gate_closed"]
+        assert (closed["answer"], closed["by"], closed["note"]) == (
+            "again",
+            "policy:budget",
+            f"{ADA} has set the budget.",
+        )
+    assert (await client.delete(f"/api/budgets/{made['id']}")).status_code == 204
 
 
 @pytest.mark.parametrize("agent", AGENTS)

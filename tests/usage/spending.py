@@ -19,6 +19,7 @@ from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.tasks.work.context.asked_people import new_gate
 from pavo.timeline.models import TimelineRow
 from pavo.usage import budgets
+from pavo.usage.asking import about_budget
 from pavo.usage.budgets import Exhausted, Reservation
 from pavo.usage.domain import Call, Estimate, Period, Spender, Used
 from pavo.usage.models import BudgetRow, UsageCallRow
@@ -98,7 +99,7 @@ class Organisation:
         """Have somebody answer what is asked."""
         by = who or self.owner
         async with self.database.transaction() as session:
-            gate, _ = await gates.open_gate(session, subject, new_gate(question))
+            gate, _ = await gates.open_gate(session, subject, await about_budget(session, self.id, new_gate(question)))
             given = await gates.propose(session, gate.id, answer, "", by.user_id, by.email)
             assert (await gates.take(session, gate.id, given))[1]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.accounts.domain import name_of
+from pavo.accounts.domain import Identity, name_of, normal_email
 from pavo.accounts.models import UserRow
 
 
@@ -28,6 +28,22 @@ async def people_by_id(session: AsyncSession, ids: Iterable[uuid.UUID | None]) -
         return {}
     query = select(UserRow.id, UserRow.email).where(UserRow.id.in_(wanted))
     return {row.id: Person(row.id, row.email, name_of(row.email)) for row in await session.execute(query)}
+
+
+async def creator(session: AsyncSession, who: Identity, named: str | None) -> uuid.UUID | None:
+    """The user that "me", an id or an address names, for lists of what they made; None: nobody is named.
+
+    Of nobody it is an id that nobody has.
+
+    Raises:
+        InvalidInput: it is no address.
+    """
+    if named is None or named == "me":
+        return None if named is None else who.user_id
+    try:
+        return uuid.UUID(named)
+    except ValueError:
+        return await user_with_email(session, normal_email(named, field="created_by")) or uuid.UUID(int=0)
 
 
 async def user_with_email(session: AsyncSession, email: str) -> uuid.UUID | None:

@@ -64,7 +64,8 @@ EXAMPLES: Final = {
         "pavo inbox answer 7a9abd6c 2": "the second choice",
     },
     "inbox list": {
-        "pavo inbox list --kind question --mine": "questions of tasks that you created",
+        "pavo inbox list --kind question --created-by me": "questions of tasks that you created",
+        "pavo inbox list --mine": "what you may answer",
         "pavo inbox list --kind approval": "calls of tools that wait to be allowed",
     },
     "inbox show": {"pavo inbox show 7a9abd6c": "by the beginning or end of its id"},

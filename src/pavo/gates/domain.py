@@ -31,6 +31,11 @@ GateState = Literal["open", "answered", "expired", "paused"]
 BY_DEFAULT: Final = "policy:default"
 """Who answered, where the default of a question that expired did."""
 
+MEMBER: Final = "member"
+OWNER: Final = "owner"
+MayAnswer = Literal["member", "owner"]
+"""Whose answer counts: any member's of the organisation, or an owner's alone."""
+
 MAX_ANSWER_BYTES: Final = 16_000
 MAX_NOTE: Final = 2_000
 MAX_PAGE: Final = 200
@@ -61,6 +66,7 @@ class NewGate:
     expires_seconds: float | None = None
     default: Any = None
     has_default: bool = False
+    may_answer: MayAnswer = MEMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class Gate:
     answered_at: datetime | None
     has_default: bool = False
     default: Any = None
+    may_answer: MayAnswer = MEMBER
 
 
 @dataclass(frozen=True, slots=True)

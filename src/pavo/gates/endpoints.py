@@ -24,7 +24,7 @@ TheGates = Annotated[GateService, Depends(_gates)]
 @router.get("", operation_id="list_gates", responses=problems(404))
 async def list_gates(gates: TheGates, who: Caller, wanted: Annotated[GatesWanted, Query()]) -> GatePage:
     """What waits for people, and what has waited: those that wait longest first. A page has a megabyte at most."""
-    place = (wanted.mine, wanted.sort == "-opened", wanted.cursor, wanted.limit)
+    place = (wanted.mine, wanted.created_by, wanted.sort == "-opened", wanted.cursor, wanted.limit)
     found = await gates.page(who, Wanted(wanted.organisation_id, wanted.state, wanted.kind, wanted.task_id, *place))
     items = [GateOut.model_validate(gate) for gate in found.items]
     return GatePage(items=items, next_cursor=found.next_cursor, total=found.total)
@@ -36,7 +36,7 @@ async def get_gate(gates: TheGates, who: Caller, gate_id: uuid.UUID) -> GateOut:
     return GateOut.model_validate(await gates.get(who, gate_id))
 
 
-@router.post("/{gate_id}/answer", operation_id="answer_gate", responses=problems(404, 409, 413))
+@router.post("/{gate_id}/answer", operation_id="answer_gate", responses=problems(403, 404, 409, 413))
 async def answer_gate(gates: TheGates, who: Caller, gate_id: uuid.UUID, given: GateAnswerIn) -> GateOut:
     """Answer what is asked, and only that. The same answer again answers the same."""
     return GateOut.model_validate(await gates.answer(who, gate_id, given.hash, given.answer, given.note))

@@ -22,6 +22,7 @@ class GateRow(Base):
     __table_args__ = (
         UniqueConstraint("subject_id", "scope", "key", "hash"),
         CheckConstraint("state IN ('open', 'answered', 'expired', 'paused')", name="state"),
+        CheckConstraint("may_answer IN ('member', 'owner')", name="may_answer"),
         Index("ix_gates_open", "organisation_id", "opened_at", "id", postgresql_where=text("state = 'open'")),
         Index("ix_gates_organisation", "organisation_id", "opened_at", "id"),
     )
@@ -48,6 +49,8 @@ class GateRow(Base):
     """Counted anew whenever it is opened."""
     has_default: Mapped[bool] = mapped_column(server_default=text("false"))
     default_answer: Mapped[Any] = mapped_column(JSONB(none_as_null=False), nullable=True)
+    may_answer: Mapped[str] = mapped_column(Text, server_default="member")
+    """Whose answer counts: any member's, or an owner's alone."""
     answer_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     """Which of its proposed answers is the one; None: none is, or the default."""
     answer: Mapped[Any] = mapped_column(JSONB(none_as_null=False), nullable=True)

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, and_, cast, delete, func, literal, select, text, tuple_, update
+from sqlalchemy import Text, and_, cast, delete, func, literal, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.accounts.models import MembershipRow
 from pavo.gates.domain import (
     ANSWERED,
     BY_DEFAULT,
     EXPIRED,
+    MEMBER,
     OPEN,
+    OWNER,
     PAUSED,
     Gate,
     GateState,
@@ -54,12 +57,15 @@ class Chosen:
     subject_id: uuid.UUID | None = None
     created_by: uuid.UUID | None = None
     """Of subjects that this user created."""
+    owned: Sequence[uuid.UUID] | None = None
+    """Of gates that owners alone may answer those of these organisations; None: all."""
     newest_first: bool = False
 
 
 def gate_of(row: GateRow) -> Gate:
     """A row as the rest knows it."""
     state: Any = row.state
+    may_answer: Any = row.may_answer
     return Gate(
         row.id,
         row.organisation_id,
@@ -80,6 +86,7 @@ def gate_of(row: GateRow) -> Gate:
         row.answered_at,
         row.has_default,
         row.default_answer,
+        may_answer,
     )
 
 
@@ -103,9 +110,11 @@ async def open_gate(session: AsyncSession, subject: Subject, new: NewGate) -> tu
         "expires_at": expires,
         "has_default": new.has_default,
         "default_answer": new.default,
+        "may_answer": new.may_answer,
     }
     again = {"state": OPEN, "opened_at": func.pavo_now(), "expires_at": expires}
     more = {"has_default": new.has_default, "default_answer": new.default, "expires_seconds": new.expires_seconds}
+    more["may_answer"] = new.may_answer
     statement = (
         insert(GateRow)
         .values(**values)
@@ -141,9 +150,13 @@ async def get(session: AsyncSession, gate_id: uuid.UUID, *, lock: bool = False) 
 
 
 async def propose(
-    session: AsyncSession, gate_id: uuid.UUID, answer: Any, note: str, by_id: uuid.UUID, by_email: str
+    session: AsyncSession, gate_id: uuid.UUID, answer: Any, note: str, by_id: uuid.UUID | None, by_email: str
 ) -> uuid.UUID:
-    """Keep what somebody answers, until the gate's owner has taken it; its id. Said again it is the same one."""
+    """Keep what somebody answers, until the gate's owner has taken it; its id. Said again it is the same one.
+
+    Args:
+        by_id: None: it is a policy that answers, and `by_email` names it.
+    """
     same = select(GateAnswerRow).where(GateAnswerRow.gate_id == gate_id, GateAnswerRow.by_id == by_id)
     for before in (await session.scalars(same)).all():
         if before.note == note and same_json(before.answer, answer):
@@ -266,7 +279,15 @@ def _conditions(chosen: Chosen) -> list[Any]:
         found.append(GateRow.subject_id == chosen.subject_id)
     if chosen.created_by is not None:
         found.append(_CREATED_BY.bindparams(created_by=chosen.created_by))
+    if chosen.owned is not None:
+        found.append(or_(GateRow.may_answer == MEMBER, GateRow.organisation_id.in_(chosen.owned)))
     return found
+
+
+async def owned(session: AsyncSession, user_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """The organisations that this user owns, at the moment."""
+    mine = (MembershipRow.user_id == user_id, MembershipRow.role == OWNER)
+    return (await session.scalars(select(MembershipRow.organisation_id).where(*mine))).all()
 
 
 def _same(subject: Subject, key: str, content_hash: str) -> Any:

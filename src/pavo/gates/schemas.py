@@ -24,7 +24,9 @@ class GatesWanted(BaseModel):
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
     mine: bool = False
-    """Of tasks that you created."""
+    """Those that you may answer: not what owners alone may where you are none."""
+    created_by: Annotated[str, Field(max_length=300)] | None = None
+    """Of tasks that this user created: an id, an address, or `me`."""
     sort: GateSort = "opened"
     """`-opened` begins with the newest."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
@@ -51,7 +53,7 @@ class GateOut(BaseModel):
 
     id: uuid.UUID
     organisation_id: uuid.UUID
-    """Its members may answer: whoever is one then."""
+    """Whoever is a member then may answer, or, by `may_answer`, an owner."""
     task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
     kind: GateKind
     """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin. budget: what to
@@ -72,6 +74,8 @@ class GateOut(BaseModel):
     answered_by: str | None
     """The address of who answered, or `policy:default`."""
     note: str
+    may_answer: Literal["member", "owner"] = "member"
+    """Whose answer counts: any member's of the organisation, or an owner's alone."""
     opened_at: datetime
     expires_at: datetime | None
     """When it is answered by default, or by nobody."""

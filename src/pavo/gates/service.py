@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pavo.accounts.domain import Identity
-from pavo.errors import GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
+from pavo.accounts.people import creator
+from pavo.errors import Forbidden, GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
 from pavo.gates import repository
-from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, PAUSED, Gate, GateState, OpenGates, same_json
+from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, OWNER, PAUSED, Gate, GateState, OpenGates, same_json
 from pavo.kit.json_schema import misfit
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.pagination import Cursor, Page
@@ -52,7 +53,9 @@ class Wanted:
     kind: str | None = None
     subject_id: uuid.UUID | None = None
     mine: bool = False
-    """Of tasks that they created themselves."""
+    """Those that they may answer."""
+    created_by: str | None = None
+    """Of tasks that this user created: an id, an address, or `me`."""
     newest_first: bool = False
     cursor: str | None = None
     limit: int = 50
@@ -96,15 +99,17 @@ class GateService:
             InvalidInput: the cursor is none.
         """
         after = Cursor.decode(wanted.cursor) if wanted.cursor else None
-        chosen = repository.Chosen(
-            who.of(wanted.organisation_id),
-            wanted.state,
-            wanted.kind,
-            wanted.subject_id,
-            who.user_id if wanted.mine else None,
-            wanted.newest_first,
-        )
+        theirs = who.of(wanted.organisation_id)
         async with self._database.reading() as session:
+            chosen = repository.Chosen(
+                theirs,
+                wanted.state,
+                wanted.kind,
+                wanted.subject_id,
+                await creator(session, who, wanted.created_by),
+                await repository.owned(session, who.user_id) if wanted.mine else None,
+                wanted.newest_first,
+            )
             found, more = await repository.page(session, chosen, after=after, limit=wanted.limit)
             total = await repository.count(session, chosen)
         last = found[-1] if more else None
@@ -120,6 +125,7 @@ class GateService:
 
         Raises:
             NotFound: unknown, or not theirs.
+            Forbidden: owners alone may, and they are none.
             WrongGateHash: what was seen is not what is asked.
             InvalidInput, TooLarge: the answer is none that was asked for.
             GateClosed: somebody else was first, or nobody was in time; the text says who.
@@ -127,6 +133,7 @@ class GateService:
             OutcomeUnknown: no worker took it in time; asking again is safe.
         """
         gate = await self.get(who, gate_id)
+        await self._require_may(who, gate)
         if gate.hash != content_hash:
             raise WrongGateHash(
                 "This is not what is asked.", field="hash", remedy="Read the gate and answer with its hash."
@@ -145,6 +152,17 @@ class GateService:
             _require_open(now)
             raise WrongStage("Nothing waits for this answer.", field="state", remedy="Look at the gate again.")
         return now
+
+    async def _require_may(self, who: Identity, gate: Gate) -> None:
+        if gate.may_answer != OWNER:
+            return
+        async with self._database.reading() as session:
+            if gate.organisation_id not in await repository.owned(session, who.user_id):
+                raise Forbidden(
+                    "Only owners of the organisation may answer this: it is about what all its tasks share.",
+                    field="gate_id",
+                    remedy="Ask an owner to answer it.",
+                )
 
 
 def _require_open(gate: Gate) -> None:

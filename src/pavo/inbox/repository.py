@@ -40,6 +40,8 @@ class Waiting:
     key: str | None
     hash: str | None
     """Of the gate, or of the plan: an answer names it."""
+    may_answer: str
+    """Whose answer counts: any member's, or an owner's alone."""
     expires_at: datetime | None
     document_id: uuid.UUID | None
     version: int | None
@@ -53,12 +55,17 @@ WITH waiting AS (
         g.opened_at AS since
     FROM gates g JOIN tasks t ON t.id = g.subject_id
     WHERE g.organisation_id = ANY (:organisations) AND g.state = 'open' AND t.deleted_at IS NULL
-      AND (NOT :mine OR t.created_by = :user_id) AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
+      AND (CAST(:created_by AS uuid) IS NULL OR t.created_by = :created_by)
+      AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
+      AND (CAST(:answers AS uuid) IS NULL OR g.may_answer = 'member' OR EXISTS (
+          SELECT FROM memberships m
+          WHERE m.organisation_id = g.organisation_id AND m.user_id = :answers AND m.role = 'owner'))
     UNION ALL
     SELECT CASE t.stage WHEN 'FAILED' THEN 'failure' ELSE 'review' END, t.id, t.id, t.updated_at
     FROM tasks t
     WHERE t.organisation_id = ANY (:organisations) AND t.stage IN ('WAIT_RFC', 'FAILED') AND t.deleted_at IS NULL
-      AND (NOT :mine OR t.created_by = :user_id) AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
+      AND (CAST(:created_by AS uuid) IS NULL OR t.created_by = :created_by)
+      AND (CAST(:task_id AS uuid) IS NULL OR t.id = :task_id)
 ), wanted AS (
     SELECT * FROM waiting WHERE CAST(:kind AS text) IS NULL OR kind = :kind
 )
@@ -72,7 +79,8 @@ _PAGE: Final = """
 )
 SELECT p.id, p.kind, t.organisation_id, t.id AS task_id, t.title, t.agent_type, t.created_by, p.since,
     left(coalesce(g.body, CASE p.kind WHEN 'failure' THEN t.error ->> 'cause' END, ''), :excerpt) AS text,
-    g.key, coalesce(g.hash, d.hash) AS hash, g.expires_at, d.id AS document_id, d.version
+    g.key, coalesce(g.hash, d.hash) AS hash, coalesce(g.may_answer, 'member') AS may_answer, g.expires_at,
+    d.id AS document_id, d.version
 FROM page p
 JOIN tasks t ON t.id = p.task_id
 LEFT JOIN gates g ON p.kind IN ('question', 'approval') AND g.id = p.id
@@ -98,11 +106,13 @@ class Chosen:
     """Of tasks that this user created."""
     kind: str | None = None
     task_id: uuid.UUID | None = None
+    answers: uuid.UUID | None = None
+    """What this user may answer."""
 
     def values(self) -> dict[str, Any]:
         """As the statements take it."""
-        mine = {"mine": self.created_by is not None, "user_id": self.created_by or uuid.UUID(int=0)}
-        return {"organisations": list(self.organisation_ids), "kind": self.kind, "task_id": self.task_id, **mine}
+        who = {"created_by": self.created_by, "answers": self.answers}
+        return {"organisations": list(self.organisation_ids), "kind": self.kind, "task_id": self.task_id, **who}
 
 
 async def page(

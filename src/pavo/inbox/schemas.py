@@ -21,7 +21,9 @@ class InboxWanted(BaseModel):
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
     mine: bool = False
-    """Of tasks that you created."""
+    """What you may answer: not what owners alone may where you are none."""
+    created_by: Annotated[str, Field(max_length=300)] | None = None
+    """Of tasks that this user created: an id, an address, or `me`."""
     sort: Sort = "since"
     """`-since` begins with the newest."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
@@ -52,6 +54,8 @@ class InboxItem(BaseModel):
     """What the agent calls the question; of an approval, the tool and its call."""
     hash: str | None
     """Of the gate or of the plan: an answer names it."""
+    may_answer: Literal["member", "owner"] = "member"
+    """Whose answer counts: any member's of the organisation, or an owner's alone."""
     expires_at: datetime | None
     """When the question is answered by default, or by nobody."""
     document_id: uuid.UUID | None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pavo.accounts.domain import Identity
+from pavo.accounts.people import creator
 from pavo.inbox import repository
 from pavo.inbox.repository import Chosen, Waiting
 from pavo.inbox.schemas import InboxWanted
@@ -31,10 +32,10 @@ class InboxService:
             InvalidInput: the cursor is none.
         """
         after = Cursor.decode(wanted.cursor) if wanted.cursor else None
-        mine = who.user_id if wanted.mine else None
-        chosen = Chosen(who.of(wanted.organisation_id), mine, wanted.kind, wanted.task_id)
-        limit, newest_first = wanted.limit, wanted.sort == "-since"
+        theirs, limit, newest_first = who.of(wanted.organisation_id), wanted.limit, wanted.sort == "-since"
         async with self._database.reading() as session:
+            created_by = await creator(session, who, wanted.created_by)
+            chosen = Chosen(theirs, created_by, wanted.kind, wanted.task_id, who.user_id if wanted.mine else None)
             found = await repository.page(session, chosen, after=after, limit=limit + 1, newest_first=newest_first)
             total = await repository.count(session, chosen)
         last = found[limit - 1] if len(found) > limit else None

@@ -11,6 +11,7 @@ from pavo.tasks import domain as d
 from pavo.tasks import events
 from pavo.tasks.sql import delegations, lease, removal, repository
 from pavo.tasks.waits.activities import TaskFamily
+from pavo.tasks.waits.budget_gates import BudgetGates
 from pavo.tasks.waits.follow_ups import FollowUps
 from pavo.tasks.wire.event_data import EventFailure
 from pavo.timeline import service as timeline
@@ -27,11 +28,13 @@ class TaskRows:
         publisher: Publisher,
         family: TaskFamily | None = None,
         follow_ups: FollowUps | None = None,
+        budgets: BudgetGates | None = None,
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._family = family
         self._follow_ups = follow_ups
+        self._budgets = budgets
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
         """Those that say they run and were not written for this long."""
@@ -62,10 +65,12 @@ class TaskRows:
 
     async def go_on(self) -> None:
         """Remove what is left of deleted tasks, give back what calls have reserved that were cut, mend what delegated
-        tasks were not told, and begin what was said to tasks that are done."""
+        tasks were not told, begin what was said to tasks that are done, and have tasks look again at budgets."""
         await removal.go_on(self._database)
         await count_abandoned(self._database)
         if self._family is not None:
             await self._family.mend()
         if self._follow_ups is not None:
             await self._follow_ups.go_on()
+        if self._budgets is not None:
+            await self._budgets.go_on()

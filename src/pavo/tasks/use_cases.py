@@ -7,6 +7,7 @@ from pavo.tasks.edit import EditService
 from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
+from pavo.tasks.waits.budget_gates import BudgetGates
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,5 @@ class TaskUseCases:
     """What has their gates closed: see `gates.service.GateOwner`."""
     gateway: GatewayService
     """What models answer to the programs that agents run."""
+    budgets: BudgetGates
+    """Has tasks look again at budgets: see `usage.service.LooksAgain`."""

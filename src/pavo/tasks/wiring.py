@@ -56,6 +56,7 @@ from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.waits.activities import TaskFamily
+from pavo.tasks.waits.budget_gates import BudgetGates
 from pavo.tasks.waits.follow_ups import FollowUps
 from pavo.tasks.work.agent_activities import AgentWork, PlanWork
 from pavo.tasks.work.attempt_runner import AttemptRunner
@@ -116,9 +117,13 @@ async def served(clients: ApiClients) -> KindServed:
     models = _models(database, clients.settings)
     clients.closing.push_async_callback(models.close)
     gates, gateway = TaskGates(tasks, commands), GatewayService(database, models)
-    services = TaskUseCases(tasks, review, conversation, edit, gates, gateway)
+    services = TaskUseCases(tasks, review, conversation, edit, gates, gateway, BudgetGates(database, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
+
+
+def _second_line(database: Database, commands: TaskCommands) -> tuple[FollowUps, BudgetGates]:
+    return FollowUps(database, commands), BudgetGates(database, commands)
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
@@ -146,7 +151,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         long=[AgentWork(runner, turns, places, agents.planner, agents.executor)],
         plans=[PlanWork(runner, plan_places, agents.planner)],
         short=[TransitionRecorder(clients.database, clients.publisher), family],
-        rows=TaskRows(clients.database, clients.publisher, family, FollowUps(clients.database, commands)),
+        rows=TaskRows(clients.database, clients.publisher, family, *_second_line(clients.database, commands)),
         held_by=partial(held_by, clients.database),
         move_on=partial(loop.call_soon, agents.attempts.move_on),
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),

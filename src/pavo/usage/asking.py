@@ -1,17 +1,17 @@
 """What people are asked where a budget does not suffice, and what their answers do."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.models import MembershipRow
 from pavo.agents.asking.question import Question
-from pavo.gates.domain import BUDGET
-from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Lack, money, nanos
+from pavo.gates.domain import BUDGET, MEMBER, OWNER, NewGate
+from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Lack, money, nanos, period_end
 from pavo.usage.models import BudgetRow
 
 STOP: Final = "stop"
@@ -71,6 +71,25 @@ def question_of(
     text += "\n".join(f"- {way}" for way in ways) + f"\n\n{who.strip()}".rstrip()
     key = f"budget/{budget.period}/{budget.id.hex[-12:]}/{answered + 1}"
     return Question(key, text, schema=_schema(budget, unpriced=unpriced), kind=BUDGET)
+
+
+async def about_budget(session: AsyncSession, organisation_id: uuid.UUID, new: NewGate) -> NewGate:
+    """A question as it is opened: one about a budget with who may answer it, and until when, for in the next day or
+    month it is to look again by itself. What an agent's process hands over says nothing of either."""
+    if new.kind != BUDGET:
+        return new
+    named = new.key.split("/")[2:3]
+    last = func.right(cast(BudgetRow.id, String), 12)
+    query = select(BudgetRow).where(BudgetRow.organisation_id == organisation_id, last.in_(named))
+    budget = (await session.scalars(query)).one_or_none()
+    if budget is None:
+        return new
+    now = (await session.scalars(select(func.pavo_now()))).one()
+    end = period_end(budget.period, now)
+    over = (
+        {} if end is None else {"expires_seconds": (end - now).total_seconds(), "default": AGAIN, "has_default": True}
+    )
+    return replace(new, may_answer=MEMBER if budget.task_id is not None else OWNER, **over)
 
 
 def told_of(budget: BudgetRow, task_id: uuid.UUID, lack: Lack, model: str, currency: str) -> str:

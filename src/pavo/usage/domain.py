@@ -6,7 +6,7 @@ some of them.
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Final, Literal, TypeAlias
@@ -137,6 +137,14 @@ def period_start(period: str, at: datetime) -> datetime:
     """When the period began that this moment is in."""
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return {"day": day, "month": day.replace(day=1)}.get(period, EVER)
+
+
+def period_end(period: str, at: datetime) -> datetime | None:
+    """When the period ends that this moment is in; None: never."""
+    start = period_start(period, at)
+    if period == "day":
+        return start + timedelta(days=1)
+    return (start + timedelta(days=32)).replace(day=1) if period == "month" else None
 
 
 def nanos(amount: Decimal) -> int:

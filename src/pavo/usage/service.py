@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from sqlalchemy import Uuid, any_, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -68,11 +68,34 @@ async def add_to_task(session: AsyncSession, who: Identity, task_id: uuid.UUID, 
         session.add(BudgetRow(**place, **limits, began=began, set_by=who.user_id, set_at=now))
 
 
-class UsageService:
-    """Usage and budgets of a person's organisations."""
+class LooksAgain(Protocol):
+    """Has tasks look again that wait for a budget."""
 
-    def __init__(self, database: Database) -> None:
+    async def look_again(self, organisation_id: uuid.UUID, by: str) -> None:
+        """This user has changed a budget of the organisation; what cannot be done soon is left to the second line."""
+        ...
+
+
+@runtime_checkable
+class OwnsBudgetGates(Protocol):
+    """Use cases of a slice whose subjects wait for budgets."""
+
+    @property
+    def budgets(self) -> LooksAgain:
+        """What has them look again."""
+        ...
+
+
+class UsageService:
+    """Usage and budgets of a person's organisations.
+
+    Args:
+        waiting: told of each budget that is set or removed.
+    """
+
+    def __init__(self, database: Database, waiting: LooksAgain | None = None) -> None:
         self._database = database
+        self._waiting = waiting
 
     async def usage(self, who: Identity, asked: UsageWanted) -> Usage:
         """What calls of models took.
@@ -144,7 +167,9 @@ class UsageService:
             row.max_cost, row.max_tokens, row.unpriced_allowed = cost, tokens, new.unpriced_allowed
             row.set_by, row.set_at = who.user_id, now
             await session.flush()
-            return await _shown(session, row, now)
+            shown = await _shown(session, row, now)
+        await self._look_again(owner, who)
+        return shown
 
     async def remove_budget(self, who: Identity, budget_id: uuid.UUID) -> None:
         """Remove a budget: nothing bounds its calls any more.
@@ -160,6 +185,12 @@ class UsageService:
             await self._owner(session, who, row.organisation_id if row.task_id is None else None, row.task_id)
             await session.execute(ALONE, {"organisation": str(row.organisation_id)})
             await session.delete(row)
+            owner = row.organisation_id
+        await self._look_again(owner, who)
+
+    async def _look_again(self, organisation_id: uuid.UUID, who: Identity) -> None:
+        if self._waiting is not None:
+            await self._waiting.look_again(organisation_id, who.email)
 
     async def _owner(
         self, session: AsyncSession, who: Identity, organisation_id: uuid.UUID | None, task_id: uuid.UUID | None

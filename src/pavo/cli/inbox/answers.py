@@ -64,6 +64,8 @@ def shown(gate: GateOut) -> RenderableType:
         parts.append(Text(f"  JSON that fits {printable_line(json.dumps(gate.answer_schema))}", "dim"))
     where = f"  {gate.key} · {gate.state} · asked {render.ago(gate.opened_at)} · {gate.id}"
     parts.append(Text(printable_line(where), "dim"))
+    if gate.state == "open" and gate.may_answer == "owner":
+        parts.append(Text("  Only owners of the organisation may answer this.", "yellow"))
     if gate.state == "open" and gate.expires_at is not None:
         then = f"answered {_json(gate.default)}" if gate.has_default else "answered by nobody"
         parts.append(Text(printable_line(f"  {then} at {iso(gate.expires_at)}"), "dim"))

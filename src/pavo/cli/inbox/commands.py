@@ -43,8 +43,9 @@ def inbox(*, url: Url = None, output: Output = "text") -> None:
         found = client.items(50)
         Printer(output).show(found, lambda: _print(found))
         if not Printer(output).for_programs and render.interactive():
+            mine = {item.id for item in client.items(50, mine=True).items}
             for item in found.items:
-                if item.kind in ASKED:
+                if item.kind in ASKED and item.id in mine:
                     _answer_in_place(client, item, render.page())
 
 
@@ -65,7 +66,8 @@ def _answer_in_place(client: InboxClient, item: InboxItem, out: Console) -> None
 def list_(
     *,
     kind: Annotated[Kind | None, Parameter(help="These alone.")] = None,
-    mine: Annotated[bool, Parameter(help="Of tasks that you created.", negative="")] = False,
+    mine: Annotated[bool, Parameter(help="What you may answer.", negative="")] = False,
+    created_by: Annotated[str | None, Parameter(help="Of tasks of this user: an e-mail address, an id, or me.")] = None,
     task: TaskOption = None,
     org: OrganisationId = None,
     sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "since",
@@ -76,7 +78,7 @@ def list_(
     """What waits for people in your organisations: questions, approvals of calls of tools, plans under review,
     failures; the oldest first."""
     with ApiClient.from_environment(url) as api:
-        chosen = {"kind": kind, "mine": mine or None, "sort": sort, "organisation_id": org}
+        chosen = {"kind": kind, "mine": mine or None, "sort": sort, "organisation_id": org, "created_by": created_by}
         chosen["task_id"] = resolve(TaskClient(api), task).id if task is not None else None
         found = InboxClient(api).items(limit, **chosen)
     Printer(output).show(found, lambda: _print(found))
@@ -96,6 +98,7 @@ def _print(found: InboxOut) -> None:
 def _row(item: InboxItem) -> Sequence[str]:
     # An answer to a plan, or a resume, names the task.
     what = f"plan v{item.version} waits for review" if item.kind == "review" else item.text
+    what = f"(owners) {what}" if item.may_answer == "owner" else what
     return item.kind, render.ago(item.since), str(item.id), item.title, what[:200]
 
 

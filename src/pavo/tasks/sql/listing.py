@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import String, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.accounts.domain import Identity, normal_email
-from pavo.accounts.people import user_with_email
+from pavo.accounts.domain import Identity
+from pavo.accounts.people import creator
 from pavo.kit.clock import moment_or_age
 from pavo.kit.pagination import Cursor
 from pavo.tasks.domain import stages_of
@@ -66,19 +66,9 @@ async def _chosen(session: AsyncSession, who: Identity, wanted: Wanted) -> Chose
         stages=stages_of(wanted.stage) if wanted.stage else (),
         text=wanted.q,
         agent_type=wanted.agent,
-        created_by=await _creator(session, who, wanted.created_by) if wanted.created_by else None,
+        created_by=await creator(session, who, wanted.created_by or None),
         since=moment_or_age(wanted.since, field="since") if wanted.since else None,
     )
-
-
-async def _creator(session: AsyncSession, who: Identity, named: str) -> uuid.UUID:
-    """The user that "me", an id or an address names; an id of nobody where there is none, who has no tasks."""
-    if named == "me":
-        return who.user_id
-    try:
-        return uuid.UUID(named)
-    except ValueError:
-        return await user_with_email(session, normal_email(named, field="created_by")) or uuid.UUID(int=0)
 
 
 async def list_tasks(

@@ -64,6 +64,7 @@ export class Questions {
       why,
       !free && !gate.choices.length && h("p", { class: "faint" }, `JSON that fits ${JSON.stringify(gate.answer_schema)}`),
       h("div", { class: "row" }, buttons),
+      gate.may_answer === "owner" && h("p", { class: "faint" }, "Only owners of the organisation may answer this."),
       gate.expires_at && h("p", { class: "faint" }, gate.has_default ? `Without an answer it is ${JSON.stringify(gate.default)}, at ` : "It is not asked any more at ", time(gate.expires_at), "."),
       notice,
     );

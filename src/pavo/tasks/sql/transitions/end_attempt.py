@@ -26,6 +26,7 @@ from pavo.tasks.sql.transitions.delegate import delegate
 from pavo.tasks.sql.transitions.writer import TaskWriter, document_values
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent, numbered, payload
+from pavo.usage.asking import about_budget
 
 MAX_WAITING: Final = 300
 """Characters of what a task waits for: it is part of its status."""
@@ -150,7 +151,8 @@ async def wait_for_others(
         )
         if (await session.scalars(closing)).one_or_none() is None:
             return None
-        found = [await gates.open_gate(session, subject, gate) for gate in wanted.asked]
+        asked = [await about_budget(session, subject.organisation_id, gate) for gate in wanted.asked]
+        found = [await gates.open_gate(session, subject, gate) for gate in asked]
         # What an attempt before this one asked, and this one does not: nobody waits for that any more.
         await gates.pause(session, subject.id, but=[gate.id for gate, _ in found])
         new_ones = [gate for gate, is_new in found if is_new]
