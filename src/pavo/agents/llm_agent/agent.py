@@ -18,10 +18,12 @@ from pavo.agents.contract import (
 from pavo.agents.llm_agent import plans
 from pavo.agents.llm_agent.asking import Asking, text_of
 from pavo.agents.llm_agent.conversation import CUT_BYTES, KEPT_BYTES, WINDOW_BYTES, Conversation, Said, spoken
+from pavo.agents.llm_agent.functions import functions_of, left_out_told
+from pavo.agents.llm_agent.last_word import check
 from pavo.agents.llm_agent.plans import PlanOut, RevisionOut
 from pavo.agents.llm_agent.reports import report_of
 from pavo.agents.llm_agent.turns import GO_ON, OWN, Turns
-from pavo.agents.llm_agent.wording import beginning, offered
+from pavo.agents.llm_agent.wording import beginning
 from pavo.artifacts.domain import Artifact
 from pavo.errors import AgentRefused, ArtifactError
 
@@ -36,6 +38,7 @@ CHARACTERS: Final = 20_000
 LEFT_OUT: Final = "# What was said before is not shown any more\nGo on with the task from what follows."
 BEFORE_BYTES: Final = 60_000
 """Of the end of the conversation that a follow-up goes on with; all of it is in the transcript."""
+NO_PROGRESS: Final = "People said to stop, for there was no progress."
 PASSED_ON: Final = 50
 """Messages of people, in one step."""
 
@@ -136,31 +139,46 @@ class LlmAgent(Agent):
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
         """Turn by turn, each a checkpoint."""
         if checkpoint is None:
-            # Before the model is asked: what the requests are made of must be the same in each attempt.
-            tools = [*OWN, *offered(await ctx.available_tools())]
-            former = await ctx.former()
-            past = () if former is None else await spoken(ctx.transcript, BEFORE_BYTES)
-            at = await ctx.transcript.count()
-            found = Conversation.begun(at, tools, beginning(ctx, plan, former), past)
-            if former is not None:
-                found.said = max(message.seq for message in former.messages)
+            found = await self._begun(ctx, plan)
             found.asks(Asking(ctx).whom)
             yield found.recorded([])
         else:
             found = await Conversation.load(checkpoint, ctx.transcript)
             if found.asks(whom := Asking(ctx).whom):
                 yield found.recorded([Event("asks_another", whom)])
-        accepted, compaction = plans.tools_of(plan), ctx.options.get("compaction", "summary")
         while found.result is None:
             if said := await self._said(ctx, found):
                 yield found.recorded(said)
-            if self._is_still(ctx, found):
-                await self._go_on(ctx, found)
-            if found.size > WINDOW_BYTES and compaction != "off":
-                event = await (self._summed_up(ctx, found) if compaction == "summary" else self._cut(found))
-            else:
-                event = await Turns(ctx, found, accepted, len(plan.steps)).take()
-            yield found.recorded([event])
+            if self._is_still(ctx, found) and not await self._go_on(ctx, found):
+                yield found.recorded([])  # so that who resumes is asked anew
+                raise AgentRefused(NO_PROGRESS, remedy="Change the prompt, and resume.")
+            event = await self._turned(ctx, found, plan)
+            # What people said meanwhile comes before the result.
+            more = [] if found.result is None else await self._said(ctx, found)
+            if more:
+                found.result = None
+            yield found.recorded([event, *more])
+            check(found)
+
+    async def _begun(self, ctx: AgentContext, plan: Plan) -> Conversation:
+        """A new conversation. It is recorded before the model is asked: what the requests are made of must be the same
+        in each attempt."""
+        functions = functions_of(OWN, await ctx.available_tools(), plans.tools_of(plan))
+        former = await ctx.former()
+        past = () if former is None else await spoken(ctx.transcript, BEFORE_BYTES)
+        at = await ctx.transcript.count()
+        told = beginning(ctx, plan, former, left_out_told(functions.left_out))
+        found = Conversation.begun(at, functions.given, told, past, functions.names)
+        if former is not None:
+            found.said = max(message.seq for message in former.messages)
+        return found
+
+    async def _turned(self, ctx: AgentContext, found: Conversation, plan: Plan) -> Event:
+        """A turn, or what makes place for it."""
+        compaction = ctx.options.get("compaction", "summary")
+        if found.size > WINDOW_BYTES and compaction != "off":
+            return await (self._summed_up(ctx, found) if compaction == "summary" else self._cut(found))
+        return await Turns(ctx, found, plans.tools_of(plan), len(plan.steps)).take()
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
         """What was done for each step of the plan, what it took and cost, and which files there are."""
@@ -179,17 +197,18 @@ class LlmAgent(Agent):
         turns, tokens = int(ctx.options["still_turns"]), int(ctx.options["still_tokens"])
         return found.still >= turns or found.still_tokens >= tokens
 
-    async def _go_on(self, ctx: AgentContext, found: Conversation) -> None:
+    async def _go_on(self, ctx: AgentContext, found: Conversation) -> bool:
         total = found.usage.get("input", 0) + found.usage.get("output", 0)
         question = (
             f"The model has answered {found.still} times, with {found.still_tokens:,} tokens, without saying that a "
             f"step of the plan was begun or done; {found.turn} times and with {total:,} tokens in all. Go on?"
         )
-        if await ctx.ask(f"llm/still/{found.turn}", question, choices=[GO_ON, "stop"]) != GO_ON:
-            raise AgentRefused(
-                "People said to stop, for there was no progress.", remedy="Change the prompt, and resume."
-            )
+        key = f"llm/still/{found.turn}" + (f"/{found.stops}" if found.stops else "")
+        if await ctx.ask(key, question, choices=[GO_ON, "stop"]) != GO_ON:
+            found.stops += 1
+            return False
         found.still = found.still_tokens = 0
+        return True
 
     async def _summed_up(self, ctx: AgentContext, found: Conversation) -> Event:
         """Have the model sum up what was said, in the place of all but the last messages."""

@@ -13,6 +13,8 @@ from pavo.errors import AgentRefused, ModelRefused
 T = TypeVar("T")
 Form = TypeVar("Form", bound=BaseModel)
 
+NOTHING: Final = "(nothing)"
+"""In the place of an answer that is empty: servers take none."""
 WHOM: Final = ("endpoint", "model", "temperature")
 """Options of a task that say whom is asked, and how."""
 MALFORMED: Final = 3
@@ -76,7 +78,7 @@ class Asking:
                 return judge(kind.model_validate(json_in(text)))
             except (ValueError, RecursionError) as error:  # pydantic's too
                 wrong = _told(error)
-            messages.append({"role": "assistant", "content": text[:WRONG_CHARACTERS] or "(nothing)"})
+            messages.append({"role": "assistant", "content": text[:WRONG_CHARACTERS] or NOTHING})
             messages.append(
                 {"role": "user", "content": f"That cannot be used: {wrong}\nAnswer the whole object again."}
             )

@@ -6,7 +6,7 @@ very same, and is given what was recorded.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, cast
 
@@ -37,6 +37,8 @@ class Work:
     state: str = ""
     """Empty: the model said nothing of it."""
     note: str = ""
+    told: list[str] = field(default_factory=list[str])
+    """The states that the model said of it: each is news once."""
     tokens: int = 0
     calls: int = 0
     """Of tools."""
@@ -57,6 +59,8 @@ class Shown:
 
     tools: Sequence[JSON] = ()
     """As the model is given them."""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of tools, by those of their functions, where they differ."""
     beginning: list[JSON] = field(default_factory=list[JSON])
     """What tells it its task: never left out."""
     past: list[JSON] = field(default_factory=list[JSON])
@@ -65,6 +69,8 @@ class Shown:
     recent: list[Said] = field(default_factory=list[Said])
     news: list[JSON] = field(default_factory=list[JSON])
     """Those that the next step records."""
+    wrong: str = ""
+    """Why the task fails once that is recorded."""
 
 
 @dataclass(slots=True)
@@ -94,6 +100,8 @@ class Conversation:
     usage: dict[str, int] = field(default_factory=dict[str, int])
     repeated: dict[str, int] = field(default_factory=dict[str, int])
     """How often each call was made, by hash."""
+    agreed: dict[str, int] = field(default_factory=dict[str, int])
+    """How often each of them was made when people last said to go on."""
     allowed: list[str] = field(default_factory=list[str])
     """Tools that people allow in this task beside those of the plan."""
     compactions: int = 0
@@ -101,6 +109,12 @@ class Conversation:
     """Turns since the model told of progress, or people said to go on."""
     still_tokens: int = 0
     """Tokens that these took, and summaries among them."""
+    stops: int = 0
+    """How often people said to stop: who resumes is asked anew."""
+    fruitless: int = 0
+    """Answers in a row that were empty, or cut."""
+    half: str = ""
+    """What a last word says that was cut: its beginning."""
     result: str | None = None
     """The model's last word; it is done."""
     asked: list[JSON] = field(default_factory=list[JSON])
@@ -109,7 +123,12 @@ class Conversation:
 
     @classmethod
     def begun(
-        cls, at: int, tools: Sequence[JSON], beginning: Sequence[JSON], past: Sequence[Said] = ()
+        cls,
+        at: int,
+        tools: Sequence[JSON],
+        beginning: Sequence[JSON],
+        past: Sequence[Said] = (),
+        names: Mapping[str, str] | None = None,
     ) -> "Conversation":
         """A new one, whose first step is to be recorded before the model is asked.
 
@@ -117,9 +136,11 @@ class Conversation:
             at: how many messages the transcript has.
             beginning: what tells the model its task.
             past: the last of these, where it goes on with what was said before.
+            names: of tools, by those of their functions, where they differ.
         """
-        end = at + 1 + len(beginning)
-        shown = Shown(tools, list(beginning), _as_past(past), news=[{"tools": list(tools)}, *beginning])
+        end, names = at + 1 + len(beginning), dict(names or {})
+        head: JSON = {"tools": list(tools), **({"names": names} if names else {})}
+        shown = Shown(tools, names, list(beginning), _as_past(past), news=[head, *beginning])
         first = past[0].position if past else 0
         return cls(at + 1, first, told=end, tail=end + 1, end=end, shown=shown)
 
@@ -136,6 +157,7 @@ class Conversation:
         found, shown = cls.of(checkpoint), Shown()
         tools, *beginning = await _read(transcript, found.head, found.told)
         shown.tools, shown.beginning = tools.data["tools"], [each.data for each in beginning]
+        shown.names = tools.data.get("names", {})
         if found.past:
             shown.past = _as_past(await _read(transcript, found.past, found.head - 1))
         if found.summary:
@@ -172,6 +194,7 @@ class Conversation:
             "work": {number: asdict(each) for number, each in self.work.items()},
             "usage": {**self.usage},
             "repeated": {**self.repeated},
+            "agreed": {**self.agreed},
             "allowed": [*self.allowed],
             "asked": [*self.asked],
         }
@@ -216,7 +239,17 @@ class Conversation:
         count = self.repeated.pop(call, 0) + 1
         self.repeated[call] = count
         while len(self.repeated) > REPEATED:
-            del self.repeated[next(iter(self.repeated))]
+            oldest = next(iter(self.repeated))
+            del self.repeated[oldest]
+            self.agreed.pop(oldest, None)
+
+    def told_of(self, step: int, state: str, note: str) -> bool:
+        """Note what the model says of a step of the plan; whether that is progress: never said before."""
+        work = self.work.setdefault(str(step), Work())
+        is_news = state not in work.told
+        work.state, work.note, self.step = state, note or work.note, step
+        work.told = [*work.told, state] if is_news else work.told
+        return is_news
 
     def worked(self) -> Work:
         """The work on the step that is under way."""

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from pavo.agents.calling.request import MAX_ARGUMENT_BYTES, READ_ARTIFACT
 from pavo.agents.contract import JSON, AgentContext, Event
-from pavo.agents.llm_agent.asking import Asking, clean, message_of, text_of
-from pavo.agents.llm_agent.conversation import BEGUN, DONE, LEFT, Conversation, Work, size_of
+from pavo.agents.llm_agent.asking import NOTHING, Asking, clean, message_of, text_of
+from pavo.agents.llm_agent.conversation import BEGUN, DONE, LEFT, Conversation, size_of
+from pavo.agents.llm_agent.functions import spelled
+from pavo.agents.llm_agent.last_word import heard
 from pavo.agents.llm_agent.wording import fitting, shown
 from pavo.errors import ToolFailed
 from pavo.kit.json_values import NotStorable, plain
@@ -27,8 +30,6 @@ CALLED_BYTES: Final = 120_000
 arguments are quoted once more in it. What is longer is called with all of it, and shown cut."""
 CUT_BYTES: Final = 1_000
 """Of arguments that are shown cut."""
-RESULT_BYTES: Final = 700_000
-"""Of the model's last word: it stands in the last checkpoint, and in the report."""
 ONCE: Final = "allow this call"
 ALWAYS: Final = "allow the tool in this task"
 DENY: Final = "deny"
@@ -36,6 +37,7 @@ GO_ON: Final = "go on"
 REFUSE: Final = "do not"
 
 PLAN_STEP: Final = "plan_step"
+STATES: Final = (BEGUN, DONE, LEFT)
 OWN: Final[Sequence[JSON]] = (
     {
         "type": "function",
@@ -46,7 +48,7 @@ OWN: Final[Sequence[JSON]] = (
                 "type": "object",
                 "properties": {
                     "number": {"type": "integer", "minimum": 1},
-                    "state": {"enum": [BEGUN, DONE, LEFT]},
+                    "state": {"enum": [*STATES]},
                     "note": {"type": "string", "description": "What was done, or why it was left, in a sentence."},
                 },
                 "required": ["number", "state"],
@@ -61,14 +63,18 @@ class Wanted:
     """A call that the model wants."""
 
     name: str
+    """As the model says it."""
     arguments: Mapping[str, JSON]
     wrong: str = ""
     """Why it is none."""
+    tool: str = ""
+    before: int = 0
+    """How many equal ones were made before it, those of its own answer among them."""
 
     @property
     def hash(self) -> str:
         """Names the tool and its arguments."""
-        text = json.dumps([self.name, dict(self.arguments)], sort_keys=True, ensure_ascii=False)
+        text = json.dumps([self.tool or self.name, dict(self.arguments)], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
@@ -84,41 +90,59 @@ class Turns:
         self._same = int(ctx.options.get("same_calls", 5))
         self._granted: set[str] = set()
         """Tools that people allow in this task, by what they answered in this turn."""
+        self._agreed: set[str] = set()
+        """Calls, by hash, that people have made once more in this turn."""
+        self._wanted = Counter[str]()
+        """How often this answer wants each call."""
 
     async def take(self) -> Event:
         """One turn; what is to be told of it. The conversation is changed once all of it has come to its end."""
         found = self._all
         key = f"llm/{found.compactions}/{found.turn}"
         answer = await self._asking.complete(found.messages, tools=found.shown.tools, key=key, former=found.asked)
-        wanted = wanted_of(message_of(answer))
+        wanted = self._counted(wanted_of(message_of(answer)))
         results = await asyncio.gather(*(self._result(call, number) for number, call in enumerate(wanted)))
         said = text_of(answer)
         tokens = found.count(answer.get("usage"))
         found.add(self._kept(said, wanted))
-        for number, (call, result) in enumerate(zip(wanted, results, strict=True)):
+        for number, result in enumerate(results):
             found.add({"role": "tool", "tool_call_id": f"c{found.turn}-{number}", "content": result})
-            self._note(call)
         found.turn += 1
         found.allowed = sorted({*found.allowed, *self._granted})
         found.still += 1
-        if any(call.name == PLAN_STEP and not call.wrong for call in wanted):
+        if [call for call in wanted if self._noted(call)]:
             found.still = found.still_tokens = 0
-        if not wanted:
-            found.result = fitting(said, RESULT_BYTES)
+        found.agreed |= {each: found.repeated[each] - 1 for each in self._agreed if each in found.repeated}
+        if wanted:
+            found.fruitless, found.half = 0, ""
+        else:
+            heard(found, answer)
         told = {"turn": found.turn, "text": said[:TOLD_CHARACTERS], "tokens": tokens}
-        return Event("model_answered", {**told, "calls": [call.name[:100] for call in wanted]})
+        return Event("model_answered", {**told, "calls": [call.tool[:100] for call in wanted]})
+
+    def _counted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """The calls, each with its tool, and how many equal ones came before it."""
+        found: list[Wanted] = []
+        for each in wanted:
+            call = replace(each, tool=self._all.shown.names.get(each.name, each.name))
+            before = self._all.repeated.get(call.hash, 0) + self._wanted[call.hash]
+            self._wanted[call.hash] += not call.wrong
+            found.append(replace(call, before=before))
+        return found
 
     def _kept(self, said: str, wanted: Sequence[Wanted]) -> JSON:
         """The answer without what only its provider knows: ids of calls are ours, unique in all of the conversation."""
+        said = said if said.strip() or wanted else NOTHING
         message: dict[str, JSON] = {"role": "assistant", "content": fitting(said, SAID_BYTES)}
         left, made = CALLED_BYTES, list[JSON]()
+        shown = {tool: name for name, tool in self._all.shown.names.items()}
         for number, call in enumerate(wanted):
             text = json.dumps(dict(call.arguments), ensure_ascii=False)
             if (size := size_of(text)) > left:
                 text = json.dumps({"cut": fitting(text, CUT_BYTES)}, ensure_ascii=False)
             else:
                 left -= size
-            function = {"name": call.name, "arguments": text}
+            function = {"name": shown.get(call.tool) or spelled(call.name), "arguments": text}
             made.append({"id": f"c{self._all.turn}-{number}", "type": "function", "function": function})
         return {**message, "tool_calls": made} if made else message
 
@@ -126,8 +150,10 @@ class Turns:
         if call.wrong:
             return f"error: {call.wrong}"
         if call.name == PLAN_STEP:
-            return "noted" if self._step_of(call) else f"error: the plan has steps 1 to {self._steps}"
-        if not self._is_offered(call.name):
+            if not self._step_of(call):
+                return f"error: the plan has steps 1 to {self._steps}"
+            return "noted" if _state_of(call) else f"error: a state is one of {', '.join(STATES)}"
+        if not self._is_offered(call.tool):
             return f"error: there is no function {call.name[:100]!r}"
         refused = await self._refused(call, number)
         if refused:
@@ -135,7 +161,7 @@ class Turns:
         found = self._all
         try:
             answer = await self._ctx.call(
-                call.name, call.arguments, key=f"llm/{found.compactions}/{found.turn}/{number}"
+                call.tool, call.arguments, key=f"llm/{found.compactions}/{found.turn}/{number}"
             )
         except ToolFailed as failed:
             return f"error: {failed.detail}" + (f" {failed.remedy}" if failed.remedy else "")
@@ -144,44 +170,56 @@ class Turns:
     async def _refused(self, call: Wanted, number: int) -> str:
         """Why people do not want it, or nothing."""
         known = {*self._accepted, *self._all.allowed, READ_ARTIFACT}  # it shows what the model has been given already
-        if call.name not in known:
+        if call.tool not in known:
             question = (
-                f"The model wants to call the tool {call.name}, which the accepted plan does not name. May it?"
+                f"The model wants to call the tool {call.tool}, which the accepted plan does not name. May it?"
                 f"\n\n{_told(call)}"
             )
             key = f"llm/tool/{self._all.turn}/{number}"
             said = await self._ctx.ask(key, question, choices=[ONCE, ALWAYS, DENY])
             if said not in (ONCE, ALWAYS):
-                return f"people do not allow this call of {call.name}"
+                return f"people do not allow this call of {call.tool}"
             if said == ALWAYS:
-                self._granted.add(call.name)
-        made = self._all.repeated.get(call.hash, 0)
-        if made and made % self._same == 0:
-            question = f"The model has called {call.name} {made} times with these arguments. Again?\n\n{_told(call)}"
-            key = f"llm/again/{call.hash}/{made}"
-            if await self._ctx.ask(key, question, choices=[GO_ON, REFUSE]) != GO_ON:
-                return "you have called this often enough with these arguments, people say: do something else"
+                self._granted.add(call.tool)
+        if call.before >= self._all.agreed.get(call.hash, 0) + self._same and not await self._may_again(call):
+            return "you have called this often enough with these arguments, people say: do something else"
         return ""
 
-    def _note(self, call: Wanted) -> None:
+    async def _may_again(self, call: Wanted) -> bool:
+        """Whether people say to go on with a call that was made often; once for all equal ones of this answer."""
+        made, wanted = self._all.repeated.get(call.hash, 0), self._wanted[call.hash]
+        question = f"The model has called {call.tool} {made} times with these arguments"
+        if not made:
+            question = f"The model wants to call {call.tool} {wanted} times at once with these arguments"
+        elif wanted > 1:
+            question = f"{question}, and wants {wanted} more at once"
+        key = f"llm/again/{self._all.turn}/{call.hash}"
+        if await self._ctx.ask(key, f"{question}. Again?\n\n{_told(call)}", choices=[GO_ON, REFUSE]) != GO_ON:
+            return False
+        self._agreed.add(call.hash)
+        return True
+
+    def _noted(self, call: Wanted) -> bool:
+        """Note a call; whether it tells of progress."""
         found = self._all
         if call.wrong:
-            return
+            return False
         if call.name != PLAN_STEP:
             found.repeat(call.hash)
             found.worked().calls += 1
-        elif number := self._step_of(call):
-            work = found.work.setdefault(str(number), Work())
-            work.state = str(call.arguments.get("state", BEGUN))[:20]
-            work.note = str(call.arguments.get("note") or work.note)[:NOTE_CHARACTERS]
-            found.step = number
+            return False
+        number, state = self._step_of(call), _state_of(call)
+        note = str(call.arguments.get("note") or "")[:NOTE_CHARACTERS]
+        return bool(number and state) and found.told_of(number, state, note)
 
     def _step_of(self, call: Wanted) -> int:
         number = call.arguments.get("number")
         return number if type(number) is int and 1 <= number <= self._steps else 0
 
-    def _is_offered(self, name: str) -> bool:
-        return any(each["function"]["name"] == name for each in self._all.shown.tools)
+    def _is_offered(self, tool: str) -> bool:
+        shown = self._all.shown
+        given = (each["function"]["name"] for each in shown.tools)
+        return any(shown.names.get(name, name) == tool for name in given)
 
 
 def wanted_of(message: Mapping[str, Any]) -> list[Wanted]:
@@ -206,6 +244,12 @@ def _wanted(call: Any) -> Wanted:
             name, {}, "its arguments are no JSON object" if size <= MAX_ARGUMENT_BYTES else "they are too many"
         )
     return Wanted(name, cast(dict[str, JSON], arguments))
+
+
+def _state_of(call: Wanted) -> str:
+    """What it says of a step; empty: nothing that there is."""
+    state = call.arguments.get("state", BEGUN)
+    return state if isinstance(state, str) and state in STATES else ""
 
 
 def _told(call: Wanted) -> str:

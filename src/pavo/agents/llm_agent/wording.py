@@ -1,18 +1,13 @@
 """What the model is told of its task, its tools and their results: cut to what a transcript takes."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from pavo.agents.calling.request import READ_ARTIFACT
 from pavo.agents.contract import JSON, AgentContext, Former, Plan
 
 RESULT_CHARACTERS: Final = 16_500
 RESULT_BYTES: Final = 64_000
 """Of a tool's result, in what the model is shown: fifty of them are one step."""
-TOOLS_BYTES: Final = 60_000
-"""Of all tools' descriptions: they go with each request."""
-DESCRIPTION_CHARACTERS: Final = 1_000
 PART_CHARACTERS: Final = 40_000
 """Of a message that tells the task: a longer text is several, for a transcript takes 256,000 bytes a message."""
 
@@ -40,35 +35,24 @@ def _long(text: str) -> str:
     return text if len(text) <= FORMER_CHARACTERS else f"{text[:FORMER_CHARACTERS]}\n[cut: {len(text):,} characters]"
 
 
-def beginning(ctx: AgentContext, plan: Plan, former: Former | None = None) -> list[JSON]:
-    """The messages that tell the model what to do; first the system's."""
+def beginning(ctx: AgentContext, plan: Plan, former: Former | None = None, more: str = "") -> list[JSON]:
+    """The messages that tell the model what to do; first the system's.
+
+    Args:
+        more: what it is told beside that.
+    """
     steps = "\n".join(f"{number}. {step.title}\n{step.detail}".rstrip() for number, step in enumerate(plan.steps, 1))
     past = "" if former is None else f"{followed(former)}\n\n"
     told = (
         f"# Task\n{ctx.title}\n\n{ctx.prompt}\n\n{past}"
-        f"# The plan, which people have accepted\n{plan.summary}\n\n{steps}\n\n"
+        f"# The plan, which people have accepted\n{plan.summary}\n\n{steps}\n\n{more}"
         "Carry it out. Say by `plan_step` when you begin a step and what became of it. When all is done, answer with "
         "the result, in text, without calling a function."
     )
-    more = str(ctx.options.get("instructions", ""))
-    system = f"{SYSTEM}\n\n{more}" if more else SYSTEM
+    given = str(ctx.options.get("instructions", ""))
+    system = f"{SYSTEM}\n\n{given}" if given else SYSTEM
     parts = [told[at : at + PART_CHARACTERS] for at in range(0, len(told), PART_CHARACTERS)]
     return [{"role": "system", "content": system}, *({"role": "user", "content": part} for part in parts)]
-
-
-def offered(tools: Sequence[Mapping[str, Any]]) -> list[JSON]:
-    """The tools in the form that the model is given them, as many as fit; what reads on is always among them."""
-    found: list[JSON] = []
-    size = 0
-    for each in sorted(tools, key=lambda each: each["name"] != READ_ARTIFACT):
-        description = str(each["description"])[:DESCRIPTION_CHARACTERS]
-        function = {"name": each["name"], "description": description, "parameters": each["schema"]}
-        more = len(json.dumps(function).encode())
-        if size + more > TOOLS_BYTES:
-            continue
-        size += more
-        found.append({"type": "function", "function": function})
-    return found
 
 
 def shown(result: JSON) -> str:
