@@ -10,6 +10,7 @@ import orjson
 
 from pavo.config import LoggingSettings
 from pavo.kit.clock import iso, now
+from pavo.observe.hidden import without_hidden
 from pavo.observe.noted_ids import IdSource
 from pavo.observe.printable import printable, printable_line
 from pavo.observe.spans import trace_id
@@ -42,7 +43,7 @@ class JsonFormatter(logging.Formatter):
         line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return printable_line(_json({**line, **self._ids(), **members}))
+        return printable_line(without_hidden(_json({**line, **self._ids(), **members})))
 
     def _ids(self) -> Mapping[str, str]:
         found = {name: value for source in self._sources for name, value in source().items()}
@@ -58,7 +59,7 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is the standard library's
         """The event's line; a line break in the message is written out, so that no message can pose as an event."""
-        return printable_line(super().formatMessage(record))
+        return printable_line(without_hidden(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is the standard library's
         """The traceback; an error's own text has line breaks too, so each line is marked."""
@@ -70,7 +71,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _marked(lines: str) -> str:
-    return "\n".join(f"  | {line}" for line in printable(lines).split("\n"))
+    return "\n".join(f"  | {line}" for line in printable(without_hidden(lines)).split("\n"))
 
 
 def configure_logging(settings: LoggingSettings, *sources: IdSource) -> None:

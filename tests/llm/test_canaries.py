@@ -41,8 +41,8 @@ BELONGS = {
     "prompt": {"tasks.prompt"},
     "argument": {"tasks.agent_options", "tool_calls.arguments", "events.data"},  # people see what tools are called with
     "answered": {"model_calls.answer"},
+    "raised": set[str](),  # what an agent raises quotes no secret
     "asked": set[str](),  # of what a model is asked a hash is kept, no word
-    "raised": {"events.data", "executions.failure", "task_logs.body", "tasks.error"},  # the agent itself told it
 }
 """By what was planted, the columns of PostgreSQL where it belongs; secrets belong in none, for they are sealed."""
 CONVERSED = {
@@ -246,15 +246,14 @@ async def is_in_columns(planted: Planted, url: str) -> None:
 
 
 async def is_told_nowhere(planted: Planted, ids: dict[str, str], told: list[str]) -> None:
-    """Logs and the API's answers tell what is of the task to those who may see it, and no secret but the raised one."""
+    """Logs and the API's answers tell those who may see the task what is of it, and no secret, raised or not."""
     client, within = planted.tasks.client, planted.canaries.within
     for name, task_id in ids.items():
-        raised = {"raised"} if name in TRUSTED else set[str]()
         called = set[str]() if name in REFUSED else {"argument"}
         for what, expected in (
-            ("", {"prompt", "argument"} | raised),
-            ("/events?limit=1000", called | raised),
-            ("/logs", raised),
+            ("", {"prompt", "argument"}),
+            ("/events?limit=1000", called),
+            ("/logs", set[str]()),
             ("/artifacts", set[str]()),
             ("/documents", set[str]()),
             ("/transcript", set[str]()),
@@ -267,7 +266,7 @@ async def is_told_nowhere(planted: Planted, ids: dict[str, str], told: list[str]
     told.append((await client.get("/metrics")).text)
     assert within(told) == set(), "in an answer of the API"
     worker, api = [within([await asyncio.to_thread(part.log.read_text)]) for part in planted.parts]
-    assert worker == {"raised"} and api == set(), "in a log"
+    assert worker == set() == api, "in a log"
 
 
 def test_a_word_is_found_in_every_form(canaries: Canaries) -> None:

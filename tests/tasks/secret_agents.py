@@ -1,5 +1,6 @@
 """Agents that read secrets, in the worker and in a process; installed as a plug-in by `install`."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -36,8 +37,10 @@ class Reading(Agent):
                         "held": held,
                     }
                 )
-                if ctx.options.get("raises"):
-                    raise RuntimeError("after it was read")
+                if ctx.options.get("raises") and "value" in found:
+                    print("It is", found["value"])
+                    logging.getLogger("reading").warning("It is %s", found["value"])
+                    raise RuntimeError(f"after {found['value']} was read")
 
     async def _read(self, ctx: AgentContext, name: str) -> dict[str, Any]:
         if name in ctx.options.get("fatal", ()):

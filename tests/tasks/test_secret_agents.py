@@ -104,8 +104,10 @@ async def test_nothing_that_is_kept_or_told_has_a_value(own: Own, database: Data
         raises = {"names": ["TOKEN", "UNDECLARED"], "raises": True}
         task_id = await own.tasks.started(raises, agent_type=agent, auto_accept=True)
         await own.tasks.wait(task_id, "DONE", "FAILED")
+        causes = [event["error"] for event in await own.tasks.events(task_id) if event["type"] == "retry"]
+        assert causes and all("after *** was read" in cause for cause in causes), "what an exception quotes is hidden"
         told = await own.tasks.client.get(f"/api/tasks/{task_id}/logs")
-        assert CANARY not in told.text
+        assert CANARY not in told.text and told.text.count("It is ***") >= 2 and "after *** was read" in told.text
         workflow = (await own.tasks.get(task_id))["workflow_id"]
         history = await temporal.get_workflow_handle(workflow).fetch_history()
         assert (

@@ -11,6 +11,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+from pavo.observe.hidden import without_hidden
+
 Sink: TypeAlias = Callable[[str], object]
 """Takes text, from any thread, at once, and in bounds of its own."""
 
@@ -32,7 +34,7 @@ def add_output(text: str) -> None:
     sink = _sink.get()
     if sink is not None:
         with suppress(Exception):
-            sink(text)
+            sink(without_hidden(text))
 
 
 def share_standard_streams() -> None:
@@ -50,7 +52,7 @@ class _Shared:
 
     def write(self, text: str) -> int:
         add_output(text)
-        return self._stream.write(text)
+        return self._stream.write(text if _sink.get() is None else without_hidden(text))
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from pavo.agents.checks import storable
 from pavo.errors import AgentRefused
+from pavo.observe.hidden import without_hidden
 
 CANCELLED_ITSELF: Final = "CancelledError: the agent cancelled itself."
 """The cause when an agent cancels the task in which it runs."""
@@ -68,7 +69,7 @@ def _attribute(error: BaseException, name: str) -> str | None:
 
 def _text(value: object) -> str:
     try:
-        return str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+        return without_hidden(str.__str__(value) if isinstance(value, str) else str.__str__(str(value)))
     except BaseException:  # noqa: BLE001 - of the agent's class; the traceback in the log tells where it was raised
         return "(its message cannot be shown)"
 
@@ -114,5 +115,5 @@ def _frames_of(awaitable: object) -> Iterator[FrameType]:
 
 
 def _bounded(text: str) -> str:
-    half = _TRACEBACK_CHARACTERS // 2
+    text, half = without_hidden(text), _TRACEBACK_CHARACTERS // 2
     return text if len(text) <= 2 * half else f"{text[:half]}\n…\n{text[-half:]}"

@@ -28,7 +28,7 @@ from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.filing.watched import WatchedKeeper
 from pavo.agents.output import add_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
-from pavo.agents.secrets.declared import Secrets
+from pavo.agents.secrets.watched import WatchedSecrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
 from pavo.transcripts.domain import Transcript, TranscriptMessage, TranscriptSource, Window
 
@@ -166,7 +166,7 @@ class Boundary:
         asked = {"tools": tools, "models": models, "gateways": WatchedGateways(ctx.gateways, self.noted)}
         kept = Artifacts(WatchedKeeper(ctx.artifacts.keeper, self.settling))
         told["children"] = WatchedChildren(ctx.children, self, self.settling)
-        self.ctx = replace(ctx, **told, **asked, secrets=_WatchedSecrets(ctx.secrets, self._outages), artifacts=kept)
+        self.ctx = replace(ctx, **told, **asked, secrets=WatchedSecrets(ctx.secrets, self.noted), artifacts=kept)
         """What the agent is to be given."""
         self.caller = AgentsFunctions(tools.function, people, (ctx.task_id, ctx.organisation_id))
         """Whom durable functions belong to."""
@@ -284,18 +284,6 @@ class _WatchedSource:
     async def count(self) -> int:
         with self._boundary.noted():
             return await self._source.count()
-
-
-class _WatchedSecrets:
-    """The secrets that the agent may read, likewise."""
-
-    def __init__(self, secrets: Secrets, outages: WeakSet[Unavailable]) -> None:
-        self._secrets = secrets
-        self._outages = outages
-
-    async def secret(self, name: str) -> str:
-        with _noted(self._outages):
-            return await self._secrets.secret(name)
 
 
 class _WatchedPeople:

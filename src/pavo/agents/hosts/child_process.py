@@ -19,6 +19,7 @@ from typing import Protocol, cast
 
 from pavo.agents.output import output_sink
 from pavo.kit.descendants.remains import end_what_it_left, mark_of
+from pavo.observe.hidden import Hidden, hidden_here
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Output(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._label = label
         self._sink = output_sink()
+        self._hidden = hidden_here() or Hidden()
         self._rest = b""
         self._transport: asyncio.ReadTransport | None = None
         self._taken = 0
@@ -211,13 +213,13 @@ class Output(asyncio.Protocol):
 
     def _log(self, lines: Sequence[bytes]) -> None:
         if self._sink is not None and lines:
-            self._sink(b"\n".join(lines).decode(errors="replace") + "\n")
+            self._sink(self._hidden.out_of(b"\n".join(lines).decode(errors="replace")) + "\n")
         now = time.monotonic()
         if now - self._window > _WINDOW_SECONDS:
             if self._lines > _WINDOW_LINES:
                 logger.info("%s| … %d lines left out", self._label, self._lines - _WINDOW_LINES)
             self._window, self._lines = now, 0
         for line in lines[: max(0, _WINDOW_LINES - self._lines)]:
-            text = line[:_LINE_CHARACTERS].decode(errors="replace").rstrip("\r")
-            logger.info("%s| %s", self._label, text)
+            text = self._hidden.out_of(line.decode(errors="replace").rstrip("\r"))
+            logger.info("%s| %s", self._label, text[:_LINE_CHARACTERS])
         self._lines += len(lines)

@@ -45,6 +45,7 @@ from pavo.errors import AgentError, ArtifactError, PavoError
 from pavo.kit.descendants.below import adopt_orphans, adopts_orphans, end_below
 from pavo.kit.descendants.remains import mark_what_it_starts
 from pavo.kit.processes import die_with_parent
+from pavo.observe.hidden import Hidden, hide_in_here
 from pavo.timeline.merge import Parts
 from pavo.transcripts.domain import Window
 
@@ -112,6 +113,7 @@ class AgentServer:
 
     def _start(self, first: Message) -> WorkerHost:
         sys.path[:] = first["path"]
+        hide_in_here(Hidden())
         if first["confinement"] is not None:
             _confine(Confinement.load(first["confinement"]))
             self._send({"op": "confined"})  # from here on what ends this process is the agent's

@@ -31,6 +31,7 @@ from pavo.corpus.service import CorpusService
 from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.llm.calls import ModelCalls
+from pavo.observe.hidden import Hidden, hide_in_here
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
@@ -143,6 +144,7 @@ class Hosting:
             held: where it is to call tools and to keep files.
         """
         card = self._card(task.agent_type)
+        hide_in_here(hidden := Hidden())
         self._log_to(task, attempt)
         if held is not None:
             await self._restore(task)
@@ -160,7 +162,7 @@ class Hosting:
             attempt=attempt,
             step_key=plan_key(task.id, task.edits, version),  # until the host is told to do something else
             edits=task.edits,
-            secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets),
+            secrets=TaskSecrets(self._secrets, task.organisation_id, card.secrets, hidden),
             signatures=self._keys.of(task.id, card.name),
             **self._reached(task, version, held, cancelled, deltas),
             **self._models_of(task, version, held, attempt, cancelled, deltas, steps),

@@ -11,6 +11,7 @@ from pavo.agents.contract import Former, Hit, UserMessage
 from pavo.agents.secrets.declared import absent, check_declared
 from pavo.corpus.service import CorpusService
 from pavo.kit.sql import Database
+from pavo.observe.hidden import Hidden
 from pavo.tasks.sql import messages
 from pavo.tasks.sql.assignment import plan_of
 from pavo.tasks.sql.models import MessageRow
@@ -79,15 +80,20 @@ class TaskSecrets:
 
     Args:
         declared: the names that the agent's class declares.
+        hidden: told of each value.
     """
 
-    def __init__(self, secrets: SecretService, organisation_id: uuid.UUID, declared: Collection[str]) -> None:
+    def __init__(
+        self, secrets: SecretService, organisation_id: uuid.UUID, declared: Collection[str], hidden: Hidden
+    ) -> None:
         self._secrets = secrets
         self._organisation_id = organisation_id
         self._declared = declared
+        self._hidden = hidden
 
     async def secret(self, name: str) -> str:
         found = await self._secrets.value(self._organisation_id, check_declared(name, self._declared))
         if found is None:
             raise absent(name)
+        self._hidden.add(found)
         return found
