@@ -144,8 +144,7 @@ class Hosting:
             held: where it is to call tools and to keep files.
         """
         card = self._card(task.agent_type)
-        hide_in_here(hidden := Hidden())
-        self._log_to(task, attempt)
+        hidden = self._log_to(task, attempt)
         if held is not None:
             await self._restore(task)
         deltas = self.deltas.begin(task.id, attempt)
@@ -176,9 +175,11 @@ class Hosting:
         host = open_host(card, ctx, self._limits, self._starter, self._confining)
         return self._code_watch.over(host, card.code) if self._code_watch else host
 
-    def _log_to(self, task: Assignment, attempt: int) -> None:
+    def _log_to(self, task: Assignment, attempt: int) -> Hidden:
+        hide_in_here(hidden := Hidden())
         if self._log_writer is not None:
             send_output_to(self._log_writer.sink(task.id, attempt))
+        return hidden
 
     def _reached(
         self,
