@@ -2,58 +2,31 @@
 
 import base64
 import json
-import os
 import pickle
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 import pytest_asyncio
 
 from tests.adapters.old_orchestrators import install
+from tests.adapters.stack import Own, stack
 from tests.adapters.test_signed_pickles import Evil
-from tests.driving import Tasks, types, until
-from tests.parts import Part, Parts, free_port
+from tests.driving import types, until
+from tests.parts import Parts
 
 pytestmark = [pytest.mark.fault]
-KEY = "k" * 40
 WORDS = [f"w{number}" for number in range(16)]
-
-
-@dataclass
-class Own:
-    """A stack that knows the old orchestrators."""
-
-    tasks: Tasks
-    parts: Parts
-    environment: dict[str, str]
-    worker: Part
-
-    async def kill(self) -> None:
-        """SIGKILL the worker, and start another."""
-        self.worker.kill()
-        self.worker = await self.parts.start("worker", **self.environment)
 
 
 @pytest_asyncio.fixture(scope="module")
 async def own(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
     folder = tmp_path_factory.mktemp("plugins")
     install(folder)
-    queue, port = f"adapters-{uuid.uuid4().hex[:8]}", str(free_port())
-    environment = {"TEMPORAL_TASK_QUEUE": queue, "PAVO_PORT": port, "PAVO_SECRET_KEY": KEY}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    worker, api = await parts.start("worker", **environment), await parts.start("api", **environment)
-    headers = {"X-User-Email": "ada.adapters@example.com"}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
-        stack = Own(Tasks(client), parts, environment, worker)
-        yield stack
-    for process in (stack.worker, api):
-        process.end()
+    async with stack(parts, folder, PAVO_AGENT_CONFINEMENT="available") as made:
+        yield made
 
 
 def sections(events: list[dict[str, Any]]) -> list[str]:
@@ -65,18 +38,11 @@ async def started(own: Own, agent: str, folder: Path, seconds: float = 0.05) -> 
     return await own.tasks.started(options, agent_type=agent, auto_accept=True, prompt=" ".join(WORDS))
 
 
-async def recorded(own: Own, task: str, count: int) -> None:
-    async def far_enough() -> bool:
-        return (await own.tasks.get(task))["steps"] >= count
-
-    await until(far_enough, what=f"{count} checkpoints")
-
-
 @pytest.mark.parametrize("agent", ["old_reports", "old_reports_inside"])
 async def test_it_goes_on_after_the_last_recorded_item(own: Own, agent: str, tmp_path: Path) -> None:
     task = await started(own, agent, tmp_path)
     for at in (4, 10):
-        await recorded(own, task, at)
+        await own.recorded(task, at)
         await own.kill()
     await own.tasks.wait(task, "DONE")
     events = await own.tasks.events(task)
@@ -114,7 +80,7 @@ async def test_a_pickle_that_somebody_put_into_the_database_is_not_loaded(
     own: Own, agent: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     task = await started(own, agent, tmp_path, seconds=0.2)
-    await recorded(own, task, 3)
+    await own.recorded(task, 3)
     await own.tasks.post(f"{task}/stop")
     await own.tasks.wait(task, "STOPPED")
     evil = base64.b64encode(pickle.dumps(Evil(tmp_path / "loaded"))).decode()
@@ -135,15 +101,10 @@ async def test_a_pickle_that_somebody_put_into_the_database_is_not_loaded(
 async def test_it_asks_people_without_a_process(own: Own, agent: str) -> None:
     task = await own.tasks.started({}, agent_type=agent, auto_accept=True, prompt="the car")
 
-    async def gates() -> list[dict[str, Any]]:
-        answer = await own.tasks.client.get("/api/gates", params={"task_id": task, "state": "open"})
-        return answer.json()["items"]
-
-    [gate] = await until(gates, what="the question")
+    [gate] = await own.gates(task, 1)
     assert gate["text"] == "Which color for the car?"
     await own.kill()
-    body = {"hash": gate["hash"], "answer": "red"}
-    assert (await own.tasks.client.post(f"/api/gates/{gate['id']}/answer", json=body)).status_code == 200
+    await own.answer(gate, "red")
     await own.tasks.wait(task, "DONE")
     said = [event["text"] for event in await own.tasks.events(task) if event["type"] == "output"]
     assert said == ["before", "it is red"]

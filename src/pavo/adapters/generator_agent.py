@@ -17,6 +17,7 @@ from pavo.adapters.kept_state import (
     set_attributes,
     unchanged_by_json,
 )
+from pavo.adapters.one_step import planned, revised
 from pavo.adapters.running_generator import END, AsyncGenerator, PlainGenerator, Stopping
 from pavo.adapters.yielded import events_of
 from pavo.agents.calling.waiting_threads import accompanied
@@ -28,7 +29,6 @@ from pavo.agents.contract import (
     FeedbackItem,
     Plan,
     PlanDraft,
-    PlanStep,
     Revision,
     Step,
 )
@@ -135,14 +135,11 @@ class GeneratorAgent(Agent):
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         """A plan of one step, which shows what the method will be given."""
-        return PlanDraft(ctx.title, [PlanStep(f"Run {self._label()}", ctx.prompt or ctx.title)])
+        return planned(ctx, self._label())
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """The same, with each comment added to what the method will be given."""
-        *others, last = plan.steps
-        said = "".join(f"\n\n{item.body}" for item in feedback)
-        steps = [*others, PlanStep(last.title, f"{last.detail}{said}")]
-        return Revision(PlanDraft(plan.summary, steps), {item.id: "Added to what it is given." for item in feedback})
+        return revised(plan, feedback)
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
         """Each item of the generator as a step, and a last one with its end."""

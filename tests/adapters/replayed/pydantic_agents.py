@@ -64,7 +64,7 @@ class Birds(PydanticAgent):
     options_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
 
     def arguments(self, ctx: Any) -> Mapping[str, Any]:
-        settings = {"openai_user": ctx.options.get("user", "")}
+        settings = {"openai_user": ctx.options.get("users", [""])[0]}
         return {"deps": Path(ctx.options["folder"]), "model_settings": settings}
 
 

@@ -52,7 +52,7 @@ class Sdk(OpenAIAgent):
     options_schema: ClassVar[Mapping[str, Any]] = {"type": "object"}
 
     def arguments(self, ctx: Any) -> Mapping[str, Any]:
-        settings = ModelSettings(extra_body={"user": ctx.options.get("user", "")})
+        settings = ModelSettings(extra_body={"user": ctx.options.get("users", [""])[0]})
         return {"context": Path(ctx.options["folder"]), "run_config": RunConfig(model_settings=settings)}
 
 

@@ -1,84 +1,15 @@
-"""An agent of smolagents through kills, in both isolations: no model asked twice, no tool run twice."""
+"""An agent of smolagents without a stack: it keeps the contract, and what it refuses is told as such."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from smolagents import CodeAgent, Model, ToolCallingAgent
 
 from pavo.errors import ModelRefused
 from pavo.testing import AgentTrial, ContractBroken
-from tests.adapters.replayed.smol_agents import Finches, install
-from tests.adapters.stack import Own, stack
-from tests.driving import until
-from tests.llm.scripted import ModelServer
-from tests.llm.scripted import model_server as model_server
-from tests.parts import Parts
-
-WEIGHING = [{"name": "weigh", "arguments": {"what": "wren"}}, {"name": "measure", "arguments": {"what": "wren"}}]
-LISTENING = [
-    {"id": "call-5", "name": "fails", "arguments": {"why": "rain"}},
-    {"id": "call-6", "name": "listen", "arguments": {"where": "hedge"}},
-]
-ANSWERS: list[dict[str, Any]] = [
-    {"tools": WEIGHING},
-    {"tools": [{"id": "call-4", "name": "listener", "arguments": {"task": "Listen."}}]},
-    {"tools": [{"id": "call-9", "name": "user_input", "arguments": {"question": "Which color?"}}]},
-    {"tools": [{"id": "call-10", "name": "final_answer", "arguments": {"answer": "A brown wren of 7 g."}}]},
-]
-LISTENERS: list[dict[str, Any]] = [
-    {"tools": LISTENING},
-    {"text": 'Action: {"name": "listen", "arguments": {"where": "wood"}}'},  # smolagents makes an id up for it
-    {"tools": [{"id": "call-8", "name": "final_answer", "arguments": {"answer": "A wren."}}]},
-]
-
-
-@pytest_asyncio.fixture(scope="module")
-async def own(parts: Parts, model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Own]:
-    folder = tmp_path_factory.mktemp("plugins")
-    install(folder)
-    models = {"PAVO_LLM_BASE_URL": model_server.base_url, "PAVO_LLM_API_KEY": "sk-1", "PAVO_LLM_MODEL": "scripted"}
-    async with stack(parts, folder, **models) as made:
-        yield made
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("agent", ["finches", "finches_inside"])
-async def test_nothing_is_asked_or_done_twice(own: Own, model_server: ModelServer, agent: str, tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    script, listeners = model_server.script(*ANSWERS), model_server.script(*LISTENERS)
-    (tmp_path / "hold").touch()
-    options = {"folder": str(tmp_path), "users": [script.name, listeners.name]}
-    task = await own.tasks.started(options, agent_type=agent, auto_accept=True)
-
-    async def is_in_the_middle() -> bool:
-        done = [event["tool"] for event in await own.tasks.events(task) if event["type"] == "tool_done"]
-        return "function/weigh" in done and "listen-hedge" in told.read_text()
-
-    await until(is_in_the_middle, what="one tool that has ended, and one that is at work")
-    await own.kill()
-    (tmp_path / "hold").unlink()
-    [gate] = await own.gates(task, 1)
-    assert gate["text"] == "Which color?"
-    await own.kill()  # while people are asked
-    await own.answer(gate, "brown")
-    await own.tasks.wait(task, "DONE")
-    report = next(each for each in await own.tasks.documents(task) if each["kind"] == "REPORT")["body"]
-    assert report == "A brown wren of 7 g."
-    assert Counter(told.read_text().splitlines()) == {
-        **{"weigh-wren": 1, "measured-wren": 1},
-        **{"listen-hedge": 2, "listen-wood": 1},
-    }
-    requests, heard = script.told()["requests"], listeners.told()["requests"]
-    assert (len(requests), len(heard)) == (len(ANSWERS), len(LISTENERS)), "a model was asked again"
-    assert "rain" in str(heard[1]["messages"]), "the model was not told why a tool failed"
-    assert "brown" in str(requests[-1]["messages"])
-    rounds = [event["round"] for event in await own.tasks.events(task) if event["type"] == "round"]
-    assert rounds == list(range(1, len([*ANSWERS, *LISTENERS]) + 1))
+from tests.adapters.replayed.smol_agents import Finches
 
 
 async def test_it_keeps_the_contract(tmp_path: Path) -> None:

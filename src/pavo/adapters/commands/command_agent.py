@@ -17,6 +17,7 @@ from pavo.adapters.commands.told import (
     text,
     told_feedback,
 )
+from pavo.adapters.one_step import planned, revised
 from pavo.adapters.running_generator import Stopping
 from pavo.agents.contract import (
     JSON,
@@ -25,7 +26,6 @@ from pavo.agents.contract import (
     FeedbackItem,
     Plan,
     PlanDraft,
-    PlanStep,
     Revision,
     Step,
 )
@@ -73,7 +73,7 @@ class CommandAgent(Agent):
         """The program's plan, or one step, which shows what it will be given."""
         if self.plans:
             return draft_of(await self._planned("plan", ctx, begun("plan", ctx)))
-        return PlanDraft(ctx.title, [PlanStep(f"Run {self._label(ctx)}", ctx.prompt or ctx.title)])
+        return planned(ctx, self._label(ctx))
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """The program's, or the same with each comment added to what it will be given."""
@@ -81,10 +81,7 @@ class CommandAgent(Agent):
             start = {**begun("revise", ctx, plan), "feedback": told_feedback(feedback)}
             said = await self._planned("revise", ctx, start)
             return Revision(draft_of(said), {each: text(members_of(said, "answers"), each) for each in _answers(said)})
-        *others, last = plan.steps
-        added = "".join(f"\n\n{item.body}" for item in feedback)
-        draft = PlanDraft(plan.summary, [*others, PlanStep(last.title, f"{last.detail}{added}")])
-        return Revision(draft, {item.id: "Added to what it is given." for item in feedback})
+        return revised(plan, feedback)
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
         """Each step of the program, and a last one with its report."""

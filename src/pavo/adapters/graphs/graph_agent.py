@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, aclosing
 from typing import Any, ClassVar, Final, cast
 
 from pavo.adapters.kept_state import Pickled, Reached, loaded, pickled, reached
+from pavo.adapters.one_step import planned, revised
 from pavo.agents.contract import (
     JSON,
     Agent,
@@ -14,7 +15,6 @@ from pavo.agents.contract import (
     FeedbackItem,
     Plan,
     PlanDraft,
-    PlanStep,
     Revision,
     Step,
 )
@@ -94,14 +94,11 @@ class GraphAgent(Agent):
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         """A plan of one step, which shows what the graph will be given."""
-        return PlanDraft(ctx.title, [PlanStep("Run the graph", ctx.prompt or ctx.title)])
+        return planned(ctx, "the graph")
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """The same, with each comment added to what the graph will be given."""
-        *others, last = plan.steps
-        said = "".join(f"\n\n{item.body}" for item in feedback)
-        draft = PlanDraft(plan.summary, [*others, PlanStep(last.title, f"{last.detail}{said}")])
-        return Revision(draft, {item.id: "Added to what the graph is given." for item in feedback})
+        return revised(plan, feedback)
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
         """Each end of a node as a step, and a last one with the graph's end."""

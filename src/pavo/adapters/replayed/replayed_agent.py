@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
 
+from pavo.adapters.one_step import planned, revised
 from pavo.adapters.replayed.replay import Replay
 from pavo.adapters.working import works_for
 from pavo.agents.calling.functions import Effect, current_caller, runs_execute
@@ -22,7 +23,6 @@ from pavo.agents.contract import (
     FeedbackItem,
     Plan,
     PlanDraft,
-    PlanStep,
     Revision,
     Step,
 )
@@ -52,14 +52,11 @@ class ReplayedAgent(Agent):
 
     async def plan(self, ctx: AgentContext) -> PlanDraft:
         """A plan of one step, which shows what the orchestrator will be given."""
-        return PlanDraft(ctx.title, [PlanStep(f"Run {type(self).name}", ctx.prompt or ctx.title)])
+        return planned(ctx, type(self).name)
 
     async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
         """The same, with each comment added to what it will be given."""
-        *others, last = plan.steps
-        said = "".join(f"\n\n{item.body}" for item in feedback)
-        draft = PlanDraft(plan.summary, [*others, PlanStep(last.title, f"{last.detail}{said}")])
-        return Revision(draft, {item.id: "Added to what it is given." for item in feedback})
+        return revised(plan, feedback)
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> AsyncIterator[Step]:
         """Each answer of a model that is new, and the end."""
