@@ -41,6 +41,8 @@ class Asking(Agent):
         questions = ctx.options["questions"]
         if ctx.options.get("race"):
             return await self._first(ctx, questions)
+        if ctx.options.get("one_by_one"):
+            return await self._one_by_one(ctx, questions)
         async with asyncio.TaskGroup() as group:
             asked = {q["key"]: group.create_task(self._ask(ctx, q)) for q in questions}
             if seconds := ctx.options.get("beside"):
@@ -57,6 +59,19 @@ class Asking(Agent):
         if then := ctx.options.get("then"):
             found[then["key"]] = await self._ask(ctx, then)
         return found
+
+    async def _one_by_one(self, ctx: AgentContext, questions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """As frameworks do: a semaphore, and a queue of outcomes."""
+        places, outcomes = asyncio.Semaphore(1), asyncio.Queue[tuple[str, Any]]()
+
+        async def one(question: Mapping[str, Any]) -> None:
+            async with places:
+                await outcomes.put((question["key"], await self._ask(ctx, question)))
+
+        async with asyncio.TaskGroup() as group:
+            for question in questions:
+                group.create_task(one(question))
+            return dict([await outcomes.get() for _ in questions])
 
     async def _work(self, ctx: AgentContext, seconds: float) -> None:
         await asyncio.sleep(seconds)

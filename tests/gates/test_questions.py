@@ -60,6 +60,17 @@ async def test_several_at_once_each_find_their_own_answer_and_work_beside_is_not
     assert [event["key"] for event in opened] == ["a", "b"], "each is told once"
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+async def test_at_a_semaphore_and_a_queue_one_is_asked_after_the_other(asked: Asked, agent: str) -> None:
+    await asked.start(agent, question("a", "A?"), question("b", "B?"), one_by_one=True)
+    [first] = await asked.gates()
+    await asked.answer(first, "for a")
+    [gate] = await asked.gates()
+    assert (first["key"], gate["key"]) == ("a", "b")
+    await asked.answer(gate, "for b")
+    assert await asked.done() == "{'a': 'for a', 'b': 'for b'}"
+
+
 async def test_stopped_it_asks_again_when_it_is_resumed(asked: Asked) -> None:
     await asked.start("asking", question())
     [gate] = await asked.gates()

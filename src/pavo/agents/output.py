@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from pavo.observe.hidden import without_hidden
 
+logger = logging.getLogger(__name__)
 Sink: TypeAlias = Callable[[str], object]
 """Takes text, from any thread, at once, and in bounds of its own."""
 
@@ -35,6 +36,13 @@ def add_output(text: str) -> None:
     if sink is not None:
         with suppress(Exception):
             sink(without_hidden(text))
+
+
+def tell_output(text: str) -> None:
+    """Likewise; in a process of the agent's own, whose output goes there anyway, by its log."""
+    if _sink.get() is None:
+        logger.warning("%s", text.rstrip())
+    add_output(text)
 
 
 def share_standard_streams() -> None:

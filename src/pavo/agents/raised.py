@@ -95,12 +95,15 @@ def stack_of(root: object, others: Sequence[object]) -> str:
 
 
 def _lines_of(awaitable: object) -> list[str]:
-    frames = ((frame, frame.f_lineno) for frame in _frames_of(awaitable))
+    frames = ((frame, frame.f_lineno) for frame in frames_of(awaitable))
     return traceback.StackSummary.extract(frames).format()
 
 
-def _frames_of(awaitable: object) -> Iterator[FrameType]:
-    """Only of Python's own types: whatever else is awaited may run code when it is looked at."""
+def frames_of(awaitable: object) -> Iterator[FrameType]:
+    """Where it waits, outermost call first.
+
+    Only of Python's own types: whatever else is awaited may run code when it is looked at.
+    """
     for _ in range(_FRAMES):
         names = _NAMES.get(type(awaitable))
         if names is not None:

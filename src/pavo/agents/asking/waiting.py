@@ -2,17 +2,24 @@
 
 An attempt ends for a question only when the agent's own coroutine, and every other that it has running, waits for one,
 and all that it asked of Pavo is settled: so nothing is cut in the middle, and no outcome becomes unknown. How
-coroutines wait for each other is read from the event loop's tasks; a way that is not known counts as work.
+coroutines wait for each other is read from the event loop's tasks; a way that is not known counts as work, and where
+that goes on for long it is said.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Final, TypeAlias, cast
 from weakref import WeakSet
 
 from pavo.agents.asking.question import Answered, Question, Waits
+from pavo.agents.asking.standstill import Standstill, Wait
 from pavo.agents.delegating.delegation import Delegated, Delegation
+from pavo.agents.raised import frames_of, stack_of
+
+logger = logging.getLogger(__name__)
 
 Awaited: TypeAlias = Question | Delegation
 
@@ -20,7 +27,9 @@ LOOK_SECONDS: Final = 0.05
 """Between two looks at an agent that asked."""
 BESIDE_SECONDS: Final = 30.0
 """So long coroutines that the agent's own does not wait for may go on beside a question, such as a library's reader of
-a connection, which never ends."""
+a connection, which never ends. So long a question may be kept back before it is said what keeps it."""
+STILL_SECONDS: Final = 0.5
+"""So long all of an agent's coroutines stand still, each waiting for another, before it counts."""
 
 _of_agent: ContextVar["Waiting | None"] = ContextVar("pavo_waiting", default=None)
 
@@ -28,8 +37,17 @@ _of_agent: ContextVar["Waiting | None"] = ContextVar("pavo_waiting", default=Non
 class Waiting:
     """What one agent that runs `execute` waits for, and the tasks of the event loop that it started."""
 
-    def __init__(self, told: Callable[[Waits], None]) -> None:
+    def __init__(
+        self, told: Callable[[Waits], None], held: Callable[[str], None] | None = None, module: str = ""
+    ) -> None:
         self._told = told
+        self._held = held or (lambda text: None)
+        self._standstill = Standstill(module)
+        self._still: tuple[frozenset[tuple[int, int]], float] = (frozenset(), 0.0)
+        """Where its coroutines stand still, and since when."""
+        self._kept_since: float | None = None
+        """Since when a question is kept back by nothing of Pavo's."""
+        self._is_told = False
         self._open: dict[asyncio.Future[Any], Awaited] = {}
         self._asked: dict[str, int] = {}
         """In which order keys were asked: each is looked up before it waits, and what is found comes in any order."""
@@ -92,11 +110,12 @@ class Waiting:
         self._timer = None
         if not self._open:
             return
-        if self._nothing_else():
+        if self._nothing_else() or self._stand_still():
             awaited = sorted(self._open.values(), key=self._number)
             questions = tuple(each for each in awaited if isinstance(each, Question))
             self._told(Waits(questions, tuple(each for each in awaited if isinstance(each, Delegation))))
             return
+        self._tell_what_holds()
         self._look_soon()
 
     def _number(self, awaited: Awaited) -> int:
@@ -111,6 +130,64 @@ class Waiting:
         now = asyncio.get_running_loop().time()
         self._since = self._since or now
         return not beside or now - self._since >= BESIDE_SECONDS
+
+    def _stand_still(self) -> bool:
+        """Whether all of its coroutines wait for each other, and have for a while; libraries' own may go on beside."""
+        root, now = self._root, asyncio.get_running_loop().time()
+        if self._unsettled or root is None:
+            self._still = (frozenset(), now)
+            return False
+        tasks = [task for task in {root, *self._tasks} if not task.done()]
+        known, place, seconds = {*tasks, *self._open}, set[tuple[int, int]](), STILL_SECONDS
+        found = [(task, self._frames(task)) for task in tasks]
+        judged = [(task, frames, *self._judged(task, frames, known)) for task, frames in found]
+        awaited = {root}.union(*(others for _, _, _, others in judged))
+        for task, frames, wait, _ in judged:
+            if wait is Wait.WORK and (task in awaited or self._standstill.is_own(frames)):
+                self._still = (frozenset(), now)
+                return False
+            if wait is not Wait.WORK:
+                place.add((id(task), id(getattr(task, "_fut_waiter", None))))
+            if wait is not Wait.OTHERS:
+                seconds = BESIDE_SECONDS
+        if place != self._still[0]:
+            self._still = (frozenset(place), now)
+        return now - self._still[1] >= seconds
+
+    def _judged(
+        self, task: asyncio.Task[Any], frames: Sequence[FrameType], known: Collection[Any]
+    ) -> tuple[Wait, set[Any]]:
+        """What it waits for, and for which of those.
+
+        Looked at are others' objects, whose shape another version of Python may change: that counts as work.
+        """
+        try:
+            return self._standstill.wait_of(task, frames, known), self._standstill.awaited_of(task, frames, known)
+        except Exception:
+            logger.debug("What %r waits for cannot be told.", task, exc_info=True)
+            return Wait.WORK, {task}
+
+    def _tell_what_holds(self) -> None:
+        """Once, after a while: else the task would seem to hang without a reason."""
+        now = asyncio.get_running_loop().time()
+        if self._unsettled:
+            self._kept_since = None
+            return
+        self._kept_since = now if self._kept_since is None else self._kept_since
+        if self._is_told or now - self._kept_since < BESIDE_SECONDS or self._root is None:
+            return
+        self._is_told = True
+        asked = ", ".join(sorted(map(_name, self._open.values()), key=str)[:10])
+        others = [task.get_coro() for task in self._tasks if task is not self._root and not task.done()]
+        root = self._generator or self._root.get_coro()
+        self._held(
+            f"The agent waits for {asked}, but nobody is asked before all that it has running waits too, and for "
+            f"{BESIDE_SECONDS:.0f} s something has not. It is here:\n{stack_of(root, others)}\n"
+        )
+
+    def _frames(self, task: asyncio.Task[Any]) -> Sequence[FrameType]:
+        generator = self._generator if task is self._root else None
+        return list(frames_of(generator)) or list(frames_of(task.get_coro()))
 
     def _is_waiting(self, task: asyncio.Task[Any], seen: set[Any]) -> bool:
         """Whether it can go on only when a question is answered; one that is done has nothing to do either."""

@@ -26,7 +26,7 @@ from pavo.agents.contract import Agent, AgentContext, Corpus, Former, Hit, Inbox
 from pavo.agents.delegating.watched import WatchedChildren
 from pavo.agents.filing.artifacts import Artifacts
 from pavo.agents.filing.watched import WatchedKeeper
-from pavo.agents.output import add_output
+from pavo.agents.output import add_output, tell_output
 from pavo.agents.raised import CANCELLED_ITSELF, described, innermost, refusal_of, traceback_of
 from pavo.agents.secrets.watched import WatchedSecrets
 from pavo.errors import AgentError, AgentRefused, PavoError, Unavailable
@@ -156,7 +156,7 @@ class Boundary:
         """That of this agent at this task."""
         self._outages: WeakSet[Unavailable] = WeakSet()
         corpus, inbox = _WatchedCorpus(ctx.corpus, self._outages), _WatchedInbox(ctx.inbox, self._outages)
-        self.waiting = Waiting(lambda waits: self.on_waits and self.on_waits(waits))
+        self.waiting = Waiting(lambda waits: self.on_waits and self.on_waits(waits), tell_output, agent.__module__)
         """What it waits for in `execute`."""
         self.on_waits: Callable[[Waits], None] | None = None
         """Set while `execute` runs: told what it waits for, when it has nothing else to do."""
