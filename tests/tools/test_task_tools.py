@@ -4,15 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import pytest_asyncio
+from pydantic import AfterValidator
 
+from pavo.agents.calling.functions import Begun, Outcome
 from pavo.agents.calling.request import ToolRequest
 from pavo.bootstrap import build_redis
 from pavo.config import Settings
-from pavo.errors import Unavailable
+from pavo.errors import ToolFailed, Unavailable
 from pavo.gates import repository as gates
 from pavo.kit.sql import Database
 from pavo.tasks.work.context.asked_people import new_gate
@@ -44,7 +46,47 @@ def slow() -> None:
     go.wait(10)
 
 
-POINTS = {name: [EntryPoint(name, f"{__name__}:{name}", "pavo.tools")] for name in ("send", "slow")}
+def looked_at(value: str) -> str:
+    """What an author may write."""
+    told.append(value)
+    raise SystemExit(3)
+
+
+def odd(text: Annotated[str, AfterValidator(looked_at)]) -> str:
+    """Never run."""
+    told.append("ran")
+    return text
+
+
+class Measureless(str):
+    """A text that does not tell how long it is."""
+
+    def __len__(self) -> int:
+        raise KeyError("boom")
+
+
+class Denial(ToolFailed):
+    """A failure that does not tell what failed."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("detail", "remedy", "__class__"):
+            raise SystemExit(3)
+        return super().__getattribute__(name)
+
+
+@tool(effect="read")
+def strange(how: str) -> Any:
+    """Answer, or fail, in a strange way."""
+    told.append(how)
+    if how == "denial":
+        raise Denial("no\0", remedy="\ud800")
+    if how == "nul":
+        raise ToolFailed("a\0b", remedy="c\ud800d")
+    return Measureless("fine")
+
+
+NAMES = ("send", "slow", "odd", "strange")
+POINTS = {name: [EntryPoint(name, f"{__name__}:{name}", "pavo.tools")] for name in NAMES}
 
 
 class Caller:
@@ -139,3 +181,30 @@ async def test_a_key_names_one_call(caller: Caller) -> None:
     await caller.call("a", to="x")
     changed = await caller.call("a", to="y")
     assert changed.refused and "key" in changed.error and told == ["x"]
+
+
+async def test_a_check_of_its_own_fails_as_wrong_arguments_do(caller: Caller) -> None:
+    answer = await caller.call("a", "odd", text="x")
+    assert answer.error == (
+        "The tool odd does not take these arguments: args.text: its own check raised SystemExit: 3."
+    )
+    assert told == ["x"], "it was checked more than once, or it ran"
+
+
+async def test_strange_results_and_failures_are_outcomes(caller: Caller) -> None:
+    assert (await caller.call("a", "strange", how="measureless")).value == "fine"
+    failed = await caller.call("b", "strange", how="nul")
+    assert (failed.error, failed.remedy) == ("The tool strange failed: a�b", "c?d")
+    assert (await caller.call("c", "strange", how="denial")).error is not None
+    await caller.take_over()
+    assert (await caller.call("b", "strange", how="nul")).error == failed.error
+    assert told == ["measureless", "nul", "denial"]
+
+
+async def test_an_outcome_that_a_child_made_up_can_be_stored(caller: Caller) -> None:
+    begun = await caller.tools.begin(ToolRequest("function/f", {}, "a", "key:a"), "unsafe")
+    assert isinstance(begun, Begun)
+    answer = await caller.tools.settle(begun.id, Outcome(error="a\0b\ud800", remedy="\0"))
+    assert answer is not None and answer.error is not None
+    await caller.take_over()
+    assert (await caller.tools.begin(ToolRequest("function/f", {}, "a", "key:a"), "unsafe")).error == "a�b?"

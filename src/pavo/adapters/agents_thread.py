@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pavo.agents.calling.waiting_threads import Accompanied, accompany
+from pavo.agents.raised import described
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ class AgentsThread:
             except Exception as error:  # noqa: BLE001 - raised where it is waited for
                 self._tell(_Raised(error))
             except BaseException as error:  # noqa: BLE001 - likewise
-                told = CodeFailed(f"{type(error).__name__}: {error}")
+                told = CodeFailed(described(error))
                 told.__cause__ = error
                 self._tell(_Raised(told))
 

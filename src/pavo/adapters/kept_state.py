@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 
 from pavo.agents.contract import JSON, AgentContext
+from pavo.agents.raised import described
 from pavo.errors import AgentRefused
 from pavo.kit.json_values import NotStorable, decode, encode, plain
 
@@ -115,7 +116,7 @@ def pickled(state: Any, of: str) -> Pickled:
         return Pickled(pickle.dumps(state, _PROTOCOL), of)
     except Exception as error:
         raise AgentRefused(
-            f"The state of {of} cannot be pickled: {type(error).__name__}: {error}.",
+            f"The state of {of} cannot be pickled: {described(error)}.",
             remedy="Leave out what belongs to the process, in export_state or __getstate__.",
         ) from error
 
@@ -130,7 +131,7 @@ def loaded(state: Pickled) -> Any:
         return pickle.loads(state.data)
     except Exception as error:
         raise AgentRefused(
-            f"The pickled state of {state.of} cannot be loaded: {type(error).__name__}: {error}.",
+            f"The pickled state of {state.of} cannot be loaded: {described(error)}.",
             remedy="Install code that has what it names, and resume.",
         ) from error
 

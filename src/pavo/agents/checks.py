@@ -31,6 +31,7 @@ from pavo.agents.contract import (
 from pavo.agents.event_types import MODEL_TEXT
 from pavo.errors import AgentRefused
 from pavo.kit.json_values import NotStorable, plain
+from pavo.kit.texts.storable import storable as storable
 
 EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 """How the type of an agent's own event is spelled: it becomes a column and a filter."""
@@ -201,12 +202,6 @@ def checked_report(report: object) -> str:
     _check_text(report, "The report")
     _check_size(len(report.encode()), MAX_DOCUMENT_BYTES, "The report", "Shorten it: people are to read it.")
     return _exact(report)
-
-
-def storable(text: str, limit: int = 2000) -> str:
-    """`text` as PostgreSQL can store it, at most `limit` characters: for messages, which are not worth a refusal."""
-    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def _check_text(text: object, what: str) -> None:

@@ -8,7 +8,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, cast
 
 from pavo.agents.checks import storable
-from pavo.errors import AgentRefused
+from pavo.errors import AgentRefused, PavoError
 from pavo.observe.hidden import without_hidden
 
 CANCELLED_ITSELF: Final = "CancelledError: the agent cancelled itself."
@@ -53,6 +53,11 @@ def refusal_of(error: AgentRefused) -> AgentRefused:
     """The same with nothing of the agent's in it but text."""
     detail, field, remedy = (_attribute(error, name) for name in ("detail", "field", "remedy"))
     return AgentRefused(detail or described(error), field=field, remedy=remedy)
+
+
+def said_by(error: PavoError) -> tuple[str, str | None]:
+    """What an error of Pavo's tree says, and the remedy; foreign code may have made it, and its class."""
+    return _attribute(error, "detail") or described(error), _attribute(error, "remedy")
 
 
 def _name(error: BaseException) -> str:

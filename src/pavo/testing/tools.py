@@ -13,11 +13,12 @@ from pavo.agents.signing.keys import SigningKeys
 from pavo.artifacts.domain import ArtifactPart
 from pavo.testing.artifacts import KeptFiles
 from pavo.testing.workspace import MemoryWorkspace
+from pavo.tools.arguments import WrongArguments
 from pavo.tools.builtin.artifacts import read_artifact
 from pavo.tools.contract import NoServices, ToolContext
-from pavo.tools.described import Tool, WrongArguments, tool_of
+from pavo.tools.described import Tool, tool_of
 from pavo.tools.results import MAX_KEPT_BYTES, long_content, reference, result_name
-from pavo.tools.running import Outcome, run_tool
+from pavo.tools.running import Outcome, run_tool, understood
 
 KEYS: Final = SigningKeys([b"only for trials, which keep nothing"])
 """By which a trial's agent has its state signed."""
@@ -72,7 +73,7 @@ class TriedTools:
                 error=f"The trial has no tool {request.tool!r}.", remedy="Give it tools={name: function}."
             )
         try:
-            arguments = tool.checked(request.arguments)
+            arguments = (await understood(tool, request.arguments)).arguments
         except WrongArguments as error:
             return ToolAnswer(error=f"The tool {tool.name} does not take these arguments: {error}.")
         if tool.name in self._denied:

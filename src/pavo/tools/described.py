@@ -5,19 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from pavo.agents.asking.question import KEY
 from pavo.agents.calling.functions import PREFIX
+from pavo.agents.checks import storable
+from pavo.tools.arguments import Understood, WrongArguments, calls_nobody, named, understood
 from pavo.tools.contract import MARK, MAX_SECONDS, Declared, Effect, ToolContext
 
 MAX_NAME: Final = 60
 MAX_DESCRIPTION: Final = 4_000
 _STRICT: Final = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
-
-
-class WrongArguments(ValueError):
-    """What was given is not what the tool takes; the text names the argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class Tool:
     """The package that brought it, with its version."""
     given_schema: Mapping[str, Any] | None = None
     """The schema in the place of `parameters`, where somebody else wrote it."""
+    is_quick: bool = False
+    """Checking arguments takes next to no time, and calls nobody's code but pydantic's."""
 
     @property
     def label(self) -> str:
@@ -55,31 +55,16 @@ class Tool:
         about = {"name": self.name, "description": self.description, "effect": self.effect}
         return {**about, "schema": dict(self.schema)}
 
-    def checked(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments as the function takes them.
+    def understood(self, arguments: Mapping[str, Any]) -> Understood:
+        """The arguments, checked once. It may run foreign code, for however long: see `running.understood`.
 
         Raises:
             WrongArguments: they do not fit.
         """
         if self.given_schema is not None:
-            return _checked_by(self.given_schema, arguments)
-        try:
-            model = self.parameters.model_validate(dict(arguments))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(["args", *(str(part) for part in first["loc"])])
-            raise WrongArguments(f"{place}: {first['msg'][:300]}") from error
-        return {name: getattr(model, name) for name in type(model).model_fields}
-
-
-def told(tool: Tool, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments as the function takes them, as JSON: with its defaults, and each as the type that it becomes."""
-    if tool.given_schema is not None:
-        return arguments
-    try:
-        return tool.parameters.model_validate(dict(arguments)).model_dump(mode="json")
-    except Exception:  # noqa: BLE001 - of the types that its author wrote
-        return arguments
+            given = _checked_by(self.given_schema, arguments)
+            return Understood(given, given)
+        return understood(self.parameters, arguments)
 
 
 def _checked_by(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,7 +79,7 @@ def _checked_by(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapp
         return given
     if error is not None:
         place = ".".join(["args", *(str(part) for part in error.absolute_path)])
-        raise WrongArguments(f"{place}: {error.message[:300]}")
+        raise WrongArguments(storable(f"{place}: {error.message[:300]}"))
     return given
 
 
@@ -113,9 +98,9 @@ def tool_of(name: str, function: Callable[..., Any], distribution: str = "unknow
     description = inspect.getdoc(function) or ""
     if not description:
         raise ValueError(f"{name} has no docstring: it tells agents what the tool does")
-    parameters, context = _parameters(name, function)
-    told = description[:MAX_DESCRIPTION]
-    return Tool(name, told, declared.effect, float(declared.seconds), parameters, function, context, distribution)
+    parameters, context, is_quick = _parameters(name, function)
+    about = (name, description[:MAX_DESCRIPTION], declared.effect, float(declared.seconds))
+    return Tool(*about, parameters, function, context, distribution, is_quick=is_quick)
 
 
 def check_declared(name: str, declared: Declared) -> None:
@@ -130,7 +115,8 @@ def check_declared(name: str, declared: Declared) -> None:
         raise ValueError(f"{name}: seconds is {declared.seconds!r}: use more than 0, at most {MAX_SECONDS:g}")
 
 
-def _parameters(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str | None]:
+def _parameters(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], str | None, bool]:
+    """Its arguments, the one that takes a context, and whether checking the others calls nobody's code."""
     fields: dict[str, Any] = {}
     context: str | None = None
     for each in inspect.signature(function, eval_str=True).parameters.values():
@@ -142,4 +128,8 @@ def _parameters(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel
         if each.annotation is each.empty:
             raise TypeError(f"{name}: the parameter {each.name} has no type")
         fields[each.name] = (each.annotation, ... if each.default is each.empty else each.default)
-    return create_model(f"Arguments of {name}", __config__=_STRICT, **fields), context
+    model = create_model(f"Arguments of {name}", __config__=_STRICT, **fields)
+    if calls_nobody(model.__pydantic_core_schema__):
+        return model, context, True
+    known: dict[str, Any] = {each: (named(each, annotation), default) for each, (annotation, default) in fields.items()}
+    return create_model(f"Arguments of {name}", __config__=_STRICT, **known), context, False

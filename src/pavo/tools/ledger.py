@@ -249,6 +249,7 @@ async def _insert(
 
 
 def _settled(outcome: Outcome) -> dict[str, Any]:
+    outcome = outcome.storable
     told = {"outcome": outcome.value, "error": outcome.error, "remedy": outcome.remedy}
     return {"state": outcome.state, "settled_at": func.pavo_now(), **told}
 

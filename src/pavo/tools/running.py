@@ -8,17 +8,18 @@ import inspect
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
 from pavo.agents.calling.functions import MAX_RESULT_BYTES
 from pavo.agents.calling.functions import Outcome as Outcome
 from pavo.agents.checks import storable
-from pavo.agents.raised import described
-from pavo.errors import ArtifactError, ToolFailed, Unavailable
+from pavo.agents.raised import described, said_by, traceback_of
+from pavo.errors import ArtifactError, PavoError, ToolFailed, Unavailable
 from pavo.kit.json_values import NotStorable, plain
-from pavo.kit.threads.calls import begin_in_thread
+from pavo.kit.threads.calls import begin_in_thread, call_in_thread
+from pavo.tools.arguments import Understood, WrongArguments, watched
 from pavo.tools.contract import UNSAFE, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
 
@@ -56,6 +57,23 @@ async def run_tool(
         return _too_long(tool)
 
 
+async def understood(tool: Tool, arguments: Mapping[str, Any]) -> Understood:
+    """What the tool takes of arguments, checked once; on a thread of its own where that calls foreign code.
+
+    Raises:
+        WrongArguments: they do not fit, or could not be checked within the tool's seconds.
+    """
+    if tool.is_quick:
+        return tool.understood(arguments)
+    place = watched()
+    try:
+        async with asyncio.timeout(tool.seconds):
+            return await call_in_thread(f"arguments of tool {tool.name}", tool.understood, arguments)
+    except TimeoutError as error:
+        logger.warning("%s did not check %s within %g s and is left behind.", tool.label, place.path, tool.seconds)
+        raise WrongArguments(f"{place.path}: its own check did not end within {tool.seconds:g} s") from error
+
+
 async def run_on_this_loop(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:
     """The same for a coroutine function that belongs to the calling event loop, as an agent's own does."""
     limit = asyncio.timeout(tool.seconds)
@@ -80,11 +98,13 @@ def _too_long(tool: Tool) -> Outcome:
 
 
 def _failed(tool: Tool, error: BaseException) -> Outcome:
-    if isinstance(error, HappenedUnknown):
+    kind = type(error)
+    if issubclass(kind, HappenedUnknown):
         return Outcome(error=described(error), unknown=True, remedy="Look whether it happened.")
-    if isinstance(error, ToolFailed | ArtifactError | Unavailable):
-        return Outcome(error=storable(f"{tool.label} failed: {error.detail}"), remedy=error.remedy)
-    logger.warning("%s failed.", tool.label, exc_info=error)
+    if issubclass(kind, ToolFailed | ArtifactError | Unavailable):
+        detail, remedy = said_by(cast(PavoError, error))
+        return Outcome(error=storable(f"{tool.label} failed: {detail}"), remedy=remedy)
+    logger.warning("%s failed.\n%s", tool.label, traceback_of(error))
     return Outcome(error=storable(f"{tool.label} failed: {described(error)}"), remedy="Look at the log.")
 
 
@@ -100,16 +120,22 @@ def _run(tool: Tool, arguments: Mapping[str, Any], context: ToolContext, most: i
 
 def _kept(tool: Tool, result: Any, most: int) -> Outcome:
     ran = f"{tool.label} ran, but its result cannot be kept"
-    if isinstance(result, str | bytes | bytearray) and len(result) > most:
-        return Outcome(error=f"{ran}: it has {len(result):,} bytes.", remedy=f"Answer at most {most:,}.")
     try:
-        if isinstance(result, BaseModel):
-            result = result.model_dump(mode="json")
-        value, size = plain(result)
+        size = _length(result)
+        if size <= most:
+            if isinstance(result, BaseModel):
+                result = result.model_dump(mode="json")
+            result, size = plain(result)
     except NotStorable as error:
         return Outcome(error=storable(f"{ran}: {error}."), remedy=error.remedy)
     except BaseException as error:  # noqa: BLE001 - of the result's class
         return Outcome(error=storable(f"{ran}: {described(error)}"), remedy="Answer plain JSON.")
     if size > most:
         return Outcome(error=f"{ran}: it has {size:,} bytes.", remedy=f"Answer at most {most:,}.")
-    return Outcome(value)
+    return Outcome(result)
+
+
+def _length(result: Any) -> int:
+    """What can be told at once of how large it is, whatever its class says."""
+    own = next((kind for kind in (str, bytes, bytearray) if issubclass(type(result), kind)), None)
+    return 0 if own is None else own.__len__(result)

@@ -57,7 +57,7 @@ class Own:
         try:
             self.workspace = FolderWorkspace(self.folder, self.kept, 10_000_000)
             context = ToolContext("key", TASK, uuid.UUID(int=2), services, self.workspace)
-            return await run_tool(tool, tool.checked({"command": command, **more}), context)
+            return await run_tool(tool, tool.understood({"command": command, **more}).arguments, context)
         finally:
             self.confining.folders.leave(TASK)
 

@@ -18,7 +18,7 @@ from tests.tools.rows import new_subject
 async def run(name: str, services: TaskServices | None, /, **arguments: object) -> Outcome:
     tool = ToolRegistry.load().get(name)
     context = ToolContext("key", uuid.UUID(int=1), uuid.UUID(int=2), *([services] if services else []))
-    return await run_tool(tool, tool.checked(arguments), context)
+    return await run_tool(tool, tool.understood(arguments).arguments, context)
 
 
 def test_they_are_installed() -> None:

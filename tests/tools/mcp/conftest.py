@@ -39,7 +39,7 @@ class Had:
     async def call(self, name: str, key: str | None = None, **arguments: Any) -> Outcome:
         tool = await self.tool(name)
         context = ToolContext(key or uuid.uuid4().hex, uuid.UUID(int=1), uuid.UUID(int=2))
-        return await run_tool(tool, tool.checked(arguments), context)
+        return await run_tool(tool, tool.understood(arguments).arguments, context)
 
 
 @pytest_asyncio.fixture

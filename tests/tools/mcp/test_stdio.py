@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pavo.kit.processes import start_time
-from pavo.tools.described import WrongArguments
+from pavo.tools.arguments import WrongArguments
 from pavo.tools.mcp.servers_file import ServerSpec
 from pavo.tools.registry import BrokenTool
 from tests.driving import until
@@ -28,7 +28,7 @@ async def test_its_tools_are_tools(having: Having, tmp_path: Path) -> None:
     assert (await had.tool("bad__hang")).effect == "unsafe", "what nobody names"
     assert tool.schema["properties"] == {"text": {"type": "string"}}
     with pytest.raises(WrongArguments, match=r"args\.text: 5 is not of type 'string'"):
-        tool.checked({"text": 5})
+        tool.understood({"text": 5})
     assert (await had.call("bad__ok", text="hello")).value == "hello"
     assert (await had.call("bad__structured")).value == {"n": [1, None]}
     assert (await had.call("bad__key", key="k-1")).value == "k-1", "its idempotency key"

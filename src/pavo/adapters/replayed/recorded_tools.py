@@ -10,6 +10,8 @@ from pavo.adapters.working import working_for, works_for
 from pavo.agents.asking.question import NobodyToAsk
 from pavo.agents.calling.functions import MAX_RESULT_BYTES, PREFIX, Effect, Outcome, current_caller, runs_execute
 from pavo.agents.calling.request import NoTools, checked_request
+from pavo.agents.checks import storable
+from pavo.agents.raised import described
 from pavo.errors import AgentRefused
 from pavo.kit.json_values import NotStorable, plain
 
@@ -36,9 +38,9 @@ async def recorded(name: str, arguments: Mapping[str, Any], effect: Effect, run:
         except asyncio.CancelledError:
             return Outcome(error=f"{name} was cut.", unknown=True)
         except NotStorable as error:
-            return Outcome(error=f"{name} answered what is no JSON: {error}", remedy=error.remedy)
+            return Outcome(error=storable(f"{name} answered what is no JSON: {error}"), remedy=error.remedy)
         except BaseException as error:  # noqa: BLE001 - of foreign code: it is the call's outcome
-            return Outcome(error=f"{type(error).__name__}: {error}"[:2000])
+            return Outcome(error=described(error))
         if size > MAX_RESULT_BYTES:
             return Outcome(error=f"{name} answered {size:,} bytes.", remedy=f"Keep it under {MAX_RESULT_BYTES:,}.")
         return Outcome(value)

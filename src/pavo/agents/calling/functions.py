@@ -7,13 +7,14 @@ call down, runs it, and has its outcome written.
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from pavo.agents.asking.question import People
 from pavo.agents.calling.request import ToolAnswer, ToolRequest
 from pavo.errors import AgentRefused
+from pavo.kit.texts.storable import storable
 
 PREFIX: Final = "function/"
 """Begins the name of each durable function where tools have theirs: none is called in the place of a tool."""
@@ -42,6 +43,15 @@ class Outcome:
     def state(self) -> CallState:
         """How the call ended."""
         return "unknown" if self.unknown else "done" if self.error is None else "failed"
+
+    @property
+    def storable(self) -> "Outcome":
+        """The same, its texts as PostgreSQL can store them, whoever wrote them."""
+        return replace(self, error=_storable(self.error), remedy=_storable(self.remedy))
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
 
 
 @dataclass(frozen=True, slots=True)

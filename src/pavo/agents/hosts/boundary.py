@@ -21,6 +21,7 @@ from pavo.agents.calling.completion import ModelAnswer, ModelRequest, Models, Sp
 from pavo.agents.calling.functions import Effect, Ledger, Run, carry_out
 from pavo.agents.calling.gateway import WatchedGateways
 from pavo.agents.calling.numbering import CallsUnderWay, Numbering
+from pavo.agents.calling.outages import noted
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest, Tools
 from pavo.agents.contract import Agent, AgentContext, Corpus, Former, Hit, Inbox, UserMessage
 from pavo.agents.delegating.watched import WatchedChildren
@@ -197,7 +198,7 @@ class Boundary:
 
     def noted(self) -> AbstractContextManager[None]:
         """Within, an outage is Pavo's and not the agent's."""
-        return _noted(self._outages)
+        return noted(self._outages)
 
     @contextmanager
     def settling(self) -> Generator[None]:
@@ -250,7 +251,7 @@ class _WatchedCorpus:
         self._outages = outages
 
     async def search(self, query: str, limit: int = 10) -> Sequence[Hit]:
-        with _noted(self._outages):
+        with noted(self._outages):
             return await self._corpus.search(query, limit)
 
 
@@ -262,11 +263,11 @@ class _WatchedInbox:
         self._outages = outages
 
     async def messages(self, after: int = 0) -> Sequence[UserMessage]:
-        with _noted(self._outages):
+        with noted(self._outages):
             return await self._inbox.messages(after)
 
     async def former(self) -> Former | None:
-        with _noted(self._outages):
+        with noted(self._outages):
             return await self._inbox.former()
 
 
@@ -362,15 +363,6 @@ class _WatchedModels:
     async def _settled(self, request: ModelRequest) -> ModelAnswer:
         with self._boundary.noted():
             return await self._models.complete(request)
-
-
-@contextmanager
-def _noted(outages: WeakSet[Unavailable]) -> Generator[None]:
-    try:
-        yield
-    except Unavailable as outage:
-        outages.add(outage)
-        raise
 
 
 def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:

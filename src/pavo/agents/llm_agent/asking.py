@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pavo.agents.calling.completion import CHANGED
 from pavo.agents.contract import JSON, AgentContext
 from pavo.agents.llm_agent.plans import json_in
+from pavo.agents.raised import described
 from pavo.errors import AgentRefused, ModelRefused
 
 T = TypeVar("T")
@@ -116,4 +117,4 @@ def _told(error: Exception) -> str:
             for each in error.errors(include_url=False, include_input=False)[:10]
         ]
         return "; ".join(lines)[:WRONG_CHARACTERS]
-    return f"{type(error).__name__}: {error}"[:WRONG_CHARACTERS]
+    return described(error)[:WRONG_CHARACTERS]

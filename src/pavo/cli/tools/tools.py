@@ -126,14 +126,14 @@ def call(
         All of them as a JSON object.
     """
     # Imported here: a client alone has nothing that runs tools.
+    from pavo.tools.arguments import WrongArguments
     from pavo.tools.contract import UNSAFE, ToolContext
-    from pavo.tools.described import WrongArguments
     from pavo.tools.registry import ToolRegistry
-    from pavo.tools.running import run_tool
+    from pavo.tools.running import run_tool, understood
 
     found = ToolRegistry.load().get(tool)
     try:
-        given = found.checked(_given(arg, args))
+        given = asyncio.run(understood(found, _given(arg, args))).arguments
     except WrongArguments as error:
         raise InvalidInput(f"{error}.", field="--arg", remedy=f"It takes: {json.dumps(dict(found.schema))}") from error
     _say_first(f"{found.name} of {found.distribution} runs here, outside of tasks: its effect is {found.effect}.")

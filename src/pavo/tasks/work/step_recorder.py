@@ -1,6 +1,7 @@
 """Group commit: steps of several tasks that wait at the same time are recorded in one statement."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from pavo.observe import metrics
 from pavo.tasks.sql.steps import Recorded, StepRecord, record_steps
 from pavo.timeline.domain import numbered
 from pavo.timeline.publish import Publisher
+
+logger = logging.getLogger(__name__)
 
 MAX_GROUP = 200
 """Steps of one statement at most."""
@@ -93,7 +96,9 @@ class StepRecorder:
                 for single in group:
                     await self._commit([single])
                 return
-            self._fail(group, AgentRefused(f"This step cannot be stored: {error}"))
+            logger.warning("A step cannot be stored.", exc_info=error)
+            why = "PostgreSQL takes no such value" if isinstance(error, psycopg.Error) else f"{error}"
+            self._fail(group, AgentRefused(f"This step cannot be stored: {why}."))
             return
         except Exception as error:  # noqa: BLE001 - raised where it is waited for; the recorder itself goes on
             self._fail(group, error)

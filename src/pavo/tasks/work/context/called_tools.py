@@ -28,15 +28,16 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 from pavo.timeline.publish import Publisher
 from pavo.tools import ledger
+from pavo.tools.arguments import WrongArguments
 from pavo.tools.at_once import AtOnce
 from pavo.tools.contract import UNSAFE, Effect, NoServices, ToolContext, ToolServices
-from pavo.tools.described import Tool, WrongArguments, told
+from pavo.tools.described import Tool
 from pavo.tools.ledger import Claim, Next, Terms
 from pavo.tools.policies.domain import Call
 from pavo.tools.policies.service import judge
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.registry import ToolRegistry
-from pavo.tools.running import Outcome, run_tool
+from pavo.tools.running import Outcome, run_tool, understood
 
 logger = logging.getLogger(__name__)
 
@@ -193,9 +194,8 @@ class TaskTools:
         except NotFound as error:
             return ToolAnswer(error=error.detail, remedy=error.remedy)
         try:
-            arguments = tool.checked(request.arguments)
-            call = Call(tool.name, tool.effect, told(tool, request.arguments), self._agent)
-            return _Checked(tool, arguments, call)
+            taken = await understood(tool, request.arguments)
+            return _Checked(tool, taken.arguments, Call(tool.name, tool.effect, taken.told, self._agent))
         except WrongArguments as error:
             wrong = f"The tool {tool.name} does not take these arguments: {error}."
             return ToolAnswer(error=wrong, remedy="Look at the tool's schema.")
@@ -282,6 +282,7 @@ class TaskTools:
         Raises:
             ArtifactError: what it made is too much; nothing is recorded.
         """
+        outcome = outcome.storable
         if tool is not None and (made is None or not made.new):
             told = await self._at_once.settle(call_id, outcome, epoch, [_done(call_id, tool, outcome)])
             if told is None:

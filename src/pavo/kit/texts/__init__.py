@@ -1,0 +1,1 @@
+"""Text that PostgreSQL can store: what is made so, and what is refused."""
