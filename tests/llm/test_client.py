@@ -130,6 +130,11 @@ async def test_tries_and_seconds_are_bounded(client: ModelClient, model_server: 
 
 
 REFUSALS = {
+    "too long": (
+        {"status": 400, "body": {"error": {"message": "It is a lot.", "code": "context_length_exceeded"}}},
+        "It is a lot. (context_length_exceeded)",
+        "Mend the request",
+    ),
     "400": ({"status": 400, "body": {"error": {"message": "no such role"}}}, "no such role", "Mend the request"),
     "401": ({"status": 401, "body": {"error": f"bad key {KEY}"}}, "bad key ***", "PAVO_LLM_API_KEY"),
     "403": ({"status": 403}, "403", "PAVO_LLM_API_KEY"),

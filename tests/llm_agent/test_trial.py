@@ -207,9 +207,7 @@ def next_long(request: Any) -> Any:
     return calls(("long", {"n": number})) if number < 40 else "Done."
 
 
-def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("WINDOW_BYTES", 6_000), ("KEPT_BYTES", 1_500), ("CUT_BYTES", 3_000)):
-        monkeypatch.setattr(f"pavo.agents.llm_agent.agent.{name}", size)
+SHORT = {"window_bytes": 6_000}
 
 
 def of_turns(model: Model) -> list[list[Any]]:
@@ -217,12 +215,9 @@ def of_turns(model: Model) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("compaction", ["summary", "cut", "off"])
-async def test_a_long_conversation_goes_on_whatever_is_shown_of_it(
-    monkeypatch: pytest.MonkeyPatch, compaction: str
-) -> None:
-    shortened(monkeypatch)
+async def test_a_long_conversation_goes_on_whatever_is_shown_of_it(compaction: str) -> None:
     model = Model([next_long], [{**PLAN, "tools": ["long"]}])
-    given: dict[str, Any] = {"tools": {"long": long}, "options": {"compaction": compaction}}
+    given: dict[str, Any] = {"tools": {"long": long}, "options": {"compaction": compaction, **SHORT}}
     outcome = await trial(model, **given, outside=lambda: list(asked)).check_all(every=7)
     assert outcome.outside == [str(n) for n in range(40)], "each once, in turn"
     assert max(len(json.dumps(each)) for each in outcome.checkpoints) < 6_000, "positions alone"
@@ -240,10 +235,9 @@ async def test_a_long_conversation_goes_on_whatever_is_shown_of_it(
     assert f"summed up {len(compacted)} times" in outcome.report or not summaries
 
 
-async def test_a_task_that_is_longer_than_the_window_is_not_compacted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    shortened(monkeypatch)
+async def test_a_task_that_is_longer_than_the_window_is_not_compacted_for_ever() -> None:
     model = Model(TURNS)
-    outcome = await lived(model, prompt="What is a bolt? " * 12_000)
+    outcome = await lived(model, prompt="What is a bolt? " * 12_000, options=SHORT)
     assert "A bolt is 7." in outcome.report and len(of_turns(model)) == 3
     assert "".join(each["content"] for each in of_turns(model)[0][1:]).count("What is a bolt?") == 12_000
 

@@ -220,6 +220,8 @@ async def _refusal(endpoint: Endpoint, answer: httpx2.Response) -> CallFailed:
     except TooMuch:
         body = b""
     status, (message, code) = answer.status_code, _said(body)
+    if "context" in code and code not in message:  # of a conversation that is too long: whoever asks may shorten it
+        message = f"{message} ({code[:100]})".strip()
     detail = _told(endpoint, f"answered {status}{f': {message}' if message else ''}")
     if status in _AGAIN or status >= 500:
         if code not in _SPENT:

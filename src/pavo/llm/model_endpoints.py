@@ -8,7 +8,11 @@ from pavo.config import LlmSettings
 from pavo.errors import NotFound
 
 DEFAULT: Final = "default"
-_REMEDY: Final = "Set PAVO_LLM_BASE_URL (such as https://api.openai.com/v1), PAVO_LLM_API_KEY and PAVO_LLM_MODEL."
+_REMEDY: Final = (
+    "Set PAVO_LLM_BASE_URL (such as https://api.openai.com/v1), PAVO_LLM_MODEL and, where the server wants one, "
+    "PAVO_LLM_API_KEY: before `pavo up`; later by `pavo deploy set PAVO_LLM_BASE_URL=…` and so on, and "
+    "`pavo deploy restart worker`. Then resume the task."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from pavo.agents.contract import (
     Step,
 )
 from pavo.agents.llm_agent import plans
-from pavo.agents.llm_agent.asking import Asking, text_of
-from pavo.agents.llm_agent.conversation import CUT_BYTES, KEPT_BYTES, WINDOW_BYTES, Conversation, Said, spoken
+from pavo.agents.llm_agent.asking import Asking
+from pavo.agents.llm_agent.compaction import Compaction
+from pavo.agents.llm_agent.conversation import WINDOW_BYTES, Conversation, spoken
 from pavo.agents.llm_agent.functions import functions_of, left_out_told
 from pavo.agents.llm_agent.last_word import check
 from pavo.agents.llm_agent.plans import PlanOut, RevisionOut
@@ -25,17 +26,9 @@ from pavo.agents.llm_agent.reports import report_of
 from pavo.agents.llm_agent.turns import GO_ON, OWN, Turns
 from pavo.agents.llm_agent.wording import beginning
 from pavo.artifacts.domain import Artifact
-from pavo.errors import AgentRefused, ArtifactError
+from pavo.errors import AgentRefused, ArtifactError, ModelRefused
 
 PLANNER: Final = "You plan the work on a task. People review the plan, and it is carried out as they accept it."
-SUMMARY_REQUEST: Final = (
-    "The conversation is getting long. Write down, in text and without calling a function, what whoever goes on with "
-    "the task needs to know: what was done for which step of the plan, what was found (with names and numbers), what "
-    "was decided, and what is left."
-)
-CHARACTERS: Final = 20_000
-"""Of such a summary."""
-LEFT_OUT: Final = "# What was said before is not shown any more\nGo on with the task from what follows."
 BEFORE_BYTES: Final = 60_000
 """Of the end of the conversation that a follow-up goes on with; all of it is in the transcript."""
 NO_PROGRESS: Final = "People said to stop, for there was no progress."
@@ -81,8 +74,15 @@ class LlmAgent(Agent):
             "compaction": {
                 "enum": ["summary", "cut", "off"],
                 "default": "summary",
-                "description": "What becomes of a conversation of more than 200 KB: the model sums up all but its last "
-                "messages; or they are left out; or it is shown all of it, whatever that costs.",
+                "description": "What becomes of a conversation that is longer than `window_bytes`: the model sums up "
+                "all but its last messages; or they are left out; or it is shown all of it, whatever that costs.",
+            },
+            "window_bytes": {
+                "type": "integer",
+                "minimum": 4_000,
+                "maximum": 8_000_000,
+                "default": WINDOW_BYTES,
+                "description": "So much of the conversation the model is shown beside the task: about 3 or 4 a token.",
             },
             "same_calls": {
                 "type": "integer",
@@ -165,7 +165,13 @@ class LlmAgent(Agent):
         in each attempt."""
         functions = functions_of(OWN, await ctx.available_tools(), plans.tools_of(plan))
         former = await ctx.former()
-        past = () if former is None else await spoken(ctx.transcript, BEFORE_BYTES)
+        past = (
+            ()
+            if former is None
+            else await spoken(
+                ctx.transcript, min(BEFORE_BYTES, int(ctx.options.get("window_bytes", WINDOW_BYTES)) // 3)
+            )
+        )
         at = await ctx.transcript.count()
         told = beginning(ctx, plan, former, left_out_told(functions.left_out))
         found = Conversation.begun(at, functions.given, told, past, functions.names)
@@ -175,10 +181,13 @@ class LlmAgent(Agent):
 
     async def _turned(self, ctx: AgentContext, found: Conversation, plan: Plan) -> Event:
         """A turn, or what makes place for it."""
-        compaction = ctx.options.get("compaction", "summary")
-        if found.size > WINDOW_BYTES and compaction != "off":
-            return await (self._summed_up(ctx, found) if compaction == "summary" else self._cut(found))
-        return await Turns(ctx, found, plans.tools_of(plan), len(plan.steps)).take()
+        compaction = Compaction(ctx, found)
+        if compaction.is_due:
+            return await compaction.make()
+        try:
+            return await Turns(ctx, found, plans.tools_of(plan), len(plan.steps)).take()
+        except ModelRefused as refused:
+            return await compaction.after(refused)
 
     async def report(self, ctx: AgentContext, plan: Plan, checkpoint: JSON | None) -> str:
         """What was done for each step of the plan, what it took and cost, and which files there are."""
@@ -209,26 +218,6 @@ class LlmAgent(Agent):
             return False
         found.still = found.still_tokens = 0
         return True
-
-    async def _summed_up(self, ctx: AgentContext, found: Conversation) -> Event:
-        """Have the model sum up what was said, in the place of all but the last messages."""
-        kept = found.last(KEPT_BYTES)
-        shown = found.messages
-        request = [*shown[: len(shown) - len(kept)], {"role": "user", "content": SUMMARY_REQUEST}]
-        answer = await Asking(ctx).complete(request, key=f"llm/compaction/{found.compactions}", former=found.asked)
-        tokens = found.count(answer.get("usage"))
-        summary = text_of(answer)[:CHARACTERS] or "(nothing)"
-        told = f"# What was done so far, in short\n{summary}\n\nGo on from there."
-        return self._compacted(found, kept, told, tokens)
-
-    async def _cut(self, found: Conversation) -> Event:
-        """Show the last messages alone."""
-        return self._compacted(found, found.last(CUT_BYTES), LEFT_OUT, 0)
-
-    def _compacted(self, found: Conversation, kept: Sequence[Said], told: str, tokens: int) -> Event:
-        before = found.size
-        found.keep(kept, {"role": "user", "content": told})
-        return Event("compacted", {"turn": found.turn, "bytes": before, "left": found.size, "tokens": tokens})
 
 
 async def _files(ctx: AgentContext) -> Sequence[Artifact] | None:

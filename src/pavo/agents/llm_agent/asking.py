@@ -41,11 +41,13 @@ class Asking:
         tools: Sequence[JSON] = (),
         key: str | None = None,
         former: Sequence[JSON] = (),
+        show: bool = True,
         **more: JSON,
     ) -> Mapping[str, Any]:
         """The chat completion.
 
         Args:
+            show: whether viewers see it while it is made.
             former: who were asked before the options were changed: of a key that has an answer it is theirs.
         """
         request: dict[str, JSON] = {"messages": list(messages), **more}
@@ -56,7 +58,9 @@ class Asking:
         while True:
             try:
                 common = {name: value for name, value in whom.items() if name != "endpoint"}
-                return await self._ctx.complete({**common, **request}, endpoint=whom.get("endpoint"), key=key)
+                return await self._ctx.complete(
+                    {**common, **request}, endpoint=whom.get("endpoint"), key=key, show=show
+                )
             except ModelRefused as refused:
                 if refused.extra.get("status") != CHANGED or not left:
                     raise
@@ -73,7 +77,7 @@ class Asking:
         messages: list[JSON] = [{"role": "system", "content": system}, {"role": "user", "content": told}]
         wrong = ""
         for _ in range(1 + MALFORMED):
-            found = await self.complete(messages, **self._form(kind.__name__, schema))
+            found = await self.complete(messages, show=False, **self._form(kind.__name__, schema))
             text = text_of(found)
             try:
                 return judge(kind.model_validate(json_in(text)))

@@ -15,11 +15,7 @@ from pavo.errors import AgentRefused
 from pavo.transcripts.domain import MAX_READ, MAX_READ_BYTES, Transcript
 
 WINDOW_BYTES: Final = 200_000
-"""Of the messages that the model is shown beside the task: beyond it they are compacted."""
-KEPT_BYTES: Final = 40_000
-"""Of the last messages, which a compaction leaves as they are."""
-CUT_BYTES: Final = 100_000
-"""The same where nothing is summed up: what is cut is not known to the model any more."""
+"""Of the messages that the model is shown beside the task, where options say nothing: beyond it they are compacted."""
 REPEATED: Final = 200
 """Calls of which it is known how often they were made."""
 ASKED: Final = 20
@@ -105,6 +101,8 @@ class Conversation:
     allowed: list[str] = field(default_factory=list[str])
     """Tools that people allow in this task beside those of the plan."""
     compactions: int = 0
+    window: int = 0
+    """Bytes of the recent ones that its model can read, as its refusals tell; 0: it refused none."""
     still: int = 0
     """Turns since the model told of progress, or people said to go on."""
     still_tokens: int = 0
