@@ -10,11 +10,14 @@ from sqlalchemy import update
 from pavo.agents.calling.completion import ModelAnswer
 from pavo.gates import repository as gates
 from pavo.kit.sql import Database
+from pavo.tasks import events
+from pavo.tasks.domain import FAILED
 from pavo.tasks.sql.models import ExecutionRow
 from pavo.tasks.work.context.asked_models import TaskModels
 from pavo.tasks.work.context.asked_people import TaskPeople, new_gate
 from pavo.tasks.work.context.shown_answers import ShownAnswers
 from pavo.tasks.work.context.tokens_without_step import GO_ON, STOP, TokensWithoutStep
+from pavo.timeline import service as timeline
 from tests.llm.scripted import ModelServer
 from tests.llm.scripted import model_server as model_server
 from tests.llm.test_task_models import Caller
@@ -71,6 +74,18 @@ async def test_beyond_its_tokens_people_are_asked_and_their_word_holds(guarded: 
     *_, stopped = await guarded.answers(await guarded.guarded(), 1, 2, 3, 4, 5, 6, 7)
     assert stopped.asks is None and stopped.refused and "said to stop" in (stopped.error or "")
     assert sum(guarded.script.calls()) == 6
+    async with guarded.database.transaction() as session:
+        await timeline.append(session, guarded.subject.id, [events.stage(FAILED)])
+    for word in (STOP, GO_ON):
+        *_, third = await guarded.answers(await guarded.guarded(), 1, 2, 3, 4, 5, 6, 7)
+        assert third.asks is not None and third.asks.key not in (first.asks.key, second.asks.key), (
+            "who resumes is asked"
+        )
+        await guarded.say(third.asks, word)
+        *_, seventh = await guarded.answers(await guarded.guarded(), 1, 2, 3, 4, 5, 6, 7)
+        assert (seventh.value is None) == (word == STOP) and seventh.asks is None
+        async with guarded.database.transaction() as session:
+            await timeline.append(session, guarded.subject.id, [events.stage(FAILED)])
 
 
 async def test_a_checkpoint_counts_anew(guarded: Guarded) -> None:

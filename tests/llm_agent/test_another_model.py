@@ -1,7 +1,13 @@
 """A model that refuses the conversation of the agent `llm`: people name another one, and the task goes on with it."""
 
+import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -44,3 +50,18 @@ async def test_another_model_goes_on_where_the_first_refused(own: Own, model_ser
     assert "Here it is." in report
     events = await own.tasks.events(task_id)
     assert [each["model"] for each in events if each["type"] == "asks_another"] == ["biggest"]
+
+
+async def test_the_first_task_of_the_guide(own: Own, model_server: ModelServer, root: Path, tmp_path: Path) -> None:
+    [shown] = re.findall(
+        r'^```sh title="first"\n(.*?)^```$', (root / "docs" / "guides" / "llm.md").read_text(), re.M | re.S
+    )
+    tell(model_server, BEGUN, {"text": "They contradict each other."})
+    shell = {**os.environ, "PAVO_URL": f"http://127.0.0.1:{own.environment['PAVO_PORT']}"}
+    shell |= {"PAVO_USER": "another-model@example.com"}
+    shell["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    run = subprocess.Popen(
+        ["bash", "-euc", shown], cwd=tmp_path, env=shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    said, _ = await asyncio.to_thread(run.communicate, timeout=60)
+    assert "Say it" in said, said

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -84,6 +85,13 @@ async def append_once(session: AsyncSession, timeline_id: uuid.UUID, event: NewE
     if (await session.scalars(told.where(EventRow.data == dict(event.data)).limit(1))).first() is not None:
         return []
     return await append(session, timeline_id, [event])
+
+
+async def came_after(session: AsyncSession, timeline_id: uuid.UUID, event: NewEvent, moment: datetime) -> bool:
+    """Whether the very same event came after a moment."""
+    same = (EventRow.timeline_id == timeline_id, EventRow.type == event.type, EventRow.data == dict(event.data))
+    query = select(EventRow.seq).where(*same, EventRow.at > moment).limit(1)
+    return (await session.scalars(query)).first() is not None
 
 
 PAGE_BYTES: Final = 1_000_000

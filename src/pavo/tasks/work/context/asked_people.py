@@ -10,12 +10,14 @@ from pavo.gates.domain import ANSWERED, EXPIRED, OPEN, NewGate, Subject
 from pavo.kit.sql import Database
 from pavo.tasks import contracts as c
 from pavo.tasks import events
+from pavo.tasks.domain import FAILED
 from pavo.tasks.sql.assignment import Assignment
 from pavo.tasks.sql.transitions import end_attempt
 from pavo.tasks.sql.transitions.end_attempt import Wanted
 from pavo.tasks.sql.transitions.open_lease import Opened
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.work.context.delegated import delegation_subject
+from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 
 
@@ -88,6 +90,18 @@ class TaskPeople:
         if gate is None or gate.state not in (ANSWERED, EXPIRED):
             return None
         return Answered(gate.answer, gate.state == EXPIRED)
+
+    async def heard(self, question: Question) -> bool:
+        """Whether the task failed since this was answered: whoever resumed it wants to be asked anew.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self._database.reading() as session:
+            gate = await gates.find(session, self._subject, question.key, question.hash)
+            if gate is None or gate.answered_at is None:
+                return False
+            return await timeline.came_after(session, self._subject.id, events.stage(FAILED), gate.answered_at)
 
     async def wait(self, question: Question) -> Answered:
         """Never called: the agent's host waits itself."""

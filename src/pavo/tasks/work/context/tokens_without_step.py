@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import select
 
-from pavo.agents.asking.question import Question
+from pavo.agents.asking.question import Answered, Question
 from pavo.agents.calling.completion import ModelAnswer
 from pavo.kit.sql import Database
 from pavo.tasks.sql.assignment import Assignment
@@ -55,15 +55,23 @@ class TokensWithoutStep:
             told = f"Models took {self._allowed:,} tokens and more after checkpoint {self._steps}, and no other came."
             if self._people is None:
                 return ModelAnswer(None, told, REMEDY, refused=True)
-            key = f"tokens/{self._steps}/{self._allowed // self._most}"
-            question = Question(key, f"{told} Go on?", choices=(GO_ON, STOP))
-            answered = await self._people.find(question)
+            question, answered = await self._answered(self._people, told)
             if answered is None:
                 return ModelAnswer(None, told, REMEDY, refused=True, asks=question)
             if answered.value != GO_ON:
                 return ModelAnswer(None, f"{told} People said to stop.", REMEDY, refused=True)
             self._allowed += self._most
         return None
+
+    async def _answered(self, people: TaskPeople, told: str) -> tuple[Question, Answered | None]:
+        """What people said; a word to stop holds until the task has failed by it, and then they are asked anew."""
+        asked, key = 0, f"tokens/{self._steps}/{self._allowed // self._most}"
+        while True:
+            question = Question(f"{key}/{asked}" if asked else key, f"{told} Go on?", choices=(GO_ON, STOP))
+            answered = await people.find(question)
+            if answered is None or answered.value == GO_ON or not await people.heard(question):
+                return question, answered
+            asked += 1
 
     async def _moved_on(self) -> bool:
         """Whether a checkpoint was recorded meanwhile: then it counts anew."""
