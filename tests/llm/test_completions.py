@@ -214,7 +214,7 @@ async def budget(asking: Asking, **limit: Any) -> None:
 async def test_a_budget_that_does_not_suffice_asks_people_and_nothing_is_lost(asking: Asking, agent: str) -> None:
     await asking.start(agent, auto_accept=False, at_once=3, rounds=2, more={"max_completion_tokens": 90})
     task = await asking.tasks.wait(asking.id, "WAIT_RFC")
-    assert task["usage"] == {"calls": 1, "tokens_in": 2, "tokens_out": 2, "cost": 0.0}
+    assert [task["usage"][name] for name in ("calls", "tokens_in", "tokens_out", "cost")] == [1, 2, 2, 0.0]
     await budget(asking, tokens=50)
     await asking.tasks.accept(task)
 

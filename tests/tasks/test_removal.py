@@ -55,6 +55,9 @@ WITH webhook AS (
     INSERT INTO usage_calls (call_id, epoch, state, organisation_id, task_id, agent, model, tokens_in, tokens_out,
         tokens_cached, seconds)
     SELECT gen_random_uuid(), 1, 'settled', organisation_id, id, 'x', 'x', 1, 1, 0, 1 FROM tasks WHERE id = %(id)s
+), worked AS (
+    INSERT INTO usage_attempts (id, organisation_id, task_id, agent, steps, tools, seconds, at)
+    SELECT gen_random_uuid(), organisation_id, id, 'x', 1, 0, 1, pavo_now() FROM tasks WHERE id = %(id)s
 ), bounded AS (
     INSERT INTO budgets (id, organisation_id, task_id, period, max_tokens, began)
     SELECT gen_random_uuid(), organisation_id, id, 'life', 1, pavo_now() FROM tasks WHERE id = %(id)s RETURNING id

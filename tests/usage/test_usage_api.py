@@ -41,10 +41,12 @@ async def test_over_http(
     tasks: Tasks, client: httpx2.AsyncClient, stranger: httpx2.AsyncClient, database: Database
 ) -> None:
     task = await tasks.get(await tasks.create(title="Spends"))
-    assert task["usage"] == {"calls": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+    names = ("calls", "tokens_in", "tokens_out", "tokens_cached", "cost", "unpriced", "lost", "seconds")
+    assert [task["usage"][name] for name in names] == [0] * 8
     await spent(database, task, EURO // 4)
     await spent(database, task, None, "own-7b")
-    assert (await tasks.get(task["id"]))["usage"] == {"calls": 2, "tokens_in": 24, "tokens_out": 16, "cost": 0.25}
+    task = await tasks.get(task["id"])
+    assert [task["usage"][name] for name in names] == [2, 24, 16, 8, 0.25, 1, 0, 4.0]
 
     async def ask(expect: int, method: str, path: str, by: httpx2.AsyncClient = client, **request: Any) -> Any:
         answer = await by.request(method, path, **request)
@@ -129,7 +131,7 @@ async def test_the_commands(tasks: Tasks, client: httpx2.AsyncClient, database: 
     reference = ("--task", task["id"])
     shown = (await run("usage", "--by", "task", *reference)).stdout
     assert "Spends by command" in shown and "0.25 USD" in shown
-    assert "1 call, 12 tokens in, 8 out; cost 0.2500" in (await run("task", "show", task["id"])).stdout
+    assert "1 call, 12 tokens in, 8 out; cost 0.2500; 4 cached; 2 s" in (await run("task", "show", task["id"])).stdout
     found = json.loads((await run("usage", *reference, "-o", "json")).stdout)
     assert found["total"]["tokens_in"] == 12
     made = json.loads((await run("budget", "set", "life", *reference, "--cost", "2.5", "-o", "json")).stdout)

@@ -112,6 +112,11 @@ class Sums:
     unpriced: int = 0
     """Calls whose price is not."""
     seconds: float = 0.0
+    checkpoints: int | None = None
+    """That attempts recorded; None, as the next two: it is not told apart by what is summed."""
+    tool_calls: int | None = None
+    working_seconds: float | None = None
+    """From the beginnings of attempts to their ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,31 @@ class UsageCallRow(Base):
     task is deleted, for they have paid as well."""
 
 
+class UsageAttemptRow(Base):
+    """What an attempt took, written by a trigger where it ends; append-only. Of a deleted task the row stays, without
+    the task, and so do, a row a day, the numbers of its calls of tools."""
+
+    __tablename__ = "usage_attempts"
+    __table_args__ = (
+        Index("ix_usage_attempts_organisation_id", "organisation_id", "at"),
+        Index("ix_usage_attempts_task_id", "task_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
+    task_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    agent: Mapped[str] = mapped_column(Text)
+    steps: Mapped[int] = mapped_column(BigInteger)
+    """Checkpoints that it recorded."""
+    tools: Mapped[int] = mapped_column(BigInteger)
+    """Calls of tools, of a task that is deleted: others are counted where they are."""
+    seconds: Mapped[float] = mapped_column(Double)
+    """From its beginning to its end; of one that was cut, to the last thing that its task recorded."""
+    at: Mapped[datetime] = mapped_column(_MOMENT)
+    """When it ended."""
+
+
 class BudgetRow(Base):
     """A budget of an organisation, or of one of its tasks and of what that delegates; locked for each reservation and
     settlement."""

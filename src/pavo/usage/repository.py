@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,11 +24,37 @@ _KEYS: Final[dict[By, tuple[str, str, str]]] = {
     "day": ("to_char(u.at AT TIME ZONE 'UTC', 'YYYY-MM-DD')", "NULL", ""),
 }
 """By what is summed: the key, what people call it, and where that stands."""
+_CALLS: Final = """
+SELECT u.call_id, u.organisation_id, u.task_id, u.user_id, u.agent, u.model, u.at, u.state, u.tokens_in, u.tokens_out,
+    u.tokens_cached, u.cost, u.seconds, 0::bigint AS steps, 0::bigint AS tools, 0::double precision AS working
+FROM usage_calls u
+"""
+_NO_CALL: Final = "NULL::text, 0::bigint, 0::bigint, 0::bigint, NULL::bigint, 0::double precision"
+# What an attempt takes is known at its end; of those that are under way it is what they have taken so far.
+_WORK: Final = f"""
+UNION ALL
+SELECT NULL, a.organisation_id, a.task_id, a.user_id, a.agent, NULL, a.at, {_NO_CALL}, a.steps, a.tools, a.seconds
+FROM usage_attempts a
+UNION ALL
+SELECT NULL, t.organisation_id, t.id, t.created_by, t.agent_type, NULL, pavo_now(), {_NO_CALL},
+    greatest(0, e.step - e.opened_step)::bigint, 0::bigint,
+    greatest(0, extract(epoch FROM pavo_now() - e.opened_at))::double precision
+FROM tasks t JOIN executions e ON e.task_id = t.id
+WHERE t.stage = 'EXECUTING' AND t.deleted_at IS NULL AND e.opened_at IS NOT NULL
+UNION ALL
+SELECT NULL, t.organisation_id, t.id, t.created_by, t.agent_type, NULL, c.started_at, {_NO_CALL}, 0::bigint, 1::bigint,
+    0::double precision
+FROM tasks t JOIN tool_calls c ON c.subject_id = t.id
+WHERE t.deleted_at IS NULL AND c.state NOT IN ('asked', 'denied', 'same')
+"""
+_CALLS_ALONE: Final = ("call", "model")
+"""By these nothing but calls of models is told apart."""
 _SUMS: Final = """
-    count(*) AS calls, count(*) FILTER (WHERE u.state = 'lost') AS lost,
+    count(*) FILTER (WHERE u.state IS NOT NULL) AS calls, count(*) FILTER (WHERE u.state = 'lost') AS lost,
     coalesce(sum(u.tokens_in), 0) AS tokens_in, coalesce(sum(u.tokens_out), 0) AS tokens_out,
     coalesce(sum(u.tokens_cached), 0) AS tokens_cached, coalesce(sum(u.cost), 0) AS cost,
-    count(*) FILTER (WHERE u.cost IS NULL) AS unpriced, coalesce(sum(u.seconds), 0) AS seconds
+    count(*) FILTER (WHERE u.state IS NOT NULL AND u.cost IS NULL) AS unpriced, coalesce(sum(u.seconds), 0) AS seconds,
+    coalesce(sum(u.steps), 0) AS steps, coalesce(sum(u.tools), 0) AS tools, coalesce(sum(u.working), 0) AS working
 """
 _WHERE: Final = """
 WHERE u.organisation_id = ANY(:organisation_ids)
@@ -62,18 +88,26 @@ async def by(session: AsyncSession, chosen: Chosen, kind: By) -> tuple[list[Item
     """Sums by key, days in their order, else what costs most first; and whether there are more."""
     key, label, joined = _KEYS[kind]
     order = "key" if kind == "day" else "cost DESC, tokens_in DESC, key"
+    alone = kind in _CALLS_ALONE
+    rows_of = _CALLS if alone else _CALLS + _WORK
     statement = text(
-        f"SELECT {key} AS key, {label} AS label, {_SUMS} FROM usage_calls u {joined} {_WHERE} "
+        f"SELECT {key} AS key, {label} AS label, {_SUMS} FROM ({rows_of}) u {joined} {_WHERE} "
         f"GROUP BY 1 ORDER BY {order} LIMIT :count"
     )
     rows = (await session.execute(statement, {**_values(chosen), "count": MAX_ITEMS + 1})).all()
-    return [Item(row[0], row[1], _sums(row[2:])) for row in rows[:MAX_ITEMS]], len(rows) > MAX_ITEMS
+    items = [Item(row[0], row[1], _sums(row[2:], work=not alone)) for row in rows[:MAX_ITEMS]]
+    return items, len(rows) > MAX_ITEMS
 
 
-async def total(session: AsyncSession, chosen: Chosen) -> Sums:
-    """Of all of them."""
-    row = (await session.execute(text(f"SELECT {_SUMS} FROM usage_calls u {_WHERE}"), _values(chosen))).one()
-    return _sums(row)
+async def total(session: AsyncSession, chosen: Chosen, *, work: bool = True) -> Sums:
+    """Of all of them.
+
+    Args:
+        work: what attempts took too, and not calls of models alone.
+    """
+    rows_of = _CALLS + _WORK if work else _CALLS
+    row = (await session.execute(text(f"SELECT {_SUMS} FROM ({rows_of}) u {_WHERE}"), _values(chosen))).one()
+    return _sums(row, work=work)
 
 
 def _values(chosen: Chosen) -> dict[str, Any]:
@@ -85,10 +119,13 @@ def _values(chosen: Chosen) -> dict[str, Any]:
     }
 
 
-def _sums(row: Any) -> Sums:
-    calls, lost, tokens_in, tokens_out, tokens_cached, cost, unpriced, seconds = row
+def _sums(row: Any, *, work: bool) -> Sums:
+    calls, lost, tokens_in, tokens_out, tokens_cached, cost, unpriced, seconds, steps, tools, working = row
     tokens = (int(tokens_in), int(tokens_out), int(tokens_cached))
-    return Sums(calls, lost, *tokens, int(cost), unpriced, float(seconds))
+    found = Sums(calls, lost, *tokens, int(cost), unpriced, float(seconds))
+    return (
+        replace(found, checkpoints=int(steps), tool_calls=int(tools), working_seconds=float(working)) if work else found
+    )
 
 
 _RESERVED: Final = text("""

@@ -40,7 +40,7 @@ class BudgetsWanted(_In):
 
 
 class UsageSums(_Out):
-    """What calls of models took together."""
+    """What calls of models and attempts took together."""
 
     calls: int
     lost: int
@@ -55,6 +55,14 @@ class UsageSums(_Out):
     """Calls whose price is not."""
     seconds: float
     """That they took, one after the other."""
+    checkpoints: int | None = None
+    """That attempts recorded, those under way included; null, as the next two, by call and by model, which do not tell
+    them apart."""
+    tool_calls: int | None = None
+    """Calls of tools that ran."""
+    working_seconds: float | None = None
+    """The wall time of attempts, in which agents execute plans. Of one that was cut it is that to the last thing that
+    its task recorded; planning and waiting for people are no part of it."""
 
     @classmethod
     def of(cls, sums: Sums) -> "UsageSums":
@@ -70,6 +78,20 @@ class UsageOfTask(_Out):
     tokens_out: int
     cost: float
     """In the currency of the price table, of the calls whose price is known."""
+    tokens_cached: int = 0
+    """Of `tokens_in`; as what follows, an API of before does not tell."""
+    unpriced: int = 0
+    """Calls whose price is not known."""
+    lost: int = 0
+    """Calls that a crash cut: they count by their estimates."""
+    seconds: float = 0.0
+    """That the calls took, one after the other."""
+    tool_calls: int = 0
+    """Calls of tools that ran."""
+    checkpoints: int = 0
+    """That attempts recorded."""
+    working_seconds: float = 0.0
+    """The wall time of attempts; planning and waiting for people are no part of it."""
 
 
 class UsageItem(UsageSums):
@@ -195,7 +217,7 @@ def budget_out(budget: Budget, currency: str) -> BudgetOut:
     )
 
 
-def _sums(sums: Sums) -> dict[str, float]:
+def _sums(sums: Sums) -> dict[str, float | None]:
     return {
         "calls": sums.calls,
         "lost": sums.lost,
@@ -205,4 +227,7 @@ def _sums(sums: Sums) -> dict[str, float]:
         "cost": sums.cost / NANOS,
         "unpriced": sums.unpriced,
         "seconds": sums.seconds,
+        "checkpoints": sums.checkpoints,
+        "tool_calls": sums.tool_calls,
+        "working_seconds": sums.working_seconds,
     }

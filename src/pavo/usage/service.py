@@ -117,7 +117,7 @@ class UsageService:
     async def of_task(self, organisation_id: uuid.UUID, task_id: uuid.UUID) -> Sums:
         """What the calls of one task took, for Pavo itself: whoever asks works for it."""
         async with self._database.reading() as session:
-            return await repository.total(session, Chosen([organisation_id], task_id))
+            return await repository.total(session, Chosen([organisation_id], task_id), work=False)
 
     async def budgets(
         self, who: Identity, organisation_id: uuid.UUID | None, task_id: uuid.UUID | None

@@ -176,8 +176,8 @@ def task(view: TaskOut) -> RenderableType:
         table.add_row("code", Text(printable_line(view.code)))
     if view.plan is not None:
         table.add_row("plan", f"v{view.plan.version}  {view.plan.status.lower()}  {view.plan.hash[:12]}")
-    if (told := used(view)) is not None:
-        table.add_row("models", told)
+    for row in took(view):
+        table.add_row(*row)
     if view.parent_id is not None:
         table.add_row("parent", f"task {view.parent_id}")
     table.add_row("workflow", view.workflow_id)
@@ -189,12 +189,30 @@ def task(view: TaskOut) -> RenderableType:
     return Group(*parts)
 
 
+def took(view: TaskOut) -> Sequence[tuple[str, str]]:
+    """What calls of models and attempts took, as rows; none of what there was nothing of."""
+    rows = (("models", used(view)), ("work", worked(view)))
+    return [(name, told) for name, told in rows if told is not None]
+
+
 def used(view: TaskOut) -> str | None:
     """What its calls of models took, in a line; None: it made none."""
     if (found := view.usage) is None or not found.calls:
         return None
     told = f"{found.calls:,} call{'s' * (found.calls != 1)}, {found.tokens_in:,} tokens in, {found.tokens_out:,} out"
-    return f"{told}; cost {found.cost:,.4f}" if found.cost else told
+    parts = [f"cost {found.cost:,.4f}"] * bool(found.cost)
+    parts += [f"{found.tokens_cached:,} cached"] * bool(found.tokens_cached)
+    parts += [f"{found.unpriced:,} of unknown price"] * bool(found.unpriced)
+    parts += [f"{found.lost:,} cut"] * bool(found.lost)
+    return "; ".join([told, *parts, f"{found.seconds:,.0f} s"])
+
+
+def worked(view: TaskOut) -> str | None:
+    """What its attempts took, in a line; None: none has recorded anything."""
+    if (found := view.usage) is None or not (found.checkpoints or found.tool_calls):
+        return None
+    tools = f", {found.tool_calls:,} call{'s' * (found.tool_calls != 1)} of tools" if found.tool_calls else ""
+    return f"{found.checkpoints:,} checkpoint{'s' * (found.checkpoints != 1)}{tools}, {found.working_seconds:,.0f} s"
 
 
 def failure(view: TaskSummary) -> RenderableType:

@@ -16,7 +16,7 @@ from pavo.usage.domain import By, Period
 from pavo.usage.schemas import BudgetList, BudgetOut, UsageOut, UsageSums
 
 budget_app = App(name="budget", help="Budgets of an organisation and its tasks.", help_epilogue=epilogue("budget"))
-COLUMNS: Final = ("CALLS", "IN", "OUT", "CACHED", "COST", "TIME")
+COLUMNS: Final = ("CALLS", "IN", "OUT", "CACHED", "COST", "TIME", "CHECKPOINTS", "TOOLS", "WORKED")
 
 
 def usage(
@@ -29,7 +29,7 @@ def usage(
     url: Url = None,
     output: Output = "text",
 ) -> None:
-    """Show what models' calls took: tokens, cost and time.
+    """Show what models' calls took: tokens, cost and time; and what attempts did: checkpoints, calls of tools, time.
 
     Args:
         by: what is summed: day, task, agent, user, model, organisation, or each call.
@@ -46,7 +46,7 @@ def _print_usage(found: UsageOut, by: str) -> None:
     rows = [(each.label or each.key or "(gone)", *_row(each, found.currency)) for each in found.items]
     if len(rows) > 1:
         rows.append(("total", *_row(found.total, found.currency)))
-    table((by.upper(), *COLUMNS), rows, nothing="No model was called in this time.")
+    table((by.upper(), *COLUMNS), rows, nothing="No model was called in this time, and nothing was executed.")
     notes = [f"{found.total.lost} calls were cut by a crash; they count by their estimates."] * bool(found.total.lost)
     notes += [f"The price of {found.total.unpriced} calls is not known (PAVO_PRICES)."] * bool(found.total.unpriced)
     notes += [f"These are the first {len(found.items)}; the total counts all."] * found.more
@@ -57,7 +57,9 @@ def _print_usage(found: UsageOut, by: str) -> None:
 def _row(sums: UsageSums, currency: str) -> tuple[str, ...]:
     cost = "?" if sums.unpriced == sums.calls and sums.calls else f"{_money(sums.cost)} {currency}"
     tokens = (f"{each:,}" for each in (sums.tokens_in, sums.tokens_out, sums.tokens_cached))
-    return (f"{sums.calls:,}", *tokens, cost, f"{sums.seconds:,.0f} s")
+    work = ("" if each is None else f"{each:,}" for each in (sums.checkpoints, sums.tool_calls))
+    worked = "" if sums.working_seconds is None else f"{sums.working_seconds:,.0f} s"
+    return (f"{sums.calls:,}", *tokens, cost, f"{sums.seconds:,.0f} s", *work, worked)
 
 
 def _money(amount: float) -> str:

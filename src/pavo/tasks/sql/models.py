@@ -83,6 +83,10 @@ class ExecutionRow(Base):
     """The process that works under this epoch; None when the last attempt ended in order."""
     step: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """How many steps are recorded."""
+    opened_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the attempt began that is under way; None: none is. A trigger writes this and the next, for usage."""
+    opened_step: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How many steps were recorded then."""
     progress: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     total: Mapped[int | None] = mapped_column(Integer)
     plan_step: Mapped[int | None] = mapped_column(Integer)

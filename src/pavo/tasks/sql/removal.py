@@ -82,6 +82,7 @@ HOLDINGS: Final = (
     Holding("budgets", "task_id", When.AT_ONCE),
     # What was paid for stays, without the task: its organisation's budgets and bills count it.
     Holding("usage_calls", "task_id", When.AT_ONCE, set="task_id = NULL"),
+    Holding("usage_attempts", "task_id", When.AT_ONCE, set="task_id = NULL"),
     # Content goes when nothing names it any more: a trigger notes it for `artifacts.sweeping`.
     Holding("artifacts", "subject_id", When.AT_ONCE),
     Holding("gateway_tokens", "task_id", When.AT_ONCE),

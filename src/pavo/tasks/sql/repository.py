@@ -71,6 +71,13 @@ class TaskUsage:
     tokens_out: int
     cost: int
     """In nanos, of the calls whose price is known."""
+    tokens_cached: int
+    unpriced: int
+    lost: int
+    seconds: float
+    tool_calls: int
+    checkpoints: int
+    working_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,10 @@ SELECT t.id, t.organisation_id, t.created_by, t.title, t.prompt, t.agent_type, t
     t.transition, t.error, t.receipt, t.created_at, t.updated_at, t.deleted_at,
     e.step, e.progress, e.total, e.plan_step, e.waiting, e.code,
     CASE WHEN t.stage IN ('PLANNING', 'EXECUTING') AND e.retry_epoch = e.epoch THEN e.retry_at END,
-    u.calls, u.tokens_in, u.tokens_out, u.cost,
+    u.calls, u.tokens_in, u.tokens_out, u.cost, u.tokens_cached, u.unpriced, u.lost, u.seconds, w.tools + c.tools,
+    w.steps + CASE WHEN e.opened_at IS NULL THEN 0 ELSE greatest(0, e.step - e.opened_step) END,
+    w.seconds + CASE WHEN e.opened_at IS NULL THEN 0
+        ELSE greatest(0, extract(epoch FROM pavo_now() - e.opened_at)) END::double precision,
     p.id, p.version, p.hash, p.status, p.steps
 FROM tasks t
 JOIN executions e ON e.task_id = t.id
@@ -41,9 +44,20 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT count(*) AS calls, coalesce(sum(c.tokens_in), 0)::bigint AS tokens_in,
         coalesce(sum(c.tokens_out), 0)::bigint AS tokens_out,
-        least(coalesce(sum(c.cost), 0), 9223372036854775807)::bigint AS cost
+        least(coalesce(sum(c.cost), 0), 9223372036854775807)::bigint AS cost,
+        coalesce(sum(c.tokens_cached), 0)::bigint AS tokens_cached, count(*) FILTER (WHERE c.cost IS NULL) AS unpriced,
+        count(*) FILTER (WHERE c.state = 'lost') AS lost, coalesce(sum(c.seconds), 0) AS seconds
     FROM usage_calls c WHERE c.task_id = t.id
 ) u ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(a.steps), 0)::bigint AS steps, coalesce(sum(a.tools), 0)::bigint AS tools,
+        coalesce(sum(a.seconds), 0) AS seconds
+    FROM usage_attempts a WHERE a.task_id = t.id
+) w ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS tools FROM tool_calls c
+    WHERE c.subject_id = t.id AND c.state NOT IN ('asked', 'denied', 'same')
+) c ON true
 WHERE t.id = %(task_id)s AND t.deleted_at IS NULL
 """
 
@@ -91,7 +105,7 @@ class RequestStatements:
         count = len(COLUMNS)
         row = TaskRow(**dict(zip(COLUMNS, rows[0], strict=False)))
         step, progress, total, plan_step, waiting, code, retry_at, *more = rows[0][count:]
-        used, plan = TaskUsage(*more[:4]), more[4:]
+        used, plan = TaskUsage(*more[:11]), more[11:]
         head = PlanHead(*plan) if plan[0] else None
         beside = {"plan_step": plan_step, "waiting": waiting, "code": code, "retry_at": retry_at}
         return TaskView(row, step, progress, total, head, **beside, usage=used)

@@ -51,8 +51,8 @@ def task_out(view: TaskView) -> TaskOut:
     given = {name: getattr(task, name) for name in ("prompt", "agent_options", "step_seconds")}
     used = None
     if (found := view.usage) is not None:
-        cost = found.cost / NANOS
-        used = UsageOfTask(calls=found.calls, tokens_in=found.tokens_in, tokens_out=found.tokens_out, cost=cost)
+        sums: dict[str, Any] = {name: getattr(found, name) for name in UsageOfTask.model_fields}
+        used = UsageOfTask.model_validate({**sums, "cost": found.cost / NANOS})
     return TaskOut.model_construct(**given, code=view.code, usage=used, **_summary(view, task.error))
 
 
