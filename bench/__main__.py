@@ -31,6 +31,7 @@ from bench.arms.sdk import Sdk
 from bench.beginnings import beginnings, imported
 from bench.slow import slow_viewers
 from bench.thinking import measure as thinking
+from bench.thinking import openai_agents
 from bench.thinking.arms import PavoThinking
 
 ARMS: dict[str, type[Arm]] = {
@@ -52,6 +53,10 @@ PACKAGES = (
     "restate-sdk",
     "fastapi",
 )
+
+
+STREAMED = 50
+"""Tokens of an answer, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,9 @@ class Bench:
 
     async def _calls(self) -> None:
         names = list(thinking.ARMS)
+        if reason := openai_agents.absent():
+            self.results.absent["openai"] = reason
+            names.remove("openai")
         for number in range(self.sizes.rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 _say(f"k: round {number + 1} of {self.sizes.rounds}: {name}")
@@ -219,11 +227,21 @@ class Bench:
                     self.results.add("k", name, await thinking.calls(name, self.sizes.conversations))
 
     async def _in_flight(self) -> None:
-        async with self._part("l"), asyncio.timeout(600), self._of_kind(PavoThinking, "thinking") as pavo:
+        """One worker, then two beside each other in a stack of their own."""
+        async with self._part("l"), asyncio.timeout(600), contextlib.AsyncExitStack() as stacks:
+            one = await stacks.enter_async_context(self._of_kind(PavoThinking, "thinking"))
             for _ in range(self.sizes.rounds):
                 for tasks in self.sizes.in_flight:
                     _say(f"l: {tasks} in flight")
-                    self.results.add(f"l {tasks}", "worker", await thinking.in_flight(pavo, tasks))
+                    self.results.add(f"l {tasks}", "worker", await thinking.in_flight(one, tasks))
+                _say(f"l: {tasks} in flight, 50 tokens streamed")
+                streamed = await thinking.in_flight(one, tasks, STREAMED)
+                self.results.add(f"l {tasks}", "streamed", streamed)
+            two = await stacks.enter_async_context(self._of_kind(PavoThinking, "thinking-2", 2))
+            for _ in range(self.sizes.rounds):
+                for name, pavo in (("worker", one), ("two", two)):
+                    _say(f"l: {2 * tasks} in flight: {name}")
+                    self.results.add(f"l {2 * tasks}", name, await thinking.in_flight(pavo, 2 * tasks))
 
     async def _waiting(self) -> None:
         """A stack per number of waiting tasks, all alive together, so that their rounds interleave."""

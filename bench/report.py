@@ -99,19 +99,27 @@ def _of_agents_that_think(r: Results) -> list[Aim]:
     def median(values: Sequence[float]) -> float | None:
         return statistics.median(values) if values else None
 
-    ours, apart, theirs = beyond("worker"), beyond("isolated"), beyond("temporal")
-    times = [other / mine for mine, other in zip(ours, theirs, strict=False) if mine > 0]
-    events = r.ratio("k", "temporal", "worker", "history_events_per_conversation")
+    ours, apart = beyond("worker"), beyond("isolated")
     found = [
         Aim("(k) CPU a call beyond the framework alone, in the worker", median(ours), 3.0, False, " ms"),
         Aim("(k) the same, isolated", median(apart), 6.0, False, " ms"),
-        Aim("(k) the same of pydantic-ai on Temporal, × ours in the worker", median(times), 6.0, True, "×"),
-        Aim("(k) history of pydantic-ai on Temporal, × ours", events, 15.0, True, "×"),
     ]
-    for kind in sorted((key for key in r.rounds if key.startswith("l ")), key=lambda key: int(key[2:])):
+    for arm in ("temporal", "openai"):
+        times = [other / mine for mine, other in zip(ours, beyond(arm), strict=False) if mine > 0]
+        events = r.ratio("k", arm, "worker", "history_events_per_conversation")
+        found.append(Aim(f"(k) the same of {ARMS[arm]}, × ours in the worker", median(times), 6.0, True, "×"))
+        found.append(Aim(f"(k) history of {ARMS[arm]}, × ours", events, 15.0, True, "×"))
+    kinds = sorted((key for key in r.rounds if key.startswith("l ")), key=lambda key: int(key[2:]))
+    for kind in kinds[:-1]:
         p95, cpu = r.median(kind, "worker", "round_p95_ms"), r.median(kind, "worker", "cpu_ms_per_round")
         found.append(Aim(f"({kind} in flight) a round's p95", p95, 1_200, False, " ms"))
         found.append(Aim(f"({kind} in flight) CPU a round", cpu, 18, False, " ms"))
+    for kind in kinds[-2:-1]:
+        cpu = r.median(kind, "streamed", "cpu_ms_per_round")
+        found.append(Aim(f"({kind} in flight) CPU a round, 50 tokens streamed", cpu, 25, False, " ms"))
+    for kind in kinds[-1:]:
+        both = r.ratio(kind, "two", "worker", "rounds_per_s")
+        found.append(Aim(f"({kind} in flight) rounds/s of two workers, × one", both, 1.7, True, "×"))
     return found
 
 
@@ -136,6 +144,9 @@ ARMS = {
     "worker": "Pavo, agent in the worker",
     "isolated": "Pavo, isolated agent",
     "temporal": "pydantic-ai on Temporal",
+    "openai": "openai-agents on Temporal",
+    "streamed": "Pavo, 50 tokens streamed",
+    "two": "Pavo, two workers",
 }
 
 

@@ -105,9 +105,12 @@ class Pavo(Arm):
         finally:
             self._idle.put_nowait(connection)
 
-    async def create(self, steps: int, *, seconds: float = 0.0, accept: bool = True, start: bool = True) -> str:
-        """Create a task of so many steps, and start it."""
-        options = {"steps": steps, "step_seconds": seconds}
+    async def create(
+        self, steps: int, *, seconds: float = 0.0, accept: bool = True, start: bool = True, tokens: int = 0
+    ) -> str:
+        """Create a task of so many steps, and start it; of agents that think, each answer is streamed in so many
+        tokens."""
+        options = {"steps": steps, "step_seconds": seconds, **({"tokens": tokens} if tokens else {})}
         body = {"title": "Bench", "agent_type": self.agent_type, "agent_options": options, "auto_accept": accept}
         task = await self.call("POST", "/api/tasks", body)
         if start:

@@ -38,7 +38,8 @@ class Thinking(Agent):
 
     async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
         """The conversation, which is the transcript; the checkpoint is its length."""
-        prompt = f"rounds-{ctx.options['steps']}-after-{ctx.options['step_seconds']}"
+        tokens = ctx.options.get("tokens", 0)
+        prompt = f"rounds-{ctx.options['steps']}-after-{ctx.options['step_seconds']}-tokens-{tokens}"
         messages: list[Mapping[str, Any]] = [{"role": "user", "content": prompt}]
         if checkpoint:
             messages += [each.data for each in await ctx.transcript.read(limit=1000, max_bytes=4_000_000)]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from bench.arms.pavo import Pavo
 from bench.arms.temporal_server import start_temporal
 from bench.measure import environment
 from bench.proc import Group, Usage, free_port, listens, until, usage
+from bench.thinking import openai_agents
 from bench.thinking.model_server import MODEL
 
 ROUNDS = 25
@@ -111,9 +112,12 @@ class FrameworkOnTemporal(Arm):
         self._model_pid, model = await start_model(self.group)
         address = await start_temporal(self.group)
         self.client = await Client.connect(address)
-        command = [sys.executable, "-m", "bench.thinking.framework", "temporal", model, address]
-        self.group.start(command, log="framework")
+        self.group.start([*self.command(), model, address], log="framework")
         await asyncio.wait_for(self.burst(2, 2), 60)
+
+    def command(self) -> Sequence[str]:
+        """What runs the worker, before the model's URL and the server's address."""
+        return (sys.executable, "-m", "bench.thinking.framework", "temporal")
 
     async def burst(self, tasks: int, steps: int) -> None:
         await asyncio.gather(*(self.one(steps) for _ in range(tasks)))
@@ -135,3 +139,12 @@ class FrameworkOnTemporal(Arm):
 
     def usage(self) -> Usage:
         return usage([pid for pid in self.group.pids if pid != self._model_pid])
+
+
+class OpenaiAgentsOnTemporal(FrameworkOnTemporal):
+    """openai-agents by Temporal's own integration, tuned likewise, and without its tracing."""
+
+    title: ClassVar[str] = "openai-agents on Temporal"
+
+    def command(self) -> Sequence[str]:
+        return (str(openai_agents.python()), "-m", "bench.thinking.openai_agents_worker")

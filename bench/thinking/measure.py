@@ -8,13 +8,21 @@ from bench.arms.base import Arm
 from bench.arms.pavo import moment
 from bench.measure import Figures, percentile
 from bench.proc import group
-from bench.thinking.arms import ROUNDS, Framework, FrameworkOnTemporal, PavoThinking, PavoThinkingApart
+from bench.thinking.arms import (
+    ROUNDS,
+    Framework,
+    FrameworkOnTemporal,
+    OpenaiAgentsOnTemporal,
+    PavoThinking,
+    PavoThinkingApart,
+)
 
 ARMS: dict[str, type[Arm]] = {
     "alone": Framework,
     "worker": PavoThinking,
     "isolated": PavoThinkingApart,
     "temporal": FrameworkOnTemporal,
+    "openai": OpenaiAgentsOnTemporal,
 }
 CALLS = 2 * ROUNDS + 1
 AFTER = 1.0
@@ -40,14 +48,15 @@ async def calls(name: str, conversations: int) -> Figures:
         return figures
 
 
-async def in_flight(pavo: PavoThinking, tasks: int) -> Figures:
-    """(l) So many conversations at once whose model answers after a second: how long a round takes, and what it
-    costs."""
-    before = pavo.usage().cpu
-    ids = await asyncio.gather(*(pavo.create(IN_FLIGHT_ROUNDS, seconds=AFTER, start=False) for _ in range(tasks)))
+async def in_flight(pavo: PavoThinking, tasks: int, tokens: int = 0) -> Figures:
+    """(l) So many conversations at once whose model answers after a second, or says so many tokens within it: how long
+    a round takes, and what it costs."""
+    before, begun = pavo.usage().cpu, time.perf_counter()
+    options = {"seconds": AFTER, "start": False, "tokens": tokens}
+    ids = await asyncio.gather(*(pavo.create(IN_FLIGHT_ROUNDS, **options) for _ in range(tasks)))
     await asyncio.gather(*(pavo.call("POST", f"/api/tasks/{each}/start") for each in ids))
     await asyncio.wait_for(pavo.until_done(ids), 120)
-    cpu = pavo.usage().cpu - before
+    wall, cpu = time.perf_counter() - begun, pavo.usage().cpu - before
     rounds: list[float] = []
     for each in ids:
         at = [moment(event) for event in await pavo.events(each) if event["type"] == "tick"]
@@ -56,4 +65,5 @@ async def in_flight(pavo: PavoThinking, tasks: int) -> Figures:
         "round_p50_ms": 1000 * percentile(rounds, 0.5),
         "round_p95_ms": 1000 * percentile(rounds, 0.95),
         "cpu_ms_per_round": 1000 * cpu / (tasks * (IN_FLIGHT_ROUNDS + 1)),
+        "rounds_per_s": tasks * (IN_FLIGHT_ROUNDS + 1) / wall,
     }

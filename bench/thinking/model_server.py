@@ -1,7 +1,8 @@
 """A model that calls a tool so often, and then says that it is done: `python -m bench.thinking.model_server PORT`.
 
 It speaks as much of OpenAI's chat completions as clients need. The first message of the user tells how:
-`rounds-25-after-0.5` calls the tool 25 times, each answer after half a second.
+`rounds-25-after-0.5` calls the tool 25 times, each answer after half a second; with `-tokens-50` behind it half a
+second is what its text takes, which is streamed in 50 pieces.
 """
 
 import asyncio
@@ -31,17 +32,32 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             size = int(next(line for line in head.split("\r\n") if line.startswith("content-length:"))[15:])
             request = json.loads(await reader.readexactly(size))
             first = next(each["content"] for each in request["messages"] if each["role"] == "user")
-            _, rounds, _, after = first.split("-")
-            await asyncio.sleep(float(after))
-            writer.write(_response(request, int(rounds)))
-            await writer.drain()
+            _, rounds, _, after, *more = first.split("-")
+            tokens = int(more[1]) if more else 0
+            if not tokens:
+                await asyncio.sleep(float(after))
+            pieces = _pieces(_response(request, int(rounds), tokens), tokens)
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                if tokens:
+                    await asyncio.sleep(float(after) / len(pieces))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:
         writer.close()
 
 
-def _response(request: dict[str, Any], rounds: int) -> bytes:
+def _pieces(response: bytes, tokens: int) -> list[bytes]:
+    """As it is sent: whole, or event by event."""
+    if not tokens:
+        return [response]
+    head, _, body = response.partition(b"\r\n\r\n")
+    events = [each + b"\n\n" for each in body.split(b"\n\n") if each]
+    return [head + b"\r\n\r\n" + events[0], *events[1:]]
+
+
+def _response(request: dict[str, Any], rounds: int, tokens: int = 0) -> bytes:
     done = sum(message["role"] == "assistant" for message in request["messages"])
     calls = [{"query": f"number {done}"}] if done < rounds else []
     said = "Let me look that up." if calls else "That is all."
@@ -56,7 +72,8 @@ def _response(request: dict[str, Any], rounds: int) -> bytes:
         choice = {"index": 0, "message": message, "finish_reason": ended}
         body = json.dumps({**about, "object": "chat.completion", "choices": [choice], "usage": USAGE}).encode()
         return _http("application/json", body)
-    chunks = [{"role": "assistant", "content": said}]
+    texts = [f"word {number} " for number in range(tokens)] or [said]
+    chunks: list[dict[str, Any]] = [{"role": "assistant", "content": text} for text in texts]
     chunks += [{"tool_calls": [{"index": index, **each}]} for index, each in enumerate(tools)]
     return _http("text/event-stream", b"".join(_events(about, chunks, ended)))
 

@@ -14,6 +14,13 @@ EXCERPT: Final = 2_000
 """Characters of a long result that the agent gets at once."""
 
 
+def is_short(value: Any) -> bool:
+    """Whether a glance tells that a result is handed over as it is."""
+    if isinstance(value, str):
+        return 4 * len(value) <= MAX_INLINE_BYTES
+    return value is None or isinstance(value, bool | int | float)
+
+
 def long_content(value: Any) -> tuple[str, bytes] | None:
     """Media type and content of a result that is too long to be handed over; None: it is not."""
     text, media_type = (value, "text/plain") if isinstance(value, str) else (encode_text(value), "application/json")

@@ -1,7 +1,7 @@
 """A call of a model as an agent makes it, and what comes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
 from pavo.agents.asking.question import KEY, Question
@@ -37,12 +37,22 @@ class ModelRequest:
     """Names the call within its task and plan: the same in every attempt. Its host gives it."""
     shown: int | None = None
     """The step (0: planning) in which viewers see the answer while it is made; None: they do not."""
+    _hash: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
+    """Once it was asked for: it takes a walk over the whole conversation."""
 
     @property
     def hash(self) -> str:
         """SHA-256, in hex, of what is asked, and whom."""
-        meant = {name: value for name, value in self.body.items() if name not in NEVER_MEANT}
-        return fingerprint([self.endpoint, meant])
+        if not self._hash:
+            meant = {name: value for name, value in self.body.items() if name not in NEVER_MEANT}
+            self._hash.append(fingerprint([self.endpoint, meant]))
+        return self._hash[0]
+
+    def named(self, identity: str) -> "ModelRequest":
+        """The same with its identity."""
+        found = replace(self, identity=identity)
+        found._hash.extend(self._hash)
+        return found
 
     def at(self, place: int | str, number: int) -> str:
         """Its identity: the key, else where it stands.

@@ -351,7 +351,7 @@ class _WatchedModels:
 
     async def complete(self, request: ModelRequest) -> ModelAnswer:
         identity = await self._numbering.identity(request, lambda: self._boundary.ctx.step_key.rpartition("/")[2])
-        answer = await self._calls.run(self._settled(replace(request, identity=identity)))
+        answer = await self._calls.run(self._settled(request.named(identity)))
         if answer.asks is not None and self._boundary.on_waits is None:
             return replace(answer, asks=None)
         return answer

@@ -19,7 +19,7 @@ from pavo.artifacts.wiring import Keeping
 from pavo.kit.sql import Database
 from pavo.tools.contract import NoWorkspace, Workspace
 from pavo.tools.described import Tool
-from pavo.tools.results import MAX_KEPT_BYTES, long_content, reference, result_name
+from pavo.tools.results import MAX_KEPT_BYTES, is_short, long_content, reference, result_name
 from pavo.tools.running import MAX_RESULT_BYTES, Outcome
 from pavo.tools.workspaces.folder_workspace import FolderWorkspace
 
@@ -34,6 +34,11 @@ class Made:
     new: list[NewArtifact] = field(default_factory=list[NewArtifact])
     content: bytes = b""
     """Of the long result, which is the last of these; empty where there is none."""
+
+    @property
+    def may_hold_files(self) -> bool:
+        """Whether a look at the disk could find anything; a turn on a thread costs more than most tools."""
+        return bool(self.new) or isinstance(self.workspace, FolderWorkspace)
 
 
 class ToolFiles:
@@ -72,20 +77,22 @@ class ToolFiles:
             yield made
         finally:
             try:
-                await asyncio.to_thread(self._discard_all, made)
+                if made.may_hold_files:
+                    await asyncio.to_thread(self._discard_all, made)
             finally:
                 if held and self._confining is not None:
                     self._confining.folders.leave(self._owner.id)
 
     async def gather(self, made: Made, outcome: Outcome, call_id: uuid.UUID) -> None:
         """What is to be kept of a call that has come to this; a failed one keeps nothing."""
-        written = await asyncio.to_thread(_written, made.workspace)
+        written = await asyncio.to_thread(_written, made.workspace) if made.may_hold_files else {}
         if outcome.state != "done" or self._keeping is None:
-            await asyncio.to_thread(self._discard, list(written.values()))
+            if written:
+                await asyncio.to_thread(self._discard, list(written.values()))
             return
         for path, staged in written.items():
             made.new.append(NewArtifact(f"{WORKSPACE}{path}", checked_media_type(None, path), staged))
-        found = await asyncio.to_thread(long_content, outcome.value)
+        found = None if is_short(outcome.value) else await asyncio.to_thread(long_content, outcome.value)
         if found is not None:
             media_type, made.content = found
             staged = await asyncio.to_thread(self._keeping.store.stage, made.content)
