@@ -18,12 +18,12 @@ from temporalio.openai_agents.workflow import activity_as_tool  # pyright: ignor
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from agents import Agent, OpenAIChatCompletionsModel, Runner, set_tracing_disabled  # pyright: ignore
-from bench.thinking.model_server import MODEL, TOOL
+from bench.thinking.model_server import MODEL
 
 
-@activity.defn(name=TOOL)
-async def lookup(query: str) -> str:
-    """Look something up."""
+@activity.defn
+async def bench_lookup(query: str) -> str:
+    """Look something up: `model_server.TOOL`."""
     return f"What is known of {query}. " * 2
 
 
@@ -46,7 +46,7 @@ class Conversation:
     @workflow.run
     async def run(self, prompt: str) -> str:
         """Its last word."""
-        tool: Any = activity_as_tool(lookup, start_to_close_timeout=timedelta(seconds=10))
+        tool: Any = activity_as_tool(bench_lookup, start_to_close_timeout=timedelta(seconds=10))
         agent = Agent(name="bench", model=MODEL, tools=[tool])
         return (await Runner.run(agent, prompt, max_turns=1_000)).final_output
 
@@ -63,7 +63,7 @@ async def work(base_url: str, address: str) -> None:
         await Client.connect(address, plugins=[plugin]),
         task_queue="bench",
         workflows=[Conversation],
-        activities=[lookup],
+        activities=[bench_lookup],
         max_concurrent_activities=200,
         max_concurrent_workflow_tasks=200,
         workflow_runner=UnsandboxedWorkflowRunner(),
