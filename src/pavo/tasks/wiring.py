@@ -44,6 +44,7 @@ from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
+from pavo.tasks.gateway.relaying import WorkerGateways
 from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
@@ -116,7 +117,7 @@ async def served(clients: ApiClients) -> KindServed:
     conversation = ConversationService(database, clients.publisher, FollowUps(database, commands))
     models = _models(database, clients.settings)
     clients.closing.push_async_callback(models.close)
-    gates, gateway = TaskGates(tasks, commands), GatewayService(database, models)
+    gates, gateway = TaskGates(tasks, commands), GatewayService(database, models, clients.publisher)
     services = TaskUseCases(tasks, review, conversation, edit, gates, gateway, BudgetGates(database, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
@@ -246,7 +247,8 @@ class _Agents:
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
         word, url = operators_word(clients.settings.tools), gateway_url(clients.settings)
         keys = signing_keys(clients.settings.http)
-        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url, keys)
+        self._gateways = gateways = WorkerGateways(self._redis)
+        hosting = Hosting(*parts, *beside, tools, word, secrets, self._keeping, self._models, url, keys, gateways)
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
@@ -267,6 +269,7 @@ class _Agents:
             KeptRunning(lambda: listen_for_hints(self._redis, self.attempts), "hints"),
             KeptRunning(lambda: keep_removing_folders(self._database, self._confining.folders), "folder-removal"),
             KeptRunning(self._parked.watch, "parked-agents"),
+            KeptRunning(self._gateways.run, "gateways"),
         ]
         if self._keeping is not None:
             running.append(KeptRunning(partial(keep_sweeping, self._database, self._keeping.store), "artifacts"))

@@ -37,6 +37,8 @@ knows the newest attempt."""
 KEPT = "kept"
 """The field of that key with the whole; empty where nothing is said."""
 
+_NOBODY = uuid.UUID(int=0)
+
 _SAY = """
 local newest = redis.call('HGET', KEYS[1], 'attempt')
 if newest and tonumber(newest) > tonumber(ARGV[1]) then return 0 end
@@ -74,6 +76,13 @@ class _Message:
     """Of deltas: who says them."""
     kept: bytes = b""
     """Of deltas: what Redis keeps from now on."""
+    to: str = ""
+    """The channel of what is neither."""
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is one."""
+        return self.attempt is None and not self.to
 
     @property
     def size(self) -> int:
@@ -82,6 +91,9 @@ class _Message:
 
     def put(self, pipe: Pipeline) -> None:
         """Add what sends it."""
+        if self.to:
+            pipe.publish(self.to, self.body)
+            return
         if self.attempt is None:
             pipe.publish(channel(self.timeline_id), self.body)
             if self.closes:
@@ -122,6 +134,10 @@ class Publisher:
             kept: what whoever comes later is told; empty: nothing.
         """
         self._hand_over([_Message(timeline_id, message, attempt=attempt, kept=kept)])
+
+    def tell(self, name: str, message: bytes) -> None:
+        """Hand over a message for another channel, in the order of the others; returns at once."""
+        self._hand_over([_Message(_NOBODY, message, to=name)])
 
     def _hand_over(self, messages: Sequence[_Message]) -> None:
         for message in messages:
@@ -178,7 +194,7 @@ class Publisher:
                 answers: list[object] = await pipe.execute(raise_on_error=False)
             self._away = False
             self._see_refusals(answers)
-            metrics.EVENTS_PUBLISHED.add(by=sum(message.attempt is None for message in messages))
+            metrics.EVENTS_PUBLISHED.add(by=sum(message.is_event for message in messages))
         except REDIS_AWAY as error:
             metrics.PUBLISH_FAILURES.add()
             self._drop()

@@ -32,6 +32,8 @@ BROKEN: Final = (
 _STATUS: Final = {NotAuthenticated: 401, Conflict: 409, BadRequest: 400, Unavailable: 503}
 _ENDPOINT: Final = "x-pavo-endpoint"
 """Names another endpoint than the default one."""
+_SHOW: Final = "x-pavo-show"
+"""`no`: viewers of the task do not see the answer while it is made."""
 _RETRY_COUNT: Final = "x-stainless-retry-count"
 """By which OpenAI's clients tell that they make the same call again."""
 
@@ -95,7 +97,9 @@ async def _gone(request: Request) -> None:
 def _ask(gateway: TheGateway, who: Bearer, dialect: Dialect, headers: Headers) -> Coroutine[Any, Any, ModelAnswer]:
     again = headers.get(_RETRY_COUNT, "0") not in ("", "0")
     endpoint, key = headers.get(_ENDPOINT), headers.get("idempotency-key")
-    return gateway.complete(who, dialect.request, endpoint=endpoint, key=key, again=again, told=dialect.passing)
+    told, shown = dialect.passing, headers.get(_SHOW) != "no"
+    asked = dialect.request
+    return gateway.complete(who, asked, endpoint=endpoint, key=key, again=again, told=told, shown=shown)
 
 
 def _object(data: bytes) -> dict[str, Any]:

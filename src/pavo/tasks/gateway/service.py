@@ -13,8 +13,10 @@ from pavo.kit.sql import Database
 from pavo.llm.calls import Caller, ModelCalls
 from pavo.llm.journal import Occurrence
 from pavo.llm.telling import ToldTries
+from pavo.tasks.gateway.relaying import Both, Relay
 from pavo.tasks.sql import gateway_tokens, lease
 from pavo.tasks.sql.gateway_tokens import Bearer
+from pavo.timeline.publish import Publisher
 
 REMEMBERED: Final = 10_000
 """Calls whose clients did not get their answers to the end."""
@@ -23,7 +25,8 @@ REMEMBERED: Final = 10_000
 class GatewayService:
     """Belongs to the API's event loop."""
 
-    def __init__(self, database: Database, models: ModelCalls) -> None:
+    def __init__(self, database: Database, models: ModelCalls, publisher: Publisher) -> None:
+        self._publisher = publisher
         self._database = database
         self._models = models
         self._calls = CallsUnderWay(lambda _: None)
@@ -57,6 +60,7 @@ class GatewayService:
         key: str | None,
         again: bool,
         told: ToldTries | None = None,
+        shown: bool = True,
     ) -> ModelAnswer:
         """What comes of a request. It goes on to its answer also where the client has gone.
 
@@ -64,6 +68,7 @@ class GatewayService:
             key: names the call, as that of `ctx.complete`.
             again: it is the same call, made again by a client that got no answer.
             told: is told what the model says now.
+            shown: whether viewers of the task see that too.
 
         Raises:
             BadRequest: this is no request.
@@ -79,11 +84,24 @@ class GatewayService:
         occurrence = Occurrence(bearer.place, again)
         caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), bearer.payer, occurrence)
         try:
-            return await self._calls.run(self._models.complete(caller, request, told))
+            if not shown:
+                return await self._calls.run(self._models.complete(caller, request, told))
+            return await self._calls.run(
+                self._seen(caller, request, told, Relay(self._publisher, bearer, request.hash))
+            )
         except Unavailable as error:
             if error.dependency == "lease":
                 raise _over() from error
             raise
+
+    async def _seen(self, caller: Caller, request: ModelRequest, told: ToldTries | None, relay: Relay) -> ModelAnswer:
+        came = False
+        try:
+            answer = await self._models.complete(caller, request, relay if told is None else Both(told, relay))
+            came = answer.value is not None
+            return answer
+        finally:
+            relay.end(came=came)
 
     def cut(self, bearer: Bearer, body: Any, endpoint: str | None) -> None:
         """The client of this request did not get its answer to the end."""

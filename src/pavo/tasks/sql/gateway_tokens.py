@@ -18,6 +18,8 @@ from pavo.usage.domain import Payer
 
 PREFIX: Final = "pavo-gw-"
 """Of each token, so that what finds secrets in texts knows it."""
+PLAN: Final = "plan"
+"""The place of what plans."""
 _MOMENT = DateTime(timezone=True)
 _PAYER: Final = (TaskRow.created_by, TaskRow.agent_type)
 

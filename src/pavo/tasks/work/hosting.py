@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from pavo.accounts.domain import name_of
 from pavo.accounts.secrets.sealing import KeyRing
@@ -32,7 +33,9 @@ from pavo.errors import AgentRefused, InvalidInput
 from pavo.kit.sql import Database
 from pavo.llm.calls import ModelCalls
 from pavo.observe.hidden import Hidden, hide_in_here
+from pavo.tasks.gateway.relaying import WorkerGateways
 from pavo.tasks.sql.assignment import Assignment
+from pavo.tasks.sql.gateway_tokens import PLAN
 from pavo.tasks.work.context.asked_models import TaskModels, model_subject
 from pavo.tasks.work.context.asked_people import TaskPeople, gate_subject
 from pavo.tasks.work.context.called_tools import DescribedTools, TaskTools, ToolCaller
@@ -56,9 +59,6 @@ from pavo.tools.wiring import WorkerTools
 from pavo.transcripts.domain import Transcript
 from pavo.usage.domain import Payer
 
-PLAN: Final = "plan"
-"""Where calls of models stand while a plan is made."""
-
 
 class Hosting:
     """What is needed to run agents for tasks."""
@@ -81,6 +81,7 @@ class Hosting:
         models: ModelCalls | None = None,
         gateway_url: str = "",
         keys: SigningKeys | None = None,
+        gateways: WorkerGateways | None = None,
     ) -> None:
         self.database = database
         self.publisher = publisher
@@ -100,6 +101,7 @@ class Hosting:
         self._models = models
         self._gateway_url = gateway_url
         self._keys = keys or SigningKeys(())
+        self._gateways = gateways
 
     def grace(self, agent_type: str) -> float:
         """Seconds that a step in flight gets after a stop."""
@@ -247,9 +249,11 @@ class Hosting:
         people = None if held is None else TaskPeople(self.database, task, version)
         guard = TokensWithoutStep(self.database, task, steps, people, self._models.step_tokens)
         place, payer = PLAN if held is None else None, Payer(gate_subject(task, version), task.user_id, task.agent_type)
+        shown = ShownAnswers(deltas.show)
+        hear = None if self._gateways is None else partial(self._gateways.hear, shown)
         return {
-            "models": TaskModels(self._models, subject, epoch, cancelled, payer, ShownAnswers(deltas.show), guard),
-            "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place),
+            "models": TaskModels(self._models, subject, epoch, cancelled, payer, shown, guard),
+            "gateways": TaskGateway(self.database, self._gateway_url, subject, epoch, place, hear),
         }
 
     async def _restore(self, task: Assignment) -> None:

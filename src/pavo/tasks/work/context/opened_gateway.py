@@ -1,6 +1,7 @@
 """The gateway as a task's agent is handed it: a token for its attempt, made when it is first asked for."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from pavo.agents.calling.gateway import Gateway
 from pavo.gates.domain import Subject
@@ -15,9 +16,18 @@ class TaskGateway:
 
     Args:
         place: what is under way, where it is no checkpoint.
+        hear: has viewers shown what models say to whoever has the token of this hash, while its answer is kept.
     """
 
-    def __init__(self, database: Database, base_url: str, subject: Subject, held: HeldEpoch, place: str | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        base_url: str,
+        subject: Subject,
+        held: HeldEpoch,
+        place: str | None,
+        hear: Callable[[bytes], Awaitable[object]] | None = None,
+    ) -> None:
         self._database = database
         self._base_url = base_url
         self._subject = subject
@@ -25,6 +35,8 @@ class TaskGateway:
         self._place = place
         self._making = asyncio.Lock()
         self._token: str | None = None
+        self._hear = hear
+        self._heard: object = None
 
     async def gateway(self) -> Gateway:
         """The gateway."""
@@ -35,6 +47,8 @@ class TaskGateway:
                     if not await lease.holds(session, self._subject.id, epoch):
                         raise over()
                     await gateway_tokens.add(session, token, self._subject, epoch, self._place)
+                if self._hear is not None:
+                    self._heard = await self._hear(gateway_tokens.hash_of(token))
                 self._token = token
                 self._held.followers.append(self._follow)
         return Gateway(self._base_url, self._token)

@@ -51,22 +51,25 @@ class ShownAnswer:
     def __init__(self, show: Show, step: int, type: str, numbers: "count[int]") -> None:
         self._show, self._step, self._type, self._numbers = show, step, type, numbers
         self._said = False
+        self._anew = 0
 
     def begin(self, number: int, before: str | None = None) -> Told:
         """Of a try that is lost nothing stays."""
         self.take_back()
-        anew = next(self._numbers)
-
-        def show(text: str) -> None:
-            if text:
-                self._said = True
-                self._show(self._step, self._type, {"text": storable(text, len(text)), ANEW: anew})
+        anew = self._anew = next(self._numbers)
 
         def tell(chunk: Chunk) -> None:
-            show(chunk.text)
+            if self._anew == anew:
+                self.more(chunk.text)
 
-        show(before or "")
+        self.more(before or "")
         return tell
+
+    def more(self, text: str) -> None:
+        """The try that began last says this."""
+        if text:
+            self._said = True
+            self._show(self._step, self._type, {"text": storable(text, len(text)), ANEW: self._anew})
 
     def take_back(self) -> None:
         """There is no such answer: nothing of it stays."""
