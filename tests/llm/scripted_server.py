@@ -7,6 +7,7 @@ again knows its scripts and goes on counting.
 A script: {"answers": [ANSWER, …], "formed": [ANSWER, …], "key": KEY | null}; those of `formed`, where it is given, go
 to requests with a `response_format`. The answer to a request is that of its turn, the number of
 the assistant's messages in it; the last one for all that follow. With a KEY, any other key is refused (401). With
+"again": BEGINNING, calls of tools whose results begin so are made once more, in a turn that does not count. With
 "brief": true only the last message of each request is kept.
 
 ANSWER: {"text": "…", "tools": [{"name": …, "arguments": {…}}, …], "faults": [FAULT, …], "hold": true | TEXT,
@@ -37,6 +38,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+AGAIN = "Once more."
 FILLER = "x" * 8192
 
 
@@ -144,14 +146,7 @@ class Server:
                 writer, 401, {"error": {"message": f"Incorrect API key provided: {wrong}", "code": "invalid_api_key"}}
             )
             return None
-        turn = sum(message["role"] == "assistant" for message in request["messages"])
-        answers = script.told["answers"]
-        if "response_format" in request:
-            answers = script.told.get("formed", answers)
-        told = answers[min(turn, len(answers) - 1)]
-        if "unless" in told and told["unless"] in str(request["messages"][-1].get("content")):
-            told = answers[-1]
-        told = taken(told, request)
+        told = told_to(script, request)
         faults = told.get("faults", [])
         if script.calls[name] <= len(faults):
             return await fault(writer, request, told, faults[script.calls[name] - 1])
@@ -169,6 +164,35 @@ class Server:
         else:
             reply(writer, 200, whole(request, told))
         return script.note(answered=name)
+
+
+def told_to(script: Script, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of this turn."""
+    turn = sum(each["role"] == "assistant" and each["content"] != AGAIN for each in request["messages"])
+    answers = script.told["answers"]
+    if "response_format" in request:
+        answers = script.told.get("formed", answers)
+    told = answers[min(turn, len(answers) - 1)]
+    if "unless" in told and told["unless"] in str(request["messages"][-1].get("content")):
+        told = answers[-1]
+    if failed := failed_calls(request, script.told.get("again")):
+        told = {"text": AGAIN, "tools": failed}
+    return taken(told, request)
+
+
+def failed_calls(request: dict[str, Any], beginning: str | None) -> list[dict[str, Any]]:
+    """The calls of the last answer that have failed."""
+    if beginning is None:
+        return []
+    calls: dict[str, Any] = {}
+    failed: list[dict[str, Any]] = []
+    for message in request["messages"]:
+        if message["role"] == "assistant":
+            calls, failed = {call["id"]: call["function"] for call in message.get("tool_calls") or ()}, []
+        elif message["role"] == "tool" and str(message["content"]).startswith(beginning):
+            call = calls[message["tool_call_id"]]
+            failed.append({"name": call["name"], "arguments": json.loads(call["arguments"])})
+    return failed
 
 
 def taken(told: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:

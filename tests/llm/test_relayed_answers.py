@@ -19,12 +19,35 @@ from pavo.tasks.work.context.shown_answers import MOST_AT_ONCE, ShownAnswers
 from pavo.timeline.merge import Members, merged
 from pavo.timeline.publish import Publisher
 from pavo.usage.domain import Payer
-from tests.driving import until
+from tests.driving import Tasks, until
 from tests.llm.scripted import ModelScript, model_server
 from tests.llm.test_gateway import KEY, LARKS, WRENS, Asking, Own, Streamed, asking, own, under_way
 from tests.llm.test_shown_answers import Viewer
 
 __all__ = ["asking", "model_server", "own"]
+
+
+class Watching(Viewer):
+    """A viewer of all answers: the agent's own call is under way beside those of a test."""
+
+    def __init__(self, tasks: Tasks, task_id: str) -> None:
+        super().__init__(tasks, task_id)
+        self.every: list[str] = []
+
+    def _show(self, place: tuple[int, int], deltas: list[dict[str, Any]]) -> None:
+        super()._show(place, deltas)
+        self.every += [self.shown[delta["type"]] for delta in deltas]
+
+    def texts(self, beginning: str) -> list[str]:
+        """What is shown now and begins so."""
+        return [text for text in self.shown.values() if text.startswith(beginning)]
+
+    async def sees(self, text: str) -> None:
+        async def seen() -> bool:
+            return bool(self.texts(text))
+
+        await until(seen, what=f"{text!r} to be seen")
+        assert len(self.texts(text)) == 1, "shown twice"
 
 
 class Responded(Streamed):
@@ -44,33 +67,32 @@ class Responded(Streamed):
                     self.done = self.done or event["type"] == "response.completed"
 
 
-async def made(asking: Asking, *faults: dict[str, Any], text: str = WRENS, hold: bool = True) -> ModelScript:
-    return asking.own.models.script({"text": text, "hold": hold, "faults": list(faults)}, key=KEY)
+async def made(asking: Asking, text: str = WRENS, hold: bool = True) -> ModelScript:
+    return asking.own.models.script({"text": text, "hold": hold}, key=KEY)
 
 
 @pytest.mark.parametrize("form", [Streamed, Responded])
 async def test_it_is_seen_while_it_is_made_and_not_again_from_the_record(asking: Asking, form: type[Streamed]) -> None:
     async with under_way(asking):
         other = await made(asking)
-        viewer = Viewer(asking.tasks, asking.id)
+        viewer = Watching(asking.tasks, asking.id)
         stream = form(asking, other.request("x"))
         await viewer.sees("Wrens weigh")
-        late = Viewer(asking.tasks, asking.id)
+        late = Watching(asking.tasks, asking.id)
         await late.sees("Wrens weigh")
         assert not stream.done
         other.release()
         await asyncio.wait_for(stream.task, 20)
         assert stream.done
         await viewer.sees(WRENS)
-        told = len(viewer.all)
+        told = len(viewer.every)
         again = form(asking, other.request("x"), **{"x-stainless-retry-count": "1"})
         await asyncio.wait_for(again.task, 20)
         assert again.done and other.calls() == [1]
         larks = await made(asking, text=LARKS, hold=False)
         await asyncio.wait_for(form(asking, larks.request("x")).task, 20)
         await viewer.sees(LARKS)
-        texts = [text for _, text in viewer.all[told:]]
-        assert all(LARKS.startswith(text) for text in texts), "what is recorded was shown again"
+        assert all(LARKS.startswith(text) for text in viewer.every[told:]), "what is recorded was shown again"
     for each in (viewer, late):
         await each.end()
 
@@ -78,7 +100,7 @@ async def test_it_is_seen_while_it_is_made_and_not_again_from_the_record(asking:
 async def test_a_call_that_is_not_streamed_is_seen_too_unless_its_client_says_no(asking: Asking) -> None:
     async with under_way(asking):
         other, hidden = await made(asking), await made(asking, text=LARKS)
-        viewer = Viewer(asking.tasks, asking.id)
+        viewer = Watching(asking.tasks, asking.id)
         silent = asyncio.create_task(
             asking.post(asking.token(), json.dumps(hidden.request("x")), **{"x-pavo-show": "no"})
         )
@@ -88,14 +110,14 @@ async def test_a_call_that_is_not_streamed_is_seen_too_unless_its_client_says_no
         other.release()
         assert [each.status_code for each in await asyncio.gather(silent, whole)] == [200, 200]
         await viewer.sees(WRENS)
-        assert not any(LARKS.startswith(text) for _, text in viewer.all if text)
+        assert not any(LARKS.startswith(text) for text in viewer.every if text)
     await viewer.end()
 
 
 async def test_a_lost_try_is_replaced_and_an_answer_that_never_comes_taken_back(asking: Asking) -> None:
     async with under_way(asking):
         other = await made(asking)
-        viewer = Viewer(asking.tasks, asking.id)
+        viewer = Watching(asking.tasks, asking.id)
         stream = Streamed(asking, other.request("x"))
         await viewer.sees("Wrens weigh")
         other.tell({"text": LARKS}, key=KEY)
@@ -104,13 +126,17 @@ async def test_a_lost_try_is_replaced_and_an_answer_that_never_comes_taken_back(
         await asyncio.wait_for(stream.task, 20)
         assert stream.error == "answer_changed"
         await viewer.sees(LARKS)
-        refused = await made(asking, {"giant": 5_000_000}, hold=False)
+        refused = await made(asking, text="Owls weigh more.")
         stream = Streamed(asking, refused.request("x"))
+        await viewer.sees("Owls weigh")
+        refused.tell({"text": "No.", "faults": [{"status": 400}] * 9}, key=KEY)
+        asking.own.models.kill()
+        asking.own.models.start()
         await asyncio.wait_for(stream.task, 20)
         assert stream.error == "model"
 
         async def gone() -> bool:
-            return viewer.shown.get("model_text") == ""
+            return not viewer.texts("Owls")
 
         await until(gone, what="what has no end to be taken back")
     await viewer.end()
@@ -121,7 +147,7 @@ async def test_killed_in_mid_answer_it_is_taken_back_and_seen_once_more(own: Own
     asking.script.tell({"text": WRENS, "hold": "round 0"}, key=KEY)
     await asking.start("on_gateway")
     await asking.until_asked("round 0")
-    viewer = Viewer(asking.tasks, asking.id)
+    viewer = Watching(asking.tasks, asking.id)
     await viewer.sees("Wrens weigh")
     own.worker.kill()
     own.worker = await own.parts.start("worker", **own.environment)

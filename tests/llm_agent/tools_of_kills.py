@@ -1,46 +1,65 @@
-"""The tools of `test_kills`: each tells when it begins and when it is done; installed as a plug-in by `install`."""
+"""The tools of `test_kills`, as an MCP server on standard input and output: `python tools_of_kills.py FOLDER`.
 
+FOLDER/told has its process id, and a line for each call when it begins: tool, idempotency key, argument, moment.
+"""
+
+import json
 import os
+import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
-from pavo.tools.contract import ToolContext, tool
-
-FOLDER = Path(os.environ.get("LLM_KILLS_FOLDER", "/nonexistent"))
 SECONDS = 0.15
+EFFECTS = {"look": "read", "put": "idempotent", "pay": "unsafe"}
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+_speaking = threading.Lock()
 
 
-def _tell(what: str, ctx: ToolContext) -> None:
-    with (FOLDER / "told").open("a") as told:
-        told.write(f"{what} {ctx.idempotency_key}\n")
+def tell(folder: Path, text: str) -> None:
+    with (folder / "told").open("a") as told:
+        told.write(f"{text}\n")
 
 
-@tool(effect="read")
-def look(n: int, ctx: ToolContext) -> str:
-    """Look."""
-    _tell("look", ctx)
+def send(number: Any, result: Any) -> None:
+    with _speaking:
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": number, "result": result}) + "\n")
+        sys.stdout.flush()
+
+
+def call(folder: Path, number: Any, params: dict[str, Any]) -> None:
+    name, n = params["name"], params["arguments"]["n"]
+    tell(folder, f"{name} {params['_meta']['pavo/idempotencyKey']} {n} {time.time()}")
     time.sleep(SECONDS)
-    return f"looked {n}"
+    send(number, {"content": [{"type": "text", "text": f"{name} {n} is done"}]})
 
 
-@tool(effect="idempotent")
-def put(n: int, ctx: ToolContext) -> str:
-    """Put."""
-    _tell("put", ctx)
-    time.sleep(SECONDS)
-    return f"put {n}"
+def main(folder: Path) -> None:
+    tell(folder, f"pid {os.getpid()}")
+    for line in sys.stdin:
+        message = json.loads(line)
+        number, params = message.get("id"), message.get("params") or {}
+        if number is None:
+            continue
+        if message["method"] == "tools/call":
+            threading.Thread(target=call, args=(folder, number, params), daemon=True).start()
+        elif message["method"] == "initialize":
+            about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "kills", "version": "1"}}
+            send(number, {"protocolVersion": params["protocolVersion"], **about})
+        elif message["method"] == "tools/list":
+            send(number, {"tools": [{"name": name, "description": name, "inputSchema": NUMBER} for name in EFFECTS]})
+        else:
+            send(number, {})
 
 
-@tool(effect="unsafe")
-def pay(n: int, ctx: ToolContext) -> str:
-    """Pay."""
-    _tell("pay", ctx)
-    time.sleep(SECONDS)
-    return f"paid {n}"
+def configured(folder: Path) -> Path:
+    """The file that names the server to a worker."""
+    server = {"command": sys.executable, "args": ["-S", __file__, str(folder)], "effects": EFFECTS, "call_seconds": 10}
+    path = folder / "servers.json"
+    path.write_text(json.dumps({"mcpServers": {"kills": server}}))
+    return path
 
 
-def install(folder: Path) -> None:
-    """Make a plug-in of these in `folder`."""
-    from tests.plug_ins import install_module
-
-    install_module(folder, Path(__file__), {"pavo.tools": {name: name for name in ("look", "put", "pay")}})
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
