@@ -83,18 +83,19 @@ class GatewayService:
             request = replace(request, identity=f"gateway/{request.at(bearer.place, 1)}")
         occurrence = Occurrence(bearer.place, again)
         caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), bearer.payer, occurrence)
+        relay = Relay(self._publisher, bearer, request.hash) if shown else None
         try:
-            if not shown:
-                return await self._calls.run(self._models.complete(caller, request, told))
-            return await self._calls.run(
-                self._seen(caller, request, told, Relay(self._publisher, bearer, request.hash))
-            )
+            return await self._calls.run(self._seen(caller, request, told, relay))
         except Unavailable as error:
             if error.dependency == "lease":
                 raise _over() from error
             raise
 
-    async def _seen(self, caller: Caller, request: ModelRequest, told: ToldTries | None, relay: Relay) -> ModelAnswer:
+    async def _seen(
+        self, caller: Caller, request: ModelRequest, told: ToldTries | None, relay: Relay | None
+    ) -> ModelAnswer:
+        if relay is None:
+            return await self._models.complete(caller, request, told)
         came = False
         try:
             answer = await self._models.complete(caller, request, relay if told is None else Both(told, relay))
