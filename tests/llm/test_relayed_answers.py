@@ -127,7 +127,7 @@ async def test_a_lost_try_is_replaced_and_an_answer_that_never_comes_taken_back(
         assert stream.error == "answer_changed"
         await viewer.sees(LARKS)
         refused = await made(asking, text="Owls weigh six hundred grams.")
-        stream = Streamed(asking, refused.request("x"))
+        stream = Streamed(asking, refused.request("y"))
         await viewer.sees("Owls weigh")
         refused.tell({"text": "No.", "faults": [{"status": 400}] * 9}, key=KEY)
         asking.own.models.kill()
