@@ -34,6 +34,10 @@ STILL_SECONDS: Final = 0.5
 _of_agent: ContextVar["Waiting | None"] = ContextVar("pavo_waiting", default=None)
 
 
+def _nobody(text: str) -> None:
+    """Where nobody is to be told."""
+
+
 class Waiting:
     """What one agent that runs `execute` waits for, and the tasks of the event loop that it started."""
 
@@ -41,7 +45,7 @@ class Waiting:
         self, told: Callable[[Waits], None], held: Callable[[str], None] | None = None, module: str = ""
     ) -> None:
         self._told = told
-        self._held = held or (lambda text: None)
+        self._held = held or _nobody
         self._standstill = Standstill(module)
         self._still: tuple[frozenset[tuple[int, int]], float] = (frozenset(), 0.0)
         """Where its coroutines stand still, and since when."""
@@ -150,8 +154,8 @@ class Waiting:
                 place.add((id(task), id(getattr(task, "_fut_waiter", None))))
             if wait is not Wait.OTHERS:
                 seconds = BESIDE_SECONDS
-        if place != self._still[0]:
-            self._still = (frozenset(place), now)
+        if (still := frozenset(place)) != self._still[0]:
+            self._still = (still, now)
         return now - self._still[1] >= seconds
 
     def _judged(
