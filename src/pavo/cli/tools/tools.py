@@ -3,8 +3,9 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, cast
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 from cyclopts import App, Parameter
 from rich.text import Text
@@ -19,6 +20,11 @@ from pavo.cli.task.run_options import options_of
 from pavo.errors import InvalidInput, NotFound, ToolFailed
 from pavo.observe.printable import printable, printable_line
 from pavo.tools.announced.schemas import ToolList, ToolOut
+
+if TYPE_CHECKING:
+    from pavo.tools.described import Tool
+    from pavo.tools.registry import ToolRegistry
+    from pavo.tools.running import Outcome
 
 tools_app = App(name="tools", help="The tools that agents may call.", help_epilogue=epilogue("tools"))
 
@@ -114,7 +120,8 @@ def call(
 ) -> None:
     """Try a tool that is installed here: in this process, outside of tasks. Nothing is recorded, no policy is asked.
 
-    One that is unsafe runs only once you say so.
+    One of an MCP server is called by a connection of its own, to the server as PAVO_MCP_CONFIG names it here. One that
+    is unsafe runs only once you say so.
 
     Parameters
     ----------
@@ -125,24 +132,52 @@ def call(
     args
         All of them as a JSON object.
     """
-    # Imported here: a client alone has nothing that runs tools.
-    from pavo.tools.arguments import WrongArguments
-    from pavo.tools.contract import UNSAFE, ToolContext
-    from pavo.tools.registry import ToolRegistry
-    from pavo.tools.running import run_tool, understood
-
-    found = ToolRegistry.load().get(tool)
-    try:
-        given = asyncio.run(understood(found, _given(arg, args))).arguments
-    except WrongArguments as error:
-        raise InvalidInput(f"{error}.", field="--arg", remedy=f"It takes: {json.dumps(dict(found.schema))}") from error
-    _say_first(f"{found.name} of {found.distribution} runs here, outside of tasks: its effect is {found.effect}.")
-    if found.effect == UNSAFE and not confirm(f"Call {found.name}? It may do what cannot be undone.", approved=yes):
-        raise ToolFailed(f"{found.name} was not called.", remedy="Say yes, or pass --yes.")
-    outcome = asyncio.run(run_tool(found, given, ToolContext(str(uuid.uuid4()), NOBODYS, NOBODYS)))
+    with _tools_here(tool) as tools:
+        outcome, found = _tried(tools.get(tool), _given(arg, args), approved=yes)
     if outcome.error is not None:
         raise ToolFailed(outcome.error, remedy=outcome.remedy)
     Printer(output).show({"tool": found.name, "result": outcome.value}, lambda: say(_shown(outcome.value)))
+
+
+@contextmanager
+def _tools_here(tool: str) -> "Generator[ToolRegistry]":
+    """The tools that are installed here; of the MCP servers of `PAVO_MCP_CONFIG` the one that would have this tool."""
+    # Imported here: a client alone has nothing that runs tools.
+    from pavo.config import load
+    from pavo.tools.mcp.offered import server_of
+    from pavo.tools.mcp.servers_file import read_servers
+    from pavo.tools.registry import ToolRegistry
+
+    named, file = server_of(tool), load().tools.mcp_config
+    specs = [] if named is None or file is None else [each for each in read_servers(file) if each.name == named]
+    if not specs:
+        yield ToolRegistry.load()
+        return
+    from pavo.tools.mcp.servers import McpServers
+
+    servers = McpServers(specs)
+    servers.start()
+    try:
+        yield ToolRegistry.load(servers)
+    finally:
+        servers.close()
+
+
+def _tried(found: "Tool", arguments: Mapping[str, Any], *, approved: bool) -> "tuple[Outcome, Tool]":
+    from pavo.tools.arguments import WrongArguments
+    from pavo.tools.contract import UNSAFE, ToolContext
+    from pavo.tools.running import run_tool, understood
+
+    try:
+        given = asyncio.run(understood(found, arguments)).arguments
+    except WrongArguments as error:
+        raise InvalidInput(f"{error}.", field="--arg", remedy=f"It takes: {json.dumps(dict(found.schema))}") from error
+    _say_first(f"{found.name} of {found.distribution} runs here, outside of tasks: its effect is {found.effect}.")
+    if found.effect == UNSAFE and not confirm(
+        f"Call {found.name}? It may do what cannot be undone.", approved=approved
+    ):
+        raise ToolFailed(f"{found.name} was not called.", remedy="Say yes, or pass --yes.")
+    return asyncio.run(run_tool(found, given, ToolContext(str(uuid.uuid4()), NOBODYS, NOBODYS))), found
 
 
 def _say_first(line: str) -> None:
