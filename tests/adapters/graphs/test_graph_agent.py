@@ -26,7 +26,7 @@ from pavo.testing import AgentTrial
 from tests.adapters.graphs.graph_agents import Graph, install
 from tests.adapters.stack import Own, stack
 from tests.adapters.test_signed_pickles import PLAN, context
-from tests.driving import until
+from tests.driving import types, until
 from tests.llm.scripted import ModelServer
 from tests.llm.scripted import model_server as model_server
 from tests.parts import Parts
@@ -89,10 +89,14 @@ async def test_it_goes_on_through_kills_and_questions(
     ), "the end of each node is told once"
     counts = {name: told.read_text().split().count(name) for name in told.read_text().split()}
     calls = {f"looked_up-{name}": 2 for name in ("left", "right", "two")}
-    assert counts == calls | {"first": 1, "left": 1, "right": 2, "one": 1, "two": 2, "last": 1}, (
-        "more than what was at work ran again"
-    )
-    assert len(script.told()["requests"]) == 6, "what models had answered was asked again"
+    least = calls | {"first": 1, "left": 1, "right": 2, "one": 1, "two": 2, "last": 1}
+    # Two of the kills cut an attempt; a busy machine may cut more, which a task tells likewise.
+    cut = types(await own.tasks.events(task)).count("recovered") - 2
+    assert counts.keys() == least.keys() and cut >= 0
+    more = {name: counts[name] - least[name] for name in least}
+    assert all(0 <= each <= cut for each in more.values()), f"more than what was at work ran again: {more}"
+    assert sum(more.values()) <= 2 * cut, f"two nodes at most are at work at once: {more}"
+    assert 0 <= len(script.told()["requests"]) - 6 <= 2 * cut, "what models had answered was asked again"
 
 
 class _Red(dict[str, Any]):
