@@ -41,7 +41,9 @@ async def test_an_answer_is_returned_at_once_and_the_checkpoint_kept(
     assert ended["by"] == ADA and ended["answer"] == "yes" and "retry" not in types(events)
     history = await temporal.get_workflow_handle(task["workflow_id"]).fetch_history()
     assert "as agreed" not in history.to_json() and "Shall I" not in history.to_json()
-    assert await asked.answer(gate, "yes") == closed, "the same answer again"
+    assert await asked.answer(gate, "yes") == await asked.answer(gate, "yes", note="as agreed") == closed, "once more"
+    late = await asked.answer(gate, "yes", 409, note="but carefully")
+    assert (late["field"], late["answered_by"]) == ("note", ADA), "a note is dropped without a word"
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -140,6 +140,7 @@ class GateService:
             )
         value = _checked(gate, answer)
         if gate.state == ANSWERED and gate.answered_by_id == who.user_id and same_json(gate.answer, value):
+            _require_same_note(gate, note)
             return gate
         _require_open(gate)
         async with self._database.transaction() as session:
@@ -163,6 +164,13 @@ class GateService:
                     field="gate_id",
                     remedy="Ask an owner to answer it.",
                 )
+
+
+def _require_same_note(gate: Gate, note: str) -> None:
+    """What is said later is not kept; said without a note, the answer again says nothing more."""
+    if note and note != gate.note:
+        detail = "You gave this answer before; a note that comes after it is not kept."
+        raise GateClosed(detail, field="note", remedy="Say it to the task.", answered_by=gate.answered_by)
 
 
 def _require_open(gate: Gate) -> None:
