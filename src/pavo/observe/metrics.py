@@ -80,6 +80,9 @@ TOOL_CALLS: Final = Counter(
     ("outcome",),
     (("done",), ("failed",), ("unknown",), ("denied",)),
 )
+TOOLS_HANGING: Final = Gauge(
+    "pavo_tools_hanging", "Calls of tools that went on beyond their seconds and have not ended; each keeps a place."
+)
 MCP_SERVERS_UP: Final = Gauge("pavo_mcp_server_up", "Whether the worker is connected to an MCP server.", ("server",))
 MCP_LOST: Final = Counter(
     "pavo_mcp_server_lost_total",
@@ -176,6 +179,7 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     NO_PROGRESS,
     RECOVERIES,
     TOOL_CALLS,
+    TOOLS_HANGING,
     MCP_SERVERS_UP,
     MCP_LOST,
     ARTIFACTS,

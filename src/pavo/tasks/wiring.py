@@ -80,6 +80,7 @@ from pavo.tasks.workflow import AgentTask
 from pavo.temporal.queues import waiting_activities
 from pavo.timeline.publish import Publisher
 from pavo.tools.announced.announcement import tools_announcement
+from pavo.tools.places import PLACES, keep_usable
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools, open_tools
 from pavo.usage.prices import PriceTable
@@ -257,6 +258,7 @@ class _Agents:
         self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database), attempts.runs)
         slots = Slots(turns, self._parked)
         self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, slots, settings.progress_steps)
+        self._begin_anew = clients.begin_anew
         self._publisher.start()
         self._recorder.start()
         self._logs.start()
@@ -270,6 +272,7 @@ class _Agents:
             KeptRunning(lambda: keep_removing_folders(self._database, self._confining.folders), "folder-removal"),
             KeptRunning(self._parked.watch, "parked-agents"),
             KeptRunning(self._gateways.run, "gateways"),
+            KeptRunning(partial(keep_usable, PLACES, self._begin_anew), "places-of-tools"),
         ]
         if self._keeping is not None:
             running.append(KeptRunning(partial(keep_sweeping, self._database, self._keeping.store), "artifacts"))

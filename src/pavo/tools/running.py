@@ -6,9 +6,9 @@ So a tool that blocks or hangs holds up nobody; a thread cannot be killed, and o
 import asyncio
 import inspect
 import logging
+import uuid
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -18,60 +18,71 @@ from pavo.agents.checks import storable
 from pavo.agents.raised import described, said_by, traceback_of
 from pavo.errors import ArtifactError, PavoError, ToolFailed, Unavailable
 from pavo.kit.json_values import NotStorable, plain
-from pavo.kit.threads.calls import begin_in_thread, call_in_thread
+from pavo.kit.threads.calls import begin_in_thread
 from pavo.tools.arguments import Understood, WrongArguments, watched
 from pavo.tools.contract import UNSAFE, HappenedUnknown, ToolContext
 from pavo.tools.described import Tool
+from pavo.tools.places import NO_PLACE, NOBODYS, PLACES, Place
 
 logger = logging.getLogger(__name__)
 
-MAX_THREADS: Final = 200
-"""Tools at once in a process, those that hang included."""
-
-
-_running: set[Future[Outcome]] = set()
-
 
 async def run_tool(
-    tool: Tool, arguments: Mapping[str, Any], context: ToolContext, most: int = MAX_RESULT_BYTES
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    context: ToolContext,
+    most: int = MAX_RESULT_BYTES,
+    place: Place | None = None,
 ) -> Outcome:
     """Run a tool with checked arguments; whatever it does, this answers within the tool's seconds.
 
     Args:
         most: bytes of its result as JSON.
+        place: taken before for this call; default: one that is taken now.
     """
-    if len(_running) >= MAX_THREADS:
-        return Outcome(error=f"{MAX_THREADS} tools run or hang in this worker.", remedy="Repair tools that hang.")
+    try:
+        place = place or PLACES.take(tool.name)
+    except Unavailable as full:
+        return Outcome(error=full.detail, remedy=full.remedy)
     try:
         # The log of a task is told by a context variable: what the tool prints belongs to it.
         running = begin_in_thread(f"tool {tool.name}", _run, tool, arguments, context, most)
     except RuntimeError as error:
+        place.give_back()
         return Outcome(error=f"This worker has no thread for the tool: {error}.", remedy="Try again later.")
-    _running.add(running)
-    running.add_done_callback(_running.discard)
+    place.begun(running)
     try:
         async with asyncio.timeout(tool.seconds):
             return await asyncio.wrap_future(running)
     except TimeoutError:
+        place.left_behind()
         logger.warning("%s did not answer within %g s and is left behind.", tool.label, tool.seconds)
         return _too_long(tool)
 
 
-async def understood(tool: Tool, arguments: Mapping[str, Any]) -> Understood:
+async def understood(tool: Tool, arguments: Mapping[str, Any], organisation: uuid.UUID = NOBODYS) -> Understood:
     """What the tool takes of arguments, checked once; on a thread of its own where that calls foreign code.
 
     Raises:
         WrongArguments: they do not fit, or could not be checked within the tool's seconds.
+        Unavailable: there is no place for that.
     """
     if tool.is_quick:
         return tool.understood(arguments)
-    place = watched()
+    checked, place = watched(), PLACES.take(tool.name, organisation)
+    try:
+        running = begin_in_thread(f"arguments of tool {tool.name}", tool.understood, arguments)
+    except RuntimeError as error:
+        place.give_back()
+        raise Unavailable(f"No thread to check arguments: {error}.", dependency=NO_PLACE) from error
+    place.begun(running)
     try:
         async with asyncio.timeout(tool.seconds):
-            return await call_in_thread(f"arguments of tool {tool.name}", tool.understood, arguments)
+            return await asyncio.wrap_future(running)
     except TimeoutError as error:
-        logger.warning("%s did not check %s within %g s and is left behind.", tool.label, place.path, tool.seconds)
-        raise WrongArguments(f"{place.path}: its own check did not end within {tool.seconds:g} s") from error
+        place.left_behind()
+        logger.warning("%s did not check %s within %g s and is left behind.", tool.label, checked.path, tool.seconds)
+        raise WrongArguments(f"{checked.path}: its own check did not end within {tool.seconds:g} s") from error
 
 
 async def run_on_this_loop(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pavo.agents.calling.functions import FRESH_SECONDS, Begun
 from pavo.agents.calling.request import NoTools, ToolAnswer, ToolRequest
 from pavo.artifacts.recording import ArtifactOwner, Recorded
-from pavo.errors import AgentRefused, ArtifactError, NotFound
+from pavo.errors import AgentRefused, ArtifactError, NotFound, Unavailable
 from pavo.gates.domain import Subject
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
@@ -33,6 +33,7 @@ from pavo.tools.at_once import AtOnce
 from pavo.tools.contract import UNSAFE, Effect, NoServices, ToolContext, ToolServices
 from pavo.tools.described import Tool
 from pavo.tools.ledger import Claim, Next, Terms
+from pavo.tools.places import NO_PLACE, PLACES, Place
 from pavo.tools.policies.domain import Call
 from pavo.tools.policies.service import judge
 from pavo.tools.policies.word import OperatorsWord
@@ -166,25 +167,48 @@ class TaskTools:
         return found
 
     async def _call(self, request: ToolRequest) -> ToolAnswer:
+        try:
+            return await self._called(request)
+        except Unavailable as full:
+            known = await self._recorded(request) if full.dependency == NO_PLACE else None
+            if known is None:
+                raise
+            return known
+
+    async def _called(self, request: ToolRequest) -> ToolAnswer:
         epoch = self._held.epoch
         checked = await self._checked(request)
         if isinstance(checked, ToolAnswer):
             return await self._recorded(request) or checked
         while True:
-            looked = time.monotonic()
-            claim, effect = await self._claim(request, checked.call, epoch)
-            if claim.next is not Next.RUN and claim.next is not Next.UNDER_WAY:
-                return _answer(request, claim)
-            if claim.next is Next.UNDER_WAY:
-                await self._join(claim, epoch)
-                continue
+            # Before anything is written: what finds no place has not begun, and is tried again, here or elsewhere.
+            place = PLACES.find(checked.tool.name, self._subject.organisation_id)
             try:
-                counting_as = replace(checked, tool=replace(checked.tool, effect=effect))
-                outcome = await self._run(claim, counting_as, looked, epoch)
+                answer = await self._made(request, checked, epoch, place)
             finally:
-                self._running.pop(claim.id).set_result(None)
-            if not outcome.unknown:
-                return ToolAnswer(outcome.value, outcome.error, outcome.remedy)
+                if isinstance(place, Place):
+                    place.give_back()
+            if answer is not None:
+                return answer
+
+    async def _made(
+        self, request: ToolRequest, checked: _Checked, epoch: int, place: Place | Unavailable
+    ) -> ToolAnswer | None:
+        """What came of it; None: that is told only when it is claimed once more."""
+        looked = time.monotonic()
+        full = None if isinstance(place, Place) else place
+        claim, effect = await self._claim(request, checked.call, epoch, full)
+        if claim.next is Next.UNDER_WAY:
+            await self._join(claim, epoch)
+            return None
+        if claim.next is not Next.RUN or not isinstance(place, Place):
+            return _answer(request, claim)
+        try:
+            counting_as = replace(checked, tool=replace(checked.tool, effect=effect))
+            outcome = await self._run(claim, counting_as, looked, epoch, place)
+        finally:
+            self._running.pop(claim.id).set_result(None)
+        return None if outcome.unknown else ToolAnswer(outcome.value, outcome.error, outcome.remedy)
 
     async def _checked(self, request: ToolRequest) -> _Checked | ToolAnswer:
         try:
@@ -194,7 +218,7 @@ class TaskTools:
         except NotFound as error:
             return ToolAnswer(error=error.detail, remedy=error.remedy)
         try:
-            taken = await understood(tool, request.arguments)
+            taken = await understood(tool, request.arguments, self._subject.organisation_id)
             return _Checked(tool, taken.arguments, Call(tool.name, tool.effect, taken.told, self._agent))
         except WrongArguments as error:
             wrong = f"The tool {tool.name} does not take these arguments: {error}."
@@ -206,14 +230,22 @@ class TaskTools:
             claim = await ledger.recorded(session, self._subject, request)
         return None if claim is None else _answer(request, claim)
 
-    async def _claim(self, request: ToolRequest, call: Call, epoch: int) -> tuple[Claim, Effect]:
+    async def _claim(
+        self, request: ToolRequest, call: Call, epoch: int, full: Unavailable | None = None
+    ) -> tuple[Claim, Effect]:
+        """Take it on, or tell what is known of it.
+
+        Args:
+            full: raised, with nothing written, where it would run: there is no place for it.
+        """
         # One after the other, so that who finds a call under way finds who runs it too.
         async with self._claiming:
-            begun = await self._at_once.begin(request, call, epoch, partial(_called, request))
+            at_once = self._at_once.begin
+            begun = None if full else await at_once(request, call, epoch, partial(_called, request))
             if begun is not None:
                 claim, effect, recorded = Claim(Next.RUN, begun.id), begun.effect, begun.events
             else:
-                claim, effect, recorded = await self._claimed(request, call, epoch)
+                claim, effect, recorded = await self._claimed(request, call, epoch, full)
             if claim.next is Next.RUN:
                 self._running[claim.id] = asyncio.get_running_loop().create_future()
         if claim.is_new:
@@ -221,13 +253,17 @@ class TaskTools:
         self._publisher.publish(recorded)
         return claim, effect
 
-    async def _claimed(self, request: ToolRequest, call: Call, epoch: int) -> tuple[Claim, Effect, Sequence[Event]]:
+    async def _claimed(
+        self, request: ToolRequest, call: Call, epoch: int, full: Unavailable | None
+    ) -> tuple[Claim, Effect, Sequence[Event]]:
         """The long way, for whatever may be known of the call or said about it."""
         async with self._database.transaction() as session:
             if not await lease.holds(session, self._subject.id, epoch, working=True):
                 raise attempt_is_over()
             terms = Terms(*await judge(session, self._subject, call, self._word))
             claim = await ledger.claim(session, self._subject, request, terms, epoch)
+            if full is not None and claim.next is Next.RUN:
+                raise full  # and nothing of the claim is kept
             event = _event_of(request, terms, claim)
             recorded = await timeline.append(session, self._subject.id, [event] if event else [])
         return claim, terms.effect, recorded
@@ -240,7 +276,7 @@ class TaskTools:
             return
         await self._settle(claim.id, Outcome(error="Its outcome was not recorded.", unknown=True), epoch)
 
-    async def _run(self, claim: Claim, checked: _Checked, looked: float, epoch: int) -> Outcome:
+    async def _run(self, claim: Claim, checked: _Checked, looked: float, epoch: int, place: Place) -> Outcome:
         tool = checked.tool
         while time.monotonic() - looked > FRESH_SECONDS:
             looked = time.monotonic()
@@ -248,7 +284,7 @@ class TaskTools:
         async with self._files.of_call(tool) as made:
             ids = (str(claim.id), self._subject.id, self._subject.organisation_id)
             context = ToolContext(*ids, services=self._services, workspace=made.workspace)
-            outcome = await run_tool(tool, checked.arguments, context, self._files.most)
+            outcome = await run_tool(tool, checked.arguments, context, self._files.most, place)
             await self._files.gather(made, outcome, claim.id)
             return await self._record(claim.id, tool.name, tool.effect, outcome, epoch, made)
 
