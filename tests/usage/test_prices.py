@@ -72,12 +72,39 @@ def test_a_price_that_is_nonsense_costs_no_more_than_is_kept(tmp_path: Path) -> 
         ('[[models]]\nmatch = "a"\ninput = 1\noutput = 1\nprice = 1', "models[0].price"),
         ('[[models]]\nmatch = "a"\ninput = 1\noutput = 1\n[[models]]\nmatch = 1', "models[1].match"),
         ("#" * (MAX_FILE_BYTES + 1), "PAVO_PRICES"),
+        ('[[models]]\nmatch = "a"\ninput = 1e1000000000000000000000\noutput = 1', "PAVO_PRICES"),
+        ('[[models]]\nmatch = "[gpt"\ninput = 1\noutput = 1', "models[0].match"),
+        ('[[models]]\nmatch = "[!]"\ninput = 1\noutput = 1', "models[0].match"),
     ],
 )
 def test_nonsense_is_refused_with_its_place(tmp_path: Path, text: str | bytes, field: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         table(tmp_path, text)
     assert (refused.value.field or "").endswith(field) and "PAVO_PRICES" in (refused.value.remedy or "")
+
+
+def test_what_is_wrong_in_json_is_named(tmp_path: Path) -> None:
+    one = '{"models": [{"match": "a", "input": %s, "output": 1}]}'
+    for text, told in (
+        (one % "1e1000000000000000000000", "1e1000000000000000000000 is no number"),
+        (one % '1, "input": 2', "'input' is there twice"),
+        ('{"currency": "EUR", "currency": "USD"}', "'currency' is there twice"),
+    ):
+        with pytest.raises(ConfigurationError, match=told) as refused:
+            table(tmp_path, text, "prices.json")
+        assert "PAVO_PRICES" in (refused.value.remedy or "")
+
+
+def test_a_mark_at_the_beginning_and_sets_of_characters_are_taken(tmp_path: Path) -> None:
+    marked = table(tmp_path, b"\xef\xbb\xbf" + TABLE.replace("gpt-4o-mini*", "[!b-z]pt[]]").encode())
+    assert marked.cost("apt]", 1_000_000, 0) == 15 * NANOS // 100 and marked.cost("bpt]", 1_000_000, 0) == 3 * NANOS
+    as_json = b"\xef\xbb\xbf" + json.dumps({"models": [{"match": "a", "input": 1, "output": 0}]}).encode()
+    assert table(tmp_path, as_json, "prices.json").cost("a", 1_000_000, 0) == NANOS
+
+
+def test_a_file_without_end_is_not_read_whole() -> None:
+    with pytest.raises(ConfigurationError, match="more than"):
+        PriceTable.load(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"models": [{"match": "a", "input": NaN, "output": 1}]}', "[]"])

@@ -29,6 +29,8 @@ MILLION: Final = 1_000_000
 MAX_FILE_BYTES: Final = 1_000_000
 MAX_MODELS: Final = 10_000
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+_UNCLOSED: Final = re.compile(r"\[(?!(?:!.|[^!])[^\]]*\])", re.DOTALL)
+"""A set of characters that does not end: a shell would take it for a letter, and nothing would match."""
 _MEMBERS: Final = ("match", "input", "output", "cached")
 DEFAULT_CURRENCY: Final = "USD"
 
@@ -61,11 +63,12 @@ class PriceTable:
         if path is None:
             return cls()
         try:
-            data = path.read_bytes()[: MAX_FILE_BYTES + 1]
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
             if len(data) > MAX_FILE_BYTES:
                 _refuse("", f"the file has more than {MAX_FILE_BYTES:,} bytes")
-            text = data.decode()
-            given: Any = _json(text) if path.suffix == ".json" else tomllib.loads(text, parse_float=Decimal)
+            text = data.decode("utf-8-sig")  # some editors begin a file with a mark
+            given: Any = _json(text) if path.suffix == ".json" else tomllib.loads(text, parse_float=_number)
         except OSError as error:
             _refuse("", f"{path} cannot be read: {error.strerror}")
         except (ValueError, RecursionError) as error:
@@ -84,7 +87,23 @@ class PriceTable:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    return json.loads(text, parse_float=_number, parse_constant=_no_number, object_pairs_hook=_members)
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:100]!r} is there twice")
+        found[name] = value
+    return found
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:  # its exponent is beyond all bounds
+        raise ValueError(f"{text[:100]} is no number that can be counted with") from error
 
 
 def _no_number(text: str) -> NoReturn:
@@ -109,6 +128,8 @@ def _price(place: str, given: Any) -> Price:
     match = members.get("match")
     if not isinstance(match, str) or not 0 < len(match) <= 200:
         _refuse(f"{place}.match", f"{match!r} is no pattern of a model's name")
+    if _UNCLOSED.search(match):
+        _refuse(f"{place}.match", f"{match!r} has a [ without its ]")
     amounts = {name: _amount(f"{place}.{name}", members.get(name)) for name in ("input", "output")}
     cached = _amount(f"{place}.cached", members["cached"]) if "cached" in members else amounts["input"]
     return Price(match, amounts["input"], amounts["output"], cached)
