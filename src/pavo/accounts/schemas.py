@@ -6,15 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from pavo.kit.texts.fields import Text
+
 
 class OpenSession(BaseModel):
     """What opens a session: an API token, or (dev mode only) an e-mail address."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    token: str | None = Field(None, max_length=200)
+    token: Text | None = Field(None, max_length=200)
     """An API token (`pavo token create`)."""
-    email: str | None = Field(None, max_length=320)
+    email: Text | None = Field(None, max_length=320)
     """Dev mode: the address of whoever you want to be."""
 
 
@@ -47,7 +49,7 @@ class TokenCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    name: str = Field(max_length=200)
+    name: Text = Field(max_length=200)
     """What it is for, to recognise it by."""
     expires_in_seconds: StrictInt | None = Field(None, ge=60, le=3650 * 86_400)
     """How long it opens anything; without it until it is revoked."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from pavo.gates.domain import MAX_NOTE, MAX_PAGE
+from pavo.kit.texts.fields import Text
 
 GateSort = Literal["opened", "-opened"]
 GateStateName = Literal["open", "answered", "expired", "paused"]
@@ -25,7 +26,7 @@ class GatesWanted(BaseModel):
     task_id: uuid.UUID | None = None
     mine: bool = False
     """Those that you may answer: not what owners alone may where you are none."""
-    created_by: Annotated[str, Field(max_length=300)] | None = None
+    created_by: Annotated[Text, Field(max_length=300)] | None = None
     """Of tasks that this user created: an id, an address, or `me`."""
     sort: GateSort = "opened"
     """`-opened` begins with the newest."""
@@ -38,11 +39,11 @@ class GateAnswerIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    hash: Annotated[str, Field(min_length=1, max_length=64)]
+    hash: Annotated[Text, Field(min_length=1, max_length=64)]
     """Of the gate as it was shown: an answer to something else is refused."""
     answer: Any
     """What fits the gate's `schema`."""
-    note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
+    note: Annotated[Text, Field(max_length=MAX_NOTE)] = ""
     """For those who look at it later. The agent gets it only where it denies a call of a tool."""
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pavo.kit.texts.fields import Text
+
 Kind: TypeAlias = Literal["question", "approval", "review", "failure"]
 Sort: TypeAlias = Literal["since", "-since"]
 MAX_PAGE: Final = 200
@@ -22,7 +24,7 @@ class InboxWanted(BaseModel):
     task_id: uuid.UUID | None = None
     mine: bool = False
     """What you may answer: not what owners alone may where you are none."""
-    created_by: Annotated[str, Field(max_length=300)] | None = None
+    created_by: Annotated[Text, Field(max_length=300)] | None = None
     """Of tasks that this user created: an id, an address, or `me`."""
     sort: Sort = "since"
     """`-since` begins with the newest."""

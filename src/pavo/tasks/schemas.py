@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,6 +15,7 @@ from pydantic import (
 )
 
 from pavo.accounts.schemas import PersonOut
+from pavo.kit.texts.fields import FilledText, Text
 from pavo.tasks.domain import STAGES
 from pavo.tools.policies.schemas import WithTaskPolicies
 from pavo.usage.schemas import UsageOfTask, WithTaskBudgets
@@ -26,24 +26,6 @@ MAX_FEEDBACK = 20_000
 MAX_MESSAGE = 16_000  # in bytes at most what an event may have, for it becomes one
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("must be valid Unicode (it has a lone surrogate)") from error
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
-FilledText = Annotated[Text, AfterValidator(_not_blank)]
 MAX_STEP_SECONDS = 30 * 86_400
 StepSeconds = Annotated[float, Field(strict=True, gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
+from pavo.kit.texts.fields import Text
 from pavo.usage.domain import MAX_COST, MAX_TOKENS, NANOS, Budget, By, Period, Sums
 
 
@@ -24,9 +25,9 @@ class UsageWanted(_In):
     organisation_id: uuid.UUID | None = None
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
-    since: str | None = None
+    since: Text | None = None
     """2026-11-26T08:00:00Z, or how long ago: 24h, 7d. Default: 30d; of a task all of it."""
-    until: str | None = None
+    until: Text | None = None
     """Likewise."""
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
+from pavo.kit.texts.fields import Text
 from pavo.webhooks.domain import LONGEST_OVERLAP, MAX_DESCRIPTION, MAX_URL, EventType
 from pavo.webhooks.service import OVERLAP
 
-Url = Annotated[str, Field(max_length=MAX_URL)]
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION)]
+Url = Annotated[Text, Field(max_length=MAX_URL)]
+Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION)]
 Events = Annotated[list[EventType], Field(max_length=50)]
 
 

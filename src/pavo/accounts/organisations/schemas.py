@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from pavo.accounts.domain import Role
 from pavo.accounts.organisations.domain import INVITATION_LASTS, LONGEST_INVITATION, MAX_NAME
+from pavo.kit.texts.fields import Text
 
 
 class _In(BaseModel):
@@ -21,7 +22,7 @@ class _Out(BaseModel):
 class OrganisationIn(_In):
     """An organisation's name."""
 
-    name: str = Field(max_length=MAX_NAME)
+    name: Text = Field(max_length=MAX_NAME)
 
 
 class OrganisationOut(_Out):
@@ -68,7 +69,7 @@ class MemberEdit(_In):
 class InvitationCreate(_In):
     """Whom to invite."""
 
-    email: str | None = Field(None, max_length=320)
+    email: Text | None = Field(None, max_length=320)
     """An address; without one a link is made, for whoever gets it, once."""
     role: Role = "member"
     expires_in_seconds: StrictInt = Field(
@@ -107,4 +108,4 @@ class InvitationList(BaseModel):
 class LinkAccept(_In):
     """The secret of an invitation by link."""
 
-    secret: str = Field(max_length=200)
+    secret: Text = Field(max_length=200)

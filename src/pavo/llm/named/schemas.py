@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from pavo.kit.texts.fields import Text
 from pavo.llm.named.domain import EndpointValues
 
 
@@ -12,11 +13,11 @@ class ModelEndpointIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    base_url: str
+    base_url: Text
     """Base URL of an OpenAI-compatible server, such as https://api.openai.com/v1; `/chat/completions` follows it."""
-    model: str | None = None
+    model: Text | None = None
     """The model that is asked where a request names none."""
-    secret: str | None = None
+    secret: Text | None = None
     """Name of the organisation's secret that is sent as the key; null: none is sent."""
 
     def values(self) -> EndpointValues:

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pavo.kit.texts.fields import Text
 from pavo.tools.policies.bounds import MAX_GLOB, MAX_NOTE, MAX_OF_TASK
 
 DecisionName = Literal["allow", "ask", "deny"]
 EffectName = Literal["read", "idempotent", "unsafe"]
-Glob = Annotated[str, Field(min_length=1, max_length=MAX_GLOB)]
-Note = Annotated[str, Field(max_length=MAX_NOTE)]
+Glob = Annotated[Text, Field(min_length=1, max_length=MAX_GLOB)]
+Note = Annotated[Text, Field(max_length=MAX_NOTE)]
 
 
 class _In(BaseModel):
@@ -46,7 +47,7 @@ class PolicyCreate(_In):
     decision: DecisionName
     tool: Glob = "*"
     """The tools that it is about; `*` stands for any characters, `?` for one."""
-    agent: Annotated[str, Field(max_length=100)] | None = None
+    agent: Annotated[Text, Field(max_length=100)] | None = None
     """Of this agent's tasks alone."""
     effect: EffectName | None = None
     """About tools of this effect alone."""
@@ -63,7 +64,7 @@ class PolicyEdit(_In):
 
     decision: DecisionName = "ask"
     tool: Glob = "*"
-    agent: Annotated[str, Field(max_length=100)] | None = None
+    agent: Annotated[Text, Field(max_length=100)] | None = None
     effect: EffectName | None = None
     arguments: dict[str, Any] | None = None
     note: Note = ""
