@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from pavo.agents.code_version import PROTOCOL
+from pavo.tasks.sql.transitions.open_lease import WORKER_LOST
 from tests.driving import Tasks, types, until
 from tests.parts import Part, Parts, free_port
 from tests.tasks.swapped_agents import install, remove
@@ -72,9 +73,15 @@ async def test_another_version_under_a_running_worker(own: Own, tmp_path: Path) 
     install(own.folder, "b")
     go.write_text("xxxx")
     for path in (*paths, late):
-        await own.tasks.wait(path, "DONE")
-        told = types(await own.tasks.events(path))
-        assert not {"failed", "retry", "recovered"} & set(told), told
+        try:
+            await own.tasks.wait(path, "DONE")
+        except AssertionError as stood:  # it did so once, and nobody knows why: its worker's log tells
+            raise AssertionError(f"{stood}\n{own.worker.log.read_text()[-20_000:]}") from None
+        events = await own.tasks.events(path)
+        told = types(events)
+        assert not {"failed", "retry"} & set(told), told
+        # A busy machine's worker may be taken for lost, which blames no agent.
+        assert {event["cause"] for event in events if event["type"] == "recovered"} <= {WORKER_LOST}, events
     for path in paths:
         assert (code := label("b").fullmatch((await own.tasks.get(path))["code"]))
         [changed] = [event for event in await own.tasks.events(path) if event["type"] == "code_changed"]
