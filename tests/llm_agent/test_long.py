@@ -23,6 +23,8 @@ __all__ = ["model_server"]
 ROUNDS = int(os.environ.get("PAVO_LONG_ROUNDS", "180"))
 """1,000 take longer than a test may, which fails once it has printed what it measured:
 `PAVO_LONG_ROUNDS=1000 pytest -s tests/llm_agent/test_long.py`."""
+COMPACTION = os.environ.get("PAVO_LONG_COMPACTION", "cut")
+"""With `off` each request is longer than the one before, by 4 KB; then the test judges memory, and prints the time."""
 FULL = 60
 """After so many rounds the model is shown as much as it is ever shown: from then on all do the same."""
 SAMPLE = 60
@@ -55,7 +57,7 @@ def peak(own: Own) -> int:
 
 async def read(own: Own, temporal: Client) -> tuple[float, float, int]:
     """Milliseconds of a round among the first and among the last, the median; and KB that the worker grew by."""
-    options = {"compaction": "cut", "same_calls": 1000, "still_turns": 10_000, "still_tokens": 1_000_000_000}
+    options = {"compaction": COMPACTION, "same_calls": 1000, "still_turns": 10_000, "still_tokens": 1_000_000_000}
     task_id = await own.tasks.started(options, agent_type="llm", auto_accept=True)
 
     async def filled() -> bool:
@@ -92,6 +94,9 @@ async def test_the_last_rounds_cost_what_the_first_did(own: Own, model_server: M
             f"\n{ROUNDS} rounds with 4 KB results: {first:.1f} ms a round among the first with a full window, "
             f"{last:.1f} ms among the last ({last / first:.2f} times); the worker's memory grew by {grown:,} KB"
         )
+        if COMPACTION == "off":
+            assert grown <= GROWTH_KB + 12 * 4 * ROUNDS, "copies of the conversation are kept"
+            return
         assert grown <= GROWTH_KB
         if found[-1] <= FLAT:
             break
