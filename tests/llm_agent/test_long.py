@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -55,6 +55,31 @@ def peak(own: Own) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
+def spent_ms(own: Own) -> float:
+    """Of CPU time by the worker's process so far."""
+    fields = Path(f"/proc/{own.worker.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+async def cpu_of_rounds(own: Own, task_id: str) -> list[tuple[int, float]]:
+    """Pairs of rounds done and the worker's CPU time until then, as long as the task runs."""
+    seen: list[tuple[int, float]] = []
+
+    async def over() -> bool:
+        task = await own.tasks.get(task_id)
+        seen.append((task["steps"], spent_ms(own)))
+        return task["stage"] in ("DONE", "FAILED")
+
+    await until(over, what="its end", seconds=600)
+    return seen
+
+
+def cpu_between(seen: Sequence[tuple[int, float]], first: int, last: int) -> float:
+    """Milliseconds of the worker's CPU for each of these rounds."""
+    within = [each for each in seen if first <= each[0] <= last]
+    return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])
+
+
 async def read(own: Own, temporal: Client) -> tuple[float, float, int]:
     """Milliseconds of a round among the first and among the last, the median; and KB that the worker grew by."""
     options = {"compaction": COMPACTION, "same_calls": 1000, "still_turns": 10_000, "still_tokens": 1_000_000_000}
@@ -65,7 +90,11 @@ async def read(own: Own, temporal: Client) -> tuple[float, float, int]:
 
     await until(filled, what="a full window", seconds=60)
     before = peak(own)
-    await own.tasks.wait(task_id, "DONE", seconds=300)
+    seen = await cpu_of_rounds(own, task_id)
+    await own.tasks.wait(task_id, "DONE")
+    early, late = cpu_between(seen, FULL, FULL + SAMPLE), cpu_between(seen, ROUNDS - SAMPLE, ROUNDS)
+    told = f"{early:.1f} ms a round among the first, {late:.1f} ms among the last ({late / early:.2f} times)"
+    print(f"\nCPU of the worker, {COMPACTION}: {told}")
     events = [each for each in await own.tasks.events(task_id) if each["type"] == "model_answered"]
     assert len(events) == ROUNDS + 1 and events[-1]["text"] == "It is read."
     run = temporal.get_workflow_handle((await own.tasks.get(task_id))["workflow_id"])
