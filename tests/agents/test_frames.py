@@ -147,7 +147,7 @@ async def test_a_child_that_does_not_keep_to_the_frames(what: str, monkeypatch: 
                 await dying
         print(f"\n{what}: {caught.value.detail!r} after {time.monotonic() - began:.2f} s, {most[0] / MIB:.0f} MiB more")
         assert caught.value.remedy
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20, "2 s on a machine that does nothing else"
         assert most[0] < 400 * MIB
 
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 
+import orjson
+
 from pavo.logging import JsonFormatter, TextFormatter
 from pavo.observe.hidden import Hidden, hidden_here, hide_in_here, without_hidden
 
@@ -21,10 +23,28 @@ def test_values_their_lines_and_their_spellings_are_hidden() -> None:
     assert hidden.out_of("on and on") == "on and on", "what is short stands in any text"
 
 
+def test_what_other_writers_of_json_make_of_it_is_hidden() -> None:
+    hidden = Hidden()
+    value = 'pässw"ord\\9'
+    hidden.add(value)
+    assert "ssw" not in hidden.out_of(orjson.dumps({"key": value}).decode())
+
+
+def test_nothing_is_cut_in_two() -> None:
+    hidden = Hidden()
+    hidden.add("s3cr3t-value")
+    data = b"x" * 50 + b"s3cr3t-value" + b"y" * 50
+    for at in range(len(data) - hidden.longest):
+        cut = hidden.cut(data, at)
+        assert cut == (50 if 50 < at < 62 else at)
+
+
 def test_it_is_bounded() -> None:
     hidden = Hidden()
-    hidden.add("\n".join(f"line {number:06}" for number in range(5_000)))
-    assert hidden.out_of("line 000001") == "line 000001"
+    key = "\n".join(f"line {number:06}" for number in range(5_000))
+    hidden.add(key)
+    assert hidden.out_of(f"<{key}>") == "<***>"
+    assert hidden.out_of("line 000001") == "***" and hidden.out_of("line 004999") == "line 004999"
     hidden.add("another one")
     assert hidden.out_of("another one") == "***"
 

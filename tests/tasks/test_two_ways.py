@@ -40,7 +40,10 @@ CONTENT: dict[str, Any] = {"summary": "Do it", "steps": [{"title": "One", "detai
 PLAN_HASH = d.content_hash("PLAN", 1, CONTENT)
 TABLES = {"tasks": "id", "executions": "task_id", "documents": "task_id", "timelines": "id", "events": "timeline_id"}
 """By the column that holds the task's id."""
-OF_ONE_COPY = ("id", "task_id", "timeline_id", "workflow_id", "created_at", "updated_at", "at", "accepted_at")
+OF_ONE_COPY = (
+    *("id", "task_id", "timeline_id", "workflow_id"),
+    *("created_at", "updated_at", "at", "accepted_at", "opened_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)

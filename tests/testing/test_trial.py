@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -157,3 +157,45 @@ def test_what_an_agent_emits_is_seen(isolation: Isolation) -> None:
     said = AgentTrial(Speaking, prompt="ab", isolation=isolation, feedback=()).check().said
     expected = {"a": {"text": "a!", "last": True}, "b": {"text": "b!", "last": True}}
     assert said == {0: {"thought": {"text": "hm"}}, 1: {"text": expected["a"]}, 2: {"text": expected["b"]}}
+
+
+class Beside(Agent):
+    """Asks, while another coroutine of its works for a while; or waits for one that asks."""
+
+    name = "beside"
+    begun: ClassVar[list[str]] = []
+
+    async def plan(self, ctx: AgentContext) -> PlanDraft:
+        return PlanDraft("s", [PlanStep("one")])
+
+    async def revise(self, ctx: AgentContext, plan: Plan, feedback: Sequence[FeedbackItem]) -> Revision:
+        return Revision(PlanDraft("s", [PlanStep("one")]), {item.id: "yes" for item in feedback})
+
+    async def execute(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> AsyncIterator[Step]:
+        asked = asyncio.Event()
+
+        async def other() -> None:
+            if ctx.prompt == "works":
+                self.begun.append("work")
+                await asyncio.sleep(0.3)
+                self.begun.append("done")
+            else:
+                await asked.wait()
+
+        working = asyncio.create_task(other())
+        answer = await ctx.ask("go", "Go?")
+        asked.set()
+        await working
+        yield Step(answer)
+
+    async def report(self, ctx: AgentContext, plan: Plan, checkpoint: Any) -> str:
+        return checkpoint
+
+
+@pytest.mark.parametrize("prompt", ["works", "waits"])
+def test_a_question_waits_for_what_works_and_for_nothing_that_waits(prompt: str) -> None:
+    Beside.begun.clear()
+    trial = AgentTrial(Beside, prompt=prompt, isolation="worker", feedback=(), answers={"go": "yes"})
+    outcome = asyncio.run(trial.run())
+    assert outcome.report == "yes"
+    assert Beside.begun == (["work", "done"] * 2 if prompt == "works" else []), "it was cut in its middle"

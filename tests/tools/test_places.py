@@ -13,7 +13,7 @@ from pavo.errors import Unavailable
 from pavo.observe import metrics
 from pavo.tasks.work.context import called_tools
 from pavo.tools.models import ToolCallRow
-from pavo.tools.places import Places, keep_usable
+from pavo.tools.places import Place, Places, keep_usable
 from tests.tools import test_task_tools
 from tests.tools.test_task_tools import Caller
 from tests.tools.test_task_tools import caller as caller
@@ -48,6 +48,26 @@ async def test_a_call_without_a_place_is_not_recorded_and_runs_once_there_is_one
     test_task_tools.go.set()
     await until(lambda: metrics.TOOLS_HANGING.values[()] == 0)
     assert (await caller.call("a", "strange", how="measureless")).value == "fine"
+
+
+async def test_a_call_without_a_place_leaves_those_beside_it_their_outcome(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+
+    class Seen(Places):
+        def find(self, tool: str, organisation: uuid.UUID) -> Place | Unavailable:
+            found.append(super().find(tool, organisation))
+            return found[-1]  # pyright: ignore[reportReturnType]
+
+    monkeypatch.setattr(called_tools, "PLACES", Seen(most=1, most_of_one=1, most_hanging=1))
+    beside = asyncio.create_task(caller.call("a", to="ada"))
+    await until(lambda: test_task_tools.told == ["ada"])
+    lacking = asyncio.create_task(caller.call("b", "strange", how="measureless"))
+    await until(lambda: lacking.done() or any(isinstance(each, Unavailable) for each in found))
+    test_task_tools.go.set()
+    assert (await lacking).value == "fine", "it ended the attempt, while another call ran"
+    assert (await beside).value == "sent to ada"
 
 
 def test_no_tool_and_no_organisation_takes_all() -> None:

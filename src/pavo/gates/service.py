@@ -145,7 +145,11 @@ class GateService:
         _require_open(gate)
         async with self._database.transaction() as session:
             answer_id = await repository.propose(session, gate_id, value, note, who.user_id, who.email)
-        await self._owner.take(who, gate, answer_id)
+        try:
+            await self._owner.take(who, gate, answer_id)
+        except WrongStage:  # whoever was first may have had it end meanwhile
+            _require_open(await self.get(who, gate_id))
+            raise
         async with self._database.reading() as session:
             taken = await repository.is_taken(session, gate_id, answer_id)
         now = await self.get(who, gate_id)

@@ -20,19 +20,39 @@ class Hidden:
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
+        self._bytes: tuple[bytes, ...] = ()
 
     def add(self, value: str) -> None:
-        """Hide this value from now on, and each line of it."""
-        wanted = {form for part in (value, *value.splitlines()) for form in _forms_of(part)}
-        known = wanted.union(self._forms)
-        if len(known) <= _MAX_FORMS:
-            self._forms = tuple(sorted(known, key=len, reverse=True))  # a longer one may hold a shorter one
+        """Hide this value from now on, and each line of it; of very many lines the first."""
+        known = {*self._forms, *_forms_of(value)}
+        for line in value.splitlines():
+            if len(known) >= _MAX_FORMS:
+                break
+            known |= _forms_of(line)
+        self._forms = tuple(sorted(known, key=len, reverse=True))  # a longer one may hold a shorter one
+        self._bytes = tuple(form.encode(errors="replace") for form in self._forms)
 
     def out_of(self, text: str) -> str:
         """The text without them."""
         for form in self._forms:
             text = text.replace(form, SHOWN)
         return text
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest of them."""
+        return max(map(len, self._bytes), default=0)
+
+    def cut(self, data: bytes, at: int) -> int:
+        """Where to cut output of which more is to come: there, or before the value that would be cut in two.
+
+        Args:
+            at: as many bytes as the longest value has must follow.
+        """
+        for form in self._bytes:
+            found = data.find(form, max(0, at - len(form) + 1), at + len(form) - 1)
+            at = found if 0 <= found < at else at
+        return at
 
 
 _hidden: ContextVar[Hidden | None] = ContextVar("pavo_hidden", default=None)
@@ -57,4 +77,6 @@ def without_hidden(text: str) -> str:
 def _forms_of(value: str) -> set[str]:
     """As it is, and as Python and JSON write it."""
     value = value.strip()
-    return {value, repr(value)[1:-1], json.dumps(value)[1:-1]} if len(value) >= LEAST else set()
+    if len(value) < LEAST:
+        return set()
+    return {value, repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}

@@ -140,8 +140,7 @@ class AgentTrial:
     async def check_cuts(self, *, every: int = 1) -> None:
         """Killed before and after every n-th checkpoint is recorded, it comes to the same end.
 
-        Before: the step did all its work, and its checkpoint is lost. What it did outside happens once nevertheless, as
-        far as `outside` can tell.
+        Before: its checkpoint is lost; what the step did outside happens once nevertheless, as far as `outside` tells.
         """
 
         def cuts(at: frozenset[int]) -> list[Cuts]:
@@ -151,10 +150,8 @@ class AgentTrial:
             await self._undisturbed_like(every, "killed at checkpoint", cuts)
 
     async def check_cancellation(self, *, every: int = 1) -> None:
-        """Stopped in the middle of every n-th step, of a plan and of a report, it leaves within its `stop_grace`.
-
-        By a `yield` of what it has, by its end or by raising; and begun again it still comes to its end.
-        """
+        """Stopped in the middle of every n-th step, of a plan and of a report, it leaves within its `stop_grace`: by a
+        `yield` of what it has, by its end or by raising; and begun again it still comes to its end."""
         async with self._process():
             self._transcript.forget()
             plan = await self._planned()
@@ -174,14 +171,17 @@ class AgentTrial:
     @asynccontextmanager
     async def _process(self) -> AsyncGenerator[None]:
         """What a worker is to agents that run inside of it: set up at their first call, torn down at its end."""
+        from pavo.agents.asking.waiting import follow_tasks
         from pavo.agents.hosts.lifecycle import tear_down
         from pavo.agents.hosts.preloading import Preloading
         from pavo.config import AgentSettings
 
         self._starter = starter = Preloading(memory_mb=HostLimits().memory_mb, named=AgentSettings().names)
+        end_following = follow_tasks(asyncio.get_running_loop())
         try:
             yield
         finally:
+            end_following()
             await starter.close()
             failed = await tear_down(HostLimits().close_seconds)
         if failed:

@@ -49,8 +49,8 @@ class CommandAgent(Agent):
     """Whether the program plans and revises too; else the plan is one step, which shows what it will be given."""
     asks_models: ClassVar[bool] = True
     """Whether it is given the gateway."""
-    quiet_seconds: ClassVar[float] = 600.0
-    """For so long it may say nothing before it counts as hung."""
+    quiet_seconds: ClassVar[float] = 1_200.0
+    """For so long it may say nothing before it counts as hung; a model's answer may take `PAVO_LLM_SECONDS`."""
     most_lines: ClassVar[int] = 1_000_000
     """So many lines it may say between two steps before it counts as flooding."""
 

@@ -253,8 +253,8 @@ _WAIT: Final = asyncio.tasks._wait.__code__  # pyright: ignore
 _GROUP: Final = asyncio.TaskGroup.__aexit__.__code__
 
 
-def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Have agents' tasks on this loop be known to their `Waiting`."""
+def follow_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Have agents' tasks on this loop be known to their `Waiting`; what it answers ends that."""
     before = loop.get_task_factory()
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> Any:
@@ -266,3 +266,4 @@ def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
         return task
 
     loop.set_task_factory(make)
+    return lambda: loop.set_task_factory(before)

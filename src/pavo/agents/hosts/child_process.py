@@ -190,9 +190,10 @@ class Output(asyncio.Protocol):
         """Whole lines at once, and no more than so many bytes a moment: an agent that prints without an end must leave
         the loop to others."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LINE_CHARACTERS:
-            lines.append(self._rest)
-            self._rest = b""
+        if len(self._rest) > _LINE_CHARACTERS + (kept := self._hidden.longest):
+            at = self._hidden.cut(self._rest, len(self._rest) - kept)
+            lines.append(self._rest[:at])
+            self._rest = self._rest[at:]
         self._log(lines)
         if self._taken == 0:
             asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._go_on)

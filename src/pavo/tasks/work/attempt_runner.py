@@ -20,6 +20,7 @@ from pavo.tasks.work.interruption import SHUTDOWN, STOP, Cut, Interruption
 from pavo.tasks.work.slots.admission import Admission
 from pavo.tasks.work.slots.handing_back import HandedBack
 from pavo.tasks.work.slots.places import Places
+from pavo.tools.places import NO_PLACE
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class AttemptRunner:
             # Infrastructure: Temporal tries again, and the next attempt goes on from what was recorded. It cannot tell
             # by the lease, which may still stand, that nobody died.
             _tell_of_end(activity.info().attempt)
-            raise ApplicationError(error.detail, type=error.code) from error
+            raise ApplicationError(error.detail, type=error.code, next_retry_delay=_delay(error)) from error
         finally:
             self._wake_next()
             await _end(beside)
@@ -118,6 +119,13 @@ def ended_in_order() -> bool:
     """Whether the attempt before told that it ended, in its last heartbeat; else it died, or there was none."""
     info = activity.info()
     return list(info.heartbeat_details)[:2] == [ENDED, info.attempt - 1]
+
+
+def _delay(error: LeaseLost | Unavailable) -> timedelta | None:
+    """Where a worker has no place for calls of tools, that is not over at once; else as `INFRASTRUCTURE` says."""
+    if isinstance(error, Unavailable) and error.dependency == NO_PLACE:
+        return timedelta(seconds=error.retry_after)
+    return None
 
 
 def _whole(result: T | Cut) -> T:

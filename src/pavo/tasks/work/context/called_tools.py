@@ -117,6 +117,8 @@ class TaskTools:
         self._claiming = asyncio.Lock()
         self._calls = JoinedCalls[ToolAnswer]()
         self._running: dict[uuid.UUID, asyncio.Future[None]] = {}
+        self._ended = 0
+        """Calls of tools that ended, and gave back their places."""
         self._functions: dict[str, _OfFunction] = {}
         """Those that have begun, by the calls' ids."""
 
@@ -167,13 +169,25 @@ class TaskTools:
         return found
 
     async def _call(self, request: ToolRequest) -> ToolAnswer:
-        try:
-            return await self._called(request)
-        except Unavailable as full:
-            known = await self._recorded(request) if full.dependency == NO_PLACE else None
-            if known is None:
-                raise
-            return known
+        while True:
+            ended = self._ended
+            try:
+                return await self._called(request)
+            except Unavailable as full:
+                if full.dependency != NO_PLACE:
+                    raise
+                if (known := await self._recorded(request)) is not None:
+                    return known
+                # What runs beside it would end with the attempt, and its outcome be unknown; it has a place to give.
+                beside = self._beside()
+                if not beside and self._ended == ended:
+                    raise
+            if beside:
+                await asyncio.wait(beside, return_when=asyncio.FIRST_COMPLETED)
+
+    def _beside(self) -> Sequence[asyncio.Future[None]]:
+        """Calls of tools that run; not functions of the agent's own, which may wait for this very call."""
+        return [running for call_id, running in self._running.items() if str(call_id) not in self._functions]
 
     async def _called(self, request: ToolRequest) -> ToolAnswer:
         epoch = self._held.epoch
@@ -208,6 +222,7 @@ class TaskTools:
             outcome = await self._run(claim, counting_as, looked, epoch, place)
         finally:
             self._running.pop(claim.id).set_result(None)
+            self._ended += 1
         return None if outcome.unknown else ToolAnswer(outcome.value, outcome.error, outcome.remedy)
 
     async def _checked(self, request: ToolRequest) -> _Checked | ToolAnswer:
