@@ -41,11 +41,11 @@ async def put(folder: str, name: str, ctx: ToolContext) -> str:
     return name
 
 
-@tool(effect="read", seconds=0.3)
+@tool(effect="read", seconds=2.5)
 def bad(how: str) -> Any:
     """Misbehave."""
     if how == "hang":
-        time.sleep(2)
+        time.sleep(6)
     if how == "exit":
         raise SystemExit(3)
     if how == "raise":
