@@ -1,8 +1,10 @@
 """Whether an agent's coroutines wait for each other alone, so that only an answer can have one of them go on.
 
 That a coroutine waits for a lock, a queue or an event says not for whom; but where all the others wait too, nobody is
-left who could release it. What comes from outside (a timer, a connection, a thread) is work. A library's events may be
-set by its connections, so they count as work as well; those that the agent's own code awaits do not.
+left who could release it. What a coroutine awaits of outside itself (a timer, a connection, a thread) is work. Events
+of a library may be set by its connections, so they count as work as well. Those that the agent's own code awaits do
+not: who would set one from a callback, or from a thread that it began itself, is not known, and the attempt may end
+before.
 """
 
 import asyncio
