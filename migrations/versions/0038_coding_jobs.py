@@ -1,0 +1,289 @@
+"""Coding jobs: repositories, remote agents, queues, jobs, attempts, commands, logs"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0038"
+down_revision = "0037"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "repositories",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("clone_url", sa.Text(), nullable=False),
+        sa.Column("default_branch", sa.Text(), server_default="main", nullable=False),
+        sa.Column("forge", sa.Text(), server_default="", nullable=False),
+        sa.Column("forge_url", sa.Text(), server_default="", nullable=False),
+        sa.Column("credential", sa.Text(), nullable=True),
+        sa.Column("username", sa.Text(), server_default="x-access-token", nullable=False),
+        sa.Column("prepare", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column("verify", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column("verify_rounds", sa.Integer(), server_default=sa.text("2"), nullable=False),
+        sa.Column("review_plan", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("draft", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name=op.f("ck_repositories_forge")),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_repositories_created_by_users"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_repositories_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_repositories")),
+        sa.UniqueConstraint("organisation_id", "name", name=op.f("uq_repositories_organisation_id")),
+    )
+    op.create_table(
+        "remote_agents",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("labels", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("programs", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("capacity", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.Text(), server_default="", nullable=False),
+        sa.Column("sandbox", sa.Text(), server_default="", nullable=False),
+        sa.Column("online", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("draining", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("drain_asked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("session", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("gateway", sa.Uuid(), nullable=True),
+        sa.Column("queue", sa.Text(), nullable=True),
+        sa.Column("machine_id", sa.Text(), server_default="", nullable=False),
+        sa.Column("boot_id", sa.Text(), server_default="", nullable=False),
+        sa.Column("failed_pings", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_remote_agents_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remote_agents")),
+        sa.UniqueConstraint(
+            "organisation_id", "name", name=op.f("uq_remote_agents_organisation_id"), postgresql_nulls_not_distinct=True
+        ),
+    )
+    op.create_index(
+        "ix_remote_agents_online",
+        "remote_agents",
+        ["organisation_id"],
+        unique=False,
+        postgresql_where=sa.text("online AND NOT draining"),
+    )
+    op.create_table(
+        "agent_tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=True),
+        sa.Column("agent", sa.Text(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_agent_tokens_created_by_users"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_agent_tokens_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_tokens")),
+        sa.UniqueConstraint("hash", name=op.f("uq_agent_tokens_hash")),
+    )
+    op.create_index(op.f("ix_agent_tokens_organisation_id"), "agent_tokens", ["organisation_id"], unique=False)
+    op.create_table(
+        "job_queues",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_by", sa.Uuid(), nullable=True),
+        sa.Column("at_once", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("served_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_job_queues_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["paused_by"], ["users.id"], name=op.f("fk_job_queues_paused_by_users"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("organisation_id", name=op.f("pk_job_queues")),
+    )
+    op.create_index("ix_job_queues_served", "job_queues", ["served_at", "organisation_id"], unique=False)
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("repository_id", sa.Uuid(), nullable=False),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("prompt", sa.Text(), nullable=False),
+        sa.Column("base_branch", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), server_default="backlog", nullable=False),
+        sa.Column("priority", sa.Integer(), server_default=sa.text("50"), nullable=False),
+        sa.Column("rank", sa.Double(), nullable=False),
+        sa.Column("labels", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("program", sa.Text(), nullable=False),
+        sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("review_plan", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("draft", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), server_default=sa.text("3"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("feedback", sa.Text(), server_default="", nullable=False),
+        sa.Column("stage", sa.Text(), server_default="QUEUED", nullable=False),
+        sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("agent_id", sa.Uuid(), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("temporal_workflow_id", sa.Text(), nullable=True),
+        sa.Column("temporal_run_id", sa.Text(), nullable=True),
+        sa.Column("generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("transition", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("branch", sa.Text(), nullable=False),
+        sa.Column("pull_request_url", sa.Text(), nullable=True),
+        sa.Column("pull_request_number", sa.BigInteger(), nullable=True),
+        sa.Column("pull_request_state", sa.Text(), nullable=True),
+        sa.Column("commit", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_by", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("queued_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heard_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind IN ('backlog', 'rework')", name=op.f("ck_jobs_kind")),
+        sa.CheckConstraint(
+            "stage IN ('QUEUED', 'CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING', 'DONE', "
+            "'FAILED', 'CANCELLED')",
+            name=op.f("ck_jobs_stage"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["agent_id"], ["remote_agents.id"], name=op.f("fk_jobs_agent_id_remote_agents"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["cancel_asked_by"], ["users.id"], name=op.f("fk_jobs_cancel_asked_by_users"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_jobs_created_by_users"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_jobs_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["repository_id"], ["repositories.id"], name=op.f("fk_jobs_repository_id_repositories"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+    )
+    op.create_index(
+        "ix_jobs_in_progress",
+        "jobs",
+        ["organisation_id", "agent_id"],
+        unique=False,
+        postgresql_where=sa.text(
+            "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+        ),
+    )
+    op.create_index(
+        "ix_jobs_of_agent",
+        "jobs",
+        ["agent_id"],
+        unique=False,
+        postgresql_where=sa.text(
+            "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+        ),
+    )
+    op.create_index("ix_jobs_organisation", "jobs", ["organisation_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_jobs_queued",
+        "jobs",
+        ["organisation_id", sa.literal_column("(kind <> 'rework')"), "rank", "id"],
+        unique=False,
+        postgresql_where=sa.text("stage = 'QUEUED'"),
+    )
+    op.create_table(
+        "job_attempts",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("agent_id", sa.Uuid(), nullable=True),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("branch", sa.Text(), nullable=True),
+        sa.Column("commit", sa.Text(), nullable=True),
+        sa.Column("adopted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cleanup_owed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["agent_id"], ["remote_agents.id"], name=op.f("fk_job_attempts_agent_id_remote_agents"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_attempts_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "epoch", name=op.f("pk_job_attempts")),
+    )
+    op.create_table(
+        "job_commands",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("round", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("result", sa.LargeBinary(), nullable=True),
+        sa.Column("late", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_commands_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_job_commands")),
+    )
+    op.create_index("ix_job_commands_job", "job_commands", ["job_id", "epoch"], unique=False)
+    op.create_table(
+        "job_logs",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("event", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("gap", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_logs_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "epoch", "seq", name=op.f("pk_job_logs")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("job_logs")
+    op.drop_table("job_commands")
+    op.drop_table("job_attempts")
+    op.drop_table("jobs")
+    op.drop_table("job_queues")
+    op.drop_table("agent_tokens")
+    op.drop_table("remote_agents")
+    op.drop_table("repositories")

@@ -1,0 +1,1 @@
+"""The gRPC gateway: the sessions of remote agents, their commands, results and logs."""

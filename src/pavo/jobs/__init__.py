@@ -1,0 +1,1 @@
+"""An organisation's coding jobs: their queue, and the remote agents that do them."""

@@ -1,0 +1,1 @@
+"""The repositories of an organisation: where its jobs work."""

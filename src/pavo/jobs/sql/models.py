@@ -1,0 +1,303 @@
+"""Tables of the jobs slice: repositories, remote agents, queues, jobs and what is kept of their attempts."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pavo.accounts.models import OrganisationRow, UserRow
+from pavo.kit.ids import new_id
+from pavo.kit.sql import Base
+
+_MOMENT = DateTime(timezone=True)
+_EMPTY_LIST = text("'[]'")
+_EMPTY_OBJECT = text("'{}'")
+
+
+class RepositoryRow(Base):
+    """Where an organisation's jobs work."""
+
+    __tablename__ = "repositories"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "name"),
+        CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name="forge"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    clone_url: Mapped[str] = mapped_column(Text)
+    """http(s) alone, without credentials in it."""
+    default_branch: Mapped[str] = mapped_column(Text, server_default="main")
+    forge: Mapped[str] = mapped_column(Text, server_default="")
+    """Whose pull requests are opened; empty: branches are pushed, and nothing more."""
+    forge_url: Mapped[str] = mapped_column(Text, server_default="")
+    """Base of its API; empty: as the clone URL's host has it."""
+    credential: Mapped[str | None] = mapped_column(Text)
+    """Name of the organisation's secret that git and forge are shown; None: none is needed."""
+    username: Mapped[str] = mapped_column(Text, server_default="x-access-token")
+    """That goes with it, for git."""
+    prepare: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=_EMPTY_LIST)
+    """Commands in order: name, command, timeout_seconds."""
+    verify: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=_EMPTY_LIST)
+    verify_rounds: Mapped[int] = mapped_column(server_default=text("2"))
+    """So often a failed verification goes back to the agent."""
+    review_plan: Mapped[bool] = mapped_column(server_default=text("false"))
+    draft: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+
+
+class RemoteAgentRow(Base):
+    """A program on another machine that does jobs."""
+
+    __tablename__ = "remote_agents"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "name", postgresql_nulls_not_distinct=True),
+        Index("ix_remote_agents_online", "organisation_id", postgresql_where=text("online AND NOT draining")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organisation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
+    """None: the operator's, which serves every organisation."""
+    name: Mapped[str] = mapped_column(Text)
+    labels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    programs: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """Profiles that can run there."""
+    capacity: Mapped[int] = mapped_column(server_default=text("1"))
+    version: Mapped[str] = mapped_column(Text, server_default="")
+    sandbox: Mapped[str] = mapped_column(Text, server_default="")
+    online: Mapped[bool] = mapped_column(server_default=text("false"))
+    draining: Mapped[bool] = mapped_column(server_default=text("false"))
+    drain_asked: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Somebody told it to finish and take nothing new."""
+    session: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Grows with each session; what an older one says changes nothing."""
+    gateway: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    """The gateway that holds its stream; None: none does."""
+    queue: Mapped[str | None] = mapped_column(Text)
+    """The task queue on which its commands are taken; None while it has no stream."""
+    machine_id: Mapped[str] = mapped_column(Text, server_default="")
+    boot_id: Mapped[str] = mapped_column(Text, server_default="")
+    failed_pings: Mapped[int] = mapped_column(server_default=text("0"))
+    """In a row."""
+    connected_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    seen_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+
+
+class AgentTokenRow(Base):
+    """What opens a session for the agents of an organisation, or for one of them."""
+
+    __tablename__ = "agent_tokens"
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organisation_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(OrganisationRow.id, ondelete="CASCADE"), index=True
+    )
+    """None: the operator's."""
+    agent: Mapped[str | None] = mapped_column(Text)
+    """The only name that it opens a session for; None: any."""
+    name: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text, unique=True)
+    prefix: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    expires_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    revoked_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    used_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+
+
+class JobQueueRow(Base):
+    """An organisation's queue. Whoever claims holds its row, so that one at a time is one at a time."""
+
+    __tablename__ = "job_queues"
+    __table_args__ = (Index("ix_job_queues_served", "served_at", "organisation_id"),)
+
+    organisation_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(OrganisationRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    paused_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    paused_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    at_once: Mapped[int] = mapped_column(server_default=text("1"))
+    """Jobs that are done at the same time."""
+    served_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    """When a job of it was claimed last: the agents of all go to whoever waits longest."""
+
+
+class JobRow(Base):
+    """A coding job. Its events are the timeline of the same id."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("kind IN ('backlog', 'rework')", name="kind"),
+        CheckConstraint(
+            "stage IN ('QUEUED', 'CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING', 'DONE', "
+            "'FAILED', 'CANCELLED')",
+            name="stage",
+        ),
+        Index(
+            "ix_jobs_queued",
+            "organisation_id",
+            text("(kind <> 'rework')"),
+            "rank",
+            "id",
+            postgresql_where=text("stage = 'QUEUED'"),
+        ),
+        Index(
+            "ix_jobs_in_progress",
+            "organisation_id",
+            "agent_id",
+            postgresql_where=text(
+                "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+            ),
+        ),
+        Index(
+            "ix_jobs_of_agent",
+            "agent_id",
+            postgresql_where=text(
+                "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+            ),
+        ),
+        Index("ix_jobs_organisation", "organisation_id", "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
+    organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
+    repository_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(RepositoryRow.id, ondelete="RESTRICT"))
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    title: Mapped[str] = mapped_column(Text)
+    prompt: Mapped[str] = mapped_column(Text)
+    base_branch: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text, server_default="backlog")
+    priority: Mapped[int] = mapped_column(server_default=text("50"))
+    rank: Mapped[float] = mapped_column(Double)
+    """The place in the queue, lower is sooner; `domain.rank_of`, or between two others where somebody moved it."""
+    labels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """Which its agent must have, all of them."""
+    program: Mapped[str] = mapped_column(Text)
+    """The profile of the coding program."""
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=_EMPTY_OBJECT)
+    review_plan: Mapped[bool] = mapped_column(server_default=text("false"))
+    draft: Mapped[bool] = mapped_column(server_default=text("false"))
+    max_attempts: Mapped[int] = mapped_column(server_default=text("3"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many were begun since it was queued by a person."""
+    feedback: Mapped[str] = mapped_column(Text, server_default="")
+    """Of the review that a rework answers."""
+    stage: Mapped[str] = mapped_column(Text, server_default="QUEUED")
+    epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Of the attempt that holds it, or held it last."""
+    agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(RemoteAgentRow.id, ondelete="SET NULL"))
+    """Whose attempt is under way, or was last."""
+    lease_until: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """Until then the attempt holds it; None: nobody does."""
+    workflow_id: Mapped[str | None] = mapped_column("temporal_workflow_id", Text)
+    run_id: Mapped[str | None] = mapped_column("temporal_run_id", Text)
+    """Of the run that wrote last."""
+    generation: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Of the write that came last: the epoch (`runs.fence`)."""
+    transition: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    branch: Mapped[str] = mapped_column(Text)
+    pull_request_url: Mapped[str | None] = mapped_column(Text)
+    pull_request_number: Mapped[int | None] = mapped_column(BigInteger)
+    pull_request_state: Mapped[str | None] = mapped_column(Text)
+    """open, merged or closed, as the forge said last."""
+    commit: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    """published, pushed or no_changes; None: not over, or not done."""
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """type, cause, remedy."""
+    cancel_asked_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    cancel_asked_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    queued_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    claimed_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    heard_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    """When a log line, a stage or a result came last; a renewed lease is none of these."""
+    ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    deleted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+
+
+class JobAttemptRow(Base):
+    """One attempt at a job: kept with its result, also where the attempt was lost and the result came late."""
+
+    __tablename__ = "job_attempts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(RemoteAgentRow.id, ondelete="SET NULL"))
+    agent: Mapped[str] = mapped_column(Text)
+    """Its name then."""
+    begun_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    ended: Mapped[str | None] = mapped_column(Text)
+    """done, failed, cancelled or lost."""
+    reason: Mapped[str] = mapped_column(Text, server_default="")
+    branch: Mapped[str | None] = mapped_column(Text)
+    """Where its commits were pushed to."""
+    commit: Mapped[str | None] = mapped_column(Text)
+    adopted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    cleanup_owed: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Its agent could not be reached when it ended: paid at its next Hello."""
+
+
+class JobCommandRow(Base):
+    """A command to a remote agent, and its result. A command is never carried out twice."""
+
+    __tablename__ = "job_commands"
+    __table_args__ = (Index("ix_job_commands_job", "job_id", "epoch"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    """Deterministic: of job, epoch, kind and round."""
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(Text)
+    round: Mapped[int] = mapped_column(server_default=text("0"))
+    request: Mapped[bytes] = mapped_column(LargeBinary)
+    """The message that was sent, `pavo.fleet.v1.Command`; holds no secret."""
+    sent_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    accepted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    result: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """`pavo.fleet.v1.Result`."""
+    late: Mapped[bool] = mapped_column(server_default=text("false"))
+    """It came when its epoch was no longer the job's."""
+
+
+class JobLogRow(Base):
+    """A line of a job's log. Its place is (epoch, seq)."""
+
+    __tablename__ = "job_logs"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    at: Mapped[datetime] = mapped_column(_MOMENT)
+    """By the agent's clock."""
+    stage: Mapped[str] = mapped_column(Text)
+    level: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    event: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """What was parsed of it."""
+    gap: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """So many lines before it were dropped at the agent."""
+    text: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,1 @@
+"""The program on the machine of a remote agent: `pavo agent run`."""
