@@ -2,15 +2,13 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
-
-from pavo.runs.fence import Fence
 
 WORKFLOW_TYPE: Final = "CodingJob"
 QUEUE_TYPE: Final = "QueueMonitor"
@@ -51,9 +49,84 @@ MAX_AGENT_ERRORS: Final = 5
 """Errors that an agent returned for one command, which the workflow counts: 1 s, ×2, at most 30 s between them."""
 
 
-def command_id(job_id: str, epoch: int, kind: str, round_: int) -> str:
-    """The same for the same command, whoever asks and however often."""
-    return str(uuid.uuid5(uuid.UUID(job_id), f"{epoch}:{kind}:{round_}"))
+REACH_SECONDS: Final = 10.0
+"""So long an attempt that ends tries to reach its agent: one that is away owes the cleaning up, and delays nobody."""
+KILL_SECONDS: Final = 30.0
+"""So long an agent that was told to cancel may take to end what runs there."""
+CANCEL_COMMAND: Final = workflow.ActivityConfig(
+    schedule_to_close_timeout=timedelta(seconds=REACH_SECONDS), retry_policy=RetryPolicy(maximum_attempts=1)
+)
+CLEANUP_COMMAND: Final = workflow.ActivityConfig(
+    schedule_to_close_timeout=timedelta(seconds=REACH_SECONDS),
+    heartbeat_timeout=timedelta(seconds=REACH_SECONDS),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+    cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+)
+"""What takes longer goes on at the agent, whose late result pays the debt."""
+
+OUTCOME_DONE: Final = "done"
+OUTCOME_FAILED: Final = "failed"
+OUTCOME_CANCELLED: Final = "cancelled"
+
+ENDED_DONE: Final = "done"
+ENDED_FAILED: Final = "failed"
+ENDED_CANCELLED: Final = "cancelled"
+ENDED_LOST: Final = "lost"
+
+NO_CHANGES: Final = "no_changes"
+"""Outcome of a job whose execution left no difference: no pull request."""
+PUBLISHED: Final = "published"
+PUSHED: Final = "pushed"
+"""There is no forge: the branch is there, and no pull request."""
+
+
+def command_id(job_id: str, epoch: int, kind: str, round_: int, attempt: int = 0) -> str:
+    """The same for the same command, whoever asks and however often.
+
+    Args:
+        attempt: grows when the agent answered with an error and is to carry it out once more: then it is another one.
+    """
+    again = f":{attempt}" if attempt else ""
+    return str(uuid.uuid5(uuid.UUID(job_id), f"{epoch}:{kind}:{round_}{again}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an attempt has to do, as the row says when it begins."""
+
+    holds: bool
+    review_plan: bool = False
+    """Whether people want to see the agent's plan first, and have accepted none for this yet."""
+    verify: bool = False
+    verify_rounds: int = 0
+    heartbeat_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By kind of command: how long an agent may say nothing about it; what is not there has `HEARTBEAT`."""
+
+
+@dataclass(slots=True)
+class JobState:
+    """Where an attempt stands: all that a run hands to its successor. Ids and numbers."""
+
+    transition: int = 0
+    phase: str = ""
+    """Empty: it has not begun; then planning, executing, verifying, publishing."""
+    plan: Plan | None = None
+    round: int = 0
+    """How often a failed verification went back to the agent."""
+    plan_round: int = 0
+    """How often comments on its plan did."""
+    gate: str | None = None
+    """Over the plan that is being reviewed."""
+    attempt: int = 0
+    """Errors that the agent returned for the command that is under way."""
+    sent: bool = False
+    """Whether any command may have reached the agent."""
+    how: str = ""
+    """How it ends, once that is certain."""
+    error: str = ""
+    command_id: str = ""
+    """Whose result tells why it failed."""
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +135,8 @@ class JobInput:
 
     job_id: str
     epoch: int
+    carry: JobState | None = None
+    """Of the run before, where this one continues it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +147,13 @@ class RunCommand:
     epoch: int
     kind: str
     round: int = 0
+    attempt: int = 0
+    """How often the agent has answered this with an error that may pass: with each it is another command."""
 
     @property
     def command_id(self) -> str:
         """Of this command."""
-        return command_id(self.job_id, self.epoch, self.kind, self.round)
+        return command_id(self.job_id, self.epoch, self.kind, self.round, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +169,8 @@ class CommandOutcome:
     """Of `start_execution`: whether there is a difference."""
     passed: bool = False
     """Of `run_verification`: whether every check passed."""
+    killed: int = 0
+    """Of what was cancelled: processes that were ended."""
 
 
 class CommandActivities(ABC):
@@ -101,6 +180,10 @@ class CommandActivities(ABC):
     @abstractmethod
     async def run_agent_command(self, request: RunCommand) -> CommandOutcome:
         """Send the command, and wait for its result, however long; heartbeats tell that the agent works at it.
+
+        Where this activity is cancelled, the workflow waits for it no more: the gateway lets go, and the agent works
+        on. The same command may be asked for again at once, here or at another gateway, by another run of the
+        workflow; it answers with the same result. `cancel_agent_job` alone ends what the agent does.
 
         Raises:
             ApplicationError: SESSION_LOST, LEASE_LOST.
@@ -140,86 +223,10 @@ class Route:
     queue: str | None
     """None: its agent has no stream at this moment."""
     holds: bool
-    """Whether the attempt still holds the job."""
+    """Whether the attempt still holds the job: no other was begun, and it was not ended."""
     cancel_asked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BeginAttempt:
-    """The workflow is there: the row says so."""
-
-    job_id: str
-    epoch: int
-    fence: Fence
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What an attempt has to do, as the row says when it begins."""
-
-    holds: bool
-    review_plan: bool = False
-    verify: bool = False
-    verify_rounds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EnterStage:
-    """Show a stage."""
-
-    job_id: str
-    epoch: int
-    fence: Fence
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndAttempt:
-    """The attempt is over."""
-
-    job_id: str
-    epoch: int
-    fence: Fence
-    how: str
-    """done, failed, cancelled or lost (back to its queue, or FAILED when it was tried often enough)."""
-    error: str = ""
-    cause: str = ""
-    remedy: str = ""
-    cleaned: bool = True
-    """Whether the agent has cleaned up; else it owes that."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobStep:
-    """The plan of an attempt is opened for review, or asked for."""
-
-    job_id: str
-    epoch: int
-    fence: Fence
-
-
-class JobActivities(ABC):
-    """Short writes of the job's workflow."""
-
-    @activity.defn(name="begin_job_attempt")
-    @abstractmethod
-    async def begin_attempt(self, request: BeginAttempt) -> Plan:
-        """Note the workflow in the row; what is to be done."""
-
-    @activity.defn(name="route_job")
-    @abstractmethod
-    async def route(self, request: JobInput) -> Route:
-        """Where commands of this attempt go now."""
-
-    @activity.defn(name="enter_job_stage")
-    @abstractmethod
-    async def enter_stage(self, request: EnterStage) -> bool:
-        """Whether the attempt still holds the job; then the stage is shown."""
-
-    @activity.defn(name="end_job_attempt")
-    @abstractmethod
-    async def end_attempt(self, request: EndAttempt) -> str:
-        """The stage in which the job is then; whoever waits for the agent or the queue is told."""
+    expired: bool = False
+    """Whether its lease ran out, so that others may take the job."""
 
 
 @dataclass(frozen=True, slots=True)

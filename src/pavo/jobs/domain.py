@@ -73,3 +73,21 @@ def branch_of(job_id: uuid.UUID | str) -> str:
 def fenced_branch(branch: str, epoch: int) -> str:
     """Where the commits of a lost attempt go until somebody adopts them."""
     return f"{branch}--epoch-{epoch}"
+
+
+def retry_delay(errors: int) -> float:
+    """Seconds until an agent that answered a command with an error is asked again: 1, 2, 4, … 30.
+
+    Args:
+        errors: how many it has answered with, 1 or more.
+    """
+    return min(30.0, 2.0 ** (errors - 1))
+
+
+def connection_delay(looks: int) -> float:
+    """Seconds until it is looked again where an agent is, unless a signal tells: 1, 2, 4, … 30.
+
+    Args:
+        looks: how often it was looked in vain, 1 or more.
+    """
+    return min(30.0, 2.0 ** min(looks - 1, 5))

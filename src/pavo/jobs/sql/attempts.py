@@ -1,0 +1,172 @@
+"""The attempts of jobs: how they begin and how they end. All SQL of both.
+
+Every write is `WHERE epoch = mine`, with the job's row locked; those of a workflow are numbered by its fence.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.gates import repository as gates
+from pavo.jobs import contracts as c
+from pavo.jobs import domain as d
+from pavo.jobs import events
+from pavo.jobs.event_data import JobError
+from pavo.jobs.sql import results
+from pavo.jobs.sql.models import JobAttemptRow, JobRow
+from pavo.jobs.sql.results import Published
+from pavo.runs.fence import Fence
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent
+
+ATTEMPTS_USED_UP: Final = "AttemptsUsedUp"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What ending an attempt has led to."""
+
+    stage: str
+    """In which the job is now; empty: there is no such job."""
+    organisation_id: uuid.UUID | None
+    """Whose queue is to look."""
+    wrote: bool
+    """Whether this ended it: else it was over, or another attempt holds the job."""
+    events: Sequence[Event] = ()
+    """To be published after the commit."""
+
+
+async def locked(session: AsyncSession, job_id: uuid.UUID) -> JobRow | None:
+    """The job, locked until the transaction ends; None: there is none."""
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.deleted_at.is_(None)).with_for_update()
+    return (await session.scalars(query.execution_options(populate_existing=True))).one_or_none()
+
+
+def holds(job: JobRow | None, epoch: int) -> bool:
+    """Whether the attempt holds the job: no other was begun, and it was not ended."""
+    return job is not None and job.epoch == epoch and job.stage in d.IN_PROGRESS
+
+
+def is_newer(job: JobRow, fence: Fence | None) -> bool:
+    """Whether the workflow's write is newer than the row; None: of somebody who has no number."""
+    return fence is None or fence.number > (job.generation, job.transition)
+
+
+def numbered(job: JobRow, epoch: int, fence: Fence | None) -> dict[str, Any]:
+    """The columns of the write's number; one without a number is the next one."""
+    if fence is None:
+        before = job.transition if job.generation == epoch else 0
+        return {"generation": epoch, "transition": before + 1}
+    return fence.columns()
+
+
+async def end_attempt(
+    session: AsyncSession,
+    job_id: uuid.UUID,
+    epoch: int,
+    fence: Fence | None,
+    how: str,
+    error: str = "",
+    cause: str = "",
+    remedy: str = "",
+    *,
+    cleaned: bool = True,
+    command_id: str = "",
+    outcome: str = "",
+) -> Ended:
+    """End an attempt that holds its job; in the caller's transaction, and once.
+
+    A lost one puts the job back into its queue at the same place, until it was tried often enough: then it is FAILED.
+
+    Args:
+        fence: the number of the workflow's write; None: of somebody who ends it in the workflow's place.
+        how: done, failed, cancelled or lost.
+        cleaned: whether the agent has cleaned up; else it owes that.
+        command_id: of the command whose result tells cause and remedy, where these are not given.
+        outcome: no_changes, or empty: what was published tells.
+    """
+    job = await locked(session, job_id)
+    if job is None or not holds(job, epoch) or not is_newer(job, fence):
+        return Ended(job.stage if job else "", job.organisation_id if job else None, wrote=False)
+    why: JobError | None = None
+    if how in (c.ENDED_FAILED, c.ENDED_LOST):
+        why = await results.error_of(session, command_id, error)
+        why = {"type": error or why["type"], "cause": cause, "remedy": remedy} if cause else why
+    place = await results.published(session, job_id, epoch) if how == c.ENDED_DONE else None
+    stage, changes = _stage_after(job, how, why, outcome, place)
+    changes |= numbered(job, epoch, fence) | _published(place)
+    told = [events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
+    await session.execute(update(JobRow).where(JobRow.id == job_id).values(stage=stage, **changes))
+    await _end_row(session, job_id, epoch, how, why, place, cleaned=cleaned)
+    await gates.pause(session, job_id)
+    return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
+
+
+def _stage_after(
+    job: JobRow, how: str, why: JobError | None, outcome: str, place: Published | None
+) -> tuple[str, dict[str, Any]]:
+    """The stage, and what else changes in the row."""
+    now = func.pavo_now()
+    over: dict[str, Any] = {"lease_until": None, "heard_at": now, "updated_at": now, "ended_at": now}
+    if how == c.ENDED_DONE:
+        reached = outcome or (c.PUBLISHED if place is not None and place.url else c.PUSHED)
+        return d.DONE, over | {"outcome": reached, "error": None}
+    if how == c.ENDED_CANCELLED or (how == c.ENDED_LOST and job.cancel_asked_at is not None):
+        return d.CANCELLED, over | {"error": None}
+    if how == c.ENDED_FAILED:
+        return d.FAILED, over | {"error": {**why} if why else None}
+    if job.attempts >= job.max_attempts:
+        last = why["cause"] if why else ""
+        error = {
+            "type": ATTEMPTS_USED_UP,
+            "cause": f"It was begun {job.attempts} times and lost each time. The last one: {last}",
+            "remedy": (why["remedy"] if why else "") or "Look at its agents, and queue it again.",
+        }
+        return d.FAILED, over | {"error": error}
+    return d.QUEUED, over | {"ended_at": None, "error": {**why} if why else None}
+
+
+def _published(place: Published | None) -> dict[str, Any]:
+    if place is None:
+        return {}
+    found: dict[str, Any] = {"commit": place.commit or None}
+    if place.url:
+        found |= {"pull_request_url": place.url, "pull_request_number": place.number, "pull_request_state": "open"}
+    return found
+
+
+def _told(job: JobRow, stage: str, place: Published | None) -> list[NewEvent]:
+    told = [events.stage(stage)]
+    if place is not None and place.url:
+        told.insert(0, events.pull_request(place.url, place.number, "open", updated=place.updated))
+    if stage == d.QUEUED:
+        told.append(events.queued(job.kind, job.priority))
+    return told
+
+
+async def _end_row(
+    session: AsyncSession,
+    job_id: uuid.UUID,
+    epoch: int,
+    how: str,
+    why: JobError | None,
+    place: Published | None,
+    *,
+    cleaned: bool,
+) -> None:
+    mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch, JobAttemptRow.ended_at.is_(None))
+    values: dict[str, Any] = {"ended_at": func.pavo_now(), "ended": how, "cleanup_owed": not cleaned}
+    values["reason"] = f"{why['type']}: {why['cause']}" if why else ""
+    if place is not None:
+        values |= {"branch": place.branch or None, "commit": place.commit or None}
+    await session.execute(update(JobAttemptRow).where(*mine).values(**values))
+
+
+async def cleaned_up(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> None:
+    """The agent has removed what an attempt left on its machine: it owes that no more."""
+    mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch)
+    await session.execute(update(JobAttemptRow).where(*mine).values(cleanup_owed=False))
