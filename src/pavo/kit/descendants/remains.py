@@ -48,7 +48,7 @@ def kill_marked(variable: str, mark: str) -> None:
 
 def kill_below(top: int) -> None:
     """Kill whoever descends from this live process (Linux), which adopts those whose parent ends, until nobody does."""
-    _kill(lambda: _below(top), lambda pid: pid in _below(top))
+    _kill(lambda: below(top), lambda pid: pid in below(top))
 
 
 def _kill(find: Callable[[], Iterable[int]], is_one: Callable[[int], bool]) -> None:
@@ -82,8 +82,8 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def _below(top: int) -> set[int]:
-    """Those that live."""
+def below(top: int) -> set[int]:
+    """Those that live and descend from this process (Linux; elsewhere none)."""
     above, found = parents(), {top}
     while more := {pid for pid, parent in above.items() if parent in found} - found:
         found |= more

@@ -1,0 +1,1 @@
+"""Programs of other people, each in a tree of processes of its own, which ends whole."""
