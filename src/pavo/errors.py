@@ -15,7 +15,12 @@
     │   ├── UnaddressedFeedback   the plan has feedback that no revision has answered
     │   ├── LastOwner             an organisation would have no owner
     │   ├── Stopping              the run is just ending; repeat the command
-    │   └── IdempotencyMismatch   the key was used for another request
+    │   ├── IdempotencyMismatch   the key was used for another request
+    │   └── ForgeError            a forge (GitHub, GitLab, Gitea) does not do what it is asked
+    │       ├── ForgeDenied       … since it does not know the token, or the token may not do this
+    │       ├── BranchMissing     … since it does not have a branch that is named
+    │       ├── NoDifference      … since the two branches do not differ
+    │       └── AlreadyProposed   … since an open pull request has that branch
     ├── Unavailable               a dependency is away or overloaded; repeat later
     │   ├── OutcomeUnknown        the command may or may not have happened; repeat it, it happens once
     │   └── DiskFull              a disk has no space left; repeating helps once somebody has made some
@@ -137,6 +142,28 @@ class Stopping(Conflict):
 
 class IdempotencyMismatch(Conflict):
     """The Idempotency-Key was used for a different request. Remedy: use a new key for a new request."""
+
+
+class ForgeError(Conflict):
+    """A forge does not do what it is asked, and will not the next time. `detail` holds what it says, and no token."""
+
+    title = "The forge refused"
+
+
+class ForgeDenied(ForgeError):
+    """The forge does not know the token, or that may not do this. Remedy: replace the secret of the repository."""
+
+
+class BranchMissing(ForgeError):
+    """The forge does not have a branch that a pull request names. Remedy: push it, or name another one."""
+
+
+class NoDifference(ForgeError):
+    """The two branches of a pull request do not differ: there is nothing to ask for."""
+
+
+class AlreadyProposed(ForgeError):
+    """An open pull request has that branch. Remedy: update it."""
 
 
 class Unavailable(PavoError):

@@ -1,1 +1,1 @@
-"""Pull requests at GitHub, GitLab and Gitea: one port, three dialects."""
+"""Forges where repositories are: their pull requests, behind one port (`port.Forge`) with a dialect for each forge."""
