@@ -62,6 +62,8 @@ def upgrade() -> None:
         sa.Column("machine_id", sa.Text(), server_default="", nullable=False),
         sa.Column("boot_id", sa.Text(), server_default="", nullable=False),
         sa.Column("failed_pings", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("last_ping", sa.Text(), server_default="", nullable=False),
+        sa.Column("scheduled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),

@@ -262,21 +262,3 @@ class QueueActivities(ABC):
     @abstractmethod
     async def take_jobs(self, request: TakeJobs) -> Taken:
         """Claim: each one statement."""
-
-
-@dataclass(frozen=True, slots=True)
-class PingRecorded:
-    """What a ping told."""
-
-    agent_id: str
-    session: int
-    failed: bool
-
-
-class HealthActivities(ABC):
-    """Short writes of the agents' health."""
-
-    @activity.defn(name="record_agent_ping")
-    @abstractmethod
-    async def record_ping(self, request: PingRecorded) -> bool:
-        """Whether the agent counts as online; three failures in a row mean that it does not."""

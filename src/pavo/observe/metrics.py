@@ -135,6 +135,18 @@ TURNS: Final = Counter(
 )
 ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and attempts that agents work on now.")
 
+# Remote agents: pings that a worker records are of schedules, those of a gateway are of its rounds
+
+AGENT_PINGS: Final = Counter(
+    "pavo_agent_pings_total",
+    "Pings of remote agents that were recorded, by whether the agent answered within five seconds.",
+    ("outcome",),
+    (("answered",), ("failed",)),
+)
+AGENTS_LOST: Final = Counter(
+    "pavo_agents_lost_total", "Times that a remote agent was taken for offline, after three failed pings in a row."
+)
+
 # Both
 
 EVENTS_PUBLISHED: Final = Counter("pavo_events_published_total", "Events handed to Redis.")
@@ -189,5 +201,7 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     WEBHOOKS_DISABLED,
     TURNS,
     ATTEMPTS,
+    AGENT_PINGS,
+    AGENTS_LOST,
     *OF_BOTH,
 )

@@ -98,6 +98,10 @@ class RemoteAgentRow(Base):
     boot_id: Mapped[str] = mapped_column(Text, server_default="")
     failed_pings: Mapped[int] = mapped_column(server_default=text("0"))
     """In a row."""
+    last_ping: Mapped[str] = mapped_column(Text, server_default="")
+    """Key of the ping that was recorded last: it counts once."""
+    scheduled: Mapped[bool] = mapped_column(server_default=text("false"))
+    """A schedule of its own has it pinged; else its gateway's rounds do."""
     connected_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     seen_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
