@@ -38,6 +38,9 @@ NEVER_TOO_EARLY = {
     "DELETE /api/organisations/{organisation_id}/secrets/{name}",
     "DELETE /api/organisations/{organisation_id}/model-endpoints/{name}",
     "DELETE /api/budgets/{budget_id}",
+    "DELETE /api/orgs/{organisation_id}/agent-tokens/{token_id}",
+    "POST /api/orgs/{organisation_id}/agents/{agent}/drain",
+    "POST /api/orgs/{organisation_id}/agents/{agent}/undrain",
 }
 """Commands that are possible whatever state something is in."""
 FINDS = {

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.Uuid(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name=op.f("ck_repositories_forge")),
         sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name=op.f("fk_repositories_created_by_users"), ondelete="SET NULL"
@@ -41,7 +42,13 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repositories")),
-        sa.UniqueConstraint("organisation_id", "name", name=op.f("uq_repositories_organisation_id")),
+    )
+    op.create_index(
+        "uq_repositories_organisation_id_name",
+        "repositories",
+        ["organisation_id", "name"],
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_table(
         "remote_agents",
@@ -196,7 +203,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["repository_id"], ["repositories.id"], name=op.f("fk_jobs_repository_id_repositories"), ondelete="RESTRICT"
+            ["repository_id"], ["repositories.id"], name=op.f("fk_jobs_repository_id_repositories")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )

@@ -31,6 +31,9 @@ from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
 from pavo.inbox.endpoints import router as inbox_router
+from pavo.jobs.agents.endpoints import router as remote_agents_router
+from pavo.jobs.agents.token_endpoints import router as agent_tokens_router
+from pavo.jobs.repositories.endpoints import router as repositories_router
 from pavo.kit.cancellation import end
 from pavo.kit.listening.admission import MAX_REQUESTS, Admission
 from pavo.kit.listening.connection import Connection
@@ -73,6 +76,7 @@ STATUS: dict[type[PavoError], int] = {
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
 TOOLS = (tools_router, policies_router)
+FLEET = (repositories_router, remote_agents_router, agent_tokens_router)
 
 LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000), DECODE: BodyBounds(6_000_000)}
 """Requests to models hold whole conversations; what Temporal answers at once, 4 MB, is longer in Base64."""
@@ -127,7 +131,8 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    for router in (*of_slices, *ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, codec_router, ui_router):
+    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, *FLEET, codec_router, ui_router)
+    for router in (*of_slices, *others):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
@@ -149,7 +154,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices
-    app.state.artifacts = parts.artifacts
+    app.state.artifacts, app.state.fleet = parts.artifacts, parts.fleet
 
 
 @contextmanager

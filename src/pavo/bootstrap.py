@@ -27,6 +27,7 @@ from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.gates.service import GateOwner, GateService, OwnsGates
 from pavo.inbox.service import InboxService
+from pavo.jobs.fleet_services import FleetServices, fleet_services
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database, KeptConnections
 from pavo.llm.named.service import EndpointService
@@ -119,6 +120,7 @@ class ApiParts:
     policies: PolicyService
     usage: UsageService
     prices: PriceTable
+    fleet: FleetServices
     agents: Imports
     announcements: Announcements[Announcement]
     tools: Announcements[ToolsAnnouncement]
@@ -134,8 +136,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         ring, prices = KeyRing.of(settings.sealing), PriceTable.load(settings.usage.prices)
         telemetry = open_telemetry(settings, "api")
         closing.push_async_callback(telemetry.close)
-        database, redis = _stores(settings, closing)
-        temporal = await _connect(settings, telemetry)
+        (database, redis), temporal = _stores(settings, closing), await _connect(settings, telemetry)
         connections = kept_connections(database, settings)
         closing.push_async_callback(connections.close)
         publisher, follower = await _viewing(settings, database, redis, closing)
@@ -162,6 +163,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             PolicyService(database),
             UsageService(database, _budget_gates(kinds)),
             prices,
+            fleet_services(database, secrets),
             Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,

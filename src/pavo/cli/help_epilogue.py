@@ -121,6 +121,40 @@ EXAMPLES: Final = {
         "pavo budget set life --task last --cost 2.50 --tokens 1000000": "for this task alone",
     },
     "budget remove": {"pavo budget remove 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
+    "repo": {
+        "pavo repo add acme/site https://github.com/acme/site.git --forge github --credential GITHUB_TOKEN": "once",
+        "pavo repo list": "where jobs can work",
+    },
+    "repo add": {
+        "pavo repo add site https://git.example.com/site.git --verify 'tests:1200=make test'": "verified for 20 min",
+        "pavo repo add acme/site https://github.com/acme/site.git --forge github --credential GITHUB_TOKEN": "with "
+        "pull requests",
+    },
+    "repo list": {"pavo repo list": "where jobs can work"},
+    "repo show": {"pavo repo show acme/site": "how it is prepared and verified"},
+    "repo set": {
+        "pavo repo set acme/site --verify 'lint=make lint' --verify 'tests=make test'": "in place of those of before",
+        "pavo repo set acme/site --review-plan": "people review what the agent plans",
+    },
+    "repo rm": {"pavo repo rm acme/site --yes": "without being asked"},
+    "agent": {
+        "pavo agent token create laptops --expires 90d": "what agents prove themselves by, shown this once",
+        "pavo agent list": "which there are, and what they are at",
+    },
+    "agent list": {"pavo agent list": "which there are, and what they are at"},
+    "agent show": {"pavo agent show build-7": "its jobs, programs and labels"},
+    "agent drain": {
+        "pavo agent drain build-7": "it finishes, and takes nothing new",
+        "pavo agent drain build-7 --undo": "it takes jobs again",
+    },
+    "agent rm": {"pavo agent rm build-7 --yes": "without being asked"},
+    "agent token": {"pavo agent token create build-7 --agent build-7": "for this agent alone"},
+    "agent token create": {
+        "pavo agent token create build-7 --agent build-7": "for this agent alone",
+        "pavo agent token create fleet --shared": "for agents that serve every organisation",
+    },
+    "agent token list": {"pavo agent token list": "which there are, and when they were used"},
+    "agent token revoke": {"pavo agent token revoke pavo_agent_bRqRXM": "by its beginning, as the list shows it"},
     "demo": {"pavo demo --steps 100": "a longer task, with more time to watch it"},
     "up": {
         "pavo up": "until Ctrl-C",

@@ -32,7 +32,7 @@ app = App(
 )
 TASKS, STACK = Group("Tasks", sort_key=1), Group("The stack on this machine", sort_key=2)
 SERVERS, PEOPLE = Group("Servers and deployments", sort_key=3), Group("People and documents", sort_key=4)
-FLAGS = Group("This command", sort_key=5)
+JOBS, FLAGS = Group("Coding jobs", sort_key=1.5), Group("This command", sort_key=5)
 for group, path, name, summary in (
     (TASKS, "pavo.cli.task.run:run", "run", "Create a task, review its plan, and watch it to its report."),
     (TASKS, "pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
@@ -43,6 +43,8 @@ for group, path, name, summary in (
     (TASKS, "pavo.cli.usage.commands:usage", "usage", "What models' calls took: tokens, cost, time."),
     (TASKS, "pavo.cli.usage.commands:budget_app", "budget", "What bounds models' calls: money and tokens."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
+    (JOBS, "pavo.cli.jobs.repositories:repo_app", "repo", "The repositories that coding jobs work in."),
+    (JOBS, "pavo.cli.jobs.agents:agent_app", "agent", "Agents on other machines that do coding jobs."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
     (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
     (STACK, "pavo.cli.stack.status:status", "status", "Show the stack's parts."),

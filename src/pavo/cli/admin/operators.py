@@ -21,6 +21,7 @@ from pavo.deploy.local.deployed_settings import settings_of
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError, InvalidInput
+from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.kit.sql import Database
 from pavo.llm.named.service import EndpointService
 from pavo.webhooks.service import WebhookService
@@ -45,6 +46,7 @@ class Operator:
     webhooks: WebhookService
     secrets: SecretService
     endpoints: EndpointService
+    agent_tokens: AgentTokenService
 
     async def organisation(self, reference: str | None) -> uuid.UUID:
         """The organisation that is meant: the one named, else in dev mode the default user's, else the only one."""
@@ -72,7 +74,8 @@ async def connected_operator(data_dir: Path | None) -> AsyncGenerator[Operator]:
         kept = _kept(settings, data_dir)
         secrets = SecretService(database, KeyRing.of(kept.sealing))
         endpoints = EndpointService(database, secrets, kept.llm)
-        yield Operator(AccountsService(database, settings.http, sample), corpus, webhooks, secrets, endpoints)
+        accounts, tokens = AccountsService(database, settings.http, sample), AgentTokenService(database)
+        yield Operator(accounts, corpus, webhooks, secrets, endpoints, tokens)
     finally:
         await database.close()
 

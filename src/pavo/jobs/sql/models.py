@@ -35,7 +35,13 @@ class RepositoryRow(Base):
 
     __tablename__ = "repositories"
     __table_args__ = (
-        UniqueConstraint("organisation_id", "name"),
+        Index(
+            "uq_repositories_organisation_id_name",
+            "organisation_id",
+            "name",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name="forge"),
     )
 
@@ -63,6 +69,8 @@ class RepositoryRow(Base):
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    deleted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """It takes no more jobs; those that it had go on showing it."""
 
 
 class RemoteAgentRow(Base):
@@ -185,7 +193,7 @@ class JobRow(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
-    repository_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(RepositoryRow.id, ondelete="RESTRICT"))
+    repository_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(RepositoryRow.id))
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
     title: Mapped[str] = mapped_column(Text)
     prompt: Mapped[str] = mapped_column(Text)
