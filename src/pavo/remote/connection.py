@@ -1,0 +1,191 @@
+"""The connection to a gateway: what the agent needs of it, and the one over gRPC."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import grpc
+
+from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol import fleet_pb2_grpc
+from pavo.remote.diagnosis import explained
+from pavo.remote.settings import GatewayAddress
+
+CALL_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 15.0
+FILE_PART_BYTES: Final = 256_000
+FILE_SECONDS: Final = 300.0
+MAX_MESSAGE: Final = 8 * 1024 * 1024
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+class Stream(Protocol):
+    """One session's. One task writes, one reads."""
+
+    async def write(self, message: pb.FromAgent) -> None:
+        """Send a message; waits while the gateway takes none.
+
+        Raises:
+            NotConnected: the stream has ended.
+        """
+        ...
+
+    async def read(self) -> pb.ToAgent | None:
+        """The next message; None: the stream has ended.
+
+        Raises:
+            NotConnected: it broke.
+        """
+        ...
+
+
+class Gateway(Protocol):
+    """What the agent asks of a gateway. All raise NotConnected; Refused, where trying again is useless."""
+
+    def stream(self) -> Any:
+        """An asynchronous context manager of a `Stream`."""
+        ...
+
+    async def renew(self, request: pb.RenewRequest) -> pb.RenewReply:
+        """Prolong the leases of jobs."""
+        ...
+
+    async def credential(self, request: pb.CredentialRequest) -> pb.CredentialReply:
+        """What git or a forge is shown."""
+        ...
+
+    async def put_file(self, attempt: tuple[str, int], name: str, media_type: str, path: Path) -> pb.ArtifactKept:
+        """Have a file of an attempt kept."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class GrpcGateway:
+    """By gRPC; the channel is made anew for each stream, so that names are resolved and proxies are read again.
+    Belongs to one event loop.
+
+    Args:
+        ca: PEM of the authority that alone is trusted; None: those of this system.
+    """
+
+    def __init__(self, address: GatewayAddress, token: str, ca: bytes | None) -> None:
+        self._address, self._ca = address, ca
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._channel: Any = None
+
+    @asynccontextmanager
+    async def stream(self) -> "AsyncGenerator[_GrpcStream]":
+        """A session's stream."""
+        await self.close()
+        self._channel = self._new_channel()
+        stub: Any = fleet_pb2_grpc.FleetStub(self._channel)
+        call: Any = stub.Connect(metadata=self._metadata, wait_for_ready=False)
+        try:
+            yield _GrpcStream(call, self._address.target)
+        finally:
+            call.cancel()
+
+    async def renew(self, request: pb.RenewRequest) -> pb.RenewReply:
+        """Prolong the leases of jobs."""
+        return await self._call("Renew", request)
+
+    async def credential(self, request: pb.CredentialRequest) -> pb.CredentialReply:
+        """What git or a forge is shown."""
+        return await self._call("Credential", request)
+
+    async def put_file(self, attempt: tuple[str, int], name: str, media_type: str, path: Path) -> pb.ArtifactKept:
+        """Have a file of an attempt kept."""
+
+        async def parts() -> AsyncIterator[pb.ArtifactPart]:
+            first = pb.ArtifactPart(job_id=attempt[0], epoch=attempt[1], name=name, media_type=media_type)
+            with await asyncio.to_thread(path.open, "rb") as file:
+                first.content = await asyncio.to_thread(file.read, FILE_PART_BYTES)
+                yield first
+                while content := await asyncio.to_thread(file.read, FILE_PART_BYTES):
+                    yield pb.ArtifactPart(content=content)
+
+        stub: Any = fleet_pb2_grpc.FleetStub(self._open())
+        try:
+            return await stub.PutArtifact(parts(), metadata=self._metadata, timeout=FILE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise explained(error, self._address.target) from error
+
+    async def close(self) -> None:
+        """End the connection."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def _call(self, name: str, request: Any) -> Any:
+        stub: Any = fleet_pb2_grpc.FleetStub(self._open())
+        try:
+            return await getattr(stub, name)(request, metadata=self._metadata, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise explained(error, self._address.target) from error
+
+    def _open(self) -> Any:
+        if self._channel is None:
+            self._channel = self._new_channel()
+        return self._channel
+
+    def _new_channel(self) -> Any:
+        if not self._address.secure:
+            return grpc.aio.insecure_channel(self._address.target, options=_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(root_certificates=self._ca or _systems_authorities())
+        return grpc.aio.secure_channel(self._address.target, credentials, options=_OPTIONS)
+
+
+class _GrpcStream:
+    """The messages of one call."""
+
+    def __init__(self, call: Any, target: str) -> None:
+        self._call, self._target = call, target
+
+    async def write(self, message: pb.FromAgent) -> None:
+        """Send a message."""
+        try:
+            await self._call.write(message)
+        except grpc.aio.AioRpcError as error:
+            raise explained(error, self._target) from error
+        except asyncio.InvalidStateError as error:  # the call was ended meanwhile
+            raise await self._ended() from error
+
+    async def read(self) -> pb.ToAgent | None:
+        """The next message."""
+        try:
+            found = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise explained(error, self._target) from error
+        return None if found is grpc.aio.EOF else found  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def _ended(self) -> Exception:
+        code, details = await self._call.code(), await self._call.details()
+        metadata = grpc.aio.Metadata()
+        return explained(grpc.aio.AioRpcError(code, metadata, metadata, details), self._target)
+
+
+def _systems_authorities() -> bytes | None:
+    """Those of this system, which a company adds its own to; None: gRPC's."""
+    found = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    try:
+        return Path(found).read_bytes() if found else None
+    except OSError:
+        return None
