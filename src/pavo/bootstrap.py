@@ -25,10 +25,12 @@ from pavo.artifacts.wiring import build_service as build_artifacts
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
+from pavo.fleet.wiring import GatewayClients, identity_of
 from pavo.gates.service import GateOwner, GateService, OwnsGates
 from pavo.inbox.service import InboxService
 from pavo.jobs.fleet_services import FleetServices, fleet_services
 from pavo.kit.cancellation import end
+from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
 from pavo.llm.named.service import EndpointService
 from pavo.observe import metrics
@@ -248,9 +250,9 @@ def _asks(
     return {"postgres": postgres, "temporal": queues, "redis": ping}
 
 
-async def _connect(settings: Settings, telemetry: Telemetry) -> Client:
+async def _connect(settings: Settings, telemetry: Telemetry, identity: str | None = None) -> Client:
     runtime = telemetry.sdk.runtime if telemetry.sdk else None
-    return await connect(settings.temporal, runtime=runtime, interceptors=telemetry.interceptors)
+    return await connect(settings.temporal, runtime=runtime, interceptors=telemetry.interceptors, identity=identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,3 +304,27 @@ async def worker_parts(
             build_deliverer(database, settings.webhooks),
             Scrape("worker", metrics.OF_WORKER, telemetry.sdk),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What the process of a gateway to remote agents holds."""
+
+    clients: GatewayClients
+    scrape: Scrape
+
+
+@asynccontextmanager
+async def gateway_parts(settings: Settings) -> AsyncGenerator[GatewayParts]:
+    """Everything that serves remote agents; closed as `api_parts` is."""
+    async with AsyncExitStack() as closing:
+        ring, gateway_id = KeyRing.of(settings.sealing), new_id()
+        telemetry = open_telemetry(settings, "gateway")
+        closing.push_async_callback(telemetry.close)
+        temporal = await _connect(settings, telemetry, identity_of(gateway_id))
+        database, redis = _stores(settings, closing)
+        publisher = Publisher(redis)
+        closing.push_async_callback(publisher.close)
+        publisher.start()
+        clients = GatewayClients(settings, gateway_id, database, temporal, publisher, SecretService(database, ring))
+        yield GatewayParts(clients, Scrape("gateway", metrics.OF_GATEWAY, telemetry.sdk))

@@ -18,6 +18,7 @@ from pavo.config_kept import SealingSettings as SealingSettings
 from pavo.config_kept import UsageSettings as UsageSettings
 from pavo.config_models import LlmSettings as LlmSettings
 from pavo.config_section import COMMANDS, NOBODYS, Place, Section, listed, parse_commands, parse_networks
+from pavo.config_tools import GatewaySettings as GatewaySettings
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
 
@@ -326,6 +327,7 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     usage: UsageSettings = Field(default_factory=UsageSettings)
     llm: LlmSettings = Field(default_factory=LlmSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     traces: TracesSettings = Field(default_factory=TracesSettings)

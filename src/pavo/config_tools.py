@@ -1,4 +1,4 @@
-"""The settings of tools."""
+"""The settings of tools, and of the gateway to remote agents."""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from pavo.config_section import Section, listed, parse_networks
+from pavo.config_section import Place, Section, listed, parse_networks
 
 _EFFECTS: Final = r"^(\s*[A-Za-z0-9][\w.:/-]*=(read|idempotent|unsafe)\s*(,|$))*$"
 
@@ -49,3 +49,28 @@ class ToolSettings(Section):
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """`http_get_networks`, parsed."""
         return parse_networks(self.http_get_networks)
+
+
+class GatewaySettings(Section):
+    """The gateway that remote agents connect to (`pavo gateway`)."""
+
+    host: str = Field(default="127.0.0.1", validation_alias="PAVO_GATEWAY_HOST")
+    """Address that the gateway listens on; another one than loopback takes a certificate."""
+    port: int = Field(default=7443, ge=0, le=65535, validation_alias="PAVO_GATEWAY_PORT")
+    """Port that the gateway listens on; 0 takes a free one, which the log tells."""
+    certificate: Place = Field(default=None, validation_alias="PAVO_GATEWAY_TLS_CERT_PATH")
+    """PEM file of the gateway's certificate, with those between it and the authority."""
+    key: Place = Field(default=None, validation_alias="PAVO_GATEWAY_TLS_KEY_PATH")
+    """PEM file of its key."""
+    insecure: bool = Field(default=False, validation_alias="PAVO_GATEWAY_INSECURE")
+    """Listen without TLS on other addresses than loopback too, behind a proxy that ends TLS."""
+    agents: int = Field(default=2_000, ge=1, le=100_000, validation_alias="PAVO_GATEWAY_AGENTS")
+    """Remote agents that one gateway takes; others are told to try another one."""
+    ping_seconds: float = Field(default=5.0, gt=0, le=60, validation_alias="PAVO_GATEWAY_PING_SECONDS")
+    """So often gateway and agent greet each other through the stream."""
+    silence_seconds: float = Field(default=15.0, gt=0, le=600, validation_alias="PAVO_GATEWAY_SILENCE_SECONDS")
+    """Whoever hears nothing for so long ends the stream; longer than two greetings take."""
+    log_kb: int = Field(default=1_024, ge=64, le=65_536, validation_alias="PAVO_GATEWAY_LOG_KB")
+    """KB of log that one agent may send before they are stored."""
+    logs_mb: int = Field(default=64, ge=1, le=65_536, validation_alias="PAVO_GATEWAY_LOGS_MB")
+    """MB of log that wait in a gateway to be stored, in all; beyond it agents wait."""

@@ -61,6 +61,7 @@ for group, path, name, summary in (
     (SERVERS, "pavo.cli.stack.migrate:migrate", "migrate", "Bring Pavo's schema up to date."),
     (SERVERS, "pavo.cli.stack.api_and_worker:api", "api", "Serve the HTTP API against outside services."),
     (SERVERS, "pavo.cli.stack.api_and_worker:worker", "worker", "Execute tasks from the task queue."),
+    (SERVERS, "pavo.cli.stack.api_and_worker:gateway", "gateway", "Serve remote agents, which do coding jobs."),
     (PEOPLE, "pavo.cli.admin.corpus:corpus_app", "corpus", "An organisation's documents."),
     (PEOPLE, "pavo.cli.admin.tokens:token_app", "token", "API tokens."),
     (PEOPLE, "pavo.cli.admin.organisations:org_app", "org", "Organisations, their members and roles."),

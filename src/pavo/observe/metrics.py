@@ -147,6 +147,26 @@ AGENTS_LOST: Final = Counter(
     "pavo_agents_lost_total", "Times that a remote agent was taken for offline, after three failed pings in a row."
 )
 
+# Gateway to remote agents
+
+GATEWAY_SESSIONS: Final = Gauge("pavo_gateway_sessions", "Remote agents that are connected to this gateway.")
+GATEWAY_SESSIONS_OPENED: Final = Counter("pavo_gateway_sessions_opened_total", "Sessions of remote agents that began.")
+GATEWAY_REFUSED: Final = Counter(
+    "pavo_gateway_refused_total", "Remote agents, and calls of theirs, that were refused, by the error.", ("error",)
+)
+GATEWAY_COMMANDS: Final = Counter(
+    "pavo_gateway_commands_total", "Commands sent to remote agents, sent again included, by kind.", ("kind",)
+)
+GATEWAY_RESULTS: Final = Counter(
+    "pavo_gateway_results_total",
+    "Results that remote agents sent: kept, or unknown, where their job is gone.",
+    ("outcome",),
+    (("kept",), ("unknown",)),
+)
+GATEWAY_LOG_LINES: Final = Counter("pavo_gateway_log_lines_total", "Lines of jobs' logs that were stored.")
+GATEWAY_LOG_ACKS: Final = Counter("pavo_gateway_log_acks_total", "Acknowledgements of log lines.")
+GATEWAY_RENEWALS: Final = Counter("pavo_gateway_renewals_total", "Leases of jobs that were prolonged.")
+
 # Both
 
 EVENTS_PUBLISHED: Final = Counter("pavo_events_published_total", "Events handed to Redis.")
@@ -204,4 +224,20 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     AGENT_PINGS,
     AGENTS_LOST,
     *OF_BOTH,
+)
+OF_GATEWAY: Final[tuple[Meter, ...]] = (
+    GATEWAY_SESSIONS,
+    GATEWAY_SESSIONS_OPENED,
+    GATEWAY_REFUSED,
+    GATEWAY_COMMANDS,
+    GATEWAY_RESULTS,
+    GATEWAY_LOG_LINES,
+    GATEWAY_LOG_ACKS,
+    GATEWAY_RENEWALS,
+    ARTIFACTS,
+    ARTIFACT_BYTES,
+    AGENT_PINGS,
+    AGENTS_LOST,
+    EVENTS_PUBLISHED,
+    PUBLISH_FAILURES,
 )

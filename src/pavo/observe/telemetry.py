@@ -15,7 +15,7 @@ from pavo.observe.sdk import SdkRuntime, open_runtime
 if TYPE_CHECKING:
     from pavo.observe.tracing import Traces
 
-Role = Literal["api", "worker"]
+Role = Literal["api", "worker", "gateway"]
 
 
 @dataclass(frozen=True, slots=True)

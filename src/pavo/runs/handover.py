@@ -6,7 +6,8 @@ after all: its attempts lose their leases like those of any zombie.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import PendingActivityState
@@ -22,6 +23,23 @@ AT_ONCE_AGAIN = timedelta(milliseconds=1)
 """Until Temporal tries again, however often workers have died: the next one is there."""
 
 
+def worker_lost() -> ApplicationError:
+    """What the attempt of a dead worker fails with."""
+    return ApplicationError("The worker that ran it is dead.", type="WorkerLost", next_retry_delay=AT_ONCE_AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds attempts that nobody works at any more."""
+
+    is_named: Callable[[str], bool]
+    """Whether that is its name in Temporal."""
+    lost: Callable[[], ApplicationError] = worker_lost
+    """What its attempts fail with."""
+    runs_workflows: bool = True
+    """Whether it may have workflows in memory, whose next tasks would wait for it."""
+
+
 async def hand_over(temporal: Client, workflow_ids: Sequence[str], *, identity: str) -> int:
     """Fail the attempts of a dead worker, so that Temporal tries again at once; answers how many there were.
 
@@ -29,20 +47,29 @@ async def hand_over(temporal: Client, workflow_ids: Sequence[str], *, identity: 
         workflow_ids: whose attempts it may have held.
         identity: its name in Temporal.
     """
+    return await fail_attempts(temporal, workflow_ids, Holder(lambda name: name == identity))
+
+
+async def fail_attempts(temporal: Client, workflow_ids: Sequence[str], holder: Holder) -> int:
+    """Fail the attempts that somebody holds who works at them no more; answers how many there were.
+
+    Args:
+        workflow_ids: whose attempts they may be.
+    """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(workflow_id: str) -> int:
         async with turns:
-            return await _hand_over(temporal, temporal.get_workflow_handle(workflow_id), identity)
+            return await _hand_over(temporal, temporal.get_workflow_handle(workflow_id), holder)
 
     return sum(await asyncio.gather(*(one(workflow_id) for workflow_id in workflow_ids)))
 
 
-async def _hand_over(temporal: Client, workflow: WorkflowHandle[object, object], identity: str) -> int:
+async def _hand_over(temporal: Client, workflow: WorkflowHandle[object, object], holder: Holder) -> int:
     failed = 0
     try:
         run = (await workflow.describe()).raw_description
-        mine = [work for work in run.pending_activities if work.last_worker_identity == identity]
+        mine = [work for work in run.pending_activities if holder.is_named(work.last_worker_identity)]
         for work in mine:
             if work.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
                 handle = temporal.get_async_activity_handle(
@@ -50,11 +77,10 @@ async def _hand_over(temporal: Client, workflow: WorkflowHandle[object, object],
                     run_id=run.workflow_execution_info.execution.run_id,
                     activity_id=work.activity_id,
                 )
-                lost = ApplicationError(
-                    "The worker that ran it is dead.", type="WorkerLost", next_retry_delay=AT_ONCE_AGAIN
-                )
-                await handle.fail(lost)
+                await handle.fail(holder.lost())
                 failed += 1
+        if not holder.runs_workflows:
+            return failed
         # Its next workflow task would wait for the dead one, which has the workflow in memory.
         await temporal.workflow_service.reset_sticky_task_queue(
             ResetStickyTaskQueueRequest(namespace=temporal.namespace, execution=run.workflow_execution_info.execution)

@@ -23,13 +23,18 @@ CODEC_TOKEN: Final = "PAVO_TEMPORAL_CODEC_TOKEN"
 
 
 async def connect(
-    settings: TemporalSettings, *, runtime: Runtime | None = None, interceptors: Sequence[Interceptor] = ()
+    settings: TemporalSettings,
+    *,
+    runtime: Runtime | None = None,
+    interceptors: Sequence[Interceptor] = (),
+    identity: str | None = None,
 ) -> Client:
     """A client of the configured namespace.
 
     Args:
         runtime: the SDK's runtime, where its default one will not do.
         interceptors: for the client and for every worker on it.
+        identity: what Temporal calls this client and its workers; default: process id and host.
 
     Raises:
         ConfigurationError: a certificate, a key or Temporal's own configuration file cannot be read.
@@ -50,6 +55,7 @@ async def connect(
             data_converter=data_converter(settings),
             runtime=runtime,
             interceptors=interceptors,
+            identity=identity,
         )
     except RuntimeError as error:
         raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error

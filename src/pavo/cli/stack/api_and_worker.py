@@ -1,4 +1,4 @@
-"""`pavo api` and `pavo worker`: one process each, against the services that the environment names."""
+"""`pavo api`, `pavo worker` and `pavo gateway`: one process each, against the services that the environment names."""
 
 import importlib
 import os
@@ -35,3 +35,12 @@ def worker() -> None:
     if serve(config.load()):
         # In place of this process: who supervises it sees none end, and where nobody does, nobody has to start another.
         os.execv(sys.executable, sys.orig_argv)
+
+
+def gateway() -> None:
+    """Serve remote agents over gRPC on PAVO_GATEWAY_HOST and PAVO_GATEWAY_PORT, until SIGTERM."""
+    require("The gateway", "server")
+    with lean_imports():
+        from pavo.gateway import serve
+
+    serve(config.load())

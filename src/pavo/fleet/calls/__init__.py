@@ -1,0 +1,1 @@
+"""What agents ask apart from their streams."""

@@ -1,0 +1,85 @@
+"""Secrets of an organisation for one attempt at one of its jobs, and for the repository's own host alone."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from pavo.accounts.secrets.service import SecretService
+from pavo.errors import Conflict, Forbidden
+from pavo.jobs.agents import sessions
+from pavo.jobs.agents.sessions import HeldJob, TokenHolder
+from pavo.jobs.sql.access import RepositoryAccess, repository_access
+from pavo.kit.sql import Database
+from pavo.protocol import fleet_pb2 as pb
+
+GIT: Final = "git"
+FORGE: Final = "forge"
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Credentials:
+    """Belongs to one event loop."""
+
+    def __init__(self, database: Database, secrets: SecretService) -> None:
+        self._database, self._secrets = database, secrets
+
+    async def of(self, holder: TokenHolder, held: HeldJob, purpose: str, host: str) -> pb.CredentialReply:
+        """What an agent shows to git's host, or to the forge.
+
+        Args:
+            host: that asks for it, with its port where that is not the usual one; empty where it is the forge's.
+
+        Raises:
+            Forbidden: the attempt is not of this token's agents, or the host is not the repository's.
+            Conflict: the attempt does not hold its job, or the secret is not there.
+            Unavailable: PostgreSQL is away, or no key opens the secret.
+        """
+        async with self._database.reading() as reading:
+            if await sessions.owner_of(reading, holder, held) is None:
+                raise Forbidden("There is no such attempt for this token.", field="job_id")
+            found = await repository_access(reading, held)
+        if found is None:
+            raise Conflict(
+                "The attempt does not hold its job any more: it gets no credentials.",
+                field="epoch",
+                remedy="End it, and push nothing.",
+            )
+        if purpose not in (GIT, FORGE):
+            raise Conflict(f"There are no credentials for {purpose[:40]!r}.", field="purpose", remedy="Ask for git.")
+        if not is_for(found, purpose, host):
+            raise Forbidden(
+                f"{host[:100]!r} is not the host of this job's repository.",
+                field="host",
+                remedy="Correct the repository's clone_url, or its forge_url.",
+            )
+        if found.credential is None:
+            return pb.CredentialReply()
+        value = await self._secrets.value(found.organisation_id, found.credential)
+        if value is None:
+            raise Conflict(
+                f"The organisation has no secret {found.credential!r}, which its repository names.",
+                field="credential",
+                remedy=f"Set it: pavo secret set {found.credential}",
+            )
+        return pb.CredentialReply(username=found.username, password=value)
+
+
+def is_for(access: RepositoryAccess, purpose: str, host: str) -> bool:
+    """Whether the credential may be shown to this host."""
+    clone, forge = _host(access.clone_url), _host(access.forge_url)
+    if purpose == GIT:
+        return _asked(host, access.clone_url) == clone
+    return not host or _asked(host, access.forge_url or access.clone_url) in (clone, forge)
+
+
+def _host(url: str) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    return (parts.hostname.lower(), port) if parts.hostname else None
+
+
+def _asked(host: str, like: str) -> tuple[str, int] | None:
+    """A host as git names it, with the usual port of this URL's scheme where it names none."""
+    return _host(f"{urlsplit(like).scheme or 'https'}://{host}") if not set(host) & set("/@?#\\") else None

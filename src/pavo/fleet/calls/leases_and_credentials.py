@@ -1,0 +1,68 @@
+"""What agents ask apart from their stream: leases, and credentials."""
+
+from typing import Any, Final
+
+import grpc
+from sqlalchemy.exc import DBAPIError
+
+from pavo.errors import Forbidden, PavoError, Unavailable
+from pavo.fleet.calls.credentials import Credentials
+from pavo.fleet.sessions.greeting import attempt_of, running
+from pavo.fleet.sessions.session import OpenSessions
+from pavo.fleet.sessions.streams import Context, holder_of, kept_job
+from pavo.jobs.agents import sessions
+from pavo.kit.sql import Database
+from pavo.observe import metrics
+from pavo.protocol import fleet_pb2 as pb
+
+STATUS: Final = {"Forbidden": grpc.StatusCode.PERMISSION_DENIED, "Conflict": grpc.StatusCode.FAILED_PRECONDITION}
+
+
+class Calls:
+    """Belongs to one event loop."""
+
+    def __init__(self, database: Database, credentials: Credentials, open_sessions: OpenSessions) -> None:
+        self._database, self._credentials, self._sessions = database, credentials, open_sessions
+
+    async def renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
+        """Prolong leases; an agent whose stream is dead keeps its jobs by it, and counts as away."""
+        holder = await holder_of(self._database, context)
+        held = running(request.jobs)
+        try:
+            async with self._database.transaction() as transaction:
+                agent_id = await sessions.agent_named(transaction, holder, request.agent)
+                if agent_id is None:
+                    raise Forbidden("There is no agent of this name for this token.", field="agent")
+                kept = await sessions.renew(transaction, agent_id, held)
+        except (PavoError, DBAPIError) as error:
+            await refuse(context, error)
+            raise
+        session = self._sessions.of(agent_id)
+        for each in kept:
+            if session is not None and each.holds:
+                session.works_at(str(each.job_id), each.epoch)
+        metrics.GATEWAY_RENEWALS.add(by=sum(each.holds for each in kept))
+        return pb.RenewReply(jobs=[kept_job(each) for each in kept])
+
+    async def credential(self, request: pb.CredentialRequest, context: Context) -> pb.CredentialReply:
+        """What git or a forge is shown, for an attempt that holds its job."""
+        holder = await holder_of(self._database, context)
+        held = attempt_of(request.job_id, request.epoch)
+        try:
+            if held is None:
+                raise Forbidden("There is no such attempt.", field="job_id")
+            return await self._credentials.of(holder, held, request.purpose, request.host)
+        except (PavoError, DBAPIError) as error:
+            metrics.GATEWAY_REFUSED.add(getattr(error, "code", "DBAPIError"))
+            await refuse(context, error)
+            raise
+
+
+async def refuse(context: Any, error: Exception) -> None:
+    """End a call with what went wrong, and its remedy."""
+    if isinstance(error, Unavailable):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, error.detail)
+    if isinstance(error, PavoError):
+        told = f"{error.detail} {error.remedy or ''}".strip()
+        await context.abort(STATUS.get(error.code, grpc.StatusCode.INVALID_ARGUMENT), told)
+    await context.abort(grpc.StatusCode.INTERNAL, "The gateway failed; its log tells why.")

@@ -1,0 +1,1 @@
+"""Lines of jobs' logs on their way from agents into PostgreSQL."""

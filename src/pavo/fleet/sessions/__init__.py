@@ -1,0 +1,1 @@
+"""Streams of remote agents, from the Hello to the end."""

@@ -1,0 +1,98 @@
+"""An agent has a stream again: what waits for it is told, and what its former gateway left pending is failed."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from pavo.errors import Unavailable
+from pavo.fleet.work.activities import session_lost
+from pavo.jobs.agents import sessions
+from pavo.jobs.agents.sessions import HeldJob, OpenSession
+from pavo.jobs.contracts import SIGNAL_AGENT_CONNECTED, SIGNAL_LOOK
+from pavo.jobs.domain import SHARED_QUEUE, queue_workflow_id, workflow_id
+from pavo.kit.sql import Database
+from pavo.runs.handover import Holder, fail_attempts
+
+logger = logging.getLogger(__name__)
+
+IDENTITY: Final = "gateway:"
+"""How the names of gateways begin in Temporal."""
+SECONDS: Final = 5.0
+"""For what Temporal is asked at the beginning of a session: an agent is not kept waiting for longer."""
+FORMER: Final = Holder(lambda name: name.startswith(IDENTITY), session_lost, runs_workflows=False)
+"""Whichever gateway holds an activity of an agent whose newest session has just begun, and has no worker yet, holds it
+for a session that is over."""
+
+
+class Reunion:
+    """Belongs to one event loop."""
+
+    def __init__(self, database: Database, temporal: Client) -> None:
+        self._database, self._temporal = database, temporal
+        self._beside: set[asyncio.Task[None]] = set()
+
+    async def fail_former(self, opened: OpenSession) -> None:
+        """Fail what gateways hold for former sessions of this agent, dead ones too; before the new one has a worker."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                ids = [workflow_id(each.job_id, each.epoch) for each in await self._held(opened)]
+                count = await fail_attempts(self._temporal, ids, FORMER)
+        except (TimeoutError, Unavailable) as error:
+            logger.info("What former sessions of %s left is left to time-outs: %s", opened.name, error)
+        else:
+            if count:
+                logger.info("%s commands of %s go on here", count, opened.name)
+
+    def begin(self, opened: OpenSession) -> None:
+        """Tell the workflows of the agent's jobs that it is here; returns at once."""
+        self._do(self._tell(opened))
+        self.tell_queue(opened.organisation_id)
+
+    def tell_queue(self, organisation_id: uuid.UUID | None) -> None:
+        """Have the queue that this agent serves looked at; returns at once."""
+        self._do(self._look(organisation_id))
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=SECONDS)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _look(self, organisation_id: uuid.UUID | None) -> None:
+        queue = SHARED_QUEUE if organisation_id is None else queue_workflow_id(organisation_id)
+        try:
+            await self._temporal.get_workflow_handle(queue).signal(SIGNAL_LOOK)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                logger.info("The queue %s looks by itself: %s", queue, error)
+
+    async def _held(self, opened: OpenSession) -> Sequence[HeldJob]:
+        async with self._database.reading() as reading:
+            return await sessions.held_by(reading, opened.agent_id)
+
+    async def _tell(self, opened: OpenSession) -> None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                for held in await self._held(opened):
+                    await self._signal(held)
+        except (TimeoutError, Unavailable) as error:
+            logger.info("The workflows of %s find by themselves that it is here: %s", opened.name, error)
+        except Exception:
+            logger.exception("The workflows of %s find by themselves that it is here", opened.name)
+
+    async def _signal(self, held: HeldJob) -> None:
+        handle = self._temporal.get_workflow_handle(workflow_id(held.job_id, held.epoch))
+        try:
+            await handle.signal(SIGNAL_AGENT_CONNECTED)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise

@@ -1,0 +1,74 @@
+"""How the gateway's process is put together."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from temporalio.client import Client
+
+from pavo.accounts.secrets.service import SecretService
+from pavo.artifacts.wiring import build_keeping
+from pavo.config import Settings
+from pavo.fleet.calls.credentials import Credentials
+from pavo.fleet.calls.kept_files import KeptFiles
+from pavo.fleet.calls.leases_and_credentials import Calls
+from pavo.fleet.logs.intake import LogIntake
+from pavo.fleet.server import listening
+from pavo.fleet.sessions.messages import Messages
+from pavo.fleet.sessions.reunion import IDENTITY, Reunion
+from pavo.fleet.sessions.session import OpenSessions
+from pavo.fleet.sessions.streams import Streams
+from pavo.fleet.sessions.watching import watch
+from pavo.fleet.work.activities import FleetActivities
+from pavo.fleet.work.agent_workers import AgentWorkers
+from pavo.kit.cancellation import KeptRunning
+from pavo.kit.sql import Database
+from pavo.timeline.publish import Publisher
+
+
+def identity_of(gateway_id: uuid.UUID) -> str:
+    """What Temporal calls a gateway."""
+    return f"{IDENTITY}{gateway_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayClients:
+    """What a gateway is made of."""
+
+    settings: Settings
+    gateway_id: uuid.UUID
+    database: Database
+    temporal: Client
+    """Its identity is `identity_of` this gateway."""
+    publisher: Publisher
+    secrets: SecretService
+
+
+MAX_LOG_BYTES: Final = 1_000_000
+"""In one MB of the setting."""
+
+
+@asynccontextmanager
+async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
+    """Serve agents; the port that it listens on. Closed in order: streams, workers, what writes."""
+    settings, database = clients.settings, clients.database
+    async with AsyncExitStack() as closing:
+        intake = LogIntake(database, clients.publisher, settings.gateway.logs_mb * MAX_LOG_BYTES)
+        closing.push_async_callback(intake.close)
+        intake.start()
+        open_sessions = OpenSessions()
+        workers = AgentWorkers(clients.temporal, FleetActivities(database, open_sessions), clients.gateway_id)
+        closing.push_async_callback(workers.close)
+        workers.start()
+        reunion = Reunion(database, clients.temporal)
+        closing.push_async_callback(reunion.close)
+        messages = Messages(database, clients.publisher, intake, reunion.tell_queue)
+        streams = Streams(settings.gateway, database, clients.gateway_id, open_sessions, workers, messages, reunion)
+        watching = KeptRunning(partial(watch, database, open_sessions), "sessions")
+        closing.push_async_callback(watching.end)
+        calls = Calls(database, Credentials(database, clients.secrets), open_sessions)
+        files = KeptFiles(database, build_keeping(settings))
+        yield await closing.enter_async_context(listening(settings.gateway, streams, calls, files))

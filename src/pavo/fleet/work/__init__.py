@@ -1,0 +1,1 @@
+"""Commands to remote agents: activities, documents, outcomes, and the workers that take them."""

@@ -1,0 +1,130 @@
+"""What workflows have remote agents do: each activity is carried out by the gateway that holds the agent's stream."""
+
+import asyncio
+import logging
+import uuid
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pavo.fleet.sessions.session import OpenSessions, Session, SessionEnded, Waiter
+from pavo.fleet.work.documents import document_of
+from pavo.fleet.work.outcomes import outcome_of
+from pavo.jobs import contracts as c
+from pavo.jobs.agents import sessions
+from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.sql import commands
+from pavo.jobs.sql.commands import StoredCommand
+from pavo.kit.sql import Database
+from pavo.observe import metrics
+from pavo.protocol import fleet_pb2 as pb
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS: Final = 5.0
+PING_FAILED: Final = "PingFailed"
+
+
+def session_lost() -> ApplicationError:
+    """The agent has no stream here: the workflow asks where it is."""
+    return ApplicationError("The agent's stream has ended.", type=c.SESSION_LOST, non_retryable=True)
+
+
+def lease_lost() -> ApplicationError:
+    """The attempt is over, or was lost."""
+    return ApplicationError("The attempt does not hold the job.", type=c.LEASE_LOST, non_retryable=True)
+
+
+class FleetActivities(c.CommandActivities, c.PingActivities):
+    """Belongs to one event loop."""
+
+    def __init__(self, database: Database, open_sessions: OpenSessions) -> None:
+        self._database, self._sessions = database, open_sessions
+
+    @activity.defn(name="run_agent_command")
+    async def run_agent_command(self, request: c.RunCommand) -> c.CommandOutcome:
+        """See `CommandActivities`."""
+        session = self._session(await self._agent(request.job_id, request.epoch))
+        with session.expecting(request.command_id, request.job_id, request.epoch) as waiter:
+            stored = await self._written(request)
+            if stored.result is not None:
+                return outcome_of(request.kind, _parsed(stored.result))
+            command = pb.Command()
+            command.ParseFromString(stored.request)
+            if not session.send(pb.ToAgent(command=command)):
+                raise session_lost()
+            metrics.GATEWAY_COMMANDS.add(request.kind)
+            async with self._database.transaction() as transaction:
+                await commands.sent(transaction, request.command_id)
+            return outcome_of(request.kind, await _result(waiter))
+
+    @activity.defn(name="cancel_agent_job")
+    async def cancel_agent_job(self, request: c.JobInput) -> None:
+        """See `CommandActivities`."""
+        session = self._session(await self._agent(request.job_id, request.epoch))
+        cancel = pb.Cancel(job_id=request.job_id, epoch=request.epoch, reason="The job was cancelled.")
+        if not session.send(pb.ToAgent(cancel=cancel)):
+            raise session_lost()
+
+    @activity.defn(name="ping_agent")
+    async def ping_agent(self, request: c.Ping) -> float:
+        """See `PingActivities`."""
+        session = self._sessions.of(uuid.UUID(request.agent_id))
+        if session is None or session.opened.number != request.session:
+            raise ApplicationError("This session is not here.", type=PING_FAILED, non_retryable=True)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await session.ping()
+        except (TimeoutError, SessionEnded) as error:
+            told = f"The agent did not answer within {PING_SECONDS:g} s."
+            raise ApplicationError(told, type=PING_FAILED, non_retryable=True) from error
+        return loop.time() - begun
+
+    async def _agent(self, job_id: str, epoch: int) -> uuid.UUID | None:
+        async with self._database.reading() as reading:
+            return await sessions.agent_of(reading, HeldJob(uuid.UUID(job_id), epoch))
+
+    def _session(self, agent_id: uuid.UUID | None) -> Session:
+        session = self._sessions.of(agent_id)
+        if session is None:
+            raise session_lost()
+        return session
+
+    async def _written(self, request: c.RunCommand) -> StoredCommand:
+        """The command as it was written first; written now, where it is new."""
+        async with self._database.transaction() as transaction:
+            stored = await commands.find(transaction, request.command_id)
+            if stored is None:
+                job = await commands.job_of(transaction, uuid.UUID(request.job_id), request.epoch)
+                if job is None or not job.holds:
+                    raise lease_lost()
+                stored = await commands.put(transaction, request, await document_of(transaction, request, job))
+        if stored is None:
+            raise lease_lost()
+        return stored
+
+
+async def _result(waiter: Waiter) -> pb.Result:
+    """The result, however long it takes. Each sign of work of the agent is a heartbeat, and nothing else is."""
+    while True:
+        try:
+            result = await waiter.next()
+        except SessionEnded:
+            raise session_lost() from None
+        if result is not None:
+            return result
+        activity.heartbeat()
+
+
+def _parsed(document: bytes) -> pb.Result:
+    result = pb.Result()
+    try:
+        result.ParseFromString(document)
+    except DecodeError:
+        logger.exception("A stored result cannot be read")
+        return pb.Result()
+    return result

@@ -1,0 +1,179 @@
+"""The documents of commands, made from the rows of the job."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import InternalError
+from pavo.jobs import contracts as c
+from pavo.jobs.sql import commands
+from pavo.jobs.sql.commands import CommandJob, CommandRepository
+from pavo.protocol import fleet_pb2 as pb
+
+EXECUTE_SECONDS: Final = 6 * 3600
+"""For the coding program, where the job's options name no `timeout_seconds`."""
+IDLE_SECONDS: Final = 900
+"""Without output, where the job's options name no `idle_seconds`."""
+CHECK_SECONDS: Final = 900
+"""For a command of the repository that names no time."""
+PLAN_SECONDS: Final = 3600
+PUBLISH_SECONDS: Final = 600
+CLEANUP_SECONDS: Final = 600
+MAX_TEXT: Final = 200_000
+"""Characters of feedback, of a plan and of a pull request's text."""
+
+
+async def document_of(session: AsyncSession, request: c.RunCommand, job: CommandJob) -> bytes:
+    """The message of a command, serialised; the same rows give the same."""
+    command = pb.Command(id=request.command_id, job_id=request.job_id, epoch=request.epoch)
+    if request.kind == c.START_EXECUTION:
+        await _start_execution(session, request, job, command)
+    elif request.kind == c.RUN_VERIFICATION:
+        checks = _checks(job.repository.verify)
+        command.run_verification.CopyFrom(pb.RunVerification(checks=checks))
+        command.timeout_seconds = sum(check.timeout_seconds for check in checks) + 60
+    elif request.kind == c.CREATE_PULL_REQUEST:
+        await _create_pull_request(session, request, job, command)
+    elif request.kind == c.CLEANUP:
+        command.cleanup.CopyFrom(pb.Cleanup(job_id=request.job_id, epoch=request.epoch))
+        command.timeout_seconds = CLEANUP_SECONDS
+    elif request.kind == c.MAKE_PLAN:
+        _make_plan(job, command)
+    else:
+        raise InternalError(f"There is no command {request.kind!r}.")
+    return command.SerializeToString(deterministic=True)
+
+
+async def _start_execution(session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command) -> None:
+    planned = await commands.former_result(session, request, c.MAKE_PLAN)
+    command.start_execution.CopyFrom(
+        pb.StartExecution(
+            repository=_repository(job.repository),
+            base_branch=job.base_branch,
+            branch=job.branch,
+            title=job.title,
+            prompt=job.prompt,
+            program=_program(job),
+            prepare=_checks(job.repository.prepare),
+            round=request.round,
+            feedback=await _feedback(session, request, job),
+            plan=_result(planned).planned.text[:MAX_TEXT],
+            idle_seconds=_seconds(job.options, "idle_seconds", IDLE_SECONDS),
+        )
+    )
+    prepare = sum(check.timeout_seconds for check in command.start_execution.prepare)
+    command.timeout_seconds = _seconds(job.options, "timeout_seconds", EXECUTE_SECONDS) + prepare
+
+
+def _make_plan(job: CommandJob, command: pb.Command) -> None:
+    command.make_plan.CopyFrom(
+        pb.MakePlan(
+            repository=_repository(job.repository),
+            base_branch=job.base_branch,
+            title=job.title,
+            prompt=job.prompt,
+            program=_program(job),
+            feedback=job.feedback[:MAX_TEXT],
+        )
+    )
+    command.timeout_seconds = PLAN_SECONDS
+
+
+async def _create_pull_request(
+    session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command
+) -> None:
+    executed = _result(await commands.former_result(session, request, c.START_EXECUTION)).executed
+    verified = _result(await commands.former_result(session, request, c.RUN_VERIFICATION)).verified
+    command.create_pull_request.CopyFrom(
+        pb.CreatePullRequest(
+            repository=_repository(job.repository),
+            base_branch=job.base_branch,
+            branch=job.branch,
+            push_branch=job.branch,
+            title=job.title,
+            body=_body(job, executed, verified)[:MAX_TEXT],
+            draft=job.draft or job.repository.draft,
+            commit_message=f"{job.title}\n\nPavo-Job: {job.job_id}",
+        )
+    )
+    command.timeout_seconds = PUBLISH_SECONDS
+
+
+def _body(job: CommandJob, executed: pb.Executed, verified: pb.Verified) -> str:
+    quoted = "\n".join(f"> {line}" for line in job.prompt[: MAX_TEXT // 4].splitlines())
+    done = executed.summary.strip()[: MAX_TEXT // 4] or "The program left no words of its own."
+    lines = ["## What was asked", "", quoted, "", "## What was done", "", done, ""]
+    if executed.files:
+        lines += [f"- {each.change} `{each.path}` (+{each.added} −{each.removed})" for each in executed.files[:100]]
+        lines += [f"- and {len(executed.files) - 100} more"] if len(executed.files) > 100 else []
+        lines.append("")
+    lines += ["## What was verified", ""]
+    lines += [f"- {_verdict(check)} `{check.name}` in {check.seconds:.1f} s" for check in verified.checks]
+    lines += [] if verified.checks else ["Nothing: the repository names no commands for that."]
+    return "\n".join([*lines, "", f"Pavo job `{job.job_id}`, attempt {job.epoch}"])
+
+
+def _verdict(check: pb.CheckResult) -> str:
+    if check.timed_out:
+        return "timed out:"
+    return "passed:" if check.exit_code == 0 else f"failed ({check.exit_code}):"
+
+
+async def _feedback(session: AsyncSession, request: c.RunCommand, job: CommandJob) -> str:
+    """Of the review in the first round, of the failed verification later."""
+    if request.round == 0:
+        return job.feedback[:MAX_TEXT]
+    before = _result(await commands.former_result(session, request, c.RUN_VERIFICATION, request.round - 1))
+    told = [
+        f"{check.name}: {'timed out' if check.timed_out else f'exit code {check.exit_code}'}\n{check.tail}"
+        for check in before.verified.checks
+        if check.timed_out or check.exit_code
+    ]
+    if before.HasField("failure"):
+        told.append(before.failure.cause)
+    return "\n\n".join(told)[-MAX_TEXT:]
+
+
+def _result(document: bytes | None) -> pb.Result:
+    result = pb.Result()
+    try:
+        result.ParseFromString(document or b"")
+    except DecodeError:
+        return pb.Result()
+    return result
+
+
+def _repository(found: CommandRepository) -> pb.Repository:
+    return pb.Repository(
+        id=str(found.id),
+        clone_url=found.clone_url,
+        default_branch=found.default_branch,
+        forge=found.forge,
+        forge_url=found.forge_url,
+    )
+
+
+def _program(job: CommandJob) -> pb.Program:
+    options = json.dumps(dict(job.options), sort_keys=True)
+    return pb.Program(profile=job.program, options=options, gateway=job.options.get("gateway") is True)
+
+
+def _checks(found: Sequence[Mapping[str, Any]]) -> list[pb.Check]:
+    return [
+        pb.Check(
+            name=str(each.get("name", "")),
+            command=str(each.get("command", "")),
+            timeout_seconds=_seconds(each, "timeout_seconds", CHECK_SECONDS),
+        )
+        for each in found
+    ]
+
+
+def _seconds(options: Mapping[str, Any], name: str, default: int) -> int:
+    found = options.get(name)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 1 <= found <= 7 * 86_400:
+        return default
+    return int(found)

@@ -1,0 +1,365 @@
+"""Sessions of remote agents, as the rows know them: who opens one, where it is, and what it still owns."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import Conflict, Forbidden, NotAuthenticated
+from pavo.jobs.domain import IN_PROGRESS, LEASE_SECONDS
+from pavo.kit.ids import new_id
+
+GONE_SECONDS: Final = 60
+"""An agent of whose stream nothing was seen for so long is not there, whatever its row says: its gateway died."""
+MAX_AGENTS: Final = 5_000
+"""Of one organisation, and of the operator."""
+_STAGES: Final = ", ".join(f"'{stage}'" for stage in IN_PROGRESS)
+_LEASE: Final = f"pavo_now() + interval '{LEASE_SECONDS} seconds'"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHolder:
+    """Whom a token lets in."""
+
+    token_id: uuid.UUID
+    organisation_id: uuid.UUID | None
+    """None: the operator's agents."""
+    agent: str | None
+    """The only name that it is for; None: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an agent says of itself. It was checked."""
+
+    name: str
+    machine_id: str
+    boot_id: str
+    version: str
+    labels: Sequence[str]
+    programs: Sequence[str]
+    capacity: int
+    draining: bool
+    sandbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that has begun."""
+
+    agent_id: uuid.UUID
+    organisation_id: uuid.UUID | None
+    name: str
+    number: int
+    """Grows with each session of the agent."""
+    queue: str
+    """The task queue on which its commands are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """An attempt that an agent says it has."""
+
+    job_id: uuid.UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAttempt:
+    """What is true of it."""
+
+    job_id: uuid.UUID
+    epoch: int
+    holds: bool
+    """Whether it still holds the job."""
+    acked: int
+    """The last line of its log that is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the rows say of a session that a gateway has."""
+
+    agent_id: uuid.UUID
+    number: int
+    current: bool
+    """Whether it is the agent's newest one, and the agent is there."""
+    allowed: bool
+    """Whether its token still opens anything."""
+    online: bool
+    drain_asked: bool
+
+
+_TOKEN: Final = text("""
+SELECT id, organisation_id, agent FROM agent_tokens
+WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > pavo_now())
+""")
+_USED: Final = text("UPDATE agent_tokens SET used_at = pavo_now() WHERE id = :token")
+
+
+async def authenticate(session: AsyncSession, secret_hash: str) -> TokenHolder:
+    """Whom a token lets in.
+
+    Args:
+        secret_hash: SHA-256 of the token, in hex (`accounts.domain.hash_secret`).
+
+    Raises:
+        NotAuthenticated: there is no such token, or it was revoked, or has expired.
+    """
+    row = (await session.execute(_TOKEN, {"hash": secret_hash})).one_or_none()
+    if row is None:
+        raise NotAuthenticated(
+            "This token opens nothing: there is none such, or it was revoked, or it has expired.",
+            field="token",
+            remedy="Make one with: pavo agent token create",
+        )
+    return TokenHolder(row.id, row.organisation_id, row.agent)
+
+
+_COUNT: Final = text("SELECT count(*) FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation")
+_ADD: Final = text("""
+INSERT INTO remote_agents (id, organisation_id, name) VALUES (:id, :organisation, :name)
+ON CONFLICT (organisation_id, name) DO NOTHING
+""")
+_LOCK: Final = text(f"""
+SELECT id, session, machine_id, gateway,
+    online AND queue IS NOT NULL AND seen_at > pavo_now() - interval '{GONE_SECONDS} seconds' AS there
+FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation AND name = :name FOR UPDATE
+""")
+_OPEN: Final = text("""
+UPDATE remote_agents SET session = :session, gateway = :gateway, queue = :queue, online = true, failed_pings = 0,
+    machine_id = :machine_id, boot_id = :boot_id, version = :version, labels = :labels, programs = :programs,
+    capacity = :capacity, draining = :draining, sandbox = :sandbox, connected_at = pavo_now(), seen_at = pavo_now()
+WHERE id = :id
+""")
+
+
+async def open_session(
+    session: AsyncSession,
+    holder: TokenHolder,
+    described: Described,
+    gateway: uuid.UUID,
+    queue_of: Callable[[uuid.UUID, int], str],
+) -> OpenSession:
+    """Begin the agent's next session; the one before writes nothing any more. The agent is made at its first.
+
+    Args:
+        queue_of: the task queue of an agent's session.
+
+    Raises:
+        Forbidden: the token is for another name.
+        Conflict: another machine is there under this name, or there are too many agents.
+    """
+    _check_name(holder, described.name)
+    row = await _locked(session, holder.organisation_id, described.name)
+    if row.there and row.machine_id not in ("", described.machine_id):
+        raise Conflict(
+            f"Another machine ({row.machine_id[:12]}) is connected as {described.name!r}; this one is "
+            f"{described.machine_id[:12]}.",
+            field="agent",
+            remedy="Give one of the two another name, with --name, or end the other one first.",
+        )
+    number = row.session + 1
+    queue = queue_of(row.id, number)
+    values = {
+        "id": row.id,
+        "session": number,
+        "gateway": gateway,
+        "queue": queue,
+        "machine_id": described.machine_id,
+        "boot_id": described.boot_id,
+        **_shown(described),
+    }
+    await session.execute(_OPEN, values)
+    await session.execute(_USED, {"token": holder.token_id})
+    return OpenSession(row.id, holder.organisation_id, described.name, number, queue)
+
+
+def _check_name(holder: TokenHolder, name: str) -> None:
+    if holder.agent is not None and holder.agent != name:
+        raise Forbidden(
+            f"This token is for the agent {holder.agent!r} alone.",
+            field="agent",
+            remedy=f"Start it with the name {holder.agent!r}, or with a token for {name!r}.",
+        )
+
+
+async def _locked(session: AsyncSession, organisation_id: uuid.UUID | None, name: str) -> Any:
+    which = {"organisation": organisation_id, "name": name}
+    found = (await session.execute(_LOCK, which)).one_or_none()
+    if found is not None:
+        return found
+    if (await session.execute(_COUNT, {"organisation": organisation_id})).scalar_one() >= MAX_AGENTS:
+        raise Conflict(
+            f"There are {MAX_AGENTS:,} agents, as many as there may be.",
+            field="agent",
+            remedy="Remove those that are not used, or connect under a name that exists.",
+        )
+    await session.execute(_ADD, {"id": new_id(), **which})
+    return (await session.execute(_LOCK, which)).one()
+
+
+def _shown(described: Described) -> Mapping[str, Any]:
+    return {
+        "version": described.version,
+        "labels": list(described.labels),
+        "programs": list(described.programs),
+        "capacity": described.capacity,
+        "draining": described.draining,
+        "sandbox": described.sandbox,
+    }
+
+
+_CHANGE: Final = text("""
+UPDATE remote_agents SET version = :version, labels = :labels, programs = :programs, capacity = :capacity,
+    draining = :draining, sandbox = :sandbox
+WHERE id = :id AND session = :session
+""")
+
+
+async def change_capabilities(session: AsyncSession, opened: OpenSession, described: Described) -> None:
+    """What the agent can do has changed; of a session that is over nothing changes."""
+    await session.execute(_CHANGE, {"id": opened.agent_id, "session": opened.number, **_shown(described)})
+
+
+_CLOSE: Final = text("""
+UPDATE remote_agents SET online = false, gateway = NULL, queue = NULL WHERE id = :id AND session = :session
+""")
+
+
+async def close_session(session: AsyncSession, opened: OpenSession) -> None:
+    """The stream has ended: the agent is away, unless it has a newer session."""
+    await session.execute(_CLOSE, {"id": opened.agent_id, "session": opened.number})
+
+
+_STANDING: Final = text("""
+SELECT given.agent, given.session, a.session = given.session AS current, a.online, a.drain_asked,
+    t.id IS NOT NULL AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > pavo_now()) AS allowed
+FROM unnest(CAST(:agents AS uuid[]), CAST(:sessions AS bigint[]), CAST(:tokens AS uuid[]))
+    AS given (agent, session, token)
+LEFT JOIN remote_agents a ON a.id = given.agent
+LEFT JOIN agent_tokens t ON t.id = given.token
+""")
+_SEEN: Final = text("""
+UPDATE remote_agents a SET seen_at = pavo_now()
+FROM unnest(CAST(:agents AS uuid[]), CAST(:sessions AS bigint[])) AS given (agent, session)
+WHERE a.id = given.agent AND a.session = given.session
+""")
+
+
+async def standings(session: AsyncSession, held: Sequence[tuple[OpenSession, uuid.UUID]]) -> Sequence[Standing]:
+    """What the rows say of these sessions, each with the id of its token."""
+    values = {**_pairs([each for each, _ in held]), "tokens": [token for _, token in held]}
+    rows = await session.execute(_STANDING, values)
+    return [Standing(r.agent, r.session, bool(r.current), r.allowed, bool(r.online), bool(r.drain_asked)) for r in rows]
+
+
+async def seen(session: AsyncSession, held: Sequence[OpenSession]) -> None:
+    """Their streams live."""
+    await session.execute(_SEEN, _pairs(sorted(held, key=lambda each: each.agent_id)))
+
+
+def _pairs(held: Sequence[OpenSession]) -> dict[str, Any]:
+    return {"agents": [each.agent_id for each in held], "sessions": [each.number for each in held]}
+
+
+_RENEW: Final = text(f"""
+WITH mine AS (
+    SELECT j.id FROM jobs j JOIN unnest(CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[])) AS given (job, epoch)
+        ON j.id = given.job AND j.epoch = given.epoch
+    WHERE j.agent_id = :agent AND j.stage IN ({_STAGES}) ORDER BY j.id FOR UPDATE OF j
+)
+UPDATE jobs SET lease_until = {_LEASE} FROM mine WHERE jobs.id = mine.id
+""")
+_KEPT: Final = text(f"""
+SELECT given.job, given.epoch, coalesce((SELECT max(seq) FROM job_logs l
+        WHERE l.job_id = given.job AND l.epoch = given.epoch AND a.job_id IS NOT NULL), 0) AS acked,
+    coalesce(j.epoch = given.epoch AND j.agent_id = :agent AND j.stage IN ({_STAGES}), false) AS holds
+FROM unnest(CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[])) AS given (job, epoch)
+LEFT JOIN jobs j ON j.id = given.job
+LEFT JOIN job_attempts a ON a.job_id = given.job AND a.epoch = given.epoch AND a.agent_id = :agent
+""")
+
+
+async def renew(session: AsyncSession, agent_id: uuid.UUID, held: Sequence[HeldJob]) -> Sequence[KeptAttempt]:
+    """Prolong the leases of those attempts that hold their jobs still; what is true of each."""
+    if not held:
+        return []
+    which = {"agent": agent_id, "jobs": [each.job_id for each in held], "epochs": [each.epoch for each in held]}
+    await session.execute(_RENEW, which)
+    return await what_is_kept(session, agent_id, held)
+
+
+async def what_is_kept(session: AsyncSession, agent_id: uuid.UUID, held: Sequence[HeldJob]) -> Sequence[KeptAttempt]:
+    """What is true of each of these attempts; of another agent's nothing is stored or held."""
+    which = {"agent": agent_id, "jobs": [each.job_id for each in held], "epochs": [each.epoch for each in held]}
+    rows = await session.execute(_KEPT, which)
+    return [KeptAttempt(row.job, row.epoch, row.holds, row.acked) for row in rows]
+
+
+_NAMED: Final = text("""
+SELECT id, session FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation AND name = :name
+""")
+
+
+async def agent_named(session: AsyncSession, holder: TokenHolder, name: str) -> uuid.UUID | None:
+    """The agent of this name for which the token is; None: there is none."""
+    if holder.agent is not None and holder.agent != name:
+        return None
+    row = (await session.execute(_NAMED, {"organisation": holder.organisation_id, "name": name})).one_or_none()
+    return None if row is None else row.id
+
+
+_ATTEMPT: Final = text("""
+SELECT a.agent_id FROM job_attempts a JOIN remote_agents r ON r.id = a.agent_id
+WHERE a.job_id = :job AND a.epoch = :epoch AND r.organisation_id IS NOT DISTINCT FROM :organisation
+    AND (CAST(:agent AS text) IS NULL OR r.name = CAST(:agent AS text))
+""")
+
+
+async def owner_of(session: AsyncSession, holder: TokenHolder, held: HeldJob) -> uuid.UUID | None:
+    """The agent whose attempt it is, where the token is for that agent; None otherwise."""
+    values = {
+        "job": held.job_id,
+        "epoch": held.epoch,
+        "organisation": holder.organisation_id,
+        "agent": holder.agent,
+    }
+    return (await session.execute(_ATTEMPT, values)).scalars().one_or_none()
+
+
+_HELD: Final = text(f"SELECT id, epoch FROM jobs WHERE agent_id = :agent AND stage IN ({_STAGES}) ORDER BY id")
+_DEBTS: Final = text("""
+SELECT job_id, epoch FROM job_attempts WHERE agent_id = :agent AND cleanup_owed ORDER BY begun_at LIMIT 1000
+""")
+_PAID: Final = text("""
+UPDATE job_attempts SET cleanup_owed = false
+WHERE job_id = :job AND epoch = :epoch AND agent_id = :agent AND cleanup_owed
+""")
+
+
+async def held_by(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJob]:
+    """The attempts that the agent is to be working at."""
+    return [HeldJob(row.id, row.epoch) for row in await session.execute(_HELD, {"agent": agent_id})]
+
+
+async def debts_of(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJob]:
+    """Attempts of which the agent has yet to clean up."""
+    return [HeldJob(row.job_id, row.epoch) for row in await session.execute(_DEBTS, {"agent": agent_id})]
+
+
+async def pay_debt(session: AsyncSession, agent_id: uuid.UUID, cleaned: HeldJob) -> None:
+    """The agent has cleaned up after an attempt of its own."""
+    await session.execute(_PAID, {"job": cleaned.job_id, "epoch": cleaned.epoch, "agent": agent_id})
+
+
+_AGENT_OF: Final = text("SELECT agent_id FROM job_attempts WHERE job_id = :job AND epoch = :epoch")
+
+
+async def agent_of(session: AsyncSession, held: HeldJob) -> uuid.UUID | None:
+    """Whose attempt it is; None: there is no such attempt, or its agent was removed."""
+    values = {"job": held.job_id, "epoch": held.epoch}
+    return (await session.execute(_AGENT_OF, values)).scalars().one_or_none()

@@ -1,0 +1,59 @@
+"""How the repository of a job is reached by an attempt that holds it."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.jobs.agents.sessions import HeldJob
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryAccess:
+    """How the repository of an attempt that holds its job is reached."""
+
+    organisation_id: uuid.UUID
+    clone_url: str
+    forge_url: str
+    credential: str | None
+    """Name of the organisation's secret; None: none is needed."""
+    username: str
+
+
+_ACCESS: Final = text("""
+SELECT j.organisation_id, r.clone_url, r.forge_url, r.credential, r.username
+FROM jobs j JOIN repositories r ON r.id = j.repository_id
+WHERE j.id = :job AND j.epoch = :epoch AND j.lease_until > pavo_now()
+    AND j.stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')
+""")
+
+
+async def repository_access(session: AsyncSession, held: HeldJob) -> RepositoryAccess | None:
+    """How the attempt reaches its repository; None: it does not hold its job, or its lease has run out."""
+    row = (await session.execute(_ACCESS, {"job": held.job_id, "epoch": held.epoch})).one_or_none()
+    if row is None:
+        return None
+    return RepositoryAccess(row.organisation_id, row.clone_url, row.forge_url, row.credential, row.username)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOwner:
+    """Whose the files of an attempt are."""
+
+    organisation_id: uuid.UUID
+    holds: bool
+    """Whether the attempt holds the job."""
+
+
+_FILES: Final = text("""
+SELECT j.organisation_id, j.epoch = :epoch AS holds FROM jobs j
+WHERE j.id = :job AND j.deleted_at IS NULL AND EXISTS (SELECT 1 FROM timelines t WHERE t.id = j.id)
+""")
+
+
+async def file_owner(session: AsyncSession, held: HeldJob) -> FileOwner | None:
+    """Whose the files of this attempt are; None: its job is gone."""
+    row = (await session.execute(_FILES, {"job": held.job_id, "epoch": held.epoch})).one_or_none()
+    return None if row is None else FileOwner(row.organisation_id, row.holds)

@@ -1,0 +1,252 @@
+"""Commands to remote agents and their results: every write of them, fenced by the attempt's epoch."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.jobs.contracts import RunCommand
+from pavo.jobs.domain import CLEANING, EXECUTING, IN_PROGRESS, PREPARING, PUBLISHING, VERIFYING
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent
+
+_STAGES: Final = ", ".join(f"'{stage}'" for stage in IN_PROGRESS)
+REPORTED: Final = (PREPARING, EXECUTING, VERIFYING, PUBLISHING, CLEANING)
+"""Stages that an agent says it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRepository:
+    """The repository of a job, as a command tells it."""
+
+    id: uuid.UUID
+    clone_url: str
+    default_branch: str
+    forge: str
+    forge_url: str
+    prepare: Sequence[Mapping[str, Any]]
+    verify: Sequence[Mapping[str, Any]]
+    draft: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandJob:
+    """What commands of an attempt are made from."""
+
+    job_id: uuid.UUID
+    epoch: int
+    agent_id: uuid.UUID | None
+    """Whose attempt it is."""
+    holds: bool
+    """Whether the attempt holds the job."""
+    title: str
+    prompt: str
+    base_branch: str
+    branch: str
+    program: str
+    options: Mapping[str, Any]
+    feedback: str
+    draft: bool
+    repository: CommandRepository
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCommand:
+    """A command as it was written first."""
+
+    request: bytes
+    result: bytes | None
+
+
+_JOB: Final = text(f"""
+SELECT j.id, a.epoch, a.agent_id, j.epoch = a.epoch AND j.stage IN ({_STAGES}) AS holds, j.title, j.prompt,
+    j.base_branch, j.branch, j.program, j.options, j.feedback, j.draft, r.id AS repository_id, r.clone_url,
+    r.default_branch, r.forge, r.forge_url, r.prepare, r.verify, r.draft AS drafts
+FROM job_attempts a JOIN jobs j ON j.id = a.job_id JOIN repositories r ON r.id = j.repository_id
+WHERE a.job_id = :job AND a.epoch = :epoch
+""")
+
+
+async def job_of(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> CommandJob | None:
+    """What commands of this attempt are made from; None: there is no such attempt."""
+    row = (await session.execute(_JOB, {"job": job_id, "epoch": epoch})).one_or_none()
+    if row is None:
+        return None
+    repository = CommandRepository(
+        row.repository_id,
+        row.clone_url,
+        row.default_branch,
+        row.forge,
+        row.forge_url,
+        row.prepare,
+        row.verify,
+        row.drafts,
+    )
+    told = (row.title, row.prompt, row.base_branch, row.branch, row.program, row.options, row.feedback, row.draft)
+    return CommandJob(row.id, row.epoch, row.agent_id, row.holds, *told, repository)
+
+
+_FORMER: Final = text("""
+SELECT result FROM job_commands
+WHERE job_id = :job AND epoch = :epoch AND kind = :kind AND result IS NOT NULL AND (:round < 0 OR round = :round)
+ORDER BY round DESC LIMIT 1
+""")
+
+
+async def former_result(session: AsyncSession, request: RunCommand, kind: str, round_: int = -1) -> bytes | None:
+    """The result of a command of the same attempt that came before.
+
+    Args:
+        round_: of this one; negative: the newest there is.
+    """
+    values = {"job": uuid.UUID(request.job_id), "epoch": request.epoch, "kind": kind, "round": round_}
+    return (await session.execute(_FORMER, values)).scalar_one_or_none()
+
+
+_PUT: Final = text(f"""
+INSERT INTO job_commands (id, job_id, epoch, kind, round, request)
+SELECT :id, id, :epoch, :kind, :round, :request FROM jobs
+WHERE id = :job AND epoch = :epoch AND stage IN ({_STAGES})
+ON CONFLICT (id) DO NOTHING
+""")
+_FIND: Final = text("SELECT request, result FROM job_commands WHERE id = :id")
+_SENT: Final = text("UPDATE job_commands SET sent_at = coalesce(sent_at, pavo_now()) WHERE id = :id")
+
+
+async def find(session: AsyncSession, command_id: str) -> StoredCommand | None:
+    """A command that was written before."""
+    row = (await session.execute(_FIND, {"id": uuid.UUID(command_id)})).one_or_none()
+    return None if row is None else StoredCommand(row.request, row.result)
+
+
+async def put(session: AsyncSession, request: RunCommand, document: bytes) -> StoredCommand | None:
+    """Write a command; as it was written first, where it was. None: the attempt does not hold the job."""
+    values = {
+        "id": uuid.UUID(request.command_id),
+        "job": uuid.UUID(request.job_id),
+        "epoch": request.epoch,
+        "kind": request.kind,
+        "round": request.round,
+        "request": document,
+    }
+    await session.execute(_PUT, values)
+    return await find(session, request.command_id)
+
+
+async def sent(session: AsyncSession, command_id: str) -> None:
+    """It goes to the agent now; the first time counts."""
+    await session.execute(_SENT, {"id": uuid.UUID(command_id)})
+
+
+_ACCEPTED: Final = text("""
+UPDATE job_commands c SET accepted_at = pavo_now() FROM job_attempts a
+WHERE c.id = :id AND c.accepted_at IS NULL AND a.job_id = c.job_id AND a.epoch = c.epoch AND a.agent_id = :agent
+""")
+
+
+async def accepted(session: AsyncSession, command_id: uuid.UUID, agent_id: uuid.UUID) -> None:
+    """The agent has it in its journal. Of another agent's command nothing changes."""
+    await session.execute(_ACCEPTED, {"id": command_id, "agent": agent_id})
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """A result as an agent sent it."""
+
+    command_id: uuid.UUID
+    agent_id: uuid.UUID
+    document: bytes
+    commit: str = ""
+    """Of the work, where the result names one."""
+    branch: str = ""
+    """That was pushed, where one was."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultKept:
+    """What became of a result."""
+
+    known: bool
+    """Whether there is such a command."""
+    own: bool
+    """Whether it was the agent's; a foreign one changed nothing."""
+    job_id: uuid.UUID | None = None
+    epoch: int = 0
+
+
+_OWNER: Final = text(
+    """
+SELECT c.job_id, c.epoch, a.agent_id, j.epoch <> c.epoch OR j.stage NOT IN (:stages) AS late
+FROM job_commands c JOIN jobs j ON j.id = c.job_id
+LEFT JOIN job_attempts a ON a.job_id = c.job_id AND a.epoch = c.epoch
+WHERE c.id = :id FOR NO KEY UPDATE OF c
+""".replace(":stages", _STAGES)
+)
+_RESULT: Final = text("""
+UPDATE job_commands SET result = :result, ended_at = pavo_now(), accepted_at = coalesce(accepted_at, pavo_now()),
+    late = :late
+WHERE id = :id AND result IS NULL
+""")
+_COMMITTED: Final = text("""
+UPDATE job_attempts SET commit = coalesce(nullif(:commit, ''), commit), branch = coalesce(nullif(:branch, ''), branch)
+WHERE job_id = :job AND epoch = :epoch
+""")
+_HEARD: Final = text("UPDATE jobs SET heard_at = pavo_now() WHERE id = :job AND epoch = :epoch")
+
+
+async def keep_result(session: AsyncSession, new: NewResult) -> ResultKept:
+    """Store a result, once; one of an attempt that does not hold its job any more is kept, and marked late."""
+    row = (await session.execute(_OWNER, {"id": new.command_id})).one_or_none()
+    if row is None:
+        return ResultKept(known=False, own=False)
+    if row.agent_id != new.agent_id:
+        return ResultKept(known=True, own=False)
+    await session.execute(_RESULT, {"id": new.command_id, "result": new.document, "late": row.late})
+    attempt = {"job": row.job_id, "epoch": row.epoch}
+    if new.commit or new.branch:
+        await session.execute(_COMMITTED, {**attempt, "commit": new.commit, "branch": new.branch})
+    await session.execute(_HEARD, attempt)
+    return ResultKept(known=True, own=True, job_id=row.job_id, epoch=row.epoch)
+
+
+_SHOW: Final = text(f"""
+UPDATE jobs SET stage = :stage, heard_at = pavo_now(), updated_at = pavo_now()
+FROM job_commands c
+WHERE jobs.id = :job AND jobs.epoch = :epoch AND jobs.agent_id = :agent AND jobs.stage IN ({_STAGES})
+    AND jobs.stage <> :stage AND c.id = :command AND c.job_id = jobs.id AND c.epoch = jobs.epoch AND c.ended_at IS NULL
+RETURNING jobs.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedStage:
+    """What an agent says it is at."""
+
+    job_id: uuid.UUID
+    epoch: int
+    agent_id: uuid.UUID
+    command_id: uuid.UUID
+    stage: str
+    """One of `REPORTED`."""
+
+
+async def show_stage(session: AsyncSession, told: ReportedStage) -> Sequence[Event]:
+    """Show the stage and tell of it, where its attempt holds the job and the command is not over; else nothing.
+
+    Returns:
+        what is to be published after the commit.
+    """
+    values = {
+        "job": told.job_id,
+        "epoch": told.epoch,
+        "agent": told.agent_id,
+        "command": told.command_id,
+        "stage": told.stage,
+    }
+    if (await session.execute(_SHOW, values)).first() is None:
+        return []
+    event = NewEvent("stage", {"stage": told.stage, "epoch": told.epoch})
+    return await timeline.append(session, told.job_id, [event])
