@@ -21,6 +21,7 @@ from pavo.errors import InvalidInput
 WITHOUT: dict[tuple[str, ...], str] = {
     ("api",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
     ("worker",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
+    ("gateway",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
     ("deploy", "serve"): "serves under systemd; deploy status -o json tells of it",
     ("--install-completion",): "writes into a shell's start-up file",
 }

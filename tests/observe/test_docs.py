@@ -21,8 +21,9 @@ def document(root: Path) -> str:
 def rows() -> list[str]:
     """The table of metrics as it must stand there."""
     found: list[str] = []
-    for meter in dict.fromkeys((*metrics.OF_API, *metrics.OF_WORKER)):
-        parts = [part for part, own in (("API", metrics.OF_API), ("worker", metrics.OF_WORKER)) if meter in own]
+    owners = (("API", metrics.OF_API), ("worker", metrics.OF_WORKER), ("gateway", metrics.OF_GATEWAY))
+    for meter in dict.fromkeys((*metrics.OF_API, *metrics.OF_WORKER, *metrics.OF_GATEWAY)):
+        parts = [part for part, own in owners if meter in own]
         labels = ", ".join(f"`{label}`" for label in meter.labels)
         found.append(f"| `{meter.name}` | {meter.kind} | {', '.join(parts)} | {labels} | {meter.text} |")
     return found

@@ -266,7 +266,8 @@ def test_the_api_serves_it_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_name_is_given_twice() -> None:
-    shown = {meter.name for meter in (*metrics.OF_API, *metrics.OF_WORKER)}
+    meters = (*metrics.OF_API, *metrics.OF_WORKER, *metrics.OF_GATEWAY)
+    shown = {meter.name for meter in meters}
     every = {value.name for value in vars(metrics).values() if isinstance(value, Meter)}
-    assert shown == every and len(every) == len({id(m) for m in (*metrics.OF_API, *metrics.OF_WORKER)})
+    assert shown == every and len(every) == len({id(m) for m in meters})
     assert names({"a{b}": 1, "c": 2}) == {"a", "c"}

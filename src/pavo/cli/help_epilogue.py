@@ -199,6 +199,7 @@ EXAMPLES: Final = {
     "migrate": {"pavo migrate": "before a new version of API and workers"},
     "api": {"pavo api": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
     "worker": {"pavo worker": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
+    "gateway": {"pavo gateway": "as PAVO_GATEWAY_HOST and PAVO_GATEWAY_PORT say, with the addresses of the stores"},
     "corpus": {"pavo corpus add handbook.md": "agents that search find it from now on"},
     "corpus add": {"pavo corpus add handbook.md notes.md": "agents that search find them from now on"},
     "corpus sample": {"pavo corpus sample": "eight documents to try it with"},

@@ -16,6 +16,7 @@ from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.sql import commands
 from pavo.jobs.sql.commands import NewResult, ReportedStage
+from pavo.jobs.sql.transitions import SHOWN_BY_AGENTS
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
@@ -118,7 +119,7 @@ class Messages:
             return
         session.works_at(message.job_id, message.epoch, message.command_id)
         stage = message.stage
-        if stage not in commands.REPORTED or session.stages.get(message.command_id) == stage:
+        if stage not in SHOWN_BY_AGENTS or session.stages.get(message.command_id) == stage:
             return
         told = ReportedStage(held.job_id, held.epoch, session.opened.agent_id, command, stage)
 

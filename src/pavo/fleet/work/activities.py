@@ -1,11 +1,9 @@
 """What workflows have remote agents do: each activity is carried out by the gateway that holds the agent's stream."""
 
 import asyncio
-import logging
 import uuid
 from typing import Final
 
-from google.protobuf.message import DecodeError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -17,11 +15,10 @@ from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.sql import commands
 from pavo.jobs.sql.commands import StoredCommand
+from pavo.jobs.sql.results import parsed
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
-
-logger = logging.getLogger(__name__)
 
 PING_SECONDS: Final = 5.0
 PING_FAILED: Final = "PingFailed"
@@ -50,7 +47,7 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
         with session.expecting(request.command_id, request.job_id, request.epoch) as waiter:
             stored = await self._written(request)
             if stored.result is not None:
-                return outcome_of(request.kind, _parsed(stored.result))
+                return outcome_of(request.kind, parsed(stored.result) or pb.Result())
             command = pb.Command()
             command.ParseFromString(stored.request)
             if not session.send(pb.ToAgent(command=command)):
@@ -118,13 +115,3 @@ async def _result(waiter: Waiter) -> pb.Result:
         if result is not None:
             return result
         activity.heartbeat()
-
-
-def _parsed(document: bytes) -> pb.Result:
-    result = pb.Result()
-    try:
-        result.ParseFromString(document)
-    except DecodeError:
-        logger.exception("A stored result cannot be read")
-        return pb.Result()
-    return result

@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import InternalError
 from pavo.jobs import contracts as c
-from pavo.jobs.sql import commands
+from pavo.jobs.sql import commands, results
 from pavo.jobs.sql.commands import CommandJob, CommandRepository
 from pavo.protocol import fleet_pb2 as pb
 
@@ -48,7 +47,7 @@ async def document_of(session: AsyncSession, request: c.RunCommand, job: Command
 
 
 async def _start_execution(session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command) -> None:
-    planned = await commands.former_result(session, request, c.MAKE_PLAN)
+    planned = (await commands.former_result(session, request, c.MAKE_PLAN, "planned")).planned
     command.start_execution.CopyFrom(
         pb.StartExecution(
             repository=_repository(job.repository),
@@ -60,7 +59,7 @@ async def _start_execution(session: AsyncSession, request: c.RunCommand, job: Co
             prepare=_checks(job.repository.prepare),
             round=request.round,
             feedback=await _feedback(session, request, job),
-            plan=_result(planned).planned.text[:MAX_TEXT],
+            plan=planned.text[:MAX_TEXT],
             idle_seconds=_seconds(job.options, "idle_seconds", IDLE_SECONDS),
         )
     )
@@ -85,8 +84,8 @@ def _make_plan(job: CommandJob, command: pb.Command) -> None:
 async def _create_pull_request(
     session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command
 ) -> None:
-    executed = _result(await commands.former_result(session, request, c.START_EXECUTION)).executed
-    verified = _result(await commands.former_result(session, request, c.RUN_VERIFICATION)).verified
+    executed = (await commands.former_result(session, request, c.START_EXECUTION, "executed")).executed
+    verified = (await commands.former_result(session, request, c.RUN_VERIFICATION, "verified")).verified
     command.create_pull_request.CopyFrom(
         pb.CreatePullRequest(
             repository=_repository(job.repository),
@@ -126,24 +125,7 @@ async def _feedback(session: AsyncSession, request: c.RunCommand, job: CommandJo
     """Of the review in the first round, of the failed verification later."""
     if request.round == 0:
         return job.feedback[:MAX_TEXT]
-    before = _result(await commands.former_result(session, request, c.RUN_VERIFICATION, request.round - 1))
-    told = [
-        f"{check.name}: {'timed out' if check.timed_out else f'exit code {check.exit_code}'}\n{check.tail}"
-        for check in before.verified.checks
-        if check.timed_out or check.exit_code
-    ]
-    if before.HasField("failure"):
-        told.append(before.failure.cause)
-    return "\n\n".join(told)[-MAX_TEXT:]
-
-
-def _result(document: bytes | None) -> pb.Result:
-    result = pb.Result()
-    try:
-        result.ParseFromString(document or b"")
-    except DecodeError:
-        return pb.Result()
-    return result
+    return (await results.verification_report(session, job.job_id, job.epoch, request.round - 1))[:MAX_TEXT]
 
 
 def _repository(found: CommandRepository) -> pb.Repository:

@@ -21,14 +21,14 @@ def outcome_of(kind: str, result: pb.Result) -> c.CommandOutcome:
     found = result.WhichOneof("outcome")
     if found == "failure":
         failure = result.failure
-        return c.CommandOutcome("failed", error=failure.type or "Failed", retryable=failure.retryable)
+        return c.CommandOutcome(c.OUTCOME_FAILED, error=failure.type or "Failed", retryable=failure.retryable)
     if found == "cancelled":
-        return c.CommandOutcome("cancelled")
+        return c.CommandOutcome(c.OUTCOME_CANCELLED, killed=min(result.cancelled.killed, 2**31))
     if found != EXPECTED.get(kind):
-        return c.CommandOutcome("failed", error=WRONG_RESULT)
+        return c.CommandOutcome(c.OUTCOME_FAILED, error=WRONG_RESULT)
     passed = all(check.exit_code == 0 and not check.timed_out for check in result.verified.checks)
     changed = found == "executed" and result.executed.changed
-    return c.CommandOutcome("done", changed=changed, passed=found == "verified" and passed)
+    return c.CommandOutcome(c.OUTCOME_DONE, changed=changed, passed=found == "verified" and passed)
 
 
 def commit_of(result: pb.Result) -> tuple[str, str]:

@@ -9,13 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.contracts import RunCommand
-from pavo.jobs.domain import CLEANING, EXECUTING, IN_PROGRESS, PREPARING, PUBLISHING, VERIFYING
-from pavo.timeline import service as timeline
-from pavo.timeline.domain import Event, NewEvent
+from pavo.jobs.domain import IN_PROGRESS
+from pavo.jobs.sql.results import parsed
+from pavo.jobs.sql.transitions import note_stage
+from pavo.protocol.fleet_pb2 import Result
+from pavo.timeline.domain import Event
 
 _STAGES: Final = ", ".join(f"'{stage}'" for stage in IN_PROGRESS)
-REPORTED: Final = (PREPARING, EXECUTING, VERIFYING, PUBLISHING, CLEANING)
-"""Stages that an agent says it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +90,19 @@ async def job_of(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Comman
 
 
 _FORMER: Final = text("""
-SELECT result FROM job_commands
-WHERE job_id = :job AND epoch = :epoch AND kind = :kind AND result IS NOT NULL AND (:round < 0 OR round = :round)
-ORDER BY round DESC LIMIT 1
+SELECT result FROM job_commands WHERE job_id = :job AND epoch = :epoch AND kind = :kind AND result IS NOT NULL
+ORDER BY round DESC, ended_at DESC LIMIT 20
 """)
 
 
-async def former_result(session: AsyncSession, request: RunCommand, kind: str, round_: int = -1) -> bytes | None:
-    """The result of a command of the same attempt that came before.
-
-    Args:
-        round_: of this one; negative: the newest there is.
-    """
-    values = {"job": uuid.UUID(request.job_id), "epoch": request.epoch, "kind": kind, "round": round_}
-    return (await session.execute(_FORMER, values)).scalar_one_or_none()
+async def former_result(session: AsyncSession, request: RunCommand, kind: str, outcome: str) -> Result:
+    """The newest result with this outcome of a command of the same attempt; an empty one where there is none."""
+    values = {"job": uuid.UUID(request.job_id), "epoch": request.epoch, "kind": kind}
+    for stored in (await session.execute(_FORMER, values)).scalars():
+        found = parsed(stored)
+        if found is not None and found.WhichOneof("outcome") == outcome:
+            return found
+    return Result()
 
 
 _PUT: Final = text(f"""
@@ -212,12 +211,9 @@ async def keep_result(session: AsyncSession, new: NewResult) -> ResultKept:
     return ResultKept(known=True, own=True, job_id=row.job_id, epoch=row.epoch)
 
 
-_SHOW: Final = text(f"""
-UPDATE jobs SET stage = :stage, heard_at = pavo_now(), updated_at = pavo_now()
-FROM job_commands c
-WHERE jobs.id = :job AND jobs.epoch = :epoch AND jobs.agent_id = :agent AND jobs.stage IN ({_STAGES})
-    AND jobs.stage <> :stage AND c.id = :command AND c.job_id = jobs.id AND c.epoch = jobs.epoch AND c.ended_at IS NULL
-RETURNING jobs.id
+_UNDER_WAY: Final = text("""
+SELECT 1 FROM job_commands c JOIN job_attempts a ON a.job_id = c.job_id AND a.epoch = c.epoch
+WHERE c.id = :command AND c.job_id = :job AND c.epoch = :epoch AND c.ended_at IS NULL AND a.agent_id = :agent
 """)
 
 
@@ -230,7 +226,7 @@ class ReportedStage:
     agent_id: uuid.UUID
     command_id: uuid.UUID
     stage: str
-    """One of `REPORTED`."""
+    """As it says."""
 
 
 async def show_stage(session: AsyncSession, told: ReportedStage) -> Sequence[Event]:
@@ -239,14 +235,7 @@ async def show_stage(session: AsyncSession, told: ReportedStage) -> Sequence[Eve
     Returns:
         what is to be published after the commit.
     """
-    values = {
-        "job": told.job_id,
-        "epoch": told.epoch,
-        "agent": told.agent_id,
-        "command": told.command_id,
-        "stage": told.stage,
-    }
-    if (await session.execute(_SHOW, values)).first() is None:
-        return []
-    event = NewEvent("stage", {"stage": told.stage, "epoch": told.epoch})
-    return await timeline.append(session, told.job_id, [event])
+    values = {"job": told.job_id, "epoch": told.epoch, "agent": told.agent_id, "command": told.command_id}
+    if (await session.execute(_UNDER_WAY, values)).first() is None:
+        return ()
+    return await note_stage(session, told.job_id, told.epoch, told.stage)

@@ -61,9 +61,10 @@ async def note_stage(session: AsyncSession, job_id: uuid.UUID, epoch: int, stage
 
 
 async def _show(session: AsyncSession, job: JobRow, stage: str, changes: dict[str, Any]) -> Sequence[Event]:
+    before = job.stage  # the statement changes the object too
     changes |= {"stage": stage, "updated_at": func.pavo_now(), "heard_at": func.pavo_now()}
     await session.execute(update(JobRow).where(JobRow.id == job.id).values(**changes))
-    return await timeline.append(session, job.id, [events.stage(stage)]) if stage != job.stage else ()
+    return await timeline.append(session, job.id, [events.stage(stage)]) if stage != before else ()
 
 
 async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> c.Route:

@@ -1,0 +1,67 @@
+"""A gateway process, and what an agent needs to connect to it."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest_asyncio
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from pavo.jobs import contracts as c
+from pavo.kit.sql import Database
+from tests.fleet.attempt_workflow import OneCommand
+from tests.fleet.rows import Job, Rows
+from tests.parts import Part, Parts, free_port
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway process."""
+
+    part: Part
+    address: str
+
+
+async def start_gateway(parts: Parts, **settings: str) -> Gateway:
+    """Start one more."""
+    port = free_port()
+    settings = {"PAVO_GATEWAY_PING_SECONDS": "1", "PAVO_GATEWAY_SILENCE_SECONDS": "4"} | settings
+    part = await parts.start("gateway", command=True, PAVO_GATEWAY_PORT=str(port), **settings)
+    return Gateway(part, f"127.0.0.1:{port}")
+
+
+@pytest_asyncio.fixture(scope="session")
+async def gateway(parts: Parts) -> Gateway:
+    """The gateway that most tests share."""
+    return await start_gateway(parts)
+
+
+@pytest_asyncio.fixture
+async def rows(database: Database) -> Rows:
+    """An organisation of the test's own."""
+    return await Rows.make(database)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Has agents carry out commands, as workflows of jobs do."""
+
+    temporal: Client
+    queue: str
+
+    async def start(self, job: Job, queue: str, kind: str = c.START_EXECUTION, **more: Any) -> WorkflowHandle[Any, Any]:
+        """A workflow that has one carried out on this queue; its id is that of the job's attempt."""
+        request = c.RunCommand(job.id, job.epoch, kind, **more)
+        return await self.temporal.start_workflow(
+            OneCommand.run, args=[request, queue], id=job.workflow_id, task_queue=self.queue
+        )
+
+
+@pytest_asyncio.fixture(scope="session")
+async def commands(temporal: Client) -> AsyncIterator[Commands]:
+    """A worker of such workflows."""
+    queue = f"fleet-{uuid.uuid4().hex[:8]}"
+    async with Worker(temporal, task_queue=queue, workflows=[OneCommand], workflow_runner=UnsandboxedWorkflowRunner()):
+        yield Commands(temporal, queue)
