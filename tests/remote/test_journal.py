@@ -9,7 +9,7 @@ import pytest
 
 from pavo.errors import ConfigurationError
 from pavo.protocol import fleet_pb2 as pb
-from pavo.remote.journal import FILE, Attempt, Journal, Standing
+from pavo.remote.journal import FILE, Attempt, Journal, Standing, State
 
 JOB = str(uuid.UUID(int=1))
 DIES = """
@@ -43,7 +43,7 @@ def live(folder, at):
         say("finished", command.id)
         journal.acknowledge(command.id)
         say("acked", command.id)
-    journal.lose(j.Attempt("job", 1))
+    journal.mark(j.Attempt("job", 1), j.State.LOST)
     say("lost", "job")
     journal.forget(j.Attempt("job", 1))
     say("forgotten", "job")
@@ -85,10 +85,10 @@ def test_a_command_is_new_once(journal: Journal, tmp_path: Path) -> None:
     assert journal.open_of(Attempt(JOB, 1)) == ["command-1"] and journal.unfinished() == []
     journal.acknowledge("command-1")
     assert journal.unacknowledged() == [] and journal.result_of("command-1") == result()
-    assert journal.attempts() == [(Attempt(JOB, 1), False)]
-    journal.lose(Attempt(JOB, 1))
+    assert journal.attempts() == [(Attempt(JOB, 1), State.HELD)]
+    journal.mark(Attempt(JOB, 1), State.LOST)
     again = Journal(tmp_path)
-    assert again.attempts() == [(Attempt(JOB, 1), True)] and again.machine_id == journal.machine_id
+    assert again.attempts() == [(Attempt(JOB, 1), State.LOST)] and again.machine_id == journal.machine_id
     again.forget(Attempt(JOB, 1))
     assert again.attempts() == [] and again.accept(command()) is Standing.DONE
     assert again.result_of("command-1") is None and again.unfinished() == []
@@ -132,6 +132,6 @@ def test_whatever_line_it_dies_at_nothing_is_carried_out_twice_or_forgotten(tmp_
                 found = journal.result_of(f"c{number}")
                 assert found is not None and found.cleaned.freed_bytes == 7, folder
         if "lost job" in said and "forgotten job" not in said:
-            assert journal.attempts() in ([], [(Attempt("job", 1), True)]), folder
+            assert journal.attempts() in ([], [(Attempt("job", 1), State.LOST)]), folder
         journal.close()
     assert "forgotten job" in (folders[-1] / "said").read_text()

@@ -23,7 +23,7 @@ REMEMBERED: Final = 20_000
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
-    job_id TEXT NOT NULL, epoch INTEGER NOT NULL, lost INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job_id, epoch)
+    job_id TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'held', PRIMARY KEY (job_id, epoch)
 );
 CREATE TABLE IF NOT EXISTS commands (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job_id TEXT NOT NULL, epoch INTEGER NOT NULL,
@@ -32,6 +32,15 @@ CREATE TABLE IF NOT EXISTS commands (
 CREATE INDEX IF NOT EXISTS open_commands ON commands (acked, number);
 CREATE INDEX IF NOT EXISTS commands_of_attempts ON commands (job_id, epoch);
 """
+
+
+class State(Enum):
+    """Of an attempt."""
+
+    HELD = "held"
+    LOST = "lost"
+    """It does not hold its job any more; what it did is kept."""
+    CLEANED = "cleaned"
 
 
 class Standing(Enum):
@@ -136,17 +145,23 @@ class Journal:
         rows = self._all("SELECT body, kept FROM commands WHERE NOT acked AND result IS NULL ORDER BY number")
         return [Unfinished(pb.Command.FromString(body), kept) for body, kept in rows]
 
-    def lose(self, attempt: Attempt) -> None:
-        """The attempt does not hold its job any more."""
+    def mark(self, attempt: Attempt, state: State) -> None:
+        """Note what has become of an attempt; one that is cleaned up stays that."""
         with self._lock, self._transaction() as cursor:
             cursor.execute(
-                "UPDATE attempts SET lost = 1 WHERE job_id = ? AND epoch = ?", (attempt.job_id, attempt.epoch)
+                "UPDATE attempts SET state = ? WHERE job_id = ? AND epoch = ? AND state <> ?",
+                (state.value, attempt.job_id, attempt.epoch, State.CLEANED.value),
             )
 
-    def attempts(self) -> Sequence[tuple[Attempt, bool]]:
-        """Those that are known, each with whether it is lost."""
-        rows = self._all("SELECT job_id, epoch, lost FROM attempts ORDER BY job_id, epoch")
-        return [(Attempt(job_id, epoch), bool(lost)) for job_id, epoch, lost in rows]
+    def attempts(self) -> Sequence[tuple[Attempt, State]]:
+        """Those that are known."""
+        rows = self._all("SELECT job_id, epoch, state FROM attempts ORDER BY job_id, epoch")
+        return [(Attempt(job_id, epoch), State(state)) for job_id, epoch, state in rows]
+
+    def count_of(self, attempt: Attempt) -> int:
+        """How many commands of an attempt have come."""
+        row = self._one("SELECT count(*) FROM commands WHERE job_id = ? AND epoch = ?", (attempt.job_id, attempt.epoch))
+        return int(row[0]) if row else 0
 
     def open_of(self, attempt: Attempt) -> Sequence[str]:
         """Ids of an attempt's commands whose results are not acknowledged."""

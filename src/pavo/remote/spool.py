@@ -10,7 +10,7 @@ import re
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,8 @@ class Spool:
     def __init__(self, folder: Path, *, attempt_bytes: int = ATTEMPT_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._attempt_bytes, self._segment_bytes = folder, attempt_bytes, segment_bytes
         self._logs: dict[Attempt, _Log] = {}
+        self.on_line: Callable[[], None] = _nobody
+        """Called after each line."""
         folder.mkdir(parents=True, exist_ok=True)
         for place in folder.iterdir():
             if (found := _NAME.fullmatch(place.name)) is not None:
@@ -102,6 +104,7 @@ class Spool:
             _close_writer(log)
         else:
             log.kept = log.last
+            self.on_line()
         return log.last
 
     def last_of(self, attempt: Attempt) -> int:
@@ -199,6 +202,10 @@ class Spool:
             for line, end in _lines_of(segment.path, start):
                 if line.seq > log.sent:
                     yield line, (segment.first, end)
+
+
+def _nobody() -> None:
+    """Is told of lines."""
 
 
 def _bound(line: pb.LogLine) -> None:

@@ -1,0 +1,315 @@
+"""Commands of the gateway: journalled, carried out once, one after the other for each job, ended when they must."""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pavo.protocol import fleet_pb2 as pb
+from pavo.remote.journal import Attempt, Journal, Standing, State, Unfinished
+from pavo.remote.processes.running import end_remains
+from pavo.remote.spool import Spool
+from pavo.remote.work import CommandCancelled, CommandFailed, Handler, Work
+
+logger = logging.getLogger(__name__)
+
+CLEANUP: Final = "cleanup"
+END_SECONDS: Final = 60.0
+"""For a handler that is told to end, before it is cut."""
+AGAIN_SECONDS: Final = 15.0
+"""After which a result is sent again that nobody has acknowledged."""
+_TOLD: Final = 8_000
+"""Characters of a failure's cause."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A command that is carried out, or waits for another one of its job."""
+
+    work: Work
+    task: "asyncio.Task[None] | None" = None
+    begun: float = field(default_factory=time.monotonic)
+    ended_as: pb.Failure | None = None
+    """Why it was told to end, where that is no cancellation."""
+
+    @property
+    def kind(self) -> str:
+        return self.work.command.WhichOneof("body") or ""
+
+
+class Dispatcher:
+    """Belongs to one event loop.
+
+    Args:
+        handlers: by kind of command, as the protocol names it: start_execution, …
+        send: has a message written on the stream, if there is one.
+        capacity: jobs that are worked at at once.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        spool: Spool,
+        handlers: Mapping[str, Handler],
+        send: Callable[[pb.FromAgent], None],
+        capacity: int,
+    ) -> None:
+        self._journal, self._spool, self._handlers, self._send = journal, spool, handlers, send
+        self._capacity = capacity
+        self._running: dict[str, _Running] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._places: set[str] = set()
+        """Jobs that are worked at."""
+        self._sent: dict[str, float] = {}
+        """When each result was sent last that is not acknowledged."""
+        self.draining = ""
+        """Why nothing new is taken; empty: it is."""
+
+    async def recover(self) -> None:
+        """End what is left of an earlier life of this program, and answer what it had begun: cleaning up is done again,
+        what had put by all it needs is gone on with, and the rest is told to have failed."""
+        unfinished = await asyncio.to_thread(self._journal.unfinished)
+        await asyncio.gather(*(asyncio.to_thread(end_remains, each.command.id) for each in unfinished))
+        for each in unfinished:
+            if each.kept is not None or each.command.HasField(CLEANUP):
+                self._begin(each)
+            else:
+                await self._finish(_restarted(each.command))
+
+    async def take(self, command: pb.Command) -> None:
+        """A command has come, perhaps not for the first time. Returns once it is in the journal."""
+        if command.WhichOneof("body") is None:
+            logger.warning("A command of a kind that is not known here is answered so: %s", command.id)
+        standing = await asyncio.to_thread(self._journal.accept, command)
+        self._send(pb.FromAgent(accepted=pb.Accepted(command_id=command.id)))
+        if standing is Standing.NEW:
+            self._begin(Unfinished(command, None))
+        elif standing is Standing.DONE:
+            result = await asyncio.to_thread(self._journal.result_of, command.id)
+            self._send_result(result or _failed(command, "Forgotten", "The attempt is over and cleaned up.", ""))
+
+    async def cancel(self, attempt: Attempt, reason: str) -> None:
+        """End what is done for an attempt, but for its cleaning up."""
+        for each in self._of(attempt):
+            each.work.log(f"Cancelled: {reason or 'somebody asked for it'}.", level="warning")
+            self._end(each)
+
+    async def lose(self, attempt: Attempt) -> None:
+        """The attempt does not hold its job any more: its work ends, its results and its log stay."""
+        await asyncio.to_thread(self._journal.mark, attempt, State.LOST)
+        for each in self._of(attempt):
+            if not each.work.lost:
+                each.work.lost = True
+                each.work.log("This attempt has lost its job: its work ends, and nothing is pushed.", level="warning")
+                self._end(each)
+
+    async def acknowledge(self, command_id: str) -> None:
+        """The gateway has a result."""
+        self._sent.pop(command_id, None)
+        result = await asyncio.to_thread(self._journal.result_of, command_id)
+        await asyncio.to_thread(self._journal.acknowledge, command_id)
+        if result is not None and result.HasField("cleaned"):
+            await asyncio.to_thread(self._journal.mark, Attempt(result.job_id, result.epoch), State.CLEANED)
+
+    async def resend(self) -> None:
+        """Send every result that is not acknowledged: at the beginning of a session."""
+        for result in await asyncio.to_thread(self._journal.unacknowledged):
+            self._send_result(result)
+
+    async def tick(self) -> None:
+        """Say what is worked at, send again what nobody has acknowledged, and forget what is over."""
+        for each in list(self._running.values()):
+            self._send(_working(each.work))
+        now = time.monotonic()
+        for command_id, at in list(self._sent.items()):
+            if now - at >= AGAIN_SECONDS:
+                result = await asyncio.to_thread(self._journal.result_of, command_id)
+                if result is not None:
+                    self._send_result(result)
+        for attempt, state in await asyncio.to_thread(self._journal.attempts):
+            if state is State.CLEANED and self._spool.is_acknowledged(attempt) and not self._of(attempt):
+                await asyncio.to_thread(self._journal.forget, attempt)
+                self._spool.forget(attempt)
+
+    def drain(self, reason: str) -> None:
+        """Take no new job."""
+        self.draining = self.draining or reason or "it was asked for"
+
+    async def is_idle(self) -> bool:
+        """Whether no job is in progress here, and everything is acknowledged."""
+        attempts = await asyncio.to_thread(self._journal.attempts)
+        held = any(state is State.HELD for _, state in attempts)
+        return not held and not self._running and not await asyncio.to_thread(self._journal.unacknowledged)
+
+    async def known(self) -> list[pb.RunningJob]:
+        """The attempts of which something is here, for a Hello."""
+        return [await self._told(attempt) for attempt, _ in await asyncio.to_thread(self._journal.attempts)]
+
+    async def held(self) -> list[pb.RunningJob]:
+        """The attempts whose leases are to be renewed."""
+        attempts = await asyncio.to_thread(self._journal.attempts)
+        return [await self._told(attempt) for attempt, state in attempts if state is State.HELD]
+
+    async def close(self) -> None:
+        """End all that runs; another life of the program, or another agent, does it again."""
+        failure = pb.Failure(type="AgentStopped", cause="The agent program was ended.", retryable=True)
+        failure.remedy = "It is done again once the agent is there."
+        tasks: list[asyncio.Task[None]] = []
+        for each in list(self._running.values()):
+            each.ended_as = failure
+            self._end(each)
+            tasks += [each.task] if each.task else []
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _told(self, attempt: Attempt) -> pb.RunningJob:
+        open_ones = await asyncio.to_thread(self._journal.open_of, attempt)
+        last = self._spool.last_of(attempt)
+        return pb.RunningJob(job_id=attempt.job_id, epoch=attempt.epoch, last_log_seq=last, command_ids=open_ones)
+
+    def _of(self, attempt: Attempt) -> list[_Running]:
+        return [each for each in self._running.values() if each.work.attempt == attempt and each.kind != CLEANUP]
+
+    def _begin(self, unfinished: Unfinished) -> None:
+        command = unfinished.command
+
+        async def put_by(what: bytes) -> None:
+            await asyncio.to_thread(self._journal.keep, command.id, what)
+
+        work = Work(
+            command=command,
+            add_line=self._spool.add,
+            show_stage=lambda _: self._send(_working(work)),
+            put_by=put_by,
+            kept=unfinished.kept,
+        )
+        running = self._running[command.id] = _Running(work)
+        running.task = asyncio.create_task(self._carry_out(running), name=f"command {command.id}")
+
+    async def _carry_out(self, running: _Running) -> None:
+        command = running.work.command
+        lock = self._locks.setdefault(command.job_id, asyncio.Lock())
+        try:
+            await self._end_older(running.work.attempt)
+            async with lock:  # one worktree, and one branch, is never worked at by two
+                result = await self._result(running)
+        finally:
+            del self._running[command.id]
+            if not any(each.work.command.job_id == command.job_id for each in self._running.values()):
+                self._locks.pop(command.job_id, None)
+                self._places.discard(command.job_id)
+        await self._finish(result)
+
+    async def _end_older(self, attempt: Attempt) -> None:
+        """A newer attempt at the same job is here: an older one has lost it, whoever has heard of that."""
+        older = {each.work.attempt for each in self._running.values() if each.work.attempt.job_id == attempt.job_id}
+        for each in older:
+            if each.epoch < attempt.epoch:
+                await self.lose(each)
+
+    async def _result(self, running: _Running) -> pb.Result:
+        command, begun = running.work.command, time.monotonic()
+        watch = asyncio.create_task(self._watch_time(running))
+        try:
+            result = await self._outcome(running)
+        finally:
+            watch.cancel()
+        result.command_id, result.job_id, result.epoch = command.id, command.job_id, command.epoch
+        result.seconds = round(time.monotonic() - begun, 3)
+        return result
+
+    async def _outcome(self, running: _Running) -> pb.Result:
+        """Whatever the handler does."""
+        work = running.work
+        try:
+            if (refused := await self._refused(running)) is not None:
+                return pb.Result(failure=refused)
+            return await self._handlers[running.kind](work)
+        except CommandFailed as error:
+            failure = pb.Failure(type=error.kind, cause=error.detail[:_TOLD], remedy=error.remedy or "")
+            failure.retryable = error.retryable
+            work.log(f"{error.detail} {error.remedy or ''}".strip(), level="error")
+            return pb.Result(failure=running.ended_as or failure)
+        except (CommandCancelled, asyncio.CancelledError) as error:
+            if running.ended_as is not None:
+                return pb.Result(failure=running.ended_as)
+            return pb.Result(cancelled=pb.Cancelled(killed=getattr(error, "killed", 0)))
+        except Exception as error:
+            logger.exception("Command %s failed", work.command.id)
+            cause = "".join(traceback.format_exception(error))[-_TOLD:]
+            work.log(f"The agent program failed: {cause}", level="error")
+            remedy = "Look at the agent's log, and upgrade it where it is old."
+            return pb.Result(failure=pb.Failure(type="AgentFailed", cause=cause, remedy=remedy))
+
+    async def _refused(self, running: _Running) -> pb.Failure | None:
+        """Why a command is not begun."""
+        command, work = running.work.command, running.work
+        if running.kind not in self._handlers:
+            return pb.Failure(
+                type="UnknownCommand",
+                cause="This agent does not know the command.",
+                remedy="Upgrade the agent program.",
+            )
+        if running.kind == CLEANUP:
+            return None
+        work.check()
+        attempts = await asyncio.to_thread(self._journal.attempts)
+        if any(each.job_id == command.job_id and each.epoch > command.epoch for each, _ in attempts):
+            return pb.Failure(type="OldAttempt", cause="A newer attempt at this job is here.", remedy="None is needed.")
+        if command.job_id not in self._places and len(self._places) >= self._capacity:
+            return pb.Failure(
+                type="NoCapacity",
+                cause=f"This agent works at {self._capacity} jobs at once, and has them.",
+                remedy="Raise its --capacity, or wait.",
+                retryable=True,
+            )
+        if self.draining and await asyncio.to_thread(self._journal.count_of, work.attempt) <= 1:
+            cause = f"This agent takes no new job: {self.draining}."
+            return pb.Failure(type="Draining", cause=cause, remedy="Another agent takes it.", retryable=True)
+        self._places.add(command.job_id)
+        return None
+
+    async def _watch_time(self, running: _Running) -> None:
+        """End it when its time is over; cut it where it does not end."""
+        seconds = running.work.seconds_left
+        if seconds is None:
+            return
+        await asyncio.sleep(seconds + 5.0)  # its programs end by the same time, and say so better
+        cause = f"The command took longer than {running.work.command.timeout_seconds} s."
+        running.ended_as = pb.Failure(type="TimedOut", cause=cause, remedy="Give it more time.")
+        self._end(running)
+
+    def _end(self, running: _Running) -> None:
+        running.work.ending.cancel()
+        task = running.task
+        if task is not None and not task.done():
+            loop = asyncio.get_running_loop()
+            cut = loop.call_later(END_SECONDS, task.cancel)
+            task.add_done_callback(lambda _: cut.cancel())
+
+    async def _finish(self, result: pb.Result) -> None:
+        await asyncio.to_thread(self._journal.finish, result)
+        self._send_result(result)
+
+    def _send_result(self, result: pb.Result) -> None:
+        self._sent[result.command_id] = time.monotonic()
+        self._send(pb.FromAgent(result=result))
+
+
+def _working(work: Work) -> pb.FromAgent:
+    command = work.command
+    told = pb.Working(command_id=command.id, job_id=command.job_id, epoch=command.epoch, stage=work.stage_shown)
+    return pb.FromAgent(working=told)
+
+
+def _failed(command: pb.Command, kind: str, cause: str, remedy: str, *, retryable: bool = False) -> pb.Result:
+    failure = pb.Failure(type=kind, cause=cause, remedy=remedy, retryable=retryable)
+    return pb.Result(command_id=command.id, job_id=command.job_id, epoch=command.epoch, failure=failure)
+
+
+def _restarted(command: pb.Command) -> pb.Result:
+    cause = "The agent program ended while it carried this out; what it had started was ended."
+    return _failed(command, "AgentRestarted", cause, "It is done again.", retryable=True)
