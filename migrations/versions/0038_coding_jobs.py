@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("failed_pings", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_ping", sa.Text(), server_default="", nullable=False),
         sa.Column("scheduled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("claims", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
@@ -125,6 +126,7 @@ def upgrade() -> None:
         sa.Column("paused_by", sa.Uuid(), nullable=True),
         sa.Column("at_once", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("served_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("claims", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(
             ["organisation_id"],
             ["organisations.id"],

@@ -110,6 +110,8 @@ class RemoteAgentRow(Base):
     """Key of the ping that was recorded last: it counts once."""
     scheduled: Mapped[bool] = mapped_column(server_default=text("false"))
     """A schedule of its own has it pinged; else its gateway's rounds do."""
+    claims: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """How many jobs it was given: what a claim counted before is true as long as this has not changed."""
     connected_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     seen_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
@@ -152,6 +154,8 @@ class JobQueueRow(Base):
     """Jobs that are done at the same time."""
     served_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     """When a job of it was claimed last: the agents of all go to whoever waits longest."""
+    claims: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """How many jobs of it were claimed: what a claim counted before is true as long as this has not changed."""
 
 
 class JobRow(Base):
