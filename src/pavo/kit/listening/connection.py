@@ -8,10 +8,13 @@ streams, that viewers share the bytes of an event, and how to end one that does 
 import logging
 import socket
 import struct
+import sys
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -78,6 +81,8 @@ class Connection(HttpToolsProtocol):
         self._took = self._since
         """When the client last took something, or there was nothing to take."""
         self._unsent = 0
+        self._left = 0
+        """What the client has not taken, with what the kernel keeps for it."""
 
     # From the client
 
@@ -213,8 +218,8 @@ class Connection(HttpToolsProtocol):
                 self._close()
             return
         self._look_at_sending(now)
-        if self.flow.read_paused:  # by this side: the client cannot send
-            self._since = now
+        if self.flow.read_paused or (self._is_idle() and self.waits()):
+            self._since = now  # by this side: it cannot send, or has enough to do with taking its answer
         elif self._phase is _Phase.HEAD and now - self._since > self._limits.head_seconds:
             self._refuse_late("head", self._limits.head_seconds)
         elif self._phase is _Phase.BODY and now - self._since > self._limits.body_seconds:
@@ -228,6 +233,15 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """As uvicorn's; but who still takes an answer does not keep a connection for nothing."""
+        if self.waits() and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
+
     def _is_idle(self) -> bool:
         return self._phase is _Phase.TAKEN and self._answer() is None
 
@@ -239,14 +253,23 @@ class Connection(HttpToolsProtocol):
         self._refuse(408, InvalidInput(detail, field=part, remedy="Send it at once."))
 
     def _look_at_sending(self, now: float) -> None:
-        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        if not self._unsent or self._unsent <= before - LEAST_RATE:
+        before, self._unsent = self._left, self.transport.get_write_buffer_size()
+        self._left = self._unsent + self._kept() if self._unsent else 0
+        if not self._unsent or self._left <= before - LEAST_RATE:
             self._took = now
         elif now - self._took > self._limits.send_seconds:
             if self._streaming:
                 self.end_stream(f"nothing was read for {self._limits.send_seconds:g} s")
             else:
                 self.abort()
+
+    def _kept(self) -> int:
+        """Bytes that the kernel keeps until the client takes them; it asks for more once a third of its MB is free."""
+        bare = self.transport.get_extra_info("socket")
+        try:
+            return 0 if bare is None else int.from_bytes(ioctl(bare.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (OSError, ValueError):  # there is no such question here, or no such socket any more
+            return 0
 
     def resume_writing(self) -> None:
         """All that waited is with the kernel."""
@@ -312,7 +335,7 @@ class Connection(HttpToolsProtocol):
         return True
 
     def waits(self) -> int:
-        """Bytes of a stream that the kernel has not taken."""
+        """Bytes of a stream or an answer that the kernel has not taken."""
         return self.transport.get_write_buffer_size()
 
     def end_stream(self, reason: str) -> None:
