@@ -26,8 +26,9 @@ from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.fleet.wiring import GatewayClients, identity_of
-from pavo.gates.service import GateOwner, GateService, OwnsGates
+from pavo.gates.service import GateOwner, GateOwners, GateService, OwnsGates
 from pavo.inbox.service import InboxService
+from pavo.jobs import wiring as jobs
 from pavo.jobs.fleet_services import FleetServices, fleet_services
 from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
@@ -54,7 +55,7 @@ from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
 
-SLICES: Final[Sequence[Slice]] = (tasks,)
+SLICES: Final[Sequence[Slice]] = (tasks, jobs)
 """What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
 KEPT_SHARE = 4
 """One connection in four."""
@@ -195,7 +196,7 @@ async def _viewing(
 
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:
-    return next(each.services.gates for each in kinds if isinstance(each.services, OwnsGates))
+    return GateOwners([each.services.gates for each in kinds if isinstance(each.services, OwnsGates)])
 
 
 def _budget_gates(kinds: Sequence[KindServed]) -> LooksAgain:

@@ -142,6 +142,21 @@ async def answered(session: AsyncSession, subject_id: uuid.UUID, key: str, conte
     return gate_of(row) if row is not None else None
 
 
+async def newest_answered(session: AsyncSession, subject: Subject, key: str) -> Gate | None:
+    """What was last answered under this key, whatever was asked."""
+    mine = and_(GateRow.subject_id == subject.id, GateRow.scope == subject.scope, GateRow.key == key)
+    query = select(GateRow).where(mine, GateRow.state == ANSWERED).order_by(GateRow.answered_at.desc()).limit(1)
+    row = (await session.scalars(query)).one_or_none()
+    return gate_of(row) if row is not None else None
+
+
+async def count_answered(session: AsyncSession, subject: Subject, key: str) -> int:
+    """How often something was answered under this key."""
+    mine = and_(GateRow.subject_id == subject.id, GateRow.scope == subject.scope, GateRow.key == key)
+    query = select(func.count()).select_from(GateRow).where(mine, GateRow.state == ANSWERED)
+    return (await session.scalars(query)).one()
+
+
 async def get(session: AsyncSession, gate_id: uuid.UUID, *, lock: bool = False) -> Gate | None:
     """A gate by its id."""
     query = select(GateRow).where(GateRow.id == gate_id).execution_options(populate_existing=True)

@@ -4,7 +4,9 @@ What is answered is kept first, as a proposal; the gate's owner, a durable workf
 that reaches it. So a gate is closed by one answer alone, and closing it and what its owner does next cannot part.
 """
 
+import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,6 +45,21 @@ class OwnsGates(Protocol):
         ...
 
 
+class GateOwners:
+    """All owners as one: each knows its own subjects, and no other."""
+
+    def __init__(self, owners: Sequence[GateOwner]) -> None:
+        self._owners = owners
+
+    async def take(self, who: Identity, gate: Gate, answer_id: uuid.UUID) -> None:
+        """Have the one whose subject it is close the gate; raises as each of them does."""
+        for owner in self._owners[:-1]:
+            with contextlib.suppress(NotFound):
+                await owner.take(who, gate, answer_id)
+                return
+        await self._owners[-1].take(who, gate, answer_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which gates somebody wants to see."""
@@ -72,7 +89,7 @@ class GateService:
     """The gates of a person's organisations.
 
     Args:
-        owner: of all of them; there is one kind of subject so far.
+        owner: of all of them.
     """
 
     def __init__(self, database: Database, owner: GateOwner) -> None:

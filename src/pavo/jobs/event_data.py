@@ -149,7 +149,7 @@ class JobMovedEvent(TypedDict):
 
     type: Literal["moved"]
     priority: int
-    by: str
+    by: NotRequired[str]
 
 
 JobOwnEvent: TypeAlias = Annotated[

@@ -81,6 +81,6 @@ def adopted(epoch: int, by: str) -> NewEvent:
     return NewEvent("adopted", {"epoch": epoch, "by": by})
 
 
-def moved(priority: int, by: str) -> NewEvent:
+def moved(priority: int, by: str | None) -> NewEvent:
     """Somebody gave the job another place in its queue."""
-    return NewEvent("moved", {"priority": priority, "by": by})
+    return NewEvent("moved", {"priority": priority} | ({"by": by} if by else {}))

@@ -79,3 +79,9 @@ async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> c.Route
     if row is None or row.epoch != epoch or row.stage not in d.IN_PROGRESS:
         return c.Route(None, holds=False)
     return c.Route(row.queue, holds=True, cancel_asked=row.cancel_asked_at is not None, expired=row.expired)
+
+
+async def number(session: AsyncSession, job: JobRow, fence: Fence) -> None:
+    """Note the number of a write that changes nothing else of the job's row."""
+    values = {"updated_at": func.pavo_now(), "heard_at": func.pavo_now(), **fence.columns()}
+    await session.execute(update(JobRow).where(JobRow.id == job.id).values(**values))

@@ -18,6 +18,13 @@ UPDATE_CANCEL: Final = "cancel_and_wait"
 UPDATE_ANSWER_GATE: Final = "answer_gate"
 REFUSED_NOTHING_ASKED: Final = "NothingAsked"
 
+VERIFICATION_FAILED: Final = "VerificationFailed"
+COMMAND_FAILED: Final = "CommandFailed"
+"""Type of an agent's error that has none of its own."""
+LEASE_EXPIRED: Final = "LeaseExpired"
+LEASE_EXPIRED_CAUSE: Final = "Its agent was not heard for a minute."
+LEASE_EXPIRED_REMEDY: Final = "Look whether the agent's machine runs and reaches the gateway; what it has done is kept."
+
 
 @dataclass(frozen=True, slots=True)
 class BeginAttempt:

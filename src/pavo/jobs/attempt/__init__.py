@@ -1,0 +1,1 @@
+"""One attempt at a job: what its workflow and its short writes are made of."""

@@ -1,0 +1,15 @@
+"""All use cases of jobs that need workflows, as the composition root builds them and endpoints find them."""
+
+from dataclasses import dataclass
+
+from pavo.jobs.attempt.job_gates import JobGates
+from pavo.jobs.service import JobService
+
+
+@dataclass(frozen=True, slots=True)
+class JobUseCases:
+    """What people and programs do with jobs."""
+
+    jobs: JobService
+    gates: JobGates
+    """What has their gates closed: see `gates.service.GateOwner`."""
