@@ -364,5 +364,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         parts: bootstrap.ApiParts = self._app.state.parts
         parts.follower.dismiss()
+        parts.fleet.feed.dismiss()
         await super().shutdown(sockets)
         await end(*self._beside)

@@ -121,6 +121,25 @@ EXAMPLES: Final = {
         "pavo budget set life --task last --cost 2.50 --tokens 1000000": "for this task alone",
     },
     "budget remove": {"pavo budget remove 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
+    "job": {
+        'pavo job submit "Fix the login form" --repo acme/site --program codex': "begun as soon as an agent is free",
+        "pavo job watch last": "the newest job, until it is over",
+    },
+    "job submit": {
+        'pavo job submit "Fix the login form" --repo acme/site --program codex': "begun as soon as an agent is free",
+        "pavo job submit @issue.md --repo acme/site --program codex --label gpu --priority 80": "soon, where a GPU is",
+    },
+    "job list": {"pavo job list --stage running": "what is in progress"},
+    "job show": {
+        "pavo job show last": "the newest job, with its attempts",
+        "pavo job show last --workflow": "and what Temporal knows of it",
+    },
+    "job logs": {"pavo job logs last -f": "what its program prints, until it is over"},
+    "job cancel": {"pavo job cancel 7a9abd6c": "by the end of its id"},
+    "job requeue": {"pavo job requeue last": "with all its attempts before it"},
+    "job rework": {'pavo job rework last "Use the helper in utils.py"': "on the same branch, before the backlog"},
+    "job adopt": {"pavo job adopt 7a9abd6c 2": "what its second attempt has pushed"},
+    "job watch": {"pavo job watch last": "the newest job, until it is over"},
     "repo": {
         "pavo repo add acme/site https://github.com/acme/site.git --forge github --credential GITHUB_TOKEN": "once",
         "pavo repo list": "where jobs can work",

@@ -1,23 +1,49 @@
-"""The use cases of jobs that need no workflow: what an organisation's jobs work in, and by whom they are done."""
+"""The use cases of jobs that need no workflow: what jobs work in, by whom they are done, how they are looked at."""
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+
+from redis.asyncio import Redis
 
 from pavo.accounts.secrets.service import SecretService
 from pavo.jobs.agents.roster_service import RosterService
 from pavo.jobs.agents.token_service import AgentTokenService
+from pavo.jobs.logs.feed import LogFeed
+from pavo.jobs.logs.service import JobLogService
 from pavo.jobs.repositories.service import RepositoryService
+from pavo.jobs.requests.service import JobViews
+from pavo.jobs.requests.submission import JobSubmission
 from pavo.kit.sql import Database
+from pavo.timeline.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)
 class FleetServices:
-    """Repositories, remote agents and their tokens."""
+    """Repositories, remote agents and their tokens; jobs and their logs as people see them."""
 
     repositories: RepositoryService
     roster: RosterService
     tokens: AgentTokenService
+    views: JobViews
+    logs: JobLogService
+    submission: JobSubmission
+    feed: LogFeed
+    """Ends what follows logs when this process ends."""
 
 
-def fleet_services(database: Database, secrets: SecretService) -> FleetServices:
-    """All of them, on one database."""
-    return FleetServices(RepositoryService(database, secrets), RosterService(database), AgentTokenService(database))
+def fleet_services(
+    database: Database, redis: Redis, publisher: Publisher, secrets: SecretService, closing: AsyncExitStack
+) -> FleetServices:
+    """All of them, on one database and the running event loop."""
+    feed, views = LogFeed(redis), JobViews(database)
+    feed.start()
+    closing.push_async_callback(feed.close)
+    return FleetServices(
+        RepositoryService(database, secrets),
+        RosterService(database),
+        AgentTokenService(database),
+        views,
+        JobLogService(database, feed),
+        JobSubmission(database, publisher, views),
+        feed,
+    )

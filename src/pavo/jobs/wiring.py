@@ -26,7 +26,10 @@ KIND: Final = Kind("job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow)
 
 def routers() -> Sequence[Any]:
     """The endpoints of jobs."""
-    return []
+    from pavo.jobs.logs.endpoints import router as logs
+    from pavo.jobs.requests.endpoints import router as requests
+
+    return [requests, logs]
 
 
 def job_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> JobCommands:

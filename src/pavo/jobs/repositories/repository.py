@@ -48,9 +48,15 @@ async def all_of(session: AsyncSession, organisation_id: uuid.UUID) -> list[Repo
     return await _all(session, organisation_id)
 
 
-async def lock(session: AsyncSession, organisation_id: uuid.UUID, repository_id: uuid.UUID) -> bool:
-    """Hold it until the session ends: nobody changes or removes it, and no job is added to it; False: there is none."""
-    query = select(_ROW.id).where(*_live(organisation_id), _ROW.id == repository_id).with_for_update()
+async def lock(
+    session: AsyncSession, organisation_id: uuid.UUID, repository_id: uuid.UUID, *, shared: bool = False
+) -> bool:
+    """Hold it until the session ends: nobody changes or removes it, and no job is added to it; False: there is none.
+
+    Args:
+        shared: with others that add jobs to it.
+    """
+    query = select(_ROW.id).where(*_live(organisation_id), _ROW.id == repository_id).with_for_update(read=shared)
     return (await session.scalars(query)).one_or_none() is not None
 
 

@@ -124,7 +124,7 @@ async def chosen(session: AsyncSession, organisation_id: uuid.UUID, reference: s
             found = await repository.find(session, organisation_id, uuid.UUID(reference.strip()))
         except ValueError:
             found = None
-    if found is None or not await repository.lock(session, organisation_id, found.id):
+    if found is None or not await repository.lock(session, organisation_id, found.id, shared=True):
         raise InvalidInput(
             f"The organisation has no repository {reference[:100]!r}.",
             field="repository",

@@ -1,0 +1,67 @@
+"""Use cases of looking at jobs. Unknown and foreign ones are the same."""
+
+import uuid
+
+from pavo.accounts.domain import Grant, Identity
+from pavo.errors import NotFound
+from pavo.jobs.requests import views
+from pavo.jobs.requests.domain import JobView, WantedJobs
+from pavo.kit.pagination import Cursor, Page
+from pavo.kit.sql import Database
+from pavo.timeline.domain import Subject
+
+
+class JobViews:
+    """Jobs as people see them.
+
+    Args:
+        database: Pavo's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, who: Identity, job_id: uuid.UUID) -> JobView:
+        """One job with its attempts.
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            found = await views.job(session, job_id)
+        if found is None or found.organisation_id not in who.organisation_ids:
+            raise _unknown(job_id)
+        return found
+
+    async def page(
+        self, organisation_id: uuid.UUID, wanted: WantedJobs, cursor: str | None, limit: int
+    ) -> Page[JobView]:
+        """The organisation's jobs, newest first.
+
+        Raises:
+            InvalidInput: the cursor is none of this API's.
+        """
+        before = None if cursor is None else Cursor.decode(cursor)
+        async with self._database.reading() as session:
+            found = await views.jobs(session, organisation_id, wanted, before, limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return Page(found[:limit], Cursor(last.created_at, last.id).encode() if last else None)
+
+    async def watched(self, who: Identity | None, job_id: uuid.UUID) -> Subject:
+        """A job as the subject of a stream; a deleted one too, for its streams end instead of being unknown.
+
+        Args:
+            who: None where the job's id is the capability (dev mode).
+
+        Raises:
+            NotFound: unknown, or not theirs.
+        """
+        async with self._database.reading() as session:
+            found = await views.tombstone(session, job_id)
+        if found is None or (who is not None and found[0] not in who.organisation_ids):
+            raise _unknown(job_id)
+        return Subject(job_id, deleted=found[1], grant=Grant("job", job_id, found[0], who))
+
+
+def _unknown(job_id: uuid.UUID) -> NotFound:
+    return NotFound(f"There is no job {job_id}.", field="job_id", remedy="Look at your organisation's jobs.")
