@@ -53,7 +53,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """At a job, by this agent."""
+    """An attempt at a job, by its names."""
 
     job_id: str
     epoch: int

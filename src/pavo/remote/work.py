@@ -1,9 +1,11 @@
 """A command that is carried out: what its handler is given, and how it fails."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from pavo.errors import PavoError
 from pavo.kit.clock import now
@@ -11,6 +13,7 @@ from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.journal import Attempt
 from pavo.remote.processes.contract import Ending, Limits, OutputLine
 
+Result = TypeVar("Result")
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 PREPARING: Final = "PREPARING"
@@ -119,6 +122,38 @@ class Work:
         """
         known = [each for each in (timeout, self.seconds_left) if each]
         return Limits(min(known) if known else None, idle or None, grace)
+
+    @contextmanager
+    def cancels(self, ending: Ending) -> Generator[None]:
+        """Meanwhile whoever ends the command ends this too."""
+
+        async def follow() -> None:
+            await self.ending.asked.wait()
+            ending.cancel()
+
+        following = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+
+    async def until_cancelled(self, doing: Coroutine[Any, Any, Result]) -> Result:
+        """Do something that does not know of the command's end: it is cut then.
+
+        Raises:
+            CommandCancelled: it was told to end.
+        """
+        task = asyncio.ensure_future(doing)
+        asked = asyncio.create_task(self.ending.asked.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise CommandCancelled
+            return task.result()
+        finally:
+            asked.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def check(self) -> None:
         """Go no further where the command was told to end.

@@ -1,0 +1,1 @@
+"""How coding programs tell what they do: one module for each dialect."""
