@@ -22,7 +22,7 @@ from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
 from pavo.temporal.client import connect
 from tests.clock import SKIPS_TIME, Clock
-from tests.driving import Tasks
+from tests.driving import PATIENCE, Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
 from tests.told import check_all
 
@@ -130,8 +130,8 @@ async def temporal(settings: Settings) -> Client:
 
 @pytest_asyncio.fixture(scope="session")
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The stack's database."""
-    found = Database(settings.database.url, pool_size=5)
+    """The stack's database; on a busy machine there is always somebody who waits for one of its connections."""
+    found = Database(settings.database.url, pool_size=5, pool_timeout=PATIENCE)
     yield found
     await found.close()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,7 @@ from sample_agents import Descendants, Faulty, Sample
 
 from conftest import LIMITS, PLAN, alive, context, make_host, until
 from pavo.agents.contract import Agent
-from pavo.agents.hosts.agent_host import AgentHost
+from pavo.agents.hosts.agent_host import AgentHost, HostLimits
 from pavo.agents.hosts.preloading import POSSIBLE, Preloading
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.errors import AgentDied, AgentError, Unavailable
@@ -31,9 +32,15 @@ async def preloading() -> AsyncIterator[Preloading]:
     await preloading.close()
 
 
+CROWD = replace(LIMITS, start_seconds=120, silence_seconds=60)
+"""Of a hundred processes on a busy machine each waits for its turn."""
+
+
 @contextlib.asynccontextmanager
-async def hosted(preloading: Preloading, agent: type[Agent], **options: object) -> AsyncGenerator[AgentHost]:
-    host = make_host("process", agent, context(**options), LIMITS, preloading)
+async def hosted(
+    preloading: Preloading, agent: type[Agent], limits: HostLimits = LIMITS, **options: object
+) -> AsyncGenerator[AgentHost]:
+    host = make_host("process", agent, context(**options), limits, preloading)
     try:
         yield host
     finally:
@@ -77,7 +84,7 @@ async def test_what_is_slow_to_import_delays_no_later_agent(
 
 async def test_a_hundred_at_once(preloading: Preloading) -> None:
     async def life() -> int:
-        async with hosted(preloading, Sample, n=2) as host:
+        async with hosted(preloading, Sample, CROWD, n=2) as host:
             await host.open(PLAN, None)
             count = 0
             while await host.next_step() is not None:
@@ -91,7 +98,7 @@ async def test_a_hundred_at_once(preloading: Preloading) -> None:
 
 async def test_a_hundred_deaths_at_once_are_all_told(preloading: Preloading) -> None:
     async def death() -> str:
-        async with hosted(preloading, Faulty, what="exit") as host:
+        async with hosted(preloading, Faulty, CROWD, what="exit") as host:
             await host.open(PLAN, None)
             await host.next_step()
             with pytest.raises(AgentDied) as caught:

@@ -22,6 +22,7 @@ from pavo.agents.contract import Step
 from pavo.agents.hosts.agent_host import HostLimits
 from pavo.agents.hosts.process_host import ProcessHost
 from pavo.errors import AgentDied, AgentError
+from pavo.kit.descendants.remains import end_what_it_left
 
 pytestmark = pytest.mark.fault
 
@@ -57,8 +58,30 @@ async def test_a_death_names_its_cause(kind: str, what: str, cause: str, remedy:
 
 
 @ISOLATED
+@pytest.mark.parametrize(("what", "cause"), [("exit", "exit code 3"), ("segfault", "signal SIGSEGV")])
+async def test_an_end_is_told_however_long_it_takes_to_clean_up_after_it(
+    kind: str, what: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many end at once, longer than a child that has closed its connection, or is silent, may live."""
+
+    async def slowly(mark: str | None) -> None:
+        await asyncio.sleep(1.0 + 2 * LIMITS.silence_seconds)
+        await end_what_it_left(mark)
+
+    for module in ("child_process", "preloaded_process"):
+        monkeypatch.setattr(f"pavo.agents.hosts.{module}.end_what_it_left", slowly)
+    async with opened(kind, Faulty, what=what) as host:
+        await host.open(PLAN, None)
+        await host.next_step()
+        with pytest.raises(AgentDied) as caught:
+            await host.next_step()
+        assert caught.value.detail == cause
+
+
+@ISOLATED
 async def test_a_killed_child_is_noticed_at_once(kind: str) -> None:
-    async with opened(kind, Faulty, what="sleep") as host:
+    patient = replace(LIMITS, silence_seconds=60)
+    async with opened(kind, Faulty, patient, what="sleep") as host:
         await host.open(PLAN, None)
         step = await host.next_step()
         assert step is not None
@@ -68,7 +91,7 @@ async def test_a_killed_child_is_noticed_at_once(kind: str) -> None:
         os.kill(step.checkpoint["pid"], signal.SIGKILL)
         with pytest.raises(AgentDied, match="signal SIGKILL"):
             await pending
-        assert asyncio.get_running_loop().time() - began < 0.5
+        assert asyncio.get_running_loop().time() - began < patient.silence_seconds / 4, "nobody waited for its answer"
 
 
 async def test_a_hang_is_explained_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -52,6 +52,11 @@ class Child(Protocol):
         ...
 
     @property
+    def exited(self) -> bool:
+        """Whether it runs no more; `ended` follows when it is reaped and what it left is gone."""
+        ...
+
+    @property
     def lost(self) -> str | None:
         """Why the end was not the child's own: what it began from was lost, or how it ended is not known."""
         ...
@@ -66,6 +71,17 @@ async def abort(child: Child, seconds: float) -> None:
     child.kill(signal.SIGABRT, group=False)
     await asyncio.wait({child.ended}, timeout=seconds)
     child.kill()
+
+
+async def ends(child: Child, seconds: float) -> bool:
+    """Whether a child that has closed its connection ends by itself within these seconds; return when it has ended.
+
+    To reap it and to end what it left may take longer: where a hundred end at once, each looks at all processes.
+    """
+    await asyncio.wait({child.ended}, timeout=seconds)
+    if child.exited:
+        await asyncio.wait({child.ended})
+    return child.ended.done()
 
 
 class ChildProcess:
@@ -111,6 +127,15 @@ class ChildProcess:
     def returncode(self) -> int | None:
         """The exit code, or minus the signal's number; None while it runs."""
         return self._process.returncode
+
+    @property
+    def exited(self) -> bool:
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return self._process.returncode is not None
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # reaped this very moment
+            return True
 
     @property
     def lost(self) -> str | None:

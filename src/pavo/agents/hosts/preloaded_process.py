@@ -5,6 +5,7 @@ import contextvars
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -24,8 +25,8 @@ logger = logging.getLogger(__name__)
 _PACKET = 64 * 1024
 _ANSWER_SECONDS = 10.0
 """A fork takes milliseconds: one that answers nothing for so long is stopped or hangs, and gets no further requests."""
-_REPORT_SECONDS = 2.0
-"""For the exit code of a child that has ended."""
+_REPORT_SECONDS = 10.0
+"""For the exit code of a child that has ended; it takes milliseconds, unless hundreds end at once."""
 _LOST = "the process that its agent began from was lost"
 _UNTOLD = "how its agent's process ended is not known"
 
@@ -258,6 +259,14 @@ class ForkedChild:
     @property
     def returncode(self) -> int | None:
         return self._returncode
+
+    @property
+    def exited(self) -> bool:
+        if self._code.done():
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     @property
     def lost(self) -> str | None:

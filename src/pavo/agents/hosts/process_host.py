@@ -16,7 +16,7 @@ from pavo.agents.deaths import blocks, died_blocking, died_so, died_starting, di
 from pavo.agents.emitting.emitted import Emitted
 from pavo.agents.hosts import wire
 from pavo.agents.hosts.agent_host import HostLimits
-from pavo.agents.hosts.child_process import Child, abort
+from pavo.agents.hosts.child_process import Child, abort, ends
 from pavo.agents.hosts.starting import ChildRequest, ChildStarter, Spawning, start_message
 from pavo.errors import AgentDied, AgentError, AgentRefused, PavoError, Unavailable
 from pavo.kit.clock import wait_awake
@@ -143,7 +143,7 @@ class _Link:
         self._outage: Unavailable | None = None  # that it was told of
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
-        self._answered = True
+        self._answered, self._hung_up = True, False
         self._running = asyncio.create_task(self._run(), name=request.label)
         self._starting: asyncio.Task[Child] | None = None
         self._killed = False
@@ -312,8 +312,8 @@ class _Link:
             # Whatever it is: nobody would read what the agent answers, and its task would wait for ever.
             logger.exception("The agent's process sent something that is no message.")
             self.give_up("it sent something unreadable")
-        await asyncio.wait({child.ended}, timeout=_LAST_WORDS_SECONDS)
-        if not child.ended.done():
+        self._hung_up = True
+        if not await ends(child, _LAST_WORDS_SECONDS):
             self._cause = self._cause or AgentDied("its connection was lost")
             child.kill()
 
@@ -363,9 +363,9 @@ class _Link:
         """Kill a child whose event loop does not answer.
 
         Silence is counted in turns of this loop rather than by the clock: when the worker itself was paused or busy,
-        the child's answers lie unread, and that is not the child's fault.
+        the child's answers lie unread, and that is not the child's fault. Of one that has hung up, see `_read`.
         """
-        if not await self._started():
+        if not await wait_awake({self._ready}, self._limits.start_seconds):
             await self._end_hung(child, died_starting(self._limits.start_seconds))
             return
         interval = min(_PING_SECONDS, self._limits.silence_seconds / 4)
@@ -375,7 +375,7 @@ class _Link:
             self._pings += 1
             self.send({"op": "ping"})
             await asyncio.sleep(interval)
-            silence = 0.0 if self._answered else silence + interval
+            silence = 0.0 if self._answered or self._hung_up else silence + interval
             # What comes while no message gets whole is not what it began to send.
             half = 0.0 if self._answered else half + interval * (self._frames is not None and self._frames.grown)
             if half >= _FRAME_SECONDS:
@@ -391,9 +391,6 @@ class _Link:
         await asyncio.wait({self._ready})
         await self._ctx.cancelled.wait()
         self.send({"op": "cancel"})
-
-    async def _started(self) -> bool:
-        return bool(await wait_awake({self._ready}, self._limits.start_seconds))
 
     async def _end_hung(self, child: Child, cause: AgentDied) -> None:
         self._cause = cause
