@@ -45,6 +45,7 @@ MAY = {
     "kit/clock.py": "the function whose users are looked for below",
     "kit/ids.py": "ids that sort roughly; what is older is decided by columns of PostgreSQL's time",
     "logging.py": "log lines",
+    "remote/git/repositories.py": "the age of files that killed commands of git left",
     "remote/work.py": "when an agent says that a line came, to people; lines are ordered by their numbers",
     "testing/artifacts.py": "an author's test, which has no PostgreSQL",
     "testing/transcript.py": "an author's test, which has no PostgreSQL",

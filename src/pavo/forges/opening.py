@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -13,6 +13,7 @@ from pavo.forges.gitea import Gitea
 from pavo.forges.github import GitHub
 from pavo.forges.gitlab import GitLab
 from pavo.forges.port import FORGES, GITEA, GITHUB, GITLAB, Forge, Project
+from pavo.kit.texts.git_names import server_url
 
 _API: Final = {GITHUB: "/api/v3", GITLAB: "/api/v4", GITEA: "/api/v1"}
 """Where it is at one's own server; GitHub's own is `api.github.com`."""
@@ -54,7 +55,7 @@ def base_url(forge: str, clone_url: str, forge_url: str = "") -> str:
     Raises:
         InvalidInput: no http(s) URL.
     """
-    own = _parts(forge_url or clone_url, "forge_url" if forge_url else "clone_url")
+    own = server_url(forge_url or clone_url, "forge_url" if forge_url else "clone_url")
     if own.hostname in ("github.com", "www.github.com", "api.github.com"):
         return "https://api.github.com"
     path = own.path.rstrip("/") if forge_url else ""
@@ -69,7 +70,7 @@ def project_of(forge: str, clone_url: str, base: str) -> Project:
     Raises:
         InvalidInput: the URL names none.
     """
-    own, api = _parts(clone_url, "clone_url"), urlsplit(base)
+    own, api = server_url(clone_url, "clone_url"), urlsplit(base)
     path = own.path.strip("/").removesuffix(".git")
     root = api.path.removesuffix(_API[forge]).strip("/")
     if root and api.hostname == own.hostname:  # a forge below a path of its host
@@ -82,15 +83,3 @@ def project_of(forge: str, clone_url: str, base: str) -> Project:
             remedy="Give the URL that the forge shows for cloning over HTTP: https://host/owner/name.git.",
         )
     return Project(own.hostname or "", path)
-
-
-def _parts(url: str, field: str) -> SplitResult:
-    remedy = "Give an http(s) URL without user and password in it."
-    try:
-        parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise InvalidInput(f"{field} is no URL.", field=field, remedy=remedy) from None
-    if not right or "@" in parts.netloc or parts.query or parts.fragment or re.search(r"[\s\\\x00-\x1f]", url):
-        raise InvalidInput(f"{field} is no URL of a server.", field=field, remedy=remedy)
-    return parts

@@ -1,0 +1,1 @@
+"""What is done for an attempt, and how that fails."""

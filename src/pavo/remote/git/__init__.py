@@ -1,0 +1,1 @@
+"""Git, fenced: a closed environment, checked names, credentials on demand."""

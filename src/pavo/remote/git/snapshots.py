@@ -1,0 +1,180 @@
+"""What an attempt has changed in its worktree, committed or not, and committing it.
+
+Git looks at the worktree from `transfers`, with an index of our own: whatever a coding program has configured there, or
+done to git's own files, runs nothing and hides nothing.
+"""
+
+import contextlib
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pavo.remote.errands.errand import INFO, WARNING, Errand
+from pavo.remote.errands.failures import BAD_REPOSITORY, failed
+from pavo.remote.git.changes import Change, changes_of, nested_repositories
+from pavo.remote.git.program import Git
+from pavo.remote.git.repositories import Repositories, Repository
+
+_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The worktree of one attempt."""
+
+    job_id: str
+    epoch: int
+    clone_url: str
+    base_branch: str
+    branch: str
+    place: str
+    """The folder in which the coding program works."""
+    git_directory: str
+    """What git keeps of the worktree."""
+    local_branch: str
+    base_commit: str
+    """Of the base branch when the attempt began."""
+    start_commit: str
+    """With which it began: that of the branch, where it was there, else the base's."""
+    remote_commit: str
+    """Of the branch at the server when it was fetched or pushed last; empty: it was not there."""
+
+    @property
+    def writable(self) -> tuple[Path, Path]:
+        """Where a confined program must be able to write: its worktree, and the repository that this belongs to."""
+        return Path(self.place), Path(self.git_directory).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What an attempt has changed, committed or not."""
+
+    commit: str
+    """On which the worktree stands; what is not committed comes on top."""
+    tree: str
+    """All of it, as git names it."""
+    uncommitted: bool
+    changed: bool
+    """Whether it differs from the base branch."""
+    since_start: bool
+    """Whether it differs from what the attempt began with."""
+    files: tuple[Change, ...]
+    """Against the base branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Of commits that the agent makes."""
+
+    name: str
+    email: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """As git reads it."""
+        return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in self._values()}
+
+    def _values(self) -> list[tuple[str, str]]:
+        return [("NAME", self.name), ("EMAIL", self.email)]
+
+
+class Snapshots:
+    """Who calls a method holds the repository.
+
+    Args:
+        folder: where the indexes are.
+    """
+
+    def __init__(self, git: Git, repositories: Repositories, folder: Path, author: Author) -> None:
+        self._git, self._repositories, self._folder, self._author = git, repositories, folder, author
+
+    async def commit(self, repository: Repository, workspace: Workspace, message: str, errand: Errand) -> Difference:
+        """Commit what is not committed; the difference afterwards."""
+        found = await self.take(repository, workspace, errand)
+        if not found.uncommitted:
+            return found
+        made = await self._git.local(
+            "commit-tree",
+            found.tree,
+            "-p",
+            found.commit,
+            "-F",
+            "-",
+            directory=repository.transfers,
+            given=message.encode(errors="replace") or b"Work",
+            variables=repository.variables | self._author.variables,
+        )
+        commit = made.strip()
+        await self._move(repository, workspace, commit)
+        await errand.log("git", INFO, f"Committed what was left: {commit}.")
+        return replace(found, commit=commit, uncommitted=False)
+
+    async def take(self, repository: Repository, workspace: Workspace, errand: Errand) -> Difference:
+        """What was changed."""
+        commit = await self._head(repository, workspace)
+        variables = self._worktree(repository, workspace)
+        await self._git.local("read-tree", commit, directory=repository.transfers, variables=variables)
+        await self._git.local("add", "--all", "--", ".", directory=repository.transfers, variables=variables)
+        for nested in await nested_repositories(self._git, repository, variables, commit):
+            forget = ("update-index", "--force-remove", "-z", "--stdin")
+            given = nested.encode(errors="surrogateescape")
+            await self._git.local(*forget, directory=repository.transfers, given=given, variables=variables)
+            await errand.log("git", WARNING, f"{nested} is a repository of its own, which is left out.")
+        tree = (await self._git.local("write-tree", directory=repository.transfers, variables=variables)).strip()
+        at_commit = (await self._repositories.local(repository, "rev-parse", f"{commit}^{{tree}}")).strip()
+        at_start = await self._repositories.local(repository, "rev-parse", f"{workspace.start_commit}^{{tree}}")
+        base = await self._git.may_fail(
+            "merge-base",
+            workspace.base_commit,
+            commit,
+            directory=repository.transfers,
+            variables=repository.variables,
+        )
+        files = await changes_of(self._git, repository, base.text.strip() or workspace.base_commit, tree)
+        return Difference(commit, tree, tree != at_commit, bool(files), tree != at_start.strip(), files)
+
+    async def _head(self, repository: Repository, workspace: Workspace) -> str:
+        """The commit on which the worktree stands; where a program left none, the one it began with."""
+        scope = {"GIT_COMMON_DIR": str(repository.shared)}
+        directory = Path(workspace.git_directory)
+        if directory.is_dir():
+            done = await self._git.may_fail(
+                "rev-parse", "--verify", "--quiet", "HEAD^{commit}", directory=directory, variables=scope
+            )
+            if done.code == 0 and _COMMIT.fullmatch(done.text.strip()):
+                return done.text.strip()
+        return workspace.start_commit
+
+    async def _move(self, repository: Repository, workspace: Workspace, commit: str) -> None:
+        """Have the worktree stand on a commit that holds what is in it."""
+        directory = Path(workspace.git_directory)
+        if not directory.is_dir():
+            return
+        scope = {"GIT_COMMON_DIR": str(repository.shared)}
+        await self._git.may_fail("update-ref", "HEAD", commit, directory=directory, variables=scope)
+        with contextlib.suppress(OSError):
+            shutil.copy2(index_of(self._folder, workspace.job_id, workspace.epoch), directory / "index")
+
+    def _worktree(self, repository: Repository, workspace: Workspace) -> dict[str, str]:
+        """Of commands that look at the worktree: with an index of our own, whatever a program did with its one."""
+        index = index_of(self._folder, workspace.job_id, workspace.epoch)
+        return repository.variables | {"GIT_WORK_TREE": workspace.place, "GIT_INDEX_FILE": str(index)}
+
+
+def index_of(folder: Path, job_id: str, epoch: int) -> Path:
+    """Of an attempt's worktree."""
+    return folder / f"{name_of(job_id, epoch)}.index"
+
+
+def name_of(job_id: str, epoch: int) -> str:
+    """Of what is kept of an attempt.
+
+    Raises:
+        CommandFailed: that is no id of a job.
+    """
+    if not _ID.fullmatch(job_id) or epoch < 0:
+        raise failed(BAD_REPOSITORY, f"{job_id[:80]!r} is no id of a job.", "Look at the gateway.")
+    return f"{job_id}--{epoch}"

@@ -1,0 +1,102 @@
+"""The helper of git, and who asks on its socket."""
+
+import asyncio
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pavo.remote.git import credentials as module
+from pavo.remote.git.credentials import HELPER, SOCKET, CredentialServer
+from tests.remote.git.attempts import TOKEN, GivesCredentials, attempt
+
+URL = "https://forge.example.com:8443/acme/thing.git"
+ASKED = "protocol=https\nhost=forge.example.com:8443\npath=acme/thing.git\n\n"
+
+
+async def helper(server: CredentialServer, asked: str = ASKED, *arguments: str) -> str:
+    """What it prints."""
+    configured = server.configuration["credential.helper"].removeprefix("!")
+    process = await asyncio.create_subprocess_shell(
+        f"{configured} {' '.join(arguments or ('get',))}",
+        env={"PATH": os.environ["PATH"], **server.variables},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate(asked.encode())
+    assert process.returncode == 0
+    return out.decode()
+
+
+async def test_each_question_is_asked_anew(credentials: GivesCredentials) -> None:
+    job, _ = attempt(credentials)
+    async with CredentialServer(URL, job) as server:
+        assert TOKEN not in str(server.configuration) + str(server.variables)
+        folder = Path(server.variables[SOCKET]).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert await helper(server) == f"username=x-access-token\npassword={TOKEN}\n"
+        credentials.password = "another one"
+        assert "another one" in await helper(server)
+        assert credentials.asked == [(job.job_id, 1, "git", "forge.example.com:8443")] * 2
+        assert server.hide(f"{TOKEN} another one") == "*** ***"
+        assert await helper(server, ASKED, "store") == await helper(server, ASKED, "erase") == ""
+        credentials.refused = "lost"
+        assert await helper(server) == "quit=1\n" and server.refusal == "lost"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "protocol=https\nhost=forge.example.com\n\n",
+        "protocol=http\nhost=forge.example.com:8443\n\n",
+        "protocol=https\nhost=evil.example.com\n\n",
+        "host=forge.example.com:8443\n\n",
+        "",
+    ],
+)
+async def test_other_hosts_get_nothing(credentials: GivesCredentials, asked: str) -> None:
+    job, _ = attempt(credentials)
+    async with CredentialServer(URL, job) as server:
+        assert await helper(server, asked) == "quit=1\n"
+        assert credentials.asked == [] and "forge.example.com:8443" in server.refusal and server.remedy
+
+
+async def test_others_on_the_socket_get_nothing(credentials: GivesCredentials) -> None:
+    job, _ = attempt(credentials)
+    right = {"protocol": "https", "host": "forge.example.com:8443"}
+    odd = [b"\n", b"[]\n", b"{}\n", b"\xff\n", b'{"ticket": 1}\n', b"x" * 100_000 + b"\n", b"[" * 5000 + b"\n"]
+    odd += [json.dumps({**right, "ticket": ticket}).encode() + b"\n" for ticket in ("", "é", "guessed")]
+    async with CredentialServer(URL, job) as server:
+        for question in odd:
+            reader, writer = await asyncio.open_unix_connection(server.variables[SOCKET])
+            writer.write(question)
+            answer = await reader.read(10_000)
+            assert answer in (b"", b"{}\n"), question[:40]
+            writer.close()
+        reader, writer = await asyncio.open_unix_connection(server.variables[SOCKET])
+        writer.close()  # and says nothing
+        assert TOKEN in await helper(server)
+
+
+async def test_a_gateway_that_hangs(credentials: GivesCredentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.2)
+    job, _ = attempt(credentials)
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    credentials.ask = hangs  # type: ignore[method-assign, assignment]
+    async with CredentialServer(URL, job) as server:
+        assert await helper(server) == "quit=1\n"
+        assert server.away and "no gateway answered" in server.refusal
+
+
+def test_the_helper_alone_says_nothing() -> None:
+    """Outside of a command of the agent's."""
+    done = subprocess.run(
+        ["python3", "-I", "-S", HELPER, "get"], input=ASKED, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "quit=1\n" and done.stderr == ""
