@@ -91,13 +91,16 @@ class Workspaces:
         )
 
     async def prepare(self, errand: Errand, clone_url: str, base_branch: str, branch: str) -> Workspace:
-        """The worktree of an attempt: the one that is there, else a new one.
+        """The worktree of an attempt: the one that is there for this branch, else a new one.
 
         Raises:
             CommandFailed: there is none; nothing half-made is left to be found.
         """
         with contextlib.suppress(CommandFailed):
-            return self.find(errand.job_id, errand.epoch)
+            found = self.find(errand.job_id, errand.epoch)
+            if (found.clone_url, found.base_branch, found.branch) == (clone_url, base_branch, branch):
+                return found
+        await self.remove(errand.job_id, errand.epoch)  # of something else: of a plan, or half-made
         try:
             check_clone_url(clone_url, files=self._settings.files)
             check_branch(base_branch, "base_branch")

@@ -73,6 +73,10 @@ async def test_another_attempt_goes_on_with_the_branch(
     one = await workspaces.prepare(first, url, "main", "pavo/work")
     assert one.start_commit == small_forge.branch(repository, "pavo/work") == one.remote_commit
     assert await workspaces.prepare(first, url, "main", "pavo/work") == one == workspaces.find(first.job_id, 1)
+    plan = await workspaces.prepare(first, url, "main", "pavo/plan")
+    write(plan, "thrown-away.txt", "x")
+    one = await workspaces.prepare(first, url, "main", "pavo/work")
+    assert not Path(one.place, "thrown-away.txt").exists() and one.branch == "pavo/work"
     write(one, "first.txt", "left behind")
     second, _ = attempt(credentials, first.job_id, 2)
     two = await workspaces.prepare(second, url, "main", "pavo/work")
