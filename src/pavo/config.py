@@ -251,6 +251,14 @@ class AgentSettings(Section):
         return tuple(each.removesuffix(_WRITABLE) for each in listed(self.paths) if each.endswith(_WRITABLE))
 
 
+class JobSettings(Section):
+    """When a coding job counts as stuck."""
+
+    stuck_minutes: float = Field(default=60.0, gt=0, validation_alias="PAVO_JOB_STUCK_MINUTES")
+    """A job in progress without a log line, stage or result for so long goes back to its queue, except where people are
+    asked about it. Renewing a lease is none of these."""
+
+
 class WebhookSettings(Section):
     """What webhooks may reach; the API and the workers need the same."""
 
@@ -323,6 +331,7 @@ class Settings(BaseSettings):
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     agents: AgentSettings = Field(default_factory=AgentSettings)
     tools: ToolSettings = Field(default_factory=ToolSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     usage: UsageSettings = Field(default_factory=UsageSettings)

@@ -24,6 +24,7 @@ from pavo.fleet.sessions.streams import Streams
 from pavo.fleet.sessions.watching import watch
 from pavo.fleet.work.activities import FleetActivities
 from pavo.fleet.work.agent_workers import AgentWorkers
+from pavo.jobs.queue.commands import QueueCommands
 from pavo.kit.cancellation import KeptRunning
 from pavo.kit.sql import Database
 from pavo.timeline.publish import Publisher
@@ -63,7 +64,8 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         workers = AgentWorkers(clients.temporal, FleetActivities(database, open_sessions), clients.gateway_id)
         closing.push_async_callback(workers.close)
         workers.start()
-        reunion = Reunion(database, clients.temporal)
+        queues = QueueCommands(database, clients.temporal, settings.temporal.task_queue)
+        reunion = Reunion(database, clients.temporal, queues)
         closing.push_async_callback(reunion.close)
         messages = Messages(database, clients.publisher, intake, reunion.tell_queue)
         streams = Streams(settings.gateway, database, clients.gateway_id, open_sessions, workers, messages, reunion)

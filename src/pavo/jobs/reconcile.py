@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
-from pavo.jobs.attempt.recorder import Look
+from pavo.jobs.queue.commands import QueueCommands
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.models import JobRow
 from pavo.kit.sql import Database
@@ -24,10 +24,10 @@ WORKFLOW_LOST: Final = "WorkflowLost"
 class JobRows:
     """Jobs in progress, as the second line reads and explains them: see `runs.kinds.Rows`."""
 
-    def __init__(self, database: Database, publisher: Publisher, look: Look | None = None) -> None:
+    def __init__(self, database: Database, publisher: Publisher, queues: QueueCommands) -> None:
         self._database = database
         self._publisher = publisher
-        self._look = look
+        self._queues = queues
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
         """Jobs that an attempt holds and that were not written for this long."""
@@ -51,12 +51,13 @@ class JobRows:
         async with self._database.transaction() as session:
             ended = await end_attempt(session, row.subject_id, row.next.generation, row.next, *why, cleaned=False)
         self._publisher.publish(ended.events)
-        if ended.wrote and ended.organisation_id is not None and self._look is not None:
-            await self._look(ended.organisation_id)
+        if ended.wrote:
+            await self._queues.look(ended.organisation_id)
         return ended.wrote
 
     async def go_on(self) -> None:
-        """Nothing is left to later rounds."""
+        """Jobs wait, and nobody was told: the second line of their queues goes on."""
+        await self._queues.jobs_wait()
 
 
 def _transition(job: JobRow) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pavo.jobs.attempt.job_gates import JobGates
+from pavo.jobs.queue.service import QueueService
 from pavo.jobs.service import JobService
 
 
@@ -11,5 +12,6 @@ class JobUseCases:
     """What people and programs do with jobs."""
 
     jobs: JobService
+    queue: QueueService
     gates: JobGates
     """What has their gates closed: see `gates.service.GateOwner`."""

@@ -1,5 +1,6 @@
 """How jobs come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,15 +14,25 @@ from pavo.jobs import domain as d
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.attempt.recorder import JobRecorder
 from pavo.jobs.commands import JobCommands
+from pavo.jobs.lease_watch import LeaseWatch
+from pavo.jobs.queue import commands as queues
+from pavo.jobs.queue.activities import QueueRecorder
+from pavo.jobs.queue.commands import QueueCommands
+from pavo.jobs.queue.service import QueueService
+from pavo.jobs.queue.workflow import QueueMonitor
 from pavo.jobs.reconcile import JobRows
 from pavo.jobs.service import JobService
 from pavo.jobs.sql import jobs
 from pavo.jobs.use_cases import JobUseCases
 from pavo.jobs.workflow import CodingJob
+from pavo.kit.cancellation import end
+from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
 
-KIND: Final = Kind("job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow)
+KIND: Final = Kind(
+    "job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow, helpers=[QueueMonitor], periodic=[queues.LINES]
+)
 
 
 def routers() -> Sequence[Any]:
@@ -38,11 +49,18 @@ def job_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> 
     return JobCommands(temporal, settings.task_queue, presence)
 
 
+def queue_commands(database: Database, temporal: Client, settings: TemporalSettings) -> QueueCommands:
+    """What tells the monitors of queues."""
+    return QueueCommands(database, temporal, settings.task_queue)
+
+
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of jobs."""
     database, publisher = clients.database, clients.publisher
     commands = job_commands(clients.temporal, clients.redis, clients.settings.temporal)
-    services = JobUseCases(JobService(database, publisher, commands), JobGates(database, commands))
+    queue = queue_commands(database, clients.temporal, clients.settings.temporal)
+    service = JobService(database, publisher, commands, queue.look)
+    services = JobUseCases(service, QueueService(database, publisher, queue), JobGates(database, commands))
 
     async def census() -> Mapping[str, int]:
         async with database.reading() as session:
@@ -52,15 +70,19 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await jobs.owners(session, job_ids)
 
-    return KindServed(KIND, services, JobRows(database, publisher), census, owners)
+    return KindServed(KIND, services, JobRows(database, publisher, queue), census, owners)
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
-    """The short writes of the workflows of jobs; what is long is done by remote agents, through gateways."""
+    """The short writes of the workflows of jobs and of the monitors of queues, and the watch over leases; what is long
+    is done by remote agents, through gateways."""
+    database, publisher, settings = clients.database, clients.publisher, clients.settings
+    queue = queue_commands(database, clients.temporal, settings.temporal)
 
     async def held_by(_: str) -> Sequence[str]:
         return []
 
-    recorder = JobRecorder(clients.database, clients.publisher)
-    rows = JobRows(clients.database, clients.publisher)
-    return KindAtWork(KIND, long=[], short=[recorder], rows=rows, held_by=held_by)
+    watch = LeaseWatch(database, clients.temporal, publisher, queue, 60 * settings.jobs.stuck_minutes)
+    clients.closing.push_async_callback(end, asyncio.create_task(watch.run(), name="leases-of-jobs"))
+    short = [JobRecorder(database, publisher, queue.look), QueueRecorder(database, publisher, queue)]
+    return KindAtWork(KIND, long=[], short=short, rows=JobRows(database, publisher, queue), held_by=held_by)

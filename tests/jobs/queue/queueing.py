@@ -10,7 +10,7 @@ from pavo.accounts.models import OrganisationRow
 from pavo.jobs.sql import claims
 from pavo.jobs.sql.attempts import Ended, end_attempt
 from pavo.jobs.sql.claims import CONTENDED, Claim
-from pavo.jobs.sql.models import JobQueueRow, JobRow, RemoteAgentRow, RepositoryRow
+from pavo.jobs.sql.models import JobAttemptRow, JobQueueRow, JobRow, RemoteAgentRow, RepositoryRow
 from pavo.jobs.sql.queue import NewJob, enqueue
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
@@ -97,6 +97,11 @@ class Queueing:
     async def row(self, job: uuid.UUID) -> JobRow:
         async with self.database.reading() as session:
             return (await session.scalars(select(JobRow).where(JobRow.id == job))).one()
+
+    async def attempt(self, job: uuid.UUID, epoch: int) -> JobAttemptRow:
+        mine = (JobAttemptRow.job_id == job, JobAttemptRow.epoch == epoch)
+        async with self.database.reading() as session:
+            return (await session.scalars(select(JobAttemptRow).where(*mine))).one()
 
     async def rows(self) -> Sequence[JobRow]:
         async with self.database.reading() as session:

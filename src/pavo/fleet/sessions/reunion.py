@@ -13,8 +13,9 @@ from pavo.errors import Unavailable
 from pavo.fleet.work.activities import session_lost
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob, OpenSession
-from pavo.jobs.contracts import SIGNAL_AGENT_CONNECTED, SIGNAL_LOOK
-from pavo.jobs.domain import SHARED_QUEUE, queue_workflow_id, workflow_id
+from pavo.jobs.contracts import SIGNAL_AGENT_CONNECTED
+from pavo.jobs.domain import workflow_id
+from pavo.jobs.queue.commands import QueueCommands
 from pavo.kit.sql import Database
 from pavo.runs.handover import Holder, fail_attempts
 
@@ -32,8 +33,8 @@ for a session that is over."""
 class Reunion:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, temporal: Client) -> None:
-        self._database, self._temporal = database, temporal
+    def __init__(self, database: Database, temporal: Client, queues: QueueCommands) -> None:
+        self._database, self._temporal, self._queues = database, temporal, queues
         self._beside: set[asyncio.Task[None]] = set()
 
     async def fail_former(self, opened: OpenSession) -> None:
@@ -68,12 +69,12 @@ class Reunion:
         task.add_done_callback(self._beside.discard)
 
     async def _look(self, organisation_id: uuid.UUID | None) -> None:
-        queue = SHARED_QUEUE if organisation_id is None else queue_workflow_id(organisation_id)
         try:
-            await self._temporal.get_workflow_handle(queue).signal(SIGNAL_LOOK)
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
-                logger.info("The queue %s looks by itself: %s", queue, error)
+            await self._queues.resume_line(organisation_id)
+        except Unavailable as error:
+            logger.info("The queue of %s looks by itself: %s", organisation_id or "all", error)
+        except Exception:
+            logger.exception("The queue of %s looks by itself", organisation_id or "all")
 
     async def _held(self, opened: OpenSession) -> Sequence[HeldJob]:
         async with self._database.reading() as reading:

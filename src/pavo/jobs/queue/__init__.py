@@ -1,0 +1,1 @@
+"""The queue: its monitor, what people do with it, and the second line."""

@@ -1,0 +1,122 @@
+"""What waits in queues: whether anybody could be given anything, what was not begun, and which leases ran out."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from pavo.kit.sql import Database
+
+_IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+_ONLINE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
+
+# As a claim does, without locking anything.
+_READY: Final = text(f"""
+WITH free AS MATERIALIZED (
+    SELECT a.organisation_id, a.labels, a.programs FROM remote_agents a
+    WHERE {_ONLINE} AND a.capacity > (
+        SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {_IN_PROGRESS}
+    )
+), queued AS MATERIALIZED (
+    SELECT DISTINCT j.organisation_id, j.labels, j.program FROM jobs j
+    WHERE j.stage = 'QUEUED' AND j.deleted_at IS NULL AND EXISTS (SELECT FROM free)
+)
+SELECT DISTINCT f.organisation_id
+FROM queued w JOIN job_queues q ON q.organisation_id = w.organisation_id
+JOIN free f ON (f.organisation_id IS NULL OR f.organisation_id = w.organisation_id)
+    AND f.labels @> w.labels AND w.program = ANY (f.programs)
+WHERE q.paused_at IS NULL AND q.at_once > (
+    SELECT count(*) FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage IN {_IN_PROGRESS}
+)
+""")
+_NEEDED: Final = text(f"""
+SELECT EXISTS (
+    SELECT FROM job_queues q WHERE q.paused_at IS NULL AND EXISTS (
+        SELECT FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage = 'QUEUED' AND j.deleted_at IS NULL
+    ) AND EXISTS (
+        SELECT FROM remote_agents a
+        WHERE {_ONLINE} AND (a.organisation_id IS NULL OR a.organisation_id = q.organisation_id)
+    )
+)
+""")
+_NOT_BEGUN: Final = text("""
+SELECT j.id, j.epoch FROM jobs j JOIN remote_agents a ON a.id = j.agent_id
+WHERE j.stage = 'CLAIMED' AND j.temporal_run_id IS NULL
+  AND (j.organisation_id = :organisation OR a.organisation_id IS NULL)
+  AND j.claimed_at <= pavo_now() - make_interval(secs => :seconds)
+ORDER BY j.claimed_at LIMIT :most
+""")
+# Renewing a lease says that an agent lives, not that the job gets on. Where people are asked it need not.
+_LOST: Final = text(f"""
+SELECT j.id, j.epoch, coalesce(a.name, '') AS agent, j.stage,
+    coalesce(j.lease_until < pavo_now(), true) AS expired, j.heard_at
+FROM jobs j LEFT JOIN remote_agents a ON a.id = j.agent_id
+WHERE j.stage IN {_IN_PROGRESS} AND (
+    coalesce(j.lease_until < pavo_now(), true)
+    OR (j.heard_at < pavo_now() - make_interval(secs => :silence)
+        AND NOT EXISTS (SELECT FROM gates g WHERE g.subject_id = j.id AND g.state = 'open'))
+)
+ORDER BY j.lease_until LIMIT :most
+""")
+MOST: Final = 1_000
+"""Of a round; the next one is seconds away."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostAttempt:
+    """An attempt that nobody keeps up, or that gets nowhere."""
+
+    job_id: uuid.UUID
+    epoch: int
+    agent: str
+    stage: str
+    expired: bool
+    """Its lease ran out; else it is not heard of."""
+
+
+async def ready(database: Database) -> Sequence[uuid.UUID | None]:
+    """Organisations whose own agents could be given a job now, and None where agents that serve all could.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.reading() as session:
+        return (await session.scalars(_READY)).all()
+
+
+async def line_is_needed(database: Database) -> bool:
+    """Whether jobs wait in a queue that is not paused while an agent that could get them is connected.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.reading() as session:
+        return bool((await session.scalars(_NEEDED)).one())
+
+
+async def not_begun(
+    database: Database, organisation_id: uuid.UUID | None, seconds: float, most: int
+) -> Sequence[tuple[uuid.UUID, int]]:
+    """Jobs and epochs that were claimed so long ago, and whose workflows have not written yet: of this organisation,
+    or by agents that serve all.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    values: dict[str, Any] = {"organisation": organisation_id, "seconds": seconds, "most": most}
+    async with database.reading() as session:
+        return [(row.id, row.epoch) for row in await session.execute(_NOT_BEGUN, values)]
+
+
+async def lost_attempts(database: Database, silence: float) -> Sequence[LostAttempt]:
+    """Attempts whose lease ran out, and those of which no log, stage or result came for `silence` seconds while nobody
+    was asked; at most `MOST`.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.reading() as session:
+        rows = (await session.execute(_LOST, {"silence": silence, "most": MOST})).all()
+    return [LostAttempt(row.id, row.epoch, row.agent, row.stage, row.expired) for row in rows]
