@@ -1,0 +1,121 @@
+"""What people do with jobs that are over: queue again, have a review answered, adopt; and looking at the workflow."""
+
+import asyncio
+import uuid
+
+import pytest
+from sqlalchemy import insert, update
+from temporalio.client import WorkflowFailureError
+
+from pavo.errors import Conflict, InvalidInput, WrongStage
+from pavo.jobs import contracts as c
+from pavo.jobs.service import JobService
+from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow
+from pavo.protocol.fleet_pb2 import Published, Result
+from tests.jobs.attempt.given import Given
+from tests.jobs.attempt.scripted import executed, failure
+
+
+async def failed(given: Given) -> uuid.UUID:
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, failure("NoSpace"))
+    with pytest.raises(WorkflowFailureError):
+        await (await given.start(job)).result()
+    return job
+
+
+async def test_a_failed_job_is_queued_again_with_all_its_attempts(given: Given, service: JobService) -> None:
+    job = await failed(given)
+    row = await service.requeue(given.who, job)
+    assert (row.stage, row.attempts, row.error, row.ended_at, row.outcome) == ("QUEUED", 0, None, None, None)
+    assert (await service.requeue(given.who, job)).stage == "QUEUED"
+    assert [event.type for event in await given.events(job)][-2:] == ["queued", "stage"]
+    assert await given.claim(job) == 2
+    assert await (await given.start(job, 2)).result() == "DONE"
+    with pytest.raises(WrongStage, match="DONE"):
+        await service.requeue(given.who, job)
+
+
+async def test_rework_goes_before_the_backlog_on_the_same_branch(given: Given, service: JobService) -> None:
+    job = await given.job()
+    await (await given.start(job)).result()
+    branch = (await given.row(job)).branch
+    with pytest.raises(InvalidInput):
+        await service.rework(given.who, job, "  ")
+    row = await service.rework(given.who, job, "Shorter.")
+    assert (row.stage, row.kind, row.feedback, row.branch) == ("QUEUED", "rework", "Shorter.", branch)
+    row = await service.rework(given.who, job, "And faster.")
+    assert row.feedback == "Shorter.\n\nAnd faster."
+    assert row.pull_request_url is not None, "the pull request stays"
+    await given.claim(job)
+    with pytest.raises(WrongStage):
+        await service.rework(given.who, job, "Once more.")
+
+
+async def lost(given: Given, **late: object) -> uuid.UUID:
+    """A job whose first attempt was lost, and failed in the second."""
+    job = await given.job()
+    async with given.database.transaction() as session:
+        mine = (JobAttemptRow.job_id == job, JobAttemptRow.epoch == 1)
+        await session.execute(update(JobAttemptRow).where(*mine).values(ended="lost", **late))
+    await given.claim(job)
+    given.agent.will(c.START_EXECUTION, failure("NoSpace"))
+    with pytest.raises(WorkflowFailureError):
+        await (await given.start(job, 2)).result()
+    return job
+
+
+async def test_what_a_lost_attempt_published_is_adopted(given: Given, service: JobService) -> None:
+    job = await lost(given)
+    branch = f"pavo/{job}--epoch-1"
+    result = Result(published=Published(url="https://forge.example/pulls/9", number=9, commit="abc", branch=branch))
+    row = {"id": uuid.uuid4(), "job_id": job, "epoch": 1, "kind": c.CREATE_PULL_REQUEST, "request": b"", "late": True}
+    async with given.database.transaction() as session:
+        await session.execute(insert(JobCommandRow).values(result=result.SerializeToString(), **row))
+    adopted = await service.adopt(given.who, job, 1)
+    assert (adopted.stage, adopted.outcome, adopted.commit, adopted.error) == ("DONE", "published", "abc", None)
+    assert (adopted.pull_request_number, adopted.branch) == (9, branch)
+    assert (await given.attempt(job)).adopted_at is not None
+    count = len(await given.events(job))
+    assert (await service.adopt(given.who, job, 1)).stage == "DONE"
+    assert len(await given.events(job)) == count, "adopted once"
+
+
+async def test_what_a_lost_attempt_pushed_is_gone_on_with(given: Given, service: JobService) -> None:
+    job = await lost(given, branch="pavo/x--epoch-1")
+    adopted = await service.adopt(given.who, job, 1)
+    assert (adopted.stage, adopted.kind, adopted.branch) == ("QUEUED", "rework", "pavo/x--epoch-1")
+    nothing = await lost(given)
+    with pytest.raises(Conflict, match="nothing"):
+        await service.adopt(given.who, nothing, 1)
+    await given.claim(job)
+    with pytest.raises(WrongStage):
+        await service.adopt(given.who, job, 2)
+
+
+async def test_workflow_status_answers_what_temporal_knows(given: Given, service: JobService) -> None:
+    job, go = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await go.wait()
+        return executed()
+
+    before = await service.workflow_status(given.who, job)
+    assert (before.workflow, before.attempts, before.max_attempts) == (None, 1, 3)
+    given.agent.will(c.START_EXECUTION, works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    found = await service.workflow_status(given.who, job)
+    assert found.workflow is not None
+    described = await handle.describe()
+    assert (found.workflow.run_id, found.workflow.status) == (described.run_id, "running")
+    (pending,) = found.workflow.pending
+    assert (pending.activity, pending.state, pending.attempt) == ("run_agent_command", "started", 1)
+    go.set()
+    await handle.result()
+    done = await service.workflow_status(given.who, job)
+    assert done.workflow is not None and (done.workflow.status, done.workflow.pending) == ("completed", ())
+    failed_job = await failed(given)
+    told = await service.workflow_status(given.who, failed_job)
+    assert told.workflow is not None and told.workflow.status == "failed"
+    assert told.error is not None and told.error["type"] == "NoSpace"

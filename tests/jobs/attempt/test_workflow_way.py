@@ -1,0 +1,171 @@
+"""What fails on the way to the agent is sent anew, with the same id, wherever the agent is then."""
+
+import asyncio
+
+import pytest
+from temporalio.client import WorkflowFailureError
+
+from pavo.jobs import contracts as c
+from pavo.jobs.workflow import CodingJob
+from pavo.protocol.fleet_pb2 import Result
+from tests.driving import until
+from tests.jobs.attempt.at_work import AtWork
+from tests.jobs.attempt.given import Given
+from tests.jobs.attempt.scripted import executed, for_ever, kinds, lease_lost, session_lost, verified
+
+
+async def test_a_lost_session_sends_the_same_command_again(given: Given) -> None:
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, session_lost, session_lost)
+    assert await (await given.start(job)).result() == "DONE"
+    sent = [each.command_id for each in given.agent.asked if each.kind == c.START_EXECUTION]
+    assert len(sent) == 3 and len(set(sent)) == 1, "the same id"
+    assert set(given.agent.carried_out.values()) == {1}
+
+
+async def test_an_agent_that_comes_back_elsewhere_is_asked_there_at_once(given: Given) -> None:
+    """Its first session's activity never answers: the signal of the second one has the workflow ask there."""
+    job, done = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await done.wait()
+        return executed()
+
+    given.agent.will(c.START_EXECUTION, works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    await given.sessions.connect()
+    await handle.signal(CodingJob.agent_connected)
+    await given.until_asked(c.START_EXECUTION, 2)
+    done.set()
+    assert await handle.result() == "DONE"
+    assert set(given.agent.carried_out.values()) == {1}, "the agent works on, and does not begin again"
+
+
+async def test_a_workflow_whose_agent_is_away_waits_for_it(given: Given) -> None:
+    job = await given.job()
+    await given.sessions.end()
+    handle = await given.start(job)
+    await given.until_stage(job, "CLAIMED")
+
+    async def waits() -> bool:
+        return (await handle.query(CodingJob.job_state)).phase == "executing"
+
+    await until(waits, what="the workflow, waiting")
+    await given.sessions.connect()
+    await handle.signal(CodingJob.agent_connected)
+    assert await handle.result() == "DONE"
+    assert (await handle.describe()).history_length < 120
+
+
+async def test_an_agent_that_is_silent_is_asked_anew(given: Given) -> None:
+    """Heartbeat time-out, 2 s for this command on this worker."""
+    job, silent = await given.job(), asyncio.Event()
+
+    async def says_nothing(_: c.RunCommand) -> Result:
+        await silent.wait()
+        return executed()
+
+    given.agent.will(c.START_EXECUTION, says_nothing)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION, 2)
+    silent.set()
+    assert await handle.result() == "DONE"
+    assert set(given.agent.carried_out.values()) == {1}
+
+
+async def test_a_lease_that_ran_out_puts_the_job_back_into_its_queue(given: Given) -> None:
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, for_ever)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    await handle.signal(CodingJob.lease_lost)  # a doubt: it holds
+
+    async def looked() -> bool:
+        return (await handle.describe()).history_length > 10
+
+    await until(looked)
+    assert (await given.row(job)).stage == "CLAIMED"
+    await given.lease(job, -1)
+    await handle.signal(CodingJob.lease_lost)
+    assert await handle.result() == "QUEUED"
+    row, attempt = await given.row(job), await given.attempt(job)
+    assert (row.attempts, row.rank, row.lease_until) == (1, 0.0, None)
+    assert (attempt.ended, attempt.cleanup_owed) == ("lost", True)
+    assert attempt.reason.startswith("LeaseExpired")
+    assert c.CLEANUP not in kinds(given.agent.asked), "nobody cleans up what may still be adopted"
+
+
+async def test_a_job_that_is_lost_too_often_fails_with_the_reason(given: Given) -> None:
+    job = await given.job(max_attempts=2)
+    for epoch in (1, 2):
+        if epoch == 2:
+            await given.claim(job)
+        given.agent.will(c.START_EXECUTION, lease_lost)
+        handle = await given.start(job, epoch)
+        if epoch == 1:
+            assert await handle.result() == "QUEUED"
+        else:
+            with pytest.raises(WorkflowFailureError):
+                await handle.result()
+    row = await given.row(job)
+    assert row.stage == "FAILED" and row.error is not None
+    assert row.error["type"] == "AttemptsUsedUp" and "2 times" in row.error["cause"]
+
+
+async def test_an_older_attempt_writes_nothing(given: Given) -> None:
+    """Its job was given to another attempt meanwhile."""
+    job, go = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await go.wait()
+        return executed()
+
+    given.agent.will(c.START_EXECUTION, works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    assert await given.claim(job) == 2
+    go.set()
+    await handle.result()
+    row = await given.row(job)
+    assert (row.stage, row.epoch, row.outcome) == ("CLAIMED", 2, None)
+    assert await given.stages(job) == []
+    assert [each.kind for each in given.agent.asked] == [c.START_EXECUTION]
+
+
+async def test_a_worker_that_is_killed_is_followed_by_one_that_goes_on(given: Given, at_work: AtWork) -> None:
+    job, go = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await go.wait()
+        return executed()
+
+    given.agent.will(c.START_EXECUTION, works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    before = await handle.query(CodingJob.job_state)
+    at_work.worker.kill()
+    await at_work.start()
+    assert await handle.query(CodingJob.job_state) == before
+    go.set()
+    assert await handle.result() == "DONE"
+    assert set(given.agent.carried_out.values()) == {1}
+
+
+async def test_a_run_that_moves_on_lets_the_agent_work_and_asks_again(given: Given) -> None:
+    job, go = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await go.wait()
+        return executed()
+
+    given.agent.will(c.RUN_VERIFICATION, verified("tests"))
+    given.agent.will(c.START_EXECUTION, executed(), works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION, 2)
+    await given.temporal.get_workflow_handle(handle.id).signal(CodingJob.move_on)
+    await given.until_asked(c.START_EXECUTION, 3)
+    go.set()
+    await given.until_stage(job, "DONE")
+    assert set(given.agent.carried_out.values()) == {1}
+    assert given.agent.rounds(c.START_EXECUTION) == [(0, 0), (1, 0)], "its round was handed on"
