@@ -19,6 +19,7 @@ from pavo.config_kept import UsageSettings as UsageSettings
 from pavo.config_models import LlmSettings as LlmSettings
 from pavo.config_section import COMMANDS, NOBODYS, Place, Section, listed, parse_commands, parse_networks
 from pavo.config_tools import GatewaySettings as GatewaySettings
+from pavo.config_tools import JobSettings as JobSettings
 from pavo.config_tools import ToolSettings
 from pavo.errors import ConfigurationError
 
@@ -249,14 +250,6 @@ class AgentSettings(Section):
     def writable(self) -> tuple[str, ...]:
         """Of `paths`, those that may be written."""
         return tuple(each.removesuffix(_WRITABLE) for each in listed(self.paths) if each.endswith(_WRITABLE))
-
-
-class JobSettings(Section):
-    """When a coding job counts as stuck."""
-
-    stuck_minutes: float = Field(default=60.0, gt=0, validation_alias="PAVO_JOB_STUCK_MINUTES")
-    """A job in progress without a log line, stage or result for so long goes back to its queue, except where people are
-    asked about it. Renewing a lease is none of these."""
 
 
 class WebhookSettings(Section):

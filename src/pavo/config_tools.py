@@ -1,5 +1,6 @@
 """The settings of tools, and of the gateway to remote agents."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal
@@ -74,3 +75,23 @@ class GatewaySettings(Section):
     """KB of log that one agent may send before they are stored."""
     logs_mb: int = Field(default=64, ge=1, le=65_536, validation_alias="PAVO_GATEWAY_LOGS_MB")
     """MB of log that wait in a gateway to be stored, in all; beyond it agents wait."""
+
+
+_HEARTBEATS: Final = r"^(\s*[a-z_]{1,40}=[1-9][0-9]{0,5}\s*(,|$))*$"
+
+
+class JobSettings(Section):
+    """How long coding jobs may be silent."""
+
+    stuck_minutes: float = Field(default=60.0, gt=0, validation_alias="PAVO_JOB_STUCK_MINUTES")
+    """A job in progress without a log line, stage or result for so long goes back to its queue, except where people are
+    asked about it. Renewing a lease is none of these."""
+    heartbeats: str = Field(default="", pattern=_HEARTBEATS, validation_alias="PAVO_JOB_HEARTBEATS")
+    """Seconds that an agent may say nothing about a command, by its kind: start_execution=600,run_verification=60;
+    others have 300."""
+
+    @property
+    def heartbeat_seconds(self) -> Mapping[str, float]:
+        """`heartbeats`, parsed."""
+        pairs = (each.partition("=") for each in listed(self.heartbeats))
+        return {kind.strip(): float(seconds) for kind, _, seconds in pairs}

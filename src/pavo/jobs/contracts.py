@@ -227,6 +227,8 @@ class Route:
     cancel_asked: bool = False
     expired: bool = False
     """Whether its lease ran out, so that others may take the job."""
+    stuck: bool = False
+    """Whether nothing came of it for too long, though its agent is there."""
 
 
 @dataclass(frozen=True, slots=True)

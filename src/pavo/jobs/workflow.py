@@ -147,7 +147,7 @@ class CodingJob:
         reached, killed, cleaned = True, 0, not state.sent
         if not state.how:
             state.how = c.ENDED_CANCELLED if self._story.stopping else c.ENDED_LOST
-            state.error = a.LEASE_EXPIRED if state.how == c.ENDED_LOST else ""
+            state.error = (a.STUCK if link.stuck else a.LEASE_EXPIRED) if state.how == c.ENDED_LOST else ""
             reached = not (state.sent and link.lost)
             if state.sent and reached:
                 reached, done = await link.cancel()
@@ -163,7 +163,7 @@ class CodingJob:
 
     async def _record_end(self, *, cleaned: bool) -> None:
         state = self._state
-        lost = (a.LEASE_EXPIRED_CAUSE, a.LEASE_EXPIRED_REMEDY) if state.error == a.LEASE_EXPIRED else ("", "")
+        lost = a.WHY_LOST[state.error] if state.how == c.ENDED_LOST else ("", "")
         request = a.EndAttempt(
             self._job_id,
             self._epoch,

@@ -23,7 +23,7 @@ from tests.parts import Parts
 @pytest_asyncio.fixture(scope="package")
 async def at_work(parts: Parts) -> AsyncIterator[AtWork]:
     queue = f"jobs-{uuid.uuid4().hex[:8]}"
-    found = AtWork(parts, {"TEMPORAL_TASK_QUEUE": queue}, queue)
+    found = AtWork(parts, {"TEMPORAL_TASK_QUEUE": queue, "PAVO_JOB_HEARTBEATS": "start_execution=2"}, queue)
     await found.start()
     yield found
     found.worker.end()

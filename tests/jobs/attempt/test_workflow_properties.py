@@ -1,4 +1,4 @@
-"""Properties of attempts, each named after what it holds; hypothesis draws examples, workflow and PostgreSQL are real."""
+"""Properties of attempts, named after what they hold: hypothesis draws examples, workflow and PostgreSQL are real."""
 
 import asyncio
 import os

@@ -42,6 +42,8 @@ class AgentLink:
         """Somebody says that the lease ran out; that is looked up."""
         self.lost = False
         """The attempt does not hold the job any more."""
+        self.stuck = False
+        """Its lease is kept, but nothing came of it for too long."""
         self._pending: Pending | None = None
         """The command that was under way when the workflow was told to end."""
 
@@ -54,7 +56,8 @@ class AgentLink:
         if self.doubted:
             self.doubted = False
             route = await self._route()
-            self.lost = self.lost or route.expired
+            self.stuck = route.stuck and not route.expired
+            self.lost = self.lost or route.expired or route.stuck
 
     async def command(self, kind: str, round_: int) -> c.CommandOutcome | None:
         """Have a command carried out, and what its agent answers with an error that may pass asked for again.

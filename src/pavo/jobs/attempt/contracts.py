@@ -22,8 +22,18 @@ VERIFICATION_FAILED: Final = "VerificationFailed"
 COMMAND_FAILED: Final = "CommandFailed"
 """Type of an agent's error that has none of its own."""
 LEASE_EXPIRED: Final = "LeaseExpired"
-LEASE_EXPIRED_CAUSE: Final = "Its agent was not heard for a minute."
-LEASE_EXPIRED_REMEDY: Final = "Look whether the agent's machine runs and reaches the gateway; what it has done is kept."
+STUCK: Final = "Stuck"
+WHY_LOST: Final = {
+    LEASE_EXPIRED: (
+        "Its agent was not heard for a minute.",
+        "Look whether the agent's machine runs and reaches the gateway; what it has done is kept.",
+    ),
+    STUCK: (
+        "No log line, stage or result came of it for too long.",
+        "Look at the job's log: what it did last has perhaps no end.",
+    ),
+}
+"""Cause and remedy, by the type of the error."""
 
 
 @dataclass(frozen=True, slots=True)

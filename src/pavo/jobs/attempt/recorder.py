@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from temporalio import activity
 
+from pavo.config import JobSettings
 from pavo.jobs import contracts as c
 from pavo.jobs import events
 from pavo.jobs.attempt import contracts as a
@@ -16,7 +17,7 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
 
-Look = Callable[[uuid.UUID], Awaitable[None]]
+Look = Callable[[uuid.UUID | None], Awaitable[None]]
 """Has the monitor of an organisation's queue look at once; never raises, for its schedule looks too."""
 
 
@@ -25,12 +26,14 @@ class JobRecorder(a.JobActivities):
 
     Args:
         look: told whenever a place at an agent or in a queue has become free.
+        settings: how long a job and its commands may be silent.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, look: Look | None = None) -> None:
+    def __init__(self, database: Database, publisher: Publisher, look: Look, settings: JobSettings) -> None:
         self._database = database
         self._publisher = publisher
         self._look = look
+        self._settings = settings
 
     @activity.defn(name="begin_job_attempt")
     async def begin_attempt(self, request: a.BeginAttempt) -> c.Plan:
@@ -38,17 +41,18 @@ class JobRecorder(a.JobActivities):
         job_id = uuid.UUID(request.job_id)
         async with self._database.transaction() as session:
             plan = await transitions.begin(session, job_id, request.epoch, request.fence)
-            if not plan.review_plan:
-                return plan
-            job = await attempts.locked(session, job_id)
-            known = job is not None and await plans.accepted_plan(session, job) is not None
-        return replace(plan, review_plan=not known)
+            if plan.review_plan:
+                job = await attempts.locked(session, job_id)
+                known = job is not None and await plans.accepted_plan(session, job) is not None
+                plan = replace(plan, review_plan=not known)
+        return replace(plan, heartbeat_seconds=self._settings.heartbeat_seconds)
 
     @activity.defn(name="route_job")
     async def route(self, request: c.JobInput) -> c.Route:
         """Where commands of this attempt go now."""
+        silence = self._settings.stuck_minutes * 60
         async with self._database.reading() as session:
-            return await transitions.route(session, uuid.UUID(request.job_id), request.epoch)
+            return await transitions.route(session, uuid.UUID(request.job_id), request.epoch, silence)
 
     @activity.defn(name="enter_job_stage")
     async def enter_stage(self, request: a.EnterStage) -> bool:
@@ -77,7 +81,7 @@ class JobRecorder(a.JobActivities):
                 outcome=request.outcome,
             )
         self._publisher.publish(ended.events)
-        if ended.organisation_id is not None and self._look is not None:
+        if ended.organisation_id is not None:
             await self._look(ended.organisation_id)
         return ended.stage
 

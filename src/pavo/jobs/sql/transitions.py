@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.gates import repository as gates
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
@@ -67,18 +69,27 @@ async def _show(session: AsyncSession, job: JobRow, stage: str, changes: dict[st
     return await timeline.append(session, job.id, [events.stage(stage)]) if stage != before else ()
 
 
-async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> c.Route:
-    """Where commands of an attempt are taken at this moment."""
+async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int, silence: float) -> c.Route:
+    """Where commands of an attempt are taken at this moment.
+
+    Args:
+        silence: seconds without a log line, stage or result after which the attempt is stuck, unless people are asked.
+    """
     expired = func.coalesce(JobRow.lease_until < func.pavo_now(), True)
+    silent = JobRow.heard_at < func.pavo_now() - timedelta(seconds=silence)
+    stuck = and_(silent, not_(gates.is_asked(JobRow.id)))
+    columns = (JobRow.epoch, JobRow.stage, JobRow.cancel_asked_at, RemoteAgentRow.queue)
     query = (
-        select(JobRow.epoch, JobRow.stage, JobRow.cancel_asked_at, RemoteAgentRow.queue, expired.label("expired"))
+        select(*columns, expired.label("expired"), stuck.label("stuck"))
         .outerjoin(RemoteAgentRow, RemoteAgentRow.id == JobRow.agent_id)
         .where(JobRow.id == job_id, JobRow.deleted_at.is_(None))
     )
     row = (await session.execute(query)).one_or_none()
     if row is None or row.epoch != epoch or row.stage not in d.IN_PROGRESS:
         return c.Route(None, holds=False)
-    return c.Route(row.queue, holds=True, cancel_asked=row.cancel_asked_at is not None, expired=row.expired)
+    return c.Route(
+        row.queue, holds=True, cancel_asked=row.cancel_asked_at is not None, expired=row.expired, stuck=row.stuck
+    )
 
 
 async def number(session: AsyncSession, job: JobRow, fence: Fence) -> None:
