@@ -1,7 +1,7 @@
 """Rows of jobs for the second line: an attempt whose workflow does not run is over, and its job goes back."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -22,12 +22,23 @@ WORKFLOW_LOST: Final = "WorkflowLost"
 
 
 class JobRows:
-    """Jobs in progress, as the second line reads and explains them: see `runs.kinds.Rows`."""
+    """Jobs in progress, as the second line reads and explains them: see `runs.kinds.Rows`.
 
-    def __init__(self, database: Database, publisher: Publisher, queues: QueueCommands) -> None:
+    Args:
+        put_right: what else a round mends: the schedules by which agents are pinged.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        queues: QueueCommands,
+        put_right: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._publisher = publisher
         self._queues = queues
+        self._put_right = put_right
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
         """Jobs that an attempt holds and that were not written for this long."""
@@ -58,6 +69,8 @@ class JobRows:
     async def go_on(self) -> None:
         """Jobs wait, and nobody was told: the second line of their queues goes on."""
         await self._queues.jobs_wait()
+        if self._put_right is not None:
+            await self._put_right()
 
 
 def _transition(job: JobRow) -> int:

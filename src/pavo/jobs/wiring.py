@@ -11,6 +11,8 @@ from temporalio.client import Client
 from pavo.config import TemporalSettings
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
+from pavo.jobs.agents.health import AgentHealth
+from pavo.jobs.agents.health_workflow import PingAgent
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.attempt.recorder import JobRecorder
 from pavo.jobs.commands import JobCommands
@@ -31,7 +33,7 @@ from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClie
 from pavo.runs.presence import Presence
 
 KIND: Final = Kind(
-    "job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow, helpers=[QueueMonitor], periodic=[queues.LINES]
+    "job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow, helpers=[QueueMonitor, PingAgent], periodic=[queues.LINES]
 )
 
 
@@ -84,5 +86,8 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
 
     watch = LeaseWatch(database, clients.temporal, publisher, queue, 60 * settings.jobs.stuck_minutes)
     clients.closing.push_async_callback(end, asyncio.create_task(watch.run(), name="leases-of-jobs"))
-    short = [JobRecorder(database, publisher, queue.look), QueueRecorder(database, publisher, queue)]
-    return KindAtWork(KIND, long=[], short=short, rows=JobRows(database, publisher, queue), held_by=held_by)
+    health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queue)
+    recorder = JobRecorder(database, publisher, queue.look, settings.jobs)
+    short = [recorder, QueueRecorder(database, publisher, queue), health]
+    rows = JobRows(database, publisher, queue, health.put_right)
+    return KindAtWork(KIND, long=[], short=short, rows=rows, held_by=held_by)
