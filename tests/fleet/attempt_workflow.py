@@ -25,14 +25,9 @@ class OneCommand:
         while True:
             self.tries += 1
             try:
-                return await workflow.execute_activity(
-                    c.CommandActivities.run_agent_command,
-                    request,
-                    result_type=c.CommandOutcome,
-                    task_queue=self.queue,
-                    activity_id=f"command-{self.tries}",
-                    **c.AGENT_COMMAND,
-                )
+                options: workflow.ActivityConfig = {**c.AGENT_COMMAND, "task_queue": self.queue}
+                options["activity_id"] = f"command-{self.tries}"
+                return await workflow.execute_activity_method(c.CommandActivities.run_agent_command, request, **options)
             except ActivityError as error:
                 if not _is_lost(error):
                     raise
@@ -57,3 +52,28 @@ def _is_lost(error: ActivityError) -> bool:
     if isinstance(cause, ApplicationError):
         return cause.type == c.SESSION_LOST
     return isinstance(cause, ActivityTimeout)
+
+
+@workflow.defn(name="Cancelling", sandboxed=False)
+class Cancelling:
+    """Has an agent end what it does for an attempt."""
+
+    @workflow.run
+    async def run(self, request: c.JobInput, queue: str) -> None:
+        options: workflow.ActivityConfig = {**c.CANCEL_COMMAND, "task_queue": queue}
+        await workflow.execute_activity_method(c.CommandActivities.cancel_agent_job, request, **options)
+
+
+@workflow.defn(name="Pinging", sandboxed=False)
+class Pinging:
+    """Greets an agent."""
+
+    @workflow.run
+    async def run(self, request: c.Ping, queue: str) -> float:
+        return await workflow.execute_activity_method(
+            c.PingActivities.ping_agent,
+            request,
+            task_queue=queue,
+            start_to_close_timeout=timedelta(seconds=10),
+            schedule_to_start_timeout=timedelta(seconds=10),
+        )

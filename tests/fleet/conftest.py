@@ -1,19 +1,25 @@
 """A gateway process, and what an agent needs to connect to it."""
 
+import base64
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from pavo.config import SealingSettings, Settings
 from pavo.jobs import contracts as c
 from pavo.kit.sql import Database
-from tests.fleet.attempt_workflow import OneCommand
+from tests.fleet.attempt_workflow import Cancelling, OneCommand, Pinging
 from tests.fleet.rows import Job, Rows
 from tests.parts import Part, Parts, free_port
+
+SEALING_KEY = base64.b64encode(b"k" * 32).decode()
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,27 @@ async def start_gateway(parts: Parts, **settings: str) -> Gateway:
     return Gateway(part, f"127.0.0.1:{port}")
 
 
+@pytest.fixture(scope="session")
+def sealed(settings: Settings) -> Settings:
+    """The settings of the gateway, with a key that seals secrets."""
+    return settings.model_copy(update={"sealing": SealingSettings(key=SecretStr(SEALING_KEY))})
+
+
 @pytest_asyncio.fixture(scope="session")
 async def gateway(parts: Parts) -> Gateway:
     """The gateway that most tests share."""
-    return await start_gateway(parts)
+    return await start_gateway(parts, PAVO_SEALING_KEY=SEALING_KEY)
 
 
 @pytest_asyncio.fixture
 async def rows(database: Database) -> Rows:
     """An organisation of the test's own."""
+    return await Rows.make(database)
+
+
+@pytest_asyncio.fixture
+async def stranger_rows(database: Database) -> Rows:
+    """Another organisation."""
     return await Rows.make(database)
 
 
@@ -55,7 +73,7 @@ class Commands:
         """A workflow that has one carried out on this queue; its id is that of the job's attempt."""
         request = c.RunCommand(job.id, job.epoch, kind, **more)
         return await self.temporal.start_workflow(
-            OneCommand.run, args=[request, queue], id=job.workflow_id, task_queue=self.queue
+            OneCommand.run, args=[request, queue], id=_name(job, kind, more), task_queue=self.queue
         )
 
 
@@ -63,5 +81,15 @@ class Commands:
 async def commands(temporal: Client) -> AsyncIterator[Commands]:
     """A worker of such workflows."""
     queue = f"fleet-{uuid.uuid4().hex[:8]}"
-    async with Worker(temporal, task_queue=queue, workflows=[OneCommand], workflow_runner=UnsandboxedWorkflowRunner()):
+    async with Worker(
+        temporal,
+        task_queue=queue,
+        workflows=[OneCommand, Cancelling, Pinging],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
         yield Commands(temporal, queue)
+
+
+def _name(job: Job, kind: str, more: dict[str, Any]) -> str:
+    """Of the job's own workflow for the usual command; others have names of their own."""
+    return job.workflow_id if kind == c.START_EXECUTION and not more else f"{job.workflow_id}:{kind}:{more}"

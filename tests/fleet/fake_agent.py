@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, cast
 
 import grpc
 
@@ -19,6 +19,8 @@ OPTIONS = (
     ("grpc.http2.ping_timeout_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+_EOF = cast(Any, grpc.aio).EOF
 
 
 class FakeAgent:
@@ -37,7 +39,7 @@ class FakeAgent:
             if ca is not None
             else grpc.aio.insecure_channel(address, OPTIONS)
         )
-        self.stub = fleet_pb2_grpc.FleetStub(self.channel)
+        self.stub: Any = fleet_pb2_grpc.FleetStub(self.channel)
         self.received: list[pb.ToAgent] = []
         self.answers_pings = True
         self.session = 0
@@ -65,8 +67,9 @@ class FakeAgent:
         self.received, self.ended = [], None
         self._stream = self.stub.Connect(metadata=self.metadata)
         self._reading = asyncio.create_task(self._read())
-        for message in first:
-            await self.send(message)
+        with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):  # refused before it is written
+            for message in first:
+                await self.send(message)
 
     async def connect(self, **hello: Any) -> pb.Welcome:
         """Open a session; the Welcome."""
@@ -160,7 +163,7 @@ class FakeAgent:
 
     async def _read(self) -> None:
         try:
-            while (message := await self._stream.read()) is not grpc.aio.EOF:
+            while (message := await self._stream.read()) is not _EOF:
                 await self._take(message)
             self.ended = f"{await self._stream.code()} {await self._stream.details()}"
         except grpc.aio.AioRpcError as error:
@@ -180,7 +183,7 @@ class FakeAgent:
 
 
 @contextlib.asynccontextmanager
-async def agent(address: str, token: str, name: str = "builder", **more: Any) -> AsyncIterator[FakeAgent]:
+async def agent(address: str, token: str, name: str = "builder", **more: Any) -> AsyncGenerator[FakeAgent]:
     """A scripted agent, not connected yet."""
     found = FakeAgent(address, token, name, **more)
     try:

@@ -1,13 +1,12 @@
 """What the gateway needs in the database: an organisation, tokens, a repository, jobs that agents have claimed."""
 
-import secrets
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 
-from pavo.accounts.domain import hash_secret
+from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.domain import branch_of, workflow_id
 from pavo.kit.sql import Database
 from pavo.timeline import service as timeline
@@ -20,6 +19,10 @@ class Job:
 
     id: str
     epoch: int
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        return uuid.UUID(self.id)
 
     @property
     def workflow_id(self) -> str:
@@ -54,21 +57,18 @@ class Rows:
 
     async def token(self, agent: str | None = None) -> str:
         """A new token."""
-        secret = f"pat_{secrets.token_urlsafe(24)}"
-        await self.run(
-            "INSERT INTO agent_tokens (id, organisation_id, agent, name, hash, prefix) "
-            "VALUES (:id, :organisation, :agent, 'a test', :hash, :prefix)",
-            id=uuid.uuid4(),
-            organisation=self.organisation_id,
-            agent=agent,
-            hash=hash_secret(secret),
-            prefix=secret[:8],
-        )
-        return secret
+        made = await AgentTokenService(self.database).create(self.organisation_id, "a test", agent=agent)
+        return made.secret
+
+    async def revoke(self) -> None:
+        """All tokens."""
+        tokens = AgentTokenService(self.database)
+        for each in await tokens.all_of(self.organisation_id):
+            await tokens.revoke(self.organisation_id, each.id)
 
     async def repository(self, **more: Any) -> uuid.UUID:
         """A new repository."""
-        given = {"id": uuid.uuid4(), "clone_url": "https://git.example.com/team/app.git"} | more
+        given: dict[str, Any] = {"id": uuid.uuid4(), "clone_url": "https://git.example.com/team/app.git"} | more
         given |= {"organisation_id": self.organisation_id, "name": f"app-{given['id']}"}
         columns = ", ".join(given)
         await self.run(
@@ -120,13 +120,18 @@ class Rows:
 
     async def of_job(self, job: Job) -> Any:
         """The job's row."""
-        return await self.one("SELECT * FROM jobs WHERE id = :id", id=uuid.UUID(job.id))
+        return await self.one("SELECT * FROM jobs WHERE id = :id", id=job.uuid)
 
     async def commands(self, job: Job) -> list[Any]:
         """The commands of a job."""
-        return await self.run("SELECT * FROM job_commands WHERE job_id = :id ORDER BY sent_at", id=uuid.UUID(job.id))
+        return await self.run("SELECT * FROM job_commands WHERE job_id = :id ORDER BY sent_at", id=job.uuid)
 
     async def stages(self, job: Job) -> list[str]:
         """That the job's timeline tells of."""
         told = "SELECT data FROM events WHERE timeline_id = :id AND type = 'stage' ORDER BY seq"
-        return [each.data["stage"] for each in await self.run(told, id=uuid.UUID(job.id))]
+        return [each.data["stage"] for each in await self.run(told, id=job.uuid)]
+
+    async def lines(self, job: Job) -> list[Any]:
+        """The log of an attempt."""
+        query = "SELECT * FROM job_logs WHERE job_id = :id AND epoch = :epoch ORDER BY seq"
+        return await self.run(query, id=job.uuid, epoch=job.epoch)

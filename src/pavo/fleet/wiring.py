@@ -24,6 +24,8 @@ from pavo.fleet.sessions.streams import Streams
 from pavo.fleet.sessions.watching import watch
 from pavo.fleet.work.activities import FleetActivities
 from pavo.fleet.work.agent_workers import AgentWorkers
+from pavo.jobs.agents.health import AgentHealth
+from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.queue.commands import QueueCommands
 from pavo.kit.cancellation import KeptRunning
 from pavo.kit.sql import Database
@@ -61,16 +63,23 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         closing.push_async_callback(intake.close)
         intake.start()
         open_sessions = OpenSessions()
-        workers = AgentWorkers(clients.temporal, FleetActivities(database, open_sessions), clients.gateway_id)
+        activities = FleetActivities(database, open_sessions)
+        workers = AgentWorkers(clients.temporal, activities, clients.gateway_id)
         closing.push_async_callback(workers.close)
         workers.start()
         queues = QueueCommands(database, clients.temporal, settings.temporal.task_queue)
-        reunion = Reunion(database, clients.temporal, queues)
+        health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queues)
+        reunion = Reunion(database, clients.temporal, health, queues)
         closing.push_async_callback(reunion.close)
+        tokens = AgentTokenService(database)
         messages = Messages(database, clients.publisher, intake, reunion.tell_queue)
-        streams = Streams(settings.gateway, database, clients.gateway_id, open_sessions, workers, messages, reunion)
+        streams = Streams(
+            settings.gateway, database, tokens, clients.gateway_id, open_sessions, workers, messages, reunion
+        )
         watching = KeptRunning(partial(watch, database, open_sessions), "sessions")
         closing.push_async_callback(watching.end)
-        calls = Calls(database, Credentials(database, clients.secrets), open_sessions)
-        files = KeptFiles(database, build_keeping(settings))
+        rounds = partial(health.keep_pinging, clients.gateway_id, activities.ping_agent)
+        closing.push_async_callback(KeptRunning(rounds, "pings").end)
+        calls = Calls(database, tokens, Credentials(database, clients.secrets), open_sessions)
+        files = KeptFiles(database, tokens, build_keeping(settings))
         yield await closing.enter_async_context(listening(settings.gateway, streams, calls, files))

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from pavo.accounts.secrets.service import SecretService
 from pavo.errors import Conflict, Forbidden
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import HeldJob, TokenHolder
+from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.agents.tokens import AgentGrant
 from pavo.jobs.sql.access import RepositoryAccess, repository_access
 from pavo.kit.sql import Database
 from pavo.protocol import fleet_pb2 as pb
@@ -22,7 +23,7 @@ class Credentials:
     def __init__(self, database: Database, secrets: SecretService) -> None:
         self._database, self._secrets = database, secrets
 
-    async def of(self, holder: TokenHolder, held: HeldJob, purpose: str, host: str) -> pb.CredentialReply:
+    async def of(self, grant: AgentGrant, held: HeldJob, purpose: str, host: str) -> pb.CredentialReply:
         """What an agent shows to git's host, or to the forge.
 
         Args:
@@ -34,7 +35,7 @@ class Credentials:
             Unavailable: PostgreSQL is away, or no key opens the secret.
         """
         async with self._database.reading() as reading:
-            if await sessions.owner_of(reading, holder, held) is None:
+            if await sessions.owner_of(reading, grant, held) is None:
                 raise Forbidden("There is no such attempt for this token.", field="job_id")
             found = await repository_access(reading, held)
         if found is None:

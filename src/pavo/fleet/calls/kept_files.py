@@ -16,9 +16,11 @@ from pavo.artifacts.wiring import Keeping
 from pavo.errors import Forbidden, InvalidInput, PavoError
 from pavo.fleet.calls.leases_and_credentials import refuse
 from pavo.fleet.sessions.greeting import attempt_of
-from pavo.fleet.sessions.streams import Context, holder_of, received
+from pavo.fleet.sessions.streams import Context, granted, received
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import HeldJob, TokenHolder
+from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.agents.token_service import AgentTokenService
+from pavo.jobs.agents.tokens import AgentGrant
 from pavo.jobs.sql.access import FileOwner, file_owner
 from pavo.kit.sql import Database
 from pavo.observe import metrics
@@ -47,28 +49,28 @@ class KeptFiles:
         keeping: None: nobody has said where files are kept.
     """
 
-    def __init__(self, database: Database, keeping: Keeping | None) -> None:
-        self._database, self._keeping = database, keeping
+    def __init__(self, database: Database, tokens: AgentTokenService, keeping: Keeping | None) -> None:
+        self._database, self._tokens, self._keeping = database, tokens, keeping
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def put(self, context: Context) -> pb.ArtifactKept:
         """Keep one file."""
-        holder = await holder_of(self._database, context)
+        grant = await granted(self._tokens, context)
         try:
             async with self._places:
-                return await self._put(holder, context)
+                return await self._put(grant, context)
         except (PavoError, DBAPIError) as error:
             await refuse(context, error)
             raise
 
-    async def _put(self, holder: TokenHolder, context: Context) -> pb.ArtifactKept:
+    async def _put(self, grant: AgentGrant, context: Context) -> pb.ArtifactKept:
         keeping = self._keeping
         if keeping is None:
             raise not_set()
         first = await _part(context)
         if first is None:
             raise InvalidInput("A file begins with a part that names it.", field="name")
-        named = await self._named(holder, first)
+        named = await self._named(grant, first)
         draft = await asyncio.to_thread(keeping.store.begin)
         try:
             staged = await self._written(context, keeping, draft, first)
@@ -80,10 +82,10 @@ class KeptFiles:
         finally:
             await asyncio.to_thread(keeping.store.discard, staged)
 
-    async def _named(self, holder: TokenHolder, first: pb.ArtifactPart) -> _Named:
+    async def _named(self, grant: AgentGrant, first: pb.ArtifactPart) -> _Named:
         held = attempt_of(first.job_id, first.epoch)
         async with self._database.reading() as reading:
-            owner = await sessions.owner_of(reading, holder, held) if held is not None else None
+            owner = await sessions.owner_of(reading, grant, held) if held is not None else None
             found = await file_owner(reading, held) if held is not None and owner is not None else None
         if held is None or found is None:
             raise Forbidden("There is no such attempt for this token.", field="job_id")

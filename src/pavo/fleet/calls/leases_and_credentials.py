@@ -9,8 +9,9 @@ from pavo.errors import Forbidden, PavoError, Unavailable
 from pavo.fleet.calls.credentials import Credentials
 from pavo.fleet.sessions.greeting import attempt_of, running
 from pavo.fleet.sessions.session import OpenSessions
-from pavo.fleet.sessions.streams import Context, holder_of, kept_job
+from pavo.fleet.sessions.streams import Context, granted, kept_job
 from pavo.jobs.agents import sessions
+from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
@@ -21,16 +22,18 @@ STATUS: Final = {"Forbidden": grpc.StatusCode.PERMISSION_DENIED, "Conflict": grp
 class Calls:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, credentials: Credentials, open_sessions: OpenSessions) -> None:
-        self._database, self._credentials, self._sessions = database, credentials, open_sessions
+    def __init__(
+        self, database: Database, tokens: AgentTokenService, credentials: Credentials, open_sessions: OpenSessions
+    ) -> None:
+        self._database, self._tokens, self._credentials, self._sessions = database, tokens, credentials, open_sessions
 
     async def renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
         """Prolong leases; an agent whose stream is dead keeps its jobs by it, and counts as away."""
-        holder = await holder_of(self._database, context)
+        grant = await granted(self._tokens, context)
         held = running(request.jobs)
         try:
             async with self._database.transaction() as transaction:
-                agent_id = await sessions.agent_named(transaction, holder, request.agent)
+                agent_id = await sessions.agent_named(transaction, grant, request.agent)
                 if agent_id is None:
                     raise Forbidden("There is no agent of this name for this token.", field="agent")
                 kept = await sessions.renew(transaction, agent_id, held)
@@ -46,12 +49,12 @@ class Calls:
 
     async def credential(self, request: pb.CredentialRequest, context: Context) -> pb.CredentialReply:
         """What git or a forge is shown, for an attempt that holds its job."""
-        holder = await holder_of(self._database, context)
+        grant = await granted(self._tokens, context)
         held = attempt_of(request.job_id, request.epoch)
         try:
             if held is None:
                 raise Forbidden("There is no such attempt.", field="job_id")
-            return await self._credentials.of(holder, held, request.purpose, request.host)
+            return await self._credentials.of(grant, held, request.purpose, request.host)
         except (PavoError, DBAPIError) as error:
             metrics.GATEWAY_REFUSED.add(getattr(error, "code", "DBAPIError"))
             await refuse(context, error)

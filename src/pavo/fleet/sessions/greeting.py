@@ -7,6 +7,7 @@ from typing import Final
 
 from pavo.errors import InvalidInput
 from pavo.jobs.agents.sessions import Described, HeldJob
+from pavo.jobs.agents.tokens import checked_agent_name
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.versions import refusal
 
@@ -27,12 +28,7 @@ def described(hello: pb.Hello) -> Described:
     refused = refusal(hello.protocol, "agent")
     if refused:
         raise InvalidInput(refused, field="protocol", remedy="Install the agent program of this deployment's version.")
-    if not _NAME.fullmatch(hello.agent):
-        raise InvalidInput(
-            f"{hello.agent[:100]!r} is no name of an agent.",
-            field="agent",
-            remedy="Use up to 100 letters, digits and _.-, beginning with a letter or a digit.",
-        )
+    checked_agent_name(hello.agent)
     for field, value in (("machine_id", hello.machine_id), ("boot_id", hello.boot_id)):
         if not _NAME.fullmatch(value):
             raise InvalidInput(f"{value[:100]!r} is no {field}.", field=field, remedy="Upgrade the agent program.")
@@ -52,7 +48,7 @@ def with_capabilities(hello: pb.Hello, found: pb.Capabilities) -> Described:
             remedy=f"Choose 1 to {MAX_CAPACITY}.",
         )
     return Described(
-        name=hello.agent,
+        name=hello.agent.strip(),
         machine_id=hello.machine_id,
         boot_id=hello.boot_id,
         version=_shown(hello.version),

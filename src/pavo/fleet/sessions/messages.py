@@ -160,8 +160,10 @@ class Messages:
         if key in session.tails:
             return session.tails[key]
         held = attempt_of(message.job_id, message.epoch)
-        owner = None if held is None else await self._owner(held)
-        if held is None or owner is None:
+        if held is None:
+            raise InvalidInput("Log lines of no attempt came.", field="log", remedy="Upgrade the agent program.")
+        owner = await self._owner(held)
+        if owner is None:
             ack = pb.LogAck(job_id=message.job_id, epoch=message.epoch, seq=message.lines[-1].seq)
             ack.credit = session.log_credit
             session.send(pb.ToAgent(log_ack=ack))

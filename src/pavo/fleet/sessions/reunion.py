@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pavo.errors import Unavailable
 from pavo.fleet.work.activities import session_lost
 from pavo.jobs.agents import sessions
+from pavo.jobs.agents.health import AgentHealth
 from pavo.jobs.agents.sessions import HeldJob, OpenSession
 from pavo.jobs.contracts import SIGNAL_AGENT_CONNECTED
 from pavo.jobs.domain import workflow_id
@@ -33,8 +34,8 @@ for a session that is over."""
 class Reunion:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, temporal: Client, queues: QueueCommands) -> None:
-        self._database, self._temporal, self._queues = database, temporal, queues
+    def __init__(self, database: Database, temporal: Client, health: AgentHealth, queues: QueueCommands) -> None:
+        self._database, self._temporal, self._health, self._queues = database, temporal, health, queues
         self._beside: set[asyncio.Task[None]] = set()
 
     async def fail_former(self, opened: OpenSession) -> None:
@@ -52,11 +53,15 @@ class Reunion:
     def begin(self, opened: OpenSession) -> None:
         """Tell the workflows of the agent's jobs that it is here; returns at once."""
         self._do(self._tell(opened))
-        self.tell_queue(opened.organisation_id)
+        self._do(self._health.came(opened.agent_id))
+
+    def end(self, opened: OpenSession) -> None:
+        """Its stream has ended, and its row says so; returns at once."""
+        self._do(self._health.left(opened.agent_id))
 
     def tell_queue(self, organisation_id: uuid.UUID | None) -> None:
         """Have the queue that this agent serves looked at; returns at once."""
-        self._do(self._look(organisation_id))
+        self._do(self._queues.look(organisation_id))
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -64,17 +69,9 @@ class Reunion:
             await asyncio.wait(self._beside, timeout=SECONDS)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_told(work))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-
-    async def _look(self, organisation_id: uuid.UUID | None) -> None:
-        try:
-            await self._queues.resume_line(organisation_id)
-        except Unavailable as error:
-            logger.info("The queue of %s looks by itself: %s", organisation_id or "all", error)
-        except Exception:
-            logger.exception("The queue of %s looks by itself", organisation_id or "all")
 
     async def _held(self, opened: OpenSession) -> Sequence[HeldJob]:
         async with self._database.reading() as reading:
@@ -97,3 +94,11 @@ class Reunion:
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
+
+
+async def _told(work: Coroutine[Any, Any, None]) -> None:
+    """Nobody waits for it: what goes wrong is in the log, and the second lines make up for it."""
+    try:
+        await work
+    except Exception:
+        logger.exception("Something that follows a session was left undone")

@@ -9,7 +9,6 @@ from typing import Any, Final
 import grpc
 
 from pavo import __version__
-from pavo.accounts.domain import hash_secret
 from pavo.config import GatewaySettings
 from pavo.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, PavoError, Unavailable
 from pavo.fleet.sessions.greeting import described, running
@@ -18,7 +17,9 @@ from pavo.fleet.sessions.reunion import Reunion
 from pavo.fleet.sessions.session import Ending, OpenSessions, Session
 from pavo.fleet.work.agent_workers import AgentWorkers
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import Described, HeldJob, KeptAttempt, TokenHolder
+from pavo.jobs.agents.sessions import Described, HeldJob, KeptAttempt
+from pavo.jobs.agents.token_service import AgentTokenService
+from pavo.jobs.agents.tokens import AgentGrant
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
@@ -46,25 +47,26 @@ class Streams:
         self,
         settings: GatewaySettings,
         database: Database,
+        tokens: AgentTokenService,
         gateway_id: uuid.UUID,
         open_sessions: OpenSessions,
         workers: AgentWorkers,
         messages: Messages,
         reunion: Reunion,
     ) -> None:
-        self._settings, self._database, self._gateway_id = settings, database, gateway_id
+        self._settings, self._database, self._tokens, self._gateway_id = settings, database, tokens, gateway_id
         self._sessions, self._workers, self._messages, self._reunion = open_sessions, workers, messages, reunion
         self._running: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
     async def connect(self, context: Context) -> None:
         """Serve one stream."""
-        holder = await holder_of(self._database, context)
+        grant = await granted(self._tokens, context)
         if self._stopping or len(self._sessions) >= self._settings.agents:
             why = "is ending" if self._stopping else f"has {self._settings.agents} agents, as many as it takes"
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"This gateway {why}. Come back: another one takes you.")
         hello = await self._hello(context)
-        task = asyncio.create_task(self._serve(context, holder, hello), name=f"agent {hello.agent[:100]}")
+        task = asyncio.create_task(self._serve(context, grant, hello), name=f"agent {hello.agent[:100]}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -92,10 +94,10 @@ class Streams:
             raise AssertionError("unreachable")
         return first.hello
 
-    async def _serve(self, context: Context, holder: TokenHolder, hello: pb.Hello) -> None:
+    async def _serve(self, context: Context, grant: AgentGrant, hello: pb.Hello) -> None:
         try:
             found = described(hello)
-            session, welcome = await self._open(holder, found, hello)
+            session, welcome = await self._open(grant, found, hello)
         except (InvalidInput, Forbidden, Conflict) as error:
             metrics.GATEWAY_REFUSED.add(error.code)
             logger.info("Agent %s is refused: %s", hello.agent[:100], error)
@@ -112,13 +114,13 @@ class Streams:
         finally:
             await finish(self._close(session))
 
-    async def _open(self, holder: TokenHolder, found: Described, hello: pb.Hello) -> tuple[Session, pb.ToAgent]:
+    async def _open(self, grant: AgentGrant, found: Described, hello: pb.Hello) -> tuple[Session, pb.ToAgent]:
         held = running(hello.running)
         async with self._database.transaction() as transaction:
-            opened = await sessions.open_session(transaction, holder, found, self._gateway_id, self._workers.queue_of)
+            opened = await sessions.open_session(transaction, grant, found, self._gateway_id, self._workers.queue_of)
             kept = await sessions.renew(transaction, opened.agent_id, held)
             debts = await sessions.debts_of(transaction, opened.agent_id)
-        session = Session(opened, holder.token_id, hello, self._settings.log_kb * 1_024)
+        session = Session(opened, grant.token_id, hello, self._settings.log_kb * 1_024)
         try:
             self._sessions.add(session)
             await self._reunion.fail_former(opened)
@@ -205,6 +207,7 @@ class Streams:
             try:
                 async with self._database.transaction() as transaction:
                     await sessions.close_session(transaction, session.opened)
+                self._reunion.end(session.opened)
                 return
             except Unavailable as error:
                 logger.info("The end of a session is not noted yet: %s", error)
@@ -227,18 +230,19 @@ async def finish(work: Any) -> None:
         raise
 
 
-async def holder_of(database: Database, context: Context) -> TokenHolder:
-    """Whom the call's token lets in; the call is ended where it lets nobody in."""
-    secret = _token(context)
+async def granted(tokens: AgentTokenService, context: Context) -> AgentGrant:
+    """What the call's token opens; the call is ended where it opens nothing."""
     try:
-        async with database.reading() as reading:
-            return await sessions.authenticate(reading, hash_secret(secret))
-    except NotAuthenticated as error:
-        metrics.GATEWAY_REFUSED.add(error.code)
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, _told(error))
+        grant = await tokens.opened(_token(context))
     except Unavailable as error:
         await context.abort(grpc.StatusCode.UNAVAILABLE, _told(error))
-    raise AssertionError("unreachable")
+        raise
+    if grant is None:
+        metrics.GATEWAY_REFUSED.add(NotAuthenticated.__name__)
+        told = "This token opens nothing: there is none such, or it was revoked, or it has expired."
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"{told} Make one with: pavo agent token create")
+        raise AssertionError("unreachable")
+    return grant
 
 
 def _token(context: Context) -> str:

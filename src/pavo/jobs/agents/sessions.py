@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.errors import Conflict, Forbidden, NotAuthenticated
+from pavo.errors import Conflict, Forbidden
+from pavo.jobs.agents.tokens import AgentGrant
 from pavo.jobs.domain import IN_PROGRESS, LEASE_SECONDS
 from pavo.kit.ids import new_id
 
@@ -18,17 +19,6 @@ MAX_AGENTS: Final = 5_000
 """Of one organisation, and of the operator."""
 _STAGES: Final = ", ".join(f"'{stage}'" for stage in IN_PROGRESS)
 _LEASE: Final = f"pavo_now() + interval '{LEASE_SECONDS} seconds'"
-
-
-@dataclass(frozen=True, slots=True)
-class TokenHolder:
-    """Whom a token lets in."""
-
-    token_id: uuid.UUID
-    organisation_id: uuid.UUID | None
-    """None: the operator's agents."""
-    agent: str | None
-    """The only name that it is for; None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +83,6 @@ class Standing:
     drain_asked: bool
 
 
-_TOKEN: Final = text("""
-SELECT id, organisation_id, agent FROM agent_tokens
-WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > pavo_now())
-""")
-_USED: Final = text("UPDATE agent_tokens SET used_at = pavo_now() WHERE id = :token")
-
-
-async def authenticate(session: AsyncSession, secret_hash: str) -> TokenHolder:
-    """Whom a token lets in.
-
-    Args:
-        secret_hash: SHA-256 of the token, in hex (`accounts.domain.hash_secret`).
-
-    Raises:
-        NotAuthenticated: there is no such token, or it was revoked, or has expired.
-    """
-    row = (await session.execute(_TOKEN, {"hash": secret_hash})).one_or_none()
-    if row is None:
-        raise NotAuthenticated(
-            "This token opens nothing: there is none such, or it was revoked, or it has expired.",
-            field="token",
-            remedy="Make one with: pavo agent token create",
-        )
-    return TokenHolder(row.id, row.organisation_id, row.agent)
-
-
 _COUNT: Final = text("SELECT count(*) FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation")
 _ADD: Final = text("""
 INSERT INTO remote_agents (id, organisation_id, name) VALUES (:id, :organisation, :name)
@@ -139,7 +103,7 @@ WHERE id = :id
 
 async def open_session(
     session: AsyncSession,
-    holder: TokenHolder,
+    grant: AgentGrant,
     described: Described,
     gateway: uuid.UUID,
     queue_of: Callable[[uuid.UUID, int], str],
@@ -153,8 +117,8 @@ async def open_session(
         Forbidden: the token is for another name.
         Conflict: another machine is there under this name, or there are too many agents.
     """
-    _check_name(holder, described.name)
-    row = await _locked(session, holder.organisation_id, described.name)
+    _check_name(grant, described.name)
+    row = await _locked(session, grant.organisation_id, described.name)
     if row.there and row.machine_id not in ("", described.machine_id):
         raise Conflict(
             f"Another machine ({row.machine_id[:12]}) is connected as {described.name!r}; this one is "
@@ -174,16 +138,15 @@ async def open_session(
         **_shown(described),
     }
     await session.execute(_OPEN, values)
-    await session.execute(_USED, {"token": holder.token_id})
-    return OpenSession(row.id, holder.organisation_id, described.name, number, queue)
+    return OpenSession(row.id, grant.organisation_id, described.name, number, queue)
 
 
-def _check_name(holder: TokenHolder, name: str) -> None:
-    if holder.agent is not None and holder.agent != name:
+def _check_name(grant: AgentGrant, name: str) -> None:
+    if grant.agent is not None and grant.agent != name:
         raise Forbidden(
-            f"This token is for the agent {holder.agent!r} alone.",
+            f"This token is for the agent {grant.agent!r} alone.",
             field="agent",
-            remedy=f"Start it with the name {holder.agent!r}, or with a token for {name!r}.",
+            remedy=f"Start it with the name {grant.agent!r}, or with a token for {name!r}.",
         )
 
 
@@ -278,9 +241,10 @@ _KEPT: Final = text(f"""
 SELECT given.job, given.epoch, coalesce((SELECT max(seq) FROM job_logs l
         WHERE l.job_id = given.job AND l.epoch = given.epoch AND a.job_id IS NOT NULL), 0) AS acked,
     coalesce(j.epoch = given.epoch AND j.agent_id = :agent AND j.stage IN ({_STAGES}), false) AS holds
-FROM unnest(CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[])) AS given (job, epoch)
+FROM unnest(CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[])) WITH ORDINALITY AS given (job, epoch, place)
 LEFT JOIN jobs j ON j.id = given.job
 LEFT JOIN job_attempts a ON a.job_id = given.job AND a.epoch = given.epoch AND a.agent_id = :agent
+ORDER BY given.place
 """)
 
 
@@ -305,11 +269,11 @@ SELECT id, session FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM
 """)
 
 
-async def agent_named(session: AsyncSession, holder: TokenHolder, name: str) -> uuid.UUID | None:
+async def agent_named(session: AsyncSession, grant: AgentGrant, name: str) -> uuid.UUID | None:
     """The agent of this name for which the token is; None: there is none."""
-    if holder.agent is not None and holder.agent != name:
+    if grant.agent is not None and grant.agent != name:
         return None
-    row = (await session.execute(_NAMED, {"organisation": holder.organisation_id, "name": name})).one_or_none()
+    row = (await session.execute(_NAMED, {"organisation": grant.organisation_id, "name": name})).one_or_none()
     return None if row is None else row.id
 
 
@@ -320,13 +284,13 @@ WHERE a.job_id = :job AND a.epoch = :epoch AND r.organisation_id IS NOT DISTINCT
 """)
 
 
-async def owner_of(session: AsyncSession, holder: TokenHolder, held: HeldJob) -> uuid.UUID | None:
+async def owner_of(session: AsyncSession, grant: AgentGrant, held: HeldJob) -> uuid.UUID | None:
     """The agent whose attempt it is, where the token is for that agent; None otherwise."""
     values = {
         "job": held.job_id,
         "epoch": held.epoch,
-        "organisation": holder.organisation_id,
-        "agent": holder.agent,
+        "organisation": grant.organisation_id,
+        "agent": grant.agent,
     }
     return (await session.execute(_ATTEMPT, values)).scalars().one_or_none()
 
