@@ -42,6 +42,8 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
         self.results: list[pb.Result] = []
         self.lines: dict[tuple[str, int], list[pb.LogLine]] = {}
         self.renewals: list[pb.RenewRequest] = []
+        self.credentials: list[pb.CredentialRequest] = []
+        self.password = ""
         self.port = 0
         self._server: Any = None
         self._changed = asyncio.Event()
@@ -141,3 +143,9 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
                 for each in request.jobs
             ]
         )
+
+    async def Credential(self, request: pb.CredentialRequest, context: Any) -> pb.CredentialReply:  # noqa: N802
+        self.credentials.append(request)
+        if (request.job_id, request.epoch) in self.lost:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "The attempt does not hold its job any more.")
+        return pb.CredentialReply(username="x-access-token", password=self.password)

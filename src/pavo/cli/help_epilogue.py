@@ -160,6 +160,13 @@ EXAMPLES: Final = {
         "pavo agent token create laptops --expires 90d": "what agents prove themselves by, shown this once",
         "pavo agent list": "which there are, and what they are at",
     },
+    "agent run": {
+        "pavo agent run --url https://pavo.example:7443 --ca ca.pem --name build-7": "its token is in PAVO_AGENT_TOKEN",
+        "pavo agent run --labels gpu,linux --capacity 2 --token-file token": "two jobs at once, of those that fit",
+    },
+    "agent doctor": {
+        "pavo agent doctor --url https://pavo.example:7443 --ca ca.pem": "before the first pavo agent run"
+    },
     "agent list": {"pavo agent list": "which there are, and what they are at"},
     "agent show": {"pavo agent show build-7": "its jobs, programs and labels"},
     "agent drain": {

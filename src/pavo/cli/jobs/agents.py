@@ -17,6 +17,13 @@ from pavo.jobs.agents.schemas import RemoteAgentOut
 
 agent_app = App(name="agent", help="Agents on other machines that do coding jobs.", help_epilogue=epilogue("agent"))
 agent_app.command(token_app)
+for _name, _summary in (
+    ("run", "Do coding jobs on this machine."),
+    ("doctor", "Check this machine, and the way to the gateway."),
+):
+    agent_app.command(
+        f"pavo.cli.jobs.agent_program:{_name}", name=_name, help=_summary, help_epilogue=epilogue(f"agent {_name}")
+    )
 
 AgentName = Annotated[str, Parameter(name="AGENT", help="The agent's name, as pavo agent list shows it.")]
 

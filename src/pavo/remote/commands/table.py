@@ -1,0 +1,21 @@
+"""The commands that this program knows, each with what carries it out."""
+
+from collections.abc import Mapping
+
+from pavo.remote.commands.clean import CleaningHandler
+from pavo.remote.commands.execute import Executing
+from pavo.remote.commands.publish import PublishingHandler
+from pavo.remote.commands.verify import VerifyingHandler
+from pavo.remote.work import Handler
+
+
+def handlers(executing: Executing) -> Mapping[str, Handler]:
+    """By the protocol's name of each."""
+    workspaces, credentials = executing.workspaces, executing.credentials
+    return {
+        "start_execution": executing.execute,
+        "make_plan": executing.plan,
+        "run_verification": VerifyingHandler(workspaces, credentials),
+        "create_pull_request": PublishingHandler(workspaces, credentials),
+        "cleanup": CleaningHandler(workspaces),
+    }

@@ -1,0 +1,81 @@
+"""Puts the agent program together, and runs it until it is told to end."""
+
+import asyncio
+import logging
+import shutil
+import signal
+from collections.abc import Mapping
+
+from pavo.remote.agent import AgentProgram, state_of
+from pavo.remote.commands.execute import Executing
+from pavo.remote.commands.table import handlers
+from pavo.remote.connection import GrpcGateway
+from pavo.remote.errands.errand import GatewayCredentials
+from pavo.remote.programs.profile import COMMAND, Profile, load_profiles
+from pavo.remote.programs.sandbox import found_here
+from pavo.remote.settings import AgentSettings
+from pavo.remote.workspaces import Workspaces, WorkspaceSettings
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+"""Between two looks for worktrees of attempts that are over."""
+
+
+def available(profiles: Mapping[str, Profile]) -> tuple[str, ...]:
+    """Names of those whose program is installed here."""
+    found = (name for name, each in profiles.items() if name == COMMAND or shutil.which(each.program) is not None)
+    return tuple(sorted(found))
+
+
+def run_agent(settings: AgentSettings, workspaces: WorkspaceSettings) -> None:
+    """Run it. SIGTERM or Ctrl-C: its jobs are finished, then it ends; a second one ends it now.
+
+    Raises:
+        ConfigurationError: something that it was told is wrong.
+        Conflict: another program uses the state directory.
+        Refused: no gateway will have this agent.
+    """
+    profiles = load_profiles(settings.profiles)
+    with state_of(settings.state):
+        asyncio.run(_run(settings, workspaces, profiles))
+
+
+async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mapping[str, Profile]) -> None:
+    here = await asyncio.to_thread(found_here)
+    gateway = GrpcGateway(settings.address, settings.token, settings.ca)
+    workspaces = Workspaces(kept)
+    commands = handlers(Executing(workspaces, profiles, here, GatewayCredentials(gateway), gateway))
+    program = AgentProgram(settings, gateway, commands, lambda: available(profiles), here.words)
+    logger.info(
+        "Agent %s: programs %s; confinement here: %s; capacity %d; state in %s",
+        settings.name,
+        ", ".join(available(profiles)),
+        here.words,
+        settings.capacity,
+        settings.state,
+    )
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, program.stop)
+    sweeping = asyncio.create_task(_sweep(workspaces, program))
+    try:
+        await program.run()
+    finally:
+        sweeping.cancel()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+
+async def _sweep(workspaces: Workspaces, program: AgentProgram) -> None:
+    """Keep the quota: worktrees of attempts that are over go, whoever forgot to say so."""
+    while True:
+        known = [(each.job_id, each.epoch) for each in await program.dispatcher.known()]
+        try:
+            freed = await workspaces.make_room(known)
+        except Exception:
+            logger.exception("Old worktrees could not be removed")
+        else:
+            if freed:
+                logger.info("%s bytes of old worktrees were removed", f"{freed:,}")
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,3 @@
+"""A small forge with real git over HTTP."""
+
+from tests.forges.conftest import repository, small_forge  # noqa: F401
