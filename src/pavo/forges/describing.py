@@ -9,6 +9,7 @@ MAX_ASKED: Final = 20_000
 """Characters."""
 MAX_DONE: Final = 20_000
 MAX_CHECKS: Final = 50
+MAX_FILES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,16 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """How a file was changed."""
+
+    path: str
+    change: str
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """What is told of a job."""
 
@@ -29,7 +40,10 @@ class Described:
     done: str
     """The coding program's last words."""
     verified: Sequence[Verification]
-    url: str
+    files: Sequence[ChangedFile] = ()
+    job: str = ""
+    """How the job is called."""
+    url: str = ""
     """Of the job; empty: none is known."""
 
 
@@ -38,9 +52,13 @@ def describe(job: Described) -> str:
     parts = ["### What was asked", _fenced(job.asked, MAX_ASKED)]
     if job.done.strip():
         parts += ["### What was done", _fenced(job.done, MAX_DONE)]
+    if job.files:
+        parts.append(_files(job.files))
     parts += ["### What was verified", _table(job.verified)]
     if job.url:
-        parts.append(f"[The job, with its log]({job.url})")
+        parts.append(f"[{job.job or 'The job'}, with its log]({job.url})")
+    elif job.job:
+        parts.append(job.job)
     return "\n\n".join(parts)
 
 
@@ -52,12 +70,21 @@ def _fenced(text: str, limit: int) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
+def _files(files: Sequence[ChangedFile]) -> str:
+    rows = [f"- {each.change} `{_inline(each.path)}` (+{each.added} −{each.removed})" for each in files[:MAX_FILES]]
+    return "\n".join(rows + ([f"- and {len(files) - MAX_FILES} more"] if len(files) > MAX_FILES else []))
+
+
+def _inline(text: str) -> str:
+    """Within one pair of backticks."""
+    return re.sub(r"[|`\s@#]+", " ", text)[:200]
+
+
 def _table(verified: Sequence[Verification]) -> str:
     if not verified:
         return "Nothing: the repository names no commands for that."
     rows = ["| Check | Result | Seconds |", "|---|---|---|"]
     for each in verified[:MAX_CHECKS]:
         how = "too slow" if each.timed_out else "passed" if each.exit_code == 0 else f"failed ({each.exit_code})"
-        name = re.sub(r"[|`\s@#]+", " ", each.name)[:80]
-        rows.append(f"| `{name}` | {how} | {each.seconds:.1f} |")
+        rows.append(f"| `{_inline(each.name)}` | {how} | {each.seconds:.1f} |")
     return "\n".join(rows)

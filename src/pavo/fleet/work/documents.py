@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import InternalError
+from pavo.forges.describing import ChangedFile, Described, Verification, describe
 from pavo.jobs import contracts as c
 from pavo.jobs.sql import commands, results
 from pavo.jobs.sql.commands import CommandJob, CommandRepository
@@ -102,23 +103,10 @@ async def _create_pull_request(
 
 
 def _body(job: CommandJob, executed: pb.Executed, verified: pb.Verified) -> str:
-    quoted = "\n".join(f"> {line}" for line in job.prompt[: MAX_TEXT // 4].splitlines())
-    done = executed.summary.strip()[: MAX_TEXT // 4] or "The program left no words of its own."
-    lines = ["## What was asked", "", quoted, "", "## What was done", "", done, ""]
-    if executed.files:
-        lines += [f"- {each.change} `{each.path}` (+{each.added} −{each.removed})" for each in executed.files[:100]]
-        lines += [f"- and {len(executed.files) - 100} more"] if len(executed.files) > 100 else []
-        lines.append("")
-    lines += ["## What was verified", ""]
-    lines += [f"- {_verdict(check)} `{check.name}` in {check.seconds:.1f} s" for check in verified.checks]
-    lines += [] if verified.checks else ["Nothing: the repository names no commands for that."]
-    return "\n".join([*lines, "", f"Pavo job `{job.job_id}`, attempt {job.epoch}"])
-
-
-def _verdict(check: pb.CheckResult) -> str:
-    if check.timed_out:
-        return "timed out:"
-    return "passed:" if check.exit_code == 0 else f"failed ({check.exit_code}):"
+    checks = [Verification(each.name, each.exit_code, each.seconds, each.timed_out) for each in verified.checks]
+    files = [ChangedFile(each.path, each.change, each.added, each.removed) for each in executed.files]
+    done = executed.summary or "The program left no words of its own."
+    return describe(Described(job.prompt, done, checks, files, f"Pavo job `{job.job_id}`, attempt {job.epoch}"))
 
 
 async def _feedback(session: AsyncSession, request: c.RunCommand, job: CommandJob) -> str:

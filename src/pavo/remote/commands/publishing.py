@@ -77,7 +77,7 @@ async def publish(workspaces: Workspaces, errand: Errand, wanted: Publication) -
 
 
 async def _propose(errand: Errand, wanted: Publication, commit: str) -> Proposed:
-    body = wanted.body.strip() or describe(Described(wanted.title, "", (), ""))
+    body = wanted.body.strip() or describe(Described(wanted.title, "", ()))
     proposal = Proposal(wanted.branch, wanted.base_branch, wanted.title, body, commit, wanted.draft)
     try:
         token = await _token(errand, urlsplit(wanted.forge_url or wanted.clone_url).netloc)
