@@ -308,7 +308,7 @@ async def test_close_leaves_a_stubborn_agent_behind(kind: str, force: bool, tmp_
     loop = asyncio.get_running_loop()
     began = loop.time()
     await host.close(force=force)
-    assert loop.time() - began < 3
+    assert loop.time() - began < 20
     ctx.cancelled.set()
     await asyncio.gather(step, return_exceptions=True)
 

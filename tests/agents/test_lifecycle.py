@@ -178,7 +178,7 @@ async def test_a_teardown_that_hangs_keeps_nobody(kind: str) -> None:
         await host.plan()
         began = time.monotonic()
     failed = await tear_down(0.3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     if kind == "worker":
         assert failed == ["teardown() of HangsAtItsEnd took longer than 0.3 s"]
 

@@ -34,6 +34,8 @@ async def preloading() -> AsyncIterator[Preloading]:
 
 CROWD = replace(LIMITS, start_seconds=120, silence_seconds=60)
 """Of a hundred processes on a busy machine each waits for its turn."""
+END_SECONDS = 5.0
+"""A machine that does nothing else takes less than one; what waits for a limit here, ten or more."""
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +81,7 @@ async def test_what_is_slow_to_import_delays_no_later_agent(
         assert await host.next_step() is not None
         took.append(time.monotonic() - began)
         await host.close()
-    assert took[0] > 3 and took[1] < 1.5
+    assert took[0] > 3 > took[1]
 
 
 async def test_a_hundred_at_once(preloading: Preloading) -> None:
@@ -121,7 +123,7 @@ async def test_its_death_takes_its_children_along_and_blames_no_agent(
         with pytest.raises(Unavailable, match="began from was lost"):
             await pending
         await until(lambda: not any(alive(pid) for pid in (*pids.values(), preloaded)))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < END_SECONDS
     async with hosted(preloading, Sample, n=1) as host:
         await host.open(PLAN, None)
         assert await host.next_step() is not None
@@ -183,7 +185,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_a_killed_worker_takes_everything_along_within_a_second(paused: bool) -> None:
+async def test_a_killed_worker_takes_everything_along_at_once(paused: bool) -> None:
     code = WORKER.format(tests=str(Path(__file__).parent))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
@@ -194,7 +196,7 @@ async def test_a_killed_worker_takes_everything_along_within_a_second(paused: bo
         worker.kill()
         began = time.monotonic()
     await until(lambda: not any(alive(pid) for pid in pids))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < END_SECONDS
 
 
 PRELOADED_ALONE = "import os, sys, time\nif 'preloaded_program' in sys.argv[0]:"
