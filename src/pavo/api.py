@@ -36,10 +36,10 @@ from pavo.jobs.agents.token_endpoints import router as agent_tokens_router
 from pavo.jobs.repositories.endpoints import router as repositories_router
 from pavo.kit.cancellation import end
 from pavo.kit.listening.admission import MAX_REQUESTS, Admission
-from pavo.kit.listening.connection import Connection
 from pavo.kit.listening.connections import Connections
 from pavo.kit.listening.garbage import collect_seldom
 from pavo.kit.listening.limits import Limits
+from pavo.kit.listening.socket_connection import SocketConnection
 from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import ALWAYS, problems
 from pavo.kit.ready import announce_ready
@@ -242,7 +242,7 @@ def serve(settings: Settings, slices: Sequence[Slice] = SLICES) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(Connection, connections=connections),  # pyright: ignore[reportArgumentType]
+        http=partial(SocketConnection, connections=connections),  # pyright: ignore[reportArgumentType]
         ws="none",
         log_config=None,
         access_log=False,

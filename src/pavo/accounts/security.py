@@ -26,6 +26,9 @@ _READ: Final = {
     b"sec-fetch-mode": "fetch_mode",
     b"sec-fetch-dest": "fetch_dest",
 }
+SOCKET: Final = "WEBSOCKET"
+"""Stands for the method of a request that wants a WebSocket: browsers let any page open one and read it, so that the
+rules for what is written hold, whatever its method is called."""
 
 
 class BrowserGuard:
@@ -66,7 +69,7 @@ def _call(scope: Scope) -> Call:
         elif name == b"cookie":
             session = session or SESSION_COOKIE.encode() in value
     scheme: str = scope["scheme"].replace("ws", "http")
-    method: str = scope.get("method", "GET")
+    method: str = SOCKET if _wants_socket(scope) else scope["method"]
     return Call(
         method=method,
         path=scope["path"],
@@ -79,6 +82,12 @@ def _call(scope: Scope) -> Call:
         bearer=bearer(scope) is not None,
         session=session,
     )
+
+
+def _wants_socket(scope: Scope) -> bool:
+    if scope["type"] == "websocket":
+        return True
+    return any(name == b"upgrade" and b"websocket" in value.lower() for name, value in scope["headers"])
 
 
 Headers = list[tuple[bytes, bytes]]

@@ -39,10 +39,11 @@ KIND: Final = Kind(
 
 def routers() -> Sequence[Any]:
     """The endpoints of jobs."""
+    from pavo.jobs.live.endpoints import router as live
     from pavo.jobs.logs.endpoints import router as logs
     from pavo.jobs.requests.endpoints import router as requests
 
-    return [requests, logs]
+    return [requests, logs, live]
 
 
 def job_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> JobCommands:

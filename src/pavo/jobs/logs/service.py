@@ -63,6 +63,11 @@ class JobLogService:
         self._database = database
         self._feed = feed
 
+    @property
+    def ending(self) -> bool:
+        """Whether this process ends: readers go on elsewhere."""
+        return self._feed.ending
+
     async def page(self, job_id: uuid.UUID, after: LogCursor, wanted: LogFilter, limit: int) -> LogPage:
         """At most `limit` lines after a cursor, fewer where they are long."""
         async with self._database.reading() as session:

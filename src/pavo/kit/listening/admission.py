@@ -25,7 +25,7 @@ in a line of their own, and whoever is in `ALWAYS` does not wait behind them."""
 
 def is_stream(path: str) -> bool:
     """Whether a task is watched at this address."""
-    return path.endswith("/stream")
+    return path.endswith(("/stream", "/ws"))
 
 
 class Turns:

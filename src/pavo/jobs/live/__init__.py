@@ -1,0 +1,1 @@
+"""Jobs and queues as they change, over WebSockets."""

@@ -1,0 +1,31 @@
+"""WebSockets of a job and of an organisation: parse, hand the sources over."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from pavo.errors import NotFound
+from pavo.jobs.dependencies import TheLogs, WatchedJob
+from pavo.jobs.live.cursors import JobCursor
+from pavo.jobs.live.job_source import JobSource
+from pavo.jobs.live.sockets import Socket, accepted
+from pavo.kit.texts.fields import Text
+from pavo.timeline.http import TheWatching
+
+router = APIRouter(tags=["jobs"], include_in_schema=False)
+"""OpenAPI describes no WebSockets; the guide of jobs does."""
+Place = Annotated[Text, Query(max_length=200)]
+
+
+@router.get("/api/jobs/{job_id}/ws", operation_id="job_socket")
+async def job_socket(
+    request: Request, logs: TheLogs, watching: TheWatching, subject: WatchedJob, after: Place = ""
+) -> Socket:
+    """Events and lines of a job, as they come: goes on after the cursor of a message."""
+    accept, cursor = accepted(request), JobCursor.parse(after)
+    if subject.deleted:
+        raise NotFound(f"There is no job {subject.id}.", remedy="Look at your organisation's jobs.")
+    source = JobSource(watching, logs, subject, cursor)
+    socket = Socket(accept, [source.events, source.lines])
+    watching.hold(socket, subject)
+    return socket
