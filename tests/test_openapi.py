@@ -41,6 +41,9 @@ NEVER_TOO_EARLY = {
     "DELETE /api/orgs/{organisation_id}/agent-tokens/{token_id}",
     "POST /api/orgs/{organisation_id}/agents/{agent}/drain",
     "POST /api/orgs/{organisation_id}/agents/{agent}/undrain",
+    "PATCH /api/orgs/{organisation_id}/queue",
+    "POST /api/orgs/{organisation_id}/queue/pause",
+    "POST /api/orgs/{organisation_id}/queue/resume",
 }
 """Commands that are possible whatever state something is in."""
 FINDS = {

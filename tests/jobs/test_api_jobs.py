@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 
 from pavo.jobs.sql.models import JobAttemptRow, JobRow
 from pavo.kit.sql import Database
-from tests.jobs.organisations import Person, member_of, somebody
+from tests.jobs.organisations import Person, add_agent, member_of, somebody
 
 URL = "https://git.example.com/acme/site.git"
 NEW = {"repository": "site", "prompt": "Fix the login form.\nIt is broken.", "program": "codex"}
@@ -121,6 +121,38 @@ async def test_cancelled_and_queued_again(submitter: Person) -> None:
     assert "cancel_asked" in kinds and "message" in kinds
 
 
+async def test_the_queue(database: Database, submitter: Person) -> None:
+    made = [await submitter.post("jobs", status=201, **{**NEW, "title": f"Job {each}"}) for each in range(4)]
+    queue = await submitter.get("queue")
+    assert queue["paused"] is False and queue["at_once"] == 1 and queue["counts"]["QUEUED"] == 4
+    assert [each["id"] for each in queue["queued"]] == [each["id"] for each in made]
+    assert all(each["why"]["code"] and each["why"]["text"] for each in queue["queued"])
+    moved = await of(submitter, made[3], "/reprioritise", "POST", json={"position": 1})
+    assert moved["position"] == 1
+    await of(submitter, made[1], "/reprioritise", "POST", json={"priority": 100})
+    order = [each["id"] for each in (await submitter.get("queue"))["queued"]]
+    assert set(order) == {each["id"] for each in made} and order.index(made[1]["id"]) < order.index(made[0]["id"])
+    for body in ({}, {"position": 1, "priority": 1}, {"position": 0}, {"priority": 101}):
+        assert (await of(submitter, made[0], "/reprioritise", "POST", 422, json=body))["remedy"]
+    assert [each["id"] for each in (await submitter.get("queue"))["queued"]] == order
+    for _ in range(2):
+        paused = await submitter.post("queue", "pause")
+        assert paused["paused"] is True and paused["queued"][0]["why"]["code"] == "paused"
+    assert (await submitter.post("queue", "resume"))["paused"] is False
+    assert (await submitter.send("PATCH", "queue", json={"at_once": 3}))["at_once"] == 3
+    assert (await submitter.send("PATCH", "queue", json={"at_once": 0}, status=422))["field"] == "at_once"
+    page = await submitter.get("queue", after=1, limit=2)
+    assert [each["position"] for each in page["queued"]] == [2, 3]
+    agent_id = await add_agent(database, submitter.organisation_id, "build-7", online=True, programs=["codex"])
+    values = {"stage": "EXECUTING", "epoch": 1, "agent_id": agent_id, "claimed_at": func.pavo_now()}
+    async with database.transaction() as session:
+        await session.execute(update(JobRow).where(JobRow.id == uuid.UUID(made[0]["id"])).values(**values))
+    (executing,) = (await submitter.get("queue"))["executing"]
+    assert executing["agent"] == "build-7" and executing["stage"] == "EXECUTING" and executing["since"]
+    assert executing["link"] == f"/api/jobs/{made[0]['id']}"
+    assert (await of(submitter, made[0], "/reprioritise", "POST", 409, json={"position": 1}))["code"] == "WrongStage"
+
+
 async def test_a_jobs_attempts_and_workflow(database: Database, submitter: Person) -> None:
     job = await submitter.post("jobs", status=201, **NEW)
     status = await of(submitter, job, "/workflow-status")
@@ -148,6 +180,7 @@ async def test_members_do_and_others_know_nothing(stack: str, submitter: Person)
         ("/rework", {"body": "x"}),
         ("/adopt", {"epoch": 1}),
     ]
+    commands.append(("/reprioritise", {"position": 1}))
     async with somebody(stack) as other:
         unknown = {"id": str(uuid.uuid4())}
         for path in paths:
@@ -157,12 +190,16 @@ async def test_members_do_and_others_know_nothing(stack: str, submitter: Person)
             await of(other, job, path, "POST", 404, json=body)
         await of(other, job, "", "DELETE", 404)
         foreign = Person(other.client, submitter.organisation_id)
-        await foreign.get("jobs", status=404)
+        for parts in (("jobs",), ("queue",)):
+            await foreign.get(*parts, status=404)
         await foreign.post("jobs", status=404, **NEW)
+        await foreign.post("queue", "pause", status=404)
         assert (await of(submitter, job))["stage"] == "QUEUED"
         member = await member_of(submitter, other.client)
         mine = await member.post("jobs", status=201, **NEW)
         assert (await of(member, mine))["created_by"] != job["created_by"]
+        assert (await member.post("queue", "pause"))["paused"] is True
+        await member.send("PATCH", "queue", json={"at_once": 3}, status=403)
         assert (await of(member, job, "/cancel", "POST"))["stage"] == "CANCELLED"
 
 

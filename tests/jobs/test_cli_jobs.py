@@ -1,4 +1,4 @@
-"""`pavo job`  typed as people type them, against a real API."""
+"""`pavo job` and `pavo queue`, typed as people type them, against a real API."""
 
 import uuid
 from datetime import UTC, datetime
@@ -44,6 +44,19 @@ async def test_what_is_wrong_with_a_job(shell: Shell) -> None:
     await submitted(shell)
     wrong = await shell.type("job", "submit", "x", "--repo", "site", "--program", "codex", "--branch", "a..b", code=2)
     assert "no name of a branch" in wrong.stderr
+
+
+async def test_the_queue(shell: Shell) -> None:
+    first, second = await submitted(shell), await submitted(shell)
+    shown = (await shell.type("queue", "show")).stdout
+    assert "The queue is open; 1 at once" in shown and str(first)[-8:] in shown and "WHY IT WAITS" in shown
+    assert "number 1" in (await shell.type("queue", "move", str(second), "--position", "1")).stdout
+    assert (await shell.json("job", "move", str(second), "--priority", "0"))["priority"] == 0
+    assert "paused" in (await shell.type("queue", "pause")).stdout
+    assert (await shell.json("queue", "show"))["paused"] is True
+    assert "2 jobs wait" in (await shell.type("queue", "resume")).stdout
+    assert (await shell.json("queue", "limit", "4"))["at_once"] == 4
+    await shell.type("queue", "move", str(first), code=2)
 
 
 async def test_logs_and_watching(shell: Shell, database: Database) -> None:

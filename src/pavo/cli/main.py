@@ -44,6 +44,7 @@ for group, path, name, summary in (
     (TASKS, "pavo.cli.usage.commands:budget_app", "budget", "What bounds models' calls: money and tokens."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
     (JOBS, "pavo.cli.jobs.jobs:job_app", "job", "Submit, list, watch, cancel and rework coding jobs."),
+    (JOBS, "pavo.cli.jobs.queue:queue_app", "queue", "The order in which they are done."),
     (JOBS, "pavo.cli.jobs.repositories:repo_app", "repo", "The repositories that coding jobs work in."),
     (JOBS, "pavo.cli.jobs.agents:agent_app", "agent", "Agents on other machines that do coding jobs."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),

@@ -11,6 +11,7 @@ from pavo.jobs.agents.roster_service import RosterService
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.fleet_services import FleetServices
 from pavo.jobs.logs.service import JobLogService
+from pavo.jobs.queue.service import QueueService
 from pavo.jobs.repositories.service import RepositoryService
 from pavo.jobs.requests.domain import JobView
 from pavo.jobs.requests.service import JobViews
@@ -57,7 +58,11 @@ async def _jobs(request: Request) -> JobService:
 
 
 async def _submission(request: Request) -> JobSubmission:
-    return _fleet(request).submission
+    return _use_cases(request).submission
+
+
+async def _queue(request: Request) -> QueueService:
+    return _use_cases(request).queue
 
 
 async def _artifacts(request: Request) -> ArtifactService:
@@ -89,6 +94,7 @@ TheViews = Annotated[JobViews, Depends(_views)]
 TheLogs = Annotated[JobLogService, Depends(_logs)]
 TheJobs = Annotated[JobService, Depends(_jobs)]
 TheSubmission = Annotated[JobSubmission, Depends(_submission)]
+TheQueue = Annotated[QueueService, Depends(_queue)]
 TheArtifacts = Annotated[ArtifactService, Depends(_artifacts)]
 OwnJob = Annotated[JobView, Depends(own_job)]
 WatchedJob = Annotated[Subject, Depends(watched_job)]

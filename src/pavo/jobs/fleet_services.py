@@ -12,9 +12,7 @@ from pavo.jobs.logs.feed import LogFeed
 from pavo.jobs.logs.service import JobLogService
 from pavo.jobs.repositories.service import RepositoryService
 from pavo.jobs.requests.service import JobViews
-from pavo.jobs.requests.submission import JobSubmission
 from pavo.kit.sql import Database
-from pavo.timeline.publish import Publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +24,20 @@ class FleetServices:
     tokens: AgentTokenService
     views: JobViews
     logs: JobLogService
-    submission: JobSubmission
     feed: LogFeed
     """Ends what follows logs when this process ends."""
 
 
-def fleet_services(
-    database: Database, redis: Redis, publisher: Publisher, secrets: SecretService, closing: AsyncExitStack
-) -> FleetServices:
+def fleet_services(database: Database, redis: Redis, secrets: SecretService, closing: AsyncExitStack) -> FleetServices:
     """All of them, on one database and the running event loop."""
-    feed, views = LogFeed(redis), JobViews(database)
+    feed = LogFeed(redis)
     feed.start()
     closing.push_async_callback(feed.close)
     return FleetServices(
         RepositoryService(database, secrets),
         RosterService(database),
         AgentTokenService(database),
-        views,
+        JobViews(database),
         JobLogService(database, feed),
-        JobSubmission(database, publisher, views),
         feed,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.queue.service import QueueService
+from pavo.jobs.requests.submission import JobSubmission
 from pavo.jobs.service import JobService
 
 
@@ -15,3 +16,4 @@ class JobUseCases:
     queue: QueueService
     gates: JobGates
     """What has their gates closed: see `gates.service.GateOwner`."""
+    submission: JobSubmission

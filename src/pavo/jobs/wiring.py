@@ -23,6 +23,8 @@ from pavo.jobs.queue.commands import QueueCommands
 from pavo.jobs.queue.service import QueueService
 from pavo.jobs.queue.workflow import QueueMonitor
 from pavo.jobs.reconcile import JobRows
+from pavo.jobs.requests.service import JobViews
+from pavo.jobs.requests.submission import JobSubmission
 from pavo.jobs.service import JobService
 from pavo.jobs.sql import jobs
 from pavo.jobs.use_cases import JobUseCases
@@ -42,8 +44,9 @@ def routers() -> Sequence[Any]:
     from pavo.jobs.live.endpoints import router as live
     from pavo.jobs.logs.endpoints import router as logs
     from pavo.jobs.requests.endpoints import router as requests
+    from pavo.jobs.requests.queue_endpoints import router as queue
 
-    return [requests, logs, live]
+    return [requests, logs, live, queue]
 
 
 def job_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> JobCommands:
@@ -63,7 +66,9 @@ async def served(clients: ApiClients) -> KindServed:
     commands = job_commands(clients.temporal, clients.redis, clients.settings.temporal)
     queue = queue_commands(database, clients.temporal, clients.settings.temporal)
     service = JobService(database, publisher, commands, queue.look)
-    services = JobUseCases(service, QueueService(database, publisher, queue), JobGates(database, commands))
+    submission = JobSubmission(database, publisher, JobViews(database), queue.look)
+    gates = JobGates(database, commands)
+    services = JobUseCases(service, QueueService(database, publisher, queue), gates, submission)
 
     async def census() -> Mapping[str, int]:
         async with database.reading() as session:

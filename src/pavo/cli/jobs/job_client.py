@@ -11,6 +11,7 @@ from pavo.cli.api_client import ApiClient
 from pavo.cli.jobs.client import OrganisationClient
 from pavo.errors import InvalidInput, NotFound
 from pavo.jobs.logs.schemas import JobLogLine, JobLogPage
+from pavo.jobs.requests.queue_schemas import PlaceOut, QueueOut
 from pavo.jobs.requests.schemas import (
     CancelReceiptOut,
     JobOut,
@@ -108,6 +109,12 @@ class JobClient:
         """Take over what a lost attempt has done."""
         return self._api.ask(JobOut, "POST", f"/api/jobs/{job_id}/adopt", json={"epoch": epoch})
 
+    def move(self, job_id: uuid.UUID, position: int | None, priority: int | None) -> PlaceOut:
+        """Give one another place."""
+        given = {"position": position, "priority": priority}
+        body = {name: value for name, value in given.items() if value is not None}
+        return self._api.ask(PlaceOut, "POST", f"/api/jobs/{job_id}/reprioritise", json=body)
+
     def workflow(self, job_id: uuid.UUID) -> WorkflowStatusOut:
         """What Temporal knows of it."""
         return self._api.ask(WorkflowStatusOut, "GET", f"/api/jobs/{job_id}/workflow-status")
@@ -130,6 +137,18 @@ class JobClient:
     def events(self, job_id: uuid.UUID, after: int = 0) -> Iterator[EventOut]:
         """Its timeline, until it is over: see `ApiClient.stream`."""
         return self._api.stream(f"/api/jobs/{job_id}/stream", EventOut.model_validate_json, after)
+
+    def queue(self, limit: int) -> QueueOut:
+        """The organisation's queue."""
+        return self._api.ask(QueueOut, "GET", self._organisation.path("queue"), params={"limit": limit})
+
+    def pause(self, *, wanted: bool) -> QueueOut:
+        """Begin no further job, or jobs again."""
+        return self._api.ask(QueueOut, "POST", self._organisation.path("queue", "pause" if wanted else "resume"))
+
+    def limit(self, at_once: int) -> QueueOut:
+        """Have so many jobs done at the same time."""
+        return self._api.ask(QueueOut, "PATCH", self._organisation.path("queue"), json={"at_once": at_once})
 
 
 def _is(job_id: uuid.UUID, reference: str) -> bool:

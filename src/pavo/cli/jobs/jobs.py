@@ -13,6 +13,7 @@ from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.jobs.logs import logs
 from pavo.cli.jobs.moments import local_time
+from pavo.cli.jobs.queue import move_job
 from pavo.cli.output import Output, Printer, console, fields, say
 from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
@@ -23,6 +24,7 @@ from pavo.timeline.schemas import EventOut
 
 job_app = App(name="job", help="Coding jobs, done by agents on other machines.", help_epilogue=epilogue("job"))
 job_app.command(logs)
+job_app.command(move_job, name="move")
 COLUMNS: Final = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "PULL REQUEST")
 Values: TypeAlias = Annotated[
     Sequence[str], Parameter(help="K=V, V in JSON or as text; may be repeated.", negative="", show_default=False)

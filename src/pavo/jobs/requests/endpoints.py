@@ -13,11 +13,13 @@ from pavo.jobs.dependencies import (
     OwnJob,
     TheArtifacts,
     TheJobs,
+    TheQueue,
     TheSubmission,
     TheViews,
     WatchedJob,
 )
 from pavo.jobs.requests.domain import WantedJobs, stages_of
+from pavo.jobs.requests.queue_schemas import PlaceOut
 from pavo.jobs.requests.schemas import (
     AdoptIn,
     CancelReceiptOut,
@@ -25,6 +27,7 @@ from pavo.jobs.requests.schemas import (
     JobOut,
     JobPage,
     JobWorkflowOut,
+    MoveIn,
     ReworkIn,
     WorkflowStatusOut,
     error_members,
@@ -135,6 +138,13 @@ async def adopt_attempt(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob
     """Take over what a lost attempt has done after all."""
     await jobs.adopt(who, job.id, which.epoch)
     return job_out(await views.get(who, job.id))
+
+
+@router.post(f"{ONE}/reprioritise", operation_id="reprioritise_job", responses=problems(409))
+async def reprioritise_job(queue: TheQueue, who: Caller, job: OwnJob, place: MoveIn) -> PlaceOut:
+    """Give a job that waits another position or another priority; the others keep their order."""
+    moved = await queue.move(job.organisation_id, job.id, who.email, position=place.position, priority=place.priority)
+    return PlaceOut.model_validate(moved)
 
 
 @router.get(f"{ONE}/workflow-status", operation_id="job_workflow_status")

@@ -31,10 +31,10 @@ class JobSubmission:
     """Submits jobs.
 
     Args:
-        look: has the monitor of an organisation's queue look, after the commit; None: its schedule does, later.
+        look: has the monitor of an organisation's queue look, after the commit.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, views: JobViews, look: Look | None = None) -> None:
+    def __init__(self, database: Database, publisher: Publisher, views: JobViews, look: Look) -> None:
         self._database, self._publisher = database, publisher
         self._views, self._look = views, look
 
@@ -54,8 +54,7 @@ class JobSubmission:
         except idempotency.Repeated as repeated:
             return await self._repeated(who, repeated.subject_id), False
         self._publisher.publish(recorded)
-        if self._look is not None:
-            await self._look(organisation_id)
+        await self._look(organisation_id)
         return await self._views.get(who, job_id), True
 
     async def _store(
