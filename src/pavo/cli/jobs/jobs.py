@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -25,7 +25,7 @@ from pavo.timeline.schemas import EventOut
 job_app = App(name="job", help="Coding jobs, done by agents on other machines.", help_epilogue=epilogue("job"))
 job_app.command(logs)
 job_app.command(move_job, name="move")
-COLUMNS: Final = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "PULL REQUEST")
+COLUMNS = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "PULL REQUEST")
 Values: TypeAlias = Annotated[
     Sequence[str], Parameter(help="K=V, V in JSON or as text; may be repeated.", negative="", show_default=False)
 ]

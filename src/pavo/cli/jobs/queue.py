@@ -1,6 +1,6 @@
 """`pavo queue`: the order in which an organisation's coding jobs are done."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -13,8 +13,8 @@ from pavo.cli.table import table
 from pavo.jobs.requests.queue_schemas import QueueOut
 
 queue_app = App(name="queue", help="The queue of an organisation's coding jobs.", help_epilogue=epilogue("queue"))
-EXECUTING: Final = ("JOB", "TITLE", "STAGE", "AGENT", "SINCE")
-QUEUED: Final = ("PLACE", "JOB", "TITLE", "KIND", "PRIORITY", "WHY IT WAITS")
+EXECUTING = ("JOB", "TITLE", "STAGE", "AGENT", "SINCE")
+QUEUED = ("PLACE", "JOB", "TITLE", "KIND", "PRIORITY", "WHY IT WAITS")
 
 
 @queue_app.command(name="show")
