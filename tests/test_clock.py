@@ -38,6 +38,7 @@ MAY = {
     "deploy/local/dumps/database_dump.py": "says to people when a dump was taken",
     "deploy/local/ended_workers.py": "says to people when a worker ended; the order in its file decides",
     "deploy/local/machine/logs.py": "log lines",
+    "deploy/local/components/gateway_process.py": CERTIFICATES,
     "deploy/local/native.py": CERTIFICATES,
     "deploy/local/restarts/renewal.py": CERTIFICATES,
     "deploy/model/kept_settings.py": "says to people when settings changed, also before there is a PostgreSQL",

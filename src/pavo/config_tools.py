@@ -65,6 +65,9 @@ class GatewaySettings(Section):
     """PEM file of its key."""
     insecure: bool = Field(default=False, validation_alias="PAVO_GATEWAY_INSECURE")
     """Listen without TLS on other addresses than loopback too, behind a proxy that ends TLS."""
+    names: str = Field(default="", validation_alias="PAVO_GATEWAY_NAMES")
+    """Names and addresses, separated by commas, by which remote agents call the gateway, beside this machine's: the
+    certificate of the deployment's own CA is good for them."""
     agents: int = Field(default=2_000, ge=1, le=100_000, validation_alias="PAVO_GATEWAY_AGENTS")
     """Remote agents that one gateway takes; others are told to try another one."""
     ping_seconds: float = Field(default=5.0, gt=0, le=60, validation_alias="PAVO_GATEWAY_PING_SECONDS")

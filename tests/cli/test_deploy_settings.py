@@ -102,12 +102,12 @@ def test_a_change_lasts_and_says_what_it_waits_for(deployment: tuple[Path, str])
     said = pavo(root, "deploy", "set", "PAVO_WORKER_TASKS=5", *FOR_AGENTS, told="sk-secret\n")
     assert "PAVO_WORKER_TASKS=5" in said and "OPENAI_API_KEY=(secret)" in said and "sk-secret" not in said
     assert "pavo deploy restart worker" in said
-    assert set(settings(root)["not_in_force"]) == {"api", "worker-1"}
+    assert set(settings(root)["not_in_force"]) == {"api", "worker-1", "gateway"}
     pavo(root, "deploy", "restart", "worker")
     found = given(root, "worker")
     assert (found["PAVO_WORKER_TASKS"], found["OPENAI_API_KEY"]) == ("5", "sk-secret")
     shown = settings(root, PAVO_WORKER_TASKS="9")
-    assert shown["not_in_force"] == ["api"] and shown["differences"] == ["PAVO_WORKER_TASKS"]
+    assert shown["not_in_force"] == ["api", "gateway"] and shown["differences"] == ["PAVO_WORKER_TASKS"]
     assert {"name": "OPENAI_API_KEY", "value": None, "secret": True} in shown["settings"]
 
 

@@ -75,8 +75,8 @@ def find(data_dir: Path) -> bool:
 def test_status_has_the_documented_shape(stack: Path) -> None:
     found = status(stack)
     assert set(found) == {"parts", "urls", "data_dir", "wrong"}
-    assert set(found["urls"]) == {"api", "ui", "docs", "temporal_ui"}
-    assert [part["name"] for part in found["parts"]] == ["postgres", "redis", "temporal", "api", "worker-1"]
+    assert set(found["urls"]) == {"api", "ui", "docs", "temporal_ui", "gateway", "gateway_ca"}
+    assert [part["name"] for part in found["parts"]] == ["postgres", "redis", "temporal", "api", "worker-1", "gateway"]
     for part in found["parts"]:
         assert set(part) == {"name", "state", "pid", "address", "restarts", "log", "last_end", "version"}
         assert part["state"] == "ready" and part["restarts"] == 0

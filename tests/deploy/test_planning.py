@@ -43,12 +43,12 @@ def test_every_part_has_its_version_port_and_volume_and_nothing_is_made(tmp_path
     port = free_port()
     found = plan(root, port=port, workers=3)
     parts = {part.name: part for part in found.parts}
-    assert list(parts) == ["postgres", "redis", "temporal", "temporal-ui", "api", "worker"]
+    assert list(parts) == ["postgres", "redis", "temporal", "temporal-ui", "api", "worker", "gateway"]
     assert all(part.version[0].isdigit() or part.version.startswith("Valkey 9") for part in found.parts)
     assert parts["temporal"].version.startswith("1.32.") and parts["temporal-ui"].version.startswith("2.")
     assert parts["worker"].version.endswith("× 3 and a spare")
     addresses = [part.address for part in found.parts if part.name != "worker"]
-    assert len(set(addresses)) == 5 and all(address.startswith("127.0.0.1:") for address in addresses)
+    assert len(set(addresses)) == 6 and all(address.startswith("127.0.0.1:") for address in addresses)
     assert parts["api"].address == f"127.0.0.1:{port}"
     assert parts["temporal"].data == str(root / "temporal" / "temporal.db")
     said = "\n".join(found.changes)
@@ -248,7 +248,7 @@ def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
         said = pavo(*start, "--auto-approve", data_dir=data).stdout
         running = {part["name"]: part for part in status(data)["parts"]}
         assert f"{status(data)['versions']['temporal']} (development server)" in said
-        assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1"]
+        assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1", "gateway"]
         for name in ("postgres", "redis", "temporal", "api"):
             assert f"{name}  " in said and running[name]["address"] in said
         assert pavo("deploy", "start", "--dry-run", data_dir=data, check=False).returncode == 4, "it runs"

@@ -69,7 +69,7 @@ async def test_more_connections_than_postgresql_has(settings: Settings) -> None:
     assert (await e.check_connections(settings, 1, 1)).status == "pass"
     greedy = settings.model_copy(update={"database": DatabaseSettings(url=settings.database.url, pool_size=400)})
     found = await e.check_connections(greedy, 1, 2)
-    assert found.status == "warn" and "2010 of" in found.detail and "PAVO_DATABASE_POOL" in (found.remedy or "")
+    assert found.status == "warn" and "2410 of" in found.detail and "PAVO_DATABASE_POOL" in (found.remedy or "")
 
 
 async def test_what_cannot_be_reached_is_a_finding(settings: Settings) -> None:

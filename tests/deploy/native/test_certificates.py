@@ -89,7 +89,7 @@ async def test_its_certificates_are_told_of_and_looking_after_parts_fills_no_log
     told = json.loads(await native.command("deploy", "certificates", "-o", "json"))
     assert {each["name"] for each in told["certificates"]} == {
         *("ca", "temporal", "postgres"),
-        *("temporal-ui", "api", "worker", "operator"),
+        *("temporal-ui", "api", "worker", "gateway", "operator"),
     }
     for part in ("postgres", "temporal"):
         log = (native.data_dir / "logs" / f"{part}.log").read_text()

@@ -27,6 +27,7 @@ from pavo.cli.stack.logs import show_log_line
 from pavo.cli.stack.status import ask_what_is_wrong, print_parts, print_wrong, status_code, status_document
 from pavo.deploy.certificates.judge import judge_tls
 from pavo.deploy.local import control
+from pavo.deploy.local.components.gateway_process import GatewayPlace, wanted_port, with_gateway
 from pavo.deploy.local.components.postgres import PostgresServer
 from pavo.deploy.local.definition import StackPorts
 from pavo.deploy.local.machine.lock import take_lock
@@ -121,8 +122,8 @@ def _embedded_stack(layout: Layout, chosen: Deployment, shown: Console) -> Embed
 
     def ports() -> StackPorts:
         if not chosen.ports:
-            return StackPorts.choose(chosen.port)
-        found = replace_taken(chosen.ports)
+            return StackPorts.choose(chosen.port, wanted_port(layout))
+        found = with_gateway(layout, replace_taken(chosen.ports))
         refuse_taken(found)
         return StackPorts(**found)
 
@@ -152,9 +153,9 @@ def serve(*, data_dir: Path) -> int:
 
 
 async def _renew_certificates(layout: Layout, shown: Console, stack: LocalStack) -> None:
-    """While the stack runs, if it has any."""
+    """While the stack runs, if it has any; the gateway mostly has one, also where the parts speak plainly."""
     chosen = deployment.load(layout)
-    own = certificates(layout, chosen) if chosen is not None else None
+    own = (certificates(layout, chosen) if chosen is not None else None) or GatewayPlace.of(layout, 0).own
     if own is not None:
         postgres = stack.definition.components.get("postgres")
         server = postgres if isinstance(postgres, PostgresServer) else None

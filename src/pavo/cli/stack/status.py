@@ -14,7 +14,7 @@ from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.output import Output, Printer, console
 from pavo.cli.table import table
 from pavo.deploy.model.layout import default_data_dir
-from pavo.deploy.model.state import StackState, read
+from pavo.deploy.model.state import StackState, Urls, read
 from pavo.errors import NotFound
 from pavo.observe.printable import printable_line
 
@@ -99,4 +99,12 @@ def print_parts(state: StackState) -> None:
     parts = status_document(state)["parts"]
     table(columns, [["" if part[column] is None else part[column] for column in columns] for part in parts])
     if state.supervisor.alive():
-        console().print(f"\nUI  {state.urls.ui}")
+        console().print(f"\nUI          {state.urls.ui}")
+        for name, value in agents_rows(state.urls).items():
+            console().print(f"{name:<10}  {value}", soft_wrap=True)
+
+
+def agents_rows(urls: Urls) -> dict[str, str]:
+    """Where remote agents connect to, and the file that they are given; none where there is no gateway."""
+    rows = {"Agents": urls.gateway} if urls.gateway else {}
+    return rows | ({"Agents' CA": urls.gateway_ca} if urls.gateway and urls.gateway_ca else {})

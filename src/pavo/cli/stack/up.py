@@ -16,6 +16,7 @@ from rich.text import Text
 from pavo.cli.output import Output, Printer, fields, teller
 from pavo.cli.parameters import Detach, Port, layout_of
 from pavo.cli.stack.launch import StackLaunch, begin_with_settings, launch, ready_line
+from pavo.cli.stack.status import agents_rows
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.restarts.reload import Reload
 from pavo.deploy.local.stack import THROW_AWAY, EmbeddedStack, LocalStack, remove_data
@@ -170,6 +171,7 @@ def _tell(
         "UI": urls.ui,
         "API docs": urls.docs,
         "Temporal UI": urls.temporal_ui,
+        **agents_rows(urls),
         "Data": state.data_dir,
         "Next": 'pavo run "Analyze churn drivers"' + ("" if _found_by_itself(state) else f" --url {urls.api}"),
     }

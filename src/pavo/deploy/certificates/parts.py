@@ -1,6 +1,6 @@
 """Which parts of a stack get a certificate, and how each is told of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,14 +14,33 @@ if TYPE_CHECKING:
 
 TEMPORAL: Final = "temporal"
 """The frontend's name in its certificate, and the part's."""
+GATEWAY: Final = "gateway"
+"""The gateway to remote agents, which shows them a certificate and Temporal the same one."""
 CLIENTS: Final = ("temporal-ui", "api", "worker", OPERATOR)
 """Who shows a certificate and listens with none."""
 HERE: Final = ("localhost", "127.0.0.1")
 
 
-def certificates_of(layout: Layout, servers: Iterable[str]) -> Certificates:
-    """The certificates of a deployment whose `servers` speak TLS; each is good for the part's name and this machine."""
-    return Certificates(layout, {**{name: (name, *HERE) for name in servers}, **{name: (name,) for name in CLIENTS}})
+def certificates_of(
+    layout: Layout, servers: Iterable[str], gateway: Iterable[str] | None = None, *, clients: Iterable[str] = CLIENTS
+) -> Certificates:
+    """The certificates of a deployment whose `servers` speak TLS; each is good for the part's name and this machine.
+
+    Args:
+        gateway: the names by which agents call the gateway; None where it has a certificate of the operator's, or none.
+    """
+    hosts: dict[str, Sequence[str]] = {
+        **{name: (name, *HERE) for name in servers},
+        **{name: (name,) for name in clients},
+    }
+    if gateway is not None:
+        hosts[GATEWAY] = (GATEWAY, *HERE, *(name for name in gateway if name not in HERE))
+    return Certificates(layout, hosts)
+
+
+def gateway_certificate(layout: Layout, names: Iterable[str]) -> Certificates:
+    """The gateway's alone, by the same authority."""
+    return certificates_of(layout, (), names, clients=())
 
 
 @dataclass(frozen=True, slots=True)

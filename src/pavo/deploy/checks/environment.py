@@ -72,7 +72,7 @@ async def check_connections(settings: Settings, apis: int, workers: int) -> Find
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
         row = await (await connection.execute("SELECT current_setting('max_connections')::int")).fetchone()
     allowed = int(row[0]) if row else 0
-    detail = f"{apis} API and {workers} worker processes may open {wanted} of {allowed}"
+    detail = f"{apis} API, {workers} worker and 1 gateway processes may open {wanted} of {allowed}"
     if wanted > allowed:
         return Finding(name, "warn", detail, "Raise PostgreSQL's max_connections, or lower PAVO_DATABASE_POOL.")
     return Finding(name, "pass", detail)

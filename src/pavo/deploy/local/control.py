@@ -61,6 +61,15 @@ def parts_named(state: StackState, name: str) -> list[PartState]:
     return found
 
 
+def has_part(data_dir: Path, kind: str) -> bool:
+    """Whether the stack that runs here has parts of a kind: one of an older supervisor has no gateway.
+
+    Raises:
+        Unavailable: no stack runs here.
+    """
+    return any(kind_of(part.name).name == kind for part in must_run(data_dir).parts)
+
+
 async def restart(data_dir: Path, name: str) -> list[str]:
     """End a part cleanly and wait until its successor is ready; several of a kind one after the other.
 

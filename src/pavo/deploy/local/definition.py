@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pavo.deploy.local.components.component import Component, import_probes
+from pavo.deploy.local.components.gateway_process import GatewayPlace
 from pavo.deploy.local.machine.part_process import Launch
 from pavo.deploy.local.machine.ports import LOOPBACK, free_port, next_free, on_loopback
 from pavo.deploy.model import kept_settings, setting_rules
@@ -36,15 +37,18 @@ class StackPorts:
     temporal: int
     temporal_ui: int
     api: int
+    gateway: int
 
     @classmethod
-    def choose(cls, api: int) -> "StackPorts":
-        """Free ones; for the API the wanted one or the next free one."""
+    def choose(cls, api: int, gateway: int = 0) -> "StackPorts":
+        """Free ones; for the API and the gateway the wanted ones or the next free ones; 0 for any."""
         taken: set[int] = set()
         for _ in range(4):
             taken.add(free_port(taken))
         postgres, redis, temporal, temporal_ui = taken
-        return cls(postgres, redis, temporal, temporal_ui, next_free(api) if api else free_port(taken))
+        taken.add(api := next_free(api) if api else free_port(taken))
+        gateway = next_free(gateway, taken) if gateway else free_port(taken)
+        return cls(postgres, redis, temporal, temporal_ui, api, gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,15 @@ def api_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
-def local_urls(api: str, temporal_ui: str) -> Urls:
-    """Where people find things on this machine.
+def local_urls(api: str, temporal_ui: str, gateway: GatewayPlace | None = None) -> Urls:
+    """Where people, and remote agents, find things on this machine.
 
     Args:
         api: host:port of the API.
     """
     api = f"http://{api}"
-    return Urls(api, f"{api}/", f"{api}/docs", temporal_ui)
+    agents = (gateway.url, gateway.ca) if gateway is not None else ("", "")
+    return Urls(api, f"{api}/", f"{api}/docs", temporal_ui, *agents)
 
 
 def addresses_of(database_url: str, redis_url: str, temporal: str) -> dict[str, str]:

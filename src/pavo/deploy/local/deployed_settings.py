@@ -9,15 +9,20 @@ from pavo.config import Settings
 from pavo.deploy.model import kept_settings, setting_rules
 from pavo.deploy.model.kept_settings import KeptSettings
 from pavo.deploy.model.layout import Layout, load_secrets
-from pavo.deploy.model.parts import kind_of
+from pavo.deploy.model.parts import PAVOS_OWN, kind_of
 from pavo.deploy.model.sealing_key import sealing_environment
 from pavo.deploy.model.settings_plan import check_values
 from pavo.deploy.model.state import StackState, running
 from pavo.errors import ConfigurationError, NotFound
 
-PAVOS_OWN = ("api", "worker")
-"""The kinds of parts that read settings."""
-NEED_A_NEW_START = (setting_rules.HOST,)
+NEED_A_NEW_START = (
+    setting_rules.HOST,
+    setting_rules.GATEWAY_HOST,
+    setting_rules.GATEWAY_PORT,
+    setting_rules.GATEWAY_NAMES,
+    "PAVO_GATEWAY_TLS_CERT_PATH",
+    "PAVO_GATEWAY_INSECURE",
+)
 """Settings that the supervisor itself knows the parts by."""
 
 

@@ -5,6 +5,7 @@ Clients of the stores are imported where they are used: that takes a second, and
 
 from pavo.deploy.local.components.database import DatabaseServer, migrate_pavo
 from pavo.deploy.local.components.dev_server import DevServer
+from pavo.deploy.local.components.gateway_process import GatewayPlace, GatewayProcess
 from pavo.deploy.local.components.pavo_process import PavoProcess
 from pavo.deploy.local.components.postgres import PostgresServer
 from pavo.deploy.local.components.postgres_programs import wheel_postgres
@@ -47,7 +48,7 @@ def define_embedded(layout: Layout, options: LocalOptions, ports: StackPorts) ->
     temporal = DevServer(layout, port=ports.temporal, ui_port=ports.temporal_ui, ephemeral=options.ephemeral)
     environment = addresses_of(postgres.url("pavo"), redis.url, temporal.address)
     own = pavo_environment(environment, options, ports, secrets.session_key, api_host(layout))
-    api = api_address(own["PAVO_HOST"], ports.api)
+    api, gateway = api_address(own["PAVO_HOST"], ports.api), GatewayPlace.of(layout, ports.gateway)
     return StackDefinition(
         "embedded",
         options,
@@ -57,9 +58,10 @@ def define_embedded(layout: Layout, options: LocalOptions, ports: StackPorts) ->
             "temporal": temporal,
             "api": PavoProcess(layout, lambda: own, api),
             "worker": PavoProcess(layout, lambda: own),
+            "gateway": GatewayProcess(layout, lambda: own, gateway),
         },
         environment,
-        local_urls(api, f"http://{on_loopback(ports.temporal_ui)}"),
+        local_urls(api, f"http://{on_loopback(ports.temporal_ui)}", gateway),
         {part: wheel_version(wheel) for part, wheel in WHEELS.items()},
         independent=frozenset({"temporal"}),
     )

@@ -9,6 +9,14 @@ from pavo.deploy.certificates.kept import OPERATOR, Certificates
 from pavo.deploy.certificates.parts import TEMPORAL, ClientFiles, certificates_of
 from pavo.deploy.local.components.component import Component
 from pavo.deploy.local.components.database import DatabaseServer, migrate_pavo
+from pavo.deploy.local.components.gateway_process import (
+    GatewayPlace,
+    GatewayProcess,
+    certified_names,
+    gateway_settings,
+    wanted_port,
+    with_gateway,
+)
 from pavo.deploy.local.components.maintenance import maintenance_connection
 from pavo.deploy.local.components.pavo_process import PavoProcess
 from pavo.deploy.local.components.postgres import PostgresServer
@@ -34,16 +42,17 @@ from pavo.deploy.model import deployment as deployments
 from pavo.deploy.model.compatibility import matrix
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, Secrets, load_secrets
+from pavo.deploy.model.parts import PAVOS_OWN
 from pavo.deploy.model.progress import Say, say_nothing
 from pavo.errors import ConfigurationError
 
 
-def choose_ports(chosen: Deployment) -> Deployment:
-    """Give every part a port that it keeps. One that another program has taken meanwhile is replaced, except for the
-    API's."""
+def choose_ports(layout: Layout, chosen: Deployment) -> Deployment:
+    """Give every part a port that it keeps. One that another program has taken meanwhile is replaced, except for those
+    that are known outside."""
     if chosen.ports:
-        return chosen.model_copy(update={"ports": replace_taken(chosen.ports)})
-    ports = StackPorts.choose(chosen.port)
+        return chosen.model_copy(update={"ports": with_gateway(layout, replace_taken(chosen.ports))})
+    ports = StackPorts.choose(chosen.port, wanted_port(layout))
     cluster = ClusterPorts.choose(set(asdict(ports).values()))
     return chosen.model_copy(update={"ports": {**asdict(ports), **asdict(cluster)}})
 
@@ -55,7 +64,7 @@ def _ports(chosen: Deployment) -> tuple[StackPorts, ClusterPorts]:
 
 def certificates(layout: Layout, chosen: Deployment) -> Certificates | None:
     """The deployment's own; None where its parts speak plainly."""
-    return certificates_of(layout, chosen.tls_parts) if chosen.tls else None
+    return certificates_of(layout, chosen.tls_parts, certified_names(gateway_settings(layout))) if chosen.tls else None
 
 
 def servers_with_tls(chosen: Deployment) -> list[str]:
@@ -95,6 +104,7 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     chosen = deployments.load(layout)
     if chosen is None:
         raise ConfigurationError("Nothing is deployed here.", field="--data-dir", remedy="pavo deploy start")
+    chosen = _with_gateway_port(layout, chosen)
     refuse_taken(chosen.ports)  # Temporal's own directory of peers holds them as well
     secrets = load_secrets(layout)
     ports, _ = _ports(chosen)
@@ -110,18 +120,29 @@ def define_native(layout: Layout, say: Say = say_nothing) -> StackDefinition:
     api = api_address(own["PAVO_HOST"], ports.api)
     own["PAVO_SEARCH_ATTRIBUTES"] = "true"
     own["PAVO_TEMPORAL_UI_URL"] = f"http://{ui_address}" if ui_address else ""
-    for name, address in (("api", api), ("worker", "")):
-        told = {**own, **_shown_by(layout, chosen, name)}
-        components[name] = PavoProcess(layout, _environment_now(layout, told), address)
+    gateway = GatewayPlace.of(layout, ports.gateway)
+    told = {name: _environment_now(layout, {**own, **_shown_by(layout, chosen, name)}) for name in PAVOS_OWN}
+    components["api"] = PavoProcess(layout, told["api"], api)
+    components["worker"] = PavoProcess(layout, told["worker"])
+    components["gateway"] = GatewayProcess(layout, told["gateway"], gateway)
     return StackDefinition(
         "native",
         options,
         components,
         environment | _shown_by(layout, chosen, OPERATOR) | {"PAVO_TEMPORAL_DATABASE_URL": server.url("temporal")},
-        local_urls(api, f"http://{ui_address}" if ui_address else ""),
+        local_urls(api, f"http://{ui_address}" if ui_address else "", gateway),
         {"temporal": chosen.temporal_version, "postgres": chosen.postgres_version},
         before=lambda: _prepare_outside(layout, chosen, server, say),
     )
+
+
+def _with_gateway_port(layout: Layout, chosen: Deployment) -> Deployment:
+    """A deployment of before there were gateways gets a port for one, which it keeps."""
+    if "gateway" in chosen.ports:
+        return chosen
+    found = chosen.model_copy(update={"ports": with_gateway(layout, chosen.ports)})
+    deployments.save(layout, found)
+    return found
 
 
 def _shown_by(layout: Layout, chosen: Deployment, part: str) -> dict[str, str]:

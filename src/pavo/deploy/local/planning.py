@@ -11,6 +11,7 @@ from pavo.deploy.local import native
 from pavo.deploy.local.components import temporal_schema
 from pavo.deploy.local.components.database import DatabaseServer, split_url
 from pavo.deploy.local.components.dev_server import RETENTION, dev_server_versions
+from pavo.deploy.local.components.gateway_process import GatewayPlace, wanted_port, with_gateway
 from pavo.deploy.local.components.postgres import postgres_place, refuse_other_major
 from pavo.deploy.local.components.postgres_programs import find_postgres
 from pavo.deploy.local.components.temporal_programs import SERVER, cache_folder, version_of
@@ -112,7 +113,7 @@ def plan_native(layout: Layout, wanted: Deployment, *, postgres_version: str | N
     chosen = chosen.model_copy(
         update={"postgres_version": detected, "forced": sorted({*chosen.forced, *forced}), "target": TargetName.NATIVE}
     )
-    chosen = native.choose_ports(chosen).model_copy(update={"tls_parts": native.servers_with_tls(chosen)})
+    chosen = native.choose_ports(layout, chosen).model_copy(update={"tls_parts": native.servers_with_tls(chosen)})
     settings = plan_settings(layout, os.environ)
     changes = (*_changes(layout, chosen), *tls_changes(layout, before, chosen), *settings.changes())
     return StartPlan(chosen, _parts(layout, chosen), changes, tuple(assessments), settings, before)
@@ -141,8 +142,9 @@ def plan_embedded(layout: Layout, wanted: Deployment, *, postgres_version: str |
     temporal, ui = dev_server_versions()
     assessments = [*assess(temporal=temporal or None), *assess(postgres=postgres or None)]
     forced = refuse_bad(assessments, forced=force)
-    ports = replace_taken(chosen.ports) if chosen.ports else asdict(StackPorts.choose(chosen.port))
-    ports["api"] = next_free(chosen.port)
+    ports = replace_taken(chosen.ports) if chosen.ports else asdict(StackPorts.choose(chosen.port, wanted_port(layout)))
+    ports = with_gateway(layout, ports)
+    ports |= {"api": next_free(chosen.port), "gateway": next_free(ports["gateway"], {chosen.port})}
     chosen = chosen.model_copy(update={"ports": ports, "forced": sorted({*chosen.forced, *forced})})
     versions = {"postgres": postgres, "temporal": temporal, "temporal-ui": ui}
     settings = plan_settings(layout, os.environ)
@@ -181,6 +183,7 @@ def _embedded_parts(layout: Layout, chosen: Deployment, versions: dict[str, str]
         PlannedPart("temporal-ui", f"{versions['temporal-ui']} (in temporal)", on_loopback(ports["temporal_ui"]), ""),
         PlannedPart("api", f"{__version__} × 1", on_loopback(ports["api"]), kept),
         PlannedPart("worker", f"{__version__} × {chosen.workers} and a spare", "", kept),
+        PlannedPart("gateway", f"{__version__} × 1", GatewayPlace.of(layout, ports["gateway"]).address, kept),
     )
 
 
@@ -216,6 +219,7 @@ def _parts(layout: Layout, chosen: Deployment) -> tuple[PlannedPart, ...]:
         "temporal-ui": (matrix().pins.temporal_ui, on_loopback(ports["temporal_ui"]), ""),
         "api": (f"{__version__} × {chosen.apis}", on_loopback(ports["api"]), "in PostgreSQL"),
         "worker": (f"{__version__} × {chosen.workers}", "", "in PostgreSQL"),
+        "gateway": (f"{__version__} × 1", GatewayPlace.of(layout, ports["gateway"]).address, "in PostgreSQL"),
     }
     names = [name for name in PARTS if name != "temporal-ui" or chosen.temporal_ui]
     return tuple(PlannedPart(name, *described[name]) for name in names)

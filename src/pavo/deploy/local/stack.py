@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from pavo.agents.confinement.task_folders import place_apart
+from pavo.deploy.local.components.gateway_process import wanted_port
 from pavo.deploy.local.components.postgres import postgres_place
 from pavo.deploy.local.definition import LocalOptions, StackDefinition, StackPorts
 from pavo.deploy.local.embedded import define_embedded
@@ -169,12 +170,16 @@ class EmbeddedStack(LocalStack):
         )
         super().__init__(
             data_dir,
-            lambda layout: define_embedded(layout, options, ports() if ports else StackPorts.choose(options.port)),
+            lambda layout: define_embedded(layout, options, ports() if ports else _ports(layout, options.port)),
             parts=parts,
             extra=extra,
             on_ready=on_ready,
             on_start=on_start,
         )
+
+
+def _ports(layout: Layout, api: int) -> StackPorts:
+    return StackPorts.choose(api, wanted_port(layout) if api else 0)
 
 
 def make_directory(layout: Layout) -> None:

@@ -53,6 +53,9 @@ class PlannedPart:
 
 STORE_VARIABLES = ("DATABASE_URL", "REDIS_URL", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_TASK_QUEUE")
 
+PAVOS_OWN = ("api", "worker", "gateway")
+"""The kinds of parts that are processes of Pavo's, and read settings."""
+
 PARTS = {
     part.name: part
     for part in (
@@ -73,6 +76,14 @@ PARTS = {
             ("postgres", "redis", "temporal"),
             ReadinessCheck.ANNOUNCED,
             15.0,
+            replicated=True,
+            reads=STORE_VARIABLES,
+        ),
+        Part(
+            "gateway",
+            ("postgres", "redis", "temporal"),
+            ReadinessCheck.ANNOUNCED,
+            8.0,
             replicated=True,
             reads=STORE_VARIABLES,
         ),
@@ -105,14 +116,17 @@ def names_of(kinds: Iterable[str], counts: Mapping[str, int]) -> list[str]:
     return names
 
 
-def connections(pool: int, *, apis: int, workers: int) -> int:
+def connections(pool: int, *, apis: int, workers: int, gateways: int = 1) -> int:
     """How many connections to Pavo's database the processes may open, each with pools of this size.
 
-    An API has one pool, a worker one for each of its two event loops (`bootstrap`); nothing connects beside them.
+    An API has one pool, a gateway too, a worker one for each of its two event loops (`bootstrap`); nothing connects
+    beside them.
     """
-    return pool * (apis + 2 * workers)
+    return pool * (apis + 2 * workers + gateways)
 
 
 def _numbered(part: Part, number: int) -> str:
-    """The first API is just `api`, as it mostly is the only one; workers are counted from the first."""
-    return part.name if not part.replicated or (part.name == "api" and number == 1) else f"{part.name}-{number}"
+    """The first API is just `api`, as it mostly is the only one, and so is the first gateway; workers are counted from
+    the first."""
+    only = part.name != "worker" and number == 1
+    return part.name if not part.replicated or only else f"{part.name}-{number}"

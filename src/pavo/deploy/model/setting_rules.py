@@ -16,6 +16,10 @@ SEALING_FORMER_KEYS: Final = "PAVO_SEALING_FORMER_KEYS"
 ROTATED: Final = ((CODEC_KEY, FORMER_KEYS), (SEALING_KEY, SEALING_FORMER_KEYS))
 """Keys, and where those of before stay for reading."""
 HOST: Final = "PAVO_HOST"
+GATEWAY_HOST: Final = "PAVO_GATEWAY_HOST"
+GATEWAY_PORT: Final = "PAVO_GATEWAY_PORT"
+GATEWAY_NAMES: Final = "PAVO_GATEWAY_NAMES"
+DEFAULT_GATEWAY_PORT: Final = 7443
 FOR_AGENTS: Final = "PAVO_AGENT_ENVIRONMENT"
 """Names further variables, such as an API key of a model: they are settings as much as it is."""
 LOOPBACK_NAMES: Final = ("localhost", "::1", "[::1]")
@@ -230,6 +234,8 @@ def dangers(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
         found.append("PAVO_AUTH is no longer token: whoever reaches the API can be anybody.")
     if is_wider(before.get(HOST, ""), after.get(HOST, "")):
         found.append(f"{HOST} becomes {after[HOST]}: others than this machine reach the API.")
+    if is_wider(before.get(GATEWAY_HOST, ""), after.get(GATEWAY_HOST, "")):
+        found.append(f"{GATEWAY_HOST} becomes {after[GATEWAY_HOST]}: others than this machine reach the gateway.")
     if before.get("PAVO_PUBLIC_HOSTS") and not after.get("PAVO_PUBLIC_HOSTS"):
         found.append("PAVO_PUBLIC_HOSTS is gone: the API answers by any name.")
     if before.get(CODEC_KEY) and not after.get(CODEC_KEY):

@@ -44,6 +44,10 @@ class Urls:
     ui: str
     docs: str
     temporal_ui: str
+    gateway: str = ""
+    """Where remote agents connect to."""
+    gateway_ca: str = ""
+    """The file with the CA's certificate that they are given; empty where the operator brings a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def read(data_dir: Path | None = None) -> StackState | None:
         raw: dict[str, Any] = json.loads(path.read_text())
         raw["supervisor"] = ProcessIdentity(**raw["supervisor"])
         raw["parts"] = tuple(PartState(**_known(PartState, part)) for part in raw["parts"])
-        raw["urls"] = Urls(**raw["urls"])
+        raw["urls"] = Urls(**_known(Urls, raw["urls"]))
         return StackState(**_known(StackState, raw))
     except FileNotFoundError:
         return None

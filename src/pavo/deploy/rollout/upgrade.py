@@ -1,4 +1,4 @@
-"""Upgrading a running native deployment: backup, schema, servers, Pavo's schema, API, workers; each minor of Temporal.
+"""Upgrading a running native deployment: backup, schema, servers, Pavo's schema, API, gateway, workers; each minor.
 
 The order is Temporal's own: the schema is raised while the older server still runs on it, then the server follows. A
 server that does not get ready is taken back to the version before, for the raised schema serves that one as well. One
@@ -141,15 +141,21 @@ async def perform_upgrade(
     await asyncio.to_thread(migrate_pavo, server.url("pavo"))
     if plan.pending:
         say(f"Pavo's schema: {', '.join(plan.pending)} applied.")
-    for name in await control.restart(layout.root, "api"):
-        say(f"{name} runs the installed code.")
+    await _begin_anew(layout, "api", say)
+    await _begin_anew(layout, "gateway", say)  # its agents work on meanwhile, and find the new one within seconds
     now = deployments.load(layout) or plan.chosen
     if build or now.worker_build:
         await roll_native(layout, settings, build or now.worker_build, say, long_steps=long_steps)
     else:
-        for name in await control.restart(layout.root, "worker"):
-            say(f"{name} runs the installed code.")
+        await _begin_anew(layout, "worker", say)
     return place
+
+
+async def _begin_anew(layout: Layout, kind: str, say: Say) -> None:
+    """Start the parts of a kind again, one after the other; an older supervisor has no gateway."""
+    if control.has_part(layout.root, kind):
+        for name in await control.restart(layout.root, kind):
+            say(f"{name} runs the installed code.")
 
 
 async def _pass(layout: Layout, plan: UpgradePlan, version: str, say: Say, place: Path | None) -> None:

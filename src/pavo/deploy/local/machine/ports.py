@@ -37,18 +37,25 @@ def free_port(avoid: set[int] | None = None) -> int:
     raise Unavailable("No free port was found on 127.0.0.1.", dependency="ports")
 
 
-def next_free(preferred: int) -> int:
-    """The preferred port, or the first free one after it."""
+KNOWN_OUTSIDE = ("api", "gateway")
+"""Whose ports clients and remote agents know."""
+
+
+def next_free(preferred: int, avoid: set[int] | None = None) -> int:
+    """The preferred port, or the first free one after it, none of `avoid`."""
     for port in range(preferred, min(preferred + 200, 65_536)):
-        if is_free(port):
+        if port not in (avoid or ()) and is_free(port):
             return port
-    return free_port()
+    return free_port(avoid)
 
 
 def replace_taken(ports: dict[str, int]) -> dict[str, int]:
-    """The same ports, with new ones for those that another program has taken; only the API's stays, which clients
-    know."""
-    kept = {name: port for name, port in ports.items() if name == "api" or (port != ports["api"] and is_free(port))}
+    """The same ports, with new ones for those that another program has taken, but for those that are known
+    outside."""
+    outside = {port for name, port in ports.items() if name in KNOWN_OUTSIDE}
+    kept = {
+        name: port for name, port in ports.items() if name in KNOWN_OUTSIDE or (port not in outside and is_free(port))
+    }
     taken = set(kept.values())
     for name in ports.keys() - kept.keys():
         kept[name] = free_port(taken)
