@@ -26,7 +26,6 @@ from pavo.jobs.agents.health import PING_SECONDS, AgentHealth
 from pavo.jobs.agents.health_contracts import PingRecorded
 from pavo.jobs.agents.health_workflow import PingAgent
 from pavo.jobs.contracts import Ping, PingActivities
-from pavo.jobs.sql.agent_health import Session
 from pavo.jobs.sql.models import RemoteAgentRow
 from pavo.kit.sql import Database
 from pavo.runs.schedules import list_schedules
@@ -245,7 +244,7 @@ async def test_schedules_paused(fleet: Fleet) -> None:
         for agent_id in leaving:
             assert not await fleet.ping(agent_id)
             assert await fleet.paused(agent_id)
-        assert fleet.lines.told == ([("rests", fleet.organisation)] if len(leaving) == 2 else [])
+        assert set(fleet.lines.told) == ({("rests", fleet.organisation)} if len(leaving) == 2 else set())
         assert await fleet.paused(first) is (first in leaving) and await fleet.paused(second) is (second in leaving)
 
     orders = [(), (first,), (second,), (first, second), (second, first)]
@@ -364,12 +363,6 @@ async def test_an_agent_that_dies_with_its_gateway_is_offline_and_several_worker
         await fleet.write(agent_id, last_ping="")  # fifteen seconds later
         await fleet.health.note_silent()
     assert not (await fleet.row(agent_id)).online and (await fleet.row(alive)).online
-
-
-async def test_who_is_offline_or_elsewhere_is_named_to_the_gateway_that_has_its_stream(fleet: Fleet) -> None:
-    here, offline, elsewhere = await fleet.agent(), await fleet.agent(online=False), await fleet.agent(session=2)
-    sessions = [Session(here, 1), Session(offline, 1), Session(elsewhere, 1)]
-    assert await fleet.health.stale(GATEWAY, sessions) == {offline, elsewhere}
 
 
 async def test_the_second_line_makes_schedules_say_what_the_rows_say(fleet: Fleet) -> None:

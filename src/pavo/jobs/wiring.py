@@ -29,7 +29,7 @@ from pavo.jobs.service import JobService
 from pavo.jobs.sql import jobs
 from pavo.jobs.use_cases import JobUseCases
 from pavo.jobs.workflow import CodingJob
-from pavo.kit.cancellation import end
+from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
@@ -93,6 +93,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     watch = LeaseWatch(database, clients.temporal, publisher, queue, 60 * settings.jobs.stuck_minutes)
     clients.closing.push_async_callback(end, asyncio.create_task(watch.run(), name="leases-of-jobs"))
     health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queue)
+    clients.closing.push_async_callback(KeptRunning(health.keep_watching, "agents-health").end)
     recorder = JobRecorder(database, publisher, queue.look, settings.jobs)
     short = [recorder, QueueRecorder(database, publisher, queue), health]
     rows = JobRows(database, publisher, queue, health.put_right)

@@ -32,6 +32,7 @@ from pavo.runs.schedules import (
     rest_schedule,
     resume_schedule,
 )
+from pavo.temporal.failures import NoSuchRun
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ ANSWER_SECONDS: Final = 5.0
 """For the answer to one."""
 SILENT_SECONDS: Final = 35.0
 """An agent that its gateway's rounds should have pinged, and that nobody has heard for so long: two rounds and some."""
+RIGHT_EVERY: Final = 4
+"""Looks of a worker at silent agents; then at the schedules."""
 AT_ONCE: Final = 200
 """Pings of a round that are under way at the same time."""
 
@@ -64,10 +67,10 @@ class AgentHealth(HealthActivities):
 
     Args:
         task_queue: on which the workflows of pings run; the schedules' ids have it in them.
-        lines: the second lines of queues, which rest while no agent is there.
+        lines: the second lines of queues, which rest while no agent is there; None: they look after themselves.
     """
 
-    def __init__(self, database: Database, temporal: Client, task_queue: str, lines: QueueLines) -> None:
+    def __init__(self, database: Database, temporal: Client, task_queue: str, lines: QueueLines | None = None) -> None:
         self._database = database
         self._temporal = temporal
         self._task_queue = task_queue
@@ -97,7 +100,7 @@ class AgentHealth(HealthActivities):
             await self.forget(agent)
         elif not found.online:
             await rest_schedule(self._temporal, self._id(agent), "the agent is offline; its next Hello resumes this.")
-            if not found.accompanied:
+            if not found.accompanied and self._lines is not None:
                 await self._lines.rest_line(found.organisation_id)
             await self._look_again(agent, rested=not found.accompanied)
 
@@ -106,7 +109,7 @@ class AgentHealth(HealthActivities):
         now = await sql.standing_of(self._database, agent_id)
         if now is not None and now.online:
             await self._resume(agent_id)
-        elif now is not None and now.accompanied and rested:
+        elif now is not None and now.accompanied and rested and self._lines is not None:
             await self._lines.resume_line(now.organisation_id)
 
     async def came(self, agent_id: uuid.UUID) -> None:
@@ -117,14 +120,14 @@ class AgentHealth(HealthActivities):
         """
         try:
             await self._resume(agent_id)
-        except PavoError as error:
+        except (PavoError, NoSuchRun) as error:
             logger.warning("The pings of agent %s are resumed later: %s", agent_id, error)
 
     async def left(self, agent_id: uuid.UUID) -> None:
         """The agent said goodbye, and its row says that it is offline: its pings rest. Raises as little as `came`."""
         try:
             await self.rest_pings(str(agent_id))
-        except PavoError as error:
+        except (PavoError, NoSuchRun) as error:
             logger.warning("The pings of agent %s are paused later: %s", agent_id, error)
 
     async def forget(self, agent_id: uuid.UUID) -> None:
@@ -152,13 +155,18 @@ class AgentHealth(HealthActivities):
                 await self.rest_pings(name)
 
     async def keep_watching(self) -> None:
-        """In every worker, without an end: count the silence of agents whose gateway died together with them."""
+        """In every worker, without an end: count the silence of agents whose gateway died with them, and once a minute
+        put right what schedules say."""
+        looks = 0
         while True:
             await asyncio.sleep(PING_SECONDS)
+            looks += 1
             try:
                 await self.note_silent()
-            except PavoError as error:
-                logger.warning("Silent agents are looked for later: %s", error)
+                if looks % RIGHT_EVERY == 0:
+                    await self.put_right()
+            except (PavoError, NoSuchRun) as error:
+                logger.warning("The agents' health is looked after later: %s", error)
 
     async def note_silent(self) -> None:
         """Count one failure of each agent that rounds should have pinged, and that nobody has heard.
@@ -198,15 +206,6 @@ class AgentHealth(HealthActivities):
         sessions = await sql.in_rounds(self._database, gateway)
         await self._record_and_rest(await asyncio.gather(*(one(each) for each in sessions)))
 
-    async def stale(self, gateway: uuid.UUID, sessions: Sequence[Session]) -> set[uuid.UUID]:
-        """Agents of this gateway that count as offline, or as connected elsewhere: their streams are to be ended, so
-        that they come back by a Hello.
-
-        Raises:
-            Unavailable: PostgreSQL is away.
-        """
-        return await sql.stale(self._database, gateway, sessions)
-
     async def _record_and_rest(self, told: Sequence[PingRecorded]) -> None:
         for each in await self._record(told):
             if each.counted and not each.online:
@@ -233,7 +232,8 @@ class AgentHealth(HealthActivities):
         if has_schedule:
             await ensure_schedule(self._temporal, self._schedule(agent_id))
             await resume_schedule(self._temporal, self._id(agent_id))
-        await self._lines.resume_line(organisation_id)
+        if self._lines is not None:
+            await self._lines.resume_line(organisation_id)
 
     def _schedule(self, agent_id: uuid.UUID) -> Scheduled:
         return Scheduled(

@@ -67,12 +67,6 @@ FROM remote_agents
 WHERE online AND NOT scheduled
   AND coalesce(greatest(seen_at, connected_at), created_at) < pavo_now() - make_interval(secs => :silence)
 """)
-_STALE: Final = text("""
-SELECT t.id FROM unnest(:agents, :sessions) AS t (id, session)
-WHERE NOT EXISTS (
-    SELECT FROM remote_agents a WHERE a.id = t.id AND a.session = t.session AND a.gateway = :gateway AND a.online
-)
-""").bindparams(bindparam("agents", type_=ARRAY(Uuid)), bindparam("sessions", type_=ARRAY(BigInteger)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +155,6 @@ async def silent(database: Database, every: float, silence: float) -> Sequence[P
     async with database.reading() as session:
         rows = (await session.execute(_SILENT, {"every": every, "silence": silence})).all()
     return [PingRecorded(str(row.id), row.session, failed=True, key=row.key) for row in rows]
-
-
-async def stale(database: Database, gateway: uuid.UUID, sessions: Sequence[Session]) -> set[uuid.UUID]:
-    """The agents of these sessions whose rows do not say any more that they are connected here by them."""
-    values = {
-        "gateway": gateway,
-        "agents": [each.agent_id for each in sessions],
-        "sessions": [each.session for each in sessions],
-    }
-    async with database.reading() as session:
-        return set((await session.scalars(_STALE, values)).all())
 
 
 async def _one(database: Database, statement: Any, **values: Any) -> Row[Any] | None:
