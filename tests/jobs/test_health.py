@@ -366,13 +366,15 @@ async def test_an_agent_that_dies_with_its_gateway_is_offline_and_several_worker
 
 
 async def test_the_second_line_makes_schedules_say_what_the_rows_say(fleet: Fleet) -> None:
-    missing, resting, gone = await fleet.agent(), await fleet.agent(), await fleet.agent()
-    for agent_id in (resting, gone):
+    missing, resting, gone, paused = [await fleet.agent() for _ in range(4)]
+    for agent_id in (resting, gone, paused):
         await fleet.health.came(agent_id)
+    await fleet.write(paused, online=False)
+    await fleet.health.left(paused)
     await fleet.write(missing, scheduled=True)
     await fleet.write(resting, online=False)
     async with fleet.database.transaction() as writing:
-        await writing.execute(delete(RemoteAgentRow).where(RemoteAgentRow.id == gone))
+        await writing.execute(delete(RemoteAgentRow).where(RemoteAgentRow.id.in_([gone, paused])))
 
     async def right() -> bool:
         await fleet.health.put_right()

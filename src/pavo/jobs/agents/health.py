@@ -150,8 +150,9 @@ class AgentHealth(HealthActivities):
         for name in wanted:
             if name not in there or there[name].paused:
                 await self._resume(uuid.UUID(name))
+        gone = await sql.gone(self._database, [uuid.UUID(name) for name in there])
         for name, each in there.items():
-            if name not in wanted and not each.paused:
+            if name not in wanted and (not each.paused or uuid.UUID(name) in gone):
                 await self.rest_pings(name)
 
     async def keep_watching(self) -> None:

@@ -60,6 +60,9 @@ _IN_ROUNDS: Final = text("""
 SELECT id, session FROM remote_agents WHERE gateway = :gateway AND online AND NOT scheduled ORDER BY id
 """)
 _SCHEDULED: Final = text("SELECT id FROM remote_agents WHERE online AND scheduled")
+_GONE: Final = text("""
+SELECT t.id FROM unnest(:agents) AS t (id) WHERE NOT EXISTS (SELECT FROM remote_agents a WHERE a.id = t.id)
+""").bindparams(bindparam("agents", type_=ARRAY(Uuid)))
 # Its gateway pings it in rounds and is gone: the moment's number makes it one failure, however many workers look.
 _SILENT: Final = text("""
 SELECT id, session, 'silent:' || floor(extract(epoch FROM pavo_now()) / :every) AS key
@@ -148,6 +151,12 @@ async def scheduled(database: Database) -> set[uuid.UUID]:
     """Who is online and has a schedule of its own."""
     async with database.reading() as session:
         return set((await session.scalars(_SCHEDULED)).all())
+
+
+async def gone(database: Database, agent_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of these agents were removed."""
+    async with database.reading() as session:
+        return set((await session.scalars(_GONE, {"agents": list(agent_ids)})).all())
 
 
 async def silent(database: Database, every: float, silence: float) -> Sequence[PingRecorded]:
