@@ -37,7 +37,7 @@ _BEGIN: Final = f""", taken AS (
     FROM job, agent WHERE j.id = job.id
     RETURNING j.id, j.organisation_id, j.epoch, j.agent_id, agent.name
 ), served AS (
-    UPDATE job_queues q SET served_at = pavo_now(), claims = q.claims + 1
+    UPDATE job_queues q SET served_at = pavo_instant(), claims = q.claims + 1
     FROM taken t WHERE q.organisation_id = t.organisation_id
 ), given AS (
     UPDATE remote_agents a SET claims = a.claims + 1 FROM taken t WHERE a.id = t.agent_id
