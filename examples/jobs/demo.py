@@ -1,0 +1,220 @@
+"""Five coding jobs, two remote agents, one of which is killed in the middle: a whole stack, thrown away afterwards.
+
+Real parts everywhere: the stack of `pavo up`, git over HTTP, a small forge, agents as processes that know nothing but a
+URL and a token. `make demo-jobs` runs it; nothing is left behind.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from examples.jobs.forge import Forge, User
+from rich.console import Console
+from rich.text import Text
+
+from pavo.cli.output import waiting
+from pavo.cli.task import render
+
+PAGES = ("pricing", "contact", "imprint", "team", "jobs")
+REPOSITORY = "acme/site"
+TOKEN = "forge-token-of-the-demo"
+CODER = Path(__file__).with_name("coder.py")
+LIMIT_SECONDS = 120.0
+OVER = ("DONE", "FAILED", "CANCELLED")
+
+Found = TypeVar("Found")
+
+
+def pavo(*arguments: str) -> str:
+    """What the command says."""
+    ran = subprocess.run([sys.executable, "-m", "pavo.cli.main", *arguments], capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(f"pavo {' '.join(arguments)}: {ran.stderr or ran.stdout}")
+    return ran.stdout
+
+
+class Api:
+    """The HTTP API, as its user of the demo sees it."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx2.Client(base_url=url, timeout=30, headers={"X-Pavo-User": "demo@example.com"})
+        self.org = self.get("/api/organisations")["items"][0]["id"]
+
+    def get(self, path: str) -> Any:
+        """A document."""
+        return self._said(self._client.get(path))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What was made."""
+        return self._said(self._client.post(path, json=body))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What was changed."""
+        return self._said(self._client.patch(path, json=body))
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What was set."""
+        return self._said(self._client.put(path, json=body))
+
+    def _said(self, response: httpx2.Response) -> Any:
+        if response.is_error:
+            request = response.request
+            raise SystemExit(f"{request.method} {request.url}: {response.status_code} {response.text}")
+        return response.json() if response.content else None
+
+
+def until(what: str, look: Callable[[], Found | None], seconds: float = LIMIT_SECONDS) -> Found:
+    """What `look` finds at last."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.1)
+    raise SystemExit(f"No {what} within {seconds:.0f} s.")
+
+
+class Agents:
+    """Remote agents, each a process with a folder of its own."""
+
+    def __init__(self, folder: Path, url: str, ca: str, token: str) -> None:
+        self._folder, self._url, self._ca, self._token = folder, url, ca, token
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> int:
+        """Begin one; its pid."""
+        place = self._folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pavo.cli.main", "agent", "run"]
+        options = ["--url", self._url, "--name", name, "--state", str(place), "--ca", self._ca]
+        environment = {**os.environ, "PAVO_AGENT_TOKEN": self._token}
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
+        return self._running[name].pid
+
+    def kill(self, name: str) -> int:
+        """End one as a power cut would."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return process.pid
+
+    def close(self) -> None:
+        """End them all."""
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def main() -> int:
+    """Exit code 0 when every job is done once, and has its pull request."""
+    out = render.page(stderr=False)
+    out.print(Text.assemble("\n", ("Pavo", "bold cyan"), "  five coding jobs, and an agent that is killed in one\n"))
+    folder = Path(tempfile.mkdtemp(prefix="pavo-demo-jobs-"))
+    try:
+        with ExitStack() as ending:
+            ok = _run(folder, out, ending)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if ok:
+        render.good(out, "Agents, forge and stack ended; no process and no file is left")
+    return 0 if ok else 1
+
+
+def _run(folder: Path, out: Console, ending: ExitStack) -> bool:
+    began = time.monotonic()
+    forge = ending.enter_context(Forge(folder / "forge"))
+    forge.tokens[TOKEN] = User("pavo")
+    forge.make_repository(REPOSITORY, {"README.md": "# A site\n", "pages/home.md": "# Home\n"})
+    with waiting(out, "starting PostgreSQL, Valkey, Temporal, the API, a gateway and a worker …"):
+        ending.callback(pavo, "down", "--data-dir", str(folder / "stack"))
+        pavo("up", "--detach", "--port", "0", "--data-dir", str(folder / "stack"))
+        urls = json.loads(pavo("status", "-o", "json", "--data-dir", str(folder / "stack")))["urls"]
+    render.good(out, f"Stack and forge ready in {time.monotonic() - began:.1f} s", forge.url)
+    api = Api(urls["api"])
+    api.put(f"/api/organisations/{api.org}/secrets/forge-token", {"value": TOKEN})
+    api.post(f"/api/orgs/{api.org}/repositories", _repository(forge))
+    token = api.post(f"/api/orgs/{api.org}/agent-tokens", {"name": "demo"})["secret"]
+    agents = Agents(folder / "agents", urls["gateway"], urls["gateway_ca"], token)
+    ending.callback(agents.close)
+    api.patch(f"/api/orgs/{api.org}/queue", {"at_once": 2})
+    pids = [agents.start(name) for name in ("anna", "bert")]
+    render.good(out, "Two agents started", f"pids {pids[0]}, {pids[1]}")
+    jobs = [_submit(api, page) for page in PAGES]
+    render.good(out, f"{len(jobs)} jobs queued, two at once")
+    _kill_one(api, agents, jobs, out)
+    return _tell(api, forge, jobs, out, began)
+
+
+def _repository(forge: Forge) -> Mapping[str, Any]:
+    check = {"name": "pages", "command": 'for each in pages/*.md; do grep -q "^# " "$each" || exit 1; done'}
+    return {
+        "name": REPOSITORY,
+        "clone_url": forge.clone_url(REPOSITORY),
+        "forge": "gitea",
+        "forge_url": f"{forge.url}/api/v1",
+        "credential": "forge-token",
+        "verify": [check],
+    }
+
+
+def _submit(api: Api, page: str) -> str:
+    options = {"command": f"{sys.executable} {CODER} 2"}
+    prompt = f"Add a page {page} to the site."
+    new = {"repository": REPOSITORY, "prompt": prompt, "program": "command", "options": options}
+    return api.post(f"/api/orgs/{api.org}/jobs", new)["id"]
+
+
+def _kill_one(api: Api, agents: Agents, jobs: list[str], out: Console) -> None:
+    """In the middle of its second job; and begin it anew, as a service manager does."""
+
+    def executing() -> Mapping[str, Any] | None:
+        found = [api.get(f"/api/jobs/{each}") for each in jobs]
+        if not any(each["stage"] == "DONE" for each in found):
+            return None
+        return next((each for each in found if each["stage"] == "EXECUTING"), None)
+
+    job = until("job that executes", executing)
+    name = job["agent"]
+    pid = agents.kill(name)
+    render.bad(out, f"Agent {name} killed with SIGKILL while it works at “{job['title']}”", f"pid {pid}")
+    render.turn(out, f"Agent {name} begins anew and goes on", f"pid {agents.start(name)}")
+
+
+def _tell(api: Api, forge: Forge, jobs: list[str], out: Console, began: float) -> bool:
+    def over() -> list[Mapping[str, Any]] | None:
+        found = [api.get(f"/api/jobs/{each}") for each in jobs]
+        return found if all(each["stage"] in OVER for each in found) else None
+
+    with waiting(out, "the jobs go on …"):
+        found = until("end of all jobs", over)
+    ok = True
+    for job in found:
+        pulls = [each for each in forge.of(REPOSITORY) if each.head == job["branch"]]
+        done = job["stage"] == "DONE" and len(pulls) == 1
+        ok = ok and done
+        words = f"“{job['title']}”: {job['stage']} by {job['agent']}"
+        (render.good if done else render.bad)(out, words, job["pull_request"]["url"] if job.get("pull_request") else "")
+    out.print()
+    (render.good if ok else render.bad)(
+        out, f"{len(forge.of(REPOSITORY))} pull requests for {len(jobs)} jobs, {time.monotonic() - began:.0f} s in all"
+    )
+    return ok
+
+
+if __name__ == "__main__":
+    sys.exit(main())
