@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from pavo.jobs import domain as d
 from pavo.jobs.queue.service import QueueService
+from pavo.jobs.sql import queue_view
 from pavo.jobs.sql.claims import Claim
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
@@ -81,6 +82,10 @@ class Claims(RuleBasedStateMachine):
         self.agents: dict[uuid.UUID, Agent] = {}
         self.claims: dict[uuid.UUID, Claim] = {}
         self.number = 0
+        for org, labels in ((0, ("gpu",)), (2, ())):
+            self.connect(org, labels, 1)
+        for org, labels in ((0, ()), (0, ("gpu",)), (1, ())):
+            self.submit(org, labels, False)
 
     @rule(org=st.integers(0, 1), labels=LABELS, rework=st.booleans())
     def submit(self, org: int, labels: tuple[str, ...], rework: bool) -> None:
@@ -118,11 +123,12 @@ class Claims(RuleBasedStateMachine):
     @rule(whose=st.integers(0, 2))
     def take(self, whose: int) -> None:
         org = [*self.orgs, None][whose]
+        first = {each: self._first(each, org) for each in self.orgs if org in (None, each)}
         claim = self.do(self.queueing.take(org))
         if claim is None:
-            assert all(self._first(each, org) is None for each in self.orgs if org in (None, each))
+            assert set(first.values()) == {None}
             return
-        assert claim.job_id == self._first(claim.organisation_id, org), "the first that a free agent can do"
+        assert claim.job_id == first[claim.organisation_id], "the first that a free agent can do"
         assert claim.agent_id in self._able(self.jobs[claim.job_id], org)
         job = self.jobs[claim.job_id]
         job.attempts += 1
@@ -151,7 +157,11 @@ class Claims(RuleBasedStateMachine):
         assert [each for each in after if each != moved] == [each for each in before if each != moved]
 
     def _order(self, org: uuid.UUID) -> list[uuid.UUID]:
-        return [each.job.id for each in self.do(self.service.show(org)).queued]
+        return self.do(self._queued(org))
+
+    async def _queued(self, org: uuid.UUID) -> list[uuid.UUID]:
+        async with self.database.reading() as session:
+            return [each.id for each in await queue_view.queued(session, org, 0, 500)]
 
     def _busy(self, agent: uuid.UUID) -> int:
         return sum(job.agent == agent for job in self.jobs.values() if job.stage == d.CLAIMED)
@@ -195,7 +205,7 @@ def test_claims_follow_the_model(stores: Stores) -> None:
     with loop_beside() as loop:
         database = Database(url, pool_size=30)
         try:
-            run_machine(Claims, {"database": database, "loop": loop}, examples=EXAMPLES, steps=25)
+            run_machine(Claims, {"database": database, "loop": loop}, examples=EXAMPLES, steps=20)
         finally:
             asyncio.run_coroutine_threadsafe(database.close(), loop).result(10)
     drop_database(stores, url)
