@@ -40,10 +40,13 @@ WORKER = (
     "pavo.cli.deploy.check",
     "pavo.cli.deploy.validate",
 )
+BROUGHT_BY_OTHERS = {"google.protobuf"}
+"""Temporal's SDK and OpenTelemetry's exporter need it too."""
 PROMISED: dict[tuple[extras.Extra, ...], Sequence[str]] = {
     (): BASE,
     ("worker",): WORKER,
-    ("server",): ("pavo.api",),
+    ("server",): ("pavo.api", "pavo.gateway"),
+    ("agent",): ("pavo.remote.composition", "pavo.remote.doctor"),
     ("embedded",): (),
     ("otel",): (),
     ("server", "embedded", "otel"): ("pavo.deploy.local.embedded", "pavo.observe.tracing"),
@@ -122,7 +125,7 @@ def test_an_extra_brings_what_it_promises(
 ) -> None:
     found = installed(wheel, root, tmp_path / "venv", *wanted)
     assert found.run("pavo", "--version") == "pavo-temporal 0.1.0 (import pavo)\n"
-    absent = set(extras.modules_of(*extras.MODULES)) - set(extras.modules_of(*wanted))
+    absent = set(extras.modules_of(*extras.MODULES)) - set(extras.modules_of(*wanted)) - BROUGHT_BY_OTHERS
     program = (
         "import importlib, sys\n"
         "from pavo.kit.extras import MODULES, require\n"

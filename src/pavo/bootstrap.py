@@ -25,7 +25,7 @@ from pavo.artifacts.wiring import build_service as build_artifacts
 from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
-from pavo.fleet.wiring import GatewayClients, identity_of
+from pavo.fleet.clients import GatewayClients, identity_of
 from pavo.gates.service import GateOwner, GateOwners, GateService, OwnsGates
 from pavo.inbox.service import InboxService
 from pavo.jobs import wiring as jobs

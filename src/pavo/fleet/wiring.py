@@ -1,24 +1,19 @@
 """How the gateway's process is put together."""
 
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from temporalio.client import Client
-
-from pavo.accounts.secrets.service import SecretService
 from pavo.artifacts.wiring import build_keeping
-from pavo.config import Settings
 from pavo.fleet.calls.credentials import Credentials
 from pavo.fleet.calls.kept_files import KeptFiles
 from pavo.fleet.calls.leases_and_credentials import Calls
+from pavo.fleet.clients import GatewayClients
 from pavo.fleet.logs.intake import LogIntake
 from pavo.fleet.server import listening
 from pavo.fleet.sessions.messages import Messages
-from pavo.fleet.sessions.reunion import IDENTITY, Reunion
+from pavo.fleet.sessions.reunion import Reunion
 from pavo.fleet.sessions.session import OpenSessions
 from pavo.fleet.sessions.streams import Streams
 from pavo.fleet.sessions.watching import watch
@@ -28,27 +23,6 @@ from pavo.jobs.agents.health import AgentHealth
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.queue.commands import QueueCommands
 from pavo.kit.cancellation import KeptRunning
-from pavo.kit.sql import Database
-from pavo.timeline.publish import Publisher
-
-
-def identity_of(gateway_id: uuid.UUID) -> str:
-    """What Temporal calls a gateway."""
-    return f"{IDENTITY}{gateway_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayClients:
-    """What a gateway is made of."""
-
-    settings: Settings
-    gateway_id: uuid.UUID
-    database: Database
-    temporal: Client
-    """Its identity is `identity_of` this gateway."""
-    publisher: Publisher
-    secrets: SecretService
-
 
 MAX_LOG_BYTES: Final = 1_000_000
 """In one MB of the setting."""

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.errors import Unavailable
+from pavo.fleet.clients import IDENTITY
 from pavo.fleet.work.activities import session_lost
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.health import AgentHealth
@@ -22,8 +23,6 @@ from pavo.runs.handover import Holder, fail_attempts
 
 logger = logging.getLogger(__name__)
 
-IDENTITY: Final = "gateway:"
-"""How the names of gateways begin in Temporal."""
 SECONDS: Final = 5.0
 """For what Temporal is asked at the beginning of a session: an agent is not kept waiting for longer."""
 FORMER: Final = Holder(lambda name: name.startswith(IDENTITY), session_lost, runs_workflows=False)
