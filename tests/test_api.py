@@ -43,7 +43,7 @@ def test_every_error_has_a_status() -> None:
 async def test_health(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"ok": True}
     ready = await client.get("/readyz")
-    assert ready.status_code == 200
+    assert ready.status_code == 200, ready.text
     assert ready.json() == {"ready": True, "postgres": "ok", "redis": "ok", "temporal": "ok", "reconciled": "ok"}
 
 

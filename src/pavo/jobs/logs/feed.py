@@ -8,11 +8,10 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from pavo.jobs.sql.log_lines import LOG_CHANNEL
 from pavo.kit.cancellation import KeptRunning
 from pavo.kit.subscription import Subscription
 
-LOG_CHANNEL: Final = "job-logs:"
-"""What stands before a job's id in the name of its channel."""
 ALWAYS: Final = "job-logs"
 """Keeps the connection open; nothing is said there."""
 POLL_SECONDS: Final = 1.0
