@@ -14,8 +14,11 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from cryptography import x509
 
-from pavo.config import DatabaseSettings
+from pavo.config import DatabaseSettings, GatewaySettings
+from pavo.deploy.certificates.authority import hosts_of
+from pavo.deploy.certificates.kept import kept_certificates
 from pavo.deploy.model import deployment
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
@@ -23,12 +26,13 @@ from pavo.deploy.model.parts import PARTS
 from pavo.deploy.orchestrated import compose_tls, docker
 from pavo.deploy.orchestrated.choose_target import orchestrated_target
 from pavo.deploy.orchestrated.compose import SECRETS, ComposeOptions, changes, checkout, read_env, render, write
+from pavo.deploy.orchestrated.compose_gateway import ComposeGateway
 from pavo.deploy.orchestrated.images import POSTGRES
 from pavo.errors import ConfigurationError, NotFound, PavoError
 from tests import command
 
 LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
-OWN = ("api", "worker", "migrate")
+OWN = ("api", "worker", "gateway", "migrate")
 ONCE = ("databases", "migrate", "temporal-schema", "temporal-namespace")
 SCHEMA = json.loads((files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json").read_text())
 
@@ -48,6 +52,7 @@ VARIANTS = [
     ComposeOptions(source=Path("/a checkout"), worker_environment={"PAVO_WORKER_BUILD_ID": "1.2"}),
     ComposeOptions(search_attributes={"Kind": "Keyword", "Size": "Int"}, images={"redis": "mirror/valkey@sha256:ab"}),
     ComposeOptions(tls=True, worker_environment={"PAVO_WORKER_BUILD_ID": "1.2"}),
+    *(ComposeOptions(tls=tls, gateway=ComposeGateway("::1", 443, names=None)) for tls in (False, True)),
     *(ComposeOptions(postgres=major) for major in POSTGRES),
 ]
 
@@ -101,9 +106,13 @@ def test_parts_are_watched_restarted_and_ended_in_time(services: dict[str, Any])
         assert services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"]
 
 
-def test_nothing_is_reached_from_outside_but_api_and_ui(services: dict[str, Any]) -> None:
+def test_nothing_is_reached_from_outside_but_api_ui_and_gateway(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert published == {"api": ["127.0.0.1:8000:8000"], "temporal-ui": ["127.0.0.1:8080:8080"]}
+    assert published == {
+        "api": ["127.0.0.1:8000:8000"],
+        "temporal-ui": ["127.0.0.1:8080:8080"],
+        "gateway": ["127.0.0.1:7443:7443"],
+    }
     document = compose(ComposeOptions())
     assert document["networks"]["stores"] == {"internal": True}
     for name in ("postgres", "redis", "temporal"):
@@ -112,16 +121,76 @@ def test_nothing_is_reached_from_outside_but_api_and_ui(services: dict[str, Any]
 
 def test_with_tls_each_service_has_its_own_certificate_and_no_other() -> None:
     plain, with_tls = compose(ComposeOptions())["services"], compose(ComposeOptions(tls=True))["services"]
-    assert "tls" not in render(ComposeOptions())["compose.yaml"].lower()
+    assert [name for name, service in plain.items() if "tls" in str(service).lower()] == ["gateway"]
     for name, service in with_tls.items():
         assert all(volume in service["volumes"] for volume in plain[name].get("volumes", [])), name
+        if name == "gateway":
+            assert service["volumes"] == plain[name]["volumes"] == ["./tls/gateway:/tls:ro"]
+            continue
         volumes = [volume for volume in service.get("volumes", []) if volume not in plain[name].get("volumes", [])]
         assert volumes == ([f"./tls/{name}:/tls:ro"] if name in compose_tls.SHOWN_BY else []), name
         added = service["environment"].items() - plain[name]["environment"].items()
         files = {value for _, value in added if str(value).startswith("/")}
         assert files <= {"/tls/own.pem", "/tls/ca.pem"} and all("TLS" in variable for variable, _ in added)
         assert bool(files) == (name in {*compose_tls.SHOWN_BY, "migrate"}), name
-    assert set(with_tls["api"]["environment"]) >= set(compose_tls.ENVIRONMENT["pavo"])
+    for name in ("api", "worker", "gateway"):
+        assert set(with_tls[name]["environment"]) >= set(compose_tls.ENVIRONMENT["pavo"])
+
+
+def test_the_gateway_is_published_as_its_settings_say_with_a_certificate_for_its_names(tmp_path: Path) -> None:
+    layout, chosen = Layout(tmp_path), Deployment(target=TargetName.COMPOSE)
+    folder = orchestrated_target(layout, chosen).folder
+    folder.mkdir()
+    (folder / "pavo.env").write_text(
+        "PAVO_GATEWAY_HOST=10.1.2.3\nPAVO_GATEWAY_PORT=8443\nPAVO_GATEWAY_NAMES=agents.example.com\n"
+    )
+    target = orchestrated_target(layout, chosen)
+    assert {part.name: part.address for part in target.plan()}["gateway"] == "10.1.2.3:8443"
+    assert any(line.endswith("gateway; postgres and redis without, in their own network") for line in target.changes())
+    written = {file.relative_to(folder).as_posix() for file in target.write()}
+    assert {name for name in written if name.startswith("tls/")} == {"tls/gateway/own.pem", "tls/gateway/ca.pem"}
+    gateway = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["gateway"]
+    assert gateway["ports"] == ["10.1.2.3:8443:7443"]
+    told = GatewaySettings.model_validate(gateway["environment"])
+    assert (told.host, told.port) == ("0.0.0.0", 7443)
+    assert told.certificate == told.key == Path("/tls/own.pem")
+    signed = x509.load_pem_x509_certificate((folder / "tls/gateway/own.pem").read_bytes())
+    assert {"gateway", "localhost", "10.1.2.3", "agents.example.com"} <= hosts_of(signed)
+    assert orchestrated_target(layout, chosen).settings() is not None
+    assert (target.settings() or {})["PAVO_GATEWAY_HOST"] == "10.1.2.3", "people's, and not what the container is told"
+    deployment.save(layout, chosen)
+    renewed = command.pavo(("deploy", "certificates", "--renew", "--data-dir", str(tmp_path)))
+    assert renewed.returncode == 0 and "Renewed: gateway" in renewed.stdout, renewed.stdout + renewed.stderr
+    assert x509.load_pem_x509_certificate((folder / "tls/gateway/own.pem").read_bytes()) != signed
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["PAVO_GATEWAY_INSECURE=true", "PAVO_GATEWAY_TLS_CERT_PATH=/certs/a.pem\nPAVO_GATEWAY_TLS_KEY_PATH=/certs/a.key"],
+)
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_operators_certificate_or_a_proxy_takes_the_place_of_the_own_one(
+    told: str, tmp_path: Path, *, tls: bool
+) -> None:
+    layout, chosen = Layout(tmp_path), Deployment(target=TargetName.COMPOSE, tls=tls)
+    folder = orchestrated_target(layout, chosen).folder
+    folder.mkdir()
+    (folder / "pavo.env").write_text(told + "\n")
+    orchestrated_target(layout, chosen).write()
+    gateway = yaml.safe_load((folder / "compose.yaml").read_text())["services"]["gateway"]
+    assert not any(name.startswith("PAVO_GATEWAY_TLS") for name in gateway["environment"]), "pavo.env tells"
+    assert gateway.get("volumes", []) == (["./tls/gateway:/tls:ro"] if tls else []), "for Temporal"
+    assert ("gateway" in {each.name for each in kept_certificates(layout)}) == tls
+    assert (folder / "tls" / "gateway" / "own.pem").exists() == tls
+
+
+def test_a_port_that_is_none_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    layout, chosen = Layout(tmp_path), Deployment(target=TargetName.COMPOSE)
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose" / "pavo.env").write_text("PAVO_GATEWAY_PORT=0\n")
+    with pytest.raises(ConfigurationError) as raised:
+        orchestrated_target(layout, chosen)
+    assert raised.value.field == "PAVO_GATEWAY_PORT" and "pavo.env" in (raised.value.remedy or "")
 
 
 def test_certificates_are_written_where_only_containers_get_to_them(tmp_path: Path) -> None:
@@ -173,7 +242,7 @@ def test_connections_suffice(services: dict[str, Any]) -> None:
     temporal = services["temporal"]["environment"]
     pools = 4 * (int(temporal["SQL_MAX_CONNS"]) + int(temporal["SQL_VIS_MAX_CONNS"]))
     pool = DatabaseSettings().pool_size
-    assert limit(1) >= pools + pool + 2 * pool + 5  # the API's pool, a worker's two, some for people
+    assert limit(1) >= pools + pool + 2 * pool + pool + 5  # the API's, a worker's two, the gateway's, some for people
     assert limit(5) - limit(4) == 2 * pool
 
 
@@ -247,6 +316,7 @@ def test_temporal_goes_up_one_minor_at_a_time(tmp_path: Path) -> None:
         (ComposeOptions(workers=0), "--workers"),
         (ComposeOptions(port=0), "--port"),
         (ComposeOptions(port=8080), "--port"),
+        (ComposeOptions(port=7443), "PAVO_GATEWAY_PORT"),
         (ComposeOptions(postgres=12), "--postgres-version"),
         (ComposeOptions(temporal="1.32"), "--temporal-version"),
         (ComposeOptions(temporal="1.29.1"), "--temporal-version"),

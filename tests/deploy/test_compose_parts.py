@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -290,16 +291,33 @@ async def test_temporal_starts_on_the_schema_that_the_one_shot_made(
         await server.wait()
 
 
-@pytest.mark.parametrize("name", ["worker", "api"])
+def certified(stack: Stack, folder: Path) -> dict[str, str]:
+    """What the gateway is told of its certificate, which is written where its container mounts it."""
+    own = ComposeOptions().gateway.certificates(Layout(folder), tls=False)
+    assert own is not None
+    own.ensure(datetime.now(UTC))
+    compose_tls.write_certificates(own, stack.folder)
+    told = stack.services["gateway"]["environment"]
+    return {
+        name: str(value).replace("/tls/", f"{stack.folder}/tls/gateway/")
+        for name, value in told.items()
+        if name.startswith("PAVO_GATEWAY_TLS")
+    }
+
+
+@pytest.mark.parametrize("name", ["worker", "api", "gateway"])
 async def test_own_containers_get_healthy_and_end_in_time(
     name: str, stack: Stack, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Entry point, health check and grace period of the image's two kinds, on this machine's stores."""
+    """Entry point, health check and grace period of the image's three kinds, on this machine's stores."""
     service = stack.services[name]
     listen, metrics = free_port(), free_port()
     given = stack.environment(name, **environment, HOME=str(tmp_path), TEMPORAL_CONFIG_FILE=os.devnull)
     given |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     given |= {"PAVO_METRICS_ADDRESS": f"127.0.0.1:{metrics}", "PAVO_HOST": "127.0.0.1", "PAVO_PORT": str(listen)}
+
+    if name == "gateway":
+        given |= certified(stack, tmp_path) | {"PAVO_GATEWAY_HOST": "127.0.0.1", "PAVO_GATEWAY_PORT": str(listen)}
 
     def here(words: list[str]) -> list[str]:
         moved = [
@@ -321,6 +339,10 @@ async def test_own_containers_get_healthy_and_end_in_time(
 
     try:
         await until(healthy, seconds=LIMIT)
+        if name == "gateway":
+            trusted = ssl.create_default_context(cafile=str(stack.folder / "tls" / "gateway" / "ca.pem"))
+            _, writer = await asyncio.open_connection("localhost", listen, ssl=trusted)
+            writer.close()
         process.terminate()
         await asyncio.wait_for(process.wait(), float(service["stop_grace_period"].removesuffix("s")))
         assert process.returncode in (0, -15)

@@ -36,10 +36,10 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_compose_from_plan_to_destruction(tmp_path: Path, calls: Path) -> None:
     layout = Layout(tmp_path / "data")
     target = orchestrated_target(layout, COMPOSE)
-    assert [part.name for part in target.plan()][-2:] == ["worker-1", "worker-2"]
+    assert [part.name for part in target.plan()][-3:] == ["worker-1", "worker-2", "gateway"]
     addresses = {part.name: part.address for part in target.plan()}
     assert addresses["api"] == "127.0.0.1:8080" and addresses["temporal-ui"] == "127.0.0.1:8081"
-    assert addresses["postgres"] == "not published"
+    assert addresses["gateway"] == "127.0.0.1:7443" and addresses["postgres"] == "not published"
     assert any("compose.yaml" in line for line in target.changes()) and not layout.root.exists()
     target.write()
     assert not any("file" in line for line in orchestrated_target(layout, COMPOSE).changes())

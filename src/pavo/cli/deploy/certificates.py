@@ -14,8 +14,10 @@ from pavo.deploy.certificates.kept import Certificates, ending, folder_of, kept_
 from pavo.deploy.local.machine.lock import take_lock
 from pavo.deploy.local.native import certificates as certificates_of
 from pavo.deploy.model import deployment
+from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.model.state import running
+from pavo.deploy.orchestrated.compose_target import compose_options
 from pavo.errors import ConfigurationError, Conflict, InvalidInput
 
 
@@ -59,7 +61,7 @@ def certificates(
 
 def _own(layout: Layout) -> Certificates:
     chosen = deployment.load(layout)
-    own = certificates_of(layout, chosen) if chosen is not None else None
+    own = _own_of(layout, chosen) if chosen is not None else None
     if own is None:
         found = judge_tls(layout, datetime.now(UTC))
         raise ConfigurationError(
@@ -68,6 +70,12 @@ def _own(layout: Layout) -> Certificates:
             remedy=(found.remedy if found else None) or "See docs/deployment.md: TLS between the parts.",
         )
     return own
+
+
+def _own_of(layout: Layout, chosen: Deployment) -> Certificates | None:
+    if chosen.target is TargetName.COMPOSE:
+        return compose_options(layout, chosen).gateway.certificates(layout, tls=chosen.tls)
+    return certificates_of(layout, chosen)
 
 
 def _refuse_running(layout: Layout) -> None:

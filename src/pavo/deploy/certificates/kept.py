@@ -7,7 +7,7 @@ server that reads it while it is replaced never sees two halves. The folder is o
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,6 +50,11 @@ class Certificates:
     def __init__(self, layout: Layout, hosts: Mapping[str, Sequence[str]]) -> None:
         self._root, self._hosts = layout.root, hosts
         self.folder = folder_of(layout)
+
+    @property
+    def parts(self) -> Collection[str]:
+        """Whose there are."""
+        return self._hosts.keys()
 
     @property
     def trusted(self) -> Path:

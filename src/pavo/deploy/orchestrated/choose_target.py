@@ -4,7 +4,6 @@ Its files are in a folder of the data directory, so that every later command fin
 
 from pathlib import Path
 
-from pavo.deploy.certificates.parts import TEMPORAL, certificates_of
 from pavo.deploy.model.deployment import Deployment, TargetName
 from pavo.deploy.model.layout import Layout
 from pavo.deploy.orchestrated.compose_target import ComposeTarget, compose_options
@@ -23,8 +22,9 @@ def orchestrated_target(layout: Layout, chosen: Deployment, values_files: tuple[
         ConfigurationError: the target runs on this machine, or cannot work as it was chosen.
     """
     if chosen.target is TargetName.COMPOSE:
-        own = certificates_of(layout, [TEMPORAL]) if chosen.tls else None
-        return ComposeTarget(compose_options(layout, chosen), layout.root / "compose", own)
+        options = compose_options(layout, chosen)
+        own = options.gateway.certificates(layout, tls=options.tls)
+        return ComposeTarget(options, layout.root / "compose", own)
     if chosen.target is TargetName.KUBERNETES:
         if chosen.tls:
             raise ConfigurationError(

@@ -17,6 +17,7 @@ from pavo.deploy.model.layout import write_private
 from pavo.deploy.model.parts import PARTS, connections
 from pavo.deploy.model.setting_rules import STACKS_OWN
 from pavo.deploy.orchestrated import compose_tls
+from pavo.deploy.orchestrated.compose_gateway import IN_CONTAINER, ComposeGateway
 from pavo.deploy.orchestrated.images import images
 from pavo.errors import ConfigurationError
 from pavo.temporal.search_attributes import TYPES
@@ -41,8 +42,8 @@ POOL: int = DatabaseSettings.model_fields["pool_size"].default
 LAST_OLD_MOUNT = 17
 """PostgreSQL's images before 18 want their volume one folder deeper."""
 OWN_SETTINGS = """\
-# Settings of your own for API and workers, one NAME=value a line (docs/configuration.md): keys of language models,
-# PAVO_PUBLIC_HOSTS, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it again.
+# Settings of your own for API, workers and gateway, one NAME=value a line (docs/configuration.md): keys of language
+# models, PAVO_PUBLIC_HOSTS, PAVO_GATEWAY_NAMES, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it again.
 """
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 NAMESPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
@@ -60,6 +61,7 @@ class ComposeOptions:
     """Docker's name for all of it: containers, networks and volumes begin with it."""
     port: int = 8000
     ui_port: int = 8080
+    gateway: ComposeGateway = field(default_factory=ComposeGateway)
     bind: str = LOOPBACK
     """The host's address that the API and Temporal's UI are published on."""
     workers: int = 1
@@ -140,17 +142,22 @@ def changes(options: ComposeOptions, folder: Path) -> dict[str, str]:
 
 def settings(options: ComposeOptions, folder: Path) -> dict[str, str]:
     """What holds once the files are written: what compose.yaml tells, before .env, before pavo.env."""
-    wanted, own = render(options), folder / "pavo.env"
-    written = read_env_text(own.read_text()) if own.exists() else {}
-    told = {name: text for name, text in TOLD.findall(wanted["compose.yaml"]) if name not in STACKS_OWN}
-    plain = {name: value.strip("\"'") for name, value in written.items()}
-    return {**plain, **read_env_text(wanted[".env"]), **read_env(folder), **told}
+    wanted = render(options)
+    told = {name: text for name, text in TOLD.findall(wanted["compose.yaml"]) if name not in STACKS_OWN | IN_CONTAINER}
+    return {**read_own(folder), **read_env_text(wanted[".env"]), **read_env(folder), **told}
 
 
 def read_env(folder: Path) -> dict[str, str]:
     """What .env says; empty where there is none."""
     file = folder / ".env"
     return read_env_text(file.read_text()) if file.exists() else {}
+
+
+def read_own(folder: Path) -> dict[str, str]:
+    """What people wrote into pavo.env; empty where there is none."""
+    file = folder / "pavo.env"
+    written = read_env_text(file.read_text()) if file.exists() else {}
+    return {name: value.strip("\"'") for name, value in written.items()}
 
 
 def read_env_text(text: str) -> dict[str, str]:
@@ -210,6 +217,12 @@ def _check_ports(options: ComposeOptions) -> None:
             raise ConfigurationError(f"{port} is no port.", field=name, remedy="Pass 1 to 65535.")
     if options.port == options.ui_port:
         raise ConfigurationError("API and Temporal's UI want the same port.", field="--port")
+    if options.gateway.port in (options.port, options.ui_port):
+        raise ConfigurationError(
+            "The gateway wants a port that the API or Temporal's UI has.",
+            field="PAVO_GATEWAY_PORT",
+            remedy="Write another one into pavo.env, or pass another --port.",
+        )
 
 
 def _check_fixed(options: ComposeOptions, kept: Mapping[str, str], folder: Path) -> None:
@@ -268,6 +281,9 @@ def _compose(options: ComposeOptions) -> str:
         "port": str(options.port),
         "ui_port": str(options.ui_port),
         "workers": str(options.workers),
+        "gateway_published": options.gateway.published,
+        "gateway_certificate": options.gateway.environment(),
+        "gateway_volumes": options.gateway.volumes(tls=options.tls),
         "temporal_health": compose_tls.TLS_HEALTH if options.tls else compose_tls.PLAIN_HEALTH,
         "connections": str(reserved + connections(POOL, apis=1, workers=options.workers)),
         "temporal_connections": str(TEMPORAL_CONNECTIONS),

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pavo.deploy.certificates.kept import Certificates
+from pavo.deploy.certificates.parts import GATEWAY, TEMPORAL
 from pavo.deploy.model.compatibility import matrix
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout, default_data_dir
 from pavo.deploy.model.parts import PARTS, PlannedPart, names_of
 from pavo.deploy.orchestrated import compose, compose_tls, docker
 from pavo.deploy.orchestrated.compose import ComposeOptions
+from pavo.deploy.orchestrated.compose_gateway import ComposeGateway
 from pavo.deploy.orchestrated.images import images
 from pavo.deploy.orchestrated.outside_programs import Show
 from pavo.deploy.orchestrated.target_interface import RunningPart, remove_folder, shown_changes
@@ -47,6 +49,7 @@ def compose_options(layout: Layout, chosen: Deployment) -> ComposeOptions:
         source=compose.checkout(),
         worker_environment={"PAVO_WORKER_BUILD_ID": chosen.worker_build} if chosen.worker_build else {},
         tls=chosen.tls,
+        gateway=ComposeGateway.of(compose.read_own(layout.root / "compose")),
     )
 
 
@@ -54,7 +57,7 @@ class ComposeTarget:
     """Containers of this machine's Docker engine.
 
     Args:
-        certificates: the deployment's own, with TLS.
+        certificates: the deployment's own: with TLS of every part, else the gateway's; None where it needs none.
     """
 
     def __init__(self, options: ComposeOptions, folder: Path, certificates: Certificates | None = None) -> None:
@@ -67,6 +70,7 @@ class ComposeTarget:
         published = {
             "api": f"{options.bind}:{options.port}",
             "temporal-ui": f"{options.bind}:{options.ui_port}",
+            "gateway": options.gateway.published,
         }
         volumes = {"postgres": f"{options.project}_postgres-{options.postgres}", "redis": f"{options.project}_redis"}
         return tuple(
@@ -109,8 +113,9 @@ class ComposeTarget:
         if self._certificates is None:
             return []
         made = "" if self._certificates.trusted.exists() else f", made in {self._certificates.folder}"
+        whose = " and ".join(part for part in (TEMPORAL, GATEWAY) if part in self._certificates.parts)
         return [
-            f"TLS by certificates of the deployment's own CA{made}: temporal; postgres and redis without, in their own "
+            f"TLS by certificates of the deployment's own CA{made}: {whose}; postgres and redis without, in their own "
             "network"
         ]
 

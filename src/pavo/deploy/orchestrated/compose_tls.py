@@ -1,4 +1,4 @@
-"""Temporal's mutual TLS among containers: what each service is told, and the files that it is given.
+"""TLS among containers, Temporal's and the gateway's: what each service is told, and the files that it is given.
 
 Each container mounts a folder with its own certificate and the authority's, so that a file that is replaced is seen
 inside. Containers run as users of their own: the files in these folders are readable for all, and no other user of the
@@ -11,36 +11,38 @@ from pathlib import Path
 from typing import Final
 
 from pavo.deploy.certificates.kept import OPERATOR, Certificates
-from pavo.deploy.certificates.parts import TEMPORAL
+from pavo.deploy.certificates.parts import GATEWAY, TEMPORAL
 
 FOLDER: Final = "tls"
 AT: Final = "/tls"
 """Where a container finds its own."""
 REFRESH: Final = "30s"
-_OWN, _CA = f"{AT}/own.pem", f"{AT}/ca.pem"
+OWN: Final = f"{AT}/own.pem"
+"""Its certificate and key there."""
+_CA: Final = f"{AT}/ca.pem"
 _CLIENT: Final = {
     "TEMPORAL_TLS_SERVER_CA_CERT_PATH": _CA,
-    "TEMPORAL_TLS_CLIENT_CERT_PATH": _OWN,
-    "TEMPORAL_TLS_CLIENT_KEY_PATH": _OWN,
+    "TEMPORAL_TLS_CLIENT_CERT_PATH": OWN,
+    "TEMPORAL_TLS_CLIENT_KEY_PATH": OWN,
 }
 ENVIRONMENT: Final[Mapping[str, Mapping[str, str]]] = {
     TEMPORAL: {
         "TEMPORAL_TLS_REFRESH_INTERVAL": REFRESH,
         "TEMPORAL_TLS_REQUIRE_CLIENT_AUTH": "true",
-        "TEMPORAL_TLS_SERVER_CERT": _OWN,
-        "TEMPORAL_TLS_SERVER_KEY": _OWN,
+        "TEMPORAL_TLS_SERVER_CERT": OWN,
+        "TEMPORAL_TLS_SERVER_KEY": OWN,
         "TEMPORAL_TLS_SERVER_CA_CERT": _CA,
         "TEMPORAL_TLS_INTERNODE_SERVER_NAME": TEMPORAL,
-        "TEMPORAL_TLS_FRONTEND_CERT": _OWN,
-        "TEMPORAL_TLS_FRONTEND_KEY": _OWN,
+        "TEMPORAL_TLS_FRONTEND_CERT": OWN,
+        "TEMPORAL_TLS_FRONTEND_KEY": OWN,
         "TEMPORAL_TLS_CLIENT1_CA_CERT": _CA,
         "TEMPORAL_TLS_CLIENT2_CA_CERT": _CA,
         "TEMPORAL_TLS_FRONTEND_SERVER_NAME": TEMPORAL,
     },
     "temporal-ui": {
         "TEMPORAL_TLS_CA": _CA,
-        "TEMPORAL_TLS_CERT": _OWN,
-        "TEMPORAL_TLS_KEY": _OWN,
+        "TEMPORAL_TLS_CERT": OWN,
+        "TEMPORAL_TLS_KEY": OWN,
         "TEMPORAL_TLS_SERVER_NAME": TEMPORAL,
         "TEMPORAL_TLS_ENABLE_HOST_VERIFICATION": "true",
     },
@@ -54,6 +56,7 @@ SHOWN_BY: Final = {
     "temporal-namespace": OPERATOR,
     "api": "api",
     "worker": "worker",
+    GATEWAY: GATEWAY,
 }
 """Whose certificate each service has."""
 PLAIN_HEALTH: Final = """\
@@ -81,12 +84,18 @@ def volumes(service: str) -> str:
 
 
 def write_certificates(certificates: Certificates, folder: Path) -> list[Path]:
-    """Copy what is new or changed to where the containers mount it; answers those files."""
+    """Copy what is new or changed to where the containers mount it; answers those files.
+
+    Args:
+        certificates: with TLS every service's, without it the gateway's alone.
+    """
     root = folder / FOLDER
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o700)
     written: list[Path] = []
     for service, part in SHOWN_BY.items():
+        if part not in certificates.parts:
+            continue
         place = root / service
         place.mkdir(exist_ok=True)
         place.chmod(0o755)
