@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pavo.config import GatewaySettings
 from pavo.deploy.model.parts import PARTS
 from pavo.deploy.orchestrated import helm
 from pavo.deploy.orchestrated.kubernetes import CHART, KubernetesOptions, WorkerBuild, changes, render, values, write
@@ -56,11 +57,18 @@ EVERYTHING = {
         "podAnnotations": {"a": "b"},
         "service": {"type": "LoadBalancer", "port": 443, "annotations": {"x": "y"}},
     },
+    "gateway": {
+        "tls": {"secretName": "agents"},
+        "ingress": {"enabled": True, "host": "agents.example.com", "className": "nginx", "tlsSecretName": "cert"},
+        "env": [{"name": "PAVO_GATEWAY_AGENTS", "value": "50"}],
+        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"x": "y"}},
+    },
     "keda": {"enabled": True, "includeRunningWorkflows": True},
     "monitoring": {"serviceMonitor": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {
         "enabled": True,
         "apiFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}],
+        "gatewayFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
         "egress": [{"ports": [{"port": 443}]}],
     },
     "image": {"digest": "sha256:" + "a" * 64, "pullSecrets": ["registry"]},
@@ -75,12 +83,14 @@ CASES: dict[str, dict[str, Any]] = {
     "cpu": {"autoscaling": {"enabled": True}, "workerVersions": VERSIONS},
     "external": {"autoscaling": {"enabled": True, "external": {"metric": "backlog", "selector": {"queue": "q"}}}},
     "everything": EVERYTHING,
+    "no gateway": {"gateway": {"enabled": False}, "networkPolicy": {"enabled": True}},
     "bare": {
         "serviceAccount": {"create": False},
         "migration": {"enabled": False},
         "monitoring": {"enabled": False},
         "topologySpread": {"enabled": False},
         "api": {"podDisruptionBudget": {"enabled": False}},
+        "gateway": {"podDisruptionBudget": {"enabled": False}},
         "worker": {
             "podDisruptionBudget": {"enabled": False},
             "env": [{"name": "PAVO_GATEWAY_URL", "value": "http://gateway:8000/llm/v1"}],
@@ -198,8 +208,8 @@ def test_no_secret_stands_in_the_chart(case: str) -> None:
             assert name not in found or "secretKeyRef" in found[name], name
 
 
-def test_api_and_workers_get_the_key_of_secrets() -> None:
-    for part in ("api", "worker"):
+def test_all_kinds_of_pods_get_the_key_of_secrets() -> None:
+    for part in ("api", "worker", "gateway"):
         names = [
             each["metadata"]["name"] for each in objects("everything", "Deployment") if part in each["metadata"]["name"]
         ]
@@ -209,7 +219,8 @@ def test_api_and_workers_get_the_key_of_secrets() -> None:
 
 def test_agents_never_see_the_key_of_sessions() -> None:
     assert "PAVO_SECRET_KEY" in environment(one("plain", "Deployment", "demo-pavo-api"))
-    assert "PAVO_SECRET_KEY" not in environment(one("plain", "Deployment", "demo-pavo-worker"))
+    for other in ("worker", "gateway"):
+        assert "PAVO_SECRET_KEY" not in environment(one("plain", "Deployment", f"demo-pavo-{other}"))
 
 
 def test_agents_reach_the_model_gateway() -> None:
@@ -242,10 +253,62 @@ def test_probes_ask_what_they_should() -> None:
     worker = container(one("plain", "Deployment", "demo-pavo-worker"))
     assert worker["startupProbe"]["exec"]["command"][-1] in worker["command"][-1]
     assert worker["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
-    assert "livenessProbe" not in container(one("bare", "Deployment", "demo-pavo-worker"))
+    gateway = container(one("plain", "Deployment", "demo-pavo-gateway"))
+    assert gateway["startupProbe"]["exec"]["command"][-1] in gateway["command"][-1]
+    assert gateway["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert gateway["readinessProbe"]["tcpSocket"]["port"] in {port["name"] for port in gateway["ports"]}
+    for name in ("worker", "gateway"):
+        assert "livenessProbe" not in container(one("bare", "Deployment", f"demo-pavo-{name}"))
 
 
-@pytest.mark.parametrize("name", ["api", "worker"])
+def gateway_of(case: str) -> GatewaySettings:
+    """What its process reads of its environment."""
+    return GatewaySettings.model_validate(environment(one(case, "Deployment", "demo-pavo-gateway")))
+
+
+def test_the_gateway_has_its_certificate_or_only_the_cluster_reaches_it() -> None:
+    plain, named = gateway_of("plain"), gateway_of("everything")
+    assert plain.host == named.host == "0.0.0.0"
+    assert plain.insecure and plain.certificate is None
+    service = one("plain", "Service", "demo-pavo-gateway")["spec"]
+    assert service["type"] == "ClusterIP" and service["ports"][0]["appProtocol"] == "kubernetes.io/h2c"
+    assert not named.insecure and named.agents == 50
+    assert (str(named.certificate), str(named.key)) == ("/etc/pavo/gateway/tls.crt", "/etc/pavo/gateway/tls.key")
+    deployment = one("everything", "Deployment", "demo-pavo-gateway")
+    mounts = {mount["mountPath"]: mount["name"] for mount in container(deployment)["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert volumes[mounts["/etc/pavo/gateway"]]["secret"]["secretName"] == "agents"
+    assert "/etc/pavo/gateway" not in str(one("plain", "Deployment", "demo-pavo-gateway"))
+    assert "gateway-tls" not in str(one("everything", "Deployment", "demo-pavo-api"))
+
+
+@pytest.mark.parametrize("case", ["plain", "everything"])
+def test_agents_reach_the_gateway_by_its_service(case: str) -> None:
+    service = one(case, "Service", "demo-pavo-gateway")
+    deployment = one(case, "Deployment", "demo-pavo-gateway")
+    assert service["spec"]["selector"].items() <= container_labels(deployment).items()
+    ports = {port["name"]: port["containerPort"] for port in container(deployment)["ports"]}
+    assert ports[service["spec"]["ports"][0]["targetPort"]] == gateway_of(case).port
+    budget = one(case, "PodDisruptionBudget", "demo-pavo-gateway")
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+def test_agents_reach_the_gateway_through_ingress_and_network_policy() -> None:
+    [rule] = one("everything", "Ingress", "demo-pavo-gateway")["spec"]["rules"]
+    [path] = rule["http"]["paths"]
+    service = one("everything", "Service", path["backend"]["service"]["name"])
+    assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
+    allowed, metrics = one("everything", "NetworkPolicy", "demo-pavo-gateway")["spec"]["ingress"]
+    assert allowed["from"] == [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    assert [allowed["ports"][0]["port"], metrics["ports"][0]["port"]] == [7443, 9464]
+
+
+def test_without_the_gateway_nothing_of_it_is_there() -> None:
+    assert len(objects("no gateway", "NetworkPolicy")) == 2
+    assert [item["metadata"]["name"] for item in objects("no gateway") if "gateway" in item["metadata"]["name"]] == []
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "gateway"])
 def test_pods_have_time_to_drain(name: str) -> None:
     spec = one("plain", "Deployment", f"demo-pavo-{name}")["spec"]["template"]["spec"]
     before = container({"spec": {"template": {"spec": spec}}}).get("lifecycle", {}).get("preStop", {})
@@ -374,6 +437,9 @@ def test_a_digest_wins_over_a_tag_but_not_over_a_versions_own() -> None:
         ({"database": {"secretName": ""}}, "database.secretName is required"),
         ({"keda": {"enabled": True}, "autoscaling": {"enabled": True}}, "exclude each other"),
         ({"api": {"ingress": {"enabled": True}}}, "api.ingress.host is required"),
+        ({"gateway": {"ingress": {"enabled": True}}}, "gateway.ingress.host is required"),
+        ({"gateway": {"service": {"type": "LoadBalancer"}}}, "gateway.tls.secretName is required"),
+        ({"gateway": {"terminationGracePeriodSeconds": 13}}, "terminationGracePeriodSeconds"),
         ({"workers": 3}, "workers"),
         ({"workerVersions": [{"buildId": "a:b"}]}, "buildId"),
         ({"workerVersions": [{"buildId": 1.1}]}, "buildId"),
@@ -498,8 +564,10 @@ def test_status_and_restart_speak_of_parts(fake: Path) -> None:
         }
 
     pods = [pod("w", "worker", ready=False), pod("a", "api", ready=True), pod("m", "migrate", ready=False)]
+    pods += [pod("g", "gateway", ready=True)]
     (fake / "pods").write_text(json.dumps({"items": pods}))
-    assert [(one.name, one.ready, one.restarts) for one in helm.status(OPTIONS)] == [("a", True, 2), ("w", False, 2)]
+    found = [(one.name, one.ready, one.restarts) for one in helm.status(OPTIONS)]
+    assert found == [("a", True, 2), ("g", True, 2), ("w", False, 2)]
     helm.restart(OPTIONS, "worker-2")
     assert "component=worker" in (fake / "calls").read_text().splitlines()[-1]
     with pytest.raises(ConfigurationError, match="not part of this chart"):

@@ -43,7 +43,8 @@ LAST_OLD_MOUNT = 17
 """PostgreSQL's images before 18 want their volume one folder deeper."""
 OWN_SETTINGS = """\
 # Settings of your own for API, workers and gateway, one NAME=value a line (docs/configuration.md): keys of language
-# models, PAVO_PUBLIC_HOSTS, PAVO_GATEWAY_NAMES, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it again.
+# models, PAVO_PUBLIC_HOSTS, PAVO_GATEWAY_NAMES, PAVO_TEMPORAL_CODEC_KEY, … Pavo wrote this once and never touches it
+# again.
 """
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 NAMESPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")

@@ -16,7 +16,7 @@ from pavo.errors import ConfigurationError, PavoError
 
 ASK_SECONDS = 30
 INSTALL_SECONDS = 900
-COMPONENTS = ("api", "worker")
+COMPONENTS = ("api", "worker", "gateway")
 INSTALL = {
     "helm": "Install Helm 3.14 or later: https://helm.sh/docs/intro/install/",
     "kubectl": "Install kubectl: https://kubernetes.io/docs/tasks/tools/",
@@ -29,7 +29,7 @@ class PodState:
 
     name: str
     component: str
-    """api or worker."""
+    """api, worker or gateway."""
     version: str
     """Of a worker with a build id, as the chart names it; else empty."""
     phase: str
@@ -92,14 +92,14 @@ def uninstall(options: KubernetesOptions) -> None:
 
 
 def status(options: KubernetesOptions) -> list[PodState]:
-    """Every pod of API and workers."""
+    """Every pod of API, workers and gateway."""
     said = _run([*_kubectl(options), "get", "pods", *_select(options), "--output", "json"], "kubectl get pods")
     pods = [_pod(item) for item in json.loads(said)["items"]]
     return sorted((pod for pod in pods if pod.component in COMPONENTS), key=lambda pod: (pod.component, pod.name))
 
 
 def restart(options: KubernetesOptions, part: str) -> None:
-    """Replace the pods of `api` or `worker` one after the other."""
+    """Replace the pods of `api`, `worker` or `gateway` one after the other."""
     component = _component(part)
     words = [*_kubectl(options), "rollout", "restart", "deployment", *_select(options, component)]
     _run(words, "kubectl rollout restart")
@@ -126,7 +126,7 @@ def _component(part: str) -> str:
         raise ConfigurationError(
             f"{kind} is not part of this chart.",
             field="part",
-            remedy="It has api and worker; stores and Temporal are run beside it.",
+            remedy="It has api, worker and gateway; stores and Temporal are run beside it.",
         )
     return kind
 

@@ -1,4 +1,4 @@
-"""The kubernetes target: the Helm chart of API and workers, and the values for one installation."""
+"""The kubernetes target: the Helm chart of API, workers and gateway, and the values for one installation."""
 
 import json
 from collections.abc import Mapping

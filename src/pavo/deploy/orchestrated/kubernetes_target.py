@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pavo.deploy.model.deployment import Deployment
 from pavo.deploy.model.layout import Layout
-from pavo.deploy.model.parts import PlannedPart
+from pavo.deploy.model.parts import PAVOS_OWN, PlannedPart
 from pavo.deploy.orchestrated import helm, kubernetes
 from pavo.deploy.orchestrated.kubernetes import KubernetesOptions
 from pavo.deploy.orchestrated.outside_programs import Show
@@ -36,7 +36,7 @@ class KubernetesTarget:
         options = self._options
         image = f"{options.image}:{options.image_tag}"
         place = f"namespace {options.namespace}"
-        return tuple(PlannedPart(name, image, place, "") for name in ("api", "worker"))
+        return tuple(PlannedPart(name, image, place, "") for name in PAVOS_OWN)
 
     def changes(self) -> tuple[str, ...]:
         """Files, and what Helm does."""

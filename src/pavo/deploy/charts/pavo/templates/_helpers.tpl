@@ -122,7 +122,7 @@ pavo.dev/worker-version: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* root, component, settings (api or worker), version, sizeLimit: what both kinds of pods have in common. */}}
+{{/* root, component, settings (api, worker or gateway), version, sizeLimit, certificate (a Secret): what all kinds of pods have in common. */}}
 {{- define "pavo.podSpec" -}}
 serviceAccountName: {{ include "pavo.serviceAccount" .root }}
 automountServiceAccountToken: false
@@ -142,6 +142,12 @@ volumes:
       sizeLimit: {{ .sizeLimit }}
   {{- with .root.Values.temporal.tls.secretName }}
   - name: temporal-tls
+    secret:
+      secretName: {{ . | quote }}
+      defaultMode: 0440
+  {{- end }}
+  {{- with .certificate }}
+  - name: gateway-tls
     secret:
       secretName: {{ . | quote }}
       defaultMode: 0440
