@@ -10,7 +10,7 @@ from cryptography import x509
 
 from pavo.deploy.certificates.authority import hosts_of
 from pavo.deploy.certificates.kept import kept_certificates
-from pavo.deploy.local import native
+from pavo.deploy.local import liveness, native
 from pavo.deploy.local.components.gateway_process import (
     CERTIFICATE,
     KEY,
@@ -49,6 +49,7 @@ def test_it_listens_on_loopback_with_a_certificate_of_the_deployments_own_ca(lay
     assert told[CERTIFICATE] == told[KEY] == str(layout.root / "tls" / "gateway.pem")
     signed = x509.load_pem_x509_certificate(Path(told[CERTIFICATE]).read_bytes())
     assert hosts_of(signed) == {"gateway", "localhost", "127.0.0.1", socket.gethostname()}
+    assert part.greeting == liveness.GRPC_OVER_TLS
     trusted = ssl.create_default_context(cafile=place.ca)
     assert len(trusted.get_ca_certs()) == 1
 

@@ -47,7 +47,7 @@ async def successor(stack: EmbeddedStack, name: str, pid: int, seconds: float = 
 @pytest.mark.parametrize("name", GREETED)
 async def test_each_part_answers_its_greeting_with_something(stack: EmbeddedStack, name: str) -> None:
     component = stack.definition.component(name)
-    assert component.greeting
+    assert component.greeting and isinstance(component.greeting, bytes)
     host, _, port = component.address.rpartition(":")
     async with asyncio.timeout(5):
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -1,27 +1,42 @@
 """TLS: by a certificate that the agent's authority signed; without one the gateway listens on loopback alone."""
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pavo.deploy.certificates.authority import new_authority, sign
+from pavo.deploy.certificates.authority import Signed, new_authority, sign
+from pavo.deploy.local import liveness
 from tests.fleet.conftest import start_gateway
 from tests.fleet.fake_agent import agent
 from tests.fleet.rows import Rows
 from tests.parts import Parts
 
 
+def certified(authority: Signed, folder: Path) -> dict[str, str]:
+    """The settings of a gateway with a certificate by this authority."""
+    signed = sign(authority, "gateway", ["127.0.0.1"], datetime.now(UTC))
+    certificate, key = folder / "gateway.pem", folder / "gateway.key"
+    certificate.write_text(signed.certificate_pem)
+    key.write_text(signed.key_pem)
+    return {"PAVO_GATEWAY_TLS_CERT_PATH": str(certificate), "PAVO_GATEWAY_TLS_KEY_PATH": str(key)}
+
+
+async def test_a_supervisors_greetings_are_answered_and_leave_the_log_quiet(parts: Parts, tmp_path: Path) -> None:
+    secured = await start_gateway(parts, **certified(new_authority("ours", datetime.now(UTC)), tmp_path))
+    for _ in range(5):
+        assert await liveness.heard(secured.address, liveness.GRPC_OVER_TLS)
+    secured.part.end()
+    lines = secured.part.log.read_text().splitlines()
+    assert any("ready on port" in line for line in lines)
+    assert [line for line in lines if not re.match(r"20\d\d-\d\d-\d\d \S+ INFO ", line)] == [], "not gRPC's own lines"
+
+
 async def test_an_agent_pins_the_authority(parts: Parts, rows: Rows, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     authority, other = new_authority("ours", now), new_authority("theirs", now)
-    signed = sign(authority, "gateway", ["127.0.0.1"], now)
-    certificate, key = tmp_path / "gateway.pem", tmp_path / "gateway.key"
-    certificate.write_text(signed.certificate_pem)
-    key.write_text(signed.key_pem)
-    secured = await start_gateway(
-        parts, PAVO_GATEWAY_TLS_CERT_PATH=str(certificate), PAVO_GATEWAY_TLS_KEY_PATH=str(key)
-    )
+    secured = await start_gateway(parts, **certified(authority, tmp_path))
     token = await rows.token()
     async with agent(secured.address, token, ca=authority.certificate_pem.encode()) as builder:
         await builder.connect()

@@ -6,7 +6,10 @@ counts, even a refusal.
 """
 
 import asyncio
+import ssl
 import time
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from pavo.kit import cancellation
 from pavo.kit.clock import wait_awake
@@ -33,7 +36,21 @@ TLS = bytes.fromhex("160301002d" + "01000029" + "0303" + "5a" * 32 + "00" + "000
 """The first message of a TLS 1.2 client that knows one cipher and no extension: accepted or refused, it is answered."""
 
 
-async def until_silent(address: str, greeting: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """A greeting after a whole TLS handshake, for a server that writes each half one into its log."""
+
+    text: bytes
+    protocol: str
+    """That both ends speak within TLS, as ALPN calls it."""
+
+
+GRPC_OVER_TLS: Final = Encrypted(GRPC, "h2")
+Greeting: TypeAlias = bytes | Encrypted
+"""Said to a part; empty where its silence cannot be told."""
+
+
+async def until_silent(address: str, greeting: Greeting) -> None:
     """Greet a part again and again; returns when it has been silent for `SILENCE_SECONDS`.
 
     Args:
@@ -55,7 +72,7 @@ async def until_stopped(pid: int) -> None:
         stopped = stopped + passed if is_stopped(pid) else 0.0
 
 
-async def heard(address: str, greeting: bytes) -> bool:
+async def heard(address: str, greeting: Greeting) -> bool:
     """Whether the part says anything to one greeting within `SILENCE_SECONDS` during which this process ran."""
     answer = asyncio.create_task(_answer(address, greeting))
     try:
@@ -64,7 +81,7 @@ async def heard(address: str, greeting: bytes) -> bool:
         await cancellation.end(answer)
 
 
-async def _answer(address: str, greeting: bytes) -> None:
+async def _answer(address: str, greeting: Greeting) -> None:
     """Returns when the part said something or closed the connection, which also takes somebody who lives."""
     host, _, port = address.rpartition(":")
     while True:
@@ -76,10 +93,28 @@ async def _answer(address: str, greeting: bytes) -> None:
         except OSError:  # what this process lacks (descriptors, ports) says nothing of the part
             return
         try:
-            writer.write(greeting)
-            await reader.read(1)
+            if isinstance(greeting, Encrypted):
+                await _exchange_encrypted(reader, writer, greeting)
+            else:
+                writer.write(greeting)
+                await reader.read(1)
             return
         except ConnectionError:
             await asyncio.sleep(AGAIN_SECONDS)
         finally:
             writer.close()
+
+
+async def _exchange_encrypted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, greeting: Encrypted) -> None:
+    """Returns when the part answered, or refused. Whose certificate it shows is nobody's question here."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([greeting.protocol])
+    try:
+        await writer.start_tls(context)
+        writer.write(greeting.text)
+        await reader.read(1)
+    except (ssl.SSLError, ConnectionError):  # a refusal takes somebody who lives, too
+        return
+    finally:
+        writer.transport.abort()  # a proper end of TLS would wait for the part's

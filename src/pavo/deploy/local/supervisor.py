@@ -244,7 +244,7 @@ class Supervisor:
             part.child.kill_group()
         return silent
 
-    def _greeting(self, name: str) -> bytes:
+    def _greeting(self, name: str) -> liveness.Greeting:
         """Several processes on one port cannot be told apart by what answers there."""
         shared = kind_of(name).name == "api" and self._definition.options.apis > 1
         return b"" if shared else self._definition.component(name).greeting

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Protocol
 
+from pavo.deploy.local.liveness import Greeting
 from pavo.deploy.local.machine.part_process import Launch
 
 FOREIGN = ("DATABASE_", "REDIS_", "TEMPORAL_", "PG", "PYTHONDONTWRITEBYTECODE")
@@ -40,7 +41,7 @@ class Component(Protocol):
         ...
 
     @property
-    def greeting(self) -> bytes:
+    def greeting(self) -> Greeting:
         """What it answers at `address` in every state that it can be in (see `liveness`); empty where its silence
         cannot be told."""
         ...
@@ -67,7 +68,7 @@ class PlainComponent:
 
     address = ""
     stop_signal: int | None = None
-    greeting = b""
+    greeting: Greeting = b""
 
     def prepare(self) -> None:
         """Nothing to prepare."""

@@ -125,7 +125,7 @@ class GatewayProcess(PavoProcess):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(layout, lambda: {**environment(), **place.environment()}, place.address)
-        self.greeting = liveness.TLS if place.tls else liveness.GRPC
+        self.greeting = liveness.GRPC_OVER_TLS if place.tls else liveness.GRPC
         self._place, self._now = place, now
 
     def prepare(self) -> None:
