@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Pavo's image: `pavo api`, `pavo worker` and `pavo migrate`, without the servers of the embedded stack.
+# Pavo's image: `pavo api`, `pavo worker`, `pavo gateway` and `pavo migrate`, without the servers of the embedded stack.
 # Pin the base by digest with --build-arg PYTHON_IMAGE=python@sha256:… (docs/deployment-compose.md says how to find it).
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
@@ -24,7 +24,7 @@ COPY --from=build /opt/pavo /opt/pavo
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 8000
+EXPOSE 8000 7443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["pavo"]
 CMD ["api"]

@@ -75,7 +75,7 @@ def test_every_value_named_is_one_of_the_chart(root: Path) -> None:
 def test_the_values_shown_are_taken_by_the_schema(root: Path) -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     blocks = re.findall(r"```yaml\n(.+?)```", text(root, KUBERNETES), re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     for block in blocks:
         jsonschema.validate(yaml.safe_load(block), schema)
 
