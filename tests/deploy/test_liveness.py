@@ -1,7 +1,7 @@
 """Greetings within TLS: whatever a part says to a handshake is a sign of life, and nothing at all is none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,7 +13,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[str]:
+async def serving(serve: Serve) -> AsyncGenerator[str]:
     """The address of a server that does this with each connection."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:

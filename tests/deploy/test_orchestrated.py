@@ -82,11 +82,13 @@ def test_kubernetes_remembers_its_values(tmp_path: Path, calls: Path) -> None:
         orchestrated_target(layout, KUBERNETES)
     mine.write_text("temporal:\n  address: t:7233\n")
     target = orchestrated_target(layout, KUBERNETES, (mine,))
-    assert [part.name for part in target.plan()] == ["api", "worker"]
+    assert [part.name for part in target.plan()] == ["api", "worker", "gateway"]
     target.write()
     mine.unlink()
     again = orchestrated_target(layout, KUBERNETES)
     assert not any("file" in line for line in again.changes())
+    again.restart("gateway")
+    assert "component=gateway" in calls.read_text().splitlines()[-1]
     again.start()
     call = calls.read_text().splitlines()[-1]
     assert call.index("values.yaml") < call.index("values-1.yaml") and "--wait" in call

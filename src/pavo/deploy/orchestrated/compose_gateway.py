@@ -53,15 +53,14 @@ class ComposeGateway:
         """host:port on the host."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def environment(self) -> str:
-        """Lines that follow others of its environment: its certificate, where that is the deployment's."""
-        if self.names is None:
-            return ""
-        return f'\n      {CERTIFICATE}: "{compose_tls.OWN}"\n      {KEY}: "{compose_tls.OWN}"'
-
-    def volumes(self, *, tls: bool) -> str:
-        """The line of its volumes; `tls`: it shows Temporal a certificate too."""
-        return compose_tls.volumes(GATEWAY) if tls or self.names is not None else ""
+    def pieces(self, *, tls: bool) -> dict[str, str]:
+        """What its service gets at each place of the file; `tls`: it shows Temporal a certificate too."""
+        told = f'\n      {CERTIFICATE}: "{compose_tls.OWN}"\n      {KEY}: "{compose_tls.OWN}"'
+        return {
+            "gateway_published": self.published,
+            "gateway_certificate": told if self.names is not None else "",
+            "gateway_volumes": compose_tls.volumes(GATEWAY) if tls or self.names is not None else "",
+        }
 
     def certificates(self, layout: Layout, *, tls: bool) -> Certificates | None:
         """Those of the deployment's own CA that its containers are given; `tls`: they and Temporal know each other by
