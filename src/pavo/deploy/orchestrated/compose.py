@@ -266,10 +266,9 @@ TLS_PIECES: Mapping[str, Callable[[str], str]] = {
 
 def _compose(options: ComposeOptions) -> str:
     reserved = TEMPORAL_SERVICES * (TEMPORAL_CONNECTIONS + VISIBILITY_CONNECTIONS) + SPARE_CONNECTIONS
+    chosen = images(options.temporal, options.postgres, options.images)
     values = {
-        **{
-            f"{name}_image": image for name, image in images(options.temporal, options.postgres, options.images).items()
-        },
+        **{f"{name}_image": image for name, image in chosen.items()},
         "project": options.project,
         "image": options.image,
         "build": f'  build: {{context: "{options.source}", dockerfile: Dockerfile}}' if options.source else "",
