@@ -28,6 +28,7 @@ PAVO_SECRETS: Final = frozenset(
         "DATABASE_URL",
         "PAVO_ARTIFACTS_S3_ACCESS_KEY",
         "PAVO_ARTIFACTS_S3_SECRET_KEY",
+        "PAVO_GATEWAY_TLS_KEY_PATH",
         "PAVO_LLM_API_KEY",
         "PAVO_READY_FD",
         "PAVO_SEALING_FORMER_KEYS",

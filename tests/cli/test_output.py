@@ -22,6 +22,7 @@ WITHOUT: dict[tuple[str, ...], str] = {
     ("api",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
     ("worker",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
     ("gateway",): "serves until it is told to end; what it says is its log (PAVO_LOG_FORMAT=json)",
+    ("agent", "run"): "works until it is told to end; what it says is its log",
     ("deploy", "serve"): "serves under systemd; deploy status -o json tells of it",
     ("--install-completion",): "writes into a shell's start-up file",
 }

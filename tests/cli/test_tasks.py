@@ -180,7 +180,7 @@ def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
         (["task", "start", "last"], 2, "pavo task resume ID"),
         (["task", "show", str(uuid.UUID(int=1))], 3, "See them with: pavo task list"),
         (["task", "shw"], 2, 'Did you mean "show"'),
-        (["task", "run", "X"], 2, "There is `pavo run`."),
+        (["task", "run", "X"], 2, "There is `pavo run`"),
         (["accept", "last"], 2, "There is `pavo task accept`."),
         (["inbox", "accept", "last"], 2, "the commands answer, list, show"),
         (["task", "create"], 2, "`pavo token create`"),

@@ -99,7 +99,7 @@ async def test_what_failed_goes_back_with_the_next_round(gateway: Gateway, rows:
         publishing = await commands.start(job, queue, c.CREATE_PULL_REQUEST)
         command = await builder.command(c.command_id(job.id, 1, c.CREATE_PULL_REQUEST, 0))
         body = command.create_pull_request.body
-        assert all(told in body for told in ("The button is broken", "Mended it.", "failed (2): `unit`", job.id))
+        assert all(told in body for told in ("The button is broken", "Mended it.", "| `unit` | failed (2) |", job.id))
         published = pb.Published(url="https://x/1", number=1, commit="c0ffee", branch="pavo/x")
         await builder.answer(command, published=published)
         assert (await publishing.result()).kind == "done"

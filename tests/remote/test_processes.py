@@ -254,6 +254,8 @@ async def test_what_two_dead_ones_left_is_ended_by_its_mark(tmp_path: Path) -> N
     mark = str(uuid.uuid4())
     agent = await _agent(tmp_path, mark, ["sh", "-c", "sleep 600 & setsid sleep 601 & sleep 602 & sleep 603"])
     supervisors = [pid for pid in _children(agent.pid) if _is_supervisor(pid)]
+    for pid in supervisors:
+        os.kill(pid, signal.SIGSTOP)  # else one may be quick enough to end what it has begun
     for pid in (agent.pid, *supervisors):
         os.kill(pid, signal.SIGKILL)
     agent.wait()
