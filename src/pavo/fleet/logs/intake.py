@@ -123,13 +123,15 @@ class LogIntake:
             raise
         except Exception:
             logger.exception("A group of log lines cannot be stored; each chunk is tried by itself")
-            for chunk in batch:
-                await self._store_alone(chunk)
+            stored = [chunk for chunk in batch if await self._store_alone(chunk)]
+        else:
+            stored = batch
         self._forget(batch)
-        self._tell(batch)
-        await self._note(batch)
+        self._tell(stored)
+        await self._note(stored)
 
-    async def _store_alone(self, chunk: _Chunk) -> None:
+    async def _store_alone(self, chunk: _Chunk) -> bool:
+        """Whether its lines are stored; those of others are not acknowledged."""
         try:
             await add_lines(self._database, chunk.lines)
         except Unavailable:
@@ -137,6 +139,8 @@ class LogIntake:
         except Exception:
             logger.exception("Lines of job %s cannot be stored", chunk.job_id)
             chunk.session.end(Ending("Its log lines cannot be stored.", "Upgrade the agent program.", come_back=False))
+            return False
+        return True
 
     def _batch(self) -> list[_Chunk]:
         batch: list[_Chunk] = []
