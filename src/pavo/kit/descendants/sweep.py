@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from pavo.kit.descendants.below import children
 from pavo.kit.descendants.remains import below
+from pavo.kit.processes import start_time
 
 _ROUNDS: Final = 20
 """Looks for who was started while others were being stopped."""
-_CLEAN: Final = 2
-"""Looks that find nobody before it is believed: who was killed hands its children over a moment later."""
 
 
 @dataclass(slots=True)
@@ -46,6 +46,16 @@ def reap() -> dict[int, int]:
         found[pid] = os.waitstatus_to_exitcode(status)
 
 
+def has_children() -> bool:
+    """Whether anybody is below this process, which adopts orphans: the kernel's own word, which no child that starts
+    another and ends in the same moment slips through, as one may through any list that is read piece by piece."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def sweep_below(seconds: float, reaped: Callable[[dict[int, int]], None]) -> Swept:
     """Stop all that descends from this process, which adopts orphans (`adopt_orphans`), then kill it, until nobody is
     left. Who is stopped starts nobody, so that a program which starts itself anew for ever is caught too.
@@ -54,10 +64,10 @@ def sweep_below(seconds: float, reaped: Callable[[dict[int, int]], None]) -> Swe
         seconds: for it to take at most.
         reaped: told of those that were killed and had become children of this process.
     """
-    until, clean, swept = time.monotonic() + seconds, 0, Swept()
-    while clean < _CLEAN:
+    until, swept = time.monotonic() + seconds, Swept()
+    reaped(reap())
+    while has_children():
         found = _stopped()
-        clean = 0 if found else clean + 1
         swept.killed |= found
         signal_all(found, signal.SIGKILL)
         reaped(reap())
@@ -69,10 +79,13 @@ def sweep_below(seconds: float, reaped: Callable[[dict[int, int]], None]) -> Swe
 
 
 def _stopped() -> set[int]:
-    """Those below, who now stand still as far as this process may stop them."""
+    """Those below, who now stand still as far as this process may stop them. Its own children come first, and at once:
+    who starts itself anew for ever is among them, for a moment."""
     found: set[int] = set()
     for _ in range(_ROUNDS):
-        more = below(os.getpid()) - found
+        near = children() - found
+        signal_all(near, signal.SIGSTOP)
+        more = {pid for pid in near if start_time(pid)} | (below(os.getpid()) - found)
         if not more:
             break
         signal_all(more, signal.SIGSTOP)
