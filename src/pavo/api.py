@@ -44,6 +44,7 @@ from pavo.kit.open_files import allow_open_files
 from pavo.kit.problem import ALWAYS, problems
 from pavo.kit.ready import announce_ready
 from pavo.kit.requests import BodyBounds, BodyLimit, Failsafe, internal_problem, problem_response
+from pavo.llm.gateway.endpoints import router as model_gateway_router
 from pavo.llm.named.endpoints import router as model_endpoints_router
 from pavo.logging import configure_logging
 from pavo.methods import add_head, allowed
@@ -75,6 +76,7 @@ STATUS: dict[type[PavoError], int] = {
 
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
+MODELS = (model_gateway_router,)
 TOOLS = (tools_router, policies_router)
 FLEET = (repositories_router, remote_agents_router, agent_tokens_router)
 
@@ -131,7 +133,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *TOOLS, *FLEET, codec_router, ui_router)
+    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS, *FLEET, codec_router, ui_router)
     for router in (*of_slices, *others):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
@@ -151,6 +153,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.agents = parts.accounts, parts.agents
     app.state.secrets, app.state.model_endpoints = parts.secrets, parts.model_endpoints
+    app.state.model_gateway = parts.model_gateway
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices

@@ -33,6 +33,8 @@ from pavo.jobs.fleet_services import FleetServices, fleet_services
 from pavo.kit.cancellation import end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database, KeptConnections
+from pavo.llm.gateway.service import GatewayService
+from pavo.llm.gateway.wiring import model_calls, model_gateway
 from pavo.llm.named.service import EndpointService
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
@@ -115,6 +117,7 @@ class ApiParts:
     accounts: AccountsService
     secrets: SecretService
     model_endpoints: EndpointService
+    model_gateway: GatewayService
     corpus: CorpusService
     artifacts: ArtifactService
     webhooks: WebhookService
@@ -158,6 +161,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             build_accounts(database, settings),
             secrets,
             EndpointService(database, secrets, settings.llm),
+            _model_gateway(database, settings, kinds, closing),
             CorpusService(database),
             build_artifacts(database, settings),
             webhooks,
@@ -193,6 +197,14 @@ async def _viewing(
     closing.push_async_callback(follower.close)
     await follower.start()
     return publisher, follower
+
+
+def _model_gateway(
+    database: Database, settings: Settings, kinds: Sequence[KindServed], closing: AsyncExitStack
+) -> GatewayService:
+    models = model_calls(database, settings)
+    closing.push_async_callback(models.close)
+    return model_gateway(models, (each.services for each in kinds))
 
 
 def _gate_owner(kinds: Sequence[KindServed]) -> GateOwner:

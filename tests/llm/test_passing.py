@@ -6,7 +6,7 @@ from typing import Any
 
 from pavo.llm.assembling import Assembly
 from pavo.llm.client import Told
-from pavo.tasks.gateway.passing import MAX_WAITING_BYTES, Passing
+from pavo.llm.gateway.passing import MAX_WAITING_BYTES, Passing
 
 
 class Upstream:

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from pavo.gates.domain import Subject
 from pavo.llm.assembling import Chunk
 from pavo.llm.client import Told
-from pavo.tasks.gateway.relaying import Both, Heard, Relay, WorkerGateways, channel_of
-from pavo.tasks.sql.gateway_tokens import Bearer
+from pavo.llm.gateway.bearers import Bearer
+from pavo.llm.telling import Both
+from pavo.tasks.gateway.relaying import Heard, Relay, WorkerGateways, channel_of
 from pavo.tasks.work.context.shown_answers import MOST_AT_ONCE, ShownAnswers
 from pavo.timeline.merge import Members, merged
 from pavo.timeline.publish import Publisher
@@ -231,7 +232,11 @@ async def test_from_an_api_to_the_worker_that_listens(redis: Redis) -> None:
 
     await until(listens, what="the worker to listen")
     subject = Subject(uuid.uuid4(), uuid.uuid4(), "v1")
-    bearer = Bearer(subject, 1, "3", True, True, token, Payer(subject, uuid.uuid4(), "a"))
+
+    async def holds(*_: object) -> bool:
+        return True
+
+    bearer = Bearer(subject, 1, "3", True, token, Payer(subject, uuid.uuid4(), "a"), holds)
     relay, beside = Relay(publisher, bearer, "hash"), list[str]()
     both = Both(_Keeps(beside), relay)
     tell = both.begin(1)

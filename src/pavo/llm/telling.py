@@ -46,3 +46,20 @@ class Telling:
             self._length += len(chunk.text)
         for taker in self._takers:
             taker(chunk)
+
+
+class Both:
+    """Tells two what a model says."""
+
+    def __init__(self, first: ToldTries, second: ToldTries) -> None:
+        self._first, self._second = first, second
+
+    def begin(self, number: int, before: str | None = None) -> Told:
+        """A try begins, for both."""
+        first, second = self._first.begin(number, before), self._second.begin(number, before)
+
+        def tell(chunk: Chunk) -> None:
+            first(chunk)
+            second(chunk)
+
+        return tell

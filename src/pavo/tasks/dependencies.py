@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 from pavo.accounts.dependencies import Caller, StreamCaller
 from pavo.artifacts.service import ArtifactService
 from pavo.tasks.conversation import ConversationService
-from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.sql.repository import TaskView
@@ -40,11 +39,6 @@ async def _artifacts(request: Request) -> ArtifactService:
     return request.app.state.artifacts
 
 
-async def _gateway(request: Request) -> GatewayService:
-    """What models answer to programs."""
-    return use_cases(request).gateway
-
-
 async def own_task(request: Request, who: Caller, task_id: uuid.UUID) -> TaskView:
     """The task of the path.
 
@@ -69,4 +63,3 @@ TheConversation = Annotated[ConversationService, Depends(_conversation)]
 TheArtifacts = Annotated[ArtifactService, Depends(_artifacts)]
 OwnTask = Annotated[TaskView, Depends(own_task)]
 WatchedTask = Annotated[Subject, Depends(watched_task)]
-TheGateway = Annotated[GatewayService, Depends(_gateway)]

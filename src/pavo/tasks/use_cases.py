@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
-from pavo.tasks.gateway.service import GatewayService
+from pavo.tasks.gateway.bearers import TaskBearers
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
 from pavo.tasks.waits.budget_gates import BudgetGates
@@ -20,7 +20,7 @@ class TaskUseCases:
     edit: EditService
     gates: TaskGates
     """What has their gates closed: see `gates.service.GateOwner`."""
-    gateway: GatewayService
-    """What models answer to the programs that agents run."""
+    bearers: TaskBearers
+    """Who shows a token of the gateway for a task: see `llm.gateway.wiring.HasBearers`."""
     budgets: BudgetGates
     """Has tasks look again at budgets: see `usage.service.LooksAgain`."""

@@ -36,7 +36,7 @@ from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
-from pavo.llm.calls import ModelCalls
+from pavo.llm.gateway.wiring import model_calls
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
 from pavo.tasks import domain as d
@@ -44,8 +44,8 @@ from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
 from pavo.tasks.conversation import ConversationService, TaskGates
 from pavo.tasks.edit import EditService
+from pavo.tasks.gateway.bearers import TaskBearers
 from pavo.tasks.gateway.relaying import WorkerGateways
-from pavo.tasks.gateway.service import GatewayService
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
@@ -83,7 +83,6 @@ from pavo.tools.announced.announcement import tools_announcement
 from pavo.tools.places import PLACES, keep_usable
 from pavo.tools.policies.word import OperatorsWord
 from pavo.tools.wiring import WorkerTools, open_tools
-from pavo.usage.prices import PriceTable
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +95,9 @@ KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow, in_flig
 def routers() -> Sequence[Any]:
     """Tasks, and the contract of the frontends that exist."""
     from pavo.tasks.endpoints import router
-    from pavo.tasks.gateway.endpoints import router as gateway
     from pavo.tasks.legacy.endpoints import router as legacy
 
-    return [router, gateway, legacy]
+    return [router, legacy]
 
 
 def task_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> TaskCommands:
@@ -116,10 +114,8 @@ async def served(clients: ApiClients) -> KindServed:
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, agents)
     conversation = ConversationService(database, clients.publisher, FollowUps(database, commands))
-    models = _models(database, clients.settings)
-    clients.closing.push_async_callback(models.close)
-    gates, gateway = TaskGates(tasks, commands), GatewayService(database, models, clients.publisher)
-    services = TaskUseCases(tasks, review, conversation, edit, gates, gateway, BudgetGates(database, commands))
+    gates, bearers = TaskGates(tasks, commands), TaskBearers(database, clients.publisher)
+    services = TaskUseCases(tasks, review, conversation, edit, gates, bearers, BudgetGates(database, commands))
     rows = TaskRows(database, clients.publisher)
     return KindServed(KIND, services, rows, partial(tasks_by_stage, database), tasks.owners)
 
@@ -191,12 +187,6 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:"
 
 
-def _models(database: Database, settings: Settings) -> ModelCalls:
-    """What calls models, by the operator's prices; closed by whoever made it."""
-    secrets = SecretService(database, KeyRing.of(settings.sealing))
-    return ModelCalls(database, settings.llm, PriceTable.load(settings.usage.prices), secrets)
-
-
 def gateway_url(settings: Settings) -> str:
     """Where agents of this worker find the gateway."""
     if settings.llm.gateway_url:
@@ -244,7 +234,7 @@ class _Agents:
         parts = (self._database, self._publisher, registry, corpus, limits)
         self._keeping = build_keeping(clients.settings)
         secrets = SecretService(self._database, KeyRing.of(clients.settings.sealing))
-        self._models = _models(self._database, clients.settings)
+        self._models = model_calls(self._database, clients.settings)
         beside = (self._preloading, self._logs, CodeWatch(clients.begin_anew), self._confining)
         word, url = operators_word(clients.settings.tools), gateway_url(clients.settings)
         keys = signing_keys(clients.settings.http)

@@ -1,27 +1,17 @@
 """HTTP of organisations' endpoints of models, for owners: parse, call one service method, return."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 
 from pavo.accounts.dependencies import OwnedOrganisation
 from pavo.kit.problem import problems
+from pavo.llm.dependencies import TheEndpoints
 from pavo.llm.named.schemas import ModelEndpointIn, ModelEndpointList, ModelEndpointOut
-from pavo.llm.named.service import EndpointService
 
 router = APIRouter(
     prefix="/api/organisations/{organisation_id}/model-endpoints",
     tags=["organisations"],
     responses=problems(401, 404, 422),
 )
-
-
-async def _endpoints(request: Request) -> EndpointService:
-    found: EndpointService = request.app.state.model_endpoints
-    return found
-
-
-TheEndpoints = Annotated[EndpointService, Depends(_endpoints)]
 
 
 @router.get("", operation_id="list_model_endpoints")

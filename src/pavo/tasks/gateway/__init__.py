@@ -1,1 +1,1 @@
-"""The recording gateway: an OpenAI-compatible server for whatever a task's agent runs; its answers are recorded."""
+"""Who shows a token of the gateway for a task, and how viewers of the task see what models say by it."""

@@ -21,8 +21,8 @@ from pavo.agents.emitting.coalescer import CHILD_SECONDS, Coalescer
 from pavo.agents.event_types import MODEL_TEXT
 from pavo.kit.subscription import Subscription
 from pavo.llm.client import Told
-from pavo.llm.telling import ToldTries
-from pavo.tasks.sql.gateway_tokens import PLAN, Bearer
+from pavo.llm.gateway.bearers import Bearer
+from pavo.tasks.sql.gateway_tokens import PLAN
 from pavo.tasks.work.context.shown_answers import MOST_AT_ONCE, ShownAnswer, ShownAnswers
 from pavo.timeline.merge import ANEW, Parts
 from pavo.timeline.publish import Publisher
@@ -67,23 +67,6 @@ class Relay:
         self._count += 1
         said = {"step": step, "count": self._count, "data": parts[MODEL_TEXT]}
         self._publisher.tell(self._channel, orjson.dumps({**self._call, **said}))
-
-
-class Both:
-    """Tells two what a model says."""
-
-    def __init__(self, first: ToldTries, second: ToldTries) -> None:
-        self._first, self._second = first, second
-
-    def begin(self, number: int, before: str | None = None) -> Told:
-        """A try begins, for both."""
-        first, second = self._first.begin(number, before), self._second.begin(number, before)
-
-        def tell(chunk: Any) -> None:
-            first(chunk)
-            second(chunk)
-
-        return tell
 
 
 @dataclass(slots=True)

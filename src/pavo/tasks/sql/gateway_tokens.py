@@ -1,10 +1,9 @@
 """The tokens of the gateway: each is good for one attempt, and kept as its hash."""
 
-import hashlib
-import secrets
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, LargeBinary, Text, Uuid, func, select, update
@@ -13,11 +12,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pavo.gates.domain import Subject
 from pavo.kit.sql import Base
+from pavo.llm.gateway.bearers import Bearer, hash_of
+from pavo.tasks.sql import lease
 from pavo.tasks.sql.models import ExecutionRow, TaskRow
 from pavo.usage.domain import Payer
 
-PREFIX: Final = "pavo-gw-"
-"""Of each token, so that what finds secrets in texts knows it."""
 PLAN: Final = "plan"
 """The place of what plans."""
 _MOMENT = DateTime(timezone=True)
@@ -40,32 +39,6 @@ class GatewayTokenRow(Base):
     place: Mapped[str | None] = mapped_column(Text)
     """What is under way, where it is no checkpoint: `plan`."""
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """Who shows a token."""
-
-    subject: Subject
-    epoch: int
-    place: str
-    """What is under way."""
-    works: bool
-    """Whether its attempt holds the lease while it lasts; one that plans does not."""
-    is_good: bool
-    """Whether the attempt lasts."""
-    hash: bytes
-    payer: Payer
-
-
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return f"{PREFIX}{secrets.token_urlsafe(32)}"
-
-
-def hash_of(token: str) -> bytes:
-    """What is kept of it."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 async def add(session: AsyncSession, token: str, subject: Subject, epoch: int, place: str | None) -> None:
@@ -97,10 +70,20 @@ async def find(session: AsyncSession, token: str) -> Bearer | None:
     is_good = row.epoch == epoch and (holder is not None or not works)
     # Its gates have the version of the plan for their scope, without the number of edits.
     payer = Payer(replace(subject, scope=subject.scope.rpartition("/")[2]), user_id, agent)
-    return Bearer(subject, row.epoch, row.place or str(step + 1), works, is_good, row.hash, payer)
+    holds = partial(_holds, subject.id, row.hash, works)
+    return Bearer(subject, row.epoch, row.place or str(step + 1), is_good, row.hash, payer, holds)
 
 
-async def lock(session: AsyncSession, hash: bytes, epoch: int) -> bool:
+async def _holds(task_id: uuid.UUID, hash_: bytes, works: bool, session: AsyncSession, epoch: int) -> bool:
+    """One call of a token at a time.
+
+    Args:
+        works: whether its attempt holds the lease while it lasts; one that plans does not.
+    """
+    return await lease.holds(session, task_id, epoch, working=works) and await lock(session, hash_, epoch)
+
+
+async def lock(session: AsyncSession, hash_: bytes, epoch: int) -> bool:
     """Keep others who show the same token waiting until the session commits; whether it is still of this attempt."""
-    query = select(GatewayTokenRow.epoch).where(GatewayTokenRow.hash == hash).with_for_update()
+    query = select(GatewayTokenRow.epoch).where(GatewayTokenRow.hash == hash_).with_for_update()
     return (await session.scalars(query)).one_or_none() == epoch

@@ -7,6 +7,7 @@ from pavo.agents.calling.gateway import Gateway
 from pavo.gates.domain import Subject
 from pavo.kit.sql import Database
 from pavo.llm.calls import over
+from pavo.llm.gateway.bearers import hash_of, new_token
 from pavo.tasks.sql import gateway_tokens, lease
 from pavo.tasks.work.context.held_epoch import HeldEpoch
 
@@ -42,13 +43,13 @@ class TaskGateway:
         """The gateway."""
         async with self._making:
             if self._token is None:
-                token, epoch = gateway_tokens.new_token(), self._held.epoch
+                token, epoch = new_token(), self._held.epoch
                 async with self._database.transaction() as session:
                     if not await lease.holds(session, self._subject.id, epoch):
                         raise over()
                     await gateway_tokens.add(session, token, self._subject, epoch, self._place)
                 if self._hear is not None:
-                    self._heard = await self._hear(gateway_tokens.hash_of(token))
+                    self._heard = await self._hear(hash_of(token))
                 self._token = token
                 self._held.followers.append(self._follow)
         return Gateway(self._base_url, self._token)

@@ -5,7 +5,7 @@ Errors have the form of OpenAI's API, and clients are told not to try again by t
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -15,12 +15,14 @@ from starlette.datastructures import Headers
 from pavo.accounts.security import bearer
 from pavo.agents.calling.completion import ModelAnswer
 from pavo.errors import BadRequest, Conflict, NotAuthenticated, PavoError, Unavailable
+from pavo.llm.dependencies import TheGateway
+from pavo.llm.gateway.bearers import Bearer, Bearers
+from pavo.llm.gateway.dialects import Chat, Dialect, Responses, described
+from pavo.llm.gateway.passing import Passing
+from pavo.llm.gateway.service import GatewayService
 from pavo.llm.streaming import WAITING
-from pavo.tasks.dependencies import TheGateway
-from pavo.tasks.gateway.dialects import Chat, Dialect, Responses, described
-from pavo.tasks.gateway.passing import Passing
-from pavo.tasks.sql.gateway_tokens import Bearer
 
+ShownBy: TypeAlias = tuple[Bearer, Bearers]
 router = APIRouter(prefix="/llm/v1", include_in_schema=False)
 
 STREAM_SECONDS: Final = 5.0
@@ -33,7 +35,7 @@ _STATUS: Final = {NotAuthenticated: 401, Conflict: 409, BadRequest: 400, Unavail
 _ENDPOINT: Final = "x-pavo-endpoint"
 """Names another endpoint than the default one."""
 _SHOW: Final = "x-pavo-show"
-"""`no`: viewers of the task do not see the answer while it is made."""
+"""`no`: viewers of the run do not see the answer while it is made."""
 _RETRY_COUNT: Final = "x-stainless-retry-count"
 """By which OpenAI's clients tell that they make the same call again."""
 
@@ -58,7 +60,7 @@ async def _answer(request: Request, gateway: TheGateway, speaking: Callable[[dic
         asking = asyncio.create_task(_ask(gateway, who, dialect, request.headers))
 
         def cut() -> None:
-            gateway.cut(who, dialect.request, endpoint)
+            gateway.cut(who[0], dialect.request, endpoint)
 
         if passing is not None:
             await passing.more(asking, STREAM_SECONDS)
@@ -94,7 +96,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _ask(gateway: TheGateway, who: Bearer, dialect: Dialect, headers: Headers) -> Coroutine[Any, Any, ModelAnswer]:
+def _ask(gateway: GatewayService, who: ShownBy, dialect: Dialect, headers: Headers) -> Coroutine[Any, Any, ModelAnswer]:
     again = headers.get(_RETRY_COUNT, "0") not in ("", "0")
     endpoint, key = headers.get(_ENDPOINT), headers.get("idempotency-key")
     told, shown = dialect.passing, headers.get(_SHOW) != "no"

@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
+from pavo.llm.gateway.passing import Passing
 from pavo.llm.responses.answers import ResponseStream, response_of
 from pavo.llm.responses.requests import chat_request, custom_tools
 from pavo.llm.streaming import DONE, event
-from pavo.tasks.gateway.passing import Passing
 
 
 class Dialect(Protocol):

@@ -1,59 +1,53 @@
 """The gateway's one use case: a request, by whoever shows an attempt's token, through the journal of models' calls."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.agents.calling.completion import ModelAnswer, ModelRequest, checked_completion
 from pavo.agents.calling.numbering import CallsUnderWay
-from pavo.errors import AgentRefused, BadRequest, Conflict, NotAuthenticated, Unavailable
-from pavo.kit.sql import Database
+from pavo.errors import AgentRefused, BadRequest, NotAuthenticated, Unavailable
 from pavo.llm.calls import Caller, ModelCalls
+from pavo.llm.gateway.bearers import PREFIX, Bearer, Bearers, Relayed
 from pavo.llm.journal import Occurrence
-from pavo.llm.telling import ToldTries
-from pavo.tasks.gateway.relaying import Both, Relay
-from pavo.tasks.sql import gateway_tokens, lease
-from pavo.tasks.sql.gateway_tokens import Bearer
-from pavo.timeline.publish import Publisher
+from pavo.llm.telling import Both, ToldTries
 
 REMEMBERED: Final = 10_000
 """Calls whose clients did not get their answers to the end."""
 
 
 class GatewayService:
-    """Belongs to the API's event loop."""
+    """Belongs to the API's event loop.
 
-    def __init__(self, database: Database, models: ModelCalls, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._database = database
+    Args:
+        kinds: whose tokens it knows.
+    """
+
+    def __init__(self, models: ModelCalls, kinds: Sequence[Bearers]) -> None:
         self._models = models
+        self._kinds = kinds
         self._calls = CallsUnderWay(lambda _: None)
         self._cut: dict[tuple[bytes, str], None] = {}
         """Whose answer did not reach its client, by token and request: the same request is that call, made again."""
 
-    async def bearer(self, token: str | None) -> Bearer:
-        """Who shows this token.
+    async def bearer(self, token: str | None) -> tuple[Bearer, Bearers]:
+        """Who shows this token, and of which kind that is.
 
         Raises:
             NotAuthenticated: nobody has it.
             Conflict: its attempt is over.
         """
-        found: Bearer | None = None
-        if token is not None and token.startswith(gateway_tokens.PREFIX):
-            async with self._database.reading() as session:
-                found = await gateway_tokens.find(session, token)
-        if found is None:
-            remedy = "Use the token of ctx.gateway() as the API key."
-            raise NotAuthenticated("This is no token of the gateway, or its task is gone.", remedy=remedy)
-        if not found.is_good:
-            raise _over()
-        return found
+        for kind in self._kinds if token is not None and token.startswith(PREFIX) else ():
+            if (found := await kind.find(token or "")) is not None:
+                if not found.is_good:
+                    raise kind.over
+                return found, kind
+        remedy = "Use the token of ctx.gateway() as the API key."
+        raise NotAuthenticated("This is no token of the gateway, or what it was for is gone.", remedy=remedy)
 
     async def complete(
         self,
-        bearer: Bearer,
+        shown_by: tuple[Bearer, Bearers],
         body: Any,
         *,
         endpoint: str | None,
@@ -65,16 +59,18 @@ class GatewayService:
         """What comes of a request. It goes on to its answer also where the client has gone.
 
         Args:
+            shown_by: as `bearer` answers.
             key: names the call, as that of `ctx.complete`.
             again: it is the same call, made again by a client that got no answer.
             told: is told what the model says now.
-            shown: whether viewers of the task see that too.
+            shown: whether viewers of the run see that too.
 
         Raises:
             BadRequest: this is no request.
             Conflict: the attempt is over.
             Unavailable: PostgreSQL is away.
         """
+        bearer, kind = shown_by
         request = _request(body, endpoint, key)
         if (call := (bearer.hash, request.hash)) in self._cut:
             del self._cut[call]
@@ -82,17 +78,17 @@ class GatewayService:
         if key is not None:
             request = replace(request, identity=f"gateway/{request.at(bearer.place, 1)}")
         occurrence = Occurrence(bearer.place, again)
-        caller = Caller(bearer.subject, bearer.epoch, partial(_holds, bearer), bearer.payer, occurrence)
-        relay = Relay(self._publisher, bearer, request.hash) if shown else None
+        caller = Caller(bearer.subject, bearer.epoch, bearer.holds, bearer.payer, occurrence)
+        relay = kind.relay(bearer, request.hash) if shown else None
         try:
             return await self._calls.run(self._seen(caller, request, told, relay))
         except Unavailable as error:
             if error.dependency == "lease":
-                raise _over() from error
+                raise kind.over from error
             raise
 
     async def _seen(
-        self, caller: Caller, request: ModelRequest, told: ToldTries | None, relay: Relay | None
+        self, caller: Caller, request: ModelRequest, told: ToldTries | None, relay: Relayed | None
     ) -> ModelAnswer:
         if relay is None:
             return await self._models.complete(caller, request, told)
@@ -116,14 +112,3 @@ def _request(body: Any, endpoint: str | None, key: str | None) -> ModelRequest:
         return checked_completion(body, endpoint, key)
     except AgentRefused as error:
         raise BadRequest(error.detail, field=error.field, remedy=error.remedy) from error
-
-
-async def _holds(bearer: Bearer, session: AsyncSession, epoch: int) -> bool:
-    """One call of a token at a time: each looks for its number among the equal ones before it."""
-    held = await lease.holds(session, bearer.subject.id, epoch, working=bearer.works)
-    return held and await gateway_tokens.lock(session, bearer.hash, epoch)
-
-
-def _over() -> Conflict:
-    remedy = "End: the agent has begun again, with another token."
-    return Conflict("The attempt that this token is of is over.", remedy=remedy)
