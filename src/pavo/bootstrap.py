@@ -140,16 +140,15 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
     """Everything that serves HTTP; closed in the opposite order, also when opening fails half-way."""
     async with AsyncExitStack() as closing:
         ring, prices = KeyRing.of(settings.sealing), PriceTable.load(settings.usage.prices)
-        telemetry = open_telemetry(settings, "api")
-        closing.push_async_callback(telemetry.close)
+        closing.push_async_callback((telemetry := open_telemetry(settings, "api")).close)
         (database, redis), temporal = _stores(settings, closing), await _connect(settings, telemetry)
         connections = kept_connections(database, settings)
         closing.push_async_callback(connections.close)
         publisher, follower = await _viewing(settings, database, redis, closing)
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
-        webhooks = WebhookService(database, settings.webhooks)
-        gates, secrets = GateService(database, _gate_owner(kinds)), SecretService(database, ring)
+        webhooks, secrets = WebhookService(database, settings.webhooks), SecretService(database, ring)
+        gates = GateService(database, _gate_owner(kinds))
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
         yield ApiParts(

@@ -70,8 +70,7 @@ class GatewayService:
             Conflict: the attempt is over.
             Unavailable: PostgreSQL is away.
         """
-        bearer, kind = shown_by
-        request = _request(body, endpoint, key)
+        (bearer, kind), request = shown_by, _request(body, endpoint, key)
         if (call := (bearer.hash, request.hash)) in self._cut:
             del self._cut[call]
             again = True
