@@ -131,7 +131,7 @@ async def temporal(settings: Settings) -> Client:
 @pytest_asyncio.fixture(scope="session")
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """The stack's database; on a busy machine there is always somebody who waits for one of its connections."""
-    found = Database(settings.database.url, pool_size=5, pool_timeout=PATIENCE)
+    found = Database(settings.database.url, pool_size=10, pool_timeout=PATIENCE)
     yield found
     await found.close()
 

@@ -156,7 +156,7 @@ async def test_requests_that_do_not_come_end(
     sent: list[bytes], status: int, field: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.05)
-    async with listening(Limits(head_seconds=0.3, body_seconds=0.3)) as port:
+    async with listening(Limits(head_seconds=1.5, body_seconds=0.5)) as port:
         if len(sent[0:1]) and sent[0].count(b"HTTP/1.1") == 2:
             async with connected(port) as (reader, writer), asyncio.timeout(10):
                 writer.write(sent[0])

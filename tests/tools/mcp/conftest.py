@@ -21,7 +21,9 @@ BAD = str(Path(__file__).with_name("bad_server.py"))
 
 def bad(folder: Path, mode: str = "ok", **more: Any) -> ServerSpec:
     """The server that misbehaves."""
-    spec = ServerSpec(command=sys.executable, args=("-S", BAD, str(folder), mode), **{"call_seconds": 5, **more})
+    spec = ServerSpec(
+        command=sys.executable, args=("-S", BAD, str(folder), mode), **{"start_seconds": 30, "call_seconds": 20, **more}
+    )
     return spec.model_copy(update={"name": "bad"})
 
 
