@@ -1,4 +1,8 @@
-"""Coding jobs: repositories, remote agents, queues, jobs, attempts, commands, logs"""
+"""Coding jobs: repositories, remote agents, queues, jobs, attempts, commands, logs, changes
+
+Triggers write the changes of jobs and queues down, whatever moves them. `job_changes` has no foreign key: a job's
+transition waits for no lock on its organisation.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +12,44 @@ revision = "0038"
 down_revision = "0037"
 branch_labels = None
 depends_on = None
+
+_CHANGE = """
+INSERT INTO job_changes (organisation_id, xid, at, job_id, data)
+VALUES (NEW.organisation_id, pg_current_xact_id()::text::bigint, pavo_now(), %s, jsonb_build_object(%s));
+RETURN NULL;
+"""
+_JOB_CHANGED = f"""
+CREATE FUNCTION job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    {
+    _CHANGE
+    % (
+        "NEW.id",
+        "'stage', NEW.stage, 'kind', NEW.kind, 'priority', NEW.priority, 'epoch', NEW.epoch,"
+        " 'agent_id', NEW.agent_id, 'deleted', NEW.deleted_at IS NOT NULL",
+    )
+}
+END $$
+"""
+_QUEUE_CHANGED = f"""
+CREATE FUNCTION job_queue_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    {_CHANGE % ("NULL", "'paused', NEW.paused_at IS NOT NULL, 'at_once', NEW.at_once")}
+END $$
+"""
+# Ranks are spread without `updated_at`: the order stays.
+_ON_JOBS = """
+CREATE TRIGGER jobs_changed AFTER UPDATE ON jobs FOR EACH ROW WHEN (
+    (NEW.stage, NEW.kind, NEW.priority, NEW.deleted_at) IS DISTINCT FROM
+        (OLD.stage, OLD.kind, OLD.priority, OLD.deleted_at)
+    OR (NEW.rank <> OLD.rank AND NEW.updated_at <> OLD.updated_at)
+) EXECUTE FUNCTION job_changed()
+"""
+_ON_QUEUES = """
+CREATE TRIGGER job_queues_changed AFTER UPDATE OF paused_at, at_once ON job_queues FOR EACH ROW WHEN (
+    (NEW.paused_at, NEW.at_once) IS DISTINCT FROM (OLD.paused_at, OLD.at_once)
+) EXECUTE FUNCTION job_queue_changed()
+"""
 
 
 def upgrade() -> None:
@@ -287,9 +329,31 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_logs_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "epoch", "seq", name=op.f("pk_job_logs")),
     )
+    op.create_table(
+        "job_changes",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("xid", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "xid", "id", name=op.f("pk_job_changes")),
+    )
+    op.create_index("ix_job_changes_at", "job_changes", ["at"], unique=False)
+    op.execute(_JOB_CHANGED)
+    op.execute(_QUEUE_CHANGED)
+    op.execute(_ON_JOBS)
+    op.execute("CREATE TRIGGER jobs_added AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION job_changed()")
+    op.execute(_ON_QUEUES)
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER job_queues_changed ON job_queues")
+    op.execute("DROP TRIGGER jobs_added ON jobs")
+    op.execute("DROP TRIGGER jobs_changed ON jobs")
+    op.execute("DROP FUNCTION job_queue_changed()")
+    op.execute("DROP FUNCTION job_changed()")
+    op.drop_table("job_changes")
     op.drop_table("job_logs")
     op.drop_table("job_commands")
     op.drop_table("job_attempts")

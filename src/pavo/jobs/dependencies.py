@@ -10,6 +10,8 @@ from pavo.artifacts.service import ArtifactService
 from pavo.jobs.agents.roster_service import RosterService
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.fleet_services import FleetServices
+from pavo.jobs.live.changes import ChangeService
+from pavo.jobs.logs.feed import LogFeed
 from pavo.jobs.logs.service import JobLogService
 from pavo.jobs.queue.service import QueueService
 from pavo.jobs.repositories.service import RepositoryService
@@ -53,6 +55,14 @@ async def _logs(request: Request) -> JobLogService:
     return _fleet(request).logs
 
 
+async def _feed(request: Request) -> LogFeed:
+    return _fleet(request).feed
+
+
+async def _changes(request: Request) -> ChangeService:
+    return _fleet(request).changes
+
+
 async def _jobs(request: Request) -> JobService:
     return _use_cases(request).jobs
 
@@ -92,6 +102,8 @@ TheRoster = Annotated[RosterService, Depends(_roster)]
 TheAgentTokens = Annotated[AgentTokenService, Depends(_tokens)]
 TheViews = Annotated[JobViews, Depends(_views)]
 TheLogs = Annotated[JobLogService, Depends(_logs)]
+TheLogFeed = Annotated[LogFeed, Depends(_feed)]
+TheChanges = Annotated[ChangeService, Depends(_changes)]
 TheJobs = Annotated[JobService, Depends(_jobs)]
 TheSubmission = Annotated[JobSubmission, Depends(_submission)]
 TheQueue = Annotated[QueueService, Depends(_queue)]

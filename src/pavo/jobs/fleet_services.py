@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from pavo.accounts.secrets.service import SecretService
 from pavo.jobs.agents.roster_service import RosterService
 from pavo.jobs.agents.token_service import AgentTokenService
+from pavo.jobs.live.changes import ChangeService
 from pavo.jobs.logs.feed import LogFeed
 from pavo.jobs.logs.service import JobLogService
 from pavo.jobs.repositories.service import RepositoryService
@@ -25,7 +26,8 @@ class FleetServices:
     views: JobViews
     logs: JobLogService
     feed: LogFeed
-    """Ends what follows logs when this process ends."""
+    """Ends what follows logs and changes when this process ends."""
+    changes: ChangeService
 
 
 def fleet_services(database: Database, redis: Redis, secrets: SecretService, closing: AsyncExitStack) -> FleetServices:
@@ -40,4 +42,5 @@ def fleet_services(database: Database, redis: Redis, secrets: SecretService, clo
         JobViews(database),
         JobLogService(database, feed),
         feed,
+        ChangeService(database),
     )

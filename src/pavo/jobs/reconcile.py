@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
+from pavo.jobs.live import repository as changes
 from pavo.jobs.queue.commands import QueueCommands
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.models import JobRow
@@ -18,6 +19,8 @@ from pavo.runs.kinds import RunningRow
 from pavo.timeline.publish import Publisher
 
 PAGE: Final = 500
+PRUNINGS: Final = 20
+"""Of one round at most; the next one goes on."""
 WORKFLOW_LOST: Final = "WorkflowLost"
 
 
@@ -67,8 +70,13 @@ class JobRows:
         return ended.wrote
 
     async def go_on(self) -> None:
-        """Jobs wait, and nobody was told: the second line of their queues goes on."""
+        """Jobs wait, and nobody was told: the second line of their queues goes on. What is kept for a time is removed
+        after it."""
         await self._queues.jobs_wait()
+        for _ in range(PRUNINGS):
+            async with self._database.transaction() as session:
+                if await changes.prune(session) < changes.PRUNED_AT_ONCE:
+                    break
         if self._put_right is not None:
             await self._put_right()
 

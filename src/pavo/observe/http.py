@@ -19,6 +19,10 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Machines ask these every few seconds: they get no spans."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+ANSWERED = "pavo.answered"
+"""The member of a request's scope that says by which status it was answered, and when, where no message says it: as a
+WebSocket that the connection itself answers."""
+
 _request: ContextVar[Scope | None] = ContextVar("pavo_request", default=None)
 
 
@@ -29,6 +33,11 @@ def request_ids() -> Mapping[str, str]:
         return {}
     task_id = found.get("path_params", {}).get("task_id")
     return {**({"task_id": str(task_id)} if task_id else {}), **ids.noted()}
+
+
+def answered(scope: Scope, status: int) -> None:
+    """Note that the connection itself has answered a request."""
+    scope[ANSWERED] = (str(status), time.perf_counter())
 
 
 class Observed:
@@ -77,7 +86,17 @@ class _Answer:
         self._scope = scope
         self._began = time.perf_counter()
         self._seconds: float | None = None
-        self.status = GONE
+        self._status = GONE
+
+    @property
+    def status(self) -> str:
+        """Of the answer, as far as it is known."""
+        noted: tuple[str, float] | None = self._scope.get(ANSWERED)
+        return self._status if noted is None else noted[0]
+
+    @status.setter
+    def status(self, status: str) -> None:
+        self._status = status
 
     @property
     def method(self) -> str:
@@ -105,7 +124,9 @@ class _Answer:
 
     def count(self) -> None:
         """The answer has ended."""
-        seconds = self._seconds if self._seconds is not None else time.perf_counter() - self._began
+        noted: tuple[str, float] | None = self._scope.get(ANSWERED)
+        begun = noted[1] - self._began if noted is not None else self._seconds
+        seconds = begun if begun is not None else time.perf_counter() - self._began
         metrics.HTTP_REQUESTS.add(self.method, self.route, self.status)
         metrics.HTTP_SECONDS.observe(seconds, self.method, self.route)
 

@@ -4,12 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from pavo.accounts.dependencies import Caller, OwnOrganisation
+from pavo.accounts.domain import Grant
 from pavo.errors import NotFound
-from pavo.jobs.dependencies import TheLogs, WatchedJob
-from pavo.jobs.live.cursors import JobCursor
+from pavo.jobs.dependencies import TheChanges, TheLogFeed, TheLogs, WatchedJob
+from pavo.jobs.live.cursors import ChangeCursor, JobCursor
 from pavo.jobs.live.job_source import JobSource
+from pavo.jobs.live.organisation_source import OrganisationSource
 from pavo.jobs.live.sockets import Socket, accepted
 from pavo.kit.texts.fields import Text
+from pavo.timeline.domain import Subject
 from pavo.timeline.http import TheWatching
 
 router = APIRouter(tags=["jobs"], include_in_schema=False)
@@ -28,4 +32,23 @@ async def job_socket(
     source = JobSource(watching, logs, subject, cursor)
     socket = Socket(accept, [source.events, source.lines])
     watching.hold(socket, subject)
+    return socket
+
+
+@router.get("/api/orgs/{organisation_id}/ws", operation_id="organisation_socket")
+async def organisation_socket(
+    request: Request,
+    changes: TheChanges,
+    feed: TheLogFeed,
+    watching: TheWatching,
+    who: Caller,
+    mine: OwnOrganisation,
+    after: Place = "",
+) -> Socket:
+    """The organisation's jobs and its queue as they change: goes on after the cursor of a message."""
+    accept, cursor = accepted(request), ChangeCursor.parse(after)
+    source = OrganisationSource(changes, feed, mine.organisation_id, cursor)
+    socket = Socket(accept, [source.tell])
+    grant = Grant("queue", mine.organisation_id, mine.organisation_id, who)
+    watching.hold(socket, Subject(mine.organisation_id, grant=grant))
     return socket

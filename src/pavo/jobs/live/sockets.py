@@ -14,6 +14,7 @@ from pavo.kit.cancellation import end
 from pavo.kit.listening.connection import EXTENSION, StreamEnded
 from pavo.kit.listening.socket_connection import SocketConnection
 from pavo.kit.listening.websocket import Code, Opcode, accept_of
+from pavo.observe.http import answered
 
 PING_SECONDS: Final = 9.0
 """So often a client is greeted, so that nobody on the way takes the connection for a dead one."""
@@ -71,7 +72,8 @@ class Socket(Response):
         if connection is None:
             raise Unavailable("This server offers no WebSockets.", dependency="api")
         self._connection = connection
-        connection.begin_socket(self._accept)
+        if connection.begin_socket(self._accept):
+            answered(scope, 101)
         tasks = [asyncio.create_task(self._serve(each)) for each in (*self._sources, self._greet)]
         tasks += [asyncio.create_task(_left(receive)), asyncio.create_task(_wait(self._stop))]
         try:

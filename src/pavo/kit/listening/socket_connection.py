@@ -23,15 +23,20 @@ class SocketConnection(Connection):
     def _unsupported_upgrade_warning(self) -> None:
         """The application upgrades a request itself (`begin_socket`); one that it does not is answered as usual."""
 
-    def begin_socket(self, accept: bytes) -> None:
-        """Answer the request that is being served by 101; what follows is written by `write_message` alone."""
+    def begin_socket(self, accept: bytes) -> bool:
+        """Answer the request that is being served by 101; what follows is written by `write_message` alone.
+
+        Returns:
+            Whether its client was still there.
+        """
         if self._ending is not None or self.transport.is_closing():
-            return
+            return False
         head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
         self.transport.write(b"%ssec-websocket-accept: %s\r\n\r\n" % (head, accept))
         self.cycle.response_started = True
         self._socket = Incoming()
         self.begin_stream()
+        return True
 
     async def write_message(self, text: bytes, opcode: Opcode = Opcode.TEXT) -> None:
         """Send one message, and wait until the kernel has all of it.

@@ -1,0 +1,46 @@
+"""What an organisation's socket says: its jobs and its queue as they change, each change once."""
+
+import asyncio
+import uuid
+from contextlib import suppress
+from typing import Final
+
+from pavo.jobs.live.changes import ChangeService
+from pavo.jobs.live.cursors import ChangeCursor
+from pavo.jobs.live.domain import message
+from pavo.jobs.live.sockets import Write
+from pavo.jobs.logs.feed import LogFeed
+
+LOOK_SECONDS: Final = 0.5
+"""So often PostgreSQL is asked for what has changed: one look-up by a key."""
+
+
+class OrganisationSource:
+    """Changes after a cursor, a page at a time, and only when the client has taken the one before.
+
+    Args:
+        feed: says when this process ends.
+        cursor: where the reader was; None: nowhere yet.
+    """
+
+    def __init__(
+        self, changes: ChangeService, feed: LogFeed, organisation_id: uuid.UUID, cursor: ChangeCursor | None
+    ) -> None:
+        self._changes, self._feed = changes, feed
+        self._organisation_id, self._cursor = organisation_id, cursor
+
+    async def tell(self, write: Write) -> None:
+        """Tell for as long as anybody listens; who may have missed something is told `begin` first."""
+        cursor, whole = await self._changes.begin(self._cursor)
+        if not whole:
+            await write(message("begin", cursor))
+        with self._feed.nudges(self._organisation_id) as woken:
+            while not self._feed.ending:
+                found = await self._changes.after(self._organisation_id, cursor)
+                for each in found:
+                    await write(each.as_message())
+                    cursor = each.cursor
+                if not found:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await woken.wait()
