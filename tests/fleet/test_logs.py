@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import grpc
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from pavo.jobs.sql.log_lines import log_channel
 from pavo.protocol import fleet_pb2 as pb
@@ -102,6 +103,48 @@ async def test_lines_of_others_end_the_session(gateway: Gateway, rows: Rows) -> 
         await thief.log(job.id, 1, 1, ["not mine"])
         assert "another agent" in (await thief.goodbye()).reason
         assert await rows.lines(job) == [] and builder.ended is None
+
+
+async def test_lines_that_cannot_be_stored_are_not_acknowledged_nor_are_those_after_them(
+    gateway: Gateway, rows: Rows
+) -> None:
+    """PostgreSQL refuses a line: its agent is told and has it still; others of the same group have theirs stored."""
+    token = await rows.token()
+    async with agent(gateway.address, token) as builder, agent(gateway.address, token, "quiet") as quiet:
+        await builder.connect()
+        await quiet.connect()
+        job, other = await rows.job(), await rows.job("quiet")
+        await rows.run("ALTER TABLE job_logs ADD CONSTRAINT refuses CHECK (text <> 'refused') NOT VALID")
+        try:
+            async with rows.database.transaction() as held:  # what comes meanwhile is one group
+                await held.execute(text("LOCK TABLE job_logs IN EXCLUSIVE MODE"))
+                await taken(builder, await builder.log(job.id, 1, 1, ["stored"]))
+                await taken(builder, await builder.log(job.id, 1, 2, ["refused"]))
+                await taken(builder, await builder.log(job.id, 1, 3, ["after it"]))
+                await taken(quiet, await quiet.log(other.id, 1, 1, ["of another"]))
+            said = await builder.goodbye()
+            assert "cannot be stored" in said.reason and said.remedy and not said.come_back
+            await quiet.logged(other.id, 1, 1)
+            assert builder.acked(job.id, 1) <= 1 and quiet.ended is None
+            assert [each.text for each in await rows.lines(job)] == ["stored"]
+        finally:
+            await rows.run("ALTER TABLE job_logs DROP CONSTRAINT refuses")
+        welcome = await builder.connect(running=[pb.RunningJob(job_id=job.id, epoch=1, last_log_seq=3)])
+        assert [each.acked_log_seq for each in welcome.jobs] == [1], "it sends the others again"
+        await builder.log(job.id, 1, 2, ["refused", "after it"])
+        await builder.logged(job.id, 1, 3)
+        assert [(each.text, each.gap) for each in await rows.lines(job)] == [
+            ("stored", 0),
+            ("refused", 0),
+            ("after it", 0),
+        ]
+
+
+async def taken(there: FakeAgent, chunk: pb.LogChunk) -> None:
+    """Wait until the gateway has taken a chunk, stored or not: it answers a greeting that came after it."""
+    number = chunk.lines[-1].seq + 1_000
+    await there.send(pb.FromAgent(ping=pb.Ping(number=number)))
+    await there.until(lambda: [each for each in there.of("pong") if each.number == number])
 
 
 async def test_numbers_that_fall_end_the_session(gateway: Gateway, rows: Rows) -> None:

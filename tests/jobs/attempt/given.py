@@ -129,6 +129,12 @@ class Given:
             until_then = func.pavo_now() + timedelta(seconds=seconds)
             await session.execute(update(JobRow).where(JobRow.id == job).values(lease_until=until_then))
 
+    async def heard(self, job: uuid.UUID, minutes: float) -> None:
+        """Have the last sign of the job's work lie so long back."""
+        async with self.database.transaction() as session:
+            then = func.pavo_now() - timedelta(minutes=minutes)
+            await session.execute(update(JobRow).where(JobRow.id == job).values(heard_at=then))
+
 
 async def organisation(database: Database) -> tuple[Identity, uuid.UUID, uuid.UUID]:
     """An organisation with a member, a repository and an agent: the member, and the ids of the other two."""

@@ -96,6 +96,27 @@ async def test_a_lease_that_ran_out_puts_the_job_back_into_its_queue(given: Give
     assert c.CLEANUP not in kinds(given.agent.asked), "nobody cleans up what may still be adopted"
 
 
+async def test_a_job_that_gets_nowhere_goes_back_though_its_lease_is_kept(given: Given) -> None:
+    """Nothing came of it for longer than the worker's setting; the agent renews its lease still."""
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, for_ever)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    await given.heard(job, 59)
+    await handle.signal(CodingJob.lease_lost)
+
+    await given.until_asked(c.START_EXECUTION, 3)  # it looked, and goes on
+    assert (await given.row(job)).stage == "CLAIMED", "not long enough"
+    await given.heard(job, 61)
+    await given.lease(job, 3_600)
+    await handle.signal(CodingJob.lease_lost)
+    assert await handle.result() == "QUEUED"
+    row, attempt = await given.row(job), await given.attempt(job)
+    assert row.error is not None and row.error["type"] == "Stuck" and row.error["remedy"]
+    assert (attempt.ended, attempt.cleanup_owed) == ("lost", True)
+    assert attempt.reason.startswith("Stuck: No log line, stage or result")
+
+
 async def test_a_job_that_is_lost_too_often_fails_with_the_reason(given: Given) -> None:
     job = await given.job(max_attempts=2)
     for epoch in (1, 2):

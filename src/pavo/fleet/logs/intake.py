@@ -131,13 +131,17 @@ class LogIntake:
         await self._note(stored)
 
     async def _store_alone(self, chunk: _Chunk) -> bool:
-        """Whether its lines are stored; those of others are not acknowledged."""
+        """Whether its lines are stored; those of others are not acknowledged, nor are those that follow them: the last
+        line that is stored tells the agent, when it comes back, from where on it sends again."""
+        if chunk.session.log_refused:
+            return False
         try:
             await add_lines(self._database, chunk.lines)
         except Unavailable:
             raise
         except Exception:
             logger.exception("Lines of job %s cannot be stored", chunk.job_id)
+            chunk.session.log_refused = True
             chunk.session.end(Ending("Its log lines cannot be stored.", "Upgrade the agent program.", come_back=False))
             return False
         return True
@@ -145,8 +149,10 @@ class LogIntake:
     def _batch(self) -> list[_Chunk]:
         batch: list[_Chunk] = []
         count = 0
+        while self._waiting and self._waiting[0].session.log_refused:
+            self._forget([self._waiting[0]])
         for chunk in self._waiting:
-            if batch and count + len(chunk.lines) > MAX_LINES:
+            if chunk.session.log_refused or (batch and count + len(chunk.lines) > MAX_LINES):
                 break
             batch.append(chunk)
             count += len(chunk.lines)

@@ -104,6 +104,8 @@ class Session:
         self.log_credit = log_credit
         self.log_bytes = 0
         """Of log that is not stored yet."""
+        self.log_refused = False
+        """Whether lines of it could not be stored: what comes after them is not stored either."""
         self.outbox = Outbox()
         self.tails: dict[AttemptKey, LogTail] = {}
         self.stages: dict[str, str] = {}

@@ -2,18 +2,21 @@
 them; beyond it one for all."""
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pavo import __version__
 from pavo.fleet.work.activities import FleetActivities
 from pavo.jobs.agents.sessions import OpenSession
+from pavo.runs.workflow_calls import RPC_TIMEOUT
 from pavo.temporal.activities import implementations
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,71 @@ AT_ONCE_IN_ALL: Final = 10_000
 HEARTBEAT: Final = timedelta(seconds=5)
 """So often at most Temporal is told of signs of work."""
 SHUTDOWN_SECONDS: Final = 20.0
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between the end of a worker by an error and its next beginning: doubled each time, up to this."""
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until a worker that has ended by an error begins again.
+
+    Args:
+        failures: in a row, 1 or more.
+    """
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
+
+
+class QueueWorker:
+    """Takes what is on one queue until it is ended; a worker that ends by an error is followed by another one.
+
+    Args:
+        make: a new worker; each runs once.
+        answers: raises where Temporal does not answer. No worker is made then: the client takes one for each queue, and
+            lets go of it only where it could begin.
+    """
+
+    def __init__(self, queue: str, make: Callable[[], Worker], answers: Callable[[], Awaitable[object]]) -> None:
+        self._queue, self._make, self._answers = queue, make, answers
+        self._over = asyncio.Event()
+        self._worker: Worker | None = None
+        self._running = asyncio.create_task(self._run(), name=queue)
+
+    async def end(self) -> None:
+        """Take nothing more, and wait until what was begun has ended.
+
+        Raises:
+            TimeoutError: it does not end.
+        """
+        self._over.set()
+        try:
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                if self._worker is not None:
+                    await self._worker.shutdown()
+                await self._running
+        finally:
+            self._running.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while not self._over.is_set():
+            begun = loop.time()
+            try:
+                await self._answers()
+                self._worker = self._make()
+                await self._worker.run()
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # a panic of Temporal's library is no Exception
+                failures = 1 if loop.time() - begun > LONGEST_PAUSE else failures + 1
+                seconds = pause_after(failures)
+                logger.exception("The worker of %s has ended; it begins again in %g s", self._queue, seconds)
+                await self._pause(seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
 
 class AgentWorkers:
@@ -38,11 +106,10 @@ class AgentWorkers:
     def __init__(self, temporal: Client, activities: FleetActivities, gateway_id: uuid.UUID) -> None:
         self._temporal = temporal
         self._activities: list[Callable[..., Any]] = list(implementations(activities))
-        self._own: dict[str, tuple[Worker, asyncio.Task[None]]] = {}
+        self._own: dict[str, QueueWorker] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.shared_queue: Final = f"gateway-{gateway_id}"
         """The queue of the sessions that have none of their own."""
-        self._taken: set[str] = set()
 
     def queue_of(self, agent_id: uuid.UUID, number: int) -> str:
         """The queue of a session that begins now."""
@@ -70,38 +137,37 @@ class AgentWorkers:
             await asyncio.gather(*self._ending)
 
     def _begin(self, queue: str, at_once: int, *, polls: int) -> None:
-        worker = Worker(
-            self._temporal,
-            task_queue=queue,
-            build_id=f"pavo-{__version__}",
-            activities=self._activities,
-            max_concurrent_activities=at_once,
-            max_concurrent_activity_task_polls=polls,
-            max_heartbeat_throttle_interval=HEARTBEAT,
-            default_heartbeat_throttle_interval=HEARTBEAT,
-            graceful_shutdown_timeout=timedelta(seconds=2),
-        )
-        self._own[queue] = worker, asyncio.create_task(self._run(queue, worker), name=queue)
+        def make() -> Worker:
+            return Worker(
+                self._temporal,
+                task_queue=queue,
+                build_id=f"pavo-{__version__}",
+                activities=self._activities,
+                max_concurrent_activities=at_once,
+                max_concurrent_activity_task_polls=polls,
+                max_heartbeat_throttle_interval=HEARTBEAT,
+                default_heartbeat_throttle_interval=HEARTBEAT,
+                graceful_shutdown_timeout=timedelta(seconds=2),
+            )
 
-    async def _run(self, queue: str, worker: Worker) -> None:
-        try:
-            await worker.run()
-        except Exception:
-            logger.exception("The worker of %s has ended", queue)
+        self._own[queue] = QueueWorker(queue, make, self._answers)
+
+    async def _answers(self) -> None:
+        """Raises RPCError where Temporal is away, or does not know the namespace."""
+        request = DescribeNamespaceRequest(namespace=self._temporal.namespace)
+        await self._temporal.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
 
     def _end(self, queue: str) -> None:
         found = self._own.pop(queue, None)
         if found is not None:
-            task = asyncio.create_task(self._shut_down(queue, *found), name=f"end of {queue}")
+            task = asyncio.create_task(self._shut_down(queue, found), name=f"end of {queue}")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
     @staticmethod
-    async def _shut_down(queue: str, worker: Worker, running: "asyncio.Task[None]") -> None:
+    async def _shut_down(queue: str, worker: QueueWorker) -> None:
         try:
-            async with asyncio.timeout(SHUTDOWN_SECONDS):
-                await worker.shutdown()
-                await running
+            await worker.end()
         except TimeoutError:
             logger.warning("The worker of %s does not end", queue)
         except Exception:
