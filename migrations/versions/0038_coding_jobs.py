@@ -315,6 +315,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_job_commands_job", "job_commands", ["job_id", "epoch"], unique=False)
     op.create_table(
+        "job_model_tokens",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("agent_token_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["agent_token_id"],
+            ["agent_tokens.id"],
+            name=op.f("fk_job_model_tokens_agent_token_id_agent_tokens"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_job_model_tokens_job_id_jobs"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_job_model_tokens")),
+    )
+    op.create_index("ix_job_model_tokens_job_id", "job_model_tokens", ["job_id"], unique=False)
+    op.create_index("ix_job_model_tokens_agent_token_id", "job_model_tokens", ["agent_token_id"], unique=False)
+    op.add_column("model_calls", sa.Column("exhausted", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.create_table(
         "job_logs",
         sa.Column("job_id", sa.Uuid(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
@@ -355,6 +377,8 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION job_changed()")
     op.drop_table("job_changes")
     op.drop_table("job_logs")
+    op.drop_column("model_calls", "exhausted")
+    op.drop_table("job_model_tokens")
     op.drop_table("job_commands")
     op.drop_table("job_attempts")
     op.drop_table("jobs")

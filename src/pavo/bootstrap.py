@@ -169,7 +169,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             PolicyService(database),
             UsageService(database, _budget_gates(kinds)),
             prices,
-            fleet_services(database, redis, secrets, closing),
+            fleet_services(database, redis, secrets, prices.currency, closing),
             Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,

@@ -78,6 +78,9 @@ class GatewaySettings(Section):
     """KB of log that one agent may send before they are stored."""
     logs_mb: int = Field(default=64, ge=1, le=65_536, validation_alias="PAVO_GATEWAY_LOGS_MB")
     """MB of log that wait in a gateway to be stored, in all; beyond it agents wait."""
+    models_url: str = Field(default="", pattern=r"^(https?://\S+)?$", validation_alias="PAVO_GATEWAY_MODELS_URL")
+    """Base URL of the API's model gateway as remote agents reach it, such as https://pavo.example/llm/v1; default: that
+    of PAVO_HOST and PAVO_PORT where only this machine reaches it."""
 
 
 _HEARTBEATS: Final = r"^(\s*[a-z_]{1,40}=[1-9][0-9]{0,5}\s*(,|$))*$"

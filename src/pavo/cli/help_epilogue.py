@@ -119,6 +119,7 @@ EXAMPLES: Final = {
     "budget set": {
         "pavo budget set month --cost 100": "for all tasks of your organisation together",
         "pavo budget set life --task last --cost 2.50 --tokens 1000000": "for this task alone",
+        "pavo budget set life --job last --cost 5": "for this coding job alone",
     },
     "budget remove": {"pavo budget remove 01a2172e-5c95-7721-97c0-0d132dc726ed": "by the id that the list shows"},
     "job": {

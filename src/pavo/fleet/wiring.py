@@ -9,6 +9,7 @@ from pavo.artifacts.wiring import build_keeping
 from pavo.fleet.calls.credentials import Credentials
 from pavo.fleet.calls.kept_files import KeptFiles
 from pavo.fleet.calls.leases_and_credentials import Calls
+from pavo.fleet.calls.model_tokens import ModelTokens, models_url
 from pavo.fleet.clients import GatewayClients
 from pavo.fleet.logs.intake import LogIntake
 from pavo.fleet.server import listening
@@ -54,6 +55,7 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         closing.push_async_callback(watching.end)
         rounds = partial(health.keep_pinging, clients.gateway_id, activities.ping_agent)
         closing.push_async_callback(KeptRunning(rounds, "pings").end)
-        calls = Calls(database, tokens, Credentials(database, clients.secrets), open_sessions)
+        models = ModelTokens(database, models_url(settings))
+        calls = Calls(database, tokens, Credentials(database, clients.secrets, models), open_sessions)
         files = KeptFiles(database, tokens, build_keeping(settings))
         yield await closing.enter_async_context(listening(settings.gateway, streams, calls, files))

@@ -30,7 +30,9 @@ class FleetServices:
     changes: ChangeService
 
 
-def fleet_services(database: Database, redis: Redis, secrets: SecretService, closing: AsyncExitStack) -> FleetServices:
+def fleet_services(
+    database: Database, redis: Redis, secrets: SecretService, currency: str, closing: AsyncExitStack
+) -> FleetServices:
     """All of them, on one database and the running event loop."""
     feed = LogFeed(redis)
     feed.start()
@@ -39,7 +41,7 @@ def fleet_services(database: Database, redis: Redis, secrets: SecretService, clo
         RepositoryService(database, secrets),
         RosterService(database),
         AgentTokenService(database),
-        JobViews(database),
+        JobViews(database, currency),
         JobLogService(database, feed),
         feed,
         ChangeService(database),

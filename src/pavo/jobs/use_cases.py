@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pavo.jobs.attempt.job_gates import JobGates
+from pavo.jobs.models.bearers import JobBearers
 from pavo.jobs.queue.service import QueueService
 from pavo.jobs.requests.submission import JobSubmission
 from pavo.jobs.service import JobService
@@ -17,3 +18,5 @@ class JobUseCases:
     gates: JobGates
     """What has their gates closed: see `gates.service.GateOwner`."""
     submission: JobSubmission
+    bearers: JobBearers
+    """Who shows a token of the model gateway for a job: see `llm.gateway.wiring.HasBearers`."""

@@ -17,6 +17,7 @@ from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.attempt.recorder import JobRecorder
 from pavo.jobs.commands import JobCommands
 from pavo.jobs.lease_watch import LeaseWatch
+from pavo.jobs.models.bearers import JobBearers
 from pavo.jobs.queue import commands as queues
 from pavo.jobs.queue.activities import QueueRecorder
 from pavo.jobs.queue.commands import QueueCommands
@@ -33,6 +34,7 @@ from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+from pavo.usage.prices import PriceTable
 
 KIND: Final = Kind(
     "job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow, helpers=[QueueMonitor, PingAgent], periodic=[queues.LINES]
@@ -66,9 +68,10 @@ async def served(clients: ApiClients) -> KindServed:
     commands = job_commands(clients.temporal, clients.redis, clients.settings.temporal)
     queue = queue_commands(database, clients.temporal, clients.settings.temporal)
     service = JobService(database, publisher, commands, queue.look)
-    submission = JobSubmission(database, publisher, JobViews(database), queue.look)
+    views = JobViews(database, PriceTable.load(clients.settings.usage.prices).currency)
+    submission = JobSubmission(database, publisher, views, queue.look)
     gates = JobGates(database, commands)
-    services = JobUseCases(service, QueueService(database, publisher, queue), gates, submission)
+    services = JobUseCases(service, QueueService(database, publisher, queue), gates, submission, JobBearers(database))
 
     async def census() -> Mapping[str, int]:
         async with database.reading() as session:

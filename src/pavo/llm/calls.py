@@ -137,7 +137,7 @@ class ModelCalls:
                 await self._ended(claim.id)
                 continue
             if claim.next is not Next.ASK:
-                return _known(request, claim)
+                return _known(request, claim, caller.payer)
             try:
                 self._under_way[claim.id].telling.join(told)
                 answer = await self._ask(request.body, Call(claim.id, asked.model), endpoint)
@@ -262,7 +262,7 @@ class ModelCalls:
         found = await budgets.reserve(session, caller.spender, call, most, currency, under_way)
         if isinstance(found, Reservation):
             return claim, most
-        await journal.fail(session, call.id, found.told, caller.epoch)
+        await journal.fail(session, call.id, found.told, caller.epoch, exhausted=True)
         return replace(claim, next=Next.EXHAUSTED, exhausted=found), most
 
     async def _recorded(self, caller: Caller, request: ModelRequest) -> ModelAnswer | None:
@@ -347,19 +347,20 @@ def _model(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
     return model
 
 
-def _known(request: ModelRequest, claim: Claim) -> ModelAnswer:
+def _known(request: ModelRequest, claim: Claim, payer: Payer) -> ModelAnswer:
     if claim.next is Next.RECORDED:
         return ModelAnswer(claim.answer)
     if claim.next is Next.CHANGED:
         told = f"complete(): key: {request.key!r} names a call with another request."
         return ModelAnswer(None, told, "Give each call a key of its own.", refused=True, status=CHANGED)
     if claim.exhausted is not None:
-        return _exhausted(claim.exhausted)
+        return _exhausted(claim.exhausted, payer)
     raise over()
 
 
-def _exhausted(found: Exhausted) -> ModelAnswer:
-    told, remedy = found.told, "Raise it, as by: pavo budget set. Then resume the task."
-    if found.question is None:
+def _exhausted(found: Exhausted, payer: Payer) -> ModelAnswer:
+    then = "resume the task" if payer.asks else f"queue the {payer.noun} again"
+    told, remedy = found.told, f"Raise it, as by: pavo budget set. Then {then}."
+    if payer.asks and found.question is None:
         told, remedy = f"{told} {found.stopped_by} said to stop.", "Resume the task to be asked again."
     return ModelAnswer(None, told, remedy, refused=True, status=PAYMENT_REQUIRED, asks=found.question)

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -96,6 +96,7 @@ async def claim(
         return Claim(Next.UNDER_WAY, row.id)
     row.state, row.epoch, row.runs = "started", epoch, row.runs + 1
     row.endpoint, row.model, row.error, row.request_hash = asked.endpoint, asked.model, None, request.hash
+    row.exhausted = False
     await session.flush()
     return Claim(Next.ASK, row.id)
 
@@ -151,9 +152,28 @@ async def settle(session: AsyncSession, call_id: uuid.UUID, answer: Mapping[str,
     return (await session.scalars(query)).one_or_none() is not None
 
 
-async def fail(session: AsyncSession, call_id: uuid.UUID, error: str, epoch: int) -> bool:
-    """Record why there is no answer; False as for `settle`."""
-    return await _settled(session, call_id, epoch, state="failed", error=error)
+async def fail(session: AsyncSession, call_id: uuid.UUID, error: str, epoch: int, *, exhausted: bool = False) -> bool:
+    """Record why there is no answer; False as for `settle`.
+
+    Args:
+        exhausted: a budget does not suffice.
+    """
+    return await _settled(session, call_id, epoch, state="failed", error=error, exhausted=exhausted)
+
+
+_REFUSED: Final = text("""
+SELECT c.error FROM model_calls c
+WHERE c.subject_id = :subject AND c.epoch = :epoch AND c.exhausted AND NOT EXISTS (
+    SELECT 1 FROM model_calls o
+    WHERE o.subject_id = :subject AND o.epoch = :epoch AND o.state = 'done' AND o.started_at > c.settled_at
+)
+ORDER BY c.settled_at DESC LIMIT 1
+""")
+
+
+async def refused_by_budget(session: AsyncSession, subject_id: uuid.UUID, epoch: int) -> str | None:
+    """Why a budget kept this attempt from asking models; None: none did, or it was answered again afterwards."""
+    return (await session.scalars(_REFUSED, {"subject": subject_id, "epoch": epoch})).one_or_none()
 
 
 async def _settled(session: AsyncSession, call_id: uuid.UUID, epoch: int, **values: Any) -> bool:

@@ -60,6 +60,8 @@ class ModelCallRow(Base):
     """The chat completion."""
     error: Mapped[str | None] = mapped_column(Text)
     """Why it failed the last time."""
+    exhausted: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether that was a budget which did not suffice."""
     place: Mapped[str | None] = mapped_column(Text)
     """Of a call by the gateway: what was under way."""
     number: Mapped[int | None] = mapped_column(Integer)

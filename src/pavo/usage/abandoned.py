@@ -20,8 +20,11 @@ _AT_ONCE: Final = 200
 
 _FIND: Final = text("""
 SELECT r.task_id, max(coalesce(t.updated_at, pavo_now() - CAST(:longest AS interval)))
-FROM budget_reservations r LEFT JOIN tasks t ON t.id = r.task_id
-    AND t.stage IN ('DONE', 'FAILED', 'STOPPED') AND t.updated_at < pavo_now() - CAST(:ended AS interval)
+FROM budget_reservations r LEFT JOIN (
+    SELECT id, updated_at FROM tasks WHERE stage IN ('DONE', 'FAILED', 'STOPPED')
+    UNION ALL
+    SELECT id, updated_at FROM jobs WHERE stage IN ('DONE', 'FAILED', 'CANCELLED')
+) t ON t.id = r.task_id AND t.updated_at < pavo_now() - CAST(:ended AS interval)
 WHERE r.at < coalesce(t.updated_at, pavo_now() - CAST(:longest AS interval))
 GROUP BY r.task_id LIMIT :count
 """)

@@ -92,10 +92,14 @@ async def about_budget(session: AsyncSession, organisation_id: uuid.UUID, new: N
     return replace(new, may_answer=MEMBER if budget.task_id is not None else OWNER, **over)
 
 
-def told_of(budget: BudgetRow, task_id: uuid.UUID, lack: Lack, model: str, currency: str) -> str:
-    """Why a call of this task is not made."""
+def told_of(budget: BudgetRow, task_id: uuid.UUID, lack: Lack, model: str, currency: str, noun: str = "task") -> str:
+    """Why a call of this run is not made.
+
+    Args:
+        noun: what the run is.
+    """
     others = "The organisation" if budget.task_id is None else f"Task {budget.task_id}, for which this one works,"
-    whose = "This task" if budget.task_id == task_id else others
+    whose = f"This {noun}" if budget.task_id == task_id else others
     span = {"day": " a day", "month": " a month"}.get(budget.period, "")
     wrong = "the next call of a model may exceed that"
     if lack is Lack.UNPRICED:

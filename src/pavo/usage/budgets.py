@@ -149,6 +149,8 @@ async def _ask(
     session: AsyncSession, spender: Spender, budget: BudgetRow, lack: Lack, call: Call, currency: str
 ) -> Exhausted | None:
     """What people say about a budget that does not suffice; None: they have changed something, so look again."""
+    if not spender.asks:
+        return Exhausted(told_of(budget, spender.subject.id, lack, call.model, currency, spender.noun))
     ask = await _asked(session, budget, spender)
     task_id = spender.subject.id
     told = told_of(budget, task_id, lack, call.model, currency)

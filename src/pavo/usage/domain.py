@@ -31,14 +31,18 @@ class Payer:
     """Whose budgets calls of models count against, and who is asked where these do not suffice."""
 
     subject: Subject
-    """The task, with the scope of its gates."""
+    """The run, such as a task, with the scope of its gates."""
     user_id: uuid.UUID | None
     """Whom the task runs for."""
     agent: str
+    noun: str = "task"
+    """What the subject is."""
+    asks: bool = True
+    """Whether people can be asked while it works; else a call for which a budget does not suffice is refused."""
 
     def under(self, epoch: int) -> "Spender":
         """In the attempt of this epoch."""
-        return Spender(self.subject, self.user_id, self.agent, epoch)
+        return Spender(self.subject, self.user_id, self.agent, epoch, self.noun, self.asks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,14 @@ class Spender:
     """Who calls a model, under the epoch of the attempt that does."""
 
     subject: Subject
-    """The task, whose organisation pays."""
+    """The run, whose organisation pays."""
     user_id: uuid.UUID | None
     """Whom the task runs for."""
     agent: str
     epoch: int
+    noun: str = "task"
+    asks: bool = True
+    """As of a `Payer`."""
 
 
 @dataclass(frozen=True, slots=True)

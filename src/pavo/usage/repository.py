@@ -16,7 +16,12 @@ MAX_ITEMS: Final = 1_000
 
 _KEYS: Final[dict[By, tuple[str, str, str]]] = {
     "call": ("u.call_id::text", "min(u.model)", ""),
-    "task": ("u.task_id::text", "min(t.title)", "LEFT JOIN tasks t ON t.id = u.task_id AND t.deleted_at IS NULL"),
+    "task": (
+        "u.task_id::text",
+        "min(coalesce(t.title, j.title))",
+        "LEFT JOIN tasks t ON t.id = u.task_id AND t.deleted_at IS NULL "
+        "LEFT JOIN jobs j ON j.id = u.task_id AND j.deleted_at IS NULL",
+    ),
     "agent": ("u.agent", "NULL", ""),
     "user": ("u.user_id::text", "min(p.email)", "LEFT JOIN users p ON p.id = u.user_id"),
     "model": ("u.model", "NULL", ""),
@@ -148,7 +153,11 @@ SELECT coalesce(sum(f.cost), 0), coalesce(sum(f.tokens_in + f.tokens_out), 0) FR
 ) f
 """)
 """By the task, and by what it delegated: each is looked up by an index."""
-_ORGANISATION_OF: Final = text("SELECT organisation_id FROM tasks WHERE id = :task_id AND deleted_at IS NULL")
+_ORGANISATION_OF: Final = text("""
+SELECT organisation_id FROM tasks WHERE id = :task_id AND deleted_at IS NULL
+UNION ALL
+SELECT organisation_id FROM jobs WHERE id = :task_id AND deleted_at IS NULL
+""")
 
 
 async def reserved(session: AsyncSession, budget: BudgetRow) -> tuple[int, int]:
@@ -168,5 +177,5 @@ async def _two(session: AsyncSession, statement: Any, budget: BudgetRow) -> tupl
 
 
 async def organisation_of(session: AsyncSession, task_id: uuid.UUID) -> uuid.UUID | None:
-    """Whose task this is; None: unknown, or deleted."""
+    """Whose task or coding job this is; None: unknown, or deleted."""
     return (await session.scalars(_ORGANISATION_OF, {"task_id": task_id})).one_or_none()

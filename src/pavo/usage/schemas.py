@@ -25,6 +25,7 @@ class UsageWanted(_In):
     organisation_id: uuid.UUID | None = None
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
+    """Of this task or coding job."""
     since: Text | None = None
     """2026-11-26T08:00:00Z, or how long ago: 24h, 7d. Default: 30d; of a task all of it."""
     until: Text | None = None
@@ -37,7 +38,7 @@ class BudgetsWanted(_In):
     organisation_id: uuid.UUID | None = None
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
-    """Those that bound this task: its own, and its organisation's."""
+    """Those that bound this task or coding job: its own, and its organisation's."""
 
 
 class UsageSums(_Out):
@@ -158,7 +159,7 @@ class BudgetIn(_Limits):
     organisation_id: uuid.UUID | None = None
     """Default: your home; of a task its own, and no other."""
     task_id: uuid.UUID | None = None
-    """The budget of this task; without it the organisation's, of all its tasks together."""
+    """The budget of this task or coding job; without it the organisation's, of all of them together."""
     period: Period
     """day and month are those of UTC."""
 

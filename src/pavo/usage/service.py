@@ -54,7 +54,7 @@ class NewBudget:
 
 
 async def add_to_task(session: AsyncSession, who: Identity, task_id: uuid.UUID, given: Sequence[TaskBudgetIn]) -> None:
-    """Set the budgets of a task that is created in this session: nobody has used anything of it yet.
+    """Set the budgets of a task, or a coding job, that is created in this session: nobody has used anything of it yet.
 
     Raises:
         InvalidInput: a limit is none.
@@ -228,7 +228,9 @@ async def _shown(session: AsyncSession, row: BudgetRow, now: datetime) -> Budget
 async def _of_task(session: AsyncSession, theirs: Sequence[uuid.UUID], task_id: uuid.UUID) -> uuid.UUID:
     owner = await repository.organisation_of(session, task_id)
     if owner is None or owner not in theirs:
-        raise NotFound(f"There is no task {task_id}.", field="task_id", remedy="Look at the list of tasks.")
+        raise NotFound(
+            f"There is no task or job {task_id}.", field="task_id", remedy="Look at the lists of tasks and jobs."
+        )
     return owner
 
 

@@ -14,10 +14,11 @@ from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.jobs.logs import logs
 from pavo.cli.jobs.moments import local_time
 from pavo.cli.jobs.queue import move_job
+from pavo.cli.jobs.spending import asked_of_models, given, shown_budgets, shown_spending
 from pavo.cli.output import Output, Printer, console, fields, say
 from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
-from pavo.cli.task.run_options import options_of, prompt_of
+from pavo.cli.task.run_options import Budget, BudgetTokens, budgets_of, options_of, prompt_of
 from pavo.jobs.requests.schemas import CancelReceiptOut, JobOut, ListedJob, WorkflowStatusOut
 from pavo.observe.printable import printable_line
 from pavo.timeline.schemas import EventOut
@@ -25,7 +26,7 @@ from pavo.timeline.schemas import EventOut
 job_app = App(name="job", help="Coding jobs, done by agents on other machines.", help_epilogue=epilogue("job"))
 job_app.command(logs)
 job_app.command(move_job, name="move")
-COLUMNS = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "PULL REQUEST")
+COLUMNS = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "BUDGET", "PULL REQUEST")
 Values: TypeAlias = Annotated[
     Sequence[str], Parameter(help="K=V, V in JSON or as text; may be repeated.", negative="", show_default=False)
 ]
@@ -46,23 +47,28 @@ def submit_job(
     review_plan: Annotated[bool, Parameter(help="People review the agent's plan first.", negative="")] = False,
     draft: Annotated[bool, Parameter(help="Its pull request is a draft.", negative="")] = False,
     attempts: Annotated[int, Parameter(help="After so many that were lost it has failed.")] = 3,
+    gateway: Annotated[
+        bool, Parameter(help="Its models are asked through Pavo; no key is on the agent's machine.", negative="")
+    ] = False,
+    budget: Budget = None,
+    budget_tokens: BudgetTokens = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
 ) -> None:
-    """Put a job into the queue: a free agent that has its labels and program gets it at once."""
-    given = {"title": title, "base_branch": branch}
+    """Put a job into the queue: a free agent that has its labels and program gets it at once. A budget bounds what is
+    asked of models through Pavo, so it wants --gateway."""
     new = {
         "repository": repo,
         "prompt": prompt_of(prompt),
         "program": program,
         "priority": priority,
         "labels": list(label),
-        "options": options_of(option),
+        **asked_of_models(options_of(option), budgets_of(budget, budget_tokens), wanted=gateway),
         "review_plan": review_plan,
         "draft": draft,
         "max_attempts": attempts,
-        **{name: value for name, value in given.items() if value is not None},
+        **given({"title": title, "base_branch": branch}),
     }
     with JobClient.from_environment(url, org) as jobs:
         found = jobs.submit(new)
@@ -99,6 +105,7 @@ def _print_jobs(found: Sequence[ListedJob], more: int) -> None:
             each.repository,
             each.agent or "",
             local_time(each.created_at),
+            shown_budgets(each.budgets),
             each.pull_request.url if each.pull_request else "",
         )
         for each in found
@@ -142,6 +149,7 @@ def _print_job(found: JobOut, known: WorkflowStatusOut | None) -> None:
     }
     if request is not None:
         values["request"] = f"{request.url}{f' ({request.state})' if request.state else ''}"
+    values |= shown_spending(found)
     if found.error is not None:
         values |= {"error": f"{found.error.type}: {found.error.cause}", "remedy": found.error.remedy}
     for each in found.attempt_list:

@@ -7,14 +7,15 @@ from cyclopts import App, Parameter
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.jobs.moments import local_time
+from pavo.cli.jobs.spending import shown_budgets
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
 from pavo.jobs.requests.queue_schemas import QueueOut
 
 queue_app = App(name="queue", help="The queue of an organisation's coding jobs.", help_epilogue=epilogue("queue"))
-EXECUTING = ("JOB", "TITLE", "STAGE", "AGENT", "SINCE")
-QUEUED = ("PLACE", "JOB", "TITLE", "KIND", "PRIORITY", "WHY IT WAITS")
+EXECUTING = ("JOB", "TITLE", "STAGE", "AGENT", "SINCE", "BUDGET")
+QUEUED = ("PLACE", "JOB", "TITLE", "KIND", "PRIORITY", "BUDGET", "WHY IT WAITS")
 
 
 @queue_app.command(name="show")
@@ -36,13 +37,19 @@ def _print_queue(found: QueueOut) -> None:
     say(f"The queue is {paused}; {found.at_once} at once; {found.connected} of {found.agents} agents are connected.")
     say("")
     rows = [
-        (str(each.id)[-8:], each.title, each.stage, each.agent or "", local_time(each.since))
+        (
+            *(str(each.id)[-8:], each.title, each.stage, each.agent or ""),
+            *(local_time(each.since), shown_budgets(each.budgets)),
+        )
         for each in found.executing
     ]
     table(EXECUTING, rows, nothing="Nothing is in progress.")
     say("")
     waiting = [
-        (str(each.position), str(each.id)[-8:], each.title, each.kind, str(each.priority), each.why.text)
+        (
+            *(str(each.position), str(each.id)[-8:], each.title, each.kind, str(each.priority)),
+            *(shown_budgets(each.budgets), each.why.text),
+        )
         for each in found.queued
     ]
     table(QUEUED, waiting, nothing='Nothing waits. Submit a job: pavo job submit "…" --repo NAME')

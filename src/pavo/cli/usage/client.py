@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from pavo.cli.api_client import ApiClient
+from pavo.cli.jobs.client import OrganisationClient
+from pavo.cli.jobs.job_client import JobClient
 from pavo.cli.task.client import TaskClient
 from pavo.cli.task.reference import resolve
+from pavo.errors import InvalidInput
 from pavo.usage.schemas import BudgetList, BudgetOut, UsageOut
 
 
@@ -27,6 +30,18 @@ class UsageClient:
     def task(self, ref: str | None) -> uuid.UUID | None:
         """The task that is meant; None: none is named."""
         return None if ref is None else resolve(TaskClient(self._api), ref).id
+
+    def run(self, task: str | None, job: str | None) -> uuid.UUID | None:
+        """The task or the coding job that is meant; None: neither is named.
+
+        Raises:
+            InvalidInput: both are.
+        """
+        if job is None:
+            return self.task(task)
+        if task is not None:
+            raise InvalidInput("A task and a job are named.", field="--job", remedy="Name one of them.")
+        return JobClient(OrganisationClient(self._api, None)).resolve(job).id
 
     def usage(self, **chosen: Any) -> UsageOut:
         """What was used."""

@@ -1,9 +1,9 @@
 """`pavo usage`: what models' calls took. `pavo budget`: what bounds them."""
 
 import uuid
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from pavo.cli.help_epilogue import epilogue, give_examples
@@ -15,6 +15,9 @@ from pavo.cli.usage.client import UsageClient
 from pavo.usage.domain import By, Period
 from pavo.usage.schemas import BudgetList, BudgetOut, UsageOut, UsageSums
 
+JobOption: TypeAlias = Annotated[
+    str | None, Parameter(name="--job", help="A coding job: its id, the beginning or end of it, or: last.")
+]
 budget_app = App(name="budget", help="Budgets of an organisation and its tasks.", help_epilogue=epilogue("budget"))
 COLUMNS: Final = ("CALLS", "IN", "OUT", "CACHED", "COST", "TIME", "CHECKPOINTS", "TOOLS", "WORKED")
 
@@ -25,6 +28,7 @@ def usage(
     since: str | None = None,
     until: str | None = None,
     task: TaskOption = None,
+    job: JobOption = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
@@ -37,7 +41,7 @@ def usage(
         until: until when, likewise.
     """
     with UsageClient.from_environment(url) as client:
-        chosen = {"task_id": client.task(task), "organisation_id": org, "since": since, "until": until}
+        chosen = {"task_id": client.run(task, job), "organisation_id": org, "since": since, "until": until}
         found = client.usage(by=by, **chosen)
     Printer(output).show(found, lambda: _print_usage(found, by))
 
@@ -68,11 +72,16 @@ def _money(amount: float) -> str:
 
 @budget_app.command(name="list")
 def list_budgets(
-    *, task: TaskOption = None, org: OrganisationId = None, url: Url = None, output: Output = "text"
+    *,
+    task: TaskOption = None,
+    job: JobOption = None,
+    org: OrganisationId = None,
+    url: Url = None,
+    output: Output = "text",
 ) -> None:
     """List budgets, and what is used of them: of your organisations, or those that bound a task."""
     with UsageClient.from_environment(url) as client:
-        found = client.budgets(task_id=client.task(task), organisation_id=org)
+        found = client.budgets(task_id=client.run(task, job), organisation_id=org)
     Printer(output).show(found, lambda: _print_budgets(found))
 
 
@@ -83,7 +92,7 @@ def _print_budgets(found: BudgetList) -> None:
 
 
 def _whose(one: BudgetOut) -> str:
-    return "organisation" if one.task_id is None else f"task {str(one.task_id)[-8:]}"
+    return "organisation" if one.task_id is None else f"task or job {str(one.task_id)[-8:]}"
 
 
 def _amounts(one: BudgetOut) -> tuple[str, str, str]:
@@ -107,11 +116,12 @@ def set_budget(
     tokens: int | None = None,
     unpriced: bool = False,
     task: TaskOption = None,
+    job: JobOption = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
 ) -> None:
-    """Set the budget of a task, or, for owners, of an organisation: in place of the one of the same period.
+    """Set the budget of a task, of a coding job, or, for owners, of an organisation: in place of that of this period.
 
     Args:
         period: day, month (of UTC), or life, which has no end.
@@ -120,7 +130,7 @@ def set_budget(
         unpriced: calls of models whose price is not known count nothing against the cost; otherwise people are asked.
     """
     with UsageClient.from_environment(url) as client:
-        whose = {"task_id": client.task(task), "organisation_id": org}
+        whose = {"task_id": client.run(task, job), "organisation_id": org}
         found = client.set_budget(period=period, cost=cost, tokens=tokens, unpriced_allowed=unpriced, **whose)
     limit, used, _ = _amounts(found)
     Printer(output).show(found, f"✓ {_whose(found)}, {found.period}: {limit}; used: {used}")

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pavo.accounts.secrets.service import SecretService
 from pavo.errors import Conflict, Forbidden
+from pavo.fleet.calls.model_tokens import ModelTokens, gone
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.agents.tokens import AgentGrant
@@ -14,17 +15,18 @@ from pavo.protocol import fleet_pb2 as pb
 
 GIT: Final = "git"
 FORGE: Final = "forge"
+MODEL: Final = "model"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Credentials:
     """Belongs to one event loop."""
 
-    def __init__(self, database: Database, secrets: SecretService) -> None:
-        self._database, self._secrets = database, secrets
+    def __init__(self, database: Database, secrets: SecretService, models: ModelTokens) -> None:
+        self._database, self._secrets, self._models = database, secrets, models
 
     async def of(self, grant: AgentGrant, held: HeldJob, purpose: str, host: str) -> pb.CredentialReply:
-        """What an agent shows to git's host, or to the forge.
+        """What an agent shows to git's host, to the forge, or to the model gateway.
 
         Args:
             host: that asks for it, with its port where that is not the usual one; empty where it is the forge's.
@@ -39,11 +41,9 @@ class Credentials:
                 raise Forbidden("There is no such attempt for this token.", field="job_id")
             found = await repository_access(reading, held)
         if found is None:
-            raise Conflict(
-                "The attempt does not hold its job any more: it gets no credentials.",
-                field="epoch",
-                remedy="End it, and push nothing.",
-            )
+            raise gone()
+        if purpose == MODEL:
+            return await self._models.give(grant, held)
         if purpose not in (GIT, FORGE):
             raise Conflict(f"There are no credentials for {purpose[:40]!r}.", field="purpose", remedy="Ask for git.")
         if not is_for(found, purpose, host):

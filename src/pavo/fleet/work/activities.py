@@ -13,6 +13,7 @@ from pavo.fleet.work.outcomes import outcome_of
 from pavo.jobs import contracts as c
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.models import budget_spent
 from pavo.jobs.sql import commands
 from pavo.jobs.sql.commands import StoredCommand
 from pavo.jobs.sql.results import parsed
@@ -47,7 +48,7 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
         with session.expecting(request.command_id, request.job_id, request.epoch) as waiter:
             stored = await self._written(request)
             if stored.result is not None:
-                return outcome_of(request.kind, parsed(stored.result) or pb.Result())
+                return await self._outcome(request, parsed(stored.result) or pb.Result())
             command = pb.Command()
             command.ParseFromString(stored.request)
             if not session.send(pb.ToAgent(command=command)):
@@ -55,7 +56,7 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
             metrics.GATEWAY_COMMANDS.add(request.kind)
             async with self._database.transaction() as transaction:
                 await commands.sent(transaction, request.command_id)
-            return outcome_of(request.kind, await _result(waiter))
+            return await self._outcome(request, await _result(waiter))
 
     @activity.defn(name="cancel_agent_job")
     async def cancel_agent_job(self, request: c.JobInput) -> None:
@@ -84,6 +85,15 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
     async def _agent(self, job_id: str, epoch: int) -> uuid.UUID | None:
         async with self._database.reading() as reading:
             return await sessions.agent_of(reading, HeldJob(uuid.UUID(job_id), epoch))
+
+    async def _outcome(self, request: c.RunCommand, result: pb.Result) -> c.CommandOutcome:
+        """What came of it; where a budget kept the program from its models, that, whatever it says of itself."""
+        outcome = outcome_of(request.kind, result)
+        if request.kind in (c.START_EXECUTION, c.MAKE_PLAN) and outcome.kind != c.OUTCOME_CANCELLED:
+            async with self._database.reading() as reading:
+                if await budget_spent.is_spent(reading, uuid.UUID(request.job_id), request.epoch):
+                    return c.CommandOutcome(c.OUTCOME_FAILED, error=budget_spent.BUDGET_SPENT)
+        return outcome
 
     def _session(self, agent_id: uuid.UUID | None) -> Session:
         session = self._sessions.of(agent_id)

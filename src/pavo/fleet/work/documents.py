@@ -65,7 +65,12 @@ async def _start_execution(session: AsyncSession, request: c.RunCommand, job: Co
         )
     )
     prepare = sum(check.timeout_seconds for check in command.start_execution.prepare)
-    command.timeout_seconds = _seconds(job.options, "timeout_seconds", EXECUTE_SECONDS) + prepare
+    command.timeout_seconds = execute_seconds(job.options) + prepare
+
+
+def execute_seconds(options: Mapping[str, Any]) -> int:
+    """So long a coding program may run."""
+    return max(_seconds(options, "timeout_seconds", EXECUTE_SECONDS), 1)
 
 
 def _make_plan(job: CommandJob, command: pb.Command) -> None:

@@ -16,6 +16,7 @@ from pavo.jobs.sql.queue import MovedTo, NewJob
 from pavo.jobs.sql.queue_view import QueuedJob, RunningJob
 from pavo.kit.sql import Database
 from pavo.timeline.publish import Publisher
+from pavo.usage.runs import Spending, spending
 
 MAX_AT_ONCE: Final = 1_000
 PAGE: Final = 100
@@ -45,6 +46,8 @@ class Queue:
     """Of every stage."""
     agents: int
     connected: int
+    spending: Mapping[uuid.UUID, Spending]
+    """Of the jobs that are shown; of those that neither spent nor have a budget nothing is there."""
 
 
 class QueueService:
@@ -92,6 +95,7 @@ class QueueService:
             queued = await view.queued(session, organisation_id, after, limit)
             counts = await view.counts(session, organisation_id)
             places = await view.places(session, organisation_id)
+            spent = await spending(session, [each.id for each in (*running, *queued)])
         state = QueueState(
             settled.paused_at is not None, sum(counts.get(stage, 0) for stage in d.IN_PROGRESS), settled.at_once, places
         )
@@ -101,7 +105,7 @@ class QueueService:
         ]
         found = {stage: counts.get(stage, 0) for stage in d.STAGES}
         connected = sum(each.connected for each in places)
-        return Queue(settled.paused_at, settled.at_once, running, waiting, found, len(places), connected)
+        return Queue(settled.paused_at, settled.at_once, running, waiting, found, len(places), connected, spent)
 
     async def pause(self, organisation_id: uuid.UUID, by: uuid.UUID | None) -> None:
         """Begin no further job; those in progress go on. Twice is once."""

@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pavo.errors import InvalidInput
 from pavo.jobs.domain import IN_PROGRESS, STAGES
+from pavo.usage.runs import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class JobView:
     updated_at: datetime
     attempt_list: Sequence[Attempt] = ()
     """Of one that was asked for alone."""
+    spending: Spending = field(default_factory=Spending)
+    """What its calls of models took through Pavo, and its own budgets."""
+    currency: str = ""
+    """Of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from pavo.jobs.queue.service import MAX_AT_ONCE, Queue
 from pavo.jobs.requests.schemas import JobStageName
+from pavo.jobs.requests.spending_schemas import JobBudgetOut, budgets_out
 
 
 class ReasonOut(BaseModel):
@@ -39,6 +40,8 @@ class ExecutingJobOut(BaseModel):
     """When a log line, a stage or a result came last."""
     pull_request_url: str | None
     workflow_id: str | None
+    budgets: list[JobBudgetOut]
+    """Its own."""
     link: str
     """Where the API has it."""
 
@@ -59,6 +62,8 @@ class QueuedJobOut(BaseModel):
     labels: list[str]
     program: str
     queued_at: datetime
+    budgets: list[JobBudgetOut]
+    """Its own."""
     why: ReasonOut
 
 
@@ -103,8 +108,19 @@ class PlaceOut(BaseModel):
 
 def queue_out(found: Queue) -> QueueOut:
     """A queue as it is shown."""
-    executing = [{**asdict(each), "link": f"/api/jobs/{each.id}"} for each in found.running]
-    queued = [{"position": each.position, "why": asdict(each.why), **asdict(each.job)} for each in found.queued]
+    budgets = {job_id: budgets_out(spent) for job_id, spent in found.spending.items()}
+    executing = [
+        {**asdict(each), "budgets": budgets.get(each.id, []), "link": f"/api/jobs/{each.id}"} for each in found.running
+    ]
+    queued = [
+        {
+            "position": each.position,
+            "why": asdict(each.why),
+            "budgets": budgets.get(each.job.id, []),
+            **asdict(each.job),
+        }
+        for each in found.queued
+    ]
     return QueueOut.model_validate(
         {
             "paused": found.paused_at is not None,

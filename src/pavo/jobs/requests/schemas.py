@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from pavo.jobs.domain import DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY
 from pavo.jobs.requests.domain import JobView
+from pavo.jobs.requests.spending_schemas import JobBudgetOut, JobUsageOut, budgets_out, usage_out
 from pavo.kit.pagination import Page
 from pavo.kit.texts.fields import FilledText, Text
+from pavo.usage.schemas import WithTaskBudgets
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -20,8 +22,8 @@ JobStageName = Literal[
 ]
 
 
-class JobCreate(BaseModel):
-    """A new job."""
+class JobCreate(WithTaskBudgets):
+    """A new job. Its budgets bound what is asked of models through Pavo, which its option `gateway` wants: true."""
 
     model_config = _STRICT
 
@@ -209,6 +211,10 @@ class ListedJob(BaseModel):
     outcome: str | None
     """published, pushed or no_changes; null: not done."""
     error: JobErrorOut | None
+    budgets: list[JobBudgetOut]
+    """Its own, beside those of its organisation."""
+    usage: JobUsageOut | None
+    """Null: none of its models was asked through Pavo."""
     created_by: str | None
     """Address of who submitted it; null: somebody who is gone."""
     created_at: datetime
@@ -264,7 +270,8 @@ def _members(found: JobView) -> dict[str, Any]:
             "number": found.pull_request_number,
             "state": found.pull_request_state,
         }
-    return {**asdict(found), "pull_request": request, "error": error_members(found.error)}
+    spent = {"budgets": budgets_out(found.spending), "usage": usage_out(found.spending, found.currency)}
+    return {**asdict(found), "pull_request": request, "error": error_members(found.error), **spent}
 
 
 def error_members(error: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -1,6 +1,10 @@
 """Use cases of looking at jobs. Unknown and foreign ones are the same."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Grant, Identity
 from pavo.errors import NotFound
@@ -9,6 +13,7 @@ from pavo.jobs.requests.domain import JobView, WantedJobs
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.timeline.domain import Subject
+from pavo.usage.runs import Spending, spending
 
 
 class JobViews:
@@ -16,10 +21,12 @@ class JobViews:
 
     Args:
         database: Pavo's database.
+        currency: of the operator's prices.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, currency: str = "USD") -> None:
         self._database = database
+        self._currency = currency
 
     async def get(self, who: Identity, job_id: uuid.UUID) -> JobView:
         """One job with its attempts.
@@ -29,6 +36,7 @@ class JobViews:
         """
         async with self._database.reading() as session:
             found = await views.job(session, job_id)
+            [found] = await self._with_spending(session, [found]) if found is not None else [None]
         if found is None or found.organisation_id not in who.organisation_ids:
             raise _unknown(job_id)
         return found
@@ -44,8 +52,13 @@ class JobViews:
         before = None if cursor is None else Cursor.decode(cursor)
         async with self._database.reading() as session:
             found = await views.jobs(session, organisation_id, wanted, before, limit + 1)
+            found = await self._with_spending(session, found)
         last = found[limit - 1] if len(found) > limit else None
         return Page(found[:limit], Cursor(last.created_at, last.id).encode() if last else None)
+
+    async def _with_spending(self, session: AsyncSession, found: Sequence[JobView]) -> list[JobView]:
+        spent = await spending(session, [each.id for each in found])
+        return [replace(each, spending=spent.get(each.id, Spending()), currency=self._currency) for each in found]
 
     async def watched(self, who: Identity | None, job_id: uuid.UUID) -> Subject:
         """A job as the subject of a stream; a deleted one too, for its streams end instead of being unknown.

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from pavo.accounts.domain import Identity
@@ -18,6 +19,7 @@ from pavo.kit.sql import Database
 from pavo.runs import idempotency
 from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
+from pavo.usage.service import add_to_task
 
 Look: TypeAlias = Callable[[uuid.UUID], Awaitable[None]]
 MAX_TITLE: Final = 200
@@ -66,6 +68,7 @@ class JobSubmission:
             values: dict[str, Any] = {**checked, "base_branch": base, "repository_id": repository.id}
             job = NewJob(organisation_id=organisation_id, created_by=who.user_id, **values)
             recorded = await enqueue(session, job, who.email)
+            await add_to_task(session, replace(who, organisation_id=organisation_id), job.id, new.budgets)
             if key is not None:
                 wanted = new.model_copy(update={"repository": str(repository.id)})
                 await idempotency.claim(session, who, idempotency.request_of(key, "job", wanted), job.id)
@@ -80,6 +83,8 @@ class JobSubmission:
 
 def _checked(new: JobCreate) -> dict[str, Any]:
     """What `NewJob` is made of, without whose it is."""
+    options = _options(new.options)
+    _check_budgets(new, options)
     return {
         "title": _title(new),
         "prompt": new.prompt,
@@ -87,11 +92,21 @@ def _checked(new: JobCreate) -> dict[str, Any]:
         "program": _program(new.program),
         "priority": new.priority,
         "labels": _labels(new.labels),
-        "options": _options(new.options),
+        "options": options,
         "review_plan": new.review_plan,
         "draft": new.draft,
         "max_attempts": new.max_attempts,
     }
+
+
+def _check_budgets(new: JobCreate, options: Mapping[str, Any]) -> None:
+    """They bound nothing where the program asks its models itself."""
+    if new.budgets and options.get("gateway") is not True:
+        raise InvalidInput(
+            "The budgets bound nothing: the job's models are not asked through Pavo.",
+            field="budgets",
+            remedy='Send the option "gateway": true too (pavo job submit --gateway), or no budgets.',
+        )
 
 
 def _title(new: JobCreate) -> str:

@@ -13,7 +13,9 @@ from pavo.jobs.sql.models import JobAttemptRow, JobRow, RemoteAgentRow, Reposito
 from pavo.kit.pagination import Cursor
 
 _PLAIN = tuple(
-    name for name in JobView.__dataclass_fields__ if name not in ("repository", "agent", "created_by", "attempt_list")
+    name
+    for name in JobView.__dataclass_fields__
+    if name not in ("repository", "agent", "created_by", "attempt_list", "spending", "currency")
 )
 
 

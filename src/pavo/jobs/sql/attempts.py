@@ -16,6 +16,7 @@ from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
 from pavo.jobs.event_data import JobError
+from pavo.jobs.models import budget_spent
 from pavo.jobs.sql import results
 from pavo.jobs.sql.models import JobAttemptRow, JobRow
 from pavo.jobs.sql.results import Published
@@ -94,7 +95,7 @@ async def end_attempt(
         return Ended(job.stage if job else "", job.organisation_id if job else None, wrote=False)
     why: JobError | None = None
     if how in (c.ENDED_FAILED, c.ENDED_LOST):
-        why = await results.error_of(session, command_id, error)
+        why = await _error(session, job, error, command_id)
         why = {"type": error or why["type"], "cause": cause, "remedy": remedy} if cause else why
     place = await results.published(session, job_id, epoch) if how == c.ENDED_DONE else None
     stage, changes = _stage_after(job, how, why, outcome, place)
@@ -104,6 +105,12 @@ async def end_attempt(
     await _end_row(session, job_id, epoch, how, why, place, cleaned=cleaned)
     await gates.pause(session, job_id)
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
+
+
+async def _error(session: AsyncSession, job: JobRow, error: str, command_id: str) -> JobError:
+    if error == budget_spent.BUDGET_SPENT:
+        return await budget_spent.error_of(session, job.id, job.epoch)
+    return await results.error_of(session, command_id, error)
 
 
 def _stage_after(

@@ -300,6 +300,26 @@ class JobCommandRow(Base):
     """It came when its epoch was no longer the job's."""
 
 
+class JobModelTokenRow(Base):
+    """A token of the model gateway that an attempt's agent was given for its coding program."""
+
+    __tablename__ = "job_model_tokens"
+    __table_args__ = (
+        Index("ix_job_model_tokens_job_id", "job_id"),
+        Index("ix_job_model_tokens_agent_token_id", "agent_token_id"),
+    )
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    """SHA-256."""
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    """Of the attempt: it is good for no other."""
+    agent_token_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(AgentTokenRow.id, ondelete="CASCADE"))
+    """By which the agent asked for it: once that is revoked, this one is."""
+    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+    expires_at: Mapped[datetime] = mapped_column(_MOMENT)
+
+
 class JobLogRow(Base):
     """A line of a job's log. Its place is (epoch, seq)."""
 
