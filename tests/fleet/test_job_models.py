@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,12 @@ async def stack(parts: Parts, model_server: ModelServer) -> AsyncIterator[Stack]
     shared: dict[str, Any] = {"TEMPORAL_TASK_QUEUE": f"models-{uuid.uuid4().hex[:8]}", "PAVO_SEALING_KEY": SEALING_KEY}
     keys = {"PAVO_LLM_BASE_URL": model_server.base_url, "PAVO_LLM_API_KEY": KEY, "PAVO_LLM_MODEL": "scripted"}
     url = f"http://127.0.0.1:{api}"
+    of_api = shared | keys | {"PAVO_PORT": str(api)}
+    of_gateway = shared | {"PAVO_GATEWAY_PORT": str(gateway), "PAVO_GATEWAY_MODELS_URL": f"{url}/llm/v1/"}
     started = [
         await parts.start("worker", **shared),
-        await parts.start("api", PAVO_PORT=str(api), **shared, **keys),
-        await parts.start(
-            "gateway",
-            command=True,
-            PAVO_GATEWAY_PORT=str(gateway),
-            PAVO_GATEWAY_MODELS_URL=f"{url}/llm/v1/",
-            **shared,
-        ),
+        await parts.start("api", **of_api),
+        await parts.start("gateway", command=True, **of_gateway),
     ]
     yield Stack(url, f"127.0.0.1:{gateway}", model_server)
     for each in started:
@@ -186,7 +182,7 @@ async def test_whoever_is_answered_again_is_not_ended(stack: Stack, rows: Rows, 
 
 
 @pytest.fixture(scope="module")
-def forge(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     if not has_git_over_http():
         pytest.skip("git http-backend is not installed")
     with Forge(tmp_path_factory.mktemp("forge"), FACES) as found:
