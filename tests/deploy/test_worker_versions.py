@@ -140,7 +140,7 @@ async def test_who_is_asked_to_move_on_ends_at_a_step_boundary(own: Versioned, t
     path = await own.tasks.executing({**LONG, "step_seconds": 0.06}, steps=5)
     await own.worker("v2", turn_seconds=3600)
     await worker_versions.set_current(temporal, own.name, "v2", own.name)
-    drained = await draining.drain(temporal, own.name, own.name, seconds=30)
+    drained = await draining.drain(temporal, own.name, own.name, seconds=120)
     assert (drained.left, drained.woken) == ({}, 1)
     own.end("v1")
     await own.tasks.wait(path, "DONE")

@@ -41,7 +41,7 @@ async def test_a_worker_killed_in_mid_call_repeats_nothing_unsafe(own: Own, call
     await called.answer(gate, {"yes": {"paid": "seen"}})
     assert await called.done() == "[{'paid': 'seen'}, 'x']"
     assert len(called.told("pay")) == 1, "an unsafe call was repeated"
-    assert len(called.told("put")) == 2 and len(set(called.told("put"))) == 1, "run again with the same key"
+    assert len(called.told("put")) >= 2 and len(set(called.told("put"))) == 1, "run again with the same key"
 
 
 async def test_no_runs_it_again_and_stop_ends_the_task(called: Called) -> None:
