@@ -21,8 +21,8 @@ from pavo.remote.settings import AgentSettings, GatewayAddress
 from pavo.remote.work import CommandCancelled, CommandFailed, Work
 from tests.remote.fake_gateway import TOKEN, FakeGateway
 
-JOB = str(uuid.UUID(int=1))
-OTHER = str(uuid.UUID(int=2))
+JOB = str(uuid.uuid4())
+OTHER = str(uuid.uuid4())
 
 
 class Handlers:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ async def _put_by(_: bytes) -> None:
 
 
 def work(log: Log | None = None, seconds: int = 60) -> Work:
-    command = pb.Command(id="00000000-0000-0000-0000-000000000001", job_id="job", epoch=1, timeout_seconds=seconds)
+    # An id of its own: what another process of the suite ends by it must not be this one's.
+    command = pb.Command(id=str(uuid.uuid4()), job_id="job", epoch=1, timeout_seconds=seconds)
     return Work(command, (log or Log()).add, lambda _: None, _put_by)
 
 

@@ -8,7 +8,7 @@ leaves a process in a session of its own). A key with "bad" in it is refused.
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,10 @@ COMMANDS = {
 }
 DONE = "All done."
 Json = dict[str, Any]
+
+
+def _list(body: Json, name: str) -> Sequence[Json]:
+    return body.get(name) or []
 
 
 class Call:
@@ -48,8 +52,8 @@ def _filled(schema: Json, command: str) -> Json:
 
 
 def _chat(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
-    tools = {each["function"]["name"]: each["function"].get("parameters") for each in body.get("tools") or []}
-    call = Call(mode, tools, sum(each["role"] == "tool" for each in body["messages"]))
+    tools = {each["function"]["name"]: each["function"].get("parameters") for each in _list(body, "tools")}
+    call = Call(mode, tools, sum(each["role"] == "tool" for each in _list(body, "messages")))
     delta: Json = {"role": "assistant", "content": None if call.name else DONE}
     if call.name:
         function = {"name": call.name, "arguments": json.dumps(call.arguments)}
@@ -64,8 +68,8 @@ def _chat(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
 
 
 def _responses(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
-    tools = {each.get("name"): each.get("parameters") for each in body.get("tools") or [] if each["type"] == "function"}
-    call = Call(mode, tools, sum(str(each.get("type")).endswith("_output") for each in body["input"]))
+    tools = {each["name"]: each.get("parameters") for each in _list(body, "tools") if each["type"] == "function"}
+    call = Call(mode, tools, sum(str(each.get("type")).endswith("_output") for each in _list(body, "input")))
     item: Json = {"type": "message", "id": f"msg_{call.id}", "role": "assistant"}
     item["content"] = [{"type": "output_text", "text": DONE, "annotations": []}]
     if call.name:
@@ -76,20 +80,24 @@ def _responses(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     answer: Json = {"id": f"resp_{call.id}", "object": "response", "created_at": 1, "model": body["model"]}
     answer |= {"status": "completed", "output": [item], "tools": [], "usage": usage}
-    for number, (kind, more) in enumerate(
-        [
-            ("response.created", {"response": answer | {"status": "in_progress", "output": []}}),
-            ("response.output_item.added", {"output_index": 0, "item": item}),
-            ("response.output_item.done", {"output_index": 0, "item": item}),
-            ("response.completed", {"response": answer}),
-        ]
-    ):
+    events: list[tuple[str, Json]] = [
+        ("response.created", {"response": answer | {"status": "in_progress", "output": []}}),
+        ("response.output_item.added", {"output_index": 0, "item": item}),
+        ("response.output_item.done", {"output_index": 0, "item": item}),
+        ("response.completed", {"response": answer}),
+    ]
+    for number, (kind, more) in enumerate(events):
         yield kind, {"type": kind, "sequence_number": number, **more}
 
 
 def _messages(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
-    tools = {each["name"]: each.get("input_schema") for each in body.get("tools") or []}
-    parts = [part for each in body["messages"] if isinstance(each["content"], list) for part in each["content"]]
+    tools = {each["name"]: each.get("input_schema") for each in _list(body, "tools")}
+    parts = [
+        part
+        for each in _list(body, "messages")
+        if not isinstance(each["content"], str)
+        for part in _list(each, "content")
+    ]
     call = Call(mode, tools, sum(part.get("type") == "tool_result" for part in parts))
     start: Json = {"type": "text", "text": ""}
     delta: Json = {"type": "text_delta", "text": DONE}
@@ -100,14 +108,15 @@ def _messages(body: Json, mode: str) -> Iterator[tuple[str, Json | str]]:
     message: Json = {"id": f"msg_{call.id}", "type": "message", "role": "assistant", "model": body["model"]}
     message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     ended = {"stop_reason": "tool_use" if call.name else "end_turn", "stop_sequence": None}
-    for kind, more in (
+    events: list[tuple[str, Json]] = [
         ("message_start", {"message": message}),
         ("content_block_start", {"index": 0, "content_block": start}),
         ("content_block_delta", {"index": 0, "delta": delta}),
         ("content_block_stop", {"index": 0}),
         ("message_delta", {"delta": ended, "usage": {"output_tokens": 5}}),
         ("message_stop", {}),
-    ):
+    ]
+    for kind, more in events:
         yield kind, {"type": kind, **more}
 
 
@@ -120,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     @override
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
 
     def do_GET(self) -> None:
@@ -175,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def model_server() -> Iterator[str]:
+def model_server() -> Generator[str]:
     """Its address, without a mode."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -105,7 +105,9 @@ def opencode(heard: Heard, said: Json) -> Told:
         case "text":
             return [heard.say(text_of(part, "text"))]
         case "tool_use":
-            return [Happening("tool_call", shown(member(part, "state", "input")), text_of(part, "tool"))]
+            output, tool = member(part, "state", "output"), text_of(part, "tool")  # it is told once it is over
+            call = Happening("tool_call", shown(member(part, "state", "input")), tool)
+            return [call, Happening("tool_result", shown(output), tool) if output is not None else None]
         case "step_finish":
             if text_of(part, "reason") not in ("tool-calls", "tool_calls", "unknown", ""):
                 heard.end()
@@ -155,6 +157,8 @@ def pi(heard: Heard, said: Json) -> Told:
             return [heard.say("\n".join(words)), heard.count(member(usage, "input"), member(usage, "output"))]
         case "tool_execution_start":
             return [Happening("tool_call", shown(said.get("args")), text_of(said, "toolName"))]
+        case "tool_execution_end":
+            return [Happening("tool_result", shown(member(said, "result", "content")), text_of(said, "toolName"))]
         case "agent_end":
             heard.end(heard.error)
             return []
