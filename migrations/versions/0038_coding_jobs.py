@@ -37,6 +37,15 @@ BEGIN
     {_CHANGE % ("NULL", "'paused', NEW.paused_at IS NOT NULL, 'at_once', NEW.at_once")}
 END $$
 """
+# With an organisation its jobs go; what belongs to their timelines has no other way to them.
+_JOB_REMOVED = """
+CREATE FUNCTION job_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM timelines WHERE id = OLD.id;
+    DELETE FROM job_changes WHERE organisation_id = OLD.organisation_id;
+    RETURN NULL;
+END $$
+"""
 # Ranks are spread without `updated_at`: the order stays.
 _ON_JOBS = """
 CREATE TRIGGER jobs_changed AFTER UPDATE ON jobs FOR EACH ROW WHEN (
@@ -225,6 +234,8 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("log_removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("kind IN ('backlog', 'rework')", name=op.f("ck_jobs_kind")),
         sa.CheckConstraint(
             "stage IN ('QUEUED', 'CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING', 'DONE', "
@@ -268,6 +279,16 @@ def upgrade() -> None:
         postgresql_where=sa.text(
             "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
         ),
+    )
+    op.create_index(
+        "ix_jobs_deleted",
+        "jobs",
+        ["deleted_at"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NOT NULL AND removed_at IS NULL"),
+    )
+    op.create_index(
+        "ix_jobs_log", "jobs", ["ended_at"], unique=False, postgresql_where=sa.text("log_removed_at IS NULL")
     )
     op.create_index("ix_jobs_organisation", "jobs", ["organisation_id", "created_at", "id"], unique=False)
     op.create_index(
@@ -364,6 +385,8 @@ def upgrade() -> None:
     op.create_index("ix_job_changes_at", "job_changes", ["at"], unique=False)
     op.execute(_JOB_CHANGED)
     op.execute(_QUEUE_CHANGED)
+    op.execute(_JOB_REMOVED)
+    op.execute("CREATE TRIGGER jobs_removed AFTER DELETE ON jobs FOR EACH ROW EXECUTE FUNCTION job_removed()")
     op.execute(_ON_JOBS)
     op.execute("CREATE TRIGGER jobs_added AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION job_changed()")
     op.execute(_ON_QUEUES)
@@ -373,6 +396,8 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER job_queues_changed ON job_queues")
     op.execute("DROP TRIGGER jobs_added ON jobs")
     op.execute("DROP TRIGGER jobs_changed ON jobs")
+    op.execute("DROP TRIGGER jobs_removed ON jobs")
+    op.execute("DROP FUNCTION job_removed()")
     op.execute("DROP FUNCTION job_queue_changed()")
     op.execute("DROP FUNCTION job_changed()")
     op.drop_table("job_changes")

@@ -87,7 +87,7 @@ _HEARTBEATS: Final = r"^(\s*[a-z_]{1,40}=[1-9][0-9]{0,5}\s*(,|$))*$"
 
 
 class JobSettings(Section):
-    """How long coding jobs may be silent."""
+    """How long coding jobs may be silent, and what is kept of them."""
 
     stuck_minutes: float = Field(default=60.0, gt=0, validation_alias="PAVO_JOB_STUCK_MINUTES")
     """A job in progress without a log line, stage or result for so long goes back to its queue, except where people are
@@ -95,6 +95,8 @@ class JobSettings(Section):
     heartbeats: str = Field(default="", pattern=_HEARTBEATS, validation_alias="PAVO_JOB_HEARTBEATS")
     """Seconds that an agent may say nothing about a command, by its kind: start_execution=600,run_verification=60;
     others have 300."""
+    log_days: float = Field(default=90.0, gt=0, le=36_500, validation_alias="PAVO_JOB_LOG_DAYS")
+    """Days that the log of a job is kept after its end."""
 
     @property
     def heartbeat_seconds(self) -> Mapping[str, float]:

@@ -137,6 +137,8 @@ EXAMPLES: Final = {
     },
     "job logs": {"pavo job logs last -f": "what its program prints, until it is over"},
     "job cancel": {"pavo job cancel 7a9abd6c": "by the end of its id"},
+    "job export": {"pavo job export last -O job.tar.gz": "all that is kept of the newest job"},
+    "job remove": {"pavo job remove 7a9abd6c": "one that is over, for good"},
     "job requeue": {"pavo job requeue last": "with all its attempts before it"},
     "job rework": {'pavo job rework last "Use the helper in utils.py"': "on the same branch, before the backlog"},
     "job adopt": {"pavo job adopt 7a9abd6c 2": "what its second attempt has pushed"},

@@ -152,6 +152,13 @@ class JobMovedEvent(TypedDict):
     by: NotRequired[str]
 
 
+@_described
+class JobDeletedEvent(TypedDict):
+    """The job is gone; nothing follows."""
+
+    type: Literal["deleted"]
+
+
 JobOwnEvent: TypeAlias = Annotated[
     JobQueuedEvent
     | JobStageEvent
@@ -164,6 +171,7 @@ JobOwnEvent: TypeAlias = Annotated[
     | JobCancelAskedEvent
     | JobMessageEvent
     | JobAdoptedEvent
-    | JobMovedEvent,
+    | JobMovedEvent
+    | JobDeletedEvent,
     Field(discriminator="type"),
 ]

@@ -81,6 +81,11 @@ def adopted(epoch: int, by: str) -> NewEvent:
     return NewEvent("adopted", {"epoch": epoch, "by": by})
 
 
+def deleted() -> NewEvent:
+    """The job is gone; nothing follows."""
+    return NewEvent("deleted")
+
+
 def moved(priority: int, by: str | None) -> NewEvent:
     """Somebody gave the job another place in its queue."""
     return NewEvent("moved", {"priority": priority} | ({"by": by} if by else {}))

@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
-from pavo.jobs.live import repository as changes
 from pavo.jobs.queue.commands import QueueCommands
+from pavo.jobs.removal import rounds
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.models import JobRow
 from pavo.kit.sql import Database
@@ -19,8 +19,6 @@ from pavo.runs.kinds import RunningRow
 from pavo.timeline.publish import Publisher
 
 PAGE: Final = 500
-PRUNINGS: Final = 20
-"""Of one round at most; the next one goes on."""
 WORKFLOW_LOST: Final = "WorkflowLost"
 
 
@@ -28,6 +26,7 @@ class JobRows:
     """Jobs in progress, as the second line reads and explains them: see `runs.kinds.Rows`.
 
     Args:
+        log_days: so long the log of a job is kept after its end.
         put_right: what else a round mends: the schedules by which agents are pinged.
     """
 
@@ -36,11 +35,13 @@ class JobRows:
         database: Database,
         publisher: Publisher,
         queues: QueueCommands,
+        log_days: float,
         put_right: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._queues = queues
+        self._log_days = log_days
         self._put_right = put_right
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
@@ -70,13 +71,11 @@ class JobRows:
         return ended.wrote
 
     async def go_on(self) -> None:
-        """Jobs wait, and nobody was told: the second line of their queues goes on. What is kept for a time is removed
-        after it."""
+        """Jobs wait, and nobody was told: the second line of their queues goes on. What was deleted, or
+        is kept for a time that is over, is removed."""
         await self._queues.jobs_wait()
-        for _ in range(PRUNINGS):
-            async with self._database.transaction() as session:
-                if await changes.prune(session) < changes.PRUNED_AT_ONCE:
-                    break
+        await rounds.go_on(self._database)
+        await rounds.forget_old(self._database, self._log_days)
         if self._put_right is not None:
             await self._put_right()
 

@@ -12,6 +12,8 @@ from pavo.jobs import events
 from pavo.jobs.attempt import contracts as a
 from pavo.jobs.attempt.recorder import Look
 from pavo.jobs.commands import JobCommands, WorkflowStatus
+from pavo.jobs.removal import repository as removal
+from pavo.jobs.removal import rounds
 from pavo.jobs.sql import attempts, jobs, requeue, results
 from pavo.jobs.sql.models import JobRow
 from pavo.kit.sql import Database
@@ -192,6 +194,23 @@ class JobService:
                 detail = "The attempt has pushed nothing that could be adopted."
                 raise Conflict(detail, field="epoch", remedy="Queue the job again.")
         return await self._changed(job, recorded)
+
+    async def remove(self, who: Identity, job_id: uuid.UUID) -> None:
+        """Remove a job that is over, with its log, its attempts and its files; what follows it ends.
+
+        What an agent has yet to clean up, it cleans up.
+
+        Raises:
+            NotFound: unknown, removed, or not theirs.
+            WrongStage: it is not over.
+        """
+        async with self._database.transaction() as session:
+            job = _theirs(who, await attempts.locked(session, job_id), job_id)
+            if job.stage not in d.OVER:
+                raise WrongStage(f"The job is {job.stage}.", field="stage", remedy="Cancel it first.")
+            recorded = await removal.bury(session, job_id)
+        self._publisher.publish(recorded)
+        await rounds.begin(self._database, job_id)
 
     async def workflow_status(self, who: Identity, job_id: uuid.UUID) -> JobWorkflow:
         """What Temporal knows of the newest attempt: status, run, what is pending, attempts, last failure.

@@ -81,7 +81,9 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await jobs.owners(session, job_ids)
 
-    return KindServed(KIND, services, JobRows(database, publisher, queue), census, owners)
+    return KindServed(
+        KIND, services, JobRows(database, publisher, queue, clients.settings.jobs.log_days), census, owners
+    )
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
@@ -99,5 +101,5 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     clients.closing.push_async_callback(KeptRunning(health.keep_watching, "agents-health").end)
     recorder = JobRecorder(database, publisher, queue.look, settings.jobs)
     short = [recorder, QueueRecorder(database, publisher, queue), health]
-    rows = JobRows(database, publisher, queue, health.put_right)
+    rows = JobRows(database, publisher, queue, settings.jobs.log_days, health.put_right)
     return KindAtWork(KIND, long=[], short=short, rows=rows, held_by=held_by)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from pavo.artifacts.schemas import ArtifactOut, ArtifactPage
 from pavo.cli.api_client import ApiClient
 from pavo.cli.jobs.client import OrganisationClient
 from pavo.errors import InvalidInput, NotFound
@@ -14,12 +15,14 @@ from pavo.jobs.logs.schemas import JobLogLine, JobLogPage
 from pavo.jobs.requests.queue_schemas import PlaceOut, QueueOut
 from pavo.jobs.requests.schemas import (
     CancelReceiptOut,
+    JobCommandOut,
+    JobCommandPage,
     JobOut,
     JobPage,
     ListedJob,
     WorkflowStatusOut,
 )
-from pavo.timeline.schemas import EventOut
+from pavo.timeline.schemas import EventOut, EventPage
 
 JobRef = Annotated[str, Parameter(name="JOB", help="The job's id, the beginning or end of it, or: last.")]
 MAX_PAGE: Final = 200
@@ -35,7 +38,7 @@ class JobClient:
 
     def __init__(self, organisation: OrganisationClient) -> None:
         self._organisation = organisation
-        self._api = organisation.api
+        self._api = self.api = organisation.api
 
     @classmethod
     @contextmanager
@@ -104,6 +107,40 @@ class JobClient:
         """Have a review answered. Sent once: a job that waits would be given it again."""
         answer = self._api.send_once("POST", f"/api/jobs/{job_id}/rework", json={"body": body})
         return JobOut.model_validate_json(answer.content)
+
+    def remove(self, job_id: uuid.UUID) -> None:
+        """Remove one that is over."""
+        self._api.send_once("POST", f"/api/jobs/{job_id}/remove")
+
+    def artifacts(self, job_id: uuid.UUID) -> Iterator[ArtifactOut]:
+        """All its files, by name."""
+        asked: dict[str, Any] = {"limit": 1000}
+        while True:
+            page = self._api.ask(ArtifactPage, "GET", f"/api/jobs/{job_id}/artifacts", params=asked)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            asked["cursor"] = page.next_cursor
+
+    def recorded(self, job_id: uuid.UUID) -> Iterator[EventOut]:
+        """Its timeline as it is, oldest first."""
+        after = 0
+        while items := self._events(job_id, after):
+            yield from items
+            after = items[-1].seq
+
+    def commands(self, job_id: uuid.UUID) -> Iterator[JobCommandOut]:
+        """What its agents were told, and what they answered."""
+        after: int | None = 0
+        while after is not None:
+            wanted = {"after": after}
+            page = self._api.ask(JobCommandPage, "GET", f"/api/jobs/{job_id}/commands", params=wanted)
+            yield from page.items
+            after = page.next
+
+    def _events(self, job_id: uuid.UUID, after: int) -> list[EventOut]:
+        wanted = {"after": after, "limit": 1000}
+        return self._api.ask(EventPage, "GET", f"/api/jobs/{job_id}/events", params=wanted).items
 
     def adopt(self, job_id: uuid.UUID, epoch: int) -> JobOut:
         """Take over what a lost attempt has done."""

@@ -9,21 +9,25 @@ from rich.console import Console
 from rich.text import Text
 
 from pavo.cli import exit_codes
+from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.jobs.export import export
 from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.jobs.logs import logs
 from pavo.cli.jobs.moments import local_time
 from pavo.cli.jobs.queue import move_job
 from pavo.cli.jobs.spending import asked_of_models, given, shown_budgets, shown_spending
 from pavo.cli.output import Output, Printer, console, fields, say
-from pavo.cli.parameters import OrganisationId, Url
+from pavo.cli.parameters import Approved, OrganisationId, Url
 from pavo.cli.table import table
+from pavo.cli.task import render
 from pavo.cli.task.run_options import Budget, BudgetTokens, budgets_of, options_of, prompt_of
 from pavo.jobs.requests.schemas import CancelReceiptOut, JobOut, ListedJob, WorkflowStatusOut
 from pavo.observe.printable import printable_line
 from pavo.timeline.schemas import EventOut
 
 job_app = App(name="job", help="Coding jobs, done by agents on other machines.", help_epilogue=epilogue("job"))
+job_app.command(export)
 job_app.command(logs)
 job_app.command(move_job, name="move")
 COLUMNS = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "BUDGET", "PULL REQUEST")
@@ -216,6 +220,26 @@ def adopt_attempt(
     with JobClient.from_environment(url, org) as jobs:
         found = jobs.adopt(jobs.resolve(job).id, epoch)
     Printer(output).show(found, f"✓ Adopted; the job is {found.stage}.")
+
+
+@job_app.command(name="remove")
+def remove_job(
+    job: JobRef,
+    /,
+    *,
+    yes: Approved = False,
+    org: OrganisationId = None,
+    url: Url = None,
+    output: Output = "text",
+) -> int:
+    """Remove a job that is over, with its log, its attempts and its files."""
+    with JobClient.from_environment(url, org) as jobs:
+        found = jobs.resolve(job)
+        if not confirm(f"Remove “{found.title}” for good?", approved=yes or not render.interactive()):
+            return exit_codes.FAILED
+        jobs.remove(found.id)
+    Printer(output).show({"removed": str(found.id)}, f"✓ Removed {found.id}")
+    return exit_codes.DONE
 
 
 @job_app.command(name="watch")

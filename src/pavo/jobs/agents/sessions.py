@@ -304,6 +304,11 @@ UPDATE job_attempts SET cleanup_owed = false
 WHERE job_id = :job AND epoch = :epoch AND agent_id = :agent AND cleanup_owed
 """)
 
+_LAST_OF_REMOVED: Final = text("""
+DELETE FROM job_attempts a USING jobs j
+WHERE a.job_id = :job AND a.epoch = :epoch AND NOT a.cleanup_owed AND j.id = a.job_id AND j.deleted_at IS NOT NULL
+""")
+
 
 async def held_by(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJob]:
     """The attempts that the agent is to be working at."""
@@ -316,8 +321,10 @@ async def debts_of(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJ
 
 
 async def pay_debt(session: AsyncSession, agent_id: uuid.UUID, cleaned: HeldJob) -> None:
-    """The agent has cleaned up after an attempt of its own."""
-    await session.execute(_PAID, {"job": cleaned.job_id, "epoch": cleaned.epoch, "agent": agent_id})
+    """The agent has cleaned up after an attempt of its own; of a job that was removed the attempt goes too."""
+    values = {"job": cleaned.job_id, "epoch": cleaned.epoch}
+    await session.execute(_PAID, {**values, "agent": agent_id})
+    await session.execute(_LAST_OF_REMOVED, values)
 
 
 _AGENT_OF: Final = text("SELECT agent_id FROM job_attempts WHERE job_id = :job AND epoch = :epoch")

@@ -31,6 +31,22 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenCommand:
+    """A command that an attempt's agent was given, and how it ended."""
+
+    epoch: int
+    kind: str
+    round: int
+    sent_at: datetime | None
+    accepted_at: datetime | None
+    ended_at: datetime | None
+    late: bool
+    """Its result came when another attempt held the job."""
+    result: Mapping[str, Any] | None
+    """As the agent said it (`pavo.fleet.v1.Result`); None: it has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """A job."""
 

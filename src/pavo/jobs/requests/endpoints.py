@@ -23,6 +23,8 @@ from pavo.jobs.requests.queue_schemas import PlaceOut
 from pavo.jobs.requests.schemas import (
     AdoptIn,
     CancelReceiptOut,
+    JobCommandOut,
+    JobCommandPage,
     JobCreate,
     JobOut,
     JobPage,
@@ -140,6 +142,12 @@ async def adopt_attempt(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob
     return job_out(await views.get(who, job.id))
 
 
+@router.post(f"{ONE}/remove", status_code=204, operation_id="remove_job", responses=problems(409))
+async def remove_job(jobs: TheJobs, who: Caller, job: OwnJob) -> None:
+    """Remove a job that is over, with its log, attempts and files; its streams end."""
+    await jobs.remove(who, job.id)
+
+
 @router.post(f"{ONE}/reprioritise", operation_id="reprioritise_job", responses=problems(409))
 async def reprioritise_job(queue: TheQueue, who: Caller, job: OwnJob, place: MoveIn) -> PlaceOut:
     """Give a job that waits another position or another priority; the others keep their order."""
@@ -163,6 +171,19 @@ async def job_workflow_status(jobs: TheJobs, who: Caller, job: OwnJob) -> Workfl
             "workflow": workflow,
         }
     )
+
+
+@router.get(f"{ONE}/commands", operation_id="list_job_commands")
+async def list_job_commands(
+    views: TheViews,
+    job: OwnJob,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="So many are known already.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=20)] = 20,
+) -> JobCommandPage:
+    """What the job's agents were told to do, and what they answered, in order."""
+    found = await views.commands(job.id, after, limit + 1)
+    items = [JobCommandOut.model_validate(each) for each in found[:limit]]
+    return JobCommandPage(items=items, next=after + limit if len(found) > limit else None)
 
 
 @router.get(f"{ONE}/events", operation_id="list_job_events", response_model=EventPage)

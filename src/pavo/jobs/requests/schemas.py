@@ -226,6 +226,35 @@ class ListedJob(BaseModel):
     updated_at: datetime
 
 
+class JobCommandOut(BaseModel):
+    """What an attempt's agent was told to do, and how that ended."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    epoch: int
+    """Number of the attempt."""
+    kind: str
+    """start_execution, run_verification, create_pull_request, cleanup, …"""
+    round: int
+    sent_at: datetime | None
+    accepted_at: datetime | None
+    ended_at: datetime | None
+    late: bool
+    """Its result came when another attempt held the job."""
+    result: dict[str, Any] | None
+    """As the agent said it: executed, verified, published, cleaned, planned, failure or cancelled, and seconds."""
+
+
+class JobCommandPage(BaseModel):
+    """Commands in order."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    items: list[JobCommandOut]
+    next: int | None
+    """`after` of the next page; null: this is the last one."""
+
+
 class JobOut(ListedJob):
     """A coding job."""
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.accounts.domain import Grant, Identity
 from pavo.errors import NotFound
 from pavo.jobs.requests import views
-from pavo.jobs.requests.domain import JobView, WantedJobs
+from pavo.jobs.requests.domain import GivenCommand, JobView, WantedJobs
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.timeline.domain import Subject
@@ -59,6 +59,11 @@ class JobViews:
     async def _with_spending(self, session: AsyncSession, found: Sequence[JobView]) -> list[JobView]:
         spent = await spending(session, [each.id for each in found])
         return [replace(each, spending=spent.get(each.id, Spending()), currency=self._currency) for each in found]
+
+    async def commands(self, job_id: uuid.UUID, after: int, limit: int) -> list[GivenCommand]:
+        """What the job's agents were told and what they answered, in order, behind number `after`."""
+        async with self._database.reading() as session:
+            return await views.commands(session, job_id, after, limit)
 
     async def watched(self, who: Identity | None, job_id: uuid.UUID) -> Subject:
         """A job as the subject of a stream; a deleted one too, for its streams end instead of being unknown.

@@ -8,8 +8,9 @@ from sqlalchemy import String, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.models import UserRow
-from pavo.jobs.requests.domain import Attempt, JobView, WantedJobs
-from pavo.jobs.sql.models import JobAttemptRow, JobRow, RemoteAgentRow, RepositoryRow
+from pavo.jobs.requests.domain import Attempt, GivenCommand, JobView, WantedJobs
+from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow, JobRow, RemoteAgentRow, RepositoryRow
+from pavo.jobs.sql.results import told
 from pavo.kit.pagination import Cursor
 
 _PLAIN = tuple(
@@ -61,6 +62,19 @@ async def jobs(
         query = query.where(tuple_(JobRow.created_at, JobRow.id) < (before.created_at, before.id))
     rows = await session.execute(query.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit))
     return [_view(*row) for row in rows.all()]
+
+
+async def commands(session: AsyncSession, job_id: uuid.UUID, after: int, limit: int) -> list[GivenCommand]:
+    """What the job's agents were told, in order, beginning behind number `after`."""
+    query = select(JobCommandRow).where(JobCommandRow.job_id == job_id)
+    order = (JobCommandRow.epoch, JobCommandRow.sent_at.nulls_last(), JobCommandRow.id)
+    rows = (await session.scalars(query.order_by(*order).offset(after).limit(limit))).all()
+    return [
+        GivenCommand(
+            row.epoch, row.kind, row.round, row.sent_at, row.accepted_at, row.ended_at, row.late, told(row.result)
+        )
+        for row in rows
+    ]
 
 
 async def tombstone(session: AsyncSession, job_id: uuid.UUID) -> tuple[uuid.UUID, bool] | None:

@@ -46,7 +46,7 @@ WITH given AS (
 ), put AS (
     INSERT INTO job_logs (job_id, epoch, seq, at, stage, level, source, event, gap, text)
     SELECT job_id, epoch, seq, to_timestamp(at_ms / 1000.0), stage, level, source, event::jsonb, gap, text FROM given
-    WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = given.job_id)
+    WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = given.job_id AND j.deleted_at IS NULL)
     ON CONFLICT (job_id, epoch, seq) DO NOTHING
     RETURNING 1
 )

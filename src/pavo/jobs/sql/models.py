@@ -193,6 +193,8 @@ class JobRow(Base):
                 "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
             ),
         ),
+        Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")),
+        Index("ix_jobs_log", "ended_at", postgresql_where=text("log_removed_at IS NULL")),
         Index("ix_jobs_organisation", "organisation_id", "created_at", "id"),
     )
 
@@ -252,6 +254,11 @@ class JobRow(Base):
     ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     deleted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """Somebody removed it: the row stays, without content."""
+    removed_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """When all that it held was gone too."""
+    log_removed_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """When its log was removed, because it had been kept for long enough."""
 
 
 class JobAttemptRow(Base):

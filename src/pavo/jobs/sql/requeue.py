@@ -45,6 +45,7 @@ async def back(
         "cancel_asked_at": None,
         "cancel_asked_by": None,
         "ended_at": None,
+        "log_removed_at": None,
         "lease_until": None,
         "queued_at": now,
         "updated_at": now,

@@ -2,8 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,6 +38,12 @@ def parsed(stored: bytes | None) -> Result | None:
         return Result.FromString(stored)
     except DecodeError:
         return None
+
+
+def told(stored: bytes | None) -> dict[str, Any] | None:
+    """A result as people read it: the outcome's name and its members, in JSON's values."""
+    found = parsed(stored)
+    return None if found is None else MessageToDict(found, preserving_proto_field_name=True)
 
 
 async def of_command(session: AsyncSession, command_id: str) -> Result | None:
