@@ -26,7 +26,7 @@ CERTIFICATES = "certificates end by the clock of the machine that judges them, a
 MAY = {
     "deploy/checks/connectivity.py": "compares the server's clock with this machine's",
     "artifacts/store.py": "the age of files that nobody finished: removed too soon, what they were for is done again",
-    "cli/artifacts/export.py": "says to people when an archive was written",
+    "cli/artifacts/archive.py": "says to people when an archive was written",
     "cli/task/demo.py": "measures on one machine",
     "cli/task/render.py": "says how long ago it was, to people",
     "cli/deploy/certificates.py": CERTIFICATES,

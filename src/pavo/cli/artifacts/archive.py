@@ -4,6 +4,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import IO, Any, Final
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from pavo.artifacts.schemas import ArtifactOut
 from pavo.cli.api_client import ApiClient
 from pavo.errors import NotFound
+from pavo.kit.clock import iso
 
 FORMAT: Final = 1
 """Of the archive; raised when what is in it changes its meaning."""
@@ -24,6 +26,10 @@ class Archive:
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
+
+    def begin(self, **of: str) -> None:
+        """Say what is in it, and since when."""
+        self.value("export.json", {"format": FORMAT, **of, "exported_at": iso(datetime.now(UTC))})
 
     def value(self, name: str, value: Any) -> None:
         self.pieces(name, [orjson.dumps(value, option=orjson.OPT_INDENT_2)])

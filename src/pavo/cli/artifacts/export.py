@@ -3,7 +3,6 @@
 import tarfile
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from pavo.cli import exit_codes
 from pavo.cli.api_client import ApiClient
-from pavo.cli.artifacts.archive import FORMAT, Archive, brought, with_files
+from pavo.cli.artifacts.archive import Archive, brought, with_files
 from pavo.cli.artifacts.commands import all_of, own_place, writing
 from pavo.cli.output import Output, Printer
 from pavo.cli.parameters import Url
@@ -21,7 +20,6 @@ from pavo.cli.task.client import TaskClient
 from pavo.cli.task.reference import TaskRef, resolve
 from pavo.cli.usage.client import UsageClient
 from pavo.gates.schemas import GatePage
-from pavo.kit.clock import iso
 from pavo.timeline.schemas import EventOut
 
 
@@ -52,7 +50,7 @@ def export(
 
 def _fill(archive: Archive, api: ApiClient, task_id: uuid.UUID) -> dict[str, int]:
     tasks, chosen = TaskClient(api), {"task_id": str(task_id)}
-    archive.value("export.json", {"format": FORMAT, "task_id": str(task_id), "exported_at": iso(datetime.now(UTC))})
+    archive.begin(task_id=str(task_id))
     archive.value("task.json", tasks.get(task_id).model_dump(mode="json"))
     archive.value("usage.json", UsageClient(api).usage(by="model", **chosen).model_dump(mode="json"))
     documents = (tasks.with_all_feedback(each) for each in tasks.documents(task_id))

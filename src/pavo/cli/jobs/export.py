@@ -3,19 +3,17 @@
 import tarfile
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pavo.cli import exit_codes
-from pavo.cli.artifacts.archive import FORMAT, Archive, brought, with_files
+from pavo.cli.artifacts.archive import Archive, brought, with_files
 from pavo.cli.artifacts.commands import own_place, writing
 from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.output import Output, Printer
 from pavo.cli.parameters import OrganisationId, Url
-from pavo.kit.clock import iso
 
 
 def export(
@@ -45,7 +43,7 @@ def export(
 
 
 def _fill(archive: Archive, jobs: JobClient, job_id: uuid.UUID) -> dict[str, int]:
-    archive.value("export.json", {"format": FORMAT, "job_id": str(job_id), "exported_at": iso(datetime.now(UTC))})
+    archive.begin(job_id=str(job_id))
     archive.value("job.json", jobs.get(job_id).model_dump(mode="json"))
     counts = {
         "events": archive.lines("events.jsonl", jobs.recorded(job_id)),
