@@ -15,11 +15,10 @@ from pavo.fleet.calls.leases_and_credentials import Calls
 from pavo.fleet.sessions.streams import Context, Streams
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
+from pavo.protocol.limits import MESSAGE_OPTIONS
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE: Final = 4 * 1024 * 1024
-"""Bytes of one message of an agent; a larger one ends its stream."""
 STOP_SECONDS: Final = 2.0
 BESIDE_STREAMS: Final = 500
 """Calls beside the streams of all agents, at once."""
@@ -27,7 +26,7 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    *MESSAGE_OPTIONS,
     # A peer whose machine is gone, or stands still, is noticed by HTTP/2's own pings.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),

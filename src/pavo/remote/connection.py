@@ -12,6 +12,7 @@ import grpc
 
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
+from pavo.protocol.limits import MESSAGE_OPTIONS
 from pavo.remote.diagnosis import explained
 from pavo.remote.settings import GatewayAddress
 
@@ -19,10 +20,8 @@ CALL_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 15.0
 FILE_PART_BYTES: Final = 256_000
 FILE_SECONDS: Final = 300.0
-MAX_MESSAGE: Final = 8 * 1024 * 1024
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.max_send_message_length", MAX_MESSAGE),
+    *MESSAGE_OPTIONS,
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 10_000),

@@ -6,6 +6,7 @@ from typing import Any, Final
 import grpc
 
 from pavo.errors import Unavailable
+from pavo.protocol.limits import MAX_MESSAGE_BYTES
 
 
 class NotConnected(Unavailable):
@@ -56,6 +57,11 @@ _BY_TEXT: Final = (
         "proxy returned",
         "The proxy refused to connect to the gateway.",
         "Look at https_proxy and no_proxy, and whether the proxy allows CONNECT to that host and port.",
+    ),
+    _Known(
+        "larger than max",
+        f"A message is larger than the protocol's {MAX_MESSAGE_BYTES:,} bytes.",
+        "Upgrade the older of agent program and deployment.",
     ),
     _Known(
         "dns resolution failed",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import MAX_BODY_BYTES
 from pavo.remote.journal import Attempt, Journal, Standing, State, Unfinished
 from pavo.remote.processes.running import end_remains
 from pavo.remote.spool import Spool
@@ -219,7 +220,7 @@ class Dispatcher:
             watch.cancel()
         result.command_id, result.job_id, result.epoch = command.id, command.job_id, command.epoch
         result.seconds = round(time.monotonic() - begun, 3)
-        return result
+        return result if result.ByteSize() <= MAX_BODY_BYTES else _too_large(command, result.ByteSize())
 
     async def _outcome(self, running: _Running) -> pb.Result:
         """Whatever the handler does."""
@@ -308,6 +309,11 @@ def _working(work: Work) -> pb.FromAgent:
 def _failed(command: pb.Command, kind: str, cause: str, remedy: str, *, retryable: bool = False) -> pb.Result:
     failure = pb.Failure(type=kind, cause=cause, remedy=remedy, retryable=retryable)
     return pb.Result(command_id=command.id, job_id=command.job_id, epoch=command.epoch, failure=failure)
+
+
+def _too_large(command: pb.Command, size: int) -> pb.Result:
+    cause = f"The result has {size:,} bytes; the protocol takes {MAX_BODY_BYTES:,}."
+    return _failed(command, "ResultTooLarge", cause, "Have the job change fewer files, or its checks print less.")
 
 
 def _restarted(command: pb.Command) -> pb.Result:

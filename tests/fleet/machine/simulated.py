@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import grpc
@@ -225,7 +225,7 @@ class SimulatedAgent:
                 self._finished(result)
                 await self._send(pb.FromAgent(result=result))
 
-    async def _told(self, kept: "list[pb.KeptJob]", asked_at: float) -> None:
+    async def _told(self, kept: Iterable[pb.KeptJob], asked_at: float) -> None:
         for each in kept:
             attempt = each.job_id, each.epoch
             if not each.yours:

@@ -23,6 +23,7 @@ STEPS = 14
 FIRST_SEED = int(os.environ.get("PAVO_TEST_SEED", "0"))
 
 
+@pytest.mark.fault
 @pytest.mark.timeout(120 + 300 * EXAMPLES)
 async def test_queue_and_fleet_follow_the_model(
     parts: Parts, stores: Stores, settings: Settings, temporal: Client

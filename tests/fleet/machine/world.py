@@ -51,7 +51,7 @@ class World:
         self.gateways.append(await start_gateway(self.parts, **self.environment))
 
     async def start_worker(self) -> None:
-        self.workers.append(await self.parts.start("worker", **self.environment))
+        self.workers.append(await self.parts.start("worker", slices=(), command=False, **self.environment))
 
     def kill_gateway(self, which: int) -> None:
         self.gateways.pop(which % len(self.gateways)).part.kill()

@@ -20,12 +20,12 @@ from pavo.jobs.sql.transitions import SHOWN_BY_AGENTS
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import MAX_BODY_BYTES
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-MAX_RESULT_BYTES: Final = 2_000_000
 CREDIT_SLACK: Final = 2
 """Times its credit that an agent may send before it counts as one that floods: two sides may count a little unlike."""
 MAX_STAGES: Final = 1_000
@@ -91,8 +91,9 @@ class Messages:
 
     async def _result(self, session: Session, message: pb.Result) -> None:
         found = _id(message.command_id)
-        if found is None or message.ByteSize() > MAX_RESULT_BYTES:
-            raise InvalidInput("A result names no command, or is too large.", field="result", remedy="Send less.")
+        if found is None or message.ByteSize() > MAX_BODY_BYTES:
+            told = f"A result names no command, or is larger than {MAX_BODY_BYTES:,} bytes."
+            raise InvalidInput(told, field="result", remedy="Send less; upgrade the agent program.")
         agent_id = session.opened.agent_id
         cleaned = attempt_of(message.job_id, message.epoch) if message.HasField("cleaned") else None
         new = NewResult(found, agent_id, message.SerializeToString(), *commit_of(message))

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -15,14 +16,16 @@ from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.models import budget_spent
 from pavo.jobs.sql import commands
-from pavo.jobs.sql.commands import StoredCommand
+from pavo.jobs.sql.commands import NewResult, StoredCommand
 from pavo.jobs.sql.results import parsed
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import MAX_BODY_BYTES
 
 PING_SECONDS: Final = 5.0
 PING_FAILED: Final = "PingFailed"
+COMMAND_TOO_LARGE: Final = "CommandTooLarge"
 
 
 def session_lost() -> ApplicationError:
@@ -109,10 +112,27 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
                 job = await commands.job_of(transaction, uuid.UUID(request.job_id), request.epoch)
                 if job is None or not job.holds:
                     raise lease_lost()
-                stored = await commands.put(transaction, request, await document_of(transaction, request, job))
+                document = await document_of(transaction, request, job)
+                if len(document) > MAX_BODY_BYTES:
+                    return await _refused(transaction, request, job.agent_id, len(document))
+                stored = await commands.put(transaction, request, document)
         if stored is None:
             raise lease_lost()
         return stored
+
+
+async def _refused(
+    transaction: AsyncSession, request: c.RunCommand, agent_id: uuid.UUID | None, size: int
+) -> StoredCommand:
+    """A command that no message takes has failed before it was sent: its result says why."""
+    cause = f"The command has {size:,} bytes; the protocol takes {MAX_BODY_BYTES:,}."
+    failure = pb.Failure(type=COMMAND_TOO_LARGE, cause=cause, remedy="Shorten the job's prompt and feedback.")
+    result = pb.Result(command_id=request.command_id, job_id=request.job_id, epoch=request.epoch, failure=failure)
+    await commands.put(transaction, request, b"")
+    if agent_id is not None:
+        new = NewResult(uuid.UUID(request.command_id), agent_id, result.SerializeToString())
+        await commands.keep_result(transaction, new)
+    return StoredCommand(b"", result.SerializeToString())
 
 
 async def _result(waiter: Waiter) -> pb.Result:
