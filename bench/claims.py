@@ -1,31 +1,43 @@
-"""Claims of queued jobs beside the bare SQL: `python -m bench.claims [--seconds 5] [--claimers 50]`.
+"""Claims of queued jobs beside the bare SQL: `python -m bench.claims [--seconds 3] [--claimers 50] [--rounds 3]`.
 
-Twenty organisations, one of which has four jobs in five, and agents that serve all. Each claimer claims and has the
-attempt over again and again, on a connection of its own. The bare SQL is the same choice without what Pavo keeps of it:
-no agents, no limits, no attempt, no timeline.
+Twenty organisations, one of which has four jobs in five, and a hundred agents that serve all. Each claimer claims again
+and again, on a connection of its own, and puts the job back at the end of its queue, so that all queues have jobs all
+the time. The bare SQL is the same choice without what Pavo keeps of it: no agents, no limits, no attempt, no timeline.
+
+Arms: one claimer; all of them, each as fast as it can; the same behind 10,000 jobs that no agent can do; all of them
+over the five connections that a worker keeps for such statements, instead of one each, as monitors do; and so at
+`--rate` claims a second together, whose times count from when each was due.
 """
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Final, LiteralString
 
 import uvloop
 
+from bench.proc import usage
 from pavo.deploy.local.stack import STORES, EmbeddedStack, remove_data
 from pavo.jobs.sql import claims
-from pavo.jobs.sql.claims import Claim
+from pavo.jobs.sql.claims import Claim, Statements
 from pavo.kit.migrate import upgrade
-from pavo.kit.sql import Database, KeptConnection
+from pavo.kit.sql import Database, KeptConnections
 
 ORGANISATIONS: Final = 20
 JOBS: Final = 20_000
 AGENTS: Final = 100
+KEPT: Final = 5
+"""Of a worker with its default settings (`pavo.kit.sql.Database.kept`)."""
+WARMED: Final = 6
+"""Claims of a connection before it is measured: PostgreSQL plans a statement anew five times, then it keeps a plan."""
 
 _ROWS: Final[tuple[LiteralString, ...]] = (
     "INSERT INTO organisations (id, name) SELECT gen_random_uuid(), 'o' || n FROM generate_series(1, %(orgs)s) n",
@@ -64,10 +76,19 @@ WITH queue AS MATERIALIZED (
 )
 SELECT id FROM taken
 """
-_OVER: Final = "UPDATE jobs SET stage = 'DONE', lease_until = NULL WHERE id = %(id)s RETURNING id"
-_BARE_OVER: Final = "UPDATE bare_jobs SET stage = 'DONE' WHERE id = %(id)s RETURNING id"
+_OVER: Final = (
+    "UPDATE jobs SET stage = 'QUEUED', lease_until = NULL, rank = rank + 1000000 WHERE id = %(id)s RETURNING id"
+)
+_BARE_OVER: Final = "UPDATE bare_jobs SET stage = 'QUEUED', rank = rank + 1000000 WHERE id = %(id)s RETURNING id"
+UNWANTED: Final = 10_000
+_IN_FRONT: Final = (
+    "INSERT INTO jobs (id, organisation_id, repository_id, title, prompt, base_branch, rank, program, branch, labels)"
+    " SELECT gen_random_uuid(), organisation_id, id, 't', 'p', 'main', -n, 'command', 'b', '{nobody}'"
+    f" FROM repositories CROSS JOIN generate_series(1, {UNWANTED // ORGANISATIONS}) n"
+)
+_OUT_OF_THE_WAY: Final = "DELETE FROM jobs WHERE labels = '{nobody}'"
 
-Take = Callable[[KeptConnection], Awaitable[uuid.UUID | None]]
+Take = Callable[[Statements], Awaitable[uuid.UUID | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +96,100 @@ class Measured:
     """Of one arm."""
 
     claims_per_second: float
+    cpu_ms: float
+    """Of a claim and of having the job back, PostgreSQL's and the claimers' together."""
     p50_ms: float
     p99_ms: float
     in_vain: float
     """Tries without a job for each that got one."""
 
 
-async def _pavo(connection: KeptConnection) -> uuid.UUID | None:
+async def _pavo(connection: Statements) -> uuid.UUID | None:
     found = await claims.take(connection, None)
     return found.job_id if isinstance(found, Claim) else None
 
 
-async def _bare(connection: KeptConnection) -> uuid.UUID | None:
+async def _bare(connection: Statements) -> uuid.UUID | None:
     rows = await connection.rows(_BARE, {})
     return rows[0][0] if rows else None
 
 
-async def _measure(database: Database, take: Take, over: LiteralString, claimers: int, seconds: float) -> Measured:
-    took: list[float] = []
-    tries = 0
-    until = time.perf_counter() + seconds
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What is measured."""
 
-    async def claimer() -> None:
-        nonlocal tries
-        connection = KeptConnection(database)
-        while (begun := time.perf_counter()) < until:
-            job = await take(connection)
-            while job is None and time.perf_counter() < until:
-                tries += 1
-                job = await take(connection)
-            if job is not None:
-                took.append(time.perf_counter() - begun)
-                await connection.rows(over, {"id": job})
-        await connection.close()
+    name: str
+    take: Take
+    over: LiteralString
+    claimers: int
+    rate: float = 0.0
+    """Claims a second, of all claimers; 0: as many as they can."""
+    unwanted: bool = False
+    """Behind jobs that no agent can do."""
+    connections: int = 0
+    """Which they share; 0: each has its own."""
 
-    await asyncio.gather(*(claimer() for _ in range(claimers)))
-    took.sort()
-    return Measured(
-        len(took) / seconds, 1_000 * took[len(took) // 2], 1_000 * took[len(took) * 99 // 100], tries / len(took)
-    )
+
+class _Claimer:
+    """One connection that claims."""
+
+    def __init__(self, connection: Statements, arm: Arm) -> None:
+        self._connection = connection
+        self._arm = arm
+        self.took: list[float] = []
+        self.in_vain = 0
+
+    async def warm(self) -> None:
+        for _ in range(WARMED):
+            await self._claim(0.0)
+        self.in_vain = 0
+
+    async def claim_until(self, due: float, until: float) -> None:
+        while due < until:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if (got := await self._claim(until)) is None:
+                break
+            self.took.append(got - due)
+            due = due + self._arm.claimers / self._arm.rate if self._arm.rate else time.perf_counter()
+
+    async def _claim(self, until: float) -> float | None:
+        job = await self._arm.take(self._connection)
+        while job is None and time.perf_counter() < until:
+            self.in_vain += 1
+            job = await self._arm.take(self._connection)
+        if job is None:
+            return None
+        got = time.perf_counter()
+        await self._connection.rows(self._arm.over, {"id": job})
+        return got
+
+
+async def _measure(database: Database, arm: Arm, seconds: float) -> Measured:
+    connections = [KeptConnections(database, 1) for _ in range(0 if arm.connections else arm.claimers)]
+    shared = KeptConnections(database, arm.connections or 1)
+    claimers = [_Claimer(connections[number] if connections else shared, arm) for number in range(arm.claimers)]
+    await asyncio.gather(*(each.warm() for each in claimers))
+    cpu, start = usage([os.getpid()]).cpu, time.perf_counter()
+    due = [start + (number / arm.rate if arm.rate else 0.0) for number in range(arm.claimers)]
+    await asyncio.gather(*(one.claim_until(at, start + seconds) for one, at in zip(claimers, due, strict=True)))
+    cpu = usage([os.getpid()]).cpu - cpu
+    for each in (*connections, shared):
+        await each.close()
+    took = sorted(chain(*(each.took for each in claimers)))
+    count = max(1, len(took))
+    p50, p99 = (1_000 * took[len(took) * share // 100] if took else 0.0 for share in (50, 99))
+    return Measured(len(took) / seconds, 1_000 * cpu / count, p50, p99, sum(each.in_vain for each in claimers) / count)
+
+
+async def _round(database: Database, arms: Sequence[Arm], seconds: float) -> list[Measured]:
+    """One after the other."""
+    found: list[Measured] = []
+    for arm in arms:
+        async with database.autocommit() as connection:
+            await connection.exec_driver_sql(_IN_FRONT if arm.unwanted else _OUT_OF_THE_WAY)
+            await connection.exec_driver_sql("VACUUM ANALYZE jobs, remote_agents, job_queues, bare_jobs, bare_queues")
+        found.append(await _measure(database, arm, seconds))
+    return found
 
 
 async def _fill(database: Database) -> None:
@@ -123,33 +199,53 @@ async def _fill(database: Database) -> None:
             await connection.exec_driver_sql(statement, values if "%(" in statement else None)
 
 
-async def main(seconds: float, claimers: int) -> None:
-    """Measure both, one after the other, and print them."""
+async def main(seconds: float, claimers: int, rounds: int, rate: float) -> None:
+    """Measure all arms in each round, and print the medians of the rounds, and of the ratios within each."""
+    arms = [
+        Arm("bare SQL, 1 claimer", _bare, _BARE_OVER, 1),
+        Arm("Pavo, 1 claimer", _pavo, _OVER, 1),
+        Arm(f"bare SQL, {claimers} claimers", _bare, _BARE_OVER, claimers),
+        Arm(f"Pavo, {claimers} claimers", _pavo, _OVER, claimers),
+        Arm(f"the same behind {UNWANTED} that nobody can do", _pavo, _OVER, claimers, unwanted=True),
+        Arm(f"bare SQL, {claimers} claimers, {KEPT} connections", _bare, _BARE_OVER, claimers, connections=KEPT),
+        Arm(f"Pavo, {claimers} claimers, {KEPT} connections", _pavo, _OVER, claimers, connections=KEPT),
+        Arm(f"Pavo, {claimers} at {rate:.0f}/s, {KEPT} connections", _pavo, _OVER, claimers, rate, connections=KEPT),
+    ]
     folder = Path(tempfile.mkdtemp(prefix="pavo-bench-"))
     folder.chmod(0o711)
     try:
         async with EmbeddedStack(folder, ephemeral=True, parts=STORES) as stack:
             url = stack.environment["DATABASE_URL"]
             await asyncio.to_thread(upgrade, url)
-            database = Database(url, pool_size=claimers + 5)
+            database = Database(url, pool_size=claimers + 5, statement_timeout_ms=60_000)
             try:
                 await _fill(database)
-                bare = await _measure(database, _bare, _BARE_OVER, claimers, seconds)
-                pavo = await _measure(database, _pavo, _OVER, claimers, seconds)
+                found = [await _round(database, arms, seconds) for _ in range(rounds)]
             finally:
                 await database.close()
     finally:
         remove_data(folder)
-    for name, found in (("bare SQL", bare), ("Pavo", pavo)):
-        print(
-            f"{name:9} {found.claims_per_second:7.0f} claims/s, p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms, "
-            f"{found.in_vain:.2f} tries in vain for each"
-        )
-    print(f"ratio     {pavo.claims_per_second / bare.claims_per_second:.2f}")
+    _print(arms, found)
+
+
+def _print(arms: Sequence[Arm], rounds: Sequence[Sequence[Measured]]) -> None:
+    for number, arm in enumerate(arms):
+        of = [each[number] for each in rounds]
+        rate, cpu = median(each.claims_per_second for each in of), median(each.cpu_ms for each in of)
+        p50, p99 = median(each.p50_ms for each in of), median(each.p99_ms for each in of)
+        vain = median(each.in_vain for each in of)
+        print(f"{arm.name}: {rate:.0f} claims/s, {cpu:.2f} ms CPU, p50 {p50:.1f}, p99 {p99:.1f} ms, {vain:.2f} in vain")
+    for name, ours, theirs in (("1 claimer", 1, 0), ("all", 3, 2), ("unwanted in front", 4, 3), ("shared", 6, 5)):
+        rates = [each[ours].claims_per_second / each[theirs].claims_per_second for each in rounds]
+        costs = [each[ours].cpu_ms / each[theirs].cpu_ms for each in rounds]
+        found = f"{median(rates):.2f} ({min(rates):.2f} to {max(rates):.2f}) of the rate"
+        print(f"ratio, {name}: {found}, {median(costs):.2f} ({min(costs):.2f} to {max(costs):.2f}) of the CPU")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m bench.claims")
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--claimers", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=200.0)
     uvloop.run(main(**vars(parser.parse_args())))

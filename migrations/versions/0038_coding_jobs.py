@@ -177,6 +177,7 @@ def upgrade() -> None:
         sa.Column("paused_by", sa.Uuid(), nullable=True),
         sa.Column("at_once", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("served_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
+        sa.Column("turn", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("claims", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(
             ["organisation_id"],
@@ -189,7 +190,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("organisation_id", name=op.f("pk_job_queues")),
     )
-    op.create_index("ix_job_queues_served", "job_queues", ["served_at", "organisation_id"], unique=False)
     op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -297,6 +297,13 @@ def upgrade() -> None:
         ["organisation_id", sa.literal_column("(kind <> 'rework')"), "rank", "id"],
         unique=False,
         postgresql_where=sa.text("stage = 'QUEUED'"),
+    )
+    op.create_index(
+        "ix_jobs_wanted",
+        "jobs",
+        ["organisation_id", "program", "labels", sa.literal_column("(kind <> 'rework')"), "rank", "id"],
+        unique=False,
+        postgresql_where=sa.text("stage = 'QUEUED' AND deleted_at IS NULL"),
     )
     op.create_table(
         "job_attempts",

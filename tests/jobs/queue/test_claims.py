@@ -198,10 +198,10 @@ async def test_limits_hold_in_the_rows_at_every_commit(queueing: Queueing) -> No
 async def late_claim(queueing: Queueing, org: uuid.UUID | None, meanwhile: uuid.UUID | None) -> tuple[Claim, object]:
     """What a claim gets that has looked, and locks only after another one is committed: that one, and what it got."""
     statement = claims._OF_ALL if org is None else claims._OF_ORGANISATION  # pyright: ignore[reportPrivateUsage]
-    seen = "q.paused_at IS NULL AND EXISTS (SELECT FROM free)"
+    seen = "q.paused_at IS NULL AND coalesce(n.running, 0) < q.at_once"
     assert seen in statement
     slow = statement.replace(seen, f"{seen} AND pg_sleep(0.5) IS NOT NULL")
-    values = {"lease": 60, "prefix": "job:"} | ({"organisation": org} if org else {})
+    values = {"lease": 60, "prefix": "job:", "behind": 2} | ({"organisation": org} if org else {})
     claiming = asyncio.ensure_future(queueing.connections.rows(slow, values))
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
     async with queueing.database.reading() as session:
@@ -298,3 +298,35 @@ async def test_a_late_write_of_an_older_attempt_ends_nothing(queueing: Queueing)
         assert (ended.stage, ended.wrote) == (d.DONE, True)
         assert not (await end_attempt(session, uuid.uuid4(), 1, None, "done")).wrote
     assert (await queueing.row(job)).run_id == "run"
+
+
+async def test_jobs_in_front_that_nobody_can_do_cost_a_claim_nothing(queueing: Queueing) -> None:
+    """What PostgreSQL reads for a claim does not grow with them, nor with the jobs that are over."""
+    org = await queueing.organisation(at_once=10)
+    await queueing.agent(org, capacity=10)
+    wanted = await queueing.job(org)
+    few = await pages_read(queueing, org)
+    many = (
+        "INSERT INTO jobs (id, organisation_id, repository_id, title, prompt, base_branch, rank, program, branch,"
+        " labels, stage) SELECT gen_random_uuid(), :org, :repository, 't', 'p', 'main', -n, 'command', 'b', :labels,"
+        " :stage FROM generate_series(1, 3000) AS n"
+    )
+    of = {"org": org, "repository": queueing.repositories[org]}
+    await queueing.execute(many, **of, labels=["gpu"], stage="QUEUED")
+    await queueing.execute(many, **of, labels=[], stage="DONE")
+    await queueing.execute("ANALYZE jobs")
+    assert await pages_read(queueing, org) < few + 60
+    claim = await queueing.take(org)
+    assert claim is not None and claim.job_id == wanted
+
+
+async def pages_read(queueing: Queueing, org: uuid.UUID) -> int:
+    """Of a claim that is taken back."""
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + claims._OF_ORGANISATION  # pyright: ignore[reportPrivateUsage]
+    values = {"lease": 60, "prefix": "job:", "behind": 2, "organisation": org}
+    async with queueing.database.transaction() as session:
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+        assert driver is not None
+        plan = (await (await driver.execute(explain, values)).fetchone())[0][0]["Plan"]
+        await session.rollback()
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]

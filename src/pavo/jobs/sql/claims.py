@@ -17,17 +17,11 @@ from pavo.timeline.domain import Event, numbered
 
 _IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
 _AVAILABLE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
-_RUNNABLE: Final = """
-    j.organisation_id = q.organisation_id AND j.stage = 'QUEUED' AND j.deleted_at IS NULL
-      AND EXISTS (SELECT FROM free f WHERE f.labels @> j.labels AND j.program = ANY (f.programs))"""
-_HAS_TURN: Final = f"""
-    q.organisation_id = s.organisation_id AND q.paused_at IS NULL
-      AND (SELECT count(*) FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage IN {_IN_PROGRESS})
-          < q.at_once
-      AND EXISTS (SELECT FROM jobs j WHERE {_RUNNABLE})"""
+_QUEUED: Final = "j.stage = 'QUEUED' AND j.deleted_at IS NULL"
+_FIRST: Final = "j.program, j.labels, (j.kind <> 'rework'), j.rank, j.id LIMIT 1"
+_ABLE: Final = "f.labels @> j.labels AND j.program = ANY (f.programs)"
 
-
-_BEGIN: Final = f""", taken AS (
+_BEGIN: Final = """, taken AS (
     UPDATE jobs j SET
         stage = 'CLAIMED', epoch = j.epoch + 1, attempts = j.attempts + 1, agent_id = agent.id,
         lease_until = pavo_now() + make_interval(secs => %(lease)s), claimed_at = pavo_now(), heard_at = pavo_now(),
@@ -37,7 +31,9 @@ _BEGIN: Final = f""", taken AS (
     FROM job, agent WHERE j.id = job.id
     RETURNING j.id, j.organisation_id, j.epoch, j.agent_id, agent.name
 ), served AS (
-    UPDATE job_queues q SET served_at = pavo_instant(), claims = q.claims + 1
+    UPDATE job_queues q SET
+        served_at = pavo_instant(), claims = q.claims + 1,
+        turn = greatest(q.turn + 1, (SELECT max(turn) FROM seen) - %(behind)s)
     FROM taken t WHERE q.organisation_id = t.organisation_id
 ), given AS (
     UPDATE remote_agents a SET claims = a.claims + 1 FROM taken t WHERE a.id = t.agent_id
@@ -51,47 +47,85 @@ FROM taken t CROSS JOIN LATERAL timeline_append(t.id, jsonb_build_array(
 )) e
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    CASE WHEN EXISTS (SELECT FROM taken) THEN false
-    ELSE EXISTS (SELECT FROM seen s JOIN job_queues q ON {_HAS_TURN}) END
+    NOT EXISTS (SELECT FROM taken) AND EXISTS (SELECT FROM turns)
 """
 """The attempt begins: of what was locked as `queue`, `job` and `agent`."""
 
 
-def _take(agents: LiteralString, queues: LiteralString) -> LiteralString:
-    # `seen` is read in its order by the nested loop over it, and no further than the first queue that can be locked: a
-    # sort above the lock would lock every queue.
-    return f"""
-WITH free AS MATERIALIZED (
-    SELECT a.id, a.labels, a.programs, a.claims, n.busy
-    FROM remote_agents a CROSS JOIN LATERAL (
-        SELECT count(*) AS busy FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {_IN_PROGRESS}
-    ) n
-    WHERE {agents} AND {_AVAILABLE} AND n.busy < a.capacity
-), seen AS MATERIALIZED (
-    SELECT q.organisation_id, q.claims FROM job_queues q
-    WHERE {queues} AND q.paused_at IS NULL AND EXISTS (SELECT FROM free)
-    ORDER BY q.served_at, q.organisation_id
+_CHOOSE: Final = f"""), turns AS (
+    SELECT s.organisation_id, s.claims, s.running, head.id AS job_id FROM seen s CROSS JOIN LATERAL (
+        WITH RECURSIVE heads AS (
+            (SELECT j.id, j.program, j.labels, j.kind, j.rank FROM jobs j
+             WHERE j.organisation_id = s.organisation_id AND {_QUEUED} ORDER BY {_FIRST})
+            UNION ALL
+            SELECT n.* FROM heads h CROSS JOIN LATERAL (
+                SELECT j.id, j.program, j.labels, j.kind, j.rank FROM jobs j
+                WHERE j.organisation_id = s.organisation_id AND {_QUEUED}
+                    AND (j.program, j.labels) > (h.program, h.labels)
+                ORDER BY {_FIRST}
+            ) n
+        )
+        SELECT j.id FROM heads j WHERE EXISTS (SELECT FROM free f WHERE {_ABLE})
+        ORDER BY (j.kind <> 'rework'), j.rank, j.id LIMIT 1
+    ) head
 ), queue AS MATERIALIZED (
-    SELECT l.organisation_id FROM seen s CROSS JOIN LATERAL (
-        SELECT q.organisation_id FROM job_queues q WHERE q.claims = s.claims AND {_HAS_TURN}
+    SELECT t.job_id FROM turns t CROSS JOIN LATERAL (
+        SELECT FROM job_queues q
+        WHERE q.organisation_id = t.organisation_id AND q.claims = t.claims AND q.paused_at IS NULL
+            AND t.running < q.at_once
         FOR UPDATE OF q SKIP LOCKED
     ) l LIMIT 1
 ), job AS MATERIALIZED (
     SELECT l.* FROM queue q CROSS JOIN LATERAL (
-        SELECT j.id, j.labels, j.program FROM jobs j WHERE {_RUNNABLE}
-        ORDER BY (j.kind <> 'rework'), j.rank, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
+        SELECT j.id, j.labels, j.program FROM jobs j WHERE j.id = q.job_id AND {_QUEUED} FOR UPDATE OF j SKIP LOCKED
     ) l
+), able AS MATERIALIZED (
+    SELECT f.id, f.claims, f.busy, j.labels, j.program FROM job j JOIN free f ON {_ABLE}
+    ORDER BY f.busy, cardinality(f.labels), random()
 ), agent AS MATERIALIZED (
-    SELECT l.* FROM job j CROSS JOIN LATERAL (
-        SELECT a.id, a.name FROM free f JOIN remote_agents a ON a.id = f.id
-        WHERE a.claims = f.claims AND {_AVAILABLE} AND f.busy < a.capacity
-          AND a.labels @> j.labels AND j.program = ANY (a.programs)
-        ORDER BY f.busy, cardinality(f.labels), f.id LIMIT 1 FOR UPDATE OF a SKIP LOCKED
-    ) l
-){_BEGIN}"""
+    SELECT l.* FROM able j CROSS JOIN LATERAL (
+        SELECT a.id, a.name FROM remote_agents a
+        WHERE a.id = j.id AND a.claims = j.claims AND {_AVAILABLE} AND j.busy < a.capacity
+            AND a.labels @> j.labels AND j.program = ANY (a.programs)
+        FOR UPDATE OF a SKIP LOCKED
+    ) l LIMIT 1
+)"""
+"""Of the queues that were `seen` in their order, and of agents that are `free`, which are locked: rows are locked by
+their keys, in the order of the list before, and no further than the first one that can be. A sort above a lock would
+lock every row."""
 
 
-_OF_ORGANISATION: Final = _take("a.organisation_id = %(organisation)s", "q.organisation_id = %(organisation)s")
+def _take(agents: LiteralString, mine: LiteralString) -> LiteralString:
+    # What jobs want is found by steps over `ix_jobs_wanted`, one for each organisation, and in one of them for each
+    # program and labels that anybody waits for, never by going through jobs.
+    return f"""
+WITH RECURSIVE held AS MATERIALIZED (
+    SELECT j.organisation_id, j.agent_id FROM jobs j WHERE {mine} AND j.stage IN {_IN_PROGRESS}
+), free AS MATERIALIZED (
+    SELECT a.id, a.labels, a.programs, a.claims, coalesce(n.busy, 0) AS busy
+    FROM remote_agents a LEFT JOIN (
+        SELECT h.agent_id, count(*) AS busy FROM held h GROUP BY h.agent_id
+    ) n ON n.agent_id = a.id
+    WHERE {agents} AND {_AVAILABLE} AND coalesce(n.busy, 0) < a.capacity
+), waiting AS (
+    (SELECT j.organisation_id FROM jobs j WHERE {mine} AND {_QUEUED} AND EXISTS (SELECT FROM free)
+     ORDER BY j.organisation_id, {_FIRST})
+    UNION ALL
+    SELECT n.organisation_id FROM waiting w CROSS JOIN LATERAL (
+        SELECT j.organisation_id FROM jobs j WHERE {mine} AND {_QUEUED} AND j.organisation_id > w.organisation_id
+        ORDER BY j.organisation_id, {_FIRST}
+    ) n
+), seen AS MATERIALIZED (
+    SELECT q.organisation_id, q.claims, q.turn, coalesce(n.running, 0) AS running
+    FROM waiting w JOIN job_queues q ON q.organisation_id = w.organisation_id LEFT JOIN (
+        SELECT h.organisation_id, count(*) AS running FROM held h GROUP BY h.organisation_id
+    ) n ON n.organisation_id = w.organisation_id
+    WHERE q.paused_at IS NULL AND coalesce(n.running, 0) < q.at_once
+    ORDER BY q.turn, q.served_at, q.organisation_id
+{_CHOOSE}{_BEGIN}"""
+
+
+_OF_ORGANISATION: Final = _take("a.organisation_id = %(organisation)s", "j.organisation_id = %(organisation)s")
 _OF_ALL: Final = _take("a.organisation_id IS NULL", "true")
 
 
@@ -115,6 +149,9 @@ class Claim:
     """To be published."""
 
 
+BEHIND: Final = 2
+"""So many turns a queue may catch up: those that it was passed over for because others held its row. What it missed
+while it had no job, or was paused, is no debt."""
 CONTENDED: Final = "contended"
 """Another claim held what this one could have had: try again."""
 
@@ -137,7 +174,7 @@ async def take(statements: Statements, organisation_id: uuid.UUID | None) -> Cla
     Raises:
         Unavailable: PostgreSQL is away.
     """
-    values: dict[str, Any] = {"lease": d.LEASE_SECONDS, "prefix": d.WORKFLOW_PREFIX}
+    values: dict[str, Any] = {"lease": d.LEASE_SECONDS, "prefix": d.WORKFLOW_PREFIX, "behind": BEHIND}
     if organisation_id is None:
         rows = await statements.rows(_OF_ALL, values)
     else:

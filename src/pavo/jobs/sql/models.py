@@ -144,8 +144,6 @@ class JobQueueRow(Base):
     """An organisation's queue. Whoever claims holds its row, so that one at a time is one at a time."""
 
     __tablename__ = "job_queues"
-    __table_args__ = (Index("ix_job_queues_served", "served_at", "organisation_id"),)
-
     organisation_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey(OrganisationRow.id, ondelete="CASCADE"), primary_key=True
     )
@@ -154,7 +152,10 @@ class JobQueueRow(Base):
     at_once: Mapped[int] = mapped_column(server_default=text("1"))
     """Jobs that are done at the same time."""
     served_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
-    """When a job of it was claimed last: the agents of all go to whoever waits longest."""
+    """When a job of it was claimed last."""
+    turn: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Grows with each claim, and keeps up with the others' (`claims.BEHIND`): the agents of all go to the lowest, and
+    of equal ones to whoever waits longest."""
     claims: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """How many jobs of it were claimed: what a claim counted before is true as long as this has not changed."""
 
@@ -177,6 +178,16 @@ class JobRow(Base):
             "rank",
             "id",
             postgresql_where=text("stage = 'QUEUED'"),
+        ),
+        Index(
+            "ix_jobs_wanted",
+            "organisation_id",
+            "program",
+            "labels",
+            text("(kind <> 'rework')"),
+            "rank",
+            "id",
+            postgresql_where=text("stage = 'QUEUED' AND deleted_at IS NULL"),
         ),
         Index(
             "ix_jobs_in_progress",
