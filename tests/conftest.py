@@ -70,6 +70,7 @@ def environment(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "PAVO_AGENT_PATHS": f"{base}:rw",
         "PAVO_AGENT_FOLDERS": str(tmp_path_factory.mktemp("folders") / "agents"),
         "PAVO_ARTIFACTS_FOLDER": str(tmp_path_factory.mktemp("kept") / "artifacts"),
+        "PAVO_JOB_REVIEW_SECONDS": "0",
     }
     try:
         check_all(url)  # whatever the session's tests had tasks tell

@@ -7,6 +7,7 @@ Python's standard library, listens on loopback, and keeps pull requests in memor
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -71,6 +72,7 @@ class Pull:
     draft: bool
     sha: str
     state: str = "open"
+    author: str = ""
     said: list[Said] = field(default_factory=list)
 
     @property
@@ -296,8 +298,11 @@ class _Handler(BaseHTTPRequestHandler):
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             value = json.loads(body) if body else {}
             found = self.forge.faces[prefix](self.forge, self.command, path.removeprefix(prefix), query, value, user)
-            status = 201 if self.command == "POST" else 200
-            return status, {"Content-Type": "application/json"}, json.dumps(found).encode()
+            status, content = 201 if self.command == "POST" else 200, json.dumps(found).encode()
+            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            if self.command == "GET" and self.headers.get("If-None-Match") == tag:
+                return 304, {"ETag": tag}, b""
+            return status, {"Content-Type": "application/json", "ETag": tag}, content
         except Refusal as refusal:
             content = json.dumps({"message": refusal.message}).encode()
             return refusal.status, {"Content-Type": "application/json"}, content
@@ -370,11 +375,12 @@ def _listed(forge: Forge, repository: str, _: Any, query: Mapping[str, str], *__
     return [gitea_shape(forge, each) for each in found[(page - 1) * limit : page * limit]]
 
 
-def _created(forge: Forge, repository: str, _: Any, __: Any, body: dict[str, Any], ___: Any) -> Any:
+def _created(forge: Forge, repository: str, _: Any, __: Any, body: dict[str, Any], user: User) -> Any:
     title = body["title"]
     made = forge.create_pull(
         repository, body["head"], body["base"], title, body.get("body", ""), title.startswith("WIP:")
     )
+    made.author = user.name
     return gitea_shape(forge, made)
 
 
@@ -441,6 +447,7 @@ def gitea_shape(forge: Forge, pull: Pull) -> dict[str, Any]:
         "draft": pull.draft,
         "title": pull.title,
         "body": pull.body,
+        "user": {"login": pull.author},
         "head": {"label": pull.head, "ref": pull.head, "sha": pull.sha, "repo": {"full_name": pull.repository}},
         "base": {"label": pull.base, "ref": pull.base, "sha": "", "repo": {"full_name": pull.repository}},
     }

@@ -78,11 +78,13 @@ def upgrade() -> None:
         sa.Column("verify_rounds", sa.Integer(), server_default=sa.text("2"), nullable=False),
         sa.Column("review_plan", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("draft", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("reviewers", sa.Text(), server_default="members", nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name=op.f("ck_repositories_forge")),
+        sa.CheckConstraint("reviewers IN ('members', 'anyone', 'nobody')", name=op.f("ck_repositories_reviewers")),
         sa.ForeignKeyConstraint(
             ["created_by"], ["users.id"], name=op.f("fk_repositories_created_by_users"), ondelete="SET NULL"
         ),
@@ -222,6 +224,13 @@ def upgrade() -> None:
         sa.Column("pull_request_url", sa.Text(), nullable=True),
         sa.Column("pull_request_number", sa.BigInteger(), nullable=True),
         sa.Column("pull_request_state", sa.Text(), nullable=True),
+        sa.Column("pull_request_look_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pull_request_reviews", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("comments_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("comments_seen", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "forge_tags", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("commit", sa.Text(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
@@ -291,6 +300,13 @@ def upgrade() -> None:
         "ix_jobs_log", "jobs", ["ended_at"], unique=False, postgresql_where=sa.text("log_removed_at IS NULL")
     )
     op.create_index("ix_jobs_organisation", "jobs", ["organisation_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_jobs_pull_request",
+        "jobs",
+        ["pull_request_look_at"],
+        unique=False,
+        postgresql_where=sa.text("stage = 'DONE' AND pull_request_state = 'open'"),
+    )
     op.create_index(
         "ix_jobs_queued",
         "jobs",

@@ -87,7 +87,7 @@ _HEARTBEATS: Final = r"^(\s*[a-z_]{1,40}=[1-9][0-9]{0,5}\s*(,|$))*$"
 
 
 class JobSettings(Section):
-    """How long coding jobs may be silent, and what is kept of them."""
+    """How long coding jobs may be silent, what is kept of them, and how their pull requests are looked after."""
 
     stuck_minutes: float = Field(default=60.0, gt=0, validation_alias="PAVO_JOB_STUCK_MINUTES")
     """A job in progress without a log line, stage or result for so long goes back to its queue, except where people are
@@ -97,6 +97,26 @@ class JobSettings(Section):
     others have 300."""
     log_days: float = Field(default=90.0, gt=0, le=36_500, validation_alias="PAVO_JOB_LOG_DAYS")
     """Days that the log of a job is kept after its end."""
+
+    review_seconds: float = Field(default=60.0, ge=0, le=86_400, validation_alias="PAVO_JOB_REVIEW_SECONDS")
+    """So often a forge is asked about a new pull request of a job: its state, and comments; older ones more seldom. 0:
+    never."""
+    reviews: int = Field(default=10, ge=0, le=1_000, validation_alias="PAVO_JOB_REVIEWS")
+    """So often comments on its pull request have a job go on; beyond it people ask for rework."""
+    forge_networks: str = Field(default="", validation_alias="PAVO_FORGE_NETWORKS")
+    """Networks where workers reach forges of organisations though they are not public, also by http://: 10.0.0.0/8, …,
+    separated by commas; empty: public addresses alone."""
+
+    @field_validator("forge_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`forge_networks`, parsed."""
+        return parse_networks(self.forge_networks)
 
     @property
     def heartbeat_seconds(self) -> Mapping[str, float]:

@@ -1,5 +1,6 @@
 """The same of each dialect, against the small forge in its words."""
 
+import json
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -218,3 +219,58 @@ async def test_a_forge_that_is_away(connections: httpx2.AsyncClient, dialect: st
     port = open_forge(connections, dialect, "http://127.0.0.1:9/acme/thing.git", token=WRITES)
     with pytest.raises(Unavailable, match="cannot be reached"):
         await port.find("x")
+
+
+async def test_what_is_as_it_was_is_not_said_again(opens: Opens) -> None:
+    await propose(opens(), opens.proposal())
+
+    async def look(known: asking.Remembered) -> tuple[Any, list[str]]:
+        url = opens.forge.clone_url(opens.repository)
+        port = open_forge(opens.client, opens.dialect, url, token=WRITES, remembered=known)
+        try:
+            found = await port.get(1)
+        except asking.NotModified:
+            found = None
+        return found, [each.text for each in await port.comments(1, None)]
+
+    opens.forge.say(opens.repository, 1, "ada", "Use the helper.")
+    first = asking.Remembered()
+    found, said = await look(first)
+    assert found is not None and said == ["Use the helper."]
+    second = asking.Remembered(first.seen)
+    assert await look(second) == (None, [])
+    opens.forge.say(opens.repository, 1, "ada", "And say why.")
+    third = asking.Remembered(second.seen)
+    assert (await look(third))[1] == ["Use the helper.", "And say why."]
+    opens.forge.pull(opens.repository, 1).state = "closed"
+    found, said = await look(asking.Remembered(third.seen))
+    assert found.state == CLOSED and said == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "writes"),
+    [
+        ({"github": {"permission": "write"}, "gitea": {"permission": "write"}, "gitlab": 30}, True),
+        ({"github": {"permission": "read"}, "gitea": {"permission": "read"}, "gitlab": 20}, False),
+    ],
+)
+async def test_who_may_write_is_asked_anew_each_time(opens: Opens, answers: dict[str, Any], writes: bool) -> None:
+    def interfere(method: str, path: str) -> Any:
+        if "/collaborators/" in path:
+            return 200, {"ETag": '"x"'}, json.dumps(answers[opens.dialect]).encode()
+        if "/members/all" in path:
+            return 200, {}, json.dumps([{"username": "eve", "access_level": answers["gitlab"]}]).encode()
+        return None
+
+    opens.forge.interfere = interfere
+    url, known = opens.forge.clone_url(opens.repository), asking.Remembered()
+    port = open_forge(opens.client, opens.dialect, url, token=WRITES, remembered=known)
+    assert await port.may_write("eve") is writes
+    assert known.seen == {}
+
+
+async def test_rights_that_may_not_be_asked_are_none(opens: Opens) -> None:
+    opens.forge.interfere = lambda method, path: (
+        (404, {}, b"{}") if "/collaborators/" in path else (200, {}, b"[]") if "/members/all" in path else None
+    )
+    assert await opens().may_write("eve") is False

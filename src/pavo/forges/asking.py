@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import httpx2
 import orjson
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pavo import __version__
 from pavo.errors import ForgeDenied, ForgeError, PavoError, Unavailable
 from pavo.forges.port import Project
+from pavo.kit.outgoing.connecting import NotAllowed
 from pavo.kit.texts.storable import storable
 
 # It tells each request at INFO, with its URL.
@@ -28,9 +30,34 @@ MAX_TOLD: Final = 300
 LIMIT_SECONDS: Final = 60
 """To wait where a forge says that it was asked too often, and not for how long."""
 MAX_WAIT_SECONDS: Final = 86_400
+MAX_TAG: Final = 300
+"""Characters of an ETag, and of what it is of."""
+MAX_TAGS: Final = 20
+NOT_MODIFIED: Final = 304
 _BUSY: Final = frozenset((408, 425, 429))
 _TOKEN: Final = re.compile(r"[!-~]{1,4096}")
 Shape = TypeVar("Shape")
+
+
+class NotModified(Exception):
+    """The forge has nothing but what it said before."""
+
+
+class Remembered:
+    """What answers were marked by (ETags), so that a forge says them no second time. Bounded.
+
+    Args:
+        known: by path and query, of answers that were taken in; whoever asks keeps `seen` with what came of them.
+    """
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        self.known = dict(known or {})
+        self.seen: dict[str, str] = {}
+
+    def note(self, what: str, tag: str | None) -> None:
+        """An answer came."""
+        if tag and len(tag) <= MAX_TAG and len(what) <= MAX_TAG and len(self.seen) < MAX_TAGS:
+            self.seen[what] = tag
 
 
 class _TooMuch(Exception):
@@ -64,6 +91,11 @@ class Answer:
         """Whether the forge did it."""
         return 200 <= self.status < 300
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether it is as it was said before."""
+        return self.status == NOT_MODIFIED
+
 
 class ForgeServer:
     """Asks the API of one forge about one repository.
@@ -71,9 +103,17 @@ class ForgeServer:
     Args:
         client: connections that its owner keeps and closes; it follows no redirects, so that no token goes elsewhere.
         authorization: what the header of that name says before the token.
+        remembered: None: whatever is asked is answered.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, access: Access, project: Project, authorization: str) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        access: Access,
+        project: Project,
+        authorization: str,
+        remembered: Remembered | None = None,
+    ) -> None:
         if access.token and not _TOKEN.fullmatch(access.token):
             raise ForgeDenied(
                 "The forge's token has characters that no token has.",
@@ -81,6 +121,7 @@ class ForgeServer:
             )
         self._client = client
         self._access = access
+        self._remembered = remembered
         self.project = project
         self._headers = {"accept": "application/json", "accept-encoding": "identity"}
         self._headers["user-agent"] = f"pavo/{__version__}"
@@ -95,25 +136,32 @@ class ForgeServer:
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         told: Collection[int] = (),
+        whole: bool = False,
     ) -> Answer:
         """One request.
 
         Args:
             path: below the API's base, quoted.
             told: statuses of refusals that are answered and not raised.
+            whole: also where it was said before.
 
         Raises:
             ForgeDenied, ForgeError, Unavailable: as the port says.
         """
         try:
             async with asyncio.timeout(SECONDS):
-                return await self._exchange(method, path, query, body, told)
+                return await self._exchange(
+                    method, path, query, body, told, remembered=None if whole else self._remembered
+                )
         except PavoError:
             raise
         except TimeoutError as error:
             raise self._away(f"did not answer within {SECONDS:g} s") from error
         except _TooMuch as error:
             raise self._refused(f"gave an answer of more than {MAX_ANSWER_BYTES:,} bytes") from error
+        except NotAllowed as error:
+            remedy = "Have the operator allow its network: PAVO_FORGE_NETWORKS."
+            raise self._refused(f"may not be reached: {error}", remedy) from error
         except httpx2.ConnectError as error:
             raise self._away(f"cannot be reached: {error}") from error
         except Exception as error:  # of a foreign library, or of what the server sends
@@ -124,7 +172,10 @@ class ForgeServer:
 
         Raises:
             ForgeError: it does not have that shape.
+            NotModified: it was said before.
         """
+        if answer.unchanged:
+            raise NotModified
         try:
             return shape.validate_json(answer.body)
         except ValidationError as error:
@@ -133,6 +184,11 @@ class ForgeServer:
                 f"gave an answer that is none of its API's ({where or 'no JSON'})",
                 remedy="Check forge and forge_url of the repository: is that the address of its API?",
             ) from error
+
+    def forget(self, path: str, query: Mapping[str, str | int]) -> None:
+        """More may follow on this answer, so it is to be said again."""
+        if self._remembered is not None:
+            self._remembered.seen.pop(_named(path, query), None)
 
     def refusal(self, answer: Answer, kind: type[ForgeError] = ForgeError, remedy: str | None = None) -> ForgeError:
         """The error for an answer that was told."""
@@ -145,9 +201,12 @@ class ForgeServer:
         query: Mapping[str, str | int] | None,
         body: Mapping[str, Any] | None,
         told: Collection[int],
+        remembered: Remembered | None,
     ) -> Answer:
-        headers = dict(self._headers)
-        content = None
+        headers, content, what = dict(self._headers), None, _named(path, query)
+        remembered = remembered if method == "GET" else None
+        if remembered is not None and what in remembered.known:
+            headers["if-none-match"] = remembered.known[what]
         if body is not None:
             content, headers["content-type"] = orjson.dumps(body), "application/json"
         request = self._client.build_request(
@@ -156,7 +215,9 @@ class ForgeServer:
         response = await self._client.send(request, stream=True, follow_redirects=False)
         try:
             answer = Answer(response.status_code, await _body(response), "")
-            if answer.well:
+            if remembered is not None and (answer.well or answer.unchanged):
+                remembered.note(what, response.headers.get("etag") or remembered.known.get(what, "") * answer.unchanged)
+            if answer.well or (answer.unchanged and "if-none-match" in headers):
                 return answer
             answer = Answer(answer.status, answer.body, said_in(answer.body))
             self._check(answer, response.headers, told)
@@ -199,6 +260,10 @@ class ForgeServer:
         shown = " ".join(what.split())
         shown = shown if len(shown) <= MAX_TOLD else f"{shown[:MAX_TOLD]} …"
         return storable(f"The forge ({httpx2.URL(self._access.base_url).host}) {shown}").rstrip(".") + "."
+
+
+def _named(path: str, query: Mapping[str, str | int] | None) -> str:
+    return f"{path}?{urlencode(sorted((query or {}).items()))}"
 
 
 async def _body(response: httpx2.Response) -> bytes:

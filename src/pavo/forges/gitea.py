@@ -34,6 +34,11 @@ _DRAFT: Final = "WIP: "
 
 class _Repository(BaseModel):
     full_name: str
+    private: bool = False
+
+
+class _Rights(BaseModel):
+    permission: str = ""
 
 
 class _Ref(BaseModel):
@@ -51,6 +56,7 @@ class _Pull(BaseModel):
     merged: bool = False
     draft: bool = False
     title: str = ""
+    user: "_User | None" = None
     head: _Ref
     base: _Ref
 
@@ -73,6 +79,8 @@ class _Said(BaseModel):
 
 _PULL: Final = TypeAdapter(_Pull)
 _PULLS: Final = TypeAdapter(list[_Pull])
+_REPOSITORY: Final = TypeAdapter(_Repository)
+_RIGHTS: Final = TypeAdapter(_Rights)
 _SAID: Final = TypeAdapter(list[_Said] | None)
 
 
@@ -129,6 +137,20 @@ class Gitea:
             said += [_comment("line", each) for each in lines]
         return newest(said, since)
 
+    async def is_private(self) -> bool:
+        """As the port says."""
+        return self._server.read(await self._server.ask("GET", self._repository, whole=True), _REPOSITORY).private
+
+    async def may_write(self, user: str) -> bool:
+        """As the port says: that rights are told may itself take rights, collaborators are told to whoever reads."""
+        if user == self._server.project.owner:
+            return True
+        path = f"{self._repository}/collaborators/{quote(user, safe='')}"
+        rights = await self._server.ask("GET", f"{path}/permission", told=(403, 404), whole=True)
+        if rights.well:
+            return self._server.read(rights, _RIGHTS).permission in ("owner", "admin", "write")
+        return (await self._server.ask("GET", path, told=(403, 404), whole=True)).well
+
     async def set_commit_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says."""
         body = {"state": status.state, "context": status.context, "description": status.description}
@@ -171,7 +193,7 @@ class Gitea:
 
     async def _said(self, path: str, query: dict[str, str | int]) -> list[_Said]:
         answer = await self._server.ask("GET", f"{self._repository}/{path}", query=query)
-        found = self._server.read(answer, _SAID)
+        found = None if answer.unchanged else self._server.read(answer, _SAID)
         return [each for each in found or () if each.updated_at or each.submitted_at]
 
     def _is_ours(self, pull: _Pull) -> bool:
@@ -183,7 +205,8 @@ def _pull_request(pull: _Pull) -> PullRequest:
     state = MERGED if pull.merged else OPEN if pull.state == "open" else CLOSED
     head = pull.head.label or pull.head.ref
     title = pull.title.removeprefix(_DRAFT)
-    return PullRequest(pull.number, pull.html_url, state, head, pull.base.ref, pull.head.sha, title, pull.draft)
+    author = pull.user.login if pull.user else ""
+    return PullRequest(pull.number, pull.html_url, state, head, pull.base.ref, pull.head.sha, title, pull.draft, author)
 
 
 def _is_new(review: _Said, since: datetime | None) -> bool:

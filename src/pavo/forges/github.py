@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -27,6 +28,11 @@ MAX_PAGES: Final = 5
 
 class _Repository(BaseModel):
     full_name: str
+    private: bool = False
+
+
+class _Rights(BaseModel):
+    permission: str = ""
 
 
 class _Ref(BaseModel):
@@ -43,12 +49,14 @@ class _Pull(BaseModel):
     merged_at: datetime | None = None
     draft: bool | None = None
     title: str = ""
+    user: "_User | None" = None
     head: _Ref
     base: _Ref
 
 
 class _User(BaseModel):
     login: str
+    type: str = ""
 
 
 class _Said(BaseModel):
@@ -60,10 +68,14 @@ class _Said(BaseModel):
     path: str = ""
     line: int | None = None
     original_line: int | None = None
+    author_association: str = ""
 
 
 _PULL: Final = TypeAdapter(_Pull)
 _PULLS: Final = TypeAdapter(list[_Pull])
+_REPOSITORY: Final = TypeAdapter(_Repository)
+_RIGHTS: Final = TypeAdapter(_Rights)
+_MEMBERS: Final = frozenset(("OWNER", "MEMBER", "COLLABORATOR"))
 _SAID: Final = TypeAdapter(list[_Said])
 
 
@@ -116,6 +128,16 @@ class GitHub:
         said += await self._said("review", f"pulls/{number}/reviews", {"per_page": PAGE})
         return newest(said, since)
 
+    async def is_private(self) -> bool:
+        """As the port says."""
+        return self._server.read(await self._server.ask("GET", self._repository, whole=True), _REPOSITORY).private
+
+    async def may_write(self, user: str) -> bool:
+        """As the port says."""
+        path = f"{self._repository}/collaborators/{quote(user, safe='')}/permission"
+        answer = await self._server.ask("GET", path, told=(404,), whole=True)
+        return answer.well and self._server.read(answer, _RIGHTS).permission in ("admin", "write", "maintain")
+
     async def set_commit_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says."""
         body = {"state": status.state, "context": status.context, "description": status.description[:140]}
@@ -146,11 +168,13 @@ class GitHub:
     async def _said(self, what: str, path: str, query: dict[str, str | int]) -> list[Comment]:
         found: list[_Said] = []
         for page in range(1, MAX_PAGES + 1):
-            answer = await self._server.ask("GET", f"{self._repository}/{path}", query=query | {"page": page})
-            more = self._server.read(answer, _SAID)
+            where, asked = f"{self._repository}/{path}", query | {"page": page}
+            answer = await self._server.ask("GET", where, query=asked)
+            more = [] if answer.unchanged else self._server.read(answer, _SAID)
             found += more
             if len(more) < PAGE:
                 break
+            self._server.forget(where, asked)
         return [_comment(what, each) for each in found if each.updated_at or each.submitted_at]
 
     def _is_ours(self, pull: _Pull) -> bool:
@@ -161,7 +185,15 @@ class GitHub:
 def _pull_request(pull: _Pull) -> PullRequest:
     state = MERGED if pull.merged_at else OPEN if pull.state == "open" else CLOSED
     return PullRequest(
-        pull.number, pull.html_url, state, pull.head.ref, pull.base.ref, pull.head.sha, pull.title, bool(pull.draft)
+        pull.number,
+        pull.html_url,
+        state,
+        pull.head.ref,
+        pull.base.ref,
+        pull.head.sha,
+        pull.title,
+        bool(pull.draft),
+        pull.user.login if pull.user else "",
     )
 
 
@@ -170,4 +202,7 @@ def _comment(what: str, said: _Said) -> Comment:
     assert at is not None  # those without were left out
     author = said.user.login if said.user else ""
     line = said.line or said.original_line
-    return Comment(f"{what}-{said.id}", author, (said.body or "")[:MAX_COMMENT], at, said.path, line)
+    is_member = said.author_association in _MEMBERS if said.author_association else None
+    is_bot = author.endswith("[bot]") or (said.user is not None and said.user.type == "Bot")
+    text = (said.body or "")[:MAX_COMMENT]
+    return Comment(f"{what}-{said.id}", author, text, at, said.path, line, is_member, is_bot)

@@ -1,5 +1,6 @@
 """GitLab's dialect: merge requests, REST version 4."""
 
+import re
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
@@ -29,6 +30,18 @@ _STATES: Final = {"merged": MERGED, "closed": CLOSED}
 """Others, such as "opened" and "locked" (it is just being merged), are open."""
 
 
+class _User(BaseModel):
+    username: str
+
+
+class _Project(BaseModel):
+    visibility: str = ""
+
+
+class _Member(_User):
+    access_level: int = 0
+
+
 class _MergeRequest(BaseModel):
     iid: int
     web_url: str
@@ -40,10 +53,7 @@ class _MergeRequest(BaseModel):
     draft: bool = False
     source_project_id: int | None = None
     target_project_id: int | None = None
-
-
-class _User(BaseModel):
-    username: str
+    author: _User | None = None
 
 
 class _Position(BaseModel):
@@ -62,6 +72,11 @@ class _Note(BaseModel):
 
 _ONE: Final = TypeAdapter(_MergeRequest)
 _SOME: Final = TypeAdapter(list[_MergeRequest])
+_PROJECT: Final = TypeAdapter(_Project)
+_MEMBERS: Final = TypeAdapter(list[_Member])
+_DEVELOPER: Final = 30
+"""The level of access from which on one may push."""
+_BOT: Final = re.compile(r"(project|group)_\d+_bot", re.ASCII)
 _NOTES: Final = TypeAdapter(list[_Note])
 
 
@@ -116,11 +131,25 @@ class GitLab:
         for page in range(1, MAX_PAGES + 1):
             query = {"per_page": PAGE, "page": page, "order_by": "updated_at", "sort": "desc"}
             answer = await self._server.ask("GET", f"{self._project}/merge_requests/{number}/notes", query=query)
-            notes = self._server.read(answer, _NOTES)
+            notes = [] if answer.unchanged else self._server.read(answer, _NOTES)
             found += notes
             if len(notes) < PAGE or (since is not None and notes[-1].updated_at < since):
                 break
         return newest([_comment(each) for each in found if not each.system], since)
+
+    async def is_private(self) -> bool:
+        """As the port says."""
+        return (
+            self._server.read(await self._server.ask("GET", self._project, whole=True), _PROJECT).visibility
+            == "private"
+        )
+
+    async def may_write(self, user: str) -> bool:
+        """As the port says."""
+        query = {"query": user, "per_page": PAGE}
+        answer = await self._server.ask("GET", f"{self._project}/members/all", query=query, whole=True)
+        found = self._server.read(answer, _MEMBERS)
+        return any(each.username == user and each.access_level >= _DEVELOPER for each in found)
 
     async def set_commit_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says."""
@@ -144,7 +173,15 @@ def _pull_request(found: _MergeRequest) -> PullRequest:
     state = _STATES.get(found.state, OPEN)
     title = found.title.removeprefix(_DRAFT)
     return PullRequest(
-        found.iid, found.web_url, state, found.source_branch, found.target_branch, found.sha or "", title, found.draft
+        found.iid,
+        found.web_url,
+        state,
+        found.source_branch,
+        found.target_branch,
+        found.sha or "",
+        title,
+        found.draft,
+        found.author.username if found.author else "",
     )
 
 
@@ -152,4 +189,6 @@ def _comment(note: _Note) -> Comment:
     author = note.author.username if note.author else ""
     place = note.position or _Position()
     text = note.body[:MAX_COMMENT]
-    return Comment(f"note-{note.id}", author, text, note.updated_at, place.new_path or "", place.new_line)
+    is_bot = _BOT.match(author) is not None
+    where = (place.new_path or "", place.new_line)
+    return Comment(f"note-{note.id}", author, text, note.updated_at, *where, is_bot=is_bot)

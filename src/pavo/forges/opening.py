@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from pavo.errors import InvalidInput
-from pavo.forges.asking import Access, ForgeServer
+from pavo.forges.asking import Access, ForgeServer, Remembered
 from pavo.forges.gitea import Gitea
 from pavo.forges.github import GitHub
 from pavo.forges.gitlab import GitLab
@@ -27,7 +27,13 @@ _PATH: Final = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
 
 
 def open_forge(
-    client: httpx2.AsyncClient, forge: str, clone_url: str, *, forge_url: str = "", token: str = ""
+    client: httpx2.AsyncClient,
+    forge: str,
+    clone_url: str,
+    *,
+    forge_url: str = "",
+    token: str = "",
+    remembered: Remembered | None = None,
 ) -> Forge:
     """The forge of a repository.
 
@@ -37,6 +43,7 @@ def open_forge(
         clone_url: of the repository, http(s).
         forge_url: base of the API, or of the forge; empty: at the clone URL's host.
         token: that is shown to the API; empty: none.
+        remembered: of what it was asked before.
 
     Raises:
         InvalidInput: one of the URLs names no repository of that forge.
@@ -46,7 +53,8 @@ def open_forge(
         raise InvalidInput(f"{forge[:40]!r} is no forge.", field="forge", remedy=f"Give {', '.join(FORGES)}, or none.")
     base = base_url(forge, clone_url, forge_url)
     make, authorization = _DIALECTS[forge]
-    return make(ForgeServer(client, Access(base, token), project_of(forge, clone_url, base), authorization))
+    project = project_of(forge, clone_url, base)
+    return make(ForgeServer(client, Access(base, token), project, authorization, remembered))
 
 
 def base_url(forge: str, clone_url: str, forge_url: str = "") -> str:

@@ -75,6 +75,8 @@ class PullRequest:
     """Of its head, as the forge knows it; empty where it says none."""
     title: str
     draft: bool
+    author: str = ""
+    """Whose account opened it; empty: the forge does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ class Comment:
     """When it was written, or changed last, by the forge's clock."""
     path: str = ""
     line: int | None = None
+    is_member: bool | None = None
+    """Whether its author is an owner, member or collaborator of the repository; None: the forge does not say here."""
+    is_bot: bool = False
+    """Whether the forge says that a program wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,9 @@ class CommitStatus:
 
 class Forge(Protocol):
     """Pull requests of one repository.
+
+    Where its owner has kept what answers were marked by (`asking.Remembered`), `get` raises `NotModified` for one that
+    is as it was, and `comments` leaves out lists that are.
 
     Each method raises `ForgeDenied` (token, rights), `ForgeError` (what the forge refuses otherwise, and answers that
     are none) and `Unavailable` (limits of the forge with its `retry_after`, outages, silence).
@@ -139,6 +148,14 @@ class Forge(Protocol):
 
     async def comments(self, number: int, since: datetime | None) -> list[Comment]:
         """What was said from then on, oldest first; the newest `MAX_COMMENTS` of it."""
+        ...
+
+    async def is_private(self) -> bool:
+        """Whether none but those who were let in see the repository."""
+        ...
+
+    async def may_write(self, user: str) -> bool:
+        """Whether this account may write to the repository, as far as the token may know."""
         ...
 
     async def set_commit_status(self, commit: str, status: CommitStatus) -> None:

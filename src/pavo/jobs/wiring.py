@@ -5,9 +5,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import httpx2
 from redis.asyncio import Redis
 from temporalio.client import Client
 
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.config import TemporalSettings
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
@@ -18,6 +21,8 @@ from pavo.jobs.attempt.recorder import JobRecorder
 from pavo.jobs.commands import JobCommands
 from pavo.jobs.lease_watch import LeaseWatch
 from pavo.jobs.models.bearers import JobBearers
+from pavo.jobs.pull_requests.looking import Looking, LookLimits
+from pavo.jobs.pull_requests.polling import PullRequestPolling
 from pavo.jobs.queue import commands as queues
 from pavo.jobs.queue.activities import QueueRecorder
 from pavo.jobs.queue.commands import QueueCommands
@@ -31,6 +36,8 @@ from pavo.jobs.sql import jobs
 from pavo.jobs.use_cases import JobUseCases
 from pavo.jobs.workflow import CodingJob
 from pavo.kit.cancellation import KeptRunning, end
+from pavo.kit.outgoing.checked_client import checked_client
+from pavo.kit.outgoing.connecting import Connector
 from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
@@ -97,9 +104,25 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
 
     watch = LeaseWatch(database, clients.temporal, publisher, queue, 60 * settings.jobs.stuck_minutes)
     clients.closing.push_async_callback(end, asyncio.create_task(watch.run(), name="leases-of-jobs"))
+    _look_at_pull_requests(clients, queue)
     health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queue)
     clients.closing.push_async_callback(KeptRunning(health.keep_watching, "agents-health").end)
     recorder = JobRecorder(database, publisher, queue.look, settings.jobs)
     short = [recorder, QueueRecorder(database, publisher, queue), health]
     rows = JobRows(database, publisher, queue, settings.jobs.log_days, health.put_right)
     return KindAtWork(KIND, long=[], short=short, rows=rows, held_by=held_by)
+
+
+def _look_at_pull_requests(clients: WorkerClients, queue: QueueCommands) -> None:
+    jobs_settings = clients.settings.jobs
+    if not jobs_settings.review_seconds:
+        return
+    connector = Connector(jobs_settings.allowed_networks, "PAVO_FORGE_NETWORKS", resolvers=16)
+    client = checked_client(connector, httpx2.Timeout(30.0), httpx2.Limits(max_connections=16))
+    secrets = SecretService(clients.database, KeyRing.of(clients.settings.sealing))
+    limits = LookLimits(jobs_settings.review_seconds, jobs_settings.reviews)
+    looking = Looking(client, secrets, limits)
+    polling = PullRequestPolling(clients.database, clients.publisher, looking, queue.look)
+    clients.closing.callback(connector.close)
+    clients.closing.push_async_callback(client.aclose)
+    clients.closing.push_async_callback(end, asyncio.create_task(polling.run(), name="pull-requests-of-jobs"))

@@ -19,9 +19,9 @@ from pavo import __version__
 from pavo.agents.checks import storable
 from pavo.kit.json_values import encode
 from pavo.kit.outgoing.addresses import Network
+from pavo.kit.outgoing.checked_client import checked_client
 from pavo.kit.outgoing.connecting import Connector, NotAllowed
 from pavo.llm.assembling import MAX_ANSWER_BYTES, Assembly, Chunk, Malformed, ServerSentEvents, TooMuch, checked, parsed
-from pavo.llm.checked_connections import checked_client
 from pavo.llm.model_endpoints import Endpoint
 from pavo.llm.named.domain import NETWORKS
 

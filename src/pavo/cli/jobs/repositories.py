@@ -14,7 +14,7 @@ from pavo.cli.output import Output, Printer, fields
 from pavo.cli.parameters import Approved, Limit, OrganisationId, Url
 from pavo.cli.table import Listing
 from pavo.errors import InvalidInput
-from pavo.jobs.repositories.domain import Forge
+from pavo.jobs.repositories.domain import Forge, Reviewers
 from pavo.jobs.repositories.schemas import CheckOut, RepositoryOut
 
 repo_app = App(
@@ -42,6 +42,10 @@ Verify: TypeAlias = Annotated[
 ]
 Rounds: TypeAlias = Annotated[int | None, Parameter(help="So often a failed verification goes back to the agent.")]
 ReviewPlan: TypeAlias = Annotated[bool | None, Parameter(help="Whether people review the agent's plan first.")]
+Reviewing: TypeAlias = Annotated[
+    Reviewers | None,
+    Parameter(help="Whose comments on pull requests have jobs go on: members; anyone, where it is private; nobody."),
+]
 Draft: TypeAlias = Annotated[bool | None, Parameter(help="Whether pull requests are drafts.")]
 
 _CHECK: Final = re.compile(r"([\w .-]+)(?::(\d{1,6}))?=(.+)", re.DOTALL)
@@ -63,6 +67,7 @@ def add_repository(
     rounds: Rounds = None,
     review_plan: ReviewPlan = None,
     draft: Draft = None,
+    reviewers: Reviewing = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
@@ -76,7 +81,9 @@ def add_repository(
     clone_url
         https:// or http://, without credentials in it: a token is a secret (pavo secret set), named by --credential.
     """
-    values = _values(branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft)
+    values = _values(
+        branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft, reviewers
+    )
     with OrganisationClient.from_environment(url, org) as client:
         found = client.add_repository({"name": name, "clone_url": clone_url, **values})
     Printer(output).show(found, f'✓ {found.name} is added. Then: pavo job submit "…" --repo {found.name}')
@@ -130,6 +137,7 @@ def _print_repository(found: RepositoryOut) -> None:
         "rounds": f"{found.verify_rounds} when verification fails",
         "plans": "reviewed by people" if found.review_plan else "not reviewed",
         "requests": "drafts" if found.draft else "ready for review",
+        "reviewers": found.reviewers,
     }
     fields(values)
 
@@ -155,12 +163,15 @@ def set_repository(
     rounds: Rounds = None,
     review_plan: ReviewPlan = None,
     draft: Draft = None,
+    reviewers: Reviewing = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
 ) -> None:
     """Change what is given; it holds for every command that an agent gets from now on."""
-    changes = _values(branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft)
+    changes = _values(
+        branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft, reviewers
+    )
     changes |= {key: value for key, value in (("name", name), ("clone_url", clone_url)) if value is not None}
     if not changes:
         raise InvalidInput("Nothing is to be changed.", field="options", remedy="See: pavo repo set --help")
@@ -200,6 +211,7 @@ def _values(
     rounds: int | None,
     review_plan: bool | None,
     draft: bool | None,
+    reviewers: Reviewers | None,
 ) -> dict[str, Any]:
     """What was typed, as the API takes it."""
     found = {
@@ -212,6 +224,7 @@ def _values(
         "verify_rounds": rounds,
         "review_plan": review_plan,
         "draft": draft,
+        "reviewers": reviewers,
     }
     given = {name: value for name, value in found.items() if value is not None}
     return given if credential is None else {**given, "credential": credential or None}

@@ -13,6 +13,10 @@ from pavo.errors import InvalidInput
 Forge: TypeAlias = Literal["github", "gitlab", "gitea", ""]
 FORGES: Final = ("github", "gitlab", "gitea", "")
 
+Reviewers: TypeAlias = Literal["members", "anyone", "nobody"]
+"""Whose comments on a pull request have its job go on: those of owners, members and collaborators; of anyone who can
+comment, where the repository is private; or nobody's."""
+
 NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,98}[A-Za-z0-9_])?", re.ASCII)
 """How a repository's name is spelled: people type it, and may write `group/project`."""
 MAX_REPOSITORIES: Final = 500
@@ -64,6 +68,7 @@ class RepositoryValues:
     """So often a failed verification goes back to the agent."""
     review_plan: bool = False
     draft: bool = False
+    reviewers: Reviewers = "members"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ def checked(values: RepositoryValues) -> RepositoryValues:
         verify_rounds=values.verify_rounds,
         review_plan=values.review_plan,
         draft=values.draft,
+        reviewers=values.reviewers,
     )
 
 

@@ -19,6 +19,7 @@ from pavo.jobs.repositories.domain import (
     Forge,
     Repository,
     RepositoryValues,
+    Reviewers,
 )
 from pavo.kit.texts.fields import Text
 
@@ -69,6 +70,9 @@ class RepositoryCreate(BaseModel):
     """Whether people review the agent's plan first."""
     draft: StrictBool = False
     """Whether pull requests are drafts."""
+    reviewers: Reviewers = "members"
+    """Whose comments on a pull request have its job go on: those of owners, members and collaborators; of anyone who
+    can comment, which holds where the forge says that the repository is private; or nobody's."""
 
     def values(self) -> RepositoryValues:
         """As the rules take them."""
@@ -93,6 +97,7 @@ class RepositoryEdit(BaseModel):
     verify_rounds: StrictInt = Field(2, ge=0, le=MAX_ROUNDS)
     review_plan: StrictBool = False
     draft: StrictBool = False
+    reviewers: Reviewers = "members"
 
     def changes(self) -> dict[str, Any]:
         """What was sent, by the names of `RepositoryValues`."""
@@ -128,6 +133,8 @@ class RepositoryOut(BaseModel):
     verify_rounds: int
     review_plan: bool
     draft: bool
+    reviewers: Reviewers
+    """Whose comments on a pull request have its job go on."""
     created_by: str | None
     """Address of who added it; null: somebody who is gone."""
     created_at: datetime

@@ -44,6 +44,7 @@ class RepositoryRow(Base):
             postgresql_where=text("deleted_at IS NULL"),
         ),
         CheckConstraint("forge IN ('github', 'gitlab', 'gitea', '')", name="forge"),
+        CheckConstraint("reviewers IN ('members', 'anyone', 'nobody')", name="reviewers"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
@@ -67,6 +68,8 @@ class RepositoryRow(Base):
     """So often a failed verification goes back to the agent."""
     review_plan: Mapped[bool] = mapped_column(server_default=text("false"))
     draft: Mapped[bool] = mapped_column(server_default=text("false"))
+    reviewers: Mapped[str] = mapped_column(Text, server_default="members")
+    """Whose comments on a pull request have its job go on; `anyone` holds where the forge says that it is private."""
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
@@ -207,6 +210,11 @@ class JobRow(Base):
         Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")),
         Index("ix_jobs_log", "ended_at", postgresql_where=text("log_removed_at IS NULL")),
         Index("ix_jobs_organisation", "organisation_id", "created_at", "id"),
+        Index(
+            "ix_jobs_pull_request",
+            "pull_request_look_at",
+            postgresql_where=text("stage = 'DONE' AND pull_request_state = 'open'"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
@@ -250,6 +258,16 @@ class JobRow(Base):
     pull_request_number: Mapped[int | None] = mapped_column(BigInteger)
     pull_request_state: Mapped[str | None] = mapped_column(Text)
     """open, merged or closed, as the forge said last."""
+    pull_request_look_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """When its forge is asked about it next; None: now, where it is open and the job is done."""
+    pull_request_reviews: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often comments there had the job go on."""
+    comments_since: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """When the newest comment was written that was taken, by the forge's clock."""
+    comments_seen: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """Those that were taken, the newest last: none is taken twice."""
+    forge_tags: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=_EMPTY_OBJECT)
+    """What the answers were marked by from which they were taken (ETags)."""
     commit: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
     """published, pushed or no_changes; None: not over, or not done."""

@@ -1,4 +1,4 @@
-"""Connections to the servers of organisations' endpoints, whose names strangers give.
+"""HTTP clients for servers whose names strangers give: organisations' endpoints of models, and their forges.
 
 The name is resolved and its addresses are judged each time that a connection is opened, and that one goes to an address
 judged then (`kit.outgoing`). The connection stays known by the host's name: by that its certificate is checked, and no

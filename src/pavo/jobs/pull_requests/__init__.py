@@ -1,0 +1,1 @@
+"""Pull requests of jobs that are done, as their forges have them: their state, and comments that jobs answer."""

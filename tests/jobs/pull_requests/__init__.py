@@ -1,0 +1,1 @@
+"""Pull requests of jobs at their forges."""
