@@ -72,7 +72,8 @@ _DELETE: Final = {
 }
 _BLANK: Final = text("""
 UPDATE jobs SET title = '', prompt = '', options = '{}', feedback = '', error = NULL, pull_request_url = NULL,
-    branch = '', commit = NULL, labels = '{}', comments_seen = '{}', forge_tags = '{}', deleted_at = pavo_now(), updated_at = pavo_now()
+    branch = '', commit = NULL, labels = '{}', comments_seen = '{}', forge_tags = '{}',
+    deleted_at = pavo_now(), updated_at = pavo_now()
 WHERE id = :job
 """)
 _LEFT: Final = text("""
