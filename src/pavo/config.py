@@ -76,6 +76,8 @@ class TemporalSettings(Section):
     """Namespace of the workflows."""
     task_queue: str = Field(default="orchestrator", validation_alias="TEMPORAL_TASK_QUEUE")
     """Task queue that workers poll."""
+    ui_url: str = Field(default="", pattern=r"^(https?://[^\s]{1,500})?$", validation_alias="TEMPORAL_UI_URL")
+    """Where people open Temporal's UI: what links to workflows begin with; empty: there is none."""
     api_key: SecretStr | None = Field(default=None, validation_alias="TEMPORAL_API_KEY")
     """API key of Temporal Cloud; switches TLS on."""
     tls: bool | None = Field(default=None, validation_alias="TEMPORAL_TLS")
@@ -159,6 +161,9 @@ class ExecutionSettings(Section):
     """Plans that wait for review afterwards, and revisions, that one worker makes at once for one agent and
     organisation, beside the tasks that it executes; of all together up to twice as many. Default: as many as
     PAVO_WORKER_TASKS."""
+    max_activities: int | None = Field(default=None, ge=1, le=10_000, validation_alias="PAVO_WORKER_ACTIVITIES")
+    """Activities that one worker executes at once from each of its task queues (work, plans, short writes); 1: one at a
+    time. Default: as PAVO_WORKER_TASKS and PAVO_WORKER_PLANS say."""
     parked_agents: int = Field(default=8, ge=0, le=10_000, validation_alias="PAVO_WORKER_PARKED")
     """Agents, and their processes, that a worker keeps open at once while their tasks wait for a slot again."""
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")

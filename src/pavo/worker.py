@@ -289,7 +289,7 @@ def build_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
             for instance in (*each.long, *each.plans, *each.short)  # a build of before plans in here
             for activity in implementations(instance)
         ],
-        max_concurrent_activities=2 * settings.execution.max_tasks + HANDING_BACK,
+        max_concurrent_activities=settings.execution.max_activities or 2 * settings.execution.max_tasks + HANDING_BACK,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="workflow"),
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
@@ -326,7 +326,7 @@ def _activity_worker(
         task_queue=queue,
         build_id=None if version else f"pavo-{__version__}",
         activities=[each for instance in instances for each in implementations(instance)],
-        max_concurrent_activities=slots,
+        max_concurrent_activities=settings.execution.max_activities or slots,
         max_concurrent_activity_task_polls=1,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),

@@ -233,7 +233,10 @@ EXAMPLES: Final = {
     "deploy serve": {"pavo deploy serve --data-dir /var/lib/pavo": "what the unit of systemd runs"},
     "validate": {"pavo validate": "the stack that runs here, or what the environment names"},
     "migrate": {"pavo migrate": "before a new version of API and workers"},
-    "api": {"pavo api": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
+    "api": {
+        "pavo api": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say",
+        "pavo api --with-worker": "and a worker that begins and ends with it",
+    },
     "worker": {"pavo worker": "as DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS say"},
     "gateway": {"pavo gateway": "as PAVO_GATEWAY_HOST and PAVO_GATEWAY_PORT say, with the addresses of the stores"},
     "corpus": {"pavo corpus add handbook.md": "agents that search find it from now on"},

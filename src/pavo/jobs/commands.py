@@ -1,8 +1,9 @@
 """What people command the workflow of a job's attempt, and how it is looked up."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import quote
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -43,13 +44,20 @@ class WorkflowStatus:
     """running, completed, failed, canceled, terminated, continued_as_new, timed_out; unknown: Temporal has none."""
     history_events: int
     pending: tuple[PendingCommand, ...] = ()
+    link: str | None = None
+    """Its page in Temporal's UI; None: it is not known where that is."""
 
 
 class JobCommands:
-    """Sends commands to workflows of jobs; errors as `WorkflowCalls` has them."""
+    """Sends commands to workflows of jobs; errors as `WorkflowCalls` has them.
 
-    def __init__(self, client: Client, task_queue: str, presence: Presence) -> None:
+    Args:
+        ui_url: of Temporal's UI; empty: there is none.
+    """
+
+    def __init__(self, client: Client, task_queue: str, presence: Presence, ui_url: str = "") -> None:
         self._client = client
+        self._ui_url = ui_url.rstrip("/")
         self._calls = WorkflowCalls(client, task_queue, presence, _REFUSALS)
 
     async def cancel(self, workflow_id: str, *, not_taken: NotTaken) -> a.CancelReceipt:
@@ -85,7 +93,13 @@ class JobCommands:
         """
         with translated():
             found = await self._client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-        return _status_of(found)
+        return replace(_status_of(found), link=self._link(found.id, found.run_id))
+
+    def _link(self, workflow_id: str, run_id: str) -> str | None:
+        if not self._ui_url:
+            return None
+        parts = (self._client.namespace, "workflows", workflow_id, run_id, "history")
+        return "/".join((self._ui_url, "namespaces", *(quote(each, safe="") for each in parts)))
 
 
 def _status_of(found: WorkflowExecutionDescription) -> WorkflowStatus:

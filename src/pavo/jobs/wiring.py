@@ -61,7 +61,7 @@ def routers() -> Sequence[Any]:
 def job_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> JobCommands:
     """What sends commands to the workflows of jobs."""
     presence = Presence(redis, temporal.namespace, settings.task_queue)
-    return JobCommands(temporal, settings.task_queue, presence)
+    return JobCommands(temporal, settings.task_queue, presence, settings.ui_url)
 
 
 def queue_commands(database: Database, temporal: Client, settings: TemporalSettings) -> QueueCommands:

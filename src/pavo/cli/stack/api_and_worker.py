@@ -3,21 +3,34 @@
 import importlib
 import os
 import sys
+from contextlib import nullcontext
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pavo import config
 from pavo.cli.output import console
+from pavo.cli.stack.worker_beside import worker_beside
 from pavo.kit.extras import require
 from pavo.kit.ready import await_turn, gently, is_spare
 from pavo.observe.lean_imports import lean_imports
 
 
-def api() -> None:
+def api(
+    *,
+    with_worker: Annotated[
+        bool,
+        Parameter(help="Begin a worker with it, and let it finish and record what it does at the end.", negative=""),
+    ] = False,
+) -> None:
     """Serve the HTTP API against DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS."""
     require("The API", "server")
     with lean_imports():
         from pavo.api import serve
 
-    serve(config.load())
+    settings = config.load()
+    with worker_beside() if with_worker else nullcontext():
+        serve(settings)
 
 
 def worker() -> None:
