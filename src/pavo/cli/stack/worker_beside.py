@@ -31,7 +31,8 @@ def worker_beside() -> Generator[None]:
     ours = threading.Event()
 
     def watch() -> None:
-        if process.wait() is not None and not ours.is_set():
+        process.wait()
+        if not ours.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="worker-beside", daemon=True).start()
