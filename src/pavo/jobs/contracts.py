@@ -127,6 +127,8 @@ class JobState:
     command_id: str = ""
     """Whose result tells why it failed."""
     outcome: str = ""
+    doubted: bool = False
+    """Somebody says that the lease ran out, and that was not looked up yet."""
 
 
 @dataclass(frozen=True, slots=True)

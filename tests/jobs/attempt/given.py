@@ -1,5 +1,6 @@
 """A job that an attempt holds, its scripted agent, and its workflow."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pavo.jobs.sql.models import JobAttemptRow, JobRow, RemoteAgentRow, Reposito
 from pavo.jobs.workflow import CodingJob
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Database
+from pavo.runs.story import MAX_HISTORY_EVENTS
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 from tests.driving import until
@@ -122,6 +124,17 @@ class Given:
             return found[-1] if len(found) >= times else None
 
         return await until(asked, what=f"{times} times {kind}")
+
+    async def filled(self, workflow_id: str, *, nearly: bool = False) -> str:
+        """Until its history is so long that another run has taken over, or nearly so; the run that was there before.
+        By signals that change nothing else: its agent has not moved."""
+        handle = self.temporal.get_workflow_handle(workflow_id)
+        first = (await handle.describe()).run_id
+        while (found := await handle.describe()).run_id == first:
+            if nearly and found.history_length > MAX_HISTORY_EVENTS - 100:
+                break
+            await asyncio.gather(*(handle.signal(CodingJob.agent_connected) for _ in range(20)))
+        return first
 
     async def lease(self, job: uuid.UUID, seconds: float) -> None:
         """Have the lease of the job run out after so many seconds."""

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowFailureError
 from pavo.jobs import contracts as c
 from pavo.jobs.workflow import CodingJob
 from pavo.protocol.fleet_pb2 import Result
+from pavo.runs.story import MAX_HISTORY_EVENTS
 from tests.driving import until
 from tests.jobs.attempt.at_work import AtWork
 from tests.jobs.attempt.given import Given
@@ -190,3 +191,42 @@ async def test_a_run_that_moves_on_lets_the_agent_work_and_asks_again(given: Giv
     await given.until_stage(job, "DONE")
     assert set(given.agent.carried_out.values()) == {1}
     assert given.agent.rounds(c.START_EXECUTION) == [(0, 0), (1, 0)], "its round was handed on"
+
+
+async def test_a_history_that_grows_long_continues_as_new_and_loses_nothing(given: Given) -> None:
+    """By signals without end. The one that cancels comes among those with which the history is full."""
+    job, go = await given.job(), asyncio.Event()
+
+    async def works(_: c.RunCommand) -> Result:
+        await go.wait()
+        return executed()
+
+    given.agent.will(c.RUN_VERIFICATION, verified("tests"))
+    given.agent.will(c.START_EXECUTION, executed(), works)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION, 2)
+    state = await handle.query(CodingJob.job_state)
+    first = await given.filled(handle.id)
+    await given.until_asked(c.START_EXECUTION, 3)
+    after = await given.temporal.get_workflow_handle(handle.id).query(CodingJob.job_state)
+    assert (after.round, after.phase, after.sent) == (state.round, state.phase, state.sent) == (1, "executing", True)
+    go.set()
+    await given.until_stage(job, "DONE")
+    assert set(given.agent.carried_out.values()) == {1}
+    history = await given.temporal.get_workflow_handle(handle.id, run_id=first).fetch_history()
+    assert MAX_HISTORY_EVENTS < len(history.events) <= 2_000
+
+
+async def test_signals_beside_a_continue_as_new_are_not_lost(given: Given) -> None:
+    """A doubt about the lease, which has run out indeed, among signals that fill the history."""
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, for_ever)
+    handle = await given.start(job)
+    await given.until_asked(c.START_EXECUTION)
+    await given.filled(handle.id, nearly=True)
+    await given.lease(job, -1)
+    any_run = given.temporal.get_workflow_handle(handle.id)
+    fill = [any_run.signal(CodingJob.agent_connected) for _ in range(60)]
+    await asyncio.gather(*fill[:30], any_run.signal(CodingJob.lease_lost), *fill[30:])
+    await given.until_stage(job, "QUEUED")
+    assert (await given.attempt(job)).ended == "lost"

@@ -28,7 +28,7 @@ class AgentLink:
     """What a workflow holds of its agent.
 
     Args:
-        state: of the workflow; its attempt, command_id and sent are kept here.
+        state: of the workflow; its attempt, command_id, sent and doubted are kept here.
         story: tells whether the workflow is to end, or to continue as new.
     """
 
@@ -38,14 +38,21 @@ class AgentLink:
         self._story = story
         self.connections = 0
         """How often the agent was said to have a session."""
-        self.doubted = False
-        """Somebody says that the lease ran out; that is looked up."""
         self.lost = False
         """The attempt does not hold the job any more."""
         self.stuck = False
         """Its lease is kept, but nothing came of it for too long."""
         self._pending: Pending | None = None
         """The command that was under way when the workflow was told to end."""
+
+    @property
+    def doubted(self) -> bool:
+        """Somebody says that the lease ran out; that is looked up, in the next run where this one ends before."""
+        return self._state.doubted
+
+    @doubted.setter
+    def doubted(self, doubted: bool) -> None:
+        self._state.doubted = doubted
 
     def is_interrupted(self) -> bool:
         """Whether the workflow has something else to do than to wait for its agent."""
