@@ -212,6 +212,7 @@ def upgrade() -> None:
         sa.Column("max_attempts", sa.Integer(), server_default=sa.text("3"), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("feedback", sa.Text(), server_default="", nullable=False),
+        sa.Column("adopts", sa.BigInteger(), nullable=True),
         sa.Column("stage", sa.Text(), server_default="QUEUED", nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("agent_id", sa.Uuid(), nullable=True),
@@ -335,11 +336,24 @@ def upgrade() -> None:
         sa.Column("commit", sa.Text(), nullable=True),
         sa.Column("adopted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cleanup_owed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("finished", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("late_work", sa.Text(), nullable=True),
+        sa.Column("late_reason", sa.Text(), server_default="", nullable=False),
+        sa.CheckConstraint(
+            "late_work IN ('owed', 'kept', 'nothing', 'gone', 'declined')", name=op.f("ck_job_attempts_late_work")
+        ),
         sa.ForeignKeyConstraint(
             ["agent_id"], ["remote_agents.id"], name=op.f("fk_job_attempts_agent_id_remote_agents"), ondelete="SET NULL"
         ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_attempts_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "epoch", name=op.f("pk_job_attempts")),
+    )
+    op.create_index(
+        "ix_job_attempts_owed",
+        "job_attempts",
+        ["agent_id"],
+        unique=False,
+        postgresql_where=sa.text("cleanup_owed"),
     )
     op.create_table(
         "job_commands",

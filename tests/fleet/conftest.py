@@ -17,6 +17,7 @@ from pavo.jobs import contracts as c
 from pavo.kit.sql import Database
 from tests.fleet.attempt_workflow import Cancelling, OneCommand, Pinging
 from tests.fleet.rows import Job, Rows
+from tests.forges.conftest import repository, small_forge  # noqa: F401
 from tests.parts import Part, Parts, free_port
 
 SEALING_KEY = base64.b64encode(b"k" * 32).decode()
@@ -30,9 +31,9 @@ class Gateway:
     address: str
 
 
-async def start_gateway(parts: Parts, **settings: str) -> Gateway:
+async def start_gateway(parts: Parts, port: int = 0, **settings: str) -> Gateway:
     """Start one more."""
-    port = free_port()
+    port = port or free_port()
     settings = {"PAVO_GATEWAY_PING_SECONDS": "1", "PAVO_GATEWAY_SILENCE_SECONDS": "4"} | settings
     part = await parts.start("gateway", command=True, PAVO_GATEWAY_PORT=str(port), **settings)
     return Gateway(part, f"127.0.0.1:{port}")

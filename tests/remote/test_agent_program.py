@@ -25,14 +25,14 @@ JOB = str(uuid.UUID(int=7))
 class Agents:
     """Processes of the program, one after the other, with one state directory."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.state, self.port = folder / "state", port
+    def __init__(self, folder: Path, port: int, token: str = TOKEN, name: str = "one") -> None:
+        self.state, self.port, self.token, self.name = folder / "state", port, token, name
         self.log = (folder / "log").open("wb")
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> "subprocess.Popen[bytes]":
-        words = ["--url", f"http://127.0.0.1:{self.port}", "--name", "one", "--state", str(self.state)]
-        env = {**os.environ, "PAVO_AGENT_TOKEN": TOKEN, "no_proxy": "*"}
+        words = ["--url", f"http://127.0.0.1:{self.port}", "--name", self.name, "--state", str(self.state)]
+        env = {**os.environ, "PAVO_AGENT_TOKEN": self.token, "no_proxy": "*"}
         process = subprocess.Popen(
             [sys.executable, "-m", "pavo.cli.main", "agent", "run", *words],
             env=env,

@@ -20,6 +20,7 @@ from pavo.fleet.sessions.streams import Streams
 from pavo.fleet.sessions.watching import watch
 from pavo.fleet.work.activities import FleetActivities
 from pavo.fleet.work.agent_workers import AgentWorkers
+from pavo.fleet.work.owed_work import OwedWork
 from pavo.jobs.agents.health import AgentHealth
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.queue.commands import QueueCommands
@@ -51,7 +52,8 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         streams = Streams(
             settings.gateway, database, tokens, clients.gateway_id, open_sessions, workers, messages, reunion
         )
-        watching = KeptRunning(partial(watch, database, open_sessions), "sessions")
+        owed = OwedWork(database, open_sessions)
+        watching = KeptRunning(partial(watch, database, open_sessions, owed.look), "sessions")
         closing.push_async_callback(watching.end)
         rounds = partial(health.keep_pinging, clients.gateway_id, activities.ping_agent)
         closing.push_async_callback(KeptRunning(rounds, "pings").end)

@@ -26,6 +26,8 @@ START_EXECUTION: Final = "start_execution"
 RUN_VERIFICATION: Final = "run_verification"
 CREATE_PULL_REQUEST: Final = "create_pull_request"
 CLEANUP: Final = "cleanup"
+KEEP_LATE_WORK: Final = "keep_late_work"
+"""Of a lost attempt, by the gateway of its agent: no workflow waits for it."""
 
 SESSION_LOST: Final = "SessionLost"
 """Type of the error of a command whose agent's stream ended, or whose gateway died: it is sent anew, with the same id,

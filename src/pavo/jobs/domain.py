@@ -75,6 +75,11 @@ def fenced_branch(branch: str, epoch: int) -> str:
     return f"{branch}--epoch-{epoch}"
 
 
+def replaced_branch(branch: str, epoch: int) -> str:
+    """Where the commits go that were on a job's branch when an attempt moved it to adopted ones."""
+    return f"{branch}--before-epoch-{epoch}"
+
+
 def retry_delay(errors: int) -> float:
     """Seconds until an agent that answered a command with an error is asked again: 1, 2, 4, … 30.
 

@@ -144,6 +144,26 @@ class JobAdoptedEvent(TypedDict):
 
 
 @_described
+class JobLateWorkEvent(TypedDict):
+    """What has become of the changes that a lost attempt left at its agent."""
+
+    type: Literal["late_work"]
+    epoch: int
+    """Number of the attempt."""
+    state: Literal["kept", "nothing", "gone", "declined"]
+    """kept: they are on a branch of their own, and can be adopted; nothing: there were none; gone: they are not on the
+    agent's machine any more; declined: nobody wanted them."""
+    finished: bool
+    """Whether the coding program came to its end."""
+    branch: NotRequired[str]
+    commit: NotRequired[str]
+    reason: NotRequired[str]
+    """Why they are gone."""
+    by: NotRequired[str]
+    """The address of whoever declined them."""
+
+
+@_described
 class JobMovedEvent(TypedDict):
     """Somebody gave the job another place in its queue."""
 
@@ -171,6 +191,7 @@ JobOwnEvent: TypeAlias = Annotated[
     | JobCancelAskedEvent
     | JobMessageEvent
     | JobAdoptedEvent
+    | JobLateWorkEvent
     | JobMovedEvent
     | JobDeletedEvent,
     Field(discriminator="type"),

@@ -86,6 +86,15 @@ def deleted() -> NewEvent:
     return NewEvent("deleted")
 
 
+def late_work(
+    epoch: int, state: str, *, finished: bool, branch: str = "", commit: str = "", reason: str = "", by: str = ""
+) -> NewEvent:
+    """What has become of the changes that a lost attempt left at its agent."""
+    told: dict[str, Any] = {"epoch": epoch, "state": state, "finished": finished}
+    more = {"branch": branch, "commit": commit, "reason": reason[:MAX_TOLD], "by": by}
+    return NewEvent("late_work", told | {name: value for name, value in more.items() if value})
+
+
 def moved(priority: int, by: str | None) -> NewEvent:
     """Somebody gave the job another place in its queue."""
     return NewEvent("moved", {"priority": priority} | ({"by": by} if by else {}))

@@ -4,6 +4,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.accounts.domain import Identity
 from pavo.errors import Conflict, InvalidInput, NotFound, TooLarge, WrongStage
 from pavo.jobs import contracts as c
@@ -12,10 +14,12 @@ from pavo.jobs import events
 from pavo.jobs.attempt import contracts as a
 from pavo.jobs.attempt.recorder import Look
 from pavo.jobs.commands import JobCommands, WorkflowStatus
+from pavo.jobs.late import repository as late_work
+from pavo.jobs.late.domain import DECLINED, KEPT, OWED
 from pavo.jobs.removal import repository as removal
 from pavo.jobs.removal import rounds
 from pavo.jobs.sql import attempts, jobs, requeue, results
-from pavo.jobs.sql.models import JobRow
+from pavo.jobs.sql.models import JobAttemptRow, JobRow
 from pavo.kit.sql import Database
 from pavo.temporal.failures import NoSuchRun
 from pavo.timeline.domain import Event
@@ -23,7 +27,6 @@ from pavo.timeline.publish import Publisher
 
 MAX_FEEDBACK: Final = 50_000
 """Characters of all reviews that a job is to answer at once."""
-GO_ON: Final = "Go on with what an earlier attempt has done on this branch: finish it, and have it verified."
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,34 +168,49 @@ class JobService:
     async def adopt(self, who: Identity, job_id: uuid.UUID, epoch: int) -> JobRow:
         """Take over what a lost attempt has done after all.
 
-        What it published is the job's, which is DONE with it. What it only pushed is gone on with by another attempt,
-        in front of the backlog. Adopting it again changes nothing.
+        What it published is the job's, which is DONE with it. What it left on its fenced branch the next attempt takes
+        over, in front of the backlog: it moves the job's branch there, verifies and publishes it. Adopting it again
+        changes nothing, unless the job failed or was cancelled since.
 
         Raises:
             NotFound: the job or the attempt is unknown, or not theirs.
-            WrongStage: an attempt is under way.
-            Conflict: the attempt left nothing.
+            WrongStage: another attempt is under way.
+            Conflict: there is nothing to adopt, or not yet.
         """
         async with self._database.transaction() as session:
             job = _theirs(who, await attempts.locked(session, job_id), job_id)
-            attempt = await requeue.attempt(session, job_id, epoch)
-            if attempt is None:
-                raise NotFound(f"The job has no attempt {epoch}.", field="epoch", remedy="Look at its attempts.")
-            if attempt.adopted_at is not None:
+            attempt = await _attempt(session, job_id, epoch)
+            if attempt.adopted_at is not None and job.stage not in (d.FAILED, d.CANCELLED):
                 return job
             if job.stage in d.IN_PROGRESS:
                 raise WrongStage(
                     f"The job is {job.stage}.", field="stage", remedy="Cancel the attempt under way first."
                 )
             place = await results.published(session, job_id, epoch)
-            if place is not None:
+            if place is not None and place.commit and attempt.late_work != KEPT:
                 outcome = c.PUBLISHED if place.url else c.PUSHED
                 recorded = await requeue.adopt_published(session, job, epoch, place, outcome, who.email)
-            elif attempt.branch is not None:
-                recorded = await requeue.go_on_with(session, job, attempt, GO_ON, who.email)
+            elif attempt.late_work == KEPT:
+                recorded = await requeue.adopt_kept(session, job, epoch, who.email)
             else:
-                detail = "The attempt has pushed nothing that could be adopted."
-                raise Conflict(detail, field="epoch", remedy="Queue the job again.")
+                raise _nothing_to_adopt(attempt)
+        return await self._changed(job, recorded)
+
+    async def decline(self, who: Identity, job_id: uuid.UUID, epoch: int) -> JobRow:
+        """Give up what a lost attempt has changed and its agent has not pushed yet: it is removed there. What is on a
+        branch stays. Declining it again changes nothing.
+
+        Raises:
+            NotFound: the job or the attempt is unknown, or not theirs.
+            Conflict: its agent owes nothing.
+        """
+        async with self._database.transaction() as session:
+            job = _theirs(who, await attempts.locked(session, job_id), job_id)
+            attempt = await _attempt(session, job_id, epoch)
+            if attempt.late_work not in (OWED, DECLINED):
+                detail = f"No agent keeps changes of attempt {epoch} that it has not pushed."
+                raise Conflict(detail, field="epoch", remedy="Nothing has to be declined; its branch can be deleted.")
+            recorded = await late_work.decline(session, job_id, epoch, who.email)
         return await self._changed(job, recorded)
 
     async def remove(self, who: Identity, job_id: uuid.UUID) -> None:
@@ -237,6 +255,23 @@ class JobService:
     async def _tell(self, organisation_id: uuid.UUID) -> None:
         if self._look is not None:
             await self._look(organisation_id)
+
+
+async def _attempt(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> JobAttemptRow:
+    found = await requeue.attempt(session, job_id, epoch)
+    if found is None:
+        raise NotFound(f"The job has no attempt {epoch}.", field="epoch", remedy="Look at its attempts.")
+    return found
+
+
+def _nothing_to_adopt(attempt: JobAttemptRow) -> Conflict:
+    if attempt.late_work == OWED:
+        why = f" The last try: {attempt.late_reason}" if attempt.late_reason else ""
+        detail = f"Its agent has not pushed what attempt {attempt.epoch} has changed.{why}"
+        remedy = f"Have the agent {attempt.agent} connect: it pushes that by itself; then adopt it."
+        return Conflict(detail, field="epoch", remedy=remedy)
+    detail = f"Attempt {attempt.epoch} has left nothing that could be adopted."
+    return Conflict(detail, field="epoch", remedy="Queue the job again.")
 
 
 def _theirs(who: Identity, job: JobRow | None, job_id: uuid.UUID) -> JobRow:

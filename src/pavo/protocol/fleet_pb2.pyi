@@ -155,7 +155,7 @@ class Drain(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("id", "job_id", "epoch", "timeout_seconds", "start_execution", "run_verification", "create_pull_request", "cleanup", "make_plan")
+    __slots__ = ("id", "job_id", "epoch", "timeout_seconds", "start_execution", "run_verification", "create_pull_request", "cleanup", "make_plan", "keep_late_work")
     ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +165,7 @@ class Command(_message.Message):
     CREATE_PULL_REQUEST_FIELD_NUMBER: _ClassVar[int]
     CLEANUP_FIELD_NUMBER: _ClassVar[int]
     MAKE_PLAN_FIELD_NUMBER: _ClassVar[int]
+    KEEP_LATE_WORK_FIELD_NUMBER: _ClassVar[int]
     id: str
     job_id: str
     epoch: int
@@ -174,7 +175,8 @@ class Command(_message.Message):
     create_pull_request: CreatePullRequest
     cleanup: Cleanup
     make_plan: MakePlan
-    def __init__(self, id: _Optional[str] = ..., job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., timeout_seconds: _Optional[int] = ..., start_execution: _Optional[_Union[StartExecution, _Mapping]] = ..., run_verification: _Optional[_Union[RunVerification, _Mapping]] = ..., create_pull_request: _Optional[_Union[CreatePullRequest, _Mapping]] = ..., cleanup: _Optional[_Union[Cleanup, _Mapping]] = ..., make_plan: _Optional[_Union[MakePlan, _Mapping]] = ...) -> None: ...
+    keep_late_work: KeepLateWork
+    def __init__(self, id: _Optional[str] = ..., job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., timeout_seconds: _Optional[int] = ..., start_execution: _Optional[_Union[StartExecution, _Mapping]] = ..., run_verification: _Optional[_Union[RunVerification, _Mapping]] = ..., create_pull_request: _Optional[_Union[CreatePullRequest, _Mapping]] = ..., cleanup: _Optional[_Union[Cleanup, _Mapping]] = ..., make_plan: _Optional[_Union[MakePlan, _Mapping]] = ..., keep_late_work: _Optional[_Union[KeepLateWork, _Mapping]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("job_id", "epoch", "reason")
@@ -245,7 +247,7 @@ class Check(_message.Message):
     def __init__(self, name: _Optional[str] = ..., command: _Optional[str] = ..., timeout_seconds: _Optional[int] = ...) -> None: ...
 
 class StartExecution(_message.Message):
-    __slots__ = ("repository", "base_branch", "branch", "title", "prompt", "program", "prepare", "round", "feedback", "plan", "idle_seconds")
+    __slots__ = ("repository", "base_branch", "branch", "title", "prompt", "program", "prepare", "round", "feedback", "plan", "idle_seconds", "adopted")
     REPOSITORY_FIELD_NUMBER: _ClassVar[int]
     BASE_BRANCH_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +259,7 @@ class StartExecution(_message.Message):
     FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ADOPTED_FIELD_NUMBER: _ClassVar[int]
     repository: Repository
     base_branch: str
     branch: str
@@ -268,7 +271,20 @@ class StartExecution(_message.Message):
     feedback: str
     plan: str
     idle_seconds: int
-    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., base_branch: _Optional[str] = ..., branch: _Optional[str] = ..., title: _Optional[str] = ..., prompt: _Optional[str] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., prepare: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., round: _Optional[int] = ..., feedback: _Optional[str] = ..., plan: _Optional[str] = ..., idle_seconds: _Optional[int] = ...) -> None: ...
+    adopted: Adopted
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., base_branch: _Optional[str] = ..., branch: _Optional[str] = ..., title: _Optional[str] = ..., prompt: _Optional[str] = ..., program: _Optional[_Union[Program, _Mapping]] = ..., prepare: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., round: _Optional[int] = ..., feedback: _Optional[str] = ..., plan: _Optional[str] = ..., idle_seconds: _Optional[int] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ...) -> None: ...
+
+class Adopted(_message.Message):
+    __slots__ = ("epoch", "branch", "commit", "summary")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    branch: str
+    commit: str
+    summary: str
+    def __init__(self, epoch: _Optional[int] = ..., branch: _Optional[str] = ..., commit: _Optional[str] = ..., summary: _Optional[str] = ...) -> None: ...
 
 class MakePlan(_message.Message):
     __slots__ = ("repository", "base_branch", "title", "prompt", "program", "feedback")
@@ -319,6 +335,20 @@ class Cleanup(_message.Message):
     job_id: str
     epoch: int
     def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class KeepLateWork(_message.Message):
+    __slots__ = ("repository", "base_branch", "branch", "push_branch", "commit_message")
+    REPOSITORY_FIELD_NUMBER: _ClassVar[int]
+    BASE_BRANCH_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    PUSH_BRANCH_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    repository: Repository
+    base_branch: str
+    branch: str
+    push_branch: str
+    commit_message: str
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., base_branch: _Optional[str] = ..., branch: _Optional[str] = ..., push_branch: _Optional[str] = ..., commit_message: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("command_id", "job_id", "epoch", "seconds", "executed", "verified", "published", "cleaned", "planned", "failure", "cancelled")
@@ -507,28 +537,32 @@ class RenewReply(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[KeptJob, _Mapping]]] = ...) -> None: ...
 
 class CredentialRequest(_message.Message):
-    __slots__ = ("job_id", "epoch", "purpose", "host")
+    __slots__ = ("job_id", "epoch", "purpose", "host", "branch")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     epoch: int
     purpose: str
     host: str
-    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., purpose: _Optional[str] = ..., host: _Optional[str] = ...) -> None: ...
+    branch: str
+    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., purpose: _Optional[str] = ..., host: _Optional[str] = ..., branch: _Optional[str] = ...) -> None: ...
 
 class CredentialReply(_message.Message):
-    __slots__ = ("username", "password", "expires_at_ms", "base_url")
+    __slots__ = ("username", "password", "expires_at_ms", "base_url", "push_branch")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
     BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    PUSH_BRANCH_FIELD_NUMBER: _ClassVar[int]
     username: str
     password: str
     expires_at_ms: int
     base_url: str
-    def __init__(self, username: _Optional[str] = ..., password: _Optional[str] = ..., expires_at_ms: _Optional[int] = ..., base_url: _Optional[str] = ...) -> None: ...
+    push_branch: str
+    def __init__(self, username: _Optional[str] = ..., password: _Optional[str] = ..., expires_at_ms: _Optional[int] = ..., base_url: _Optional[str] = ..., push_branch: _Optional[str] = ...) -> None: ...
 
 class ArtifactPart(_message.Message):
     __slots__ = ("job_id", "epoch", "name", "media_type", "content")

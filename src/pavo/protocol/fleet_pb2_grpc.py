@@ -74,7 +74,8 @@ class FleetServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Credential(self, request, context):
-        """Asked on demand by the git credential helper and before a forge is called; refused to an old epoch.
+        """Asked on demand by the git credential helper, before each push, and before a forge is called. An old epoch gets one
+        to push to its fenced branch, and no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,6 +47,7 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
     workspaces = Workspaces(kept)
     commands = handlers(Executing(workspaces, profiles, here, GatewayCredentials(gateway), gateway))
     program = AgentProgram(settings, gateway, commands, lambda: available(profiles), here.words)
+    workspaces.room.known, workspaces.room.tell = program.dispatcher.standing, program.dispatcher.tell
     logger.info(
         "Agent %s: programs %s; confinement here: %s; capacity %d; state in %s",
         settings.name,
@@ -70,9 +71,8 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
 async def _sweep(workspaces: Workspaces, program: AgentProgram) -> None:
     """Keep the quota: worktrees of attempts that are over go, whoever forgot to say so."""
     while True:
-        known = [(each.job_id, each.epoch) for each in await program.dispatcher.known()]
         try:
-            freed = await workspaces.make_room(known)
+            freed = await workspaces.make_room(program.dispatcher.standing())
         except Exception:
             logger.exception("Old worktrees could not be removed")
         else:

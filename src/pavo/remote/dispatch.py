@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pavo.kit.clock import now
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import MAX_BODY_BYTES
 from pavo.remote.journal import Attempt, Journal, Standing, State, Unfinished
@@ -18,6 +19,9 @@ from pavo.remote.work import CommandCancelled, CommandFailed, Handler, Work
 logger = logging.getLogger(__name__)
 
 CLEANUP: Final = "cleanup"
+KEEP_LATE_WORK: Final = "keep_late_work"
+OF_ENDED: Final = (CLEANUP, KEEP_LATE_WORK)
+"""Commands about attempts that are over: nothing ends them but the program's own end."""
 END_SECONDS: Final = 60.0
 """For a handler that is told to end, before it is cut."""
 AGAIN_SECONDS: Final = 15.0
@@ -75,7 +79,7 @@ class Dispatcher:
         unfinished = await asyncio.to_thread(self._journal.unfinished)
         await asyncio.gather(*(asyncio.to_thread(end_remains, each.command.id) for each in unfinished))
         for each in unfinished:
-            if each.kept is not None or each.command.HasField(CLEANUP):
+            if each.kept is not None or each.command.WhichOneof("body") in OF_ENDED:
                 self._begin(each)
             else:
                 await self._finish(_restarted(each.command))
@@ -86,6 +90,8 @@ class Dispatcher:
             logger.warning("A command of a kind that is not known here is answered so: %s", command.id)
         standing = await asyncio.to_thread(self._journal.accept, command)
         self._send(pb.FromAgent(accepted=pb.Accepted(command_id=command.id)))
+        if command.HasField(KEEP_LATE_WORK):
+            await self.lose(Attempt(command.job_id, command.epoch))
         if standing is Standing.NEW:
             self._begin(Unfinished(command, None))
         elif standing is Standing.DONE:
@@ -104,7 +110,9 @@ class Dispatcher:
         for each in self._of(attempt):
             if not each.work.lost:
                 each.work.lost = True
-                each.work.log("This attempt has lost its job: its work ends, and nothing is pushed.", level="warning")
+                each.work.log(
+                    "This attempt has lost its job: its work ends; what it has changed is kept.", level="warning"
+                )
                 self._end(each)
 
     async def acknowledge(self, command_id: str) -> None:
@@ -149,6 +157,15 @@ class Dispatcher:
         """The attempts of which something is here, for a Hello."""
         return [await self._told(attempt) for attempt, _ in await asyncio.to_thread(self._journal.attempts)]
 
+    def standing(self) -> dict[tuple[str, int], bool]:
+        """The attempts of which something is here, by job and epoch: whether each holds its job, as far as is known."""
+        return {(each.job_id, each.epoch): state is State.HELD for each, state in self._journal.attempts()}
+
+    def tell(self, job_id: str, epoch: int, text: str) -> None:
+        """Have a line logged for an attempt that is not worked at."""
+        line = pb.LogLine(at_ms=int(now().timestamp() * 1000), level="warning", source="agent", text=text)
+        self._spool.add(Attempt(job_id, epoch), line)
+
     async def held(self) -> list[pb.RunningJob]:
         """The attempts whose leases are to be renewed."""
         attempts = await asyncio.to_thread(self._journal.attempts)
@@ -172,7 +189,7 @@ class Dispatcher:
         return pb.RunningJob(job_id=attempt.job_id, epoch=attempt.epoch, last_log_seq=last, command_ids=open_ones)
 
     def _of(self, attempt: Attempt) -> list[_Running]:
-        return [each for each in self._running.values() if each.work.attempt == attempt and each.kind != CLEANUP]
+        return [each for each in self._running.values() if each.work.attempt == attempt and each.kind not in OF_ENDED]
 
     def _begin(self, unfinished: Unfinished) -> None:
         command = unfinished.command
@@ -192,17 +209,26 @@ class Dispatcher:
 
     async def _carry_out(self, running: _Running) -> None:
         command = running.work.command
-        lock = self._locks.setdefault(command.job_id, asyncio.Lock())
+        key = _lock_of(running)
+        lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             await self._end_older(running.work.attempt)
             async with lock:  # one worktree, and one branch, is never worked at by two
+                await self._until_ended(running)
                 result = await self._result(running)
         finally:
             del self._running[command.id]
-            if not any(each.work.command.job_id == command.job_id for each in self._running.values()):
-                self._locks.pop(command.job_id, None)
-                self._places.discard(command.job_id)
+            if not any(_lock_of(each) == key for each in self._running.values()):
+                self._locks.pop(key, None)
+                self._places.discard(key)
         await self._finish(result)
+
+    async def _until_ended(self, running: _Running) -> None:
+        """What is kept of a lost attempt is looked at when nothing of it works any more."""
+        if running.kind == KEEP_LATE_WORK:
+            tasks = [each.task for each in self._of(running.work.attempt) if each.task is not None]
+            if tasks:
+                await asyncio.wait(tasks)
 
     async def _end_older(self, attempt: Attempt) -> None:
         """A newer attempt at the same job is here: an older one has lost it, whoever has heard of that."""
@@ -254,7 +280,7 @@ class Dispatcher:
                 cause="This agent does not know the command.",
                 remedy="Upgrade the agent program.",
             )
-        if running.kind == CLEANUP:
+        if running.kind in OF_ENDED:
             return None
         work.check()
         attempts = await asyncio.to_thread(self._journal.attempts)
@@ -298,6 +324,12 @@ class Dispatcher:
     def _send_result(self, result: pb.Result) -> None:
         self._sent[result.command_id] = time.monotonic()
         self._send(pb.FromAgent(result=result))
+
+
+def _lock_of(running: _Running) -> str:
+    """Of its job; what is kept of a lost attempt does not wait for a newer one of the same job."""
+    command = running.work.command
+    return f"{command.job_id}:{command.epoch}" if running.kind == KEEP_LATE_WORK else command.job_id
 
 
 def _working(work: Work) -> pb.FromAgent:

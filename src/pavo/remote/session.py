@@ -163,7 +163,7 @@ class Session:
                 await self._dispatcher.lose(attempt)
         await self._dispatcher.resend()
         for debt in welcome.debts:
-            await self._dispatcher.take(debt_command(debt))
+            await self._dispatcher.take(debt_command(debt, welcome.session))
 
     async def _talk(self, welcome: pb.Welcome) -> pb.Goodbye | None:
         silence = max(float(welcome.silence_seconds), LEAST_SILENCE)
@@ -231,9 +231,9 @@ class Session:
             self._outbox.send(pb.FromAgent(ping=pb.Ping(number=next(self._numbers))))
 
 
-def debt_command(debt: pb.Cleanup) -> pb.Command:
-    """Of a worktree whose attempt ended while this agent was away."""
+def debt_command(debt: pb.Cleanup, session: int) -> pb.Command:
+    """Of a worktree whose attempt ended while this agent was away; another one in each session, until one went well."""
     with contextlib.suppress(ValueError):
-        name = uuid.uuid5(uuid.UUID(debt.job_id), f"{debt.epoch}:debt")
+        name = uuid.uuid5(uuid.UUID(debt.job_id), f"{debt.epoch}:debt:{session}")
         return pb.Command(id=str(name), job_id=debt.job_id, epoch=debt.epoch, cleanup=debt)
     return pb.Command(id=str(uuid.uuid4()), job_id=debt.job_id, epoch=debt.epoch, cleanup=debt)

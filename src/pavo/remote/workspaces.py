@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import json
-import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from pavo.errors import InvalidInput
 from pavo.kit.texts.git_names import check_branch, check_clone_url
@@ -20,16 +18,14 @@ from pavo.remote.errands.failures import (
     PUSH_REFUSED,
     WORKSPACE_LOST,
     failed,
-    no_space,
     of_system,
 )
-from pavo.remote.git.disk import free_at, remove_tree, size_of
+from pavo.remote.git.disk import remove_tree, size_of
 from pavo.remote.git.program import Git
 from pavo.remote.git.repositories import Repositories, Repository
 from pavo.remote.git.snapshots import Author, Difference, Snapshots, Workspace, index_of, name_of
+from pavo.remote.room import Key, Room
 from pavo.remote.work import CommandFailed
-
-_OWN_PLACE: Final = re.compile(r"([0-9A-Za-z-]{1,64}?)--(\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +47,28 @@ class WorkspaceSettings:
     """Whether `file://` may be cloned; for tests."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """With what a worktree begins, where that is not the job's branch or its base alone."""
+
+    adopted_branch: str = ""
+    """Of a lost attempt, whose work is gone on with; empty: none is."""
+    adopted_commit: str = ""
+    """That has to be there still."""
+
+
 class Workspaces:
-    """Those of one agent. Folders of others are never touched: what is removed is below `folder`, and named by us.
+    """Those of one agent. Folders of others are never touched: what is removed is below `folder`, and named by us."""
 
-    Args:
-        held: job and epoch of the attempts that this agent holds: where the quota is reached, the worktrees of others
-            are removed, the oldest first.
-    """
-
-    def __init__(self, settings: WorkspaceSettings, held: Callable[[], Collection[tuple[str, int]]] = tuple) -> None:
-        self._settings, self._held = settings, held
+    def __init__(self, settings: WorkspaceSettings) -> None:
+        self._settings = settings
         home = settings.folder / "home"
         self._git = Git(home, files=settings.files, seconds=settings.transfer_seconds)
         self._repositories = Repositories(self._git, settings.folder / "repositories")
         self._places = settings.folder / "worktrees"
         self._homes = settings.folder / "homes"
         self._kept = settings.folder / "attempts"
+        self.room = Room(settings.folder, self._places, settings.quota_bytes, settings.least_free_bytes, self.remove)
         author = Author(settings.author_name, settings.author_email)
         self._snapshots = Snapshots(self._git, self._repositories, self._kept, author)
         for each in (home, self._places, self._homes, self._kept):
@@ -90,34 +92,42 @@ class Workspaces:
             "Queue the job again; look whether somebody removed files of the agent's.",
         )
 
-    async def prepare(self, errand: Errand, clone_url: str, base_branch: str, branch: str) -> Workspace:
+    async def prepare(
+        self, errand: Errand, clone_url: str, base_branch: str, branch: str, beginning: Beginning | None = None
+    ) -> Workspace:
         """The worktree of an attempt: the one that is there for this branch, else a new one.
 
         Raises:
             CommandFailed: there is none; nothing half-made is left to be found.
         """
+        beginning = beginning or Beginning()
         with contextlib.suppress(CommandFailed):
             found = self.find(errand.job_id, errand.epoch)
-            if (found.clone_url, found.base_branch, found.branch) == (clone_url, base_branch, branch):
+            known = (found.clone_url, found.base_branch, found.branch, found.adopted)
+            if known == (clone_url, base_branch, branch, beginning.adopted_commit):
                 return found
         await self.remove(errand.job_id, errand.epoch)  # of something else: of a plan, or half-made
         try:
             check_clone_url(clone_url, files=self._settings.files)
             check_branch(base_branch, "base_branch")
             check_branch(branch)
+            if beginning.adopted_branch:
+                check_branch(beginning.adopted_branch)
         except InvalidInput as error:
             raise failed(BAD_REPOSITORY, error.detail, error.remedy or "") from error
-        await self._make_space()
+        await self.room.make_space()
         repository = self._repositories.at(clone_url)
         async with self._repositories.held(repository):
-            commits = await self._repositories.fetch(repository, [base_branch, branch], errand)
+            names = [each for each in (base_branch, branch, beginning.adopted_branch) if each]
+            commits = await self._repositories.fetch(repository, names, errand)
             if base_branch not in commits:
                 raise failed(
                     BRANCH_MISSING,
                     f"The repository has no branch {base_branch}.",
                     "Give the job, or the repository, a base branch that is there.",
                 )
-            return await self._add(errand, repository, base_branch, branch, commits)
+            _check_adopted(beginning, commits)
+            return await self._add(errand, repository, base_branch, branch, commits, beginning)
 
     async def difference(self, workspace: Workspace, errand: Errand) -> Difference:
         """What was changed. Files that the repository ignores are not.
@@ -160,7 +170,8 @@ class Workspaces:
     async def push(self, workspace: Workspace, commit: str, branch: str, errand: Errand) -> Workspace:
         """Have a branch at the server be this commit: the job's own, or the one of a lost attempt.
 
-        What somebody else has pushed there since it was fetched is never overwritten.
+        What somebody else has pushed there since it was fetched is never overwritten. What the job's own branch had
+        that adopted work has not is put on a branch of its own before.
 
         Raises:
             CommandFailed: nothing was pushed, or nobody knows.
@@ -168,12 +179,20 @@ class Workspaces:
         check_branch(branch)
         repository = self._repositories.at(workspace.clone_url)
         async with self._repositories.held(repository):
-            expected = workspace.remote_commit if branch == workspace.branch else ""
-            refused = await self._repositories.push(repository, commit, branch, expected, errand)
-            if refused and (await self._repositories.ask(repository, [branch], errand)).get(branch) != commit:
-                raise _refused(branch, refused)
-            await errand.log("git", INFO, f"{branch} is {commit} at the server.")
-            return self._keep(replace(workspace, remote_commit=commit) if branch == workspace.branch else workspace)
+            if branch != workspace.branch:
+                await self._push(repository, commit, branch, "", errand)
+                return workspace
+            former = workspace.remote_commit
+            if workspace.adopted and former and not await self._snapshots.holds(repository, commit, former):
+                await self._push(repository, former, replaced_branch(branch, workspace.epoch), "", errand)
+            await self._push(repository, commit, branch, former, errand)
+            return self._keep(replace(workspace, remote_commit=commit))
+
+    async def _push(self, repository: Repository, commit: str, branch: str, expected: str, errand: Errand) -> None:
+        refused = await self._repositories.push(repository, commit, branch, expected, errand)
+        if refused and (await self._repositories.ask(repository, [branch], errand)).get(branch) != commit:
+            raise _refused(branch, refused)
+        await errand.log("git", INFO, f"{branch} is {commit} at the server.")
 
     async def remove(self, job_id: str, epoch: int) -> int:
         """Remove the worktree of an attempt; the bytes that it took. None there is well.
@@ -212,46 +231,26 @@ class Workspaces:
             now: seconds since 1970, by the clock of this machine's files.
         """
         freed = 0
-        for job_id, epoch, changed in self._idle(running):
+        for job_id, epoch, changed in self.room.idle(running):
             if now - changed > self._settings.keep_seconds:
                 freed += await self.remove(job_id, epoch)
         return freed
 
-    async def make_room(self, running: Collection[tuple[str, int]]) -> int:
-        """Remove worktrees of attempts that are not running, the oldest first, until the quota holds; bytes freed."""
-        taken = await asyncio.to_thread(size_of, self._settings.folder)
-        freed = 0
-        for job_id, epoch, _ in self._idle(running):
-            if taken - freed <= self._settings.quota_bytes:
-                break
-            freed += await self.remove(job_id, epoch)
-        return freed
-
-    def _idle(self, running: Collection[tuple[str, int]]) -> list[tuple[str, int, float]]:
-        """The oldest first."""
-        found: list[tuple[str, int, float]] = []
-        for place in self._places.iterdir():
-            name = _OWN_PLACE.fullmatch(place.name)
-            if name is not None and (name[1], int(name[2])) not in running:
-                with contextlib.suppress(OSError):
-                    found.append((name[1], int(name[2]), place.lstat().st_mtime))
-        return sorted(found, key=lambda each: each[2])
-
-    async def _make_space(self) -> None:
-        free = free_at(self._settings.folder)
-        if free < self._settings.least_free_bytes:
-            raise no_space(f"{free:,} bytes are free, and {self._settings.least_free_bytes:,} are kept free")
-        taken = await asyncio.to_thread(size_of, self._settings.folder)
-        if taken > self._settings.quota_bytes and (held := self._held()):
-            taken -= await self.make_room(held)
-        if taken > self._settings.quota_bytes:
-            raise no_space(f"its worktrees take {taken:,} bytes of {self._settings.quota_bytes:,}")
+    async def make_room(self, known: Mapping[Key, bool]) -> int:
+        """See `Room.make_room`."""
+        return await self.room.make_room(known)
 
     async def _add(
-        self, errand: Errand, repository: Repository, base_branch: str, branch: str, commits: dict[str, str]
+        self,
+        errand: Errand,
+        repository: Repository,
+        base_branch: str,
+        branch: str,
+        commits: dict[str, str],
+        beginning: Beginning,
     ) -> Workspace:
         place, index = self._place(errand.job_id, errand.epoch), index_of(self._kept, errand.job_id, errand.epoch)
-        start = commits.get(branch) or commits[base_branch]
+        start = beginning.adopted_commit or commits.get(branch) or commits[base_branch]
         try:
             await asyncio.to_thread(remove_tree, place)  # of an attempt to make it
             directory = repository.shared / "worktrees" / place.name
@@ -268,19 +267,9 @@ class Workspaces:
             if isinstance(error, OSError):
                 raise of_system(error, "The worktree's index cannot be kept") from error
             raise
-        made = Workspace(
-            errand.job_id,
-            errand.epoch,
-            repository.url,
-            base_branch,
-            branch,
-            str(place),
-            str(directory),
-            local,
-            commits[base_branch],
-            start,
-            commits.get(branch, ""),
-        )
+        where = (str(place), str(directory), local, commits[base_branch], start, commits.get(branch, ""))
+        named = (errand.job_id, errand.epoch, repository.url, base_branch, branch)
+        made = Workspace(*named, *where, beginning.adopted_commit)
         await self._warn(errand, repository, start)
         goes_on = "goes on with" if branch in commits else f"begins at {base_branch},"
         await errand.log("git", INFO, f"{branch} {goes_on} {start}.")
@@ -328,6 +317,21 @@ class Workspaces:
 
     def _note(self, job_id: str, epoch: int) -> Path:
         return self._kept / f"{name_of(job_id, epoch)}.json"
+
+
+def replaced_branch(branch: str, epoch: int) -> str:
+    """Where the commits go that an attempt's adopted work replaces; as `pavo.jobs.domain.replaced_branch` has it."""
+    return f"{branch}--before-epoch-{epoch}"
+
+
+def _check_adopted(beginning: Beginning, commits: Mapping[str, str]) -> None:
+    wanted, there = beginning.adopted_commit, commits.get(beginning.adopted_branch)
+    if beginning.adopted_branch and (not wanted or there != wanted):
+        raise failed(
+            BRANCH_MISSING,
+            f"{beginning.adopted_branch} was to be {wanted}, and {f'is {there}' if there else 'is not there'}.",
+            "Look who changed that branch; put it back and adopt it again, or queue the job again.",
+        )
 
 
 def _is_used(repository: Repository, branch: str) -> bool:

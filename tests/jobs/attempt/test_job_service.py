@@ -10,10 +10,10 @@ from temporalio.client import WorkflowFailureError
 from pavo.errors import Conflict, InvalidInput, WrongStage
 from pavo.jobs import contracts as c
 from pavo.jobs.service import JobService
-from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow
+from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow, JobRow
 from pavo.protocol.fleet_pb2 import Published, Result
 from tests.jobs.attempt.given import Given
-from tests.jobs.attempt.scripted import executed, failure
+from tests.jobs.attempt.scripted import executed, failure, kinds
 
 
 async def failed(given: Given) -> uuid.UUID:
@@ -82,15 +82,45 @@ async def test_what_a_lost_attempt_published_is_adopted(given: Given, service: J
 
 
 async def test_what_a_lost_attempt_pushed_is_gone_on_with(given: Given, service: JobService) -> None:
-    job = await lost(given, branch="pavo/x--epoch-1")
+    job = await lost(given, branch="pavo/x--epoch-1", commit="c0ffee", late_work="kept")
+    branch = (await given.row(job)).branch
     adopted = await service.adopt(given.who, job, 1)
-    assert (adopted.stage, adopted.kind, adopted.branch) == ("QUEUED", "rework", "pavo/x--epoch-1")
+    assert (adopted.stage, adopted.kind, adopted.branch, adopted.adopts) == ("QUEUED", "rework", branch, 1)
+    assert (await service.adopt(given.who, job, 1)).adopts == 1
+    assert [event.type for event in await given.events(job)].count("adopted") == 1
     nothing = await lost(given)
     with pytest.raises(Conflict, match="nothing"):
         await service.adopt(given.who, nothing, 1)
     await given.claim(job)
     with pytest.raises(WrongStage):
         await service.adopt(given.who, job, 2)
+
+
+async def test_adopted_work_is_published_by_the_next_attempt_and_not_done_anew(
+    given: Given, service: JobService
+) -> None:
+    """After DONE, too; what fails to be adopted can be adopted again, and a new queueing does it from the beginning."""
+    job = await given.job(review=True)
+    async with given.database.transaction() as session:
+        mine = (JobAttemptRow.job_id == job, JobAttemptRow.epoch == 1)
+        kept = {"ended": "lost", "branch": "pavo/x--epoch-1", "commit": "c0ffee", "late_work": "kept"}
+        await session.execute(update(JobAttemptRow).where(*mine).values(**kept))
+        await session.execute(update(JobRow).where(JobRow.id == job).values(stage="DONE"))
+    adopted = await service.adopt(given.who, job, 1)
+    assert (adopted.stage, adopted.adopts) == ("QUEUED", 1)
+    await given.claim(job)
+    given.agent.will(c.START_EXECUTION, failure("BranchMissing"))
+    with pytest.raises(WorkflowFailureError):
+        await (await given.start(job, 2)).result()
+    row = await given.row(job)
+    assert (row.stage, row.adopts) == ("FAILED", None)
+    assert (await service.adopt(given.who, job, 1)).adopts == 1
+    assert (await service.requeue(given.who, job)).adopts == 1, "it waits already"
+    await given.claim(job)
+    assert await (await given.start(job, 3)).result() == "DONE"
+    assert c.MAKE_PLAN not in kinds(given.agent.asked), "nobody reviews a plan of what is done"
+    assert (await given.row(job)).adopts is None
+    assert (await service.rework(given.who, job, "Shorter.")).adopts is None
 
 
 async def test_workflow_status_answers_what_temporal_knows(given: Given, service: JobService) -> None:

@@ -20,15 +20,17 @@ class GivesCredentials:
     password: str = TOKEN
     refused: str = ""
     away: bool = False
+    allowed: str | None = None
+    """The only branch that may be pushed to; None: any."""
     asked: list[tuple[str, int, str, str]] = field(default_factory=list)
 
-    async def ask(self, job_id: str, epoch: int, purpose: str, host: str) -> Credential:
+    async def ask(self, job_id: str, epoch: int, purpose: str, host: str, branch: str = "") -> Credential:
         self.asked.append((job_id, epoch, purpose, host))
         if self.refused:
             raise CredentialRefused(self.refused)
         if self.away:
             raise CredentialsAway("nobody answers")
-        return Credential("x-access-token", self.password)
+        return Credential("x-access-token", self.password, branch if self.allowed is None else self.allowed)
 
 
 @dataclass

@@ -246,8 +246,13 @@ async def test_old_worktrees_go_and_the_quota_holds(
     running = {(jobs[0].job_id, 1)}
     home = workspaces.home_of(jobs[0].job_id, 1)
     assert "name = Pavo" in (home / ".gitconfig").read_text() and made[0].writable[1].name == "shared.git"
-    assert await workspaces.make_room(running) >= 4_000_000
+    told: list[tuple[str, int, str]] = []
+    workspaces.room.tell = lambda *what: told.append(what)
+    lost = {(jobs[1].job_id, 1): False}
+    assert await workspaces.make_room(dict.fromkeys(running, True) | lost) >= 4_000_000
     assert [Path(each.place).exists() for each in made] == [True, False, False]
+    [(job_id, epoch, why)] = told  # what a lost attempt may not have pushed yet goes last, and not in silence
+    assert (job_id, epoch) == (jobs[1].job_id, 1) and "quota" in why
     other = Path(made[0].place).with_name("somebody's own")
     other.mkdir()
     assert await workspaces.sweep(running, time.time() + 30 * 86_400) == 0

@@ -146,6 +146,10 @@ class JobClient:
         """Take over what a lost attempt has done."""
         return self._api.ask(JobOut, "POST", f"/api/jobs/{job_id}/adopt", json={"epoch": epoch})
 
+    def decline(self, job_id: uuid.UUID, epoch: int) -> JobOut:
+        """Give up what a lost attempt has not pushed."""
+        return self._api.ask(JobOut, "POST", f"/api/jobs/{job_id}/decline", json={"epoch": epoch})
+
     def move(self, job_id: uuid.UUID, position: int | None, priority: int | None) -> PlaceOut:
         """Give one another place."""
         given = {"position": position, "priority": priority}

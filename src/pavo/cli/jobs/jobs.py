@@ -22,7 +22,7 @@ from pavo.cli.parameters import Approved, OrganisationId, Url
 from pavo.cli.table import table
 from pavo.cli.task import render
 from pavo.cli.task.run_options import Budget, BudgetTokens, budgets_of, options_of, prompt_of
-from pavo.jobs.requests.schemas import CancelReceiptOut, JobOut, ListedJob, WorkflowStatusOut
+from pavo.jobs.requests.schemas import CancelReceiptOut, JobAttemptOut, JobOut, ListedJob, WorkflowStatusOut
 from pavo.observe.printable import printable_line
 from pavo.timeline.schemas import EventOut
 
@@ -159,11 +159,28 @@ def _print_job(found: JobOut, known: WorkflowStatusOut | None) -> None:
     for each in found.attempt_list:
         ended = each.ended or "under way"
         values[f"attempt {each.epoch}"] = f"{each.agent}, {ended}{f': {each.reason}' if each.reason else ''}"
+        if each.late_work is not None:
+            values[f"  late work {each.epoch}"] = _late_work(found, each)
     if known is not None and known.workflow is not None:
         values["workflow"] = f"{known.workflow.status}, {known.workflow.workflow_id}, {known.workflow.run_id}"
         for pending in known.workflow.pending:
             values[f"  {pending.activity}"] = f"{pending.state}, attempt {pending.attempt} {pending.last_failure}"
     fields(values)
+
+
+def _late_work(job: JobOut, attempt: JobAttemptOut) -> str:
+    why = f" {attempt.late_reason}" if attempt.late_reason else ""
+    how = "finished" if attempt.finished else "unfinished"
+    if attempt.adopted_at is not None:
+        return f"{how}, adopted: {attempt.commit} on {attempt.branch}"
+    told = {
+        "owed": f"its agent has not pushed it yet.{why} Give it up: pavo job decline {job.id} {attempt.epoch}",
+        "kept": f"{how}: {attempt.commit} on {attempt.branch}. Take it: pavo job adopt {job.id} {attempt.epoch}",
+        "nothing": "it changed nothing",
+        "gone": f"it is not on its agent's machine any more.{why}",
+        "declined": "nobody wanted it",
+    }
+    return told.get(attempt.late_work or "", attempt.late_work or "")
 
 
 @job_app.command(name="cancel")
@@ -240,6 +257,22 @@ def remove_job(
         jobs.remove(found.id)
     Printer(output).show({"removed": str(found.id)}, f"✓ Removed {found.id}")
     return exit_codes.DONE
+
+
+@job_app.command(name="decline")
+def decline_attempt(
+    job: JobRef,
+    epoch: Annotated[int, Parameter(name="ATTEMPT", help="Its number, as pavo job show tells it.")],
+    /,
+    *,
+    org: OrganisationId = None,
+    url: Url = None,
+    output: Output = "text",
+) -> None:
+    """Give up what a lost attempt has changed and its agent has not pushed yet."""
+    with JobClient.from_environment(url, org) as jobs:
+        found = jobs.decline(jobs.resolve(job).id, epoch)
+    Printer(output).show(found, "✓ Its agent removes it.")
 
 
 @job_app.command(name="watch")

@@ -1,5 +1,6 @@
 """Secrets of an organisation for one attempt at one of its jobs, and for the repository's own host alone."""
 
+import uuid
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from pavo.fleet.calls.model_tokens import ModelTokens, gone
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.agents.tokens import AgentGrant
+from pavo.jobs.late import repository as late_work
 from pavo.jobs.sql.access import RepositoryAccess, repository_access
 from pavo.kit.sql import Database
 from pavo.protocol import fleet_pb2 as pb
@@ -25,27 +27,29 @@ class Credentials:
     def __init__(self, database: Database, secrets: SecretService, models: ModelTokens) -> None:
         self._database, self._secrets, self._models = database, secrets, models
 
-    async def of(self, grant: AgentGrant, held: HeldJob, purpose: str, host: str) -> pb.CredentialReply:
-        """What an agent shows to git's host, to the forge, or to the model gateway.
+    async def of(
+        self, grant: AgentGrant, held: HeldJob, purpose: str, host: str, branch: str = ""
+    ) -> pb.CredentialReply:
+        """What an agent shows to git's host, to the forge, or to the model gateway. An attempt that lost its job, and
+        owes what it has changed, is given it for a push to its fenced branch, and for nothing else.
 
         Args:
             host: that asks for it, with its port where that is not the usual one; empty where it is the forge's.
+            branch: that is to be pushed to; empty: git only fetches.
 
         Raises:
-            Forbidden: the attempt is not of this token's agents, or the host is not the repository's.
+            Forbidden: the attempt is not of this token's agents, the host is not the repository's, or the branch is
+                none that the attempt may push to.
             Conflict: the attempt does not hold its job, or the secret is not there.
             Unavailable: PostgreSQL is away, or no key opens the secret.
         """
-        async with self._database.reading() as reading:
-            if await sessions.owner_of(reading, grant, held) is None:
-                raise Forbidden("There is no such attempt for this token.", field="job_id")
-            found = await repository_access(reading, held)
-        if found is None:
-            raise gone()
+        found = await self._access(grant, held, purpose, branch)
         if purpose == MODEL:
             return await self._models.give(grant, held)
         if purpose not in (GIT, FORGE):
             raise Conflict(f"There are no credentials for {purpose[:40]!r}.", field="purpose", remedy="Ask for git.")
+        if branch and (purpose != GIT or branch not in found.branches):
+            raise _wrong_branch(found, branch)
         if not is_for(found, purpose, host):
             raise Forbidden(
                 f"{host[:100]!r} is not the host of this job's repository.",
@@ -53,15 +57,36 @@ class Credentials:
                 remedy="Correct the repository's clone_url, or its forge_url.",
             )
         if found.credential is None:
-            return pb.CredentialReply()
-        value = await self._secrets.value(found.organisation_id, found.credential)
+            return pb.CredentialReply(push_branch=branch)
+        value = await self._value(found.organisation_id, found.credential)
+        return pb.CredentialReply(username=found.username, password=value, push_branch=branch)
+
+    async def _value(self, organisation_id: uuid.UUID, name: str) -> str:
+        value = await self._secrets.value(organisation_id, name)
         if value is None:
             raise Conflict(
-                f"The organisation has no secret {found.credential!r}, which its repository names.",
+                f"The organisation has no secret {name!r}, which its repository names.",
                 field="credential",
-                remedy=f"Set it: pavo secret set {found.credential}",
+                remedy=f"Set it: pavo secret set {name}",
             )
-        return pb.CredentialReply(username=found.username, password=value)
+        return value
+
+    async def _access(self, grant: AgentGrant, held: HeldJob, purpose: str, branch: str) -> RepositoryAccess:
+        async with self._database.reading() as reading:
+            if await sessions.owner_of(reading, grant, held) is None:
+                raise Forbidden("There is no such attempt for this token.", field="job_id")
+            found = await repository_access(reading, held)
+            if found is not None:
+                return found
+            late = await late_work.access(reading, held.job_id, held.epoch)
+        if late is None or purpose != GIT or branch not in late.branches:
+            raise gone()
+        return late
+
+
+def _wrong_branch(found: RepositoryAccess, branch: str) -> Forbidden:
+    detail = f"This attempt may push to {found.branches[0]} alone, not to {branch[:200]!r}."
+    return Forbidden(detail, field="branch", remedy="Push to that one; upgrade the agent program.")
 
 
 def is_for(access: RepositoryAccess, purpose: str, host: str) -> bool:

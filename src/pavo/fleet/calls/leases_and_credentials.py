@@ -54,7 +54,7 @@ class Calls:
         try:
             if held is None:
                 raise Forbidden("There is no such attempt.", field="job_id")
-            return await self._credentials.of(grant, held, request.purpose, request.host)
+            return await self._credentials.of(grant, held, request.purpose, request.host, request.branch)
         except (PavoError, DBAPIError) as error:
             metrics.GATEWAY_REFUSED.add(getattr(error, "code", "DBAPIError"))
             await refuse(context, error)

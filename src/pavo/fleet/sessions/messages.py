@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pavo.errors import InvalidInput, Unavailable
@@ -14,6 +14,8 @@ from pavo.fleet.sessions.session import Ending, LogTail, Session
 from pavo.fleet.work.outcomes import commit_of
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.contracts import KEEP_LATE_WORK
+from pavo.jobs.late import repository as late_work
 from pavo.jobs.sql import commands
 from pavo.jobs.sql.commands import NewResult, ReportedStage
 from pavo.jobs.sql.transitions import SHOWN_BY_AGENTS
@@ -21,6 +23,7 @@ from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import MAX_BODY_BYTES
+from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -96,15 +99,20 @@ class Messages:
             raise InvalidInput(told, field="result", remedy="Send less; upgrade the agent program.")
         agent_id = session.opened.agent_id
         cleaned = attempt_of(message.job_id, message.epoch) if message.HasField("cleaned") else None
-        new = NewResult(found, agent_id, message.SerializeToString(), *commit_of(message))
+        finished = message.HasField("executed")
+        new = NewResult(found, agent_id, message.SerializeToString(), *commit_of(message), finished=finished)
 
-        async def keep() -> commands.ResultKept:
+        async def keep() -> tuple[commands.ResultKept, Sequence[Event]]:
             async with self._database.transaction() as transaction:
                 if cleaned is not None:
                     await sessions.pay_debt(transaction, agent_id, cleaned)
-                return await commands.keep_result(transaction, new)
+                kept = await commands.keep_result(transaction, new)
+                if kept.own and kept.kind == KEEP_LATE_WORK and kept.job_id is not None:
+                    return kept, await late_work.settle(transaction, kept.job_id, kept.epoch, message)
+                return kept, ()
 
-        kept = await _again(keep)
+        kept, told = await _again(keep)
+        self._publisher.publish(told)
         if kept.known and not kept.own:
             session.end(
                 Ending("It answered a command that was given to another agent.", "Upgrade the agent program.", False)

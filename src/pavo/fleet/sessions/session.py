@@ -111,6 +111,8 @@ class Session:
         self.stages: dict[str, str] = {}
         """What was shown last, by command."""
         self.drain_told = False
+        self.owed_told: set[str] = set()
+        """Ids of commands about attempts that are over, sent in this session."""
         self.busy = False
         """Whether the gateway keeps it waiting: its silence is none of its own."""
         loop = asyncio.get_running_loop()

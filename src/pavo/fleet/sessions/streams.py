@@ -133,6 +133,7 @@ class Streams:
         return session, self._welcome(session, kept, debts)
 
     def _welcome(self, session: Session, kept: Sequence[KeptAttempt], debts: Sequence[HeldJob]) -> pb.ToAgent:
+        session.owed_told |= {f"{each.job_id}:{each.epoch}" for each in debts}
         welcome = pb.Welcome(
             protocol=PROTOCOL,
             version=__version__,

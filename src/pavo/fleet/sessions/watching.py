@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pavo.errors import Unavailable
@@ -19,14 +20,22 @@ SEEN_EVERY: Final = 7
 """Looks; then it is written that the streams live, well within `GONE_SECONDS`."""
 
 
-async def watch(database: Database, open_sessions: OpenSessions) -> None:
-    """End what may not go on, until cancelled."""
+async def watch(
+    database: Database, open_sessions: OpenSessions, also: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """End what may not go on, until cancelled.
+
+    Args:
+        also: is looked at each time, too.
+    """
     looks = 0
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         looks += 1
         try:
             await look(database, open_sessions, write=looks % SEEN_EVERY == 0)
+            if also is not None:
+                await also()
         except Unavailable as error:
             logger.info("The sessions are not looked at: %s", error)
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.errors import InternalError
 from pavo.forges.describing import ChangedFile, Described, Verification, describe
 from pavo.jobs import contracts as c
+from pavo.jobs.domain import fenced_branch
 from pavo.jobs.sql import commands, results
 from pavo.jobs.sql.commands import CommandJob, CommandRepository
 from pavo.protocol import fleet_pb2 as pb
@@ -42,6 +43,8 @@ async def document_of(session: AsyncSession, request: c.RunCommand, job: Command
         command.timeout_seconds = CLEANUP_SECONDS
     elif request.kind == c.MAKE_PLAN:
         _make_plan(job, command)
+    elif request.kind == c.KEEP_LATE_WORK:
+        _keep_late_work(job, command)
     else:
         raise InternalError(f"There is no command {request.kind!r}.")
     return command.SerializeToString(deterministic=True)
@@ -64,6 +67,14 @@ async def _start_execution(session: AsyncSession, request: c.RunCommand, job: Co
             idle_seconds=_seconds(job.options, "idle_seconds", IDLE_SECONDS),
         )
     )
+    if job.adopts is not None:
+        adopted = await results.executed(session, job.job_id, job.adopts.epoch)
+        summary = adopted.summary if adopted is not None else ""
+        command.start_execution.adopted.CopyFrom(
+            pb.Adopted(
+                epoch=job.adopts.epoch, branch=job.adopts.branch, commit=job.adopts.commit, summary=summary[:MAX_TEXT]
+            )
+        )
     prepare = sum(check.timeout_seconds for check in command.start_execution.prepare)
     command.timeout_seconds = execute_seconds(job.options) + prepare
 
@@ -102,6 +113,19 @@ async def _create_pull_request(
             body=_body(job, executed, verified)[:MAX_TEXT],
             draft=job.draft or job.repository.draft,
             commit_message=f"{job.title}\n\nPavo-Job: {job.job_id}",
+        )
+    )
+    command.timeout_seconds = PUBLISH_SECONDS
+
+
+def _keep_late_work(job: CommandJob, command: pb.Command) -> None:
+    command.keep_late_work.CopyFrom(
+        pb.KeepLateWork(
+            repository=_repository(job.repository),
+            base_branch=job.base_branch,
+            branch=job.branch,
+            push_branch=fenced_branch(job.branch, job.epoch),
+            commit_message=f"{job.title}\n\nPavo-Job: {job.job_id}\nPavo-Attempt: {job.epoch}",
         )
     )
     command.timeout_seconds = PUBLISH_SECONDS

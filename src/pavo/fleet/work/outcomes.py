@@ -11,6 +11,7 @@ EXPECTED: Final = {
     c.CREATE_PULL_REQUEST: "published",
     c.CLEANUP: "cleaned",
     c.MAKE_PLAN: "planned",
+    c.KEEP_LATE_WORK: "published",
 }
 WRONG_RESULT: Final = "WrongResult"
 """Type of the error where an agent answers a command with the result of another kind."""

@@ -297,7 +297,8 @@ async def owner_of(session: AsyncSession, grant: AgentGrant, held: HeldJob) -> u
 
 _HELD: Final = text(f"SELECT id, epoch FROM jobs WHERE agent_id = :agent AND stage IN ({_STAGES}) ORDER BY id")
 _DEBTS: Final = text("""
-SELECT job_id, epoch FROM job_attempts WHERE agent_id = :agent AND cleanup_owed ORDER BY begun_at LIMIT 1000
+SELECT job_id, epoch FROM job_attempts
+WHERE agent_id = :agent AND cleanup_owed AND late_work IS DISTINCT FROM 'owed' ORDER BY begun_at LIMIT 1000
 """)
 _PAID: Final = text("""
 UPDATE job_attempts SET cleanup_owed = false
@@ -316,7 +317,7 @@ async def held_by(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJo
 
 
 async def debts_of(session: AsyncSession, agent_id: uuid.UUID) -> Sequence[HeldJob]:
-    """Attempts of which the agent has yet to clean up."""
+    """Attempts of which the agent has yet to clean up. Of lost ones it has to keep what they changed first."""
     return [HeldJob(row.job_id, row.epoch) for row in await session.execute(_DEBTS, {"agent": agent_id})]
 
 

@@ -71,6 +71,7 @@ _DELETE: Final = {
     for each in HOLDINGS
 }
 _BLANK: Final = text("""
+WITH declined AS (UPDATE job_attempts SET late_work = 'declined' WHERE job_id = :job AND late_work = 'owed')
 UPDATE jobs SET title = '', prompt = '', options = '{}', feedback = '', error = NULL, pull_request_url = NULL,
     branch = '', commit = NULL, labels = '{}', comments_seen = '{}', forge_tags = '{}',
     deleted_at = pavo_now(), updated_at = pavo_now()

@@ -28,6 +28,9 @@ class Attempt:
     commit: str | None
     adopted_at: datetime | None
     cleanup_owed: bool
+    finished: bool
+    late_work: str | None
+    late_reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ async def rework_job(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob, r
 
 @router.post(f"{ONE}/adopt", operation_id="adopt_attempt", responses=problems(409))
 async def adopt_attempt(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob, which: AdoptIn) -> JobOut:
-    """Take over what a lost attempt has done after all."""
+    """Take over what a lost attempt has done after all: the next one moves the job's branch there, and publishes."""
     await jobs.adopt(who, job.id, which.epoch)
     return job_out(await views.get(who, job.id))
 
@@ -146,6 +146,13 @@ async def adopt_attempt(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob
 async def remove_job(jobs: TheJobs, who: Caller, job: OwnJob) -> None:
     """Remove a job that is over, with its log, attempts and files; its streams end."""
     await jobs.remove(who, job.id)
+
+
+@router.post(f"{ONE}/decline", operation_id="decline_attempt", responses=problems(409))
+async def decline_attempt(jobs: TheJobs, views: TheViews, who: Caller, job: OwnJob, which: AdoptIn) -> JobOut:
+    """Give up what a lost attempt has changed and its agent has not pushed yet: it is removed there."""
+    await jobs.decline(who, job.id, which.epoch)
+    return job_out(await views.get(who, job.id))
 
 
 @router.post(f"{ONE}/reprioritise", operation_id="reprioritise_job", responses=problems(409))

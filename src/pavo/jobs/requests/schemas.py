@@ -60,7 +60,7 @@ class ReworkIn(BaseModel):
 
 
 class AdoptIn(BaseModel):
-    """Which lost attempt's work is taken over."""
+    """Which lost attempt's work is taken over, or given up."""
 
     model_config = _STRICT
 
@@ -176,6 +176,13 @@ class JobAttemptOut(BaseModel):
     adopted_at: datetime | None
     cleanup_owed: bool
     """Whether its agent could not be reached when it ended, and cleans up when it comes back."""
+    finished: bool
+    """Whether its coding program came to its end, in time or late."""
+    late_work: Literal["owed", "kept", "nothing", "gone", "declined"] | None
+    """What has become of the changes that a lost attempt left. owed: its agent has not pushed them yet; kept: they are
+    on its branch, and can be adopted; nothing: there were none; gone: they are not on the agent's machine any more."""
+    late_reason: str
+    """Why they were not pushed yet, or are gone."""
 
 
 class ListedJob(BaseModel):

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.domain import replaced_branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,12 @@ class RepositoryAccess:
     credential: str | None
     """Name of the organisation's secret; None: none is needed."""
     username: str
+    branches: tuple[str, ...] = ()
+    """Those that the attempt may push to."""
 
 
 _ACCESS: Final = text("""
-SELECT j.organisation_id, r.clone_url, r.forge_url, r.credential, r.username
+SELECT j.organisation_id, j.branch, r.clone_url, r.forge_url, r.credential, r.username
 FROM jobs j JOIN repositories r ON r.id = j.repository_id
 WHERE j.id = :job AND j.epoch = :epoch AND j.lease_until > pavo_now()
     AND j.stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')
@@ -35,7 +38,9 @@ async def repository_access(session: AsyncSession, held: HeldJob) -> RepositoryA
     row = (await session.execute(_ACCESS, {"job": held.job_id, "epoch": held.epoch})).one_or_none()
     if row is None:
         return None
-    return RepositoryAccess(row.organisation_id, row.clone_url, row.forge_url, row.credential, row.username)
+    where = (row.clone_url, row.forge_url, row.credential, row.username)
+    branches = (row.branch, replaced_branch(row.branch, held.epoch))
+    return RepositoryAccess(row.organisation_id, *where, branches)
 
 
 @dataclass(frozen=True, slots=True)

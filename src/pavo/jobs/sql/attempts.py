@@ -16,6 +16,7 @@ from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
 from pavo.jobs.event_data import JobError
+from pavo.jobs.late.domain import OWED
 from pavo.jobs.models import budget_spent
 from pavo.jobs.sql import results
 from pavo.jobs.sql.models import JobAttemptRow, JobRow
@@ -102,7 +103,7 @@ async def end_attempt(
     changes |= numbered(job, epoch, fence) | _published(place)
     told = [events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
     await session.execute(update(JobRow).where(JobRow.id == job_id).values(stage=stage, **changes))
-    await _end_row(session, job_id, epoch, how, why, place, cleaned=cleaned)
+    await _end_row(session, job_id, epoch, how, why, place, stage, cleaned=cleaned)
     await gates.pause(session, job_id)
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
 
@@ -118,7 +119,8 @@ def _stage_after(
 ) -> tuple[str, dict[str, Any]]:
     """The stage, and what else changes in the row."""
     now = func.pavo_now()
-    over: dict[str, Any] = {"lease_until": None, "heard_at": now, "updated_at": now, "ended_at": now}
+    kept: dict[str, Any] = {"lease_until": None, "heard_at": now, "updated_at": now, "ended_at": now}
+    over = kept | {"adopts": None}
     if how == c.ENDED_DONE:
         reached = outcome or (c.PUBLISHED if place is not None and place.url else c.PUSHED)
         return d.DONE, over | {"outcome": reached, "error": None}
@@ -134,7 +136,7 @@ def _stage_after(
             "remedy": (why["remedy"] if why else "") or "Look at its agents, and queue it again.",
         }
         return d.FAILED, over | {"error": error}
-    return d.QUEUED, over | {"ended_at": None, "error": {**why} if why else None}
+    return d.QUEUED, kept | {"ended_at": None, "error": {**why} if why else None}
 
 
 def _published(place: Published | None) -> dict[str, Any]:
@@ -162,11 +164,14 @@ async def _end_row(
     how: str,
     why: JobError | None,
     place: Published | None,
+    stage: str,
     *,
     cleaned: bool,
 ) -> None:
     mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch, JobAttemptRow.ended_at.is_(None))
     values: dict[str, Any] = {"ended_at": func.pavo_now(), "ended": how, "cleanup_owed": not cleaned}
+    if how == c.ENDED_LOST and not cleaned and stage != d.CANCELLED:
+        values["late_work"] = OWED  # its worktree is removed only after what it has changed is kept
     values["reason"] = f"{why['type']}: {why['cause']}" if why else ""
     if place is not None:
         values |= {"branch": place.branch or None, "commit": place.commit or None}

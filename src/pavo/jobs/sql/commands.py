@@ -33,6 +33,15 @@ class CommandRepository:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptedWork:
+    """What a lost attempt has left, and the next one takes over."""
+
+    epoch: int
+    branch: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandJob:
     """What commands of an attempt are made from."""
 
@@ -51,6 +60,8 @@ class CommandJob:
     feedback: str
     draft: bool
     repository: CommandRepository
+    adopts: AdoptedWork | None = None
+    """What it takes over instead of running the coding program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +75,11 @@ class StoredCommand:
 _JOB: Final = text(f"""
 SELECT j.id, a.epoch, a.agent_id, j.epoch = a.epoch AND j.stage IN ({_STAGES}) AS holds, j.title, j.prompt,
     j.base_branch, j.branch, j.program, j.options, j.feedback, j.draft, r.id AS repository_id, r.clone_url,
-    r.default_branch, r.forge, r.forge_url, r.prepare, r.verify, r.draft AS drafts
+    r.default_branch, r.forge, r.forge_url, r.prepare, r.verify, r.draft AS drafts,
+    kept.epoch AS kept_epoch, kept.branch AS kept_branch, kept.commit AS kept_commit
 FROM job_attempts a JOIN jobs j ON j.id = a.job_id JOIN repositories r ON r.id = j.repository_id
+LEFT JOIN job_attempts kept ON kept.job_id = j.id AND kept.epoch = j.adopts AND kept.epoch < a.epoch
+    AND kept.branch IS NOT NULL AND kept.commit IS NOT NULL
 WHERE a.job_id = :job AND a.epoch = :epoch
 """)
 
@@ -85,8 +99,9 @@ async def job_of(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Comman
         row.verify,
         row.drafts,
     )
+    kept = None if row.kept_epoch is None else AdoptedWork(row.kept_epoch, row.kept_branch, row.kept_commit)
     told = (row.title, row.prompt, row.base_branch, row.branch, row.program, row.options, row.feedback, row.draft)
-    return CommandJob(row.id, row.epoch, row.agent_id, row.holds, *told, repository)
+    return CommandJob(row.id, row.epoch, row.agent_id, row.holds, *told, repository, kept)
 
 
 _FORMER: Final = text("""
@@ -162,6 +177,8 @@ class NewResult:
     """Of the work, where the result names one."""
     branch: str = ""
     """That was pushed, where one was."""
+    finished: bool = False
+    """Whether it says that the coding program came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +191,13 @@ class ResultKept:
     """Whether it was the agent's; a foreign one changed nothing."""
     job_id: uuid.UUID | None = None
     epoch: int = 0
+    kind: str = ""
+    """Of the command."""
 
 
 _OWNER: Final = text(
     """
-SELECT c.job_id, c.epoch, a.agent_id, j.epoch <> c.epoch OR j.stage NOT IN (:stages) AS late
+SELECT c.job_id, c.epoch, c.kind, a.agent_id, j.epoch <> c.epoch OR j.stage NOT IN (:stages) AS late
 FROM job_commands c JOIN jobs j ON j.id = c.job_id
 LEFT JOIN job_attempts a ON a.job_id = c.job_id AND a.epoch = c.epoch
 WHERE c.id = :id FOR NO KEY UPDATE OF c
@@ -190,7 +209,8 @@ UPDATE job_commands SET result = :result, ended_at = pavo_now(), accepted_at = c
 WHERE id = :id AND result IS NULL
 """)
 _COMMITTED: Final = text("""
-UPDATE job_attempts SET commit = coalesce(nullif(:commit, ''), commit), branch = coalesce(nullif(:branch, ''), branch)
+UPDATE job_attempts SET commit = coalesce(nullif(:commit, ''), commit), branch = coalesce(nullif(:branch, ''), branch),
+    finished = finished OR :finished
 WHERE job_id = :job AND epoch = :epoch
 """)
 _HEARD: Final = text("UPDATE jobs SET heard_at = pavo_now() WHERE id = :job AND epoch = :epoch")
@@ -205,10 +225,11 @@ async def keep_result(session: AsyncSession, new: NewResult) -> ResultKept:
         return ResultKept(known=True, own=False)
     await session.execute(_RESULT, {"id": new.command_id, "result": new.document, "late": row.late})
     attempt = {"job": row.job_id, "epoch": row.epoch}
-    if new.commit or new.branch:
-        await session.execute(_COMMITTED, {**attempt, "commit": new.commit, "branch": new.branch})
+    if new.commit or new.branch or new.finished:
+        told = {"commit": new.commit, "branch": new.branch, "finished": new.finished}
+        await session.execute(_COMMITTED, {**attempt, **told})
     await session.execute(_HEARD, attempt)
-    return ResultKept(known=True, own=True, job_id=row.job_id, epoch=row.epoch)
+    return ResultKept(known=True, own=True, job_id=row.job_id, epoch=row.epoch, kind=row.kind)
 
 
 _UNDER_WAY: Final = text("""

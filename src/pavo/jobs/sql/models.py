@@ -240,6 +240,8 @@ class JobRow(Base):
     """How many were begun since it was queued by a person."""
     feedback: Mapped[str] = mapped_column(Text, server_default="")
     """Of the review that a rework answers."""
+    adopts: Mapped[int | None] = mapped_column(BigInteger)
+    """The lost attempt whose work the next one takes over instead of running the coding program; None: it runs."""
     stage: Mapped[str] = mapped_column(Text, server_default="QUEUED")
     epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Of the attempt that holds it, or held it last."""
@@ -294,6 +296,10 @@ class JobAttemptRow(Base):
     """One attempt at a job: kept with its result, also where the attempt was lost and the result came late."""
 
     __tablename__ = "job_attempts"
+    __table_args__ = (
+        Index("ix_job_attempts_owed", "agent_id", postgresql_where=text("cleanup_owed")),
+        CheckConstraint("late_work IN ('owed', 'kept', 'nothing', 'gone', 'declined')", name="late_work"),
+    )
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -311,6 +317,13 @@ class JobAttemptRow(Base):
     adopted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     cleanup_owed: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its agent could not be reached when it ended: paid at its next Hello."""
+    finished: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether its coding program came to its end, in time or late."""
+    late_work: Mapped[str | None] = mapped_column(Text)
+    """Of a lost attempt: owed (its agent is to push what it has changed to the fenced branch, and has not), kept (it is
+    there), nothing (it changed nothing), gone (it is not on the agent's machine any more), declined."""
+    late_reason: Mapped[str] = mapped_column(Text, server_default="")
+    """Why it was not pushed yet, or is gone."""
 
 
 class JobCommandRow(Base):

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs import domain as d
 from pavo.jobs import events
+from pavo.jobs.late.repository import note_adopted
 from pavo.jobs.sql.models import JobAttemptRow, JobRow
 from pavo.jobs.sql.results import Published
 from pavo.timeline import service as timeline
@@ -22,14 +23,14 @@ async def back(
     by: str,
     *,
     feedback: str,
-    branch: str | None = None,
+    adopts: int | None = None,
     first: Sequence[NewEvent] = (),
 ) -> Sequence[Event]:
     """Put a job that is over, and whose row is locked, at the end of its kind's queue, with all attempts before it.
 
     Args:
         feedback: of the review that it is to answer; empty: none.
-        branch: another one than before, to go on with.
+        adopts: the lost attempt whose work the next one takes over; None: the coding program runs.
         first: what its timeline is told before.
     """
     now = func.pavo_now()
@@ -39,7 +40,7 @@ async def back(
         "rank": func.extract("epoch", now) - job.priority * d.AGING_SECONDS,
         "feedback": feedback,
         "attempts": 0,
-        "branch": branch or job.branch,
+        "adopts": adopts,
         "error": None,
         "outcome": None,
         "cancel_asked_at": None,
@@ -103,19 +104,11 @@ async def adopt_published(
     return await timeline.append(session, job.id, [*told, events.stage(d.DONE)])
 
 
-async def go_on_with(
-    session: AsyncSession, job: JobRow, attempt: JobAttemptRow, feedback: str, by: str
-) -> Sequence[Event]:
-    """What a lost attempt has pushed is gone on with by another one, in front of the backlog."""
-    await note_adopted(session, job.id, attempt.epoch)
-    first = [events.adopted(attempt.epoch, by)]
-    return await back(session, job, d.REWORK, by, feedback=feedback, branch=attempt.branch, first=first)
-
-
-async def note_adopted(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> None:
-    """An attempt's work is the job's."""
-    mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch)
-    await session.execute(update(JobAttemptRow).where(*mine).values(adopted_at=func.pavo_now()))
+async def adopt_kept(session: AsyncSession, job: JobRow, epoch: int, by: str) -> Sequence[Event]:
+    """What a lost attempt's agent has kept is taken over by the next attempt, in front of the backlog: that moves the
+    job's branch there, verifies and publishes it."""
+    await note_adopted(session, job.id, epoch)
+    return await back(session, job, d.REWORK, by, feedback="", adopts=epoch, first=[events.adopted(epoch, by)])
 
 
 async def attempt(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> JobAttemptRow | None:

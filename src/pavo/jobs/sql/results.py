@@ -9,10 +9,10 @@ from google.protobuf.message import DecodeError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.jobs.contracts import CREATE_PULL_REQUEST, RUN_VERIFICATION
+from pavo.jobs.contracts import CREATE_PULL_REQUEST, RUN_VERIFICATION, START_EXECUTION
 from pavo.jobs.event_data import JobError
 from pavo.jobs.sql.models import JobCommandRow
-from pavo.protocol.fleet_pb2 import Result
+from pavo.protocol.fleet_pb2 import Executed, Result
 
 TAIL_TOLD: Final = 4_000
 """Characters of each failed check's output that the agent is shown again."""
@@ -69,6 +69,12 @@ async def published(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Pub
         return None
     done = found.published
     return Published(done.url, done.number, done.commit, done.branch, done.updated)
+
+
+async def executed(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Executed | None:
+    """What this attempt's coding program did last; None: it did not come to its end."""
+    found = await _newest(session, job_id, epoch, START_EXECUTION, "executed")
+    return None if found is None else found.executed
 
 
 def failed_checks(result: Result) -> list[str]:

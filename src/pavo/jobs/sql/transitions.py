@@ -31,7 +31,7 @@ async def begin(session: AsyncSession, job_id: uuid.UUID, epoch: int, fence: Fen
         await session.execute(update(JobRow).where(JobRow.id == job_id).values(**values))
     query = select(RepositoryRow).where(RepositoryRow.id == job.repository_id)
     repository = (await session.scalars(query)).one()
-    review = job.review_plan or repository.review_plan
+    review = job.adopts is None and (job.review_plan or repository.review_plan)
     return c.Plan(True, review, bool(repository.verify), repository.verify_rounds if repository.verify else 0)
 
 

@@ -20,7 +20,7 @@ from pavo.remote.programs.sandbox import Sandboxes
 from pavo.remote.programs.starting import ModelAccess, Place, Ran, Starting
 from pavo.remote.programs.verdict import judge
 from pavo.remote.work import EXECUTING, PREPARING, CommandFailed, Work
-from pavo.remote.workspaces import Workspaces
+from pavo.remote.workspaces import Beginning, Workspaces
 
 MAX_SUMMARY: Final = 60_000
 MAX_FILES: Final = 1_000
@@ -54,14 +54,20 @@ class Executing:
             return await self._executed(work, errand, pb.Executed.FromString(work.kept))
         profile, options = self._program(request.program)
         work.stage(PREPARING)
-        workspace = await work.until_cancelled(self._workspace(errand, request, request.branch))
+        adopted = request.adopted
+        beginning = Beginning(adopted.branch, adopted.commit)
+        workspace = await work.until_cancelled(self._workspace(errand, request, request.branch, beginning))
         if request.round == 0:
             await work.until_cancelled(self._prepare(workspace, errand, list(request.prepare)))
         work.check()
         work.stage(EXECUTING)
-        ran = await self._run(work, workspace, profile, options, prompt_of(request), request.idle_seconds)
-        judge(work, profile, ran)
-        executed = _executed(ran)
+        if adopted.commit and request.round == 0 and not request.feedback:
+            work.log(f"What attempt {adopted.epoch} has done is taken over: no program runs.")
+            executed = pb.Executed(summary=adopted.summary, ended_by="adopted")
+        else:
+            ran = await self._run(work, workspace, profile, options, prompt_of(request), request.idle_seconds)
+            judge(work, profile, ran)
+            executed = _executed(ran)
         await work.put_by(executed.SerializeToString())
         return await self._executed(work, errand, executed)
 
@@ -111,10 +117,16 @@ class Executing:
             raise CommandFailed(f"{profile.name} cannot ask its models through Pavo.", kind="NoGateway", remedy=remedy)
         return profile, cast(dict[str, Any], options)
 
-    async def _workspace(self, errand: Errand, request: pb.StartExecution | pb.MakePlan, branch: str) -> Workspace:
+    async def _workspace(
+        self,
+        errand: Errand,
+        request: pb.StartExecution | pb.MakePlan,
+        branch: str,
+        beginning: Beginning | None = None,
+    ) -> Workspace:
         repository = request.repository
         base = request.base_branch or repository.default_branch
-        return await self.workspaces.prepare(errand, repository.clone_url, base, branch)
+        return await self.workspaces.prepare(errand, repository.clone_url, base, branch, beginning)
 
     async def _prepare(self, workspace: Workspace, errand: Errand, checks: list[pb.Check]) -> None:
         env = environment(self.workspaces.home_of(errand.job_id, errand.epoch))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pavo.remote.commands.clean import CleaningHandler
 from pavo.remote.commands.execute import Executing
+from pavo.remote.commands.late import LateWorkHandler
 from pavo.remote.commands.publish import PublishingHandler
 from pavo.remote.commands.verify import VerifyingHandler
 from pavo.remote.work import Handler
@@ -17,5 +18,6 @@ def handlers(executing: Executing) -> Mapping[str, Handler]:
         "make_plan": executing.plan,
         "run_verification": VerifyingHandler(workspaces, credentials),
         "create_pull_request": PublishingHandler(workspaces, credentials),
+        "keep_late_work": LateWorkHandler(workspaces, credentials),
         "cleanup": CleaningHandler(workspaces),
     }

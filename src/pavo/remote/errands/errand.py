@@ -28,6 +28,8 @@ class Credential:
 
     username: str
     password: str = field(repr=False)
+    push_branch: str = ""
+    """The only branch that may be pushed to with it; empty: none."""
 
 
 class CredentialRefused(Exception):
@@ -41,8 +43,11 @@ class CredentialsAway(Exception):
 class Credentials(Protocol):
     """Hands out credentials, each time anew."""
 
-    async def ask(self, job_id: str, epoch: int, purpose: str, host: str) -> Credential:
+    async def ask(self, job_id: str, epoch: int, purpose: str, host: str, branch: str = "") -> Credential:
         """The one for a purpose at a host.
+
+        Args:
+            branch: that is to be pushed to; empty: git only fetches.
 
         Raises:
             CredentialRefused: there is none for this attempt.
@@ -97,13 +102,13 @@ class GatewayCredentials:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def ask(self, job_id: str, epoch: int, purpose: str, host: str) -> Credential:
+    async def ask(self, job_id: str, epoch: int, purpose: str, host: str, branch: str = "") -> Credential:
         """As `Credentials`; where the repository names none, an empty one."""
-        request = pb.CredentialRequest(job_id=job_id, epoch=epoch, purpose=purpose, host=host)
+        request = pb.CredentialRequest(job_id=job_id, epoch=epoch, purpose=purpose, host=host, branch=branch)
         try:
             found = await self._gateway.credential(request)
         except Refused as error:
             raise CredentialRefused(error.detail) from error
         except NotConnected as error:
             raise CredentialsAway(error.detail) from error
-        return Credential(found.username, found.password)
+        return Credential(found.username, found.password, found.push_branch)

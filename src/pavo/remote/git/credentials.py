@@ -39,12 +39,13 @@ class CredentialServer:
     Args:
         url: of the repository; for another host, port or scheme nothing is handed out.
         errand: for which it is asked.
+        branch: to which git pushes; empty: it only fetches.
     """
 
-    def __init__(self, url: str, errand: Errand) -> None:
+    def __init__(self, url: str, errand: Errand, branch: str = "") -> None:
         parts = urlsplit(url)
         self._scheme, self._host = parts.scheme, parts.netloc.lower()
-        self._errand = errand
+        self._errand, self._branch = errand, branch
         self._ticket = secrets.token_urlsafe(32)
         self._folder: Path | None = None
         self._server: asyncio.Server | None = None
@@ -115,13 +116,19 @@ class CredentialServer:
                 f"{asked} asks for it, and the repository is at {self._scheme}://{self._host}",
                 "Give the repository its present clone URL.",
             )
+        return await self._given_out()
+
+    async def _given_out(self) -> Credential | None:
         try:
             job = self._errand
-            found = await job.credentials.ask(job.job_id, job.epoch, GIT, self._host)
+            found = await job.credentials.ask(job.job_id, job.epoch, GIT, self._host, self._branch)
         except CredentialRefused as error:
             return self._refuse(str(error) or "the gateway refused it", "Look at the job: another attempt may have it.")
         except CredentialsAway as error:
             return self._refuse(str(error) or "no gateway answers", "Look at the gateway.", away=True)
+        if found.push_branch != self._branch:
+            allowed = found.push_branch or "no branch"
+            return self._refuse(f"it is for {allowed}, and not for {self._branch}", "Look at the gateway's version.")
         if not found.password:
             return self._refuse("the repository names none", "Give the repository a credential.")
         if any(letter in f"{found.username}{found.password}" for letter in "\n\r\0"):

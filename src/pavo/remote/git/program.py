@@ -136,17 +136,19 @@ class Git:
         errand: Errand,
         variables: Mapping[str, str] | None = None,
         told: Sequence[str] = (),
+        branch: str = "",
     ) -> Transferred:
         """Run a command that asks the server of a repository; its words go to the attempt's log.
 
         Args:
             url: of the repository: credentials are handed out for its host alone.
+            branch: that it pushes to; empty: it only fetches.
             told: what makes a failure the caller's: lines that hold one of these are in `Transferred.lines` instead.
 
         Raises:
             CommandFailed: it did not end well.
         """
-        async with CredentialServer(url, errand) as server:
+        async with CredentialServer(url, errand, branch) as server:
             heard = _Heard(server, errand)
             scope = environment(self._home, files=self.files, more=server.configuration)
             scope |= {"GIT_DIR": str(directory), **server.variables, **(variables or {})}

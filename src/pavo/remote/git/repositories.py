@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pavo.remote.errands.errand import Errand
-from pavo.remote.errands.failures import BRANCH_MISSING, failed, of_system
+from pavo.remote.errands.errand import GIT, CredentialRefused, CredentialsAway, Errand
+from pavo.remote.errands.failures import BRANCH_MISSING, CREDENTIAL_REFUSED, failed, of_system
 from pavo.remote.git.locking import locked
 from pavo.remote.git.program import Git, Transferred
 
@@ -118,7 +118,8 @@ class Repositories:
     async def push(
         self, repository: Repository, commit: str, branch: str, expected: str, errand: Errand
     ) -> tuple[str, ...]:
-        """Have a branch at the server be this commit, if it is what is expected there.
+        """Have a branch at the server be this commit, if it is what is expected there, and if the attempt may push
+        there at this moment.
 
         Args:
             expected: its commit; empty: there is none.
@@ -126,6 +127,7 @@ class Repositories:
         Returns:
             What git says of a refusal, by the server or since it is another one; empty: it was pushed.
         """
+        await _permit(repository.url, branch, errand)
         lease = f"--force-with-lease=refs/heads/{branch}:{expected}"
         done = await self._transfer(
             repository,
@@ -138,6 +140,7 @@ class Repositories:
             repository.url,
             f"{commit}:refs/heads/{branch}",
             told=("[rejected]", "[remote rejected]", "[no match]"),
+            branch=branch,
         )
         return tuple(line for line in done.lines if line.startswith("!") or "remote:" in line)
 
@@ -148,7 +151,7 @@ class Repositories:
         )
 
     async def _transfer(
-        self, repository: Repository, errand: Errand, *arguments: str, told: Sequence[str] = ()
+        self, repository: Repository, errand: Errand, *arguments: str, told: Sequence[str] = (), branch: str = ""
     ) -> Transferred:
         return await self._git.transfer(
             *arguments,
@@ -157,6 +160,7 @@ class Repositories:
             errand=errand,
             variables=repository.variables,
             told=told,
+            branch=branch,
         )
 
     async def _make(self, repository: Repository) -> None:
@@ -180,6 +184,21 @@ class Repositories:
                 done = await self._git.may_fail("update-ref", ref, commit, directory=repository.shared)
                 if done.code != 0 and ref == kept[0]:
                     raise failed(BRANCH_MISSING, f"The branch {name} cannot be kept: {done.error[:300]}")
+
+
+async def _permit(url: str, branch: str, errand: Errand) -> None:
+    """Ask whether the attempt may push there, whether or not the server wants a credential for it."""
+    try:
+        host = urlsplit(url).netloc.lower()
+        found = await errand.credentials.ask(errand.job_id, errand.epoch, GIT, host, branch)
+    except CredentialRefused as error:
+        remedy = "Look at the job: another attempt may have it."
+        raise failed(CREDENTIAL_REFUSED, f"{branch} may not be pushed to: {error}", remedy) from error
+    except CredentialsAway as error:
+        raise failed(CREDENTIAL_REFUSED, f"No gateway says whether to push: {error}", retryable=True) from error
+    if found.push_branch != branch:
+        told = f"{branch} may not be pushed to, but {found.push_branch or 'no branch'}."
+        raise failed(CREDENTIAL_REFUSED, told, "Look at the gateway's version.")
 
 
 def _ref(branch: str) -> str:

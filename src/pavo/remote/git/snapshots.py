@@ -41,6 +41,8 @@ class Workspace:
     """With which it began: that of the branch, where it was there, else the base's."""
     remote_commit: str
     """Of the branch at the server when it was fetched or pushed last; empty: it was not there."""
+    adopted: str = ""
+    """The commit of a lost attempt that it began with; empty: it began with none."""
 
     @property
     def writable(self) -> tuple[Path, Path]:
@@ -135,6 +137,12 @@ class Snapshots:
         )
         files = await changes_of(self._git, repository, base.text.strip() or workspace.base_commit, tree)
         return Difference(commit, tree, tree != at_commit, bool(files), tree != at_start.strip(), files)
+
+    async def holds(self, repository: Repository, commit: str, former: str) -> bool:
+        """Whether a commit has all of a former one."""
+        asked = ("merge-base", "--is-ancestor", former, commit)
+        done = await self._git.may_fail(*asked, directory=repository.transfers, variables=repository.variables)
+        return done.code == 0
 
     async def _head(self, repository: Repository, workspace: Workspace) -> str:
         """The commit on which the worktree stands; where a program left none, the one it began with."""
