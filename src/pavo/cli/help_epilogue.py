@@ -142,6 +142,7 @@ EXAMPLES: Final = {
     "job requeue": {"pavo job requeue last": "with all its attempts before it"},
     "job rework": {'pavo job rework last "Use the helper in utils.py"': "on the same branch, before the backlog"},
     "job adopt": {"pavo job adopt 7a9abd6c 2": "what its second attempt has pushed"},
+    "job decline": {"pavo job decline 7a9abd6c 2": "what its second attempt left is removed at its agent"},
     "job move": {"pavo job move 7a9abd6c --position 1": "it is next"},
     "job watch": {"pavo job watch last": "the newest job, until it is over"},
     "queue": {"pavo queue show": "what is in progress, what waits, and why"},

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pavo.kit.clock import now
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import MAX_BODY_BYTES
 from pavo.remote.journal import Attempt, Journal, Standing, State, Unfinished
 from pavo.remote.processes.running import end_remains
 from pavo.remote.spool import Spool
-from pavo.remote.work import CommandCancelled, CommandFailed, Handler, Work
+from pavo.remote.work import CommandCancelled, CommandFailed, Handler, Work, warning_now
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +162,7 @@ class Dispatcher:
 
     def tell(self, job_id: str, epoch: int, text: str) -> None:
         """Have a line logged for an attempt that is not worked at."""
-        line = pb.LogLine(at_ms=int(now().timestamp() * 1000), level="warning", source="agent", text=text)
-        self._spool.add(Attempt(job_id, epoch), line)
+        self._spool.add(Attempt(job_id, epoch), warning_now(text))
 
     async def held(self) -> list[pb.RunningJob]:
         """The attempts whose leases are to be renewed."""

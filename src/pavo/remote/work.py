@@ -172,6 +172,11 @@ class Work:
             )
 
 
+def warning_now(text: str) -> pb.LogLine:
+    """A line of log about an attempt that no command works for."""
+    return pb.LogLine(at_ms=int(now().timestamp() * 1000), level="warning", source="agent", text=text)
+
+
 class Handler(Protocol):
     """Carries out a kind of command."""
 
