@@ -29,6 +29,7 @@ from pavo.kit.sql import Base
 _MOMENT = DateTime(timezone=True)
 _EMPTY_LIST = text("'[]'")
 _EMPTY_OBJECT = text("'{}'")
+_IN_PROGRESS = text("stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')")
 
 
 class RepositoryRow(Base):
@@ -192,21 +193,8 @@ class JobRow(Base):
             "id",
             postgresql_where=text("stage = 'QUEUED' AND deleted_at IS NULL"),
         ),
-        Index(
-            "ix_jobs_in_progress",
-            "organisation_id",
-            "agent_id",
-            postgresql_where=text(
-                "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
-            ),
-        ),
-        Index(
-            "ix_jobs_of_agent",
-            "agent_id",
-            postgresql_where=text(
-                "stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
-            ),
-        ),
+        Index("ix_jobs_in_progress", "organisation_id", "agent_id", postgresql_where=_IN_PROGRESS),
+        Index("ix_jobs_of_agent", "agent_id", postgresql_where=_IN_PROGRESS),
         Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")),
         Index("ix_jobs_log", "ended_at", postgresql_where=text("log_removed_at IS NULL")),
         Index("ix_jobs_organisation", "organisation_id", "created_at", "id"),
