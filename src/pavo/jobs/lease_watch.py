@@ -1,4 +1,5 @@
-"""Attempts that nobody keeps up, or that get nowhere, end: by their workflow, or in its place where it is gone."""
+"""Attempts that nobody keeps up, or that get nowhere, end: by their workflow, or in its place where it is gone. Those
+that were claimed and have not begun, for their monitor died between, are begun by another one."""
 
 import asyncio
 import logging
@@ -9,6 +10,7 @@ from temporalio.client import Client
 from pavo.errors import PavoError
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
+from pavo.jobs.queue.activities import BEGINS_WITHIN_SECONDS
 from pavo.jobs.queue.commands import QueueCommands
 from pavo.jobs.sql import waiting
 from pavo.jobs.sql.attempts import end_attempt
@@ -63,6 +65,8 @@ class LeaseWatch:
         Raises:
             Unavailable: PostgreSQL or Temporal is away.
         """
+        for organisation_id in await waiting.organisations_not_begun(self._database, BEGINS_WITHIN_SECONDS):
+            await self._queues.look(organisation_id)
         found = await waiting.lost_attempts(self._database, self._stuck_seconds)
         now = asyncio.get_running_loop().time()
         self._told = {attempt: until for attempt, until in self._told.items() if until > now}

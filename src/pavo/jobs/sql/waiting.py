@@ -48,6 +48,12 @@ WHERE j.stage = 'CLAIMED' AND j.temporal_run_id IS NULL
   AND j.claimed_at <= pavo_now() - make_interval(secs => :seconds)
 ORDER BY j.claimed_at LIMIT :most
 """)
+_LATE: Final = text("""
+SELECT DISTINCT organisation_id FROM jobs
+WHERE stage = 'CLAIMED' AND temporal_run_id IS NULL AND deleted_at IS NULL AND lease_until > pavo_now()
+  AND claimed_at <= pavo_now() - make_interval(secs => :seconds)
+LIMIT :most
+""")
 # Renewing a lease says that an agent lives, not that the job gets on. Where people are asked it need not.
 _LOST: Final = text(f"""
 SELECT j.id, j.epoch, coalesce(a.name, '') AS agent, j.stage,
@@ -108,6 +114,16 @@ async def not_begun(
     values: dict[str, Any] = {"organisation": organisation_id, "seconds": seconds, "most": most}
     async with database.reading() as session:
         return [(row.id, row.epoch) for row in await session.execute(_NOT_BEGUN, values)]
+
+
+async def organisations_not_begun(database: Database, seconds: float) -> Sequence[uuid.UUID]:
+    """Organisations with jobs that were claimed so long ago, and whose workflows have not written yet; at most `MOST`.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    async with database.reading() as session:
+        return (await session.scalars(_LATE, {"seconds": seconds, "most": MOST})).all()
 
 
 async def lost_attempts(database: Database, silence: float) -> Sequence[LostAttempt]:
