@@ -21,9 +21,11 @@ class OpenStream:
         self.context, self.hello, self.number = context, hello, number
         self.received: list[pb.FromAgent] = []
         self.cut = asyncio.Event()
+        self._one_writes = asyncio.Lock()
 
     async def send(self, **message: Any) -> None:
-        await self.context.write(pb.ToAgent(**message))
+        async with self._one_writes:  # two at once break the stream
+            await self.context.write(pb.ToAgent(**message))
 
     def of(self, kind: str) -> list[Any]:
         return [getattr(each, kind) for each in self.received if each.HasField(kind)]
