@@ -11,7 +11,7 @@ from pavo.protocol import fleet_pb2_grpc
 from pavo.protocol.versions import PROTOCOL
 
 TOKEN = "a-token"
-WAIT = 30.0
+WAIT = 60.0
 
 
 class OpenStream:
