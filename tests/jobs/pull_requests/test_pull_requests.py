@@ -31,8 +31,10 @@ from pavo.kit.sql import Database
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import NewEvent
 from pavo.timeline.publish import Publisher
+from tests.driving import until
 from tests.fleet.rows import Job, Rows
 from tests.forges.small_forge import FACES, Forge, User, has_git_over_http
+from tests.parts import Parts
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -357,6 +359,20 @@ async def test_a_worker_that_dies_there_loses_no_comment_and_takes_none_twice(
     await reviewed.rows.run("UPDATE jobs SET stage = 'DONE', epoch = 2 WHERE id = :id", id=reviewed.job.uuid)
     await reviewed.round()
     assert (await reviewed.row()).stage == "DONE"
+
+
+async def test_a_worker_looks_by_itself(reviewed: Reviewed, parts: Parts) -> None:
+    settings = {"PAVO_JOB_REVIEW_SECONDS": "60", "PAVO_FORGE_NETWORKS": "127.0.0.0/8"}
+    reviewed.say("acme", "Use the helper.")
+    worker = await parts.start("worker", TEMPORAL_TASK_QUEUE=f"reviews-{uuid.uuid4().hex[:8]}", **settings)  # type: ignore[arg-type]
+    try:
+
+        async def goes_on() -> bool:
+            return (await reviewed.row()).stage == "QUEUED"
+
+        await until(goes_on, seconds=60, what="the job to go on")
+    finally:
+        worker.end()
 
 
 async def test_nothing_open_asks_nobody(reviewed: Reviewed) -> None:
