@@ -80,6 +80,8 @@ class QueueWorker:
             begun = loop.time()
             try:
                 await self._answers()
+                if self._over.is_set():
+                    return  # it was ended meanwhile: a worker that begins now would be ended by nobody
                 self._worker = self._make()
                 await self._worker.run()
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
