@@ -27,6 +27,8 @@ DEFAULT_PRIORITY: Final = 50
 AGING_SECONDS: Final = 60.0
 """One point of priority is worth so long a wait: a job with priority 0 overtakes one with 100 that came 100 minutes
 later. Because every job ages at the same pace, the order of two never changes, and is kept as one number, the rank."""
+MAX_AT_ONCE: Final = 1_000
+"""Jobs of an organisation that are done at the same time, at most."""
 DEFAULT_MAX_ATTEMPTS: Final = 3
 
 LEASE_SECONDS: Final = 60

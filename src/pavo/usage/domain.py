@@ -5,7 +5,8 @@ some of them.
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -176,3 +177,22 @@ def money(amount: int, currency: str) -> str:
     value = Decimal(amount) / NANOS
     shown = f"{value:,.2f}" if value == 0 or abs(value) >= Decimal("0.01") else f"{value:.9f}".rstrip("0")
     return f"{shown} {currency}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """A budget of a run's own, in its current period; costs in nanos."""
+
+    period: str
+    max_cost: int | None
+    max_tokens: int | None
+    used_cost: int
+    used_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a run's calls of models took, and what bounds them beside the budgets of its organisation."""
+
+    sums: Sums = field(default_factory=Sums)
+    budgets: Sequence[RunBudget] = ()

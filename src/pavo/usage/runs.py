@@ -1,14 +1,14 @@
 """What single runs took, and what bounds them, for whoever shows these."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.usage.domain import Sums
+from pavo.usage.domain import RunBudget, Spending, Sums
 
 _USED: Final = text("""
 SELECT u.task_id, count(*), count(*) FILTER (WHERE u.state = 'lost'), sum(u.tokens_in), sum(u.tokens_out),
@@ -21,25 +21,6 @@ SELECT b.task_id, b.period, b.max_cost, b.max_tokens, CASE WHEN o.is_over THEN 0
 FROM budgets b CROSS JOIN LATERAL (SELECT budget_period_start(b.period, pavo_now()) > b.began AS is_over) o
 WHERE b.task_id = ANY (:ids) ORDER BY b.period
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class RunBudget:
-    """A budget of a run's own, in its current period; costs in nanos."""
-
-    period: str
-    max_cost: int | None
-    max_tokens: int | None
-    used_cost: int
-    used_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What a run's calls of models took, and what bounds them beside the budgets of its organisation."""
-
-    sums: Sums = field(default_factory=Sums)
-    budgets: Sequence[RunBudget] = ()
 
 
 async def spending(session: AsyncSession, run_ids: Collection[uuid.UUID]) -> Mapping[uuid.UUID, Spending]:

@@ -16,9 +16,9 @@ from pavo.jobs.sql.queue import MovedTo, NewJob
 from pavo.jobs.sql.queue_view import QueuedJob, RunningJob
 from pavo.kit.sql import Database
 from pavo.timeline.publish import Publisher
-from pavo.usage.runs import Spending, spending
+from pavo.usage.domain import Spending
+from pavo.usage.runs import spending
 
-MAX_AT_ONCE: Final = 1_000
 PAGE: Final = 100
 MAX_PAGE: Final = 500
 
@@ -124,7 +124,7 @@ class QueueService:
         Raises:
             InvalidInput: not from 1 to 1,000.
         """
-        _check_number("at_once", at_once, 1, MAX_AT_ONCE)
+        _check_number("at_once", at_once, 1, d.MAX_AT_ONCE)
         async with self._database.transaction() as session:
             await sql.limit(session, organisation_id, at_once)
         await self._commands.look(organisation_id)

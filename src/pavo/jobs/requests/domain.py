@@ -8,7 +8,7 @@ from typing import Any
 
 from pavo.errors import InvalidInput
 from pavo.jobs.domain import IN_PROGRESS, STAGES
-from pavo.usage.runs import Spending
+from pavo.usage.domain import Spending
 
 
 @dataclass(frozen=True, slots=True)

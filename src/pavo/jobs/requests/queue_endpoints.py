@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from pavo.accounts.dependencies import OwnedOrganisation, OwnOrganisation
 from pavo.jobs.dependencies import TheQueue
 from pavo.jobs.queue.service import MAX_PAGE
-from pavo.jobs.requests.queue_schemas import QueueEdit, QueueOut, queue_out
+from pavo.jobs.requests.queue_schemas import QueueEdit, QueueOut
+from pavo.jobs.requests.queue_shown import queue_out
 from pavo.kit.problem import problems
 
 router = APIRouter(prefix="/api/orgs/{organisation_id}/queue", tags=["queue"], responses=problems(401, 404, 422))

@@ -1,14 +1,13 @@
 """Wire shapes of an organisation's queue."""
 
 import uuid
-from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from pavo.jobs.queue.service import MAX_AT_ONCE, Queue
+from pavo.jobs.domain import MAX_AT_ONCE
 from pavo.jobs.requests.schemas import JobStageName
-from pavo.jobs.requests.spending_schemas import JobBudgetOut, budgets_out
+from pavo.jobs.requests.spending_schemas import JobBudgetOut
 
 
 class ReasonOut(BaseModel):
@@ -104,32 +103,3 @@ class PlaceOut(BaseModel):
     position: int
     """From 1."""
     priority: int
-
-
-def queue_out(found: Queue) -> QueueOut:
-    """A queue as it is shown."""
-    budgets = {job_id: budgets_out(spent) for job_id, spent in found.spending.items()}
-    executing = [
-        {**asdict(each), "budgets": budgets.get(each.id, []), "link": f"/api/jobs/{each.id}"} for each in found.running
-    ]
-    queued = [
-        {
-            "position": each.position,
-            "why": asdict(each.why),
-            "budgets": budgets.get(each.job.id, []),
-            **asdict(each.job),
-        }
-        for each in found.queued
-    ]
-    return QueueOut.model_validate(
-        {
-            "paused": found.paused_at is not None,
-            "paused_at": found.paused_at,
-            "at_once": found.at_once,
-            "executing": executing,
-            "queued": queued,
-            "counts": dict(found.counts),
-            "agents": found.agents,
-            "connected": found.connected,
-        }
-    )

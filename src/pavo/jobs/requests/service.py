@@ -13,7 +13,8 @@ from pavo.jobs.requests.domain import GivenCommand, JobView, WantedJobs
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.timeline.domain import Subject
-from pavo.usage.runs import Spending, spending
+from pavo.usage.domain import Spending
+from pavo.usage.runs import spending
 
 
 class JobViews:

@@ -2,8 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from pavo.usage.domain import NANOS, Period
-from pavo.usage.runs import Spending
+from pavo.usage.domain import NANOS, Period, Spending
 
 
 class JobBudgetOut(BaseModel):
