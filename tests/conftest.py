@@ -26,6 +26,8 @@ from tests.driving import PATIENCE, Tasks
 from tests.parts import Parts, Stores, drop_database, free_port, new_database
 from tests.told import check_all
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+"""Parts are started by forks that run a program at once; what gRPC does in a fork may end them before it."""
 pytest_plugins = ["tests.again", "tests.budget", "tests.groups"]
 STORES = os.environ.get("PAVO_TEST_STORES")
 """`DATABASE_URL REDIS_URL TEMPORAL_ADDRESS` of stores that run already, to spare starting them. That Temporal server
