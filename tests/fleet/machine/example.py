@@ -27,7 +27,8 @@ Rule = Callable[[], Awaitable[str]]
 
 
 class Example:
-    """Two organisations, one job at once and two, each with an agent of its own, and one agent that serves both."""
+    """Two organisations, each with an agent of its own, and one agent that serves both: the first may have more jobs at
+    once than its agent, the agent of the second more than its organisation."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.rng = world, random.Random(seed)
@@ -81,7 +82,7 @@ class Example:
         self.who = {who.organisation_id: who for who, _, _ in made}
         self.repositories = {who.organisation_id: repository for who, repository, _ in made}
         self.orgs = list(self.who)
-        self.model = Model(dict(zip(self.orgs, (1, 2), strict=True)))
+        self.model = Model(dict(zip(self.orgs, (2, 1), strict=True)))
         tag = uuid.uuid4().hex[:6]
         for whose, capacity in ((self.orgs[0], 1), (self.orgs[1], 2), (None, 1)):
             token = (await service.create(whose, "a test")).secret
