@@ -17,5 +17,5 @@ def run_files(guide: str, names: Sequence[str], folder: Path) -> None:
     for name, body in files:
         (folder / name).write_text(body)
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "."]
-    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr

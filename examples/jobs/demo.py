@@ -142,6 +142,7 @@ def _run(folder: Path, out: Console, ending: ExitStack) -> bool:
     forge.make_repository(REPOSITORY, {"README.md": "# A site\n", "pages/home.md": "# Home\n"})
     with waiting(out, "starting PostgreSQL, Valkey, Temporal, the API, a gateway and a worker …"):
         ending.callback(pavo, "down", "--data-dir", str(folder / "stack"))
+        os.environ["PAVO_FORGE_NETWORKS"] = "127.0.0.0/8"  # where this forge is; workers look at its pull requests
         pavo("up", "--detach", "--port", "0", "--data-dir", str(folder / "stack"))
         urls = json.loads(pavo("status", "-o", "json", "--data-dir", str(folder / "stack")))["urls"]
     render.good(out, f"Stack and forge ready in {time.monotonic() - began:.1f} s", forge.url)

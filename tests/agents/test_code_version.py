@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,18 @@ def test_what_is_gone_or_unreadable_is_told_too(package: Path) -> None:
     (package / "parts.py").unlink()
     (package / "parts.py").symlink_to("nowhere.py")
     assert found().label != before.label
+
+
+def test_many_threads_may_ask_at_once(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each forgets what Python remembers of places, and Python fails where another one was quicker."""
+    switching = sys.getswitchinterval()
+    monkeypatch.setattr(sys, "path_importer_cache", {**sys.path_importer_cache})
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            for _ in range(20):
+                sys.path_importer_cache |= {f"/nowhere/{number}": None for number in range(5_000)}  # pyright: ignore[reportAttributeAccessIssue]
+                labels = {each.result().label for each in [threads.submit(found) for _ in range(8)]}
+                assert len(labels) == 1 and "code" in labels.pop()
+    finally:
+        sys.setswitchinterval(switching)

@@ -174,6 +174,8 @@ def test_json_in_the_foreground_is_one_document_when_everything_is_ready(tmp_pat
         while not lines or lines[-1] != "}\n":
             lines.append(up.stdout.readline())
             assert lines[-1], up.stderr.read()
+        while not killed(tmp_path / "data", "api")[1]:  # it may still reconcile
+            assert up.poll() is None
         assert {**json.loads("".join(lines)), "wrong": {}} == status(tmp_path / "data")
         up.send_signal(signal.SIGTERM)
         rest, said = up.communicate(timeout=60)

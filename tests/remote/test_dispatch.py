@@ -15,7 +15,7 @@ from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.agent import AgentProgram, pause, state_of
 from pavo.remote.connection import GrpcGateway
 from pavo.remote.diagnosis import Refused
-from pavo.remote.journal import Journal
+from pavo.remote.journal import Attempt, Journal
 from pavo.remote.processes.running import run
 from pavo.remote.settings import AgentSettings, GatewayAddress
 from pavo.remote.work import CommandCancelled, CommandFailed, Work
@@ -402,3 +402,20 @@ def test_one_program_uses_a_state_directory(tmp_path: Path) -> None:
 
 def test_pauses_are_bounded_and_differ() -> None:
     assert all(0.5 <= pause(n) <= 15 for n in range(100)) and len({pause(9) for _ in range(20)}) > 10
+
+
+async def test_what_is_worked_at_is_not_removed_for_space_also_when_its_job_is_lost(world: World) -> None:
+    async def stubborn(work: Work) -> pb.Result:
+        await world.handlers.go_on.wait()
+        return pb.Result(executed=pb.Executed(changed=True))
+
+    world.handlers.do = stubborn
+    agent = world.start()
+    stream = await world.gateway.session()
+    await stream.send(command=command())
+    await world.gateway.until(lambda: world.handlers.begun)
+    dispatcher = agent.program.dispatcher
+    await dispatcher.lose(Attempt(JOB, 1))
+    assert dispatcher.standing() == {(JOB, 1): True}
+    world.handlers.go_on.set()
+    await world.gateway.until(lambda: dispatcher.standing() == {(JOB, 1): False})

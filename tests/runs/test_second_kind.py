@@ -200,16 +200,22 @@ async def test_it_is_counted_in_the_metrics_and_its_workflows_without_a_worker_w
     counter_id = await counters.started()
     await counters.until_stage(counter_id, "COUNTING")
     port = free_port()
-    await counters.parts.start("api", slices=["tests.runs.counter"], PAVO_PORT=str(port), **counters.environment)
+    api = await counters.parts.start("api", slices=["tests.runs.counter"], PAVO_PORT=str(port), **counters.environment)
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         text = (await client.get("/metrics")).text
         assert 'pavo_runs{kind="counter",stage="COUNTING"}' in text
         assert 'pavo_runs{kind="task",stage="DONE"}' in text
 
-        async def reconciled() -> bool:
-            return (await client.get("/readyz")).json()["reconciled"] == "ok"
+        said: dict[str, str] = {}
 
-        await until(reconciled, what="a reconciliation of every kind")
+        async def reconciled() -> bool:
+            said.update((await client.get("/readyz")).json())
+            return said["reconciled"] == "ok"
+
+        try:
+            await until(reconciled, what="a reconciliation of every kind")
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {said}; {api.log.read_text()[-3000:]}") from None
     worker.end()
     handle = temporal.get_workflow_handle(counter.workflow_id(counter_id))
     assert (await handle.describe()).status == WorkflowExecutionStatus.RUNNING

@@ -65,7 +65,7 @@ async def test_a_change_is_read_alone(page: Page, stack: str, mine: Tasks) -> No
     await mine.client.delete(f"/api/tasks/{document}/feedback/{said['id']}")
     await expect(page.get_by_text("Changed, from elsewhere.")).to_have_count(0, timeout=SLOW)
     await page.get_by_role("button", name="Comment on step 4").click()
-    await page.get_by_label("Comment on step 4").fill("One of my own")
+    await page.get_by_role("textbox", name="Comment on step 4").fill("One of my own")
     await page.get_by_role("button", name="Save comment").click()
     await expect(page.get_by_text("One of my own")).to_be_visible(timeout=SLOW)
     assert read.bytes < 60_000, read.bytes

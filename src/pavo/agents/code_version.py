@@ -112,10 +112,19 @@ def _content_of(package: str, path: tuple[str, ...], _found: str) -> str:
     return digest.hexdigest()[:8]
 
 
+def _forget_finders() -> None:
+    """What was looked for before may be there by now. Python deletes what it remembers of a place without asking
+    whether it is still there: another thread that does the same in this moment is no failure."""
+    while True:
+        with suppress(KeyError):
+            PathFinder.invalidate_caches()
+            return
+
+
 def _files_of(package: str, path: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The package's files of code: their names within it, and where they are."""
     try:
-        PathFinder.invalidate_caches()
+        _forget_finders()
         spec = PathFinder.find_spec(package, path) or importlib.util.find_spec(package)
     except (ImportError, ValueError):  # being replaced, or a module without one
         return

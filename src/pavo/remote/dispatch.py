@@ -157,8 +157,12 @@ class Dispatcher:
         return [await self._told(attempt) for attempt, _ in await asyncio.to_thread(self._journal.attempts)]
 
     def standing(self) -> dict[tuple[str, int], bool]:
-        """The attempts of which something is here, by job and epoch: whether each holds its job, as far as is known."""
-        return {(each.job_id, each.epoch): state is State.HELD for each, state in self._journal.attempts()}
+        """The attempts of which something is here, by job and epoch: whether each holds its job, as far as is known,
+        or is worked at, as where what a lost one has changed is being pushed."""
+        busy = {each.work.attempt for each in self._running.values()}
+        return {
+            (each.job_id, each.epoch): state is State.HELD or each in busy for each, state in self._journal.attempts()
+        }
 
     def tell(self, job_id: str, epoch: int, text: str) -> None:
         """Have a line logged for an attempt that is not worked at."""

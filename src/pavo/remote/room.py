@@ -42,8 +42,8 @@ class Room:
         self._folder, self._places, self._remove = folder, places, remove
         self._quota_bytes, self._least_free_bytes = quota_bytes, least_free_bytes
         self.known: Callable[[], Mapping[Key, bool]] | None = None
-        """The attempts that this agent knows: whether each holds its job. What a lost one has changed may not be kept
-        yet; its worktree goes last. None: nobody says, and nothing is removed to make space."""
+        """The attempts that this agent knows: whether each holds its job or is worked at. What a lost one has changed
+        may not be kept yet; its worktree goes last. None: nobody says, and nothing is removed to make space."""
         self.tell: Callable[[str, int, str], None] = _log
         """Told that the worktree of a lost attempt was removed: job, epoch, and why."""
 

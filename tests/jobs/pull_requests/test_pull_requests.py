@@ -21,9 +21,12 @@ from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
 from pavo.config import SealingSettings
 from pavo.forges.port import Comment
+from pavo.jobs.pull_requests import repository as sql
 from pavo.jobs.pull_requests.domain import MAX_FEEDBACK, feedback_of, interval, seen_after, unseen
 from pavo.jobs.pull_requests.looking import Looking, LookLimits
 from pavo.jobs.pull_requests.polling import PullRequestPolling
+from pavo.jobs.pull_requests.repository import OpenPullRequest, Taken
+from pavo.jobs.removal.repository import bury
 from pavo.kit.outgoing.checked_client import checked_client
 from pavo.kit.outgoing.connecting import Connector
 from pavo.kit.processes import child_dies_with_us
@@ -402,3 +405,39 @@ def test_older_ones_are_looked_at_more_seldom() -> None:
     assert interval(60, timedelta(hours=10)) == 600
     assert interval(60, timedelta(days=300)) == 6 * 3600
     assert interval(86_400, timedelta(days=300)) == 86_400
+
+
+async def test_a_removed_job_has_no_open_pull_request(reviewed: Reviewed, database: Database) -> None:
+    async with database.reading() as session:
+        assert await sql.seconds_until_next(session) == 0.0
+    async with database.transaction() as session:
+        await bury(session, reviewed.job.uuid)
+    async with database.reading() as session:
+        assert await sql.seconds_until_next(session) != 0.0, "workers would ask for it without a pause"
+    row = await reviewed.row()
+    assert (row.pull_request_state, row.pull_request_number) == (None, None)
+
+
+async def test_a_round_that_fails_has_ended_all_its_looks(
+    forge: Forge, reviewed: Reviewed, publisher: Publisher
+) -> None:
+    other = await another(forge, reviewed.rows, publisher)
+    ended: list[uuid.UUID] = []
+
+    class Slow(Looking):
+        async def look(self, one: OpenPullRequest) -> Taken:
+            bad = one.job_id == reviewed.job.uuid
+            if not bad:
+                await asyncio.sleep(0.3)  # a slow forge
+                ended.append(one.job_id)
+            return Taken("open\0" if bad else "open", None, (), {}, 60.0)
+
+    async def tell(organisation_id: uuid.UUID) -> None:
+        reviewed.told.append(organisation_id)
+
+    looking = Slow(
+        httpx2.AsyncClient(), SecretService(reviewed.rows.database, KeyRing.of(SealingSettings())), reviewed.limits
+    )
+    with pytest.raises(Exception, match=r"NUL|0x00|\\x00|null"):
+        await PullRequestPolling(reviewed.rows.database, publisher, looking, tell).round()
+    assert other.job.uuid in ended

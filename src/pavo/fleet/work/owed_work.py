@@ -4,6 +4,7 @@ import logging
 import uuid
 from typing import Final
 
+from pavo.errors import Unavailable
 from pavo.fleet.sessions.session import OpenSessions, Session
 from pavo.fleet.work.documents import document_of
 from pavo.jobs import contracts as c
@@ -37,7 +38,12 @@ class OwedWork:
         async with self._database.reading() as reading:
             found = await late_work.owed_by(reading, list(held))
         for owed in found:
-            await self._tell(held[owed.agent_id], owed)
+            try:
+                await self._tell(held[owed.agent_id], owed)
+            except Unavailable:
+                raise
+            except Exception:  # others owe something, too
+                logger.exception("What attempt %d at job %s owes cannot be told", owed.epoch, owed.job_id)
 
     async def _tell(self, session: Session, owed: Owed) -> None:
         if len(session.owed_told) >= MAX_TOLD:

@@ -73,7 +73,10 @@ class PullRequestPolling:
                 if (each.organisation_id, each.forge_url, _host(each.clone_url)) not in resting:
                     await self._look(each, resting)
 
-        await asyncio.gather(*(one(each) for each in found))
+        ended = await asyncio.gather(*(one(each) for each in found), return_exceptions=True)
+        for error in ended:  # only now: a look that goes on beside the next round would belong to nobody
+            if error is not None:
+                raise error
         async with self._database.reading() as session:
             pause = await sql.seconds_until_next(session)
         return LONGEST if pause is None else pause

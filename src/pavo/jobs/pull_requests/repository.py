@@ -19,7 +19,10 @@ from pavo.timeline.domain import Event, NewEvent
 
 LOOKED_AT_SECONDS: Final = 300.0
 """Who looks at one has so long; where it dies, another looks then."""
-_OPEN: Final = "j.stage = 'DONE' AND j.pull_request_state = 'open'"
+_OPEN: Final = (
+    "j.stage = 'DONE' AND j.pull_request_state = 'open' AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL"
+)
+"""Which are looked at: one condition for what is due and for when, or a round would follow the other for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class OpenPullRequest:
 
 _DUE: Final = text(f"""
 WITH due AS (
-    SELECT j.id FROM jobs j WHERE {_OPEN} AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL
+    SELECT j.id FROM jobs j WHERE {_OPEN}
         AND (j.pull_request_look_at IS NULL OR j.pull_request_look_at <= pavo_now())
     ORDER BY j.pull_request_look_at NULLS FIRST LIMIT :most FOR UPDATE SKIP LOCKED
 )

@@ -72,9 +72,9 @@ _DELETE: Final = {
 }
 _BLANK: Final = text("""
 WITH declined AS (UPDATE job_attempts SET late_work = 'declined' WHERE job_id = :job AND late_work = 'owed')
-UPDATE jobs SET title = '', prompt = '', options = '{}', feedback = '', error = NULL, pull_request_url = NULL,
-    branch = '', commit = NULL, labels = '{}', comments_seen = '{}', forge_tags = '{}',
-    deleted_at = pavo_now(), updated_at = pavo_now()
+UPDATE jobs SET title = '', prompt = '', options = '{}', feedback = '', error = NULL, branch = '', commit = NULL,
+    labels = '{}', pull_request_url = NULL, pull_request_number = NULL, pull_request_state = NULL,
+    comments_seen = '{}', forge_tags = '{}', deleted_at = pavo_now(), updated_at = pavo_now()
 WHERE id = :job
 """)
 _LEFT: Final = text("""

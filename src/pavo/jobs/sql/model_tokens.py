@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.gates.domain import Subject
 from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.domain import IN_PROGRESS
 from pavo.llm.gateway.bearers import Bearer, hash_of
 from pavo.usage.domain import Payer
 
@@ -18,7 +19,7 @@ SCOPE: Final = "job"
 """Of a job's calls of models: they have no versions of a plan."""
 MOST: Final = 20
 """Tokens of one attempt: its agent asks for one whenever it starts the coding program."""
-_STAGES: Final = "'CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING'"
+_STAGES: Final = ", ".join(f"'{stage}'" for stage in IN_PROGRESS)
 _HELD: Final = f"j.epoch = :epoch AND j.stage IN ({_STAGES}) AND j.deleted_at IS NULL"
 
 
