@@ -14,6 +14,7 @@ from pavo.deploy.local.dumps.artifact_files import Connection
 from pavo.deploy.model.layout import Layout
 from pavo.errors import ConfigurationError
 from tests.artifacts.keeper import Keeper
+from tests.driving import until
 
 
 @pytest.fixture
@@ -35,7 +36,14 @@ async def test_backed_up_of_one_moment_and_put_back(keeper: Keeper, reader: Conn
         assert await keeper.swept() == 0, "nothing goes while it is copied"
         found = await asyncio.to_thread(artifact_files.copy, reader, keeper.store, place)
         reader.execute("ROLLBACK")
-    assert found is not None and await keeper.swept() == 1 and not keeper.has(b"first")
+    assert found is not None
+
+    async def swept() -> bool:
+        """Once PostgreSQL has seen that the reader, and so its lock, is gone."""
+        await keeper.swept()
+        return not keeper.has(b"first")
+
+    await until(swept, what="the removal of what was copied")
     mine = [
         line for line in (place / "artifacts.txt").read_text().splitlines() if str(keeper.owner.organisation_id) in line
     ]
