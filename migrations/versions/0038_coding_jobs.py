@@ -41,8 +41,8 @@ END $$
 _JOB_REMOVED = """
 CREATE FUNCTION job_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM timelines WHERE id = OLD.id;
-    DELETE FROM job_changes WHERE organisation_id = OLD.organisation_id;
+    DELETE FROM timelines t USING gone WHERE t.id = gone.id;
+    DELETE FROM job_changes c WHERE c.organisation_id IN (SELECT organisation_id FROM gone);
     RETURN NULL;
 END $$
 """
@@ -53,6 +53,11 @@ CREATE TRIGGER jobs_changed AFTER UPDATE ON jobs FOR EACH ROW WHEN (
         (OLD.stage, OLD.kind, OLD.priority, OLD.deleted_at)
     OR (NEW.rank <> OLD.rank AND NEW.updated_at <> OLD.updated_at)
 ) EXECUTE FUNCTION job_changed()
+"""
+# Once for all of them: an organisation may have many.
+_ON_REMOVAL = """
+CREATE TRIGGER jobs_removed AFTER DELETE ON jobs REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION job_removed()
 """
 _ON_QUEUES = """
 CREATE TRIGGER job_queues_changed AFTER UPDATE OF paused_at, at_once ON job_queues FOR EACH ROW WHEN (
@@ -423,7 +428,7 @@ def upgrade() -> None:
     op.execute(_JOB_CHANGED)
     op.execute(_QUEUE_CHANGED)
     op.execute(_JOB_REMOVED)
-    op.execute("CREATE TRIGGER jobs_removed AFTER DELETE ON jobs FOR EACH ROW EXECUTE FUNCTION job_removed()")
+    op.execute(_ON_REMOVAL)
     op.execute(_ON_JOBS)
     op.execute("CREATE TRIGGER jobs_added AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION job_changed()")
     op.execute(_ON_QUEUES)

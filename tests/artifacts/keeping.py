@@ -1,5 +1,6 @@
 """A stack whose worker knows the keeping agents, and a task that keeps files."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,4 +62,6 @@ class Kept:
 
     def content(self) -> list[str]:
         """The hashes that lie in the store, of whichever organisation."""
-        return sorted(path.name for path in self.own.store.glob("*-*/*/*"))
+        while True:
+            with suppress(FileNotFoundError):  # a folder that was being removed
+                return sorted(path.name for path in self.own.store.glob("*-*/*/*"))

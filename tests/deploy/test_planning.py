@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -233,34 +234,54 @@ def test_other_data_are_left_alone(tmp_path: Path) -> None:
         plan_embedded(Layout(tmp_path / "new"), EMBEDDED, postgres_version="11", force=False)
 
 
-@pytest.mark.timeout(240)
-def test_what_is_planned_is_what_runs(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    data = tmp_path / "data"
+@dataclass(frozen=True)
+class Started:
+    """A deployment of the embedded target."""
+
+    data: Path
+    planned: str
+    """What a dry run said."""
+    said: str
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    folder = tmp_path_factory.mktemp("planned")
+    for each in (folder, folder.parent):
+        each.chmod(0o755)
+    data = folder / "data"
     start = ("deploy", "start", "--target", "embedded", "--workers", "1", "--port", str(free_port()))
     dry = pavo(*start, "--dry-run", data_dir=data)
     assert not data.exists()
-    for column in ("PART", "VERSION", "ADDRESS", "DATA", "What changes", "PostgreSQL cluster is made"):
-        assert column in dry.stdout
     unasked = pavo(*start, data_dir=data, check=False)
     assert unasked.returncode == 2 and "--auto-approve" in unasked.stderr and not data.exists()
     try:
-        said = pavo(*start, "--auto-approve", data_dir=data).stdout
-        running = {part["name"]: part for part in status(data)["parts"]}
-        assert f"{status(data)['versions']['temporal']} (development server)" in said
-        assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1", "gateway"]
-        for name in ("postgres", "redis", "temporal", "api"):
-            assert f"{name}  " in said and running[name]["address"] in said
-        assert pavo("deploy", "start", "--dry-run", data_dir=data, check=False).returncode == 4, "it runs"
-        pavo("deploy", "stop", data_dir=data)
-        again = pavo("deploy", "start", "--auto-approve", data_dir=data).stdout
-        assert "nothing: everything is there" in again
-        assert {part["name"]: part["address"] for part in status(data)["parts"]} == {
-            name: part["address"] for name, part in running.items()
-        }
+        yield Started(data, dry.stdout, pavo(*start, "--auto-approve", data_dir=data).stdout)
     finally:
         pavo("deploy", "destroy", "--auto-approve", data_dir=data, check=False)
     assert not data.exists()
+
+
+@pytest.mark.timeout(240)
+def test_what_is_planned_is_what_runs(started: Started) -> None:
+    for column in ("PART", "VERSION", "ADDRESS", "DATA", "What changes", "PostgreSQL cluster is made"):
+        assert column in started.planned
+    found = status(started.data)
+    running = {part["name"]: part for part in found["parts"]}
+    assert f"{found['versions']['temporal']} (development server)" in started.said
+    assert list(running) == ["postgres", "redis", "temporal", "api", "worker-1", "gateway"]
+    for name in ("postgres", "redis", "temporal", "api"):
+        assert f"{name}  " in started.said and running[name]["address"] in started.said
+    assert pavo("deploy", "start", "--dry-run", data_dir=started.data, check=False).returncode == 4, "it runs"
+
+
+@pytest.mark.timeout(240)
+def test_started_again_it_is_where_it_was(started: Started) -> None:
+    before = {part["name"]: part["address"] for part in status(started.data)["parts"]}
+    pavo("deploy", "stop", data_dir=started.data)
+    again = pavo("deploy", "start", "--auto-approve", data_dir=started.data).stdout
+    assert "nothing: everything is there" in again
+    assert {part["name"]: part["address"] for part in status(started.data)["parts"]} == before
 
 
 def status(data: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -17,6 +18,7 @@ from pavo.deploy.checks.replay import replay_open
 from pavo.deploy.rollout import draining, worker_versions
 from pavo.errors import Conflict
 from pavo.kit.sql import Database
+from pavo.runs.kinds import RunningRow
 from pavo.runs.presence import Presence
 from pavo.runs.reconcile import Reconciler
 from pavo.runs.schedules import schedule_id
@@ -147,6 +149,32 @@ async def test_a_lost_run_is_explained_and_the_other_kinds_are_compared_all_the_
     told = (await counters.events(lost))[-1]
     assert told.type == "lost" and "terminated" in told.data["cause"] and "counter" in told.data["cause"]
     assert await Reconciler([(counter.KIND, rows)], temporal).reconcile_runs() == 0
+
+
+async def test_one_that_cannot_be_explained_keeps_no_other_from_it(counters: Counters, temporal: Client) -> None:
+    await counters.worker()
+    bad, lost = await counters.started(), await counters.started()
+    for each in (bad, lost):
+        await counters.until_stage(each, "COUNTING")
+        await temporal.get_workflow_handle(counter.workflow_id(each)).terminate("by the test")
+    old = counter.update(counter.CounterRow).values(updated_at=counter.func.pavo_now() - counter.timedelta(minutes=1))
+    async with counters.database.transaction() as session:
+        await session.execute(old)
+
+    class Broken(counter.CounterRows):
+        async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
+            found = [each async for each in super().running(age)]
+            for row in sorted(found, key=lambda each: each.subject_id != bad):
+                yield row
+
+        async def explain(self, row: RunningRow, cause: str, remedy: str) -> bool:
+            if row.subject_id == bad:
+                raise ValueError("its timeline is gone")
+            return await super().explain(row, cause, remedy)
+
+    assert await Reconciler([(counter.KIND, Broken(counters.database))], temporal).compare() >= 1
+    assert (await counter.find(counters.database, lost)).stage == "LOST"
+    assert (await counter.find(counters.database, bad)).stage == "COUNTING"
 
 
 async def test_the_products_own_round_explains_it(counters: Counters, temporal: Client) -> None:

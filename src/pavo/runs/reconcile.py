@@ -8,6 +8,7 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from pavo.errors import Unavailable
 from pavo.runs.kinds import Kind, Periodic, Rows, RunningRow
 from pavo.runs.reconcile_workflow import ReconcileActivities, ReconcileRuns
 from pavo.temporal.failures import NoSuchRun, translated
@@ -83,13 +84,27 @@ class Reconciler(ReconcileActivities):
         open_ids = await self._open_workflows(kind)
         found = 0
         async for row in rows.running(SETTLED_AFTER):
-            if row.workflow_id in open_ids:
-                continue
-            lost = await self._lost(kind, row)
-            if lost is not None and await rows.explain(row, lost.cause, lost.remedy):
-                logger.error("%s %s said %s without a workflow: %s", kind.noun, row.subject_id, row.stage, lost.cause)
-                found += 1
+            if row.workflow_id not in open_ids:
+                found += await self._repair(kind, rows, row)
         return found
+
+    async def _repair(self, kind: Kind, rows: Rows, row: RunningRow) -> bool:
+        """Whether it was lost, and is explained now. One that cannot be explained keeps no other from it.
+
+        Raises:
+            Unavailable: PostgreSQL or Temporal is away.
+        """
+        try:
+            lost = await self._lost(kind, row)
+            if lost is None or not await rows.explain(row, lost.cause, lost.remedy):
+                return False
+        except Unavailable:
+            raise
+        except Exception:
+            logger.exception("%s %s says %s, and cannot be compared", kind.noun, row.subject_id, row.stage)
+            return False
+        logger.error("%s %s said %s without a workflow: %s", kind.noun, row.subject_id, row.stage, lost.cause)
+        return True
 
     async def _open_workflows(self, kind: Kind) -> set[str]:
         """Ids that Temporal lists as running: a hint that spares asking for each of many."""
