@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 
@@ -91,7 +92,9 @@ async def deployed(root: Path, *options: str) -> AsyncGenerator[Native]:
     root.parent.chmod(0o755)
     native = Native(root)
     words = ("deploy", "start", "--target", "native", "--port", str(free_port()), "--auto-approve", *options)
-    await asyncio.to_thread(native.pavo, *words)
+    # Others start beside this one, and each would take the first port that is free.
+    with patch.dict(os.environ, {"PAVO_GATEWAY_PORT": str(free_port())}):
+        await asyncio.to_thread(native.pavo, *words)
     try:
         yield native
     except BaseException:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pavo.cli.deploy.commands import deploy_app, start
+from pavo.deploy.local.machine.ports import free_port
 from tests.deploy.native.conftest import need_temporal
 from tests.deploy.native.stack import NEWEST
 
@@ -31,6 +32,7 @@ def test_every_command_works(place: Path) -> None:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PAVO_DATA_DIR": str(data),
+        "PAVO_GATEWAY_PORT": str(free_port()),
         "NO_COLOR": "1",
     }
     try:

@@ -74,6 +74,6 @@ def refuse_taken(ports: dict[str, int]) -> None:
         shown = ", ".join(f"{port} ({name})" for name, port in taken.items())
         raise ConfigurationError(
             f"These ports of the deployment are in use: {shown}.",
-            field="--port",
+            field="PAVO_GATEWAY_PORT" if set(taken) == {"gateway"} else "--port",
             remedy="End what listens there (pavo deploy status, ss -ltnp), and start again.",
         )
