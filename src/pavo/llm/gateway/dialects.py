@@ -1,10 +1,13 @@
-"""The two APIs of OpenAI that the gateway speaks: what is asked of a model, and how its answer is told."""
+"""The APIs that the gateway speaks, two of OpenAI's and one of Anthropic's: requests, and how answers are told."""
 
 import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from pavo.llm.gateway.passing import Passing
+from pavo.llm.messages.answers import MessageStream, message_of
+from pavo.llm.messages.answers import described as described_by_anthropic
+from pavo.llm.messages.requests import chat_request as chat_request_of_message
 from pavo.llm.responses.answers import ResponseStream, response_of
 from pavo.llm.responses.requests import chat_request, custom_tools
 from pavo.llm.streaming import DONE, event
@@ -39,6 +42,11 @@ class Dialect(Protocol):
         """The answer of which there is no stream."""
         ...
 
+    @staticmethod
+    def refused(message: str, code: str, status: int) -> Mapping[str, Any]:
+        """The body of an answer that is an error."""
+        ...
+
 
 class Chat:
     """Chat completions."""
@@ -65,6 +73,11 @@ class Chat:
     def whole(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The completion itself."""
         return answer
+
+    @staticmethod
+    def refused(message: str, code: str, status: int) -> Mapping[str, Any]:
+        """In the form of OpenAI's."""
+        return {"error": described(message, code)}
 
 
 class Responses:
@@ -94,6 +107,45 @@ class Responses:
     def whole(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The response."""
         return response_of(self._asked, answer, self._custom)
+
+    @staticmethod
+    def refused(message: str, code: str, status: int) -> Mapping[str, Any]:
+        """In the form of OpenAI's."""
+        return {"error": described(message, code)}
+
+
+class Messages:
+    """Anthropic's messages. Of a stream, texts come as they are made, calls of tools with the end."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.request = chat_request_of_message(body)
+        self.passing = Passing(usage=False) if body.get("stream") else None
+        self._asked = body
+        self._stream = MessageStream(body, f"msg_{uuid.uuid4().hex[:24]}")
+
+    def taken(self) -> list[bytes]:
+        """Its text as it comes."""
+        texts = "".join(text for _, text in self.passing.taken()) if self.passing else ""
+        return self._stream.text(texts) if texts else []
+
+    def rest(self, answer: Mapping[str, Any]) -> list[bytes] | None:
+        """Everything that follows on the text."""
+        said = self.passing.said if self.passing else ""
+        text = answer["choices"][0]["message"].get("content") or ""
+        return self._stream.rest(answer, said) if isinstance(text, str) and text.startswith(said) else None
+
+    def failed(self, message: str, code: str) -> list[bytes]:
+        """The event that says so."""
+        return self._stream.failed(message, 500)
+
+    def whole(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The message."""
+        return message_of(self._asked, answer)
+
+    @staticmethod
+    def refused(message: str, code: str, status: int) -> Mapping[str, Any]:
+        """In the form of Anthropic's."""
+        return described_by_anthropic(message, status)
 
 
 def described(message: str, code: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""HTTP of the gateway: OpenAI's protocol, which its clients know; so it stands in no description of Pavo's own API.
+"""HTTP of the gateway, in protocols of OpenAI and Anthropic, which their clients know: no part of Pavo's own API.
 
-Errors have the form of OpenAI's API, and clients are told not to try again by themselves: the gateway has.
+Errors have the form of the API that is spoken, and clients are told not to try again by themselves: the gateway has.
 """
 
 import asyncio
@@ -17,11 +17,13 @@ from pavo.agents.calling.completion import ModelAnswer
 from pavo.errors import BadRequest, Conflict, NotAuthenticated, PavoError, Unavailable
 from pavo.llm.dependencies import TheGateway
 from pavo.llm.gateway.bearers import Bearer, Bearers
-from pavo.llm.gateway.dialects import Chat, Dialect, Responses, described
+from pavo.llm.gateway.dialects import Chat, Dialect, Messages, Responses
 from pavo.llm.gateway.passing import Passing
 from pavo.llm.gateway.service import GatewayService
 from pavo.llm.streaming import WAITING
+from pavo.usage.estimating import tokens_of
 
+Speaking: TypeAlias = type[Chat] | type[Responses] | type[Messages]
 ShownBy: TypeAlias = tuple[Bearer, Bearers]
 router = APIRouter(prefix="/llm/v1", include_in_schema=False)
 
@@ -52,9 +54,31 @@ async def create_response(request: Request, gateway: TheGateway) -> Response:
     return await _answer(request, gateway, Responses)
 
 
-async def _answer(request: Request, gateway: TheGateway, speaking: Callable[[dict[str, Any]], Dialect]) -> Response:
+@router.post("/messages")
+async def create_message(request: Request, gateway: TheGateway) -> Response:
+    """A message of Anthropic's API, likewise."""
+    return await _answer(request, gateway, Messages)
+
+
+@router.post("/messages/count_tokens")
+async def count_message_tokens(request: Request, gateway: TheGateway) -> Response:
+    """About how many tokens a message would take; nothing is asked of a model."""
     try:
-        who = await gateway.bearer(bearer(request.scope))
+        await gateway.bearer(_token(request))
+        counted = tokens_of(Messages(_object(await request.body())).request)
+    except PavoError as error:
+        return _refused(error, Messages)
+    return Response(orjson.dumps({"input_tokens": counted}), media_type="application/json")
+
+
+def _token(request: Request) -> str | None:
+    """Of the authorization, or where Anthropic's clients send a key."""
+    return bearer(request.scope) or request.headers.get("x-api-key")
+
+
+async def _answer(request: Request, gateway: TheGateway, speaking: Speaking) -> Response:
+    try:
+        who = await gateway.bearer(_token(request))
         dialect = speaking(_object(await request.body()))
         passing, endpoint = dialect.passing, request.headers.get(_ENDPOINT)
         asking = asyncio.create_task(_ask(gateway, who, dialect, request.headers))
@@ -69,7 +93,7 @@ async def _answer(request: Request, gateway: TheGateway, speaking: Callable[[dic
                 return StreamingResponse(stream, media_type="text/event-stream")
         return _answered(await _whole(request, asking, cut), dialect)
     except PavoError as error:
-        return _refused(error)
+        return _refused(error, speaking)
 
 
 async def _whole(request: Request, asking: asyncio.Task[ModelAnswer], cut: Callable[[], None]) -> ModelAnswer:
@@ -117,7 +141,7 @@ def _object(data: bytes) -> dict[str, Any]:
 def _answered(answer: ModelAnswer, dialect: Dialect) -> Response:
     if answer.value is None:
         status = answer.status if answer.refused and answer.status else 400 if answer.refused else 503
-        return _error(status if status >= 400 else 502, _told(answer), "model")
+        return _error(status if status >= 400 else 502, _told(answer), "model", dialect)
     if dialect.passing is not None:
         frames = dialect.rest(answer.value) or dialect.failed(BROKEN, "answer_changed")
         return Response(b"".join(frames), media_type="text/event-stream")
@@ -167,11 +191,11 @@ def _told(answer: ModelAnswer) -> str:
     return f"{answer.error} {answer.remedy or ''}".strip()
 
 
-def _refused(error: PavoError) -> Response:
+def _refused(error: PavoError, speaking: Speaking) -> Response:
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-    return _error(status, f"{error.detail} {error.remedy or ''}".strip(), error.code)
+    return _error(status, f"{error.detail} {error.remedy or ''}".strip(), error.code, speaking)
 
 
-def _error(status: int, message: str, code: str) -> Response:
-    body = orjson.dumps({"error": described(message, code)})
+def _error(status: int, message: str, code: str, speaking: Speaking | Dialect) -> Response:
+    body = orjson.dumps(speaking.refused(message, code, status))
     return Response(body, status, headers={"x-should-retry": "false"}, media_type="application/json")

@@ -15,8 +15,10 @@ Prompt = Literal["argument", "stdin", "file"]
 DialectName = Literal["codex", "claude", "opencode", "gemini", "pi", "text"]
 _PLACE: Final = re.compile(r"\$\{([a-z_]+)\}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-PLACES: Final = frozenset(("prompt", "prompt_file", "home", "worktree", "model", "model_url", "model_key", "value"))
-"""What `${…}` may stand for."""
+PLACES: Final = frozenset(
+    ("prompt", "prompt_file", "home", "worktree", "model", "model_url", "model_base", "model_key", "value")
+)
+"""What `${…}` may stand for. `model_base` is `model_url` without its `/v1`, which some programs add themselves."""
 COMMAND: Final = "command"
 """The profile whose command is the job's."""
 

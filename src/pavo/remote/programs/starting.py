@@ -13,7 +13,7 @@ from pavo.remote.processes.contract import Ended, Ending, Limits, OutputLine
 from pavo.remote.processes.running import run
 from pavo.remote.programs.dialects.happenings import Heard
 from pavo.remote.programs.dialects.readers import read
-from pavo.remote.programs.profile import COMMAND, Profile, filled, places_in
+from pavo.remote.programs.profile import COMMAND, GatewayUse, Profile, filled, places_in
 from pavo.remote.programs.sandbox import Reach, Sandboxes, beside, confined
 from pavo.remote.work import CommandFailed, Work
 
@@ -141,7 +141,8 @@ class Starting:
         elif prompt.startswith("-"):
             found["prompt"] = f" {prompt}"  # else it would be an option
         if self._model is not None:
-            found |= {"model_url": self._model.url, "model_key": self._model.key}
+            url = self._model.url
+            found |= {"model_url": url, "model_base": url.removesuffix("/v1"), "model_key": self._model.key}
         return found
 
     def _words(self, values: Mapping[str, str], prompt: str) -> list[str]:
@@ -157,11 +158,21 @@ class Starting:
             )
         words = [program, *(filled(each, values) for each in profile.command[1:])]
         if self._model is not None and profile.gateway is not None:
+            self._check_model(values, profile.gateway)
             words += [filled(each, values) for each in profile.gateway.arguments]
         words += self._option_words()
         if profile.prompt == "argument" and not any("prompt" in places_in(each) for each in profile.command):
             words.append(values["prompt"])
         return words
+
+    def _check_model(self, values: Mapping[str, str], use: GatewayUse) -> None:
+        told = (*use.arguments, *use.environment.values(), *use.files.values())
+        if not values["model"] and any("model" in places_in(each) for each in told):
+            raise CommandFailed(
+                f"{self._profile.name} asks its models through Pavo, and no model is named.",
+                kind="BadOptions",
+                remedy='Give the option "model", such as {"model": "gpt-5", "gateway": true}.',
+            )
 
     def _own_words(self) -> list[str]:
         """Of the profile `command`."""
