@@ -100,7 +100,7 @@ def test_the_shipped_profiles_are_whole() -> None:
     found = load_profiles(None)
     assert set(found) == SHIPPED
     for each in found.values():
-        assert not any("key" in word for word in (each.gateway.arguments if each.gateway else ())), each.name
+        assert not any("model_key" in word for word in (each.gateway.arguments if each.gateway else ())), each.name
         assert each.needs_last_word <= (each.dialect != "text"), each.name
 
 
