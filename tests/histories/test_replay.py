@@ -7,12 +7,17 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
+from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsage]
 
-from pavo.tasks.workflow import AgentTask
 from pavo.temporal.sandbox import Sandbox
+from pavo.worker import workflows
+from tests.histories.job_shapes import JOB_SHAPES
 from tests.histories.shapes import FIRST, SHAPES
 
-FILES = sorted(Path(__file__).parent.glob("*.json.gz"))
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("*.json.gz"))
+JOBS = sorted(HERE.glob("jobs/*.json.gz"))
+BY_TYPE = {_Definition.must_from_class(each).name: each for each in workflows()}
 
 
 def history_of(file: Path) -> WorkflowHistory:
@@ -21,7 +26,7 @@ def history_of(file: Path) -> WorkflowHistory:
 
 def kinds(name: str) -> list[str]:
     """Of the events of a recorded run."""
-    history = history_of(Path(__file__).parent / f"{name}.json.gz")
+    history = history_of(HERE / f"{name}.json.gz")
     return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
 
 
@@ -30,9 +35,16 @@ def test_every_shape_is_recorded(label: str, shapes: set[str]) -> None:
     assert {file.name.split("-")[1] for file in FILES if file.name.startswith(f"{label}-")} == shapes
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.removesuffix(".json.gz"))
+def test_every_shape_of_jobs_is_recorded() -> None:
+    assert {file.name.split("-")[1] for file in JOBS if file.name.startswith("v1-")} == set(JOB_SHAPES)
+
+
+@pytest.mark.parametrize("file", [*FILES, *JOBS], ids=lambda file: file.name.removesuffix(".json.gz"))
 async def test_replay(file: Path) -> None:
-    await Replayer(workflows=[AgentTask], workflow_runner=Sandbox()).replay_workflow(history_of(file))
+    """By the class that a worker has for it, and as a worker runs it."""
+    history = history_of(file)
+    started = history.events[0].workflow_execution_started_event_attributes
+    await Replayer(workflows=[BY_TYPE[started.workflow_type.name]], workflow_runner=Sandbox()).replay_workflow(history)
 
 
 def test_the_shapes_are_what_their_names_say() -> None:
@@ -48,3 +60,24 @@ def test_the_shapes_are_what_their_names_say() -> None:
     assert kinds("v2-answers_by_signal-1").count("WORKFLOW_EXECUTION_SIGNALED") == 3
     assert kinds("v2-review_and_revise-1").count("ACTIVITY_TASK_SCHEDULED") == 3, "two plans, and the attempt"
     assert kinds("v2-write_that_waits-1").count("ACTIVITY_TASK_SCHEDULED") == 3, "the plan, the write and the attempt"
+
+
+def test_the_shapes_of_jobs_are_what_their_names_say() -> None:
+    for name in ("plan_review_that_moves_on", "job_that_moves_on", "long_job", "busy_queue"):
+        assert kinds(f"jobs/v1-{name}-1")[-1] == "WORKFLOW_EXECUTION_CONTINUED_AS_NEW", name
+        assert (HERE / f"jobs/v1-{name}-2.json.gz").exists()
+    for name in ("job_failure", "verification_that_fails", "refused_lease"):
+        assert kinds(f"jobs/v1-{name}-1")[-1] == "WORKFLOW_EXECUTION_FAILED", name
+    assert kinds("jobs/v1-done-1").count("ACTIVITY_TASK_COMPLETED") == 4, "one for each command"
+    assert kinds("jobs/v1-verification_rounds-1").count("ACTIVITY_TASK_COMPLETED") == 6
+    assert kinds("jobs/v1-plan_review-1").count("WORKFLOW_EXECUTION_UPDATE_COMPLETED") == 2
+    assert kinds("jobs/v1-cancellation-1").count("WORKFLOW_EXECUTION_UPDATE_COMPLETED") == 1
+    assert kinds("jobs/v1-lost_session-1").count("ACTIVITY_TASK_FAILED") == 2
+    assert kinds("jobs/v1-agent_that_is_silent-1").count("ACTIVITY_TASK_TIMED_OUT") == 1
+    assert kinds("jobs/v1-agent_that_is_away-1").count("ACTIVITY_TASK_TIMED_OUT") >= 1
+    assert kinds("jobs/v1-agent_that_comes_back_elsewhere-1").count("ACTIVITY_TASK_CANCEL_REQUESTED") == 1
+    assert kinds("jobs/v1-stage_that_waits-1").count("ACTIVITY_TASK_COMPLETED") == 5, "a write is among them"
+    assert kinds("jobs/v1-jobs_that_are_given-1").count("CHILD_WORKFLOW_EXECUTION_STARTED") == 2
+    assert kinds("jobs/v1-attempt_that_is_there-1").count("START_CHILD_WORKFLOW_EXECUTION_FAILED") == 1
+    assert kinds("jobs/v1-queue_that_others_hold-1").count("TIMER_FIRED") >= 1
+    assert kinds("jobs/v1-ping_of_a_silent_agent-1").count("ACTIVITY_TASK_TIMED_OUT") == 1

@@ -14,9 +14,7 @@ from hypothesis import given as given_
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, update
-from temporalio import activity
 from temporalio.client import Client, ScheduleActionStartWorkflow, WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from pavo.accounts.models import OrganisationRow
@@ -25,33 +23,17 @@ from pavo.jobs.agents import health as module
 from pavo.jobs.agents.health import PING_SECONDS, AgentHealth
 from pavo.jobs.agents.health_contracts import PingRecorded
 from pavo.jobs.agents.health_workflow import PingAgent
-from pavo.jobs.contracts import Ping, PingActivities
+from pavo.jobs.contracts import Ping
 from pavo.jobs.sql.models import RemoteAgentRow
 from pavo.kit.sql import Database
 from pavo.runs.schedules import list_schedules
 from pavo.temporal.activities import implementations
 from pavo.temporal.sandbox import Sandbox
 from tests.driving import until
+from tests.jobs.pinged import Gateway
 
 EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
 GATEWAY = uuid.UUID(int=7)
-
-
-class Gateway(PingActivities):
-    """Answers pings as a gateway with the stream of an agent does, or not."""
-
-    def __init__(self) -> None:
-        self.answers = True
-        self.silent: set[str] = set()
-        """Agents that do not answer."""
-        self.pinged: list[Ping] = []
-
-    @activity.defn(name="ping_agent")
-    async def ping_agent(self, request: Ping) -> float:
-        self.pinged.append(request)
-        if not self.answers or request.agent_id in self.silent:
-            raise ApplicationError("The stream is silent.", type="Silent")
-        return 0.001
 
 
 @dataclass

@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from pavo.accounts.domain import Identity
 from pavo.accounts.models import OrganisationRow, UserRow
+from pavo.gates.models import GateRow
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
@@ -124,6 +125,16 @@ class Given:
             return found[-1] if len(found) >= times else None
 
         return await until(asked, what=f"{times} times {kind}")
+
+    async def open_gate(self, job: uuid.UUID, body: str) -> GateRow:
+        """Until the attempt asks about this plan."""
+
+        async def asked() -> GateRow | None:
+            query = select(GateRow).where(GateRow.subject_id == job, GateRow.body == body, GateRow.state == "open")
+            async with self.database.reading() as session:
+                return (await session.scalars(query)).one_or_none()
+
+        return await until(asked, what=f"a gate over {body!r}")
 
     async def filled(self, workflow_id: str, *, nearly: bool = False) -> str:
         """Until its history is so long that another run has taken over, or nearly so; the run that was there before.

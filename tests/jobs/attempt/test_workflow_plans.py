@@ -1,7 +1,6 @@
 """The review of a plan: a gate over its hash; comments ask the agent again."""
 
 import hashlib
-import uuid
 
 from sqlalchemy import select
 
@@ -12,30 +11,20 @@ from pavo.jobs.attempt import plans
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.sql import attempts
 from pavo.jobs.workflow import CodingJob
-from tests.driving import until
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import kinds, planned, session_lost
-
-
-async def open_gate(given: Given, job: uuid.UUID, text: str) -> GateRow:
-    async def asked() -> GateRow | None:
-        query = select(GateRow).where(GateRow.subject_id == job, GateRow.body == text, GateRow.state == "open")
-        async with given.database.reading() as session:
-            return (await session.scalars(query)).one_or_none()
-
-    return await until(asked, what=f"a gate over {text!r}")
 
 
 async def test_a_plan_is_reviewed_revised_accepted_and_carried_out(given: Given, gates: JobGates) -> None:
     job, service = await given.job(review=True), GateService(given.database, gates)
     given.agent.will(c.MAKE_PLAN, planned("1. This."), planned("1. That."))
     handle = await given.start(job)
-    first = await open_gate(given, job, "1. This.")
+    first = await given.open_gate(job, "1. This.")
     assert first.hash == hashlib.sha256(b"1. This.").hexdigest()
     assert c.START_EXECUTION not in kinds(given.agent.asked)
     answered = await service.answer(given.who, first.id, first.hash, "revise", "Do that instead.")
     assert (answered.state, answered.answer) == ("answered", "revise")
-    second = await open_gate(given, job, "1. That.")
+    second = await given.open_gate(job, "1. That.")
     async with given.database.transaction() as session:
         row = await attempts.locked(session, job)
         assert row is not None and await plans.comments(session, row) == "Do that instead."
@@ -61,14 +50,14 @@ async def test_a_plan_is_reviewed_revised_accepted_and_carried_out(given: Given,
 async def test_the_next_attempt_does_not_ask_again_what_was_accepted(given: Given, gates: JobGates) -> None:
     job, service = await given.job(review=True), GateService(given.database, gates)
     handle = await given.start(job)
-    gate = await open_gate(given, job, "1. Do it.")
+    gate = await given.open_gate(job, "1. Do it.")
     await given.temporal.get_workflow_handle(handle.id).signal(CodingJob.move_on)  # a wait survives it
     await given.lease(job, -1)
     await given.temporal.get_workflow_handle(handle.id).signal(CodingJob.lease_lost)
     await given.until_stage(job, "QUEUED")
     assert await given.claim(job) == 2
     second = await given.start(job, 2)
-    gate = await open_gate(given, job, "1. Do it.")
+    gate = await given.open_gate(job, "1. Do it.")
     await service.answer(given.who, gate.id, gate.hash, "accept", "")
     given.agent.will(c.START_EXECUTION, session_lost)
     assert await second.result() == "DONE"
@@ -81,7 +70,7 @@ async def test_the_next_attempt_does_not_ask_again_what_was_accepted(given: Give
 async def test_a_review_that_is_cancelled_takes_no_answer(given: Given) -> None:
     job = await given.job(review=True)
     handle = await given.start(job)
-    gate = await open_gate(given, job, "1. Do it.")
+    gate = await given.open_gate(job, "1. Do it.")
     await handle.signal(CodingJob.cancel)
     assert await handle.result() == "CANCELLED"
     async with given.database.reading() as session:
