@@ -46,6 +46,44 @@ BEGIN
     RETURN NULL;
 END $$
 """
+# As those of tasks do (0010): ids and names of stages, nothing that people or agents wrote.
+_JOB_TOLD = """
+CREATE FUNCTION job_told(p_job jobs, p_previous text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object(
+        'organisation_id', p_job.organisation_id, 'job_id', p_job.id, 'repository_id', p_job.repository_id,
+        'created_by', p_job.created_by, 'program', p_job.program, 'kind', p_job.kind, 'epoch', p_job.epoch,
+        'outcome', p_job.outcome, 'stage', p_job.stage, 'previous_stage', p_previous
+    )
+$$
+"""
+_JOB_WEBHOOKS = """
+CREATE FUNCTION jobs_webhooks() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_data jsonb;
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhooks w WHERE w.organisation_id = NEW.organisation_id AND w.enabled) THEN
+        RETURN NULL;
+    END IF;
+    v_data := job_told(NEW, OLD.stage);
+    IF NEW.deleted_at IS NOT NULL THEN
+        PERFORM webhook_enqueue(NEW.organisation_id, 'job.deleted', NEW.id, v_data);
+        RETURN NULL;
+    END IF;
+    PERFORM webhook_enqueue(NEW.organisation_id, 'job.stage_changed', NEW.id, v_data);
+    IF NEW.stage IN ('QUEUED', 'DONE', 'FAILED', 'CANCELLED') THEN
+        PERFORM webhook_enqueue(NEW.organisation_id, 'job.' || lower(NEW.stage), NEW.id, v_data);
+    END IF;
+    RETURN NULL;
+END $$
+"""
+_TELLING = """
+CREATE TRIGGER jobs_webhooks_%s AFTER %s ON jobs FOR EACH ROW %s EXECUTE FUNCTION jobs_webhooks()
+"""
+_TOLD_OF = (
+    ("added", "INSERT", ""),
+    ("stage", "UPDATE OF stage", "WHEN (NEW.stage <> OLD.stage AND NEW.deleted_at IS NULL)"),
+    ("deleted", "UPDATE OF deleted_at", "WHEN (NEW.deleted_at IS NOT NULL AND OLD.deleted_at IS NULL)"),
+)
 # Ranks are spread without `updated_at`: the order stays.
 _ON_JOBS = """
 CREATE TRIGGER jobs_changed AFTER UPDATE ON jobs FOR EACH ROW WHEN (
@@ -305,6 +343,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_log", "jobs", ["ended_at"], unique=False, postgresql_where=sa.text("log_removed_at IS NULL")
     )
+    op.create_index(
+        "ix_jobs_failed",
+        "jobs",
+        ["organisation_id"],
+        unique=False,
+        postgresql_where=sa.text("stage = 'FAILED' AND deleted_at IS NULL"),
+    )
     op.create_index("ix_jobs_organisation", "jobs", ["organisation_id", "created_at", "id"], unique=False)
     op.create_index(
         "ix_jobs_pull_request",
@@ -432,9 +477,19 @@ def upgrade() -> None:
     op.execute(_ON_JOBS)
     op.execute("CREATE TRIGGER jobs_added AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION job_changed()")
     op.execute(_ON_QUEUES)
+    op.execute(_JOB_TOLD)
+    op.execute(_JOB_WEBHOOKS)
+    for each in _TOLD_OF:
+        op.execute(_TELLING % each)
+    op.add_column("gates", sa.Column("subject_kind", sa.Text(), server_default="task", nullable=False))
 
 
 def downgrade() -> None:
+    op.drop_column("gates", "subject_kind")
+    for name, _, _ in _TOLD_OF:
+        op.execute(f"DROP TRIGGER jobs_webhooks_{name} ON jobs")
+    op.execute("DROP FUNCTION jobs_webhooks()")
+    op.execute("DROP FUNCTION job_told(jobs, text)")
     op.execute("DROP TRIGGER job_queues_changed ON job_queues")
     op.execute("DROP TRIGGER jobs_added ON jobs")
     op.execute("DROP TRIGGER jobs_changed ON jobs")

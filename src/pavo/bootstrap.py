@@ -39,7 +39,7 @@ from pavo.llm.named.service import EndpointService
 from pavo.observe import metrics
 from pavo.observe.scrape import Ask, Scrape
 from pavo.observe.telemetry import Telemetry, open_telemetry
-from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients
+from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients, subjects_of
 from pavo.runs.reconcile import Reconciler
 from pavo.runs.story import plan_queue, short_queue
 from pavo.tasks import wiring as tasks
@@ -148,7 +148,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         clients = ApiClients(settings, database, connections, redis, temporal, publisher, follower, closing)
         kinds = [await each.served(clients) for each in slices]
         webhooks, secrets = WebhookService(database, settings.webhooks), SecretService(database, ring)
-        gates = GateService(database, _gate_owner(kinds))
+        gates = GateService(database, _gate_owner(kinds), subjects := subjects_of([each.kind for each in kinds]))
         standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
         closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
         yield ApiParts(
@@ -165,7 +165,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             build_artifacts(database, settings),
             webhooks,
             gates,
-            InboxService(database),
+            InboxService(database, subjects),
             PolicyService(database),
             UsageService(database, _budget_gates(kinds)),
             prices,

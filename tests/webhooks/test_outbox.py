@@ -11,7 +11,14 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from pavo.config import parse_networks
+from pavo.gates import repository as gates
+from pavo.gates.domain import Gate
+from pavo.jobs import events
+from pavo.jobs.attempt import plans
+from pavo.jobs.removal import repository as removal
+from pavo.jobs.sql import attempts
 from pavo.kit.sql import Database
+from pavo.timeline import service as timeline
 from pavo.webhooks import outbox
 from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.domain import Claimed, EventType, Outcome
@@ -288,3 +295,85 @@ async def test_while_secrets_overlap_each_of_them_verifies(
     await enqueue(database, organisation)
     await until(lambda: arrived(2), what="the second message")
     assert verifies(rotated.secret, receiver.got[1]) and not verifies(added.secret, receiver.got[1])
+
+
+async def new_job(database: Database, organisation: Organisation) -> uuid.UUID:
+    """A job in its queue."""
+    job_id, repository_id = uuid.uuid4(), uuid.uuid4()
+    place = "INSERT INTO repositories (id, organisation_id, name, clone_url) VALUES (:id, :of, :name, 'http://x/r.git')"
+    await run(database, place, id=repository_id, of=organisation.id, name=str(repository_id))
+    statement = """INSERT INTO jobs (id, organisation_id, repository_id, created_by, title, prompt, base_branch, rank,
+        program, branch) VALUES (:id, :organisation, :repository, :user, 'Secret title', 'Secret prompt', 'main', 0,
+        'codex', :branch)"""
+    values = {"organisation": organisation.id, "repository": repository_id, "user": organisation.owner}
+    async with database.transaction() as session:
+        await session.execute(text(statement), {"id": job_id, "branch": f"pavo/{job_id}", **values})
+        await timeline.create(session, job_id, events.queued("backlog", 50))
+    return job_id
+
+
+MOVE_JOB = "UPDATE jobs SET stage = :stage, epoch = 1 WHERE id = :id"
+
+
+async def test_a_jobs_stages_its_end_and_its_removal_are_told(
+    database: Database, webhooks: WebhookService, organisation: Organisation
+) -> None:
+    everything = (await webhooks.add(organisation.id, "https://example.com/all")).webhook
+    ends = [EventType.JOB_DONE, EventType.JOB_FAILED, EventType.JOB_CANCELLED]
+    ended = (await webhooks.add(organisation.id, "https://example.com/ends", events=ends)).webhook
+    job = await new_job(database, organisation)
+    for stage in ("CLAIMED", "CLAIMED", "CLEANING", "FAILED", "QUEUED", "CANCELLED", "QUEUED", "CLEANING", "DONE"):
+        await run(database, MOVE_JOB, id=job, stage=stage)
+    await run(database, "UPDATE jobs SET rank = 7, updated_at = pavo_now() WHERE id = :id", id=job)
+    async with database.transaction() as session:
+        await removal.bury(session, job)
+    found = await rows(database, everything.id)
+    queued = ["job.stage_changed", "job.queued"]
+    assert [row.type for row in found] == [
+        *queued,
+        "job.stage_changed",
+        "job.stage_changed",
+        *("job.stage_changed", "job.failed"),
+        *queued,
+        *("job.stage_changed", "job.cancelled"),
+        *queued,
+        "job.stage_changed",
+        *("job.stage_changed", "job.done"),
+        "job.deleted",
+    ]
+    first, claimed = found[0].data, found[2].data
+    assert (first["stage"], first["previous_stage"]) == ("QUEUED", None)
+    assert (claimed["stage"], claimed["previous_stage"], claimed["epoch"]) == ("CLAIMED", "QUEUED", 1)
+    assert (claimed["job_id"], claimed["organisation_id"]) == (str(job), str(organisation.id))
+    assert (claimed["program"], claimed["created_by"]) == ("codex", str(organisation.owner))
+    assert "Secret" not in str(found), "what people wrote stays inside"
+    assert [row.number for row in found] == sorted({row.number for row in found})
+    assert [row.type for row in await rows(database, ended.id)] == ["job.failed", "job.cancelled", "job.done"]
+    await run(database, "UPDATE webhook_deliveries SET state = 'delivered' WHERE type <> 'job.deleted'")
+    async with database.transaction() as session:
+        assert await removal.empty_some(session, job, unwatched=True) is True
+    assert [row.type for row in await rows(database, everything.id)] == ["job.deleted"], "it is still to be told"
+
+
+async def test_a_job_that_asks_is_told_each_time_that_it_asks(
+    database: Database, webhooks: WebhookService, organisation: Organisation
+) -> None:
+    webhook = (await webhooks.add(organisation.id, "https://example.com/hook", events=[EventType.JOB_WAITING])).webhook
+    job_id = await new_job(database, organisation)
+
+    async def ask(plan: str) -> Gate:
+        async with database.transaction() as session:
+            job = await attempts.locked(session, job_id)
+            assert job is not None
+            return await plans.open_review(session, job, plan)
+
+    gate = await ask("Secret plan")
+    assert (await ask("Secret plan")).id == gate.id
+    (told,) = await rows(database, webhook.id)
+    assert (told.type, told.task_id, told.data["reason"]) == ("job.waiting", job_id, "plan")
+    assert (told.data["gate_id"], told.data["stage"]) == (str(gate.id), "QUEUED")
+    assert "Secret" not in str(told)
+    async with database.transaction() as session:
+        await gates.pause(session, job_id)
+    assert (await ask("Secret plan")).id == gate.id, "the next attempt asks again"
+    assert len(await rows(database, webhook.id)) == 2

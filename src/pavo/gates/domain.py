@@ -19,6 +19,12 @@ APPROVAL: Final = "approval"
 BUDGET: Final = "budget"
 """… and of one that asks what to do about a budget that does not suffice."""
 
+PLAN: Final = "plan"
+"""… and of one over the plan of a coding program, which people accept or have revised."""
+
+TASK: Final = "task"
+"""The kind of subject where none is named."""
+
 OPEN: Final = "open"
 ANSWERED: Final = "answered"
 EXPIRED: Final = "expired"
@@ -46,10 +52,12 @@ class Subject:
     """Whose gates they are."""
 
     id: uuid.UUID
-    """That of its timeline: a task."""
+    """That of its timeline."""
     organisation_id: uuid.UUID
     scope: str
     """Within it: gates of another scope are others, such as those of another version of a plan."""
+    kind: str = TASK
+    """The noun of its kind of durable work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,13 @@ class Gate:
     has_default: bool = False
     default: Any = None
     may_answer: MayAnswer = MEMBER
+    subject_kind: str = TASK
+    """The noun of the subject's kind: task, job."""
+
+    @property
+    def task_id(self) -> uuid.UUID | None:
+        """The subject where it is a task."""
+        return self.subject_id if self.subject_kind == TASK else None
 
 
 @dataclass(frozen=True, slots=True)

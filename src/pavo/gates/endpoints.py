@@ -25,7 +25,8 @@ TheGates = Annotated[GateService, Depends(_gates)]
 async def list_gates(gates: TheGates, who: Caller, wanted: Annotated[GatesWanted, Query()]) -> GatePage:
     """What waits for people, and what has waited: those that wait longest first. A page has a megabyte at most."""
     place = (wanted.mine, wanted.created_by, wanted.sort == "-opened", wanted.cursor, wanted.limit)
-    found = await gates.page(who, Wanted(wanted.organisation_id, wanted.state, wanted.kind, wanted.task_id, *place))
+    of = (wanted.subject_id, wanted.task_id)
+    found = await gates.page(who, Wanted(wanted.organisation_id, wanted.state, wanted.kind, *of, *place))
     items = [GateOut.model_validate(gate) for gate in found.items]
     return GatePage(items=items, next_cursor=found.next_cursor, total=found.total)
 

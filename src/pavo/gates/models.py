@@ -30,7 +30,9 @@ class GateRow(Base):
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     organisation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(OrganisationRow.id, ondelete="CASCADE"))
     subject_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("timelines.id", ondelete="CASCADE"))
-    """Whose it is, as its timeline is: a task."""
+    """Whose it is, as its timeline is."""
+    subject_kind: Mapped[str] = mapped_column(Text, server_default="task")
+    """What that is: the noun of a kind of durable work."""
     scope: Mapped[str] = mapped_column(Text)
     """Within the subject: the version of the plan that is executed."""
     kind: Mapped[str] = mapped_column(Text)

@@ -19,6 +19,7 @@ from pavo.gates.domain import (
     OPEN,
     OWNER,
     PAUSED,
+    TASK,
     Gate,
     GateState,
     NewGate,
@@ -29,6 +30,7 @@ from pavo.gates.domain import (
 from pavo.gates.models import GateAnswerRow, GateRow
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor
+from pavo.runs.subjects import Subjects
 
 PAGE_BYTES: Final = 1_000_000
 _SIZE: Final = func.octet_length(GateRow.body) + sum(
@@ -43,8 +45,6 @@ _WAITING: Final = text("""
 SELECT count(*) AS gates, coalesce(extract(epoch FROM pavo_now() - min(opened_at)), 0) AS age
 FROM gates WHERE state = 'open'
 """)
-# Of a subject that is a task: the only kind so far.
-_CREATED_BY: Final = text("EXISTS (SELECT FROM tasks t WHERE t.id = gates.subject_id AND t.created_by = :created_by)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Chosen:
     state: GateState | None = None
     kind: str | None = None
     subject_id: uuid.UUID | None = None
+    task_id: uuid.UUID | None = None
+    """Of a subject that is this task."""
     created_by: uuid.UUID | None = None
     """Of subjects that this user created."""
     owned: Sequence[uuid.UUID] | None = None
@@ -87,6 +89,7 @@ def gate_of(row: GateRow) -> Gate:
         row.has_default,
         row.default_answer,
         may_answer,
+        row.subject_kind,
     )
 
 
@@ -99,6 +102,7 @@ async def open_gate(session: AsyncSession, subject: Subject, new: NewGate) -> tu
         "id": new_id(),
         "organisation_id": subject.organisation_id,
         "subject_id": subject.id,
+        "subject_kind": subject.kind,
         "scope": subject.scope,
         "kind": new.kind,
         "key": new.key,
@@ -264,9 +268,11 @@ async def waiting(session: AsyncSession) -> OpenGates:
     return OpenGates(row.gates, float(row.age))
 
 
-async def page(session: AsyncSession, chosen: Chosen, *, after: Cursor | None, limit: int) -> tuple[list[Gate], bool]:
+async def page(
+    session: AsyncSession, chosen: Chosen, subjects: Subjects, *, after: Cursor | None, limit: int
+) -> tuple[list[Gate], bool]:
     """Gates in the wanted order, and whether there are more; one at least, `PAGE_BYTES` of them at most."""
-    query = select(GateRow.id, _SIZE).where(*_conditions(chosen))
+    query = select(GateRow.id, _SIZE).where(*_conditions(chosen, subjects))
     place = tuple_(GateRow.opened_at, GateRow.id)
     if after is not None:
         at = tuple_(after.created_at, after.id)
@@ -284,12 +290,13 @@ async def page(session: AsyncSession, chosen: Chosen, *, after: Cursor | None, l
     return [gate_of(row) for row in rows], len(wanted) < len(sizes)
 
 
-async def count(session: AsyncSession, chosen: Chosen) -> int:
+async def count(session: AsyncSession, chosen: Chosen, subjects: Subjects) -> int:
     """How many there are on all pages."""
-    return (await session.scalars(select(func.count()).select_from(GateRow).where(*_conditions(chosen)))).one()
+    query = select(func.count()).select_from(GateRow).where(*_conditions(chosen, subjects))
+    return (await session.scalars(query)).one()
 
 
-def _conditions(chosen: Chosen) -> list[Any]:
+def _conditions(chosen: Chosen, subjects: Subjects) -> list[Any]:
     found: list[Any] = [GateRow.organisation_id.in_(chosen.organisation_ids)]
     if chosen.state is not None:
         found.append(GateRow.state == chosen.state)
@@ -297,8 +304,11 @@ def _conditions(chosen: Chosen) -> list[Any]:
         found.append(GateRow.kind == chosen.kind)
     if chosen.subject_id is not None:
         found.append(GateRow.subject_id == chosen.subject_id)
+    if chosen.task_id is not None:
+        found += (GateRow.subject_id == chosen.task_id, GateRow.subject_kind == TASK)
     if chosen.created_by is not None:
-        found.append(_CREATED_BY.bindparams(created_by=chosen.created_by))
+        theirs = f"(SELECT FROM {subjects.sql} s WHERE s.id = gates.subject_id AND s.created_by = :created_by)"
+        found.append(text(f"EXISTS {theirs}").bindparams(created_by=chosen.created_by))
     if chosen.owned is not None:
         found.append(or_(GateRow.may_answer == MEMBER, GateRow.organisation_id.in_(chosen.owned)))
     return found

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from pavo.gates.domain import MAX_NOTE, MAX_PAGE
+from pavo.gates.domain import MAX_NOTE, MAX_PAGE, TASK
 from pavo.kit.texts.fields import Text
 
 GateSort = Literal["opened", "-opened"]
 GateStateName = Literal["open", "answered", "expired", "paused"]
-GateKind = Literal["question", "effect", "approval", "budget"]
+GateKind = Literal["question", "effect", "approval", "budget", "plan"]
 
 
 class GatesWanted(BaseModel):
@@ -24,10 +24,12 @@ class GatesWanted(BaseModel):
     organisation_id: uuid.UUID | None = None
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
+    subject_id: uuid.UUID | None = None
+    """Of this task or this job."""
     mine: bool = False
     """Those that you may answer: not what owners alone may where you are none."""
     created_by: Annotated[Text, Field(max_length=300)] | None = None
-    """Of tasks that this user created: an id, an address, or `me`."""
+    """Of tasks and jobs that this user created: an id, an address, or `me`."""
     sort: GateSort = "opened"
     """`-opened` begins with the newest."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
@@ -44,7 +46,7 @@ class GateAnswerIn(BaseModel):
     answer: Any
     """What fits the gate's `schema`."""
     note: Annotated[Text, Field(max_length=MAX_NOTE)] = ""
-    """For those who look at it later. The agent gets it only where it denies a call of a tool."""
+    """For those who look at it later. The agent gets it only where it denies a call or has a plan revised."""
 
 
 class GateOut(BaseModel):
@@ -55,10 +57,15 @@ class GateOut(BaseModel):
     id: uuid.UUID
     organisation_id: uuid.UUID
     """Whoever is a member then may answer, or, by `may_answer`, an owner."""
-    task_id: Annotated[uuid.UUID, Field(validation_alias=AliasChoices("task_id", "subject_id"))]
+    subject_kind: str = TASK
+    """What it is about: `task`, `job`."""
+    subject_id: uuid.UUID
+    task_id: uuid.UUID | None = None
+    """Of the task, where it is about one."""
     kind: GateKind
     """effect: whether an unsafe call of a tool happened. approval: whether a call of a tool may begin. budget: what to
-    do about one that does not suffice."""
+    do about one that does not suffice. plan: whether a job's plan is carried out; `revise` has another one made, by
+    what the note says."""
     key: str
     """What the agent calls it; of an effect or an approval, the tool and its call."""
     text: str
@@ -70,7 +77,7 @@ class GateOut(BaseModel):
     choices: list[str]
     """What may be answered, where it is one of these."""
     state: GateStateName
-    """paused: the task does not ask it at the moment, since it was stopped, failed, is done or went on without it."""
+    """paused: it is not asked at the moment: its task or job was stopped, failed, is done or went on without it."""
     answer: Any = None
     answered_by: str | None
     """The address of who answered, or `policy:default`."""

@@ -8,17 +8,29 @@ import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from pavo.accounts.domain import Identity
 from pavo.accounts.people import creator
 from pavo.errors import Forbidden, GateClosed, InvalidInput, NotFound, TooLarge, WrongGateHash, WrongStage
 from pavo.gates import repository
-from pavo.gates.domain import ANSWERED, EXPIRED, MAX_ANSWER_BYTES, OWNER, PAUSED, Gate, GateState, OpenGates, same_json
+from pavo.gates.domain import (
+    ANSWERED,
+    EXPIRED,
+    MAX_ANSWER_BYTES,
+    OWNER,
+    PAUSED,
+    TASK,
+    Gate,
+    GateState,
+    OpenGates,
+    same_json,
+)
 from pavo.kit.json_schema import misfit
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
+from pavo.runs.subjects import Subjects
 
 
 class GateOwner(Protocol):
@@ -69,10 +81,12 @@ class Wanted:
     state: GateState | None = None
     kind: str | None = None
     subject_id: uuid.UUID | None = None
+    task_id: uuid.UUID | None = None
+    """Of a subject that is this task."""
     mine: bool = False
     """Those that they may answer."""
     created_by: str | None = None
-    """Of tasks that this user created: an id, an address, or `me`."""
+    """Of what this user created: an id, an address, or `me`."""
     newest_first: bool = False
     cursor: str | None = None
     limit: int = 50
@@ -90,11 +104,13 @@ class GateService:
 
     Args:
         owner: of all of them.
+        subjects: what they are about.
     """
 
-    def __init__(self, database: Database, owner: GateOwner) -> None:
+    def __init__(self, database: Database, owner: GateOwner, subjects: Subjects) -> None:
         self._database = database
         self._owner = owner
+        self._subjects = subjects
 
     async def get(self, who: Identity, gate_id: uuid.UUID) -> Gate:
         """One gate.
@@ -123,12 +139,13 @@ class GateService:
                 wanted.state,
                 wanted.kind,
                 wanted.subject_id,
+                wanted.task_id,
                 await creator(session, who, wanted.created_by),
                 await repository.owned(session, who.user_id) if wanted.mine else None,
                 wanted.newest_first,
             )
-            found, more = await repository.page(session, chosen, after=after, limit=wanted.limit)
-            total = await repository.count(session, chosen)
+            found, more = await repository.page(session, chosen, self._subjects, after=after, limit=wanted.limit)
+            total = await repository.count(session, chosen, self._subjects)
         last = found[-1] if more else None
         return GatesFound(found, Cursor(last.opened_at, last.id).encode() if last else None, total)
 
@@ -187,22 +204,28 @@ class GateService:
                 )
 
 
+_ASKS_AGAIN: Final = "It asks again if it still wants to know."
+_WHEN_PAUSED: Final = {TASK: "Resume the task if it is stopped; it asks again if it still wants to know."}
+
+
 def _require_same_note(gate: Gate, note: str) -> None:
     """What is said later is not kept; said without a note, the answer again says nothing more."""
     if note and note != gate.note:
         detail = "You gave this answer before; a note that comes after it is not kept."
-        raise GateClosed(detail, field="note", remedy="Say it to the task.", answered_by=gate.answered_by)
+        remedy = f"Say it to the {gate.subject_kind}."
+        raise GateClosed(detail, field="note", remedy=remedy, answered_by=gate.answered_by)
 
 
 def _require_open(gate: Gate) -> None:
     if gate.state == PAUSED:
         raise WrongStage(
-            "It is not asked at the moment: the task rests, or went on without it.",
+            f"It is not asked at the moment: the {gate.subject_kind} rests, or went on without it.",
             field="state",
-            remedy="Resume the task if it is stopped; it asks again if it still wants to know.",
+            remedy=_WHEN_PAUSED.get(gate.subject_kind, _ASKS_AGAIN),
         )
     if gate.state == EXPIRED:
-        raise GateClosed("Nobody answered in time.", field="state", remedy="Look at what the task does without.")
+        remedy = f"Look at what the {gate.subject_kind} does without."
+        raise GateClosed("Nobody answered in time.", field="state", remedy=remedy)
     if gate.state == ANSWERED:
         detail = f"It was answered by {gate.answered_by}."
         raise GateClosed(detail, field="state", remedy="Look at the answer.", answered_by=gate.answered_by)

@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pavo.gates.domain import TASK
 from pavo.kit.texts.fields import Text
 
-Kind: TypeAlias = Literal["question", "approval", "review", "failure"]
+Kind: TypeAlias = Literal["question", "approval", "plan", "review", "failure"]
 Sort: TypeAlias = Literal["since", "-since"]
 MAX_PAGE: Final = 200
 
@@ -22,10 +23,12 @@ class InboxWanted(BaseModel):
     organisation_id: uuid.UUID | None = None
     """Of this one of your organisations; default: of all."""
     task_id: uuid.UUID | None = None
+    subject_id: uuid.UUID | None = None
+    """Of this task or this job."""
     mine: bool = False
     """What you may answer: not what owners alone may where you are none."""
     created_by: Annotated[Text, Field(max_length=300)] | None = None
-    """Of tasks that this user created: an id, an address, or `me`."""
+    """Of tasks and jobs that this user created: an id, an address, or `me`."""
     sort: Sort = "since"
     """`-since` begins with the newest."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
@@ -38,20 +41,26 @@ class InboxItem(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
 
     id: uuid.UUID
-    """Of the gate; of the task, where its plan or its failure waits."""
+    """Of the gate; of the task or the job, where a task's plan or a failure waits."""
     kind: str
-    """`question`, and `approval` of a call of a tool: answer its gate. `review`: answer the plan. `failure`: look at
-    it, and resume or delete the task."""
+    """`question`, `approval` of a call of a tool, and `plan` of a job: answer its gate. `review`: answer the task's
+    plan. `failure`: look at it, and resume or delete the task; queue the job again, or remove it."""
     organisation_id: uuid.UUID
-    task_id: uuid.UUID
+    subject_kind: str = TASK
+    """What it is about: `task`, `job`."""
+    subject_id: uuid.UUID
+    task_id: uuid.UUID | None = None
+    """The task, where it is about one."""
     title: str
-    """Of the task."""
+    """Of the task or the job."""
     agent_type: str
-    created_by: uuid.UUID
+    """Of a job, its coding program."""
+    created_by: uuid.UUID | None
+    """None: they are no user any more."""
     since: datetime
     """How long it waits."""
     text: str
-    """The beginning of what is asked, or of what went wrong; empty for a plan."""
+    """The beginning of what is asked, of a job's plan, or of what went wrong; empty for a task's plan."""
     key: str | None
     """What the agent calls the question; of an approval, the tool and its call."""
     hash: str | None

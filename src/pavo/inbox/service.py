@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from pavo.accounts.domain import Identity
 from pavo.accounts.people import creator
-from pavo.inbox import repository
-from pavo.inbox.repository import Chosen, Waiting
+from pavo.inbox.repository import Chosen, Waiting, WaitingRows
 from pavo.inbox.schemas import InboxWanted
 from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
+from pavo.runs.subjects import Subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,9 @@ class InboxPage(Page[Waiting]):
 class InboxService:
     """The inbox of each person: whoever is a member may answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, subjects: Subjects) -> None:
         self._database = database
+        self._rows = WaitingRows(subjects)
 
     async def page(self, who: Identity, wanted: InboxWanted) -> InboxPage:
         """What waits in their organisations.
@@ -35,8 +36,9 @@ class InboxService:
         theirs, limit, newest_first = who.of(wanted.organisation_id), wanted.limit, wanted.sort == "-since"
         async with self._database.reading() as session:
             created_by = await creator(session, who, wanted.created_by)
-            chosen = Chosen(theirs, created_by, wanted.kind, wanted.task_id, who.user_id if wanted.mine else None)
-            found = await repository.page(session, chosen, after=after, limit=limit + 1, newest_first=newest_first)
-            total = await repository.count(session, chosen)
+            of, answers = (wanted.subject_id, wanted.task_id), who.user_id if wanted.mine else None
+            chosen = Chosen(theirs, created_by, wanted.kind, *of, answers)
+            found = await self._rows.page(session, chosen, after=after, limit=limit + 1, newest_first=newest_first)
+            total = await self._rows.count(session, chosen)
         last = found[limit - 1] if len(found) > limit else None
         return InboxPage(found[:limit], Cursor(last.since, last.id).encode() if last else None, total)

@@ -3,6 +3,9 @@
 import uuid
 from typing import Final
 
+NOUN: Final = "job"
+"""What people call one of them: see `runs.kinds.Kind`."""
+
 QUEUED: Final = "QUEUED"
 CLAIMED: Final = "CLAIMED"
 PREPARING: Final = "PREPARING"

@@ -41,10 +41,17 @@ from pavo.kit.outgoing.connecting import Connector
 from pavo.kit.sql import Database
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+from pavo.runs.subjects import SubjectRows
 from pavo.usage.prices import PriceTable
 
 KIND: Final = Kind(
-    "job", CodingJob, c.WORKFLOW_TYPE, d.job_of_workflow, helpers=[QueueMonitor, PingAgent], periodic=[queues.LINES]
+    d.NOUN,
+    CodingJob,
+    c.WORKFLOW_TYPE,
+    d.job_of_workflow,
+    helpers=[QueueMonitor, PingAgent],
+    periodic=[queues.LINES],
+    subjects=SubjectRows("jobs", worker="program", failed_since="coalesce(ended_at, updated_at)"),
 )
 
 

@@ -20,6 +20,7 @@ from pavo.kit.sql import Database, KeptConnections
 from pavo.runs.fence import Fence
 from pavo.runs.probe_workflow import PROBE_TYPE, Probe
 from pavo.runs.reconcile_workflow import RECONCILE_TYPE, ReconcileRuns
+from pavo.runs.subjects import SubjectRows, Subjects
 from pavo.temporal.ids import workflow_ids
 from pavo.timeline.follow import Follower
 from pavo.timeline.publish import Publisher
@@ -83,6 +84,8 @@ class Kind:
     end_steps: Callable[[Redis, Sequence[uuid.UUID]], Awaitable[None]] | None = None
     """Have the steps that these subjects are in end, cut after their grace: the next attempt goes on from the
     checkpoint before. Counts as no failure."""
+    subjects: SubjectRows | None = None
+    """How its rows are read where people look at those of all kinds; None: nobody is asked about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,11 @@ class Slice(Protocol):
     async def served(self, clients: ApiClients) -> KindServed:
         """Wire it for an API process."""
         ...
+
+
+def subjects_of(kinds: Sequence[Kind]) -> Subjects:
+    """The rows of these kinds as one."""
+    return Subjects({kind.noun: kind.subjects for kind in kinds if kind.subjects is not None})
 
 
 def workflows_of(kinds: Sequence[Kind]) -> list[type]:

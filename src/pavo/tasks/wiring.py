@@ -39,6 +39,7 @@ from pavo.kit.sql import Database
 from pavo.llm.gateway.wiring import model_calls
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+from pavo.runs.subjects import SubjectRows
 from pavo.tasks import domain as d
 from pavo.tasks.commands import TaskCommands
 from pavo.tasks.contracts import WORKFLOW_TYPE
@@ -89,7 +90,15 @@ logger = logging.getLogger(__name__)
 COUNT_SECONDS: Final = 5.0
 """For the write that counts against whoever blocked the agents' loop: the worker ends after it."""
 
-KIND: Final = Kind("task", AgentTask, WORKFLOW_TYPE, d.task_of_workflow, in_flight=in_flight, end_steps=end_steps)
+KIND: Final = Kind(
+    "task",
+    AgentTask,
+    WORKFLOW_TYPE,
+    d.task_of_workflow,
+    in_flight=in_flight,
+    end_steps=end_steps,
+    subjects=SubjectRows("tasks", worker="agent_type"),
+)
 
 
 def routers() -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 Any number of deliverers share the outbox: each claims what it sends at once, and a claim ends by itself. One that dies
 between sending and recording leaves the message to the next one, which sends it again under the same id. Messages are
-not ordered; those of one task carry a `sequence`.
+not ordered; those of one task or job carry a `sequence`.
 """
 
 import asyncio

@@ -28,6 +28,15 @@ class EventType(StrEnum):
     WAITING = "task.waiting"
     """A task waits for a person; `reason` says for what."""
     DELETED = "task.deleted"
+    JOB_STAGE_CHANGED = "job.stage_changed"
+    JOB_QUEUED = "job.queued"
+    """These four with the change of the stage, for those who want them alone."""
+    JOB_DONE = "job.done"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_WAITING = "job.waiting"
+    """A job waits for a person; `reason` says for what."""
+    JOB_DELETED = "job.deleted"
     DISABLED = "webhook.disabled"
     """Another webhook of the organisation is told nothing any more."""
 
@@ -189,7 +198,7 @@ def headers(message: Claimed, timestamp: int) -> dict[str, str]:
 
 
 def body(type_: str, created_at: datetime, number: int, data: Mapping[str, Any]) -> bytes:
-    """The message as JSON, the same at each attempt. `sequence` rises from message to message of one task."""
+    """The message as JSON, the same at each attempt. `sequence` rises from message to message of one task or job."""
     message = {"type": type_, "timestamp": iso(created_at), "data": {**data, "sequence": number}}
     return json.dumps(message, separators=(",", ":"), sort_keys=True).encode()
 

@@ -85,11 +85,11 @@ class WebhookDeliveryRow(Base):
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, server_default=text("gen_random_uuid()"))
     """The message's id, the same at each attempt: by it a receiver tells a repetition."""
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    """Rises from message to message of one task, whose row is locked when it is taken."""
+    """Rises from message to message of one task or job, whose row is locked when it is taken."""
     webhook_id: Mapped[uuid.UUID] = mapped_column(Uuid)
     type: Mapped[str] = mapped_column(Text)
     task_id: Mapped[uuid.UUID | None] = mapped_column(Uuid, index=True)
-    """The task that it tells of; of others none."""
+    """The task or the job that it tells of; of others none."""
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """Ids and names of stages, nothing that people or agents wrote."""
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now(), index=True)

@@ -10,13 +10,17 @@ from pavo.jobs import contracts as c
 from pavo.jobs.attempt import plans
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.sql import attempts
+from pavo.jobs.wiring import KIND
 from pavo.jobs.workflow import CodingJob
+from pavo.runs.kinds import subjects_of
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import kinds, planned, session_lost
 
+SUBJECTS = subjects_of([KIND])
+
 
 async def test_a_plan_is_reviewed_revised_accepted_and_carried_out(given: Given, gates: JobGates) -> None:
-    job, service = await given.job(review=True), GateService(given.database, gates)
+    job, service = await given.job(review=True), GateService(given.database, gates, SUBJECTS)
     given.agent.will(c.MAKE_PLAN, planned("1. This."), planned("1. That."))
     handle = await given.start(job)
     first = await given.open_gate(job, "1. This.")
@@ -48,7 +52,7 @@ async def test_a_plan_is_reviewed_revised_accepted_and_carried_out(given: Given,
 
 
 async def test_the_next_attempt_does_not_ask_again_what_was_accepted(given: Given, gates: JobGates) -> None:
-    job, service = await given.job(review=True), GateService(given.database, gates)
+    job, service = await given.job(review=True), GateService(given.database, gates, SUBJECTS)
     handle = await given.start(job)
     gate = await given.open_gate(job, "1. Do it.")
     await given.temporal.get_workflow_handle(handle.id).signal(CodingJob.move_on)  # a wait survives it

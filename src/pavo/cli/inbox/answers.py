@@ -13,8 +13,8 @@ from pavo.kit.clock import iso
 from pavo.observe.printable import printable, printable_line
 
 TEXT: Final = {"type": "string"}
-NO: Final = "deny"
-"""The answer to an approval whose note the agent gets."""
+TOLD: Final = {("approval", "deny"): "why", ("plan", "revise"): "what is to change"}
+"""Answers by kind whose note the agent gets, and what it says."""
 
 
 def typed(gate: GateOut, text: str) -> Any:
@@ -96,11 +96,12 @@ def ask(gate: GateOut, out: Console) -> Any:
 
 
 def ask_why(gate: GateOut, answer: Any, out: Console) -> str:
-    """What the agent is to be told of a denied call; empty: nothing."""
-    if gate.kind != "approval" or answer != NO:
+    """What the agent is to be told of a denied call or a plan that is to be made anew; empty: nothing."""
+    asked = TOLD.get((gate.kind, answer)) if isinstance(answer, str) else None
+    if asked is None:
         return ""
     try:
-        return out.input(Text("  why (the agent reads it) › ", "cyan")).strip()
+        return out.input(Text(f"  {asked} (the agent reads it) › ", "cyan")).strip()
     except EOFError:
         return ""
 
@@ -114,4 +115,6 @@ def print_open(out: Console, gate: GateOut) -> None:
 def _example(gate: GateOut) -> str:
     if gate.kind == "approval":
         return "allow|deny"
+    if gate.kind == "plan":
+        return "accept|revise"
     return "1" if gate.choices else "…"

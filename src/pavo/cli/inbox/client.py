@@ -11,7 +11,7 @@ from pavo.inbox.schemas import InboxItem, InboxOut
 
 MAX_PAGE: Final = 200
 """The longest page that the API gives."""
-ASKED: Final = ("question", "approval")
+ASKED: Final = ("question", "approval", "plan")
 """Kinds of what is answered by its gate."""
 SHORTEST: Final = 4
 """Characters of an id that mean one."""
@@ -41,19 +41,19 @@ class InboxClient:
         return self._api.ask(GatePage, "GET", "/api/gates", params=chosen).items
 
     def gate(self, ref: str) -> GateOut:
-        """The question that `ref` means: its id, or the beginning or end of its id or of its task's, of what is open.
+        """The question that `ref` means: its id, or the beginning or end of it or of its subject's, of what is open.
 
         Raises:
             NotFound: there is none.
             InvalidInput: it could mean several.
         """
         if (whole := _whole(ref)) is not None:
-            with suppress(NotFound):  # it may be that of a task
+            with suppress(NotFound):  # it may be that of a task or a job
                 return self._api.ask(GateOut, "GET", f"/api/gates/{whole}")
         if len(ref) < SHORTEST:
             raise InvalidInput(f"{ref!r} is too short for an id.", field="ID", remedy="Give 4 characters at least.")
         items = [item for kind in ASKED for item in self.items(MAX_PAGE, kind=kind).items]
-        found = [item for item in items if any(_means(ref, one) for one in (item.id, item.task_id))]
+        found = [item for item in items if any(_means(ref, one) for one in (item.id, item.subject_id))]
         if not found:
             raise NotFound(f"There is no open question {ref!r}.", field="ID", remedy="See them with: pavo inbox list")
         if len(found) > 1:

@@ -11,6 +11,8 @@ from pavo.cli.api_client import ApiClient
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.inbox import answers
 from pavo.cli.inbox.client import ASKED, InboxClient
+from pavo.cli.jobs.client import OrganisationClient
+from pavo.cli.jobs.job_client import JobClient
 from pavo.cli.output import Output, Printer
 from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
@@ -23,11 +25,11 @@ from pavo.inbox.schemas import InboxItem, InboxOut, Kind, Sort
 
 inbox_app = App(name="inbox", help="What waits for people, and answering it.", help_epilogue=epilogue("inbox"))
 
-GateRef = Annotated[str, Parameter(help="The question's id, the beginning or end of it, or that of its task.")]
+GateRef = Annotated[str, Parameter(help="The question's id, the beginning or end of it, or that of its task or job.")]
 HowMany = Annotated[
     int, Parameter(name=["--limit", "-n"], validator=validators.Number(gte=1), help="How many at most.")
 ]
-COLUMNS = ("WAITS", "SINCE", "ID", "TASK", "WHAT")
+COLUMNS = ("WAITS", "SINCE", "ID", "TITLE", "WHAT")
 
 
 @contextmanager
@@ -67,19 +69,23 @@ def list_(
     *,
     kind: Annotated[Kind | None, Parameter(help="These alone.")] = None,
     mine: Annotated[bool, Parameter(help="What you may answer.", negative="")] = False,
-    created_by: Annotated[str | None, Parameter(help="Of tasks of this user: an e-mail address, an id, or me.")] = None,
+    created_by: Annotated[
+        str | None, Parameter(help="Of tasks and jobs of this user: an e-mail address, an id, or me.")
+    ] = None,
     task: TaskOption = None,
+    job: Annotated[str | None, Parameter(help="Of this job: its id, or the beginning or end of it.")] = None,
     org: OrganisationId = None,
     sort: Annotated[Sort, Parameter(help="The order; with a minus the newest first.")] = "since",
     limit: HowMany = 50,
     url: Url = None,
     output: Output = "text",
 ) -> None:
-    """What waits for people in your organisations: questions, approvals of calls of tools, plans under review,
+    """What waits for people in your organisations: questions, approvals of calls of tools, plans of tasks and of jobs,
     failures; the oldest first."""
     with ApiClient.from_environment(url) as api:
         chosen = {"kind": kind, "mine": mine or None, "sort": sort, "organisation_id": org, "created_by": created_by}
         chosen["task_id"] = resolve(TaskClient(api), task).id if task is not None else None
+        chosen["subject_id"] = JobClient(OrganisationClient(api, org)).resolve(job).id if job else None
         found = InboxClient(api).items(limit, **chosen)
     Printer(output).show(found, lambda: _print(found))
 
@@ -96,7 +102,7 @@ def _print(found: InboxOut) -> None:
 
 
 def _row(item: InboxItem) -> Sequence[str]:
-    # An answer to a plan, or a resume, names the task.
+    # An answer to a task's plan, or a resume, names the task.
     what = f"plan v{item.version} waits for review" if item.kind == "review" else item.text
     what = f"(owners) {what}" if item.may_answer == "owner" else what
     return item.kind, render.ago(item.since), str(item.id), item.title, what[:200]
@@ -108,8 +114,8 @@ def _print_next(out: Console, items: Sequence[InboxItem]) -> None:
     for item in items:
         first.setdefault(item.kind, item)
     asked = dict.fromkeys(ASKED, "pavo inbox show")
-    commands = {**asked, "review": "pavo task plan", "failure": "pavo task show"}
     for kind, item in first.items():
+        commands = {**asked, "review": "pavo task plan", "failure": f"pavo {item.subject_kind} show"}
         render.command(out, kind, f"{commands[kind]} {item.id}")
 
 
@@ -138,7 +144,8 @@ def answer(
     /,
     *,
     note: Annotated[
-        str, Parameter(help="For those who look at it later; the agent gets it where a call of a tool is denied.")
+        str,
+        Parameter(help="For those who look at it later; the agent gets it where a call is denied or a plan revised."),
     ] = "",
     url: Url = None,
     output: Output = "text",
@@ -168,7 +175,8 @@ def _asked(gate: GateOut) -> object:
 def _print_answered(done: GateOut) -> None:
     out = render.page()
     render.good(out, "Answered", done.key)
-    render.command(out, "watch", f"pavo task watch {done.task_id}")
+    watch = f"pavo task watch {done.task_id}" if done.task_id is not None else f"pavo job logs {done.subject_id} -f"
+    render.command(out, "watch", watch)
 
 
 give_examples(inbox_app, "inbox")

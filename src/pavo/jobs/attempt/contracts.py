@@ -9,8 +9,6 @@ from temporalio import activity
 from pavo.jobs.contracts import JobInput, Plan, Route
 from pavo.runs.fence import Fence
 
-PLAN_GATE: Final = "plan"
-"""Kind of the gate over an agent's plan."""
 ACCEPT: Final = "accept"
 REVISE: Final = "revise"
 """Answers to it; the note says what is to change."""

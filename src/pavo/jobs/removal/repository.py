@@ -48,6 +48,8 @@ HOLDINGS: Final = (
     # What was paid for stays, without the job: its organisation's budgets and bills count it.
     Holding("usage_calls", "task_id", 500, set="task_id = NULL"),
     Holding("gates", "subject_id", 100),
+    # What is not delivered yet is, that of the removal too.
+    Holding("webhook_deliveries", "task_id", 500, rows="state <> 'pending'"),
     Holding("model_calls", "subject_id", 50),
     Holding("tool_calls", "subject_id", 100),
     Holding("transcript_messages", "subject_id", 50),

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.gates.domain import Subject
 from pavo.jobs.agents.sessions import HeldJob
-from pavo.jobs.domain import IN_PROGRESS
+from pavo.jobs.domain import IN_PROGRESS, NOUN
 from pavo.llm.gateway.bearers import Bearer, hash_of
 from pavo.usage.domain import Payer
 
@@ -65,7 +65,7 @@ async def find(session: AsyncSession, token: str) -> Bearer | None:
     row = (await session.execute(_FIND, {"hash": hash_})).one_or_none()
     if row is None:
         return None
-    subject = Subject(row.job_id, row.organisation_id, SCOPE)
+    subject = Subject(row.job_id, row.organisation_id, SCOPE, NOUN)
     payer = Payer(subject, row.created_by, row.program, noun="job", asks=False)
     # An answer is never played to another attempt: its conversation is another one.
     place = f"attempt-{row.epoch}"

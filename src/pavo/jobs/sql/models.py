@@ -196,6 +196,7 @@ class JobRow(Base):
         Index("ix_jobs_in_progress", "organisation_id", "agent_id", postgresql_where=_IN_PROGRESS),
         Index("ix_jobs_of_agent", "agent_id", postgresql_where=_IN_PROGRESS),
         Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")),
+        Index("ix_jobs_failed", "organisation_id", postgresql_where=text("stage = 'FAILED' AND deleted_at IS NULL")),
         Index("ix_jobs_log", "ended_at", postgresql_where=text("log_removed_at IS NULL")),
         Index("ix_jobs_organisation", "organisation_id", "created_at", "id"),
         Index(

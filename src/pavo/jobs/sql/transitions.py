@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, func, not_, select, update
+from sqlalchemy import and_, func, not_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.gates import repository as gates
@@ -17,6 +17,13 @@ from pavo.jobs.sql.models import JobRow, RemoteAgentRow, RepositoryRow
 from pavo.runs.fence import Fence
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
+
+_TELL_WEBHOOKS: Final = text("""
+SELECT webhook_enqueue(j.organisation_id, 'job.waiting', j.id, job_told(j, j.stage) || jsonb_build_object(
+    'reason', CAST(:reason AS text), 'gate_id', CAST(:gate_id AS uuid)
+)) FROM jobs j WHERE j.id = :job_id
+""")
+"""As the triggers do that tell of stages (migration 0038): in the same transaction, ids alone."""
 
 SHOWN_BY_AGENTS: Final = (d.PREPARING, d.EXECUTING, d.VERIFYING, d.PUBLISHING, d.CLEANING)
 
@@ -90,6 +97,11 @@ async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int, silence: f
     return c.Route(
         row.queue, holds=True, cancel_asked=row.cancel_asked_at is not None, expired=row.expired, stuck=row.stuck
     )
+
+
+async def tell_waiting(session: AsyncSession, job_id: uuid.UUID, reason: str, gate_id: uuid.UUID) -> None:
+    """Have the organisation's webhooks told that the job waits for a person."""
+    await session.execute(_TELL_WEBHOOKS, {"job_id": job_id, "reason": reason, "gate_id": gate_id})
 
 
 async def number(session: AsyncSession, job: JobRow, fence: Fence) -> None:
