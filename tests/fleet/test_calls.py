@@ -1,5 +1,6 @@
 """Credentials and files: for an attempt that holds its job, and for the repository's host alone."""
 
+import hashlib
 from typing import Any
 
 import grpc
@@ -102,7 +103,40 @@ async def test_files(gateway: Gateway, rows: Rows) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await put(thief, first)
         assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        told = "SELECT data FROM events WHERE timeline_id = :id AND type = 'artifact_added'"
+        await put(builder, first, pb.ArtifactPart(content=b"two"))  # its answer was lost
+        [event] = await rows.run(told, id=job.uuid)
+        assert (event.data["epoch"], event.data["name"], event.data["bytes"]) == (1, "work.patch", 6)
         await rows.run("UPDATE jobs SET epoch = 2 WHERE id = :id", id=job.uuid)
         await put(builder, first)
         names = await rows.run("SELECT name FROM artifacts WHERE subject_id = :id ORDER BY name", id=job.uuid)
         assert [each.name for each in names] == ["epoch-1/work.patch", "work.patch"]
+
+
+async def test_a_file_that_was_cut_on_its_way_is_not_kept(gateway: Gateway, rows: Rows) -> None:
+    whole = b"x" * 600_000
+    announced = {"bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    kept = "SELECT name, bytes FROM artifacts WHERE subject_id = :id"
+    async with agent(gateway.address, await rows.token()) as builder:
+        await builder.connect()
+        job = await rows.job()
+        first = pb.ArtifactPart(job_id=job.id, epoch=1, name="patch", content=whole[:200_000], **announced)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await put(builder, first, pb.ArtifactPart(content=whole[:200_000]))
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "400,000 bytes came" in (refused.value.details() or "")
+        call = builder.stub.PutArtifact(metadata=builder.metadata)
+        await call.write(first)
+        call.cancel()  # as where the agent dies
+        assert await rows.run(kept, id=job.uuid) == []
+        rest = [pb.ArtifactPart(content=whole[at : at + 200_000]) for at in (200_000, 400_000)]
+        await put(builder, first, *rest)
+        assert [tuple(each) for each in await rows.run(kept, id=job.uuid)] == [("patch", 600_000)]
+        for taken in ("epoch-1/patch", "epoch-x"):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await put(builder, pb.ArtifactPart(job_id=job.id, epoch=1, name=taken))
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        await rows.run("UPDATE jobs SET deleted_at = pavo_now() WHERE id = :id", id=job.uuid)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await put(builder, first, *rest)
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED

@@ -12,12 +12,15 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from pavo.accounts.domain import Identity
 from pavo.artifacts import recording
 from pavo.artifacts.recording import ArtifactOwner, NewArtifact
 from pavo.artifacts.wiring import build_keeping
 from pavo.config import Settings
+from pavo.errors import NotFound
 from pavo.jobs.agents.sessions import HeldJob, debts_of, pay_debt
 from pavo.jobs.removal import rounds
+from pavo.jobs.requests.service import JobViews
 from pavo.jobs.sql.log_lines import NewLine, add_lines
 from pavo.kit.sql import Database
 from pavo.protocol.fleet_pb2 import Executed, Result
@@ -200,3 +203,40 @@ async def test_a_job_is_exported_and_removed_by_commands(
     assert json.loads(content["events.jsonl"].splitlines()[0])["type"] == "queued"
     assert "Removed" in (await shell.type("job", "remove", str(job), "--yes")).stdout
     await shell.type("job", "show", str(job), code=3)
+
+
+async def test_files_are_shown_to_members_alone(
+    database: Database,
+    stack: str,
+    environment: dict[str, str],
+    owner: Person,
+    job: uuid.UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Over HTTP and as people type it."""
+    page = (await owner.client.get(f"/api/jobs/{job}/artifacts")).json()
+    [kept] = page["items"]
+    assert (kept["name"], kept["bytes"], page["next_cursor"]) == ("report.patch", 12, None)
+    for which in ("report.patch", kept["id"]):
+        answer = await owner.client.get(f"/api/jobs/{job}/artifacts/{which}")
+        assert (answer.status_code, answer.content) == (200, b"--- a\n+++ b\n")
+        assert answer.headers["content-disposition"].startswith("attachment")
+    missing = await owner.client.get(f"/api/jobs/{job}/artifacts/nothing")
+    assert missing.status_code == 404 and "The job has no artifact" in missing.json()["detail"]
+    async with somebody(stack) as stranger:
+        assert (await stranger.client.get(f"/api/jobs/{job}/artifacts")).status_code == 404
+        email = stranger.client.headers["X-User-Email"]
+        who = Identity(uuid.uuid4(), email, stranger.organisation_id, (stranger.organisation_id,))
+        with pytest.raises(NotFound):  # as wherever people sign in: of others' content nothing is read
+            await JobViews(database, "USD").watched(who, job)
+    shell = shell_of(monkeypatch, stack, owner.client.headers["X-User-Email"], environment["DATABASE_URL"])
+    monkeypatch.chdir(tmp_path)
+    shown = await shell.json("job", "artifacts", str(job))
+    assert [each["name"] for each in shown["artifacts"]] == ["report.patch"]
+    assert "report.patch" in (await shell.type("job", "artifacts", str(job))).stdout
+    assert "12 bytes" in (await shell.type("job", "artifact", str(job), "report.patch")).stdout
+    assert (tmp_path / "report.patch").read_bytes() == b"--- a\n+++ b\n"
+    await shell.type("job", "artifact", str(job), "report.patch", code=2)  # it is there already
+    await shell.type("job", "artifact", str(job), "nothing", "-O", "x", code=3)
+    assert [each.name for each in tmp_path.iterdir()] == ["report.patch"]

@@ -1,6 +1,7 @@
 """A gateway for tests of the agent program: real gRPC, scripted answers."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,11 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
         self.lines: dict[tuple[str, int], list[pb.LogLine]] = {}
         self.renewals: list[pb.RenewRequest] = []
         self.credentials: list[pb.CredentialRequest] = []
+        self.files: list[tuple[tuple[str, int], str, str, bytes]] = []
+        self.refused_files: grpc.StatusCode | None = None
+        self.holds_files: asyncio.Event | None = None
+        """Where it is set: files are read no further until it is."""
+        self.holding = 0
         self.password = ""
         self.port = 0
         self._server: Any = None
@@ -145,6 +151,22 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
                 for each in request.jobs
             ]
         )
+
+    async def PutArtifact(self, request_iterator: Any, context: Any) -> pb.ArtifactKept:  # noqa: N802
+        parts: list[pb.ArtifactPart] = []
+        while (part := await context.read()) is not grpc.aio.EOF:
+            parts.append(part)
+            if self.holds_files is not None:
+                self._changed.set()
+                self.holding += 1
+                await self.holds_files.wait()
+        first, content = parts[0], b"".join(each.content for each in parts)
+        if self.refused_files:
+            await context.abort(self.refused_files, "No room.")
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (first.bytes, first.sha256)
+        self.files.append(((first.job_id, first.epoch), first.name, first.media_type, content))
+        self._changed.set()
+        return pb.ArtifactKept(bytes=len(content), sha256=first.sha256)
 
     async def Credential(self, request: pb.CredentialRequest, context: Any) -> pb.CredentialReply:  # noqa: N802
         self.credentials.append(request)

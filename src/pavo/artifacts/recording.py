@@ -6,7 +6,7 @@ commit is looked at later. Then `record`, which holds the announcement until the
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.artifacts.domain import MAX_ARTIFACTS, Artifact, ArtifactLimits, too_much
+from pavo.artifacts.domain import MAX_ARTIFACTS, MAX_NAME_BYTES, Artifact, ArtifactLimits, too_much
 from pavo.artifacts.models import ArtifactLeftoverRow, ArtifactRow, ArtifactUsageRow
 from pavo.artifacts.store import BlobStore, Staged
 from pavo.errors import ArtifactError
@@ -29,6 +29,14 @@ _NAME: Final = ArtifactRow.name.collate("C")
 
 
 _ALONE: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('artifacts of ' || :task, 0))")
+_TAKEN: Final = text("""
+DELETE FROM artifacts a USING unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS n (old, new), artifacts there
+WHERE a.subject_id = :subject AND a.name = n.old AND there.subject_id = :subject AND there.name = n.new
+""")
+_RENAME: Final = text("""
+UPDATE artifacts a SET name = n.new FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS n (old, new)
+WHERE a.subject_id = :subject AND a.name = n.old
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ async def record(
         Unavailable: the content cannot be put in its place.
     """
     # One after the other: two that give the same new name would not see each other.
-    await session.execute(_ALONE, {"task": str(owner.id)})
+    await alone(session, owner.id)
     names = [each.name for each in new]
     mine = (ArtifactRow.subject_id == owner.id, ArtifactRow.name.in_(names))
     locked = select(ArtifactRow).where(*mine).order_by(ArtifactRow.name).with_for_update()
@@ -98,6 +106,27 @@ async def record(
     rows = (await session.scalars(select(ArtifactRow).where(*mine))).all()
     found = {row.name: artifact_of(row) for row in rows}
     return [Recorded(found[each.name], each.name not in same) for each in new]
+
+
+async def alone(session: AsyncSession, subject_id: uuid.UUID) -> None:
+    """Nobody else gives or changes names of this subject's until the transaction ends; again is well."""
+    await session.execute(_ALONE, {"task": str(subject_id)})
+
+
+async def rename(session: AsyncSession, subject_id: uuid.UUID, fresh: Mapping[str, str]) -> None:
+    """Give artifacts other names: content, ids and times stay. Where the new name is taken, what has it stays, and the
+    other one goes; a name that would be too long stays as it is.
+
+    Args:
+        fresh: the new names, by the old ones.
+    """
+    wanted = {old: new for old, new in fresh.items() if len(new.encode()) <= MAX_NAME_BYTES}
+    if not wanted:
+        return
+    await alone(session, subject_id)
+    names = {"subject": subject_id, "old": list(wanted), "new": list(wanted.values())}
+    await session.execute(_TAKEN, names)
+    await session.execute(_RENAME, names)
 
 
 def artifact_of(row: ArtifactRow) -> Artifact:

@@ -34,7 +34,7 @@ class ArtifactService:
     def __init__(self, database: Database, store: BlobStore | None) -> None:
         self._database, self._store = database, store
 
-    async def page(self, task_id: uuid.UUID, cursor: str, limit: int) -> ArtifactPage:
+    async def page(self, subject_id: uuid.UUID, cursor: str, limit: int) -> ArtifactPage:
         """A page by name.
 
         Args:
@@ -43,26 +43,29 @@ class ArtifactService:
         if len(cursor.encode("utf-8", "replace")) > MAX_NAME_BYTES or not cursor.isprintable():
             raise InvalidInput("This is no cursor.", field="cursor", remedy="Pass next_cursor of the page before.")
         async with self._database.reading() as session:
-            found = await recording.listed(session, task_id, cursor, limit + 1)
+            found = await recording.listed(session, subject_id, cursor, limit + 1)
         more = len(found) > limit
         items = [artifact_out(each) for each in found[:limit]]
         return ArtifactPage(items=items, next_cursor=items[-1].name if more else None)
 
-    async def open(self, task_id: uuid.UUID, which: str) -> Content:
-        """The task's artifact with this id or name, its content open.
+    async def open(self, subject_id: uuid.UUID, which: str, noun: str = "task") -> Content:
+        """The artifact of a task or a job with this id or name, its content open.
+
+        Args:
+            noun: of the subject's kind.
 
         Raises:
             NotFound: there is none.
             Unavailable: its content cannot be read.
         """
         async with self._database.reading() as session:
-            artifact = await recording.find(session, task_id, which) if which.isprintable() else None
+            artifact = await recording.find(session, subject_id, which) if which.isprintable() else None
             owner = None if artifact is None else await recording.owner_of(session, artifact.id)
         if artifact is None or owner is None:
             raise NotFound(
-                f"The task has no artifact {which[:100]!r}.",
+                f"The {noun} has no artifact {which[:100]!r}.",
                 field="artifact",
-                remedy=f"Look at GET /api/tasks/{task_id}/artifacts.",
+                remedy=f"Look at GET /api/{noun}s/{subject_id}/artifacts.",
             )
         if self._store is None:
             raise not_set()

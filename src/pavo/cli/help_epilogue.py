@@ -136,6 +136,11 @@ EXAMPLES: Final = {
         "pavo job show last --workflow": "and what Temporal knows of it",
     },
     "job logs": {"pavo job logs last -f": "what its program prints, until it is over"},
+    "job artifacts": {"pavo job artifacts last": "the newest job's patch and report"},
+    "job artifact": {
+        "pavo job artifact last patch -O job.patch": "what it has changed, for git apply",
+        "pavo job artifact last report -O -": "what was asked, done and verified",
+    },
     "job cancel": {"pavo job cancel 7a9abd6c": "by the end of its id"},
     "job export": {"pavo job export last -O job.tar.gz": "all that is kept of the newest job"},
     "job remove": {"pavo job remove 7a9abd6c": "one that is over, for good"},

@@ -59,5 +59,5 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         closing.push_async_callback(KeptRunning(rounds, "pings").end)
         models = ModelTokens(database, models_url(settings))
         calls = Calls(database, tokens, Credentials(database, clients.secrets, models), open_sessions)
-        files = KeptFiles(database, tokens, build_keeping(settings))
+        files = KeptFiles(database, clients.publisher, tokens, build_keeping(settings))
         yield await closing.enter_async_context(listening(settings.gateway, streams, calls, files))

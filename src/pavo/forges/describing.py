@@ -71,12 +71,12 @@ def _fenced(text: str, limit: int) -> str:
 
 
 def _files(files: Sequence[ChangedFile]) -> str:
-    rows = [f"- {each.change} `{_inline(each.path)}` (+{each.added} −{each.removed})" for each in files[:MAX_FILES]]
+    rows = [f"- {each.change} `{inline(each.path)}` (+{each.added} −{each.removed})" for each in files[:MAX_FILES]]
     return "\n".join(rows + ([f"- and {len(files) - MAX_FILES} more"] if len(files) > MAX_FILES else []))
 
 
-def _inline(text: str) -> str:
-    """Within one pair of backticks."""
+def inline(text: str) -> str:
+    """What people and programs wrote, within a line: one pair of backticks may be around it."""
     return re.sub(r"[|`\s@#]+", " ", text)[:200]
 
 
@@ -86,5 +86,5 @@ def _table(verified: Sequence[Verification]) -> str:
     rows = ["| Check | Result | Seconds |", "|---|---|---|"]
     for each in verified[:MAX_CHECKS]:
         how = "too slow" if each.timed_out else "passed" if each.exit_code == 0 else f"failed ({each.exit_code})"
-        rows.append(f"| `{_inline(each.name)}` | {how} | {each.seconds:.1f} |")
+        rows.append(f"| `{inline(each.name)}` | {how} | {each.seconds:.1f} |")
     return "\n".join(rows)

@@ -164,6 +164,21 @@ class JobLateWorkEvent(TypedDict):
 
 
 @_described
+class JobArtifactEvent(TypedDict):
+    """The job keeps a file of an attempt, such as its patch, or other content under a name that it had."""
+
+    type: Literal["artifact_added"]
+    epoch: int
+    """Number of the attempt."""
+    artifact_id: Id
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    """Of its content, in hex."""
+
+
+@_described
 class JobMovedEvent(TypedDict):
     """Somebody gave the job another place in its queue."""
 
@@ -192,6 +207,7 @@ JobOwnEvent: TypeAlias = Annotated[
     | JobMessageEvent
     | JobAdoptedEvent
     | JobLateWorkEvent
+    | JobArtifactEvent
     | JobMovedEvent
     | JobDeletedEvent,
     Field(discriminator="type"),

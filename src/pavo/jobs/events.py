@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from pavo.artifacts.domain import Artifact
 from pavo.jobs import event_data as data
 from pavo.timeline.domain import NewEvent
 
@@ -93,6 +94,13 @@ def late_work(
     told: dict[str, Any] = {"epoch": epoch, "state": state, "finished": finished}
     more = {"branch": branch, "commit": commit, "reason": reason[:MAX_TOLD], "by": by}
     return NewEvent("late_work", told | {name: value for name, value in more.items() if value})
+
+
+def artifact_added(epoch: int, artifact: Artifact) -> NewEvent:
+    """The job keeps a file of an attempt."""
+    told: dict[str, Any] = {"epoch": epoch, "artifact_id": str(artifact.id), "name": artifact.name}
+    told |= {"media_type": artifact.media_type, "bytes": artifact.bytes, "sha256": artifact.sha256}
+    return NewEvent("artifact_added", told)
 
 
 def moved(priority: int, by: str | None) -> NewEvent:

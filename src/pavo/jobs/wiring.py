@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
+from pavo.artifacts.wiring import build_keeping
 from pavo.config import TemporalSettings
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
@@ -18,6 +19,7 @@ from pavo.jobs.agents.health import AgentHealth
 from pavo.jobs.agents.health_workflow import PingAgent
 from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.attempt.recorder import JobRecorder
+from pavo.jobs.attempt.reports import AttemptReports
 from pavo.jobs.commands import JobCommands
 from pavo.jobs.lease_watch import LeaseWatch
 from pavo.jobs.models.bearers import JobBearers
@@ -114,7 +116,9 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     _look_at_pull_requests(clients, queue)
     health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queue)
     clients.closing.push_async_callback(KeptRunning(health.keep_watching, "agents-health").end)
-    recorder = JobRecorder(database, publisher, queue.look, settings.jobs)
+    currency = PriceTable.load(settings.usage.prices).currency
+    reports = AttemptReports(database, publisher, build_keeping(settings), currency)
+    recorder = JobRecorder(database, publisher, queue.look, settings.jobs, reports)
     short = [recorder, QueueRecorder(database, publisher, queue), health]
     rows = JobRows(database, publisher, queue, settings.jobs.log_days, health.put_right)
     return KindAtWork(KIND, long=[], short=short, rows=rows, held_by=held_by)

@@ -565,18 +565,22 @@ class CredentialReply(_message.Message):
     def __init__(self, username: _Optional[str] = ..., password: _Optional[str] = ..., expires_at_ms: _Optional[int] = ..., base_url: _Optional[str] = ..., push_branch: _Optional[str] = ...) -> None: ...
 
 class ArtifactPart(_message.Message):
-    __slots__ = ("job_id", "epoch", "name", "media_type", "content")
+    __slots__ = ("job_id", "epoch", "name", "media_type", "content", "bytes", "sha256")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     epoch: int
     name: str
     media_type: str
     content: bytes
-    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., name: _Optional[str] = ..., media_type: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
+    bytes: int
+    sha256: str
+    def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., name: _Optional[str] = ..., media_type: _Optional[str] = ..., content: _Optional[bytes] = ..., bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class ArtifactKept(_message.Message):
     __slots__ = ("bytes", "sha256")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pavo.remote.agent import AgentProgram, state_of
 from pavo.remote.commands.execute import Executing
+from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.table import handlers
 from pavo.remote.connection import GrpcGateway
 from pavo.remote.errands.errand import GatewayCredentials
@@ -45,7 +46,8 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
     here = await asyncio.to_thread(found_here)
     gateway = GrpcGateway(settings.address, settings.token, settings.ca)
     workspaces = Workspaces(kept)
-    commands = handlers(Executing(workspaces, profiles, here, GatewayCredentials(gateway), gateway))
+    credentials, patches = GatewayCredentials(gateway), Patches(workspaces, gateway)
+    commands = handlers(Executing(workspaces, profiles, here, credentials, gateway, patches))
     program = AgentProgram(settings, gateway, commands, lambda: available(profiles), here.words)
     workspaces.room.known, workspaces.room.tell = program.dispatcher.standing, program.dispatcher.tell
     logger.info(

@@ -5,6 +5,7 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -31,6 +32,18 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file that a gateway is to keep. What it has is announced: a gateway keeps no part of it."""
+
+    path: Path
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    """In hex."""
 
 
 class Stream(Protocol):
@@ -68,7 +81,7 @@ class Gateway(Protocol):
         """What git or a forge is shown."""
         ...
 
-    async def put_file(self, attempt: tuple[str, int], name: str, media_type: str, path: Path) -> pb.ArtifactKept:
+    async def put_file(self, attempt: tuple[str, int], file: SentFile) -> pb.ArtifactKept:
         """Have a file of an attempt kept."""
         ...
 
@@ -110,15 +123,16 @@ class GrpcGateway:
         """What git or a forge is shown."""
         return await self._call("Credential", request)
 
-    async def put_file(self, attempt: tuple[str, int], name: str, media_type: str, path: Path) -> pb.ArtifactKept:
+    async def put_file(self, attempt: tuple[str, int], file: SentFile) -> pb.ArtifactKept:
         """Have a file of an attempt kept."""
 
         async def parts() -> AsyncIterator[pb.ArtifactPart]:
-            first = pb.ArtifactPart(job_id=attempt[0], epoch=attempt[1], name=name, media_type=media_type)
-            with await asyncio.to_thread(path.open, "rb") as file:
-                first.content = await asyncio.to_thread(file.read, FILE_PART_BYTES)
+            first = pb.ArtifactPart(job_id=attempt[0], epoch=attempt[1], name=file.name, media_type=file.media_type)
+            first.bytes, first.sha256 = file.bytes, file.sha256
+            with await asyncio.to_thread(file.path.open, "rb") as opened:
+                first.content = await asyncio.to_thread(opened.read, FILE_PART_BYTES)
                 yield first
-                while content := await asyncio.to_thread(file.read, FILE_PART_BYTES):
+                while content := await asyncio.to_thread(opened.read, FILE_PART_BYTES):
                     yield pb.ArtifactPart(content=content)
 
         stub: Any = fleet_pb2_grpc.FleetStub(self._open())

@@ -20,7 +20,9 @@ from pavo.remote.errands.failures import (
     failed,
     of_system,
 )
+from pavo.remote.git.changes import write_patch
 from pavo.remote.git.disk import remove_tree, size_of
+from pavo.remote.git.patch_files import SUFFIXES, PatchFiles
 from pavo.remote.git.program import Git
 from pavo.remote.git.repositories import Repositories, Repository
 from pavo.remote.git.snapshots import Author, Difference, Snapshots, Workspace, index_of, name_of
@@ -149,6 +151,20 @@ class Workspaces:
         async with self._repositories.held(repository):
             return await self._snapshots.commit(repository, workspace, message, errand)
 
+    async def write_patch(self, workspace: Workspace, found: Difference, most_bytes: int) -> bool:
+        """Write the patch of a difference to its place in `patch_files`; whether it has at most so many bytes.
+
+        Raises:
+            CommandFailed: it cannot be made, or written.
+        """
+        repository, place = self._repositories.at(workspace.clone_url), self.patch_files(workspace).place
+        async with self._repositories.held(repository):
+            return await write_patch(self._git, repository, found.base, found.tree, place, most_bytes)
+
+    def patch_files(self, workspace: Workspace) -> PatchFiles:
+        """Beside its worktree; they go with it."""
+        return PatchFiles(self._note(workspace.job_id, workspace.epoch))
+
     def home_of(self, job_id: str, epoch: int) -> Path:
         """The folder that programs of an attempt have for their home; it goes with the worktree. Git finds in it as
         whom to commit.
@@ -212,7 +228,8 @@ class Workspaces:
             await asyncio.to_thread(remove_tree, self._homes / place.name)
             if known is not None:
                 await self._forget(known)
-            for each in (index_of(self._kept, job_id, epoch), note):
+            beside = [note.with_suffix(each) for each in SUFFIXES]
+            for each in (index_of(self._kept, job_id, epoch), *beside, note):
                 each.unlink(missing_ok=True)
         except OSError as error:
             raise failed(

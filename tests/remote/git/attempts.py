@@ -1,14 +1,18 @@
 """An attempt whose log is kept, and whose credentials are handed out as the test wants."""
 
+import hashlib
 import subprocess
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from pavo.protocol import fleet_pb2 as pb
+from pavo.remote.commands.patches import Patches
+from pavo.remote.connection import Gateway, SentFile
 from pavo.remote.errands.errand import Credential, CredentialRefused, CredentialsAway, Errand
 from pavo.remote.work import CommandFailed, Handler, Work
-from pavo.remote.workspaces import Workspace
+from pavo.remote.workspaces import Workspace, Workspaces
 
 TOKEN = "token-that-writes"
 
@@ -45,6 +49,29 @@ class Kept:
     @property
     def text(self) -> str:
         return "\n".join(f"{source} {level} {text}" for source, level, text in self.lines)
+
+
+@dataclass
+class KeepsFiles:
+    """The gateway's part where files are kept."""
+
+    kept: list[bytes] = field(default_factory=list)
+    fails: list[Exception] = field(default_factory=list)
+    """What the next ones are answered with."""
+    asked: int = 0
+
+    async def put_file(self, attempt: tuple[str, int], file: SentFile) -> pb.ArtifactKept:
+        self.asked += 1
+        if self.fails:
+            raise self.fails.pop(0)
+        content = file.path.read_bytes()
+        assert (file.name, file.media_type, file.bytes) == ("patch", "text/x-diff", len(content))
+        self.kept.append(content)
+        return pb.ArtifactKept(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def patches(workspaces: Workspaces, gateway: KeepsFiles | None = None) -> Patches:
+    return Patches(workspaces, cast(Gateway, gateway or KeepsFiles()))
 
 
 def attempt(credentials: GivesCredentials, job_id: str = "", epoch: int = 1) -> tuple[Errand, Kept]:

@@ -10,10 +10,14 @@ from pavo.remote.commands.late import LateWorkHandler
 from pavo.remote.work import CommandFailed
 from pavo.remote.workspaces import Beginning, Workspaces
 from tests.forges.small_forge import Forge
-from tests.remote.git.attempts import GivesCredentials, attempt, carried_out, git, write
+from tests.remote.git.attempts import GivesCredentials, attempt, carried_out, git, patches, write
 
 BRANCH = "pavo/job"
 FENCED = f"{BRANCH}--epoch-1"
+
+
+def late(workspaces: Workspaces, credentials: GivesCredentials) -> LateWorkHandler:
+    return LateWorkHandler(workspaces, credentials, patches(workspaces))
 
 
 def to_keep(forge: Forge, repository: str, job_id: str, push_branch: str = FENCED) -> pb.Command:
@@ -31,7 +35,10 @@ async def test_commits_and_what_is_not_committed_go_to_the_fenced_branch_alone(
     git(made, "add", ".")
     git(made, "commit", "-m", "Half of it")
     write(made, "left", "as it was")
-    handler, command = LateWorkHandler(workspaces, credentials), to_keep(small_forge, repository, job.job_id)
+    handler, command = (
+        late(workspaces, credentials),
+        to_keep(small_forge, repository, job.job_id),
+    )
     done, _ = await carried_out(handler, command)
     assert isinstance(done, pb.Result) and done.published.branch == FENCED and not done.published.url
     assert small_forge.branch(repository, FENCED) == done.published.commit
@@ -47,7 +54,7 @@ async def test_an_attempt_that_changed_nothing_leaves_nothing(
 ) -> None:
     job, _ = attempt(credentials)
     await workspaces.prepare(job, small_forge.clone_url(repository), "main", "pavo/work")  # with commits of others
-    done, _ = await carried_out(LateWorkHandler(workspaces, credentials), to_keep(small_forge, repository, job.job_id))
+    done, _ = await carried_out(late(workspaces, credentials), to_keep(small_forge, repository, job.job_id))
     assert done == pb.Result(published=pb.Published()) and small_forge.branch(repository, FENCED) is None
 
 
@@ -60,12 +67,14 @@ async def test_no_other_branch_is_pushed_to(
     before = small_forge.branch(repository, "main")
     for wrong in ("", BRANCH, "main"):
         failed, _ = await carried_out(
-            LateWorkHandler(workspaces, credentials), to_keep(small_forge, repository, job.job_id, wrong)
+            late(workspaces, credentials),
+            to_keep(small_forge, repository, job.job_id, wrong),
         )
         assert isinstance(failed, CommandFailed) and failed.kind == "PushRefused", wrong
     credentials.allowed = FENCED  # whatever the command says: the gateway says where the attempt may push
     failed, _ = await carried_out(
-        LateWorkHandler(workspaces, credentials), to_keep(small_forge, repository, job.job_id, "pavo/other")
+        late(workspaces, credentials),
+        to_keep(small_forge, repository, job.job_id, "pavo/other"),
     )
     assert isinstance(failed, CommandFailed) and failed.kind == "CredentialRefused" and FENCED in failed.detail
     with pytest.raises(CommandFailed, match="may not be pushed"):
@@ -119,7 +128,7 @@ async def test_the_worktree_of_a_lost_attempt_is_not_the_newer_ones(
     new, _ = attempt(credentials, job_id=old.job_id, epoch=2)
     second = await workspaces.prepare(new, small_forge.clone_url(repository), "main", BRANCH)
     write(second, "new", "new")
-    done, _ = await carried_out(LateWorkHandler(workspaces, credentials), to_keep(small_forge, repository, old.job_id))
+    done, _ = await carried_out(late(workspaces, credentials), to_keep(small_forge, repository, old.job_id))
     assert isinstance(done, pb.Result) and small_forge.file(repository, FENCED, "old") == "old"
     assert (await workspaces.commit(second, "New", new)).files[0].path == "new"
     await workspaces.remove(old.job_id, 1)

@@ -11,7 +11,7 @@ from pavo.remote.commands.publish import PublishingHandler
 from pavo.remote.work import CommandFailed
 from pavo.remote.workspaces import Workspaces
 from tests.forges.small_forge import Forge
-from tests.remote.git.attempts import TOKEN, GivesCredentials, attempt, carried_out, write
+from tests.remote.git.attempts import TOKEN, GivesCredentials, attempt, carried_out, patches, write
 
 BRANCH = "pavo/job"
 
@@ -25,7 +25,7 @@ def publish(workspaces: Workspaces, credentials: GivesCredentials) -> Publish:
 
     async def publish(job_id: str, request: pb.CreatePullRequest) -> pb.Published | CommandFailed:
         command = pb.Command(id="c", job_id=job_id, epoch=1, create_pull_request=request)
-        done, log = await carried_out(PublishingHandler(workspaces, credentials), command)
+        done, log = await carried_out(PublishingHandler(workspaces, credentials, patches(workspaces)), command)
         assert TOKEN not in log
         return done.published if isinstance(done, pb.Result) else done
 
@@ -34,7 +34,7 @@ def publish(workspaces: Workspaces, credentials: GivesCredentials) -> Publish:
 
 async def cleaned(workspaces: Workspaces, job_id: str, epoch: int = 1) -> pb.Cleaned | CommandFailed:
     command = pb.Command(id="c", cleanup=pb.Cleanup(job_id=job_id, epoch=epoch))
-    done, _ = await carried_out(CleaningHandler(workspaces), command)
+    done, _ = await carried_out(CleaningHandler(workspaces, GivesCredentials(), patches(workspaces)), command)
     return done.cleaned if isinstance(done, pb.Result) else done
 
 

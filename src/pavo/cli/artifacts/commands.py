@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from cyclopts import Parameter
@@ -24,58 +24,76 @@ from pavo.errors import InvalidInput
 from pavo.kit.clock import iso
 
 STDOUT: Final = "-"
-LISTING: Listing[ArtifactOut] = Listing(
-    "artifacts",
-    {
-        "NAME": lambda each: each.name,
-        "BYTES": lambda each: f"{each.bytes:,}",
-        "TYPE": lambda each: each.media_type,
-        "KEPT": lambda each: iso(each.created_at),
-        "ID": lambda each: each.id,
-    },
-    "The task has no artifacts.",
-    "pavo task artifacts",
-)
+Name: TypeAlias = Annotated[str, Parameter(name="NAME", help="Its name or its id.")]
+Limit: TypeAlias = Annotated[int | None, Parameter(name=["--limit", "-n"], help="How many; all in a pipe.")]
+ToFile: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name=["--output-file", "-O"],
+        allow_leading_hyphen=True,
+        help="The file to write; - is the output. Default: its name.",
+    ),
+]
+
+
+def listing_of(noun: str) -> Listing[ArtifactOut]:
+    """How the files of a task or a job are shown."""
+    return Listing(
+        "artifacts",
+        {
+            "NAME": lambda each: each.name,
+            "BYTES": lambda each: f"{each.bytes:,}",
+            "TYPE": lambda each: each.media_type,
+            "KEPT": lambda each: iso(each.created_at),
+            "ID": lambda each: each.id,
+        },
+        f"The {noun} has no artifacts.",
+        f"pavo {noun} artifacts",
+    )
 
 
 def artifacts(
     task: TaskRef,
     *,
-    limit: Annotated[int | None, Parameter(name=["--limit", "-n"], help="How many; all in a pipe.")] = None,
+    limit: Limit = None,
     url: Url = None,
     output: Output = "text",
 ) -> None:
     """The files that the task keeps, by name."""
     with ApiClient.from_environment(url) as api:
         found = all_of(api, resolve(TaskClient(api), task).id)
-    LISTING.show(output, found, lambda each: each.model_dump(mode="json"), limit)
+    listing_of("task").show(output, found, lambda each: each.model_dump(mode="json"), limit)
 
 
 def artifact(
     task: TaskRef,
-    name: Annotated[str, Parameter(name="NAME", help="Its name or its id.")],
+    name: Name,
     /,
     *,
-    to: Annotated[
-        str | None,
-        Parameter(
-            name=["--output-file", "-O"],
-            allow_leading_hyphen=True,
-            help="The file to write; - is the output. Default: its name.",
-        ),
-    ] = None,
+    to: ToFile = None,
     url: Url = None,
     output: Output = "text",
 ) -> int:
     """Bring one of the task's files here. It is there whole, or not at all."""
     with ApiClient.from_environment(url) as api:
         task_id = resolve(TaskClient(api), task).id
-        path = f"/api/tasks/{task_id}/artifacts/{quote(name)}"
-        if to == STDOUT:
-            api.download(path, sys.stdout.buffer)
-            return exit_codes.DONE
-        place = Path(to) if to is not None else own_place(name)
-        size = _write(api, path, place)
+        return bring(api, f"/api/tasks/{task_id}", name, to, output)
+
+
+def bring(api: ApiClient, of: str, name: str, to: str | None, output: Output) -> int:
+    """Download a file and tell so; the command's exit code.
+
+    Args:
+        of: where the API has whose it is.
+        to: the file to write; `STDOUT`: the output; None: its own name, in this folder.
+    """
+    path = f"{of}/artifacts/{quote(name)}"
+    if to == STDOUT:
+        api.download(path, sys.stdout.buffer)
+        return exit_codes.DONE
+    place = Path(to) if to is not None else own_place(name)
+    with writing(place) as file:
+        size = api.download(path, file)
     told = {"file": str(place), "bytes": size}
     Printer(output).show(told, lambda: render.good(render.page(), f"Written: {place}", f"{size:,} bytes"))
     return exit_codes.DONE
@@ -99,11 +117,6 @@ def own_place(name: str) -> Path:
     if place.name in ("", ".", "..") or os.path.lexists(place):
         raise InvalidInput(f"{place} is there already.", field="-O", remedy="Name another file: -O FILE.")
     return place
-
-
-def _write(api: ApiClient, path: str, place: Path) -> int:
-    with writing(place) as file:
-        return api.download(path, file)
 
 
 @contextmanager

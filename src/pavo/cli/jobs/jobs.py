@@ -12,6 +12,7 @@ from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.jobs.export import export
+from pavo.cli.jobs.files import artifact, artifacts
 from pavo.cli.jobs.job_client import JobClient, JobRef
 from pavo.cli.jobs.logs import logs
 from pavo.cli.jobs.moments import local_time
@@ -29,6 +30,8 @@ from pavo.timeline.schemas import EventOut
 job_app = App(name="job", help="Coding jobs, done by agents on other machines.", help_epilogue=epilogue("job"))
 job_app.command(export)
 job_app.command(logs)
+job_app.command(artifacts)
+job_app.command(artifact)
 job_app.command(move_job, name="move")
 COLUMNS = ("JOB", "STAGE", "TITLE", "REPOSITORY", "AGENT", "CREATED", "BUDGET", "PULL REQUEST")
 Values: TypeAlias = Annotated[

@@ -7,9 +7,7 @@ from typing import Final
 import grpc
 from sqlalchemy.exc import DBAPIError
 
-from pavo.artifacts import recording
 from pavo.artifacts.domain import CHUNK_BYTES, checked_media_type, checked_name, too_much
-from pavo.artifacts.recording import ArtifactOwner, NewArtifact
 from pavo.artifacts.service import not_set
 from pavo.artifacts.store import Draft, Staged
 from pavo.artifacts.wiring import Keeping
@@ -21,10 +19,10 @@ from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.agents.tokens import AgentGrant
-from pavo.jobs.sql.access import FileOwner, file_owner
+from pavo.jobs.attempt.job_files import FORMER, JobFile, JobFiles
 from pavo.kit.sql import Database
-from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.timeline.publish import Publisher
 
 AT_ONCE: Final = 32
 """Files that are being kept; others wait."""
@@ -37,9 +35,12 @@ class _Named:
     """What is being kept, and whose it is."""
 
     held: HeldJob
-    owner: FileOwner
     name: str
     media_type: str
+    bytes: int
+    """That it is said to have; 0: nobody said."""
+    sha256: str
+    """That it is said to have, in hex; empty: nobody said."""
 
 
 class KeptFiles:
@@ -49,8 +50,10 @@ class KeptFiles:
         keeping: None: nobody has said where files are kept.
     """
 
-    def __init__(self, database: Database, tokens: AgentTokenService, keeping: Keeping | None) -> None:
-        self._database, self._tokens, self._keeping = database, tokens, keeping
+    def __init__(
+        self, database: Database, publisher: Publisher, tokens: AgentTokenService, keeping: Keeping | None
+    ) -> None:
+        self._database, self._publisher, self._tokens, self._keeping = database, publisher, tokens, keeping
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def put(self, context: Context) -> pb.ArtifactKept:
@@ -78,7 +81,10 @@ class KeptFiles:
             await asyncio.to_thread(draft.discard)
             raise
         try:
-            return await self._record(keeping, named, staged)
+            _check(named, staged)
+            kept = JobFiles(self._database, self._publisher, keeping)
+            await kept.keep(JobFile(named.held, named.name, named.media_type, staged))
+            return pb.ArtifactKept(bytes=staged.bytes, sha256=staged.sha256)
         finally:
             await asyncio.to_thread(keeping.store.discard, staged)
 
@@ -86,13 +92,15 @@ class KeptFiles:
         held = attempt_of(first.job_id, first.epoch)
         async with self._database.reading() as reading:
             owner = await sessions.owner_of(reading, grant, held) if held is not None else None
-            found = await file_owner(reading, held) if held is not None and owner is not None else None
-        if held is None or found is None:
+        if held is None or owner is None:
             raise Forbidden("There is no such attempt for this token.", field="job_id")
         name = checked_name(first.name)
-        if not found.holds:
-            name = checked_name(f"epoch-{held.epoch}/{name}")
-        return _Named(held, found, name, checked_media_type(first.media_type or None, name))
+        if name.startswith(FORMER):
+            raise InvalidInput(
+                "Names that begin with epoch- are Pavo's own.", field="name", remedy="Choose another one."
+            )
+        media_type = checked_media_type(first.media_type or None, name)
+        return _Named(held, name, media_type, first.bytes, first.sha256)
 
     async def _written(self, context: Context, keeping: Keeping, draft: Draft, first: pb.ArtifactPart) -> Staged:
         part: pb.ArtifactPart | None = first
@@ -105,16 +113,16 @@ class KeptFiles:
             part = await _part(context)
         return await asyncio.to_thread(draft.finish)
 
-    async def _record(self, keeping: Keeping, named: _Named, staged: Staged) -> pb.ArtifactKept:
-        new = NewArtifact(named.name, named.media_type, staged)
-        owner = ArtifactOwner(named.held.job_id, named.owner.organisation_id)
-        await recording.announce(self._database, owner, [new])
-        async with self._database.transaction() as session:
-            kept = await recording.record(session, keeping.store, keeping.limits, owner, [new])
-        added = [each for each in kept if each.new]
-        metrics.ARTIFACTS.add(by=len(added))
-        metrics.ARTIFACT_BYTES.add(by=sum(each.artifact.bytes for each in added))
-        return pb.ArtifactKept(bytes=staged.bytes, sha256=staged.sha256)
+
+def _check(named: _Named, staged: Staged) -> None:
+    """A file that was cut on its way is not kept.
+
+    Raises:
+        InvalidInput: it is not what was announced.
+    """
+    if (named.sha256 or staged.sha256, named.bytes or staged.bytes) != (staged.sha256, staged.bytes):
+        told = f"{staged.bytes:,} bytes came with SHA-256 {staged.sha256}: not what was announced."
+        raise InvalidInput(told, field="sha256", remedy="Send the file again.")
 
 
 async def _part(context: Context) -> pb.ArtifactPart | None:

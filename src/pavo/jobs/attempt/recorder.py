@@ -9,8 +9,11 @@ from temporalio import activity
 from pavo.config import JobSettings
 from pavo.jobs import contracts as c
 from pavo.jobs import events
+from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.attempt import contracts as a
 from pavo.jobs.attempt import plans
+from pavo.jobs.attempt.job_files import put_aside
+from pavo.jobs.attempt.reports import AttemptReports
 from pavo.jobs.sql import attempts, results, transitions
 from pavo.kit.sql import Database
 from pavo.timeline import service as timeline
@@ -27,9 +30,13 @@ class JobRecorder(a.JobActivities):
     Args:
         look: told whenever a place at an agent or in a queue has become free.
         settings: how long a job and its commands may be silent.
+        reports: written before an attempt ends.
     """
 
-    def __init__(self, database: Database, publisher: Publisher, look: Look, settings: JobSettings) -> None:
+    def __init__(
+        self, database: Database, publisher: Publisher, look: Look, settings: JobSettings, reports: AttemptReports
+    ) -> None:
+        self._reports = reports
         self._database = database
         self._publisher = publisher
         self._look = look
@@ -39,6 +46,8 @@ class JobRecorder(a.JobActivities):
     async def begin_attempt(self, request: a.BeginAttempt) -> c.Plan:
         """Note the workflow in the row; what is to be done."""
         job_id = uuid.UUID(request.job_id)
+        async with self._database.transaction() as session:  # of its own: it may wait for a file that is being kept
+            await put_aside(session, HeldJob(job_id, request.epoch), request.fence)
         async with self._database.transaction() as session:
             plan = await transitions.begin(session, job_id, request.epoch, request.fence)
             if plan.review_plan:
@@ -66,6 +75,7 @@ class JobRecorder(a.JobActivities):
     @activity.defn(name="end_job_attempt")
     async def end_attempt(self, request: a.EndAttempt) -> str:
         """The stage in which the job is then; the queue's monitor is told."""
+        await self._reports.write(HeldJob(uuid.UUID(request.job_id), request.epoch), request)
         async with self._database.transaction() as session:
             ended = await attempts.end_attempt(
                 session,

@@ -212,7 +212,7 @@ async def list_job_artifacts(
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=MAX_ARTIFACTS)] = 200,
 ) -> ArtifactPage:
-    """The job's files, by name: the patch, the report, what its commands wrote."""
+    """The job's files, by name: the patch, the report; those of attempts before the newest below epoch-N/."""
     return await artifacts.page(job.id, cursor, limit)
 
 
@@ -225,7 +225,7 @@ async def get_job_artifact(
     """The content of a file, by its id or name: the whole, or the part that `Range` names; always as a download."""
     if subject.deleted:
         raise NotFound(f"There is no job {subject.id}.", remedy="Look at your organisation's jobs.")
-    answer = download(await artifacts.open(subject.id, artifact), request)
+    answer = download(await artifacts.open(subject.id, artifact, "job"), request)
     if isinstance(answer, Download):
         watching.hold(answer, subject)
     return answer

@@ -1,7 +1,9 @@
 """How the repository of a job is reached by an attempt that holds it."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
@@ -9,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.domain import replaced_branch
+from pavo.runs.fence import Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,54 @@ _FILES: Final = text("""
 SELECT j.organisation_id, j.epoch = :epoch AS holds FROM jobs j
 WHERE j.id = :job AND j.deleted_at IS NULL AND EXISTS (SELECT 1 FROM timelines t WHERE t.id = j.id)
 """)
+
+
+_BEGUN: Final = text("SELECT epoch, begun_at FROM job_attempts WHERE job_id = :job ORDER BY epoch")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt, and when it began."""
+
+    epoch: int
+    at: datetime
+
+
+_HAS_BEGUN: Final = text("""
+SELECT (generation, transition) >= (:generation, :transition) FROM jobs WHERE id = :job
+""")
+
+
+async def has_begun(session: AsyncSession, held: HeldJob, fence: Fence) -> bool:
+    """Whether the write of this number, or a later one, is there."""
+    values = {"job": held.job_id, "generation": fence.generation, "transition": fence.transition}
+    return bool((await session.execute(_HAS_BEGUN, values)).scalar_one_or_none())
+
+
+_BEGUN_BY: Final = text("""
+SELECT agent, extract(epoch FROM pavo_now() - begun_at)::float8 AS seconds FROM job_attempts
+WHERE job_id = :job AND epoch = :epoch
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class BegunBy:
+    """Whose attempt it is, and how long it has taken."""
+
+    agent: str
+    seconds: float
+
+
+async def begun_by(session: AsyncSession, held: HeldJob) -> BegunBy | None:
+    """Of this attempt; None: there is none."""
+    row = (await session.execute(_BEGUN_BY, {"job": held.job_id, "epoch": held.epoch})).one_or_none()
+    return None if row is None else BegunBy(row.agent, row.seconds)
+
+
+async def begun(session: AsyncSession, job_id: uuid.UUID) -> Sequence[Begun]:
+    """The attempts at a job, the first one first."""
+    rows = await session.execute(_BEGUN, {"job": job_id})
+    return [Begun(row.epoch, row.begun_at) for row in rows]
 
 
 async def file_owner(session: AsyncSession, held: HeldJob) -> FileOwner | None:

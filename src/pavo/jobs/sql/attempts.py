@@ -94,10 +94,7 @@ async def end_attempt(
     job = await locked(session, job_id)
     if job is None or not holds(job, epoch) or not is_newer(job, fence):
         return Ended(job.stage if job else "", job.organisation_id if job else None, wrote=False)
-    why: JobError | None = None
-    if how in (c.ENDED_FAILED, c.ENDED_LOST):
-        why = await _error(session, job, error, command_id)
-        why = {"type": error or why["type"], "cause": cause, "remedy": remedy} if cause else why
+    why = await why_ended(session, job_id, epoch, how, error, cause, remedy, command_id)
     place = await results.published(session, job_id, epoch) if how == c.ENDED_DONE else None
     stage, changes = _stage_after(job, how, why, outcome, place)
     changes |= numbered(job, epoch, fence) | _published(place)
@@ -108,10 +105,24 @@ async def end_attempt(
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
 
 
-async def _error(session: AsyncSession, job: JobRow, error: str, command_id: str) -> JobError:
+async def why_ended(
+    session: AsyncSession,
+    job_id: uuid.UUID,
+    epoch: int,
+    how: str,
+    error: str = "",
+    cause: str = "",
+    remedy: str = "",
+    command_id: str = "",
+) -> JobError | None:
+    """Why an attempt ends that failed or was lost; None: it did not. The arguments are those of `end_attempt`."""
+    if how not in (c.ENDED_FAILED, c.ENDED_LOST):
+        return None
     if error == budget_spent.BUDGET_SPENT:
-        return await budget_spent.error_of(session, job.id, job.epoch)
-    return await results.error_of(session, command_id, error)
+        why = await budget_spent.error_of(session, job_id, epoch)
+    else:
+        why = await results.error_of(session, command_id, error)
+    return {"type": error or why["type"], "cause": cause, "remedy": remedy} if cause else why
 
 
 def _stage_after(

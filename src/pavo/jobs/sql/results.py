@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.jobs.contracts import CREATE_PULL_REQUEST, RUN_VERIFICATION, START_EXECUTION
 from pavo.jobs.event_data import JobError
 from pavo.jobs.sql.models import JobCommandRow
-from pavo.protocol.fleet_pb2 import Executed, Result
+from pavo.protocol.fleet_pb2 import Executed, Result, Verified
 
 TAIL_TOLD: Final = 4_000
 """Characters of each failed check's output that the agent is shown again."""
@@ -69,6 +69,12 @@ async def published(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Pub
         return None
     done = found.published
     return Published(done.url, done.number, done.commit, done.branch, done.updated)
+
+
+async def verified(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Verified | None:
+    """What this attempt's checks said last; None: they did not run."""
+    found = await _newest(session, job_id, epoch, RUN_VERIFICATION, "verified")
+    return None if found is None else found.verified
 
 
 async def executed(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Executed | None:

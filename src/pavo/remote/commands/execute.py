@@ -9,12 +9,13 @@ from typing import Any, Final, cast
 
 from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.commands.checks import environment, prepare
+from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.verify import checks_of
 from pavo.remote.connection import Gateway
 from pavo.remote.diagnosis import NotConnected, Refused
 from pavo.remote.errands.errand import MODEL, Credentials, Errand
 from pavo.remote.errands.failures import CREDENTIAL_REFUSED
-from pavo.remote.git.snapshots import Difference, Workspace
+from pavo.remote.git.snapshots import Difference, Workspace, plan_branch
 from pavo.remote.programs.profile import Profile
 from pavo.remote.programs.sandbox import Sandboxes
 from pavo.remote.programs.starting import ModelAccess, Place, Ran, Starting
@@ -40,6 +41,7 @@ class Executing:
     here: Sandboxes
     credentials: Credentials
     gateway: Gateway
+    patches: Patches
 
     async def execute(self, work: Work) -> pb.Result:
         """Carry out `StartExecution`.
@@ -82,7 +84,7 @@ class Executing:
         errand = Errand.of(work, self.credentials)
         profile, options = self._program(request.program)
         work.stage(PREPARING)
-        branch = f"pavo/plan-{errand.job_id}"
+        branch = plan_branch(errand.job_id)
         workspace = await work.until_cancelled(self._workspace(errand, request, branch))
         try:
             prompt = _with_feedback(request.prompt + _PLAN, request.feedback)
@@ -138,6 +140,7 @@ class Executing:
         home = self.workspaces.home_of(workspace.job_id, workspace.epoch)
         place = Place(workspace.place, home, (workspace.git_directory, str(Path(workspace.git_directory).parents[1])))
         model = await self._model(work)
+        self.workspaces.patch_files(workspace).note_sent("")
         ran = await Starting(profile, options, place, self.here, model).run(work, prompt, idle or None)
         for pattern in profile.leavings:
             _remove_leavings(Path(workspace.place), pattern)
@@ -164,6 +167,7 @@ class Executing:
         workspace = self.workspaces.find(errand.job_id, errand.epoch)
         difference = await work.until_cancelled(self.workspaces.difference(workspace, errand))
         _add(executed, difference)
+        await work.until_cancelled(self.patches.keep(workspace, difference, errand))
         return pb.Result(executed=executed)
 
 

@@ -1,6 +1,7 @@
 """`KeepLateWork`: what a lost attempt has changed reaches the server, on its fenced branch and nowhere else."""
 
 from pavo.protocol import fleet_pb2 as pb
+from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.verify import AGAIN
 from pavo.remote.errands.errand import INFO, Credentials, Errand
 from pavo.remote.errands.failures import PUSH_REFUSED, failed
@@ -11,8 +12,8 @@ from pavo.remote.workspaces import Workspaces
 class LateWorkHandler:
     """A handler."""
 
-    def __init__(self, workspaces: Workspaces, credentials: Credentials) -> None:
-        self._workspaces, self._credentials = workspaces, credentials
+    def __init__(self, workspaces: Workspaces, credentials: Credentials, patches: Patches) -> None:
+        self._workspaces, self._credentials, self._patches = workspaces, credentials, patches
 
     async def __call__(self, work: Work) -> pb.Result:
         """Commit what is left, and push it. Done again, it finds what was done. Nothing is pushed, and the commit is
@@ -33,6 +34,7 @@ class LateWorkHandler:
         if found.commit == workspace.start_commit:
             await errand.log("agent", INFO, "The lost attempt has changed nothing: there is nothing to keep.")
             return pb.Result(published=pb.Published())
+        await self._patches.keep(workspace, found, errand)
         await self._workspaces.push(workspace, found.commit, request.push_branch, errand)
         await errand.log("agent", INFO, f"What the lost attempt has changed is kept on {request.push_branch}.")
         return pb.Result(published=pb.Published(commit=found.commit, branch=request.push_branch))

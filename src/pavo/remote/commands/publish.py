@@ -1,6 +1,7 @@
 """`CreatePullRequest`: what was done is committed, pushed and proposed."""
 
 from pavo.protocol import fleet_pb2 as pb
+from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.publishing import Publication, publish
 from pavo.remote.commands.verify import AGAIN
 from pavo.remote.errands.errand import Credentials, Errand
@@ -11,14 +12,14 @@ from pavo.remote.workspaces import Workspaces
 class PublishingHandler:
     """A handler."""
 
-    def __init__(self, workspaces: Workspaces, credentials: Credentials) -> None:
-        self._workspaces, self._credentials = workspaces, credentials
+    def __init__(self, workspaces: Workspaces, credentials: Credentials, patches: Patches) -> None:
+        self._workspaces, self._credentials, self._patches = workspaces, credentials, patches
 
     async def __call__(self, work: Work) -> pb.Result:
         """Publish. Where nothing differs from the base branch, `Published.commit` is empty and nothing was pushed."""
         work.stage(PUBLISHING)
         await work.put_by(AGAIN)  # it finds what was done
-        done = await publish(self._workspaces, Errand.of(work, self._credentials), _wanted(work.command))
+        done = await publish(self._workspaces, self._patches, Errand.of(work, self._credentials), _wanted(work.command))
         published = pb.Published(
             url=done.url, number=done.number, commit=done.commit, branch=done.branch, updated=done.updated
         )

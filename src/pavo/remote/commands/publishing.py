@@ -11,6 +11,7 @@ from pavo.forges.describing import Described, describe
 from pavo.forges.opening import open_forge
 from pavo.forges.port import Proposal
 from pavo.forges.proposing import Proposed, propose
+from pavo.remote.commands.patches import Patches
 from pavo.remote.errands.errand import FORGE, INFO, WARNING, Credential, CredentialRefused, CredentialsAway, Errand
 from pavo.remote.errands.failures import CREDENTIAL_REFUSED, FORGE_AWAY, FORGE_REFUSED, failed
 from pavo.remote.workspaces import Workspaces
@@ -48,7 +49,7 @@ class Publishing:
     updated: bool
 
 
-async def publish(workspaces: Workspaces, errand: Errand, wanted: Publication) -> Publishing:
+async def publish(workspaces: Workspaces, patches: Patches, errand: Errand, wanted: Publication) -> Publishing:
     """Commit what is left, push, and have a pull request. Done again, it finds what was done.
 
     Raises:
@@ -61,6 +62,7 @@ async def publish(workspaces: Workspaces, errand: Errand, wanted: Publication) -
     if not found.changed:
         await errand.log("agent", INFO, f"Nothing differs from {wanted.base_branch}: there is nothing to publish.")
         return Publishing("", "", "", 0, updated=False)
+    await patches.keep(workspace, found, errand)
     push_branch = wanted.push_branch or wanted.branch
     await workspaces.push(workspace, found.commit, push_branch, errand)
     if not wanted.forge or push_branch != wanted.branch:

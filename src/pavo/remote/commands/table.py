@@ -17,7 +17,7 @@ def handlers(executing: Executing) -> Mapping[str, Handler]:
         "start_execution": executing.execute,
         "make_plan": executing.plan,
         "run_verification": VerifyingHandler(workspaces, credentials),
-        "create_pull_request": PublishingHandler(workspaces, credentials),
-        "keep_late_work": LateWorkHandler(workspaces, credentials),
-        "cleanup": CleaningHandler(workspaces),
+        "create_pull_request": PublishingHandler(workspaces, credentials, executing.patches),
+        "keep_late_work": LateWorkHandler(workspaces, credentials, executing.patches),
+        "cleanup": CleaningHandler(workspaces, credentials, executing.patches),
     }

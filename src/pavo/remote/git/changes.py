@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pavo.remote.git.program import Git
@@ -55,6 +56,19 @@ async def changes_of(git: Git, repository: Repository, before: str, after: str) 
             lines[_shown(path)] = (_number(added), _number(removed))
     found = [Change(path, kind, *lines.get(path, (0, 0))) for path, kind in kinds.items()]
     return tuple(found[:MAX_FILES])
+
+
+async def write_patch(git: Git, repository: Repository, before: str, after: str, place: Path, most_bytes: int) -> bool:
+    """Write what differs between two trees into a file, as `git apply` takes it; whether it has at most so many bytes.
+
+    Raises:
+        CommandFailed: git cannot tell, or the disk is full.
+    """
+    asked = ("diff-tree", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
+    wanted = (*asked, "--no-color", before, after)
+    return await git.to_file(
+        *wanted, directory=repository.transfers, variables=repository.variables, place=place, most_bytes=most_bytes
+    )
 
 
 async def nested_repositories(git: Git, repository: Repository, variables: Mapping[str, str], commit: str) -> list[str]:

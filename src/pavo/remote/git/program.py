@@ -34,6 +34,7 @@ MAX_OUTPUT: Final = 64_000_000
 """Bytes of a local command's output, which are kept in memory."""
 MAX_LINES: Final = 10_000
 """Of a transfer's standard output that are kept."""
+_PIECE: Final = 256_000
 KEPT_LINES: Final = 40
 """Of a transfer's last words, in which its failure is told."""
 _FULL: Final = re.compile(r"No space left on device|Disk quota exceeded|disk full|unable to write file", re.IGNORECASE)
@@ -127,6 +128,36 @@ class Git:
         if len(out) > MAX_OUTPUT:
             raise failed(GIT_FAILED, f"git {arguments[0]} printed more than {MAX_OUTPUT:,} bytes.")
         return Output(process.returncode or 0, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
+
+    async def to_file(
+        self,
+        *arguments: str,
+        directory: Path,
+        variables: Mapping[str, str],
+        place: Path,
+        most_bytes: int,
+        seconds: float = LOCAL_SECONDS,
+    ) -> bool:
+        """Write what a command prints that asks no server into a file; whether that has at most so many bytes.
+
+        Raises:
+            CommandFailed: it did not end well, took too long, or the file cannot be written.
+        """
+        scope = {**environment(self._home, files=self.files), "GIT_DIR": str(directory), **variables}
+        process = await _start(arguments, str(directory), scope)
+        try:
+            async with asyncio.timeout(seconds):
+                fits = await _written(process, place, most_bytes)
+        except TimeoutError as error:
+            cause = f"git {arguments[0]} took longer than {seconds:g} s."
+            raise failed(GIT_FAILED, cause, "Look at the agent's machine.", retryable=True) from error
+        except OSError as error:
+            raise of_system(error, f"{place.name} cannot be written") from error
+        finally:
+            await _end(process)
+        if fits and process.returncode != 0:
+            raise self._failed(arguments[0], f"it ended with {process.returncode}")
+        return fits
 
     async def transfer(
         self,
@@ -244,6 +275,30 @@ def _last(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     fatal = [line for line in lines if re.match(r"(fatal|error|remote):", line)]
     return " ".join(fatal[-5:] or lines[-3:])[-1000:] or "it says nothing"
+
+
+async def _written(process: asyncio.subprocess.Process, place: Path, most_bytes: int) -> bool:
+    """Whether all of what it prints is in the file; what it says beside is read, and forgotten."""
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdin.close()
+    saying = asyncio.create_task(_drain(process.stderr))
+    try:
+        left = most_bytes
+        with await asyncio.to_thread(place.open, "wb") as file:
+            while content := await process.stdout.read(_PIECE):
+                left -= len(content)
+                if left < 0:
+                    return False
+                await asyncio.to_thread(file.write, content)
+        await process.wait()
+        return True
+    finally:
+        saying.cancel()
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(_PIECE):
+        pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -45,6 +45,11 @@ class Workspace:
     """The commit of a lost attempt that it began with; empty: it began with none."""
 
     @property
+    def is_of_plan(self) -> bool:
+        """Whether only a plan is made in it: what is changed in it is thrown away."""
+        return self.branch == plan_branch(self.job_id)
+
+    @property
     def writable(self) -> tuple[Path, Path]:
         """Where a confined program must be able to write: its worktree, and the repository that this belongs to."""
         return Path(self.place), Path(self.git_directory).parents[1]
@@ -65,6 +70,8 @@ class Difference:
     """Whether it differs from what the attempt began with."""
     files: tuple[Change, ...]
     """Against the base branch."""
+    base: str
+    """The commit of the base branch that it differs from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,9 @@ class Snapshots:
             directory=repository.transfers,
             variables=repository.variables,
         )
-        files = await changes_of(self._git, repository, base.text.strip() or workspace.base_commit, tree)
-        return Difference(commit, tree, tree != at_commit, bool(files), tree != at_start.strip(), files)
+        before = base.text.strip() or workspace.base_commit
+        files = await changes_of(self._git, repository, before, tree)
+        return Difference(commit, tree, tree != at_commit, bool(files), tree != at_start.strip(), files, before)
 
     async def holds(self, repository: Repository, commit: str, former: str) -> bool:
         """Whether a commit has all of a former one."""
@@ -170,6 +178,11 @@ class Snapshots:
         """Of commands that look at the worktree: with an index of our own, whatever a program did with its one."""
         index = index_of(self._folder, workspace.job_id, workspace.epoch)
         return repository.variables | {"GIT_WORK_TREE": workspace.place, "GIT_INDEX_FILE": str(index)}
+
+
+def plan_branch(job_id: str) -> str:
+    """On which a plan is made; it is never pushed."""
+    return f"pavo/plan-{job_id}"
 
 
 def index_of(folder: Path, job_id: str, epoch: int) -> Path:
