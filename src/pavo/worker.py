@@ -40,7 +40,7 @@ from pavo.runs import worker_ends
 from pavo.runs.handover import hand_over
 from pavo.runs.kinds import Slice, ids_of, workflows_of
 from pavo.runs.presence import be_present
-from pavo.runs.reconcile import ROUNDS
+from pavo.runs.reconcile import ROUNDS, ReconcileRounds
 from pavo.runs.schedules import ensure_schedules
 from pavo.runs.story import HEARTBEAT_SECONDS, plan_queue, short_queue
 from pavo.runs.waking import wake
@@ -155,7 +155,10 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
         await _is_current(settings, parts.temporal)
         announce_ready()
         present = _be_present(settings, parts)
-        for doing in (*present, _keep_schedules(settings, parts), _follow_routing(settings, parts)):
+        rounds = ReconcileRounds(
+            parts.reconciler.reconcile_runs, parts.redis, parts.temporal.namespace, settings.temporal.task_queue
+        )
+        for doing in (*present, rounds.run(), _keep_schedules(settings, parts), _follow_routing(settings, parts)):
             beside.push_async_callback(end, asyncio.ensure_future(doing))
         parts.deliverer.start()
         beside.push_async_callback(parts.deliverer.close)

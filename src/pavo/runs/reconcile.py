@@ -1,14 +1,19 @@
 """The second line: rows that say they run, and whose workflows do not, are explained."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
+from redis.asyncio import Redis
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from pavo.errors import Unavailable
+from pavo.errors import PavoError, Unavailable
+from pavo.kit.cancellation import end
+from pavo.kit.subscription import REDIS_AWAY
 from pavo.runs.kinds import Kind, Periodic, Rows, RunningRow
 from pavo.runs.reconcile_workflow import ReconcileActivities, ReconcileRuns
 from pavo.temporal.failures import NoSuchRun, translated
@@ -17,7 +22,15 @@ logger = logging.getLogger(__name__)
 
 SETTLED_AFTER = timedelta(seconds=10)
 """A row younger than this may just be between two writes of its workflow."""
-ROUNDS = Periodic("pavo-reconcile", ReconcileRuns, timedelta(minutes=1))
+ROUNDS = Periodic("pavo-reconcile", ReconcileRuns, timedelta(minutes=10))
+"""What is lost is found within a minute by the workers' own rounds (`ReconcileRounds`). These 144 workflows a day are for
+workers of a build that has none, and for whatever keeps them away."""
+EVERY: Final = timedelta(seconds=55)
+"""After the beginning of a round the next one is due. With `TRY_SECONDS` that is a minute at most."""
+TRY_SECONDS: Final = 5.0
+"""Between two looks of a worker whether a round is due."""
+LONGEST_SECONDS: Final = 300.0
+"""Of a round; the next one repeats whatever it did not finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +140,79 @@ class Reconciler(ReconcileActivities):
             return None
         name = run.status.name.lower() if run.status else "unknown"
         return Lost(f"The {kind.noun}'s workflow was ended from outside: {name}.", remedy)
+
+
+class ReconcileRounds:
+    """In every worker: one of them looks each minute, whoever is first, and at once where nobody has looked.
+
+    Nothing is started in Temporal for that. Redis holds who has looked, for as long as nobody else need look; while it
+    is away, or has forgotten, each worker looks by itself, which does no harm
+    ([decision 83](../../../docs/decisions/0083-workers-compare-by-themselves.md)).
+
+    Args:
+        compare: `Reconciler.reconcile_runs`, or what does as much.
+    """
+
+    def __init__(
+        self,
+        compare: Callable[[], Awaitable[int]],
+        redis: Redis,
+        namespace: str,
+        task_queue: str,
+        *,
+        every: timedelta = EVERY,
+        try_seconds: float = TRY_SECONDS,
+    ) -> None:
+        self._compare = compare
+        self._redis = redis
+        self._mark = f"pavo:reconciled:{namespace}:{task_queue}"
+        self._every = every
+        self._try_seconds = try_seconds
+        self._earliest = 0.0
+        """When this worker looks again, by the clock of its event loop."""
+
+    async def run(self) -> None:
+        """Without an end."""
+        while True:
+            if await self._is_due():
+                await self._look()
+            await asyncio.sleep(self._try_seconds)
+
+    async def _is_due(self) -> bool:
+        """Whether it is this worker that looks now."""
+        now = asyncio.get_running_loop().time()
+        if now < self._earliest:
+            return False
+        try:
+            return bool(await self._redis.set(self._mark, "1", nx=True, px=self._every))
+        except REDIS_AWAY as error:
+            logger.info("Redis does not tell whether another worker compares: %s", error)
+            self._earliest = now + self._every.total_seconds()
+            return True
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        doing = asyncio.ensure_future(self._compare())
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while not doing.done():
+                    await asyncio.wait({doing}, timeout=self._try_seconds)
+                    if not doing.done():
+                        await self._keep_mark()
+                await doing
+            return
+        except (PavoError, TimeoutError) as error:
+            logger.warning("Rows and workflows are compared later: %s", error)
+        except Exception:
+            logger.exception("Rows and workflows are compared later")
+        finally:
+            await end(doing)
+        # What keeps this worker from it may keep no other: those are first, the next time.
+        self._earliest = loop.time() + self._every.total_seconds() + 2 * self._try_seconds
+
+    async def _keep_mark(self) -> None:
+        """A round that lasts is not joined by another worker's."""
+        try:
+            await self._redis.set(self._mark, "1", px=self._every)
+        except REDIS_AWAY as error:
+            logger.info("Redis does not take that a worker compares: %s", error)
