@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 SETTLED_AFTER = timedelta(seconds=10)
 """A row younger than this may just be between two writes of its workflow."""
 ROUNDS = Periodic("pavo-reconcile", ReconcileRuns, timedelta(minutes=10))
-"""What is lost is found within a minute by the workers' own rounds (`ReconcileRounds`). These 144 workflows a day are for
-workers of a build that has none, and for whatever keeps them away."""
+"""What is lost is found within a minute by the workers' own rounds (`ReconcileRounds`). These 144 workflows a day are
+for workers of a build that has none, and for whatever keeps them away."""
 EVERY: Final = timedelta(seconds=55)
 """After the beginning of a round the next one is due. With `TRY_SECONDS` that is a minute at most."""
 TRY_SECONDS: Final = 5.0
