@@ -14,6 +14,7 @@ from pavo import config
 from pavo.agents.event_types import PAVO_EVENT_TYPES
 from pavo.api import create_app
 from pavo.errors import InvalidInput, PavoError, WrongPlanHash
+from pavo.jobs.requests.event_schemas import JOB_EVENT_TYPES
 from pavo.kit.problem import PROBLEM_JSON, Problem, problem
 
 DESCRIPTION: dict[str, Any] = create_app(config.Settings()).openapi()
@@ -229,3 +230,22 @@ def test_an_event_is_told_apart_by_its_type() -> None:
         names = [each["properties"]["event"]["const"] for each in (delta, superseded)]
         assert "$defs" not in str(text), "nothing refers to what is not there"
         assert names == ["delta", "superseded"] and "id" not in delta["properties"] | superseded["properties"]
+
+
+def test_an_event_of_a_job_is_told_apart_by_its_type() -> None:
+    schemas = DESCRIPTION["components"]["schemas"]
+    mapping = schemas["KnownJobEvent"]["discriminator"]["mapping"]
+    assert set(mapping) == JOB_EVENT_TYPES
+    for name, reference in mapping.items():
+        described = schemas[reference.rpartition("/")[2]]
+        assert described["properties"]["type"]["const"] == name and {"seq", "type", "at"} <= set(described["required"])
+        assert described["description"] and described["properties"]["seq"]["description"]
+    either = [each["$ref"].rpartition("/")[2] for each in schemas["JobEvent"]["anyOf"]]
+    assert either == ["KnownJobEvent", "LaterJobEvent"], "in this order: generated clients take the first that fits"
+    reference = {"$ref": "#/components/schemas/JobEvent"}
+    assert schemas["JobEventPage"]["properties"]["items"]["items"] == reference
+    page = DESCRIPTION["paths"]["/api/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert page["schema"] == {"$ref": "#/components/schemas/JobEventPage"}
+    stream = DESCRIPTION["paths"]["/api/jobs/{job_id}/stream"]["get"]["responses"]["200"]["content"]
+    [event, *_] = stream["text/event-stream"]["schema"]["contentSchema"]["items"]["oneOf"]
+    assert event["properties"]["data"]["contentSchema"] == reference

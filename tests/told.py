@@ -8,11 +8,12 @@ import jsonschema
 import psycopg
 from jsonschema.protocols import Validator
 
+from pavo.jobs.requests.event_schemas import JobEvent
 from pavo.tasks.endpoints import STREAM
 from pavo.tasks.wire.event_schemas import TaskEvent
 
-_SCHEMA: dict[str, Any] = TaskEvent.model_json_schema()
-_SCHEMA_OF: dict[str, str] = _SCHEMA["$defs"]["PavoEvent"]["discriminator"]["mapping"]
+_TASKS: dict[str, Any] = TaskEvent.model_json_schema()["$defs"]
+_JOBS: dict[str, Any] = JobEvent.model_json_schema()["$defs"]
 _AS_EVER = ("tick", "progress")
 """Types of which there are very many: one of each shape is looked at."""
 _seen = set[tuple[Any, ...]]()
@@ -32,13 +33,18 @@ def _closed(schema: Any) -> Any:
     )
 
 
-def _validator(ref: str) -> Validator:
-    schema = {"$defs": _closed(_SCHEMA["$defs"]), "$ref": ref}
+def _validator(defined: dict[str, Any], ref: str) -> Validator:
+    schema = {"$defs": _closed(defined), "$ref": ref}
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 
 
-_VALIDATORS = {name: _validator(ref) for name, ref in _SCHEMA_OF.items()}
-_AGENTS = _validator("#/$defs/AgentEvent")
+def _validators(defined: dict[str, Any], known: str) -> dict[str, Validator]:
+    return {name: _validator(defined, ref) for name, ref in defined[known]["discriminator"]["mapping"].items()}
+
+
+_VALIDATORS = _validators(_TASKS, "PavoEvent")
+_OF_JOBS = _validators(_JOBS, "KnownJobEvent")
+_AGENTS = _validator(_TASKS, "#/$defs/AgentEvent")
 _FRAME = jsonschema.Draft202012Validator(
     _closed(STREAM[200]["content"]["text/event-stream"]["schema"]["contentSchema"]["items"])
 )
@@ -52,6 +58,13 @@ def check(event: dict[str, Any]) -> None:
             return
         _seen.add(shape)
     wrong = [error.message for error in _VALIDATORS.get(event["type"], _AGENTS).iter_errors(event)]
+    assert not wrong, f"{event} is not as it is described: {wrong}"
+
+
+def check_job(event: dict[str, Any]) -> None:
+    """The same of a job's event, whose type must be one that is described."""
+    assert event["type"] in _OF_JOBS, f"{event} is described nowhere"
+    wrong = [error.message for error in _OF_JOBS[event["type"]].iter_errors(event)]
     assert not wrong, f"{event} is not as it is described: {wrong}"
 
 
@@ -69,12 +82,15 @@ def framed(lines: Sequence[str]) -> tuple[int, dict[str, Any]] | None:
 
 
 def check_all(url: str) -> int:
-    """The same, of all events of tasks that a database has; how many those are."""
-    query = (
-        "SELECT seq, type, at, data FROM events JOIN tasks ON tasks.id = events.timeline_id ORDER BY timeline_id, seq"
-    )
+    """The same, of all events of tasks and of jobs that a database has; how many those are."""
+    query = """
+        SELECT t.id IS NOT NULL, e.seq, e.type, e.at, e.data FROM events e
+        LEFT JOIN tasks t ON t.id = e.timeline_id LEFT JOIN jobs j ON j.id = e.timeline_id
+        WHERE t.id IS NOT NULL OR j.id IS NOT NULL ORDER BY e.timeline_id, e.seq
+    """
     with psycopg.connect(url) as connection:
         rows = connection.execute(query).fetchall()
-    for seq, kind, at, data in rows:
-        check({"seq": seq, "type": kind, "at": at.isoformat(), **data})
+    for of_task, seq, kind, at, data in rows:
+        event = {"seq": seq, "type": kind, "at": at.isoformat(), **data}
+        (check if of_task else check_job)(event)
     return len(rows)

@@ -65,15 +65,17 @@ def example(schema: dict[str, Any], schemas: dict[str, Any], *, optional: bool) 
     return {"integer": 1, "boolean": True, "string": texts.get(schema.get("format", ""), "x")}[kind]
 
 
-def page(described: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A page with each event of Pavo's twice and one of an agent's, and what a program should tell of it."""
-    schemas = described["components"]["schemas"]
-    of_pavo = [
-        example(each, schemas, optional=more) for each in schemas["PavoEvent"]["oneOf"] for more in (False, True)
-    ]
-    events = [*of_pavo, {"seq": 1, "type": "word", "at": of_pavo[0]["at"], "step": "any", "n": [1]}]
-    told = [f"{'PavoEvent' if event in of_pavo else 'AgentEvent'} {event['type']}" for event in events]
-    return {"items": events, "last_seq": len(events), "closed": False}, told
+def pages(described: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Two pages, of a task and of a job: each event that is described twice and one that is not, and what a program
+    should tell of them."""
+    schemas, found, told = described["components"]["schemas"], list[dict[str, Any]](), list[str]()
+    for known, other in (("PavoEvent", "AgentEvent"), ("KnownJobEvent", "LaterJobEvent")):
+        events = [example(each, schemas, optional=more) for each in schemas[known]["oneOf"] for more in (False, True)]
+        told += [f"{known} {event['type']}" for event in events]
+        events.append({"seq": 1, "type": "word", "at": events[0]["at"], "step": "any", "n": [1]})
+        told.append(f"{other} word")
+        found.append({"items": events, "last_seq": len(events), "closed": False})
+    return found, told
 
 
 def run(*command: str | Path, folder: Path = WORK, text: str = "") -> str:
@@ -169,7 +171,7 @@ def check(name: str) -> str:
         SystemExit: something failed.
     """
     described = description()
-    given, expected = page(described)
+    given, expected = pages(described)
     told = CLIENTS[name](described, json.dumps(given)).splitlines()
     if told != expected:
         raise SystemExit(f"{name} tells the events as {told}, not {expected}.")

@@ -26,9 +26,11 @@ from pavo.jobs.queue.workflow import LookAtQueues
 from pavo.jobs.service import JobService
 from pavo.jobs.sql.models import JobQueueRow, RemoteAgentRow
 from pavo.jobs.sql.queue import NewJob, enqueue
+from pavo.jobs.wiring import KIND
 from pavo.jobs.workflow import CodingJob
 from pavo.kit.sql import Database
 from pavo.protocol.fleet_pb2 import Result
+from pavo.runs.kinds import subjects_of
 from pavo.runs.presence import Presence
 from pavo.temporal.activities import implementations
 from pavo.timeline.publish import Publisher
@@ -150,7 +152,7 @@ async def recorded_jobs(settings: Settings, temporal: Client, database: Database
             Given(database, temporal, queue, who, agent, sessions, repository),
             settings,
             JobService(database, publisher, commands),
-            GateService(database, JobGates(database, commands)),
+            GateService(database, JobGates(database, commands), subjects_of([KIND])),
             QueueCommands(database, temporal, queue),
         )
     finally:

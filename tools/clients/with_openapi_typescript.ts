@@ -1,4 +1,4 @@
-// Tells a page of events, read from standard input, with the types that openapi-typescript made of the description.
+// Tells two pages of events, of a task and of a job, read from standard input, with the types that openapi-typescript made of the description.
 import { readFileSync } from "node:fs";
 import type { components, paths } from "./api";
 
@@ -81,8 +81,57 @@ export function forgetful(event: PavoEvent): string {
   }
 }
 
-const page = JSON.parse(readFileSync(0, "utf8")) as Page;
+type JobEvent = components["schemas"]["JobEvent"];
+type KnownJobEvent = components["schemas"]["KnownJobEvent"];
+type JobPage = paths["/api/jobs/{job_id}/events"]["get"]["responses"][200]["content"]["application/json"];
+
+const OF_JOBS: Record<KnownJobEvent["type"], true> = {
+  queued: true,
+  stage: true,
+  claimed: true,
+  plan: true,
+  plan_answered: true,
+  verified: true,
+  pull_request: true,
+  attempt_ended: true,
+  cancel_asked: true,
+  message: true,
+  adopted: true,
+  late_work: true,
+  moved: true,
+  deleted: true,
+};
+const isKnown = (event: JobEvent): event is KnownJobEvent => Object.hasOwn(OF_JOBS, event.type);
+
+function toldOfJob(event: KnownJobEvent): string {
+  switch (event.type) {
+    case "queued": return event.by ?? event.kind;
+    case "stage": return event.stage;
+    case "claimed": return event.agent;
+    case "plan": return event.gate_id;
+    case "plan_answered": return event.note ?? event.by;
+    case "verified": return event.failed.join();
+    case "pull_request": return event.url;
+    case "attempt_ended": return event.error?.remedy ?? event.how;
+    case "cancel_asked": return event.by;
+    case "message": return event.body;
+    case "adopted": return event.epoch.toFixed();
+    case "late_work": return event.branch ?? event.state;
+    case "moved": return event.priority.toFixed();
+    case "deleted": return "gone";
+    default: {
+      const none: never = event;
+      return none;
+    }
+  }
+}
+
+const [page, ofJob] = JSON.parse(readFileSync(0, "utf8")) as [Page, JobPage];
 for (const event of page.items) {
   if (isOfPavo(event)) told(event);
   console.log(isOfPavo(event) ? "PavoEvent" : "AgentEvent", event.type);
+}
+for (const event of ofJob.items) {
+  if (isKnown(event)) toldOfJob(event);
+  console.log(isKnown(event) ? "KnownJobEvent" : "LaterJobEvent", event.type);
 }

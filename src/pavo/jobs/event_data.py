@@ -1,11 +1,11 @@
-"""What each event of a job says: `jobs.events` writes these, and `event_schemas` describes them to clients.
+"""What each event of a job says: `jobs.events` writes these, and `requests.event_schemas` describes them to clients.
 
 Events are kept: a member may be added where it need not be there, none is ever taken away.
 """
 
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias
 
-from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+from pydantic import ConfigDict, WithJsonSchema, with_config
 from typing_extensions import TypedDict  # pydantic takes that of `typing` from Python 3.12 on
 
 _described: Final = with_config(ConfigDict(use_attribute_docstrings=True))
@@ -194,7 +194,7 @@ class JobDeletedEvent(TypedDict):
     type: Literal["deleted"]
 
 
-JobOwnEvent: TypeAlias = Annotated[
+JobEvents: TypeAlias = (
     JobQueuedEvent
     | JobStageEvent
     | JobClaimedEvent
@@ -209,6 +209,5 @@ JobOwnEvent: TypeAlias = Annotated[
     | JobLateWorkEvent
     | JobArtifactEvent
     | JobMovedEvent
-    | JobDeletedEvent,
-    Field(discriminator="type"),
-]
+    | JobDeletedEvent
+)

@@ -1,9 +1,10 @@
 """The wire of timelines: an event, a page of events. A slice narrows both by what its own events say."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
 
 
 class EventOut(BaseModel):
@@ -28,6 +29,27 @@ class EventPage(BaseModel):
     """The timeline's newest number."""
     closed: bool
     """Nothing will follow."""
+
+
+def recorded(event: Any) -> Any:
+    """A TypedDict that says what a slice's event has, with what it gets when it is recorded: number and moment."""
+    found: Any = TypedDict(event.__name__, _members(EventOut) | _members(event))  # pyright: ignore
+    found.__doc__ = event.__doc__
+    return found
+
+
+def _members(of: Any) -> dict[str, Any]:
+    """The members of a model or a TypedDict by name, with their descriptions."""
+    described = TypeAdapter[Any](of).json_schema()["properties"]
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(of, include_extras=True).items():
+        if name not in described:
+            continue
+        optional = get_origin(hint) is NotRequired
+        kind = get_args(hint)[0] if optional else hint
+        kind = Annotated[kind, Field(description=described[name].get("description"))]
+        found[name] = NotRequired[kind] if optional else kind
+    return found
 
 
 class DeltaPart(BaseModel):

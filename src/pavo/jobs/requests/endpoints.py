@@ -19,6 +19,7 @@ from pavo.jobs.dependencies import (
     WatchedJob,
 )
 from pavo.jobs.requests.domain import WantedJobs, stages_of
+from pavo.jobs.requests.event_schemas import JobEvent, JobEventPage
 from pavo.jobs.requests.queue_schemas import PlaceOut
 from pavo.jobs.requests.schemas import (
     AdoptIn,
@@ -49,7 +50,6 @@ from pavo.timeline.http import (
     stream_answers,
     stream_or_no_content,
 )
-from pavo.timeline.schemas import EventPage
 
 router = APIRouter(tags=["jobs"], responses=problems(401, 404, 422))
 OF_ORGANISATION = "/api/orgs/{organisation_id}/jobs"
@@ -193,13 +193,18 @@ async def list_job_commands(
     return JobCommandPage(items=items, next=after + limit if len(found) > limit else None)
 
 
-@router.get(f"{ONE}/events", operation_id="list_job_events", response_model=EventPage)
+@router.get(f"{ONE}/events", operation_id="list_job_events", response_model=JobEventPage)
 async def list_job_events(watching: TheWatching, job: OwnJob, after: After = 0, limit: EventLimit = 200) -> Response:
     """The job's timeline after `after`, oldest first."""
     return events_page(await watching.events(job.id, after, limit))
 
 
-@router.get(f"{ONE}/stream", operation_id="stream_job", response_class=EventStream, responses=stream_answers("job"))
+@router.get(
+    f"{ONE}/stream",
+    operation_id="stream_job",
+    response_class=EventStream,
+    responses=stream_answers("job", JobEvent.__name__),
+)
 async def stream_job(watching: TheWatching, subject: WatchedJob, position: Position, until: Until = None) -> Response:
     """The timeline as server-sent events: `id` is the seq; goes on after Last-Event-ID."""
     return stream_or_no_content(await watching.stream(subject, position, until_rest=until == "end"))

@@ -4,39 +4,16 @@
 Decision 33 tells why these are two. Nothing is checked against them when it is written; tests check all that was.
 """
 
-from typing import Annotated, Any, Final, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, get_args
 
-from pydantic import Field, RootModel, TypeAdapter
+from pydantic import Field, RootModel
 from pydantic.config import JsonDict
-from typing_extensions import TypedDict
 
 from pavo.agents.event_types import PAVO_EVENT_TYPES
 from pavo.tasks.wire import event_data
-from pavo.timeline.schemas import EventOut, EventPage
+from pavo.timeline.schemas import EventOut, EventPage, recorded
 
-
-def _members(of: Any) -> dict[str, Any]:
-    """The members of a model or a TypedDict by name, with their descriptions."""
-    described = TypeAdapter[Any](of).json_schema()["properties"]
-    found: dict[str, Any] = {}
-    for name, hint in get_type_hints(of, include_extras=True).items():
-        if name not in described:
-            continue
-        optional = get_origin(hint) is NotRequired
-        kind = get_args(hint)[0] if optional else hint
-        kind = Annotated[kind, Field(description=described[name].get("description"))]
-        found[name] = NotRequired[kind] if optional else kind
-    return found
-
-
-def _recorded(event: Any) -> Any:
-    """One of `event_data`, with what it gets when it is recorded: number and moment."""
-    found: Any = TypedDict(event.__name__, _members(EventOut) | _members(event))  # pyright: ignore
-    found.__doc__ = event.__doc__
-    return found
-
-
-RECORDED: Final = tuple(_recorded(event) for event in get_args(event_data.PavoEvent))
+RECORDED: Final = tuple(recorded(event) for event in get_args(event_data.PavoEvent))
 """Each event of Pavo's, as it is recorded."""
 _NONE_OF_PAVO: Final[JsonDict] = {"not": {"enum": [*sorted(PAVO_EVENT_TYPES)]}}
 
