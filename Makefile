@@ -28,10 +28,11 @@ test: $(STAMP)  ## all tests but the groups `native` and `model`, against real P
 again: $(STAMP)  ## what failed in the last run, at most five tests, once more and alone
 	$(BIN)/python -m tests.again
 
-native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once; and a real small model and real coding programs, fetched once
+native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once; a real forge likewise, and a real small model and real coding programs, fetched once
 	$(BIN)/python tools/build_temporal.py
-	$(BIN)/python tools/small_model.py
-	$(BIN)/python tools/coding_programs.py
+	$(BIN)/python -m tools.small_model
+	$(BIN)/python -m tools.coding_programs
+	$(BIN)/python -m tools.build_gitea
 	$(BIN)/pytest -m "native or model" -n 2
 
 slowest: $(STAMP)  ## the 30 tests that took longest in the last `make test` and what ran since

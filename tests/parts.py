@@ -15,7 +15,7 @@ import psycopg
 from pavo.deploy.local.machine.ports import free_port as free_port
 from pavo.kit.processes import child_dies_with_us
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 @dataclass(frozen=True)

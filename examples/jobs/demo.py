@@ -1,9 +1,11 @@
 """Five coding jobs, two remote agents, one of which is killed in the middle: a whole stack, thrown away afterwards.
 
-Real parts everywhere: the stack of `pavo up`, git over HTTP, a small forge, agents as processes that know nothing but a
-URL and a token. `make demo-jobs` runs it; nothing is left behind.
+Real parts everywhere: the stack of `pavo up`, git over HTTP, a forge, agents as processes that know nothing but a URL
+and a token. The forge is Gitea where `make native` has built it, else (and with `--forge small`) a small one of the
+example's own. `make demo-jobs` runs it; nothing is left behind.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -15,24 +17,37 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
-from examples.jobs.forge import Forge, User
+from examples.jobs.forge import Forge, Pull, User
+from examples.jobs.gitea import Gitea
 from rich.console import Console
 from rich.text import Text
+from tools.build_gitea import program
 
 from pavo.cli.output import waiting
 from pavo.cli.task import render
 
 PAGES = ("pricing", "contact", "imprint", "team", "jobs")
 REPOSITORY = "acme/site"
-TOKEN = "forge-token-of-the-demo"
+FILES = {"README.md": "# A site\n", "pages/home.md": "# Home\n"}
 CODER = Path(__file__).with_name("coder.py")
 LIMIT_SECONDS = 120.0
 OVER = ("DONE", "FAILED", "CANCELLED")
 
 Found = TypeVar("Found")
+
+
+class AForge(Protocol):
+    """What the demo asks of either forge."""
+
+    @property
+    def url(self) -> str: ...
+
+    def clone_url(self, repository: str) -> str: ...
+
+    def of(self, repository: str) -> list[Pull]: ...
 
 
 def pavo(*arguments: str) -> str:
@@ -122,12 +137,15 @@ class Agents:
 
 def main() -> int:
     """Exit code 0 when every job is done once, and has its pull request."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--forge", choices=("gitea", "small"), default="gitea" if program() else "small")
+    kind = parser.parse_args().forge
     out = render.page(stderr=False)
     out.print(Text.assemble("\n", ("Pavo", "bold cyan"), "  five coding jobs, and an agent that is killed in one\n"))
     folder = Path(tempfile.mkdtemp(prefix="pavo-demo-jobs-"))
     try:
         with ExitStack() as ending:
-            ok = _run(folder, out, ending)
+            ok = _run(kind, folder, out, ending)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if ok:
@@ -135,19 +153,36 @@ def main() -> int:
     return 0 if ok else 1
 
 
-def _run(folder: Path, out: Console, ending: ExitStack) -> bool:
+def _forge(kind: str, folder: Path, ending: ExitStack) -> tuple[AForge, str]:
+    """A forge with the repository, and a token that may push to it and open pull requests."""
+    if kind == "small":
+        small = ending.enter_context(Forge(folder))
+        token = "forge-token-of-the-demo"
+        small.tokens[token] = User("pavo")
+        small.make_repository(REPOSITORY, FILES)
+        return small, token
+    installed = program()
+    if installed is None:
+        raise SystemExit("Gitea is not built: python -m tools.build_gitea (needs Go and a C compiler).")
+    gitea = ending.enter_context(Gitea(installed, folder))
+    for name in (REPOSITORY.partition("/")[0], "pavo"):
+        gitea.add_user(name)
+    gitea.make_repository(REPOSITORY, FILES)
+    gitea.ask("PUT", f"/repos/{REPOSITORY}/collaborators/pavo", {"permission": "write"})
+    return gitea, gitea.add_token("pavo", ("write:repository", "write:issue"))
+
+
+def _run(kind: str, folder: Path, out: Console, ending: ExitStack) -> bool:
     began = time.monotonic()
-    forge = ending.enter_context(Forge(folder / "forge"))
-    forge.tokens[TOKEN] = User("pavo")
-    forge.make_repository(REPOSITORY, {"README.md": "# A site\n", "pages/home.md": "# Home\n"})
+    forge, secret = _forge(kind, folder / "forge", ending)
     with waiting(out, "starting PostgreSQL, Valkey, Temporal, the API, a gateway and a worker …"):
         ending.callback(pavo, "down", "--data-dir", str(folder / "stack"))
         os.environ["PAVO_FORGE_NETWORKS"] = "127.0.0.0/8"  # where this forge is; workers look at its pull requests
         pavo("up", "--detach", "--port", "0", "--data-dir", str(folder / "stack"))
         urls = json.loads(pavo("status", "-o", "json", "--data-dir", str(folder / "stack")))["urls"]
-    render.good(out, f"Stack and forge ready in {time.monotonic() - began:.1f} s", forge.url)
+    render.good(out, f"Stack and forge ({kind}) ready in {time.monotonic() - began:.1f} s", forge.url)
     api = Api(urls["api"])
-    api.put(f"/api/organisations/{api.org}/secrets/forge-token", {"value": TOKEN})
+    api.put(f"/api/organisations/{api.org}/secrets/forge-token", {"value": secret})
     api.post(f"/api/orgs/{api.org}/repositories", _repository(forge))
     token = api.post(f"/api/orgs/{api.org}/agent-tokens", {"name": "demo"})["secret"]
     agents = Agents(folder / "agents", urls["gateway"], urls["gateway_ca"], token)
@@ -161,7 +196,7 @@ def _run(folder: Path, out: Console, ending: ExitStack) -> bool:
     return _tell(api, forge, jobs, out, began)
 
 
-def _repository(forge: Forge) -> Mapping[str, Any]:
+def _repository(forge: AForge) -> Mapping[str, Any]:
     check = {"name": "pages", "command": 'for each in pages/*.md; do grep -q "^# " "$each" || exit 1; done'}
     return {
         "name": REPOSITORY,
@@ -196,7 +231,7 @@ def _kill_one(api: Api, agents: Agents, jobs: list[str], out: Console) -> None:
     render.turn(out, f"Agent {name} begins anew and goes on", f"pid {agents.start(name)}")
 
 
-def _tell(api: Api, forge: Forge, jobs: list[str], out: Console, began: float) -> bool:
+def _tell(api: Api, forge: AForge, jobs: list[str], out: Console, began: float) -> bool:
     def over() -> list[Mapping[str, Any]] | None:
         found = [api.get(f"/api/jobs/{each}") for each in jobs]
         return found if all(each["stage"] in OVER for each in found) else None

@@ -1,6 +1,6 @@
 """A small forge of one's own: git over HTTP behind a token check, and pull requests in Gitea's dialect.
 
-It behaves as real forges were seen to: a duplicate is 409, a missing branch 404, no difference 422, a token that only
+It behaves as Gitea was seen to: a duplicate is 409, a missing branch 404, a branch onto itself 422, a token that only
 reads 403, one that is revoked 401; and a branch whose pull request was merged may have a second one. It needs git and
 Python's standard library, listens on loopback, and keeps pull requests in memory.
 """
@@ -192,15 +192,18 @@ class Forge:
 
     # What the dialects do, each in its own words.
 
-    def create_pull(self, repository: str, head: str, base: str, title: str, body: str, draft: bool) -> Pull:
-        """Open one."""
+    def create_pull(
+        self, repository: str, head: str, base: str, title: str, body: str, draft: bool, *, empty: bool = False
+    ) -> Pull:
+        """Open one; with `empty` also for another branch that has nothing of its own."""
         with self.lock:
             tip, onto = self.branch(repository, head), self.branch(repository, base)
             if tip is None or onto is None:
                 raise Refusal(404, f"branch does not exist: {head if tip is None else base}")
             if any(each.state == "open" and (each.head, each.base) == (head, base) for each in self.of(repository)):
                 raise Refusal(409, "pull request already exists for these targets")
-            if self.git(repository, "rev-list", "--count", f"{onto}..{tip}") == "0":
+            none = self.git(repository, "rev-list", "--count", f"{onto}..{tip}") == "0"
+            if head == base or (none and not empty):
                 raise Refusal(422, "There are no changes between the head and the base")
             made = Pull(repository, len(self.of(repository)) + 1, head, base, title, body, draft, tip)
             self.pulls.append(made)
@@ -377,9 +380,8 @@ def _listed(forge: Forge, repository: str, _: Any, query: Mapping[str, str], *__
 
 def _created(forge: Forge, repository: str, _: Any, __: Any, body: dict[str, Any], user: User) -> Any:
     title = body["title"]
-    made = forge.create_pull(
-        repository, body["head"], body["base"], title, body.get("body", ""), title.startswith("WIP:")
-    )
+    draft = title.startswith("WIP:")
+    made = forge.create_pull(repository, body["head"], body["base"], title, body.get("body", ""), draft, empty=True)
     made.author = user.name
     return gitea_shape(forge, made)
 

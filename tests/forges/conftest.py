@@ -7,6 +7,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from tests.forges.real import gitea, private  # noqa: F401
 from tests.forges.small_forge import FACES, Forge, User, has_git_over_http
 
 

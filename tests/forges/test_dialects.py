@@ -98,9 +98,11 @@ async def test_what_a_forge_refuses(opens: Opens) -> None:
     with pytest.raises(BranchMissing) as missing:
         await port.create(opens.proposal("pavo/nowhere"))
     assert missing.value.remedy
+    # GitLab and Gitea take another branch with nothing of its own, and say nothing.
+    nothing = "main" if opens.dialect == "gitea" else "pavo/same"
     with pytest.raises((NoDifference, ForgeError)) as same:
-        await port.create(opens.proposal("pavo/same"))
-    assert opens.dialect == "gitlab" or isinstance(same.value, NoDifference)  # GitLab takes them, and says nothing
+        await port.create(opens.proposal(nothing))
+    assert opens.dialect == "gitlab" or isinstance(same.value, NoDifference)
     await port.create(opens.proposal())
     with pytest.raises(AlreadyProposed):
         await port.create(opens.proposal())
@@ -269,8 +271,16 @@ async def test_who_may_write_is_asked_anew_each_time(opens: Opens, answers: dict
     assert known.seen == {}
 
 
-async def test_rights_that_may_not_be_asked_are_none(opens: Opens) -> None:
-    opens.forge.interfere = lambda method, path: (
-        (404, {}, b"{}") if "/collaborators/" in path else (200, {}, b"[]") if "/members/all" in path else None
-    )
+@pytest.mark.parametrize("status", [403, 404])
+async def test_rights_that_may_not_be_asked_are_none(opens: Opens, status: int) -> None:
+    """Gitea answers 403 to who is no administrator of the repository, and then tells collaborators."""
+
+    def interfere(method: str, path: str) -> Any:
+        if path.endswith("/permission") and (status == 404 or opens.dialect == "gitea"):
+            return status, {}, b"{}"
+        if "/collaborators/" in path:
+            return 422 if opens.dialect == "gitea" else 404, {}, b"{}"  # an account that is gone
+        return (200, {}, b"[]") if "/members/all" in path else None
+
+    opens.forge.interfere = interfere
     assert await opens().may_write("eve") is False

@@ -230,6 +230,8 @@ class ForgeServer:
         if status in _BUSY or status >= 500 or (status == 403 and _is_limit(answer, headers)):
             wait = retry_after(headers) or (LIMIT_SECONDS if status in (403, 429) else 5)
             raise self._away(f"answered {status}: {answer.said or 'nothing more'}", wait)
+        if status in told:
+            return
         if status == 401:
             raise self.refusal(answer, ForgeDenied, "Replace the secret that the repository names: it is not valid.")
         if status == 403:
@@ -240,8 +242,7 @@ class ForgeServer:
             )
         if status < 400:
             raise self.refusal(answer, remedy="It was moved: give the repository its present address.")
-        if status not in told:
-            raise self.refusal(answer, remedy=self._remedy(status))
+        raise self.refusal(answer, remedy=self._remedy(status))
 
     def _remedy(self, status: int) -> str:
         if status == 404:

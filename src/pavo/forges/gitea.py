@@ -142,14 +142,17 @@ class Gitea:
         return self._server.read(await self._server.ask("GET", self._repository, whole=True), _REPOSITORY).private
 
     async def may_write(self, user: str) -> bool:
-        """As the port says: that rights are told may itself take rights, collaborators are told to whoever reads."""
+        """As the port says: that rights are told may itself take rights, collaborators are told to whoever reads. An
+        account that is gone is 422."""
         if user == self._server.project.owner:
             return True
         path = f"{self._repository}/collaborators/{quote(user, safe='')}"
-        rights = await self._server.ask("GET", f"{path}/permission", told=(403, 404), whole=True)
+        rights = await self._server.ask("GET", f"{path}/permission", told=(403, 404, 422), whole=True)
         if rights.well:
             return self._server.read(rights, _RIGHTS).permission in ("owner", "admin", "write")
-        return (await self._server.ask("GET", path, told=(403, 404), whole=True)).well
+        return (
+            await self._server.ask("GET", path, told=(403, 404, 422), whole=True)
+        ).well  # 422: an account that is gone
 
     async def set_commit_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says."""

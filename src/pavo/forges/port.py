@@ -130,7 +130,8 @@ class Forge(Protocol):
         Raises:
             AlreadyProposed: an open one has that head.
             BranchMissing: head or base is not there.
-            NoDifference: head and base do not differ.
+            NoDifference: head and base do not differ, where the forge looks: GitHub does; GitLab opens one all the
+                same, and so does Gitea for two branches with one commit.
         """
         ...
 
