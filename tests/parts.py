@@ -13,9 +13,14 @@ from pathlib import Path
 import psycopg
 
 from pavo.deploy.local.machine.ports import free_port as free_port
-from pavo.kit.processes import child_dies_with_us
 
 READY_SECONDS = 180
+_DIES_WITH_US = (
+    "import os, pavo.kit.processes\npavo.kit.processes.ask_for_parents_end(9)\nos.getppid() == {} or os._exit(1)\n"
+)
+"""A run that is cut short leaves nothing behind. The child asks for it itself: between fork and exec Python would run
+what other libraries have registered for forks, and gRPC's, beside its own threads, now and then ends the child."""
+_COMMAND = "import sys, pavo.cli.main\nsys.argv = ['pavo', '{}']\nsys.exit(pavo.cli.main.main())"
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,11 @@ class Parts:
         brought = "".join(f", {module}" for module in slices)
         code = f"import pavo.{name}, pavo.bootstrap, pavo.config{brought}\n"
         code += f"pavo.{name}.serve(pavo.config.load(), (*pavo.bootstrap.SLICES{brought},))"
+        code = _DIES_WITH_US.format(os.getpid()) + (_COMMAND.format(name) if command else code)
         environment = {**os.environ, **self.environment, **more, "PAVO_READY_FD": str(write)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("pavo")), name] if command else [sys.executable, "-c", code],
-                env=environment,
-                pass_fds=[write],
-                stdout=stderr,
-                stderr=stderr,
-                preexec_fn=child_dies_with_us(signal.SIGKILL),  # a run that is cut short leaves nothing behind
+                [sys.executable, "-c", code], env=environment, pass_fds=[write], stdout=stderr, stderr=stderr
             )
         os.close(write)
         part = Part(name, process, log)

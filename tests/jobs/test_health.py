@@ -1,17 +1,14 @@
 """The health of remote agents, on the real workflow, schedules and PostgreSQL: the properties of pings by name."""
 
 import asyncio
-import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest_asyncio
-from hypothesis import given as given_
-from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, update
 from temporalio.client import Client, ScheduleActionStartWorkflow, WorkflowExecutionStatus
@@ -29,10 +26,10 @@ from pavo.kit.sql import Database
 from pavo.runs.schedules import list_schedules
 from pavo.temporal.activities import implementations
 from pavo.temporal.sandbox import Sandbox
+from tests.drawing import examples
 from tests.driving import until
 from tests.jobs.pinged import Gateway
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
 GATEWAY = uuid.UUID(int=7)
 
 
@@ -125,18 +122,6 @@ async def fleet(settings: Settings, temporal: Client, database: Database) -> Asy
             await temporal.get_schedule_handle(each.id).delete()
     async with database.transaction() as writing:
         await writing.execute(delete(OrganisationRow).where(OrganisationRow.id == organisation))
-
-
-async def examples(strategy: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
-    """Try it with each example, on this test's event loop."""
-    loop = asyncio.get_running_loop()
-
-    @bounded(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
-    @given_(strategy)
-    def every(example: Any) -> None:
-        asyncio.run_coroutine_threadsafe(check(example), loop).result(60)
-
-    await asyncio.to_thread(every)
 
 
 SESSIONS = st.integers(1, 2**40)

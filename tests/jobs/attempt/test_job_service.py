@@ -1,6 +1,5 @@
 """What people do with jobs that are over: queue again, have a review answered, adopt; and looking at the workflow."""
 
-import asyncio
 import uuid
 
 import pytest
@@ -13,7 +12,7 @@ from pavo.jobs.service import JobService
 from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow, JobRow
 from pavo.protocol.fleet_pb2 import Published, Result
 from tests.jobs.attempt.given import Given
-from tests.jobs.attempt.scripted import executed, failure, kinds
+from tests.jobs.attempt.scripted import failure, kinds
 
 
 async def failed(given: Given) -> uuid.UUID:
@@ -121,31 +120,3 @@ async def test_adopted_work_is_published_by_the_next_attempt_and_not_done_anew(
     assert c.MAKE_PLAN not in kinds(given.agent.asked), "nobody reviews a plan of what is done"
     assert (await given.row(job)).adopts is None
     assert (await service.rework(given.who, job, "Shorter.")).adopts is None
-
-
-async def test_workflow_status_answers_what_temporal_knows(given: Given, service: JobService) -> None:
-    job, go = await given.job(), asyncio.Event()
-
-    async def works(_: c.RunCommand) -> Result:
-        await go.wait()
-        return executed()
-
-    before = await service.workflow_status(given.who, job)
-    assert (before.workflow, before.attempts, before.max_attempts) == (None, 1, 3)
-    given.agent.will(c.START_EXECUTION, works)
-    handle = await given.start(job)
-    await given.until_asked(c.START_EXECUTION)
-    found = await service.workflow_status(given.who, job)
-    assert found.workflow is not None
-    described = await handle.describe()
-    assert (found.workflow.run_id, found.workflow.status) == (described.run_id, "running")
-    (pending,) = found.workflow.pending
-    assert (pending.activity, pending.state, pending.attempt) == ("run_agent_command", "started", 1)
-    go.set()
-    await handle.result()
-    done = await service.workflow_status(given.who, job)
-    assert done.workflow is not None and (done.workflow.status, done.workflow.pending) == ("completed", ())
-    failed_job = await failed(given)
-    told = await service.workflow_status(given.who, failed_job)
-    assert told.workflow is not None and told.workflow.status == "failed"
-    assert told.error is not None and told.error["type"] == "NoSpace"

@@ -1,7 +1,6 @@
 """Properties of attempts, named after what they hold: hypothesis draws examples, workflow and PostgreSQL are real."""
 
 import asyncio
-import os
 from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,10 +15,10 @@ from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs.workflow import CodingJob
 from pavo.protocol.fleet_pb2 import Result
+from tests.drawing import EXAMPLES
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import Step, executed, failure, kinds, published, session_lost, verified
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_JOB_EXAMPLES", "8"))
 example = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
@@ -278,22 +277,6 @@ async def test_failures_recorded(given: Given) -> None:
         loop.run(one())
 
     await hold(examples)
-
-
-async def test_heartbeat_time_out_configured(given: Given) -> None:
-    """Five minutes of an agent's silence, or what the worker's setting says for a kind of command."""
-    job = await given.job()
-    handle = await given.start(job)
-    assert await ended(handle) == d.DONE
-    found: dict[str, float] = {}
-    async for event in handle.fetch_history_events():
-        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-            scheduled = event.activity_task_scheduled_event_attributes
-            kind = given.temporal.data_converter.payload_converter.from_payloads(
-                scheduled.input.payloads, [c.RunCommand]
-            )[0].kind
-            found[kind] = scheduled.heartbeat_timeout.ToTimedelta().total_seconds()
-    assert found == {c.START_EXECUTION: 2, c.RUN_VERIFICATION: 300, c.CREATE_PULL_REQUEST: 300, c.CLEANUP: 10}
 
 
 def _storable(text: str) -> bool:

@@ -10,7 +10,6 @@ from pavo.jobs.workflow import CodingJob
 from pavo.protocol.fleet_pb2 import Result
 from pavo.runs.story import MAX_HISTORY_EVENTS
 from tests.driving import until
-from tests.jobs.attempt.at_work import AtWork
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import executed, for_ever, kinds, lease_lost, session_lost, verified
 
@@ -153,25 +152,6 @@ async def test_an_older_attempt_writes_nothing(given: Given) -> None:
     assert (row.stage, row.epoch, row.outcome) == ("CLAIMED", 2, None)
     assert await given.stages(job) == []
     assert [each.kind for each in given.agent.asked] == [c.START_EXECUTION]
-
-
-async def test_a_worker_that_is_killed_is_followed_by_one_that_goes_on(given: Given, at_work: AtWork) -> None:
-    job, go = await given.job(), asyncio.Event()
-
-    async def works(_: c.RunCommand) -> Result:
-        await go.wait()
-        return executed()
-
-    given.agent.will(c.START_EXECUTION, works)
-    handle = await given.start(job)
-    await given.until_asked(c.START_EXECUTION)
-    before = await handle.query(CodingJob.job_state)
-    at_work.worker.kill()
-    await at_work.start()
-    assert await handle.query(CodingJob.job_state) == before
-    go.set()
-    assert await handle.result() == "DONE"
-    assert set(given.agent.carried_out.values()) == {1}
 
 
 async def test_a_run_that_moves_on_lets_the_agent_work_and_asks_again(given: Given) -> None:

@@ -1,11 +1,7 @@
 """Properties of queues, named after what they hold: hypothesis draws examples, PostgreSQL and Temporal are real."""
 
-import asyncio
-import os
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.client import Client
 
@@ -13,24 +9,12 @@ from pavo.jobs import domain as d
 from pavo.jobs.lease_watch import LeaseWatch
 from pavo.jobs.queue.service import QueueService
 from pavo.jobs.sql import waiting
+from tests.drawing import examples
 from tests.jobs.queue.queueing import Queueing
 from tests.jobs.queue.test_claims_machine import Silent
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
 SILENCE = 3_600.0
 SILENT: Any = Silent()
-
-
-async def examples(strategy: st.SearchStrategy[Any], check: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
-    """Try it with each example, on this test's event loop."""
-    loop = asyncio.get_running_loop()
-
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
-    @given(strategy)
-    def every(example: Any) -> None:
-        asyncio.run_coroutine_threadsafe(check(example), loop).result(120)
-
-    await asyncio.to_thread(every)
 
 
 async def test_marked_failed(queueing: Queueing) -> None:
