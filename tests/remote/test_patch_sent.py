@@ -1,6 +1,9 @@
 """The patch of a job from an agent that is killed while it sends it: kept once, whole, and the job goes on."""
 
 import asyncio
+import tempfile
+import threading
+from pathlib import Path
 
 import grpc
 import pytest
@@ -84,3 +87,41 @@ async def test_a_gateway_without_room_fails_no_job(
     await stream.send(command=clean())
     assert (await gateway.result(clean().id)).HasField("cleaned") and gateway.files == []
     await gateway.until(lambda: any("not kept with the job" in each.text for each in gateway.lines[(JOB, 1)]))
+
+
+@pytest.mark.fault
+async def test_killed_while_it_asks_the_server_it_leaves_no_socket(
+    gateway: FakeGateway,  # noqa: F811
+    agents: Agents,  # noqa: F811
+    small_forge: Forge,
+    repository: str,
+) -> None:
+    asked, on = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        asked.set()
+        on.wait(60)
+
+    small_forge.interfere = hold
+    before = set(Path(tempfile.gettempdir()).glob("pavo-git-*"))
+
+    def left() -> set[Path]:
+        return set(agents.state.glob("work/sockets/*")) | set(Path(tempfile.gettempdir()).glob("pavo-git-*")) - before
+
+    process = agents.start()
+    stream = await gateway.session()
+    execute = execution(small_forge, repository, "echo x > x")
+    await stream.send(command=execute)
+    await gateway.until(asked.is_set, "its request")
+    process.kill()
+    process.wait()
+    assert left()
+    small_forge.interfere = lambda *_: None
+    on.set()
+    agents.start()
+    await gateway.session(2)
+    assert (await gateway.result(execute.id)).failure.type == "AgentRestarted"
+    again = execution(small_forge, repository, "echo x > x", "again")
+    await gateway.streams[-1].send(command=again)
+    assert (await gateway.result(again.id)).executed.changed
+    await gateway.until(lambda: not any(each.is_dir() and list(each.iterdir()) for each in left()), "no socket left")

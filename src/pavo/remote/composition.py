@@ -46,6 +46,7 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
     here = await asyncio.to_thread(found_here)
     gateway = GrpcGateway(settings.address, settings.token, settings.ca)
     workspaces = Workspaces(kept)
+    await asyncio.to_thread(workspaces.forget_sockets)
     credentials, patches = GatewayCredentials(gateway), Patches(workspaces, gateway)
     commands = handlers(Executing(workspaces, profiles, here, credentials, gateway, patches))
     program = AgentProgram(settings, gateway, commands, lambda: available(profiles), here.words)

@@ -76,6 +76,11 @@ class Workspaces:
         for each in (home, self._places, self._homes, self._kept):
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def forget_sockets(self) -> None:
+        """When the agent begins: remove what a life before has left of its requests for credentials."""
+        with contextlib.suppress(OSError):  # they open nothing any more
+            self._git.sockets.forget()
+
     def find(self, job_id: str, epoch: int) -> Workspace:
         """The one of an attempt.
 

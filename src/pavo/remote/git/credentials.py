@@ -15,13 +15,13 @@ import shutil
 import socket
 import struct
 import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from pavo.remote.errands.errand import GIT, Credential, CredentialRefused, CredentialsAway, Errand
+from pavo.remote.git.sockets import Sockets
 
 ASK_SECONDS: Final = 30.0
 MAX_QUESTION: Final = 16_000
@@ -39,10 +39,12 @@ class CredentialServer:
     Args:
         url: of the repository; for another host, port or scheme nothing is handed out.
         errand: for which it is asked.
+        sockets: where its own is made.
         branch: to which git pushes; empty: it only fetches.
     """
 
-    def __init__(self, url: str, errand: Errand, branch: str = "") -> None:
+    def __init__(self, url: str, errand: Errand, sockets: Sockets, branch: str = "") -> None:
+        self._sockets = sockets
         parts = urlsplit(url)
         self._scheme, self._host = parts.scheme, parts.netloc.lower()
         self._errand, self._branch = errand, branch
@@ -57,8 +59,8 @@ class CredentialServer:
         """Whether the refusal may pass."""
 
     async def __aenter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="pavo-git-"))  # 0700; a path of a socket has 107 bytes
-        place = self._folder / "s"
+        self._folder = self._sockets.make()
+        place = self._sockets.place(self._folder)
         self._server = await asyncio.start_unix_server(self._answer, path=str(place), limit=MAX_QUESTION)
         return self
 
@@ -82,7 +84,7 @@ class CredentialServer:
     def variables(self) -> dict[str, str]:
         """Of git's environment, for the helper."""
         assert self._folder is not None
-        return {SOCKET: str(self._folder / "s"), TICKET: self._ticket}
+        return {SOCKET: str(self._sockets.place(self._folder)), TICKET: self._ticket}
 
     def hide(self, text: str) -> str:
         """Without what was handed out."""

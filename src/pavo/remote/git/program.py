@@ -24,6 +24,7 @@ from pavo.remote.errands.failures import (
 from pavo.remote.git.credentials import CredentialServer
 from pavo.remote.git.disk import free_at
 from pavo.remote.git.environment import environment, without_secrets
+from pavo.remote.git.sockets import Sockets
 from pavo.remote.processes.contract import Ended, OutputLine
 from pavo.remote.processes.running import run
 from pavo.remote.work import CommandFailed
@@ -73,13 +74,14 @@ class Git:
     """Runs git.
 
     Args:
-        home: an empty folder of its own.
+        home: an empty folder of its own, beside which its sockets are made.
         files: whether `file://` may be fetched from; for tests.
         seconds: for a transfer.
     """
 
     def __init__(self, home: Path, *, files: bool = False, seconds: float = 1800.0) -> None:
         self._home, self.files, self._seconds = home, files, seconds
+        self.sockets = Sockets(home.parent)
 
     async def local(
         self,
@@ -179,7 +181,7 @@ class Git:
         Raises:
             CommandFailed: it did not end well.
         """
-        async with CredentialServer(url, errand, branch) as server:
+        async with CredentialServer(url, errand, self.sockets, branch) as server:
             heard = _Heard(server, errand)
             scope = environment(self._home, files=self.files, more=server.configuration)
             scope |= {"GIT_DIR": str(directory), **server.variables, **(variables or {})}
