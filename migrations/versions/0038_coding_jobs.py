@@ -122,6 +122,8 @@ def upgrade() -> None:
         sa.Column("review_plan", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("draft", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("reviewers", sa.Text(), server_default="members", nullable=False),
+        sa.Column("author_name", sa.Text(), server_default="Pavo", nullable=False),
+        sa.Column("author_email", sa.Text(), server_default="pavo@localhost", nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("pavo_now()"), nullable=False),

@@ -81,6 +81,9 @@ class GatewaySettings(Section):
     models_url: str = Field(default="", pattern=r"^(https?://\S+)?$", validation_alias="PAVO_GATEWAY_MODELS_URL")
     """Base URL of the API's model gateway as remote agents reach it, such as https://pavo.example/llm/v1; default: that
     of PAVO_HOST and PAVO_PORT where only this machine reaches it."""
+    public_url: str = Field(default="", pattern=r"^(https?://\S+)?$", validation_alias="PAVO_PUBLIC_URL")
+    """URL of the API as people reach it, such as https://pavo.example: pull requests and the statuses of their commits
+    link their job there. Empty: they link nothing."""
 
 
 _HEARTBEATS: Final = r"^(\s*[a-z_]{1,40}=[1-9][0-9]{0,5}\s*(,|$))*$"

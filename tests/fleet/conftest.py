@@ -48,7 +48,7 @@ def sealed(settings: Settings) -> Settings:
 @pytest_asyncio.fixture(scope="session")
 async def gateway(parts: Parts) -> Gateway:
     """The gateway that most tests share."""
-    return await start_gateway(parts, PAVO_SEALING_KEY=SEALING_KEY)
+    return await start_gateway(parts, PAVO_SEALING_KEY=SEALING_KEY, PAVO_PUBLIC_URL="https://pavo.example/")
 
 
 @pytest_asyncio.fixture

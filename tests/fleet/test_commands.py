@@ -83,7 +83,8 @@ async def test_what_failed_goes_back_with_the_next_round(gateway: Gateway, rows:
     async with agent(gateway.address, await rows.token()) as builder:
         await builder.connect()
         queue = (await rows.of_agent()).queue
-        job = await rows.job(repository=await rows.repository(verify=CHECKS))
+        ada = {"author_name": "Ada", "author_email": "ada@example.com"}
+        job = await rows.job(repository=await rows.repository(verify=CHECKS, forge="gitea", **ada))
         verifying = await commands.start(job, queue, c.RUN_VERIFICATION)
         command = await builder.command()
         assert [each.command for each in command.run_verification.checks] == ["make test"]
@@ -98,7 +99,12 @@ async def test_what_failed_goes_back_with_the_next_round(gateway: Gateway, rows:
         assert (await again.result()).changed
         publishing = await commands.start(job, queue, c.CREATE_PULL_REQUEST)
         command = await builder.command(c.command_id(job.id, 1, c.CREATE_PULL_REQUEST, 0))
-        body = command.create_pull_request.body
+        body, status = command.create_pull_request.body, command.create_pull_request.status
+        assert (status.state, status.context) == ("failure", "pavo/verification")
+        assert status.description == "1 of 1 checks failed" and status.url == f"https://pavo.example/api/jobs/{job.id}"
+        assert f"(https://pavo.example/api/jobs/{job.id})" in body
+        where = command.create_pull_request.repository
+        assert (where.author_name, where.author_email) == ("Ada", "ada@example.com")
         assert all(told in body for told in ("The button is broken", "Mended it.", "| `unit` | failed (2) |", job.id))
         published = pb.Published(url="https://x/1", number=1, commit="c0ffee", branch="pavo/x")
         await builder.answer(command, published=published)

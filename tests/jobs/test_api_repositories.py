@@ -23,6 +23,7 @@ async def test_added_changed_listed_and_removed(owner: Person) -> None:
     added = await owner.post("repositories", status=201, **new)
     assert added["clone_url"] == URL and added["default_branch"] == "main" and added["verify"] == checks
     assert added["username"] == "x-access-token" and added["credential"] is None and added["created_by"]
+    assert (added["author_name"], added["author_email"]) == ("Pavo", "pavo@localhost")
     assert await owner.get("repositories", added["id"]) == added
     changed = await owner.send(
         "PATCH", "repositories", added["id"], json={"name": "site", "prepare": [{"name": "deps", "command": "make"}]}
@@ -67,6 +68,14 @@ BAD: list[tuple[str, Any]] = [
     ("forge_url", "https://api.example.com"),
     ("credential", "NO_SUCH_SECRET"),
     ("username", "a:b"),
+    ("author_name", "..."),
+    ("author_name", "a\nb"),
+    ("author_name", "Mal <mal@example.com>"),
+    ("author_email", "nobody"),
+    ("author_email", "a b@example.com"),
+    ("author_email", "<a@example.com>"),
+    ("author_email", "a@example.com\n[core]"),
+    ("author_email", 'a"@example.com'),
     ("verify_rounds", -1),
     ("verify_rounds", 11),
     ("verify", [{"name": "a", "command": "x"}, {"name": "a", "command": "y"}]),

@@ -16,6 +16,10 @@ async def test_the_life_of_a_repository(shell: Shell) -> None:
     assert "tests (at most 1200 s): make test x=1" in shown and "gitea" in shown
     changed = await shell.json("repo", "set", "site", "--name", "acme/site", "--empty-verify", "--review-plan")
     assert changed["verify"] == [] and changed["review_plan"] is True and changed["forge"] == "gitea"
+    await shell.type("repo", "set", "acme/site", "--author-email", "nobody", code=2)
+    words = ("--author-name", 'Ada\'s "robot"', "--author-email", "robot@example.com")
+    changed = await shell.json("repo", "set", "acme/site", *words)
+    assert 'Ada\'s "robot" <robot@example.com>' in (await shell.type("repo", "show", "acme/site")).stdout
     (listed,) = (await shell.json("repo", "list"))["repositories"]
     assert listed == changed and "acme/site" in (await shell.type("repo", "list")).stdout
     assert "--yes" in (await shell.type("repo", "rm", "acme/site", code=2)).stderr

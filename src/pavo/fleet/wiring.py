@@ -39,7 +39,7 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         closing.push_async_callback(intake.close)
         intake.start()
         open_sessions = OpenSessions()
-        activities = FleetActivities(database, open_sessions)
+        activities = FleetActivities(database, open_sessions, settings.gateway.public_url.rstrip("/"))
         workers = AgentWorkers(clients.temporal, activities, clients.gateway_id)
         closing.push_async_callback(workers.close)
         workers.start()

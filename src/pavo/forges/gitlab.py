@@ -157,7 +157,9 @@ class GitLab:
         body = {"state": state, "name": status.context, "description": status.description[:140]}
         if status.url:
             body["target_url"] = status.url
-        await self._server.ask("POST", f"{self._project}/statuses/{commit}", body=body)
+        answer = await self._server.ask("POST", f"{self._project}/statuses/{commit}", body=body, told=(400,))
+        if not answer.well and "cannot transition status" not in answer.said.lower():  # that is: it has it already
+            raise self._server.refusal(answer)
 
     async def _why(self, answer: Answer, proposal: Proposal) -> ForgeError:
         if answer.status == 409 or "already exists" in answer.said.lower():

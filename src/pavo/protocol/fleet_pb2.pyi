@@ -213,18 +213,22 @@ class Working(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ...) -> None: ...
 
 class Repository(_message.Message):
-    __slots__ = ("id", "clone_url", "default_branch", "forge", "forge_url")
+    __slots__ = ("id", "clone_url", "default_branch", "forge", "forge_url", "author_name", "author_email")
     ID_FIELD_NUMBER: _ClassVar[int]
     CLONE_URL_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_BRANCH_FIELD_NUMBER: _ClassVar[int]
     FORGE_FIELD_NUMBER: _ClassVar[int]
     FORGE_URL_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_NAME_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_EMAIL_FIELD_NUMBER: _ClassVar[int]
     id: str
     clone_url: str
     default_branch: str
     forge: str
     forge_url: str
-    def __init__(self, id: _Optional[str] = ..., clone_url: _Optional[str] = ..., default_branch: _Optional[str] = ..., forge: _Optional[str] = ..., forge_url: _Optional[str] = ...) -> None: ...
+    author_name: str
+    author_email: str
+    def __init__(self, id: _Optional[str] = ..., clone_url: _Optional[str] = ..., default_branch: _Optional[str] = ..., forge: _Optional[str] = ..., forge_url: _Optional[str] = ..., author_name: _Optional[str] = ..., author_email: _Optional[str] = ...) -> None: ...
 
 class Program(_message.Message):
     __slots__ = ("profile", "options", "gateway")
@@ -309,7 +313,7 @@ class RunVerification(_message.Message):
     def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ...) -> None: ...
 
 class CreatePullRequest(_message.Message):
-    __slots__ = ("repository", "base_branch", "branch", "push_branch", "title", "body", "draft", "commit_message")
+    __slots__ = ("repository", "base_branch", "branch", "push_branch", "title", "body", "draft", "commit_message", "status")
     REPOSITORY_FIELD_NUMBER: _ClassVar[int]
     BASE_BRANCH_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +322,7 @@ class CreatePullRequest(_message.Message):
     BODY_FIELD_NUMBER: _ClassVar[int]
     DRAFT_FIELD_NUMBER: _ClassVar[int]
     COMMIT_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     repository: Repository
     base_branch: str
     branch: str
@@ -326,7 +331,20 @@ class CreatePullRequest(_message.Message):
     body: str
     draft: bool
     commit_message: str
-    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., base_branch: _Optional[str] = ..., branch: _Optional[str] = ..., push_branch: _Optional[str] = ..., title: _Optional[str] = ..., body: _Optional[str] = ..., draft: _Optional[bool] = ..., commit_message: _Optional[str] = ...) -> None: ...
+    status: CommitStatus
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., base_branch: _Optional[str] = ..., branch: _Optional[str] = ..., push_branch: _Optional[str] = ..., title: _Optional[str] = ..., body: _Optional[str] = ..., draft: _Optional[bool] = ..., commit_message: _Optional[str] = ..., status: _Optional[_Union[CommitStatus, _Mapping]] = ...) -> None: ...
+
+class CommitStatus(_message.Message):
+    __slots__ = ("state", "context", "description", "url")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    context: str
+    description: str
+    url: str
+    def __init__(self, state: _Optional[str] = ..., context: _Optional[str] = ..., description: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class Cleanup(_message.Message):
     __slots__ = ("job_id", "epoch")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from pavo.errors import InvalidInput
 from pavo.kit.texts.git_names import check_branch, check_clone_url
@@ -49,6 +50,9 @@ class WorkspaceSettings:
     """Whether `file://` may be cloned; for tests."""
 
 
+_OWN: Final = Author("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """With what a worktree begins, where that is not the job's branch or its base alone."""
@@ -57,6 +61,8 @@ class Beginning:
     """Of a lost attempt, whose work is gone on with; empty: none is."""
     adopted_commit: str = ""
     """That has to be there still."""
+    author: Author = _OWN
+    """Of commits in it; without a name the agent's own."""
 
 
 class Workspaces:
@@ -112,7 +118,7 @@ class Workspaces:
             found = self.find(errand.job_id, errand.epoch)
             known = (found.clone_url, found.base_branch, found.branch, found.adopted)
             if known == (clone_url, base_branch, branch, beginning.adopted_commit):
-                return found
+                return self._keep(_by(found, beginning.author))
         await self.remove(errand.job_id, errand.epoch)  # of something else: of a plan, or half-made
         try:
             check_clone_url(clone_url, files=self._settings.files)
@@ -178,12 +184,13 @@ class Workspaces:
             CommandFailed: it cannot be made.
         """
         place = self._homes / name_of(job_id, epoch)
-        author = self._settings
+        author = self._snapshots.own_author
+        with contextlib.suppress(CommandFailed):
+            author = self._snapshots.author_of(self.find(job_id, epoch))
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not (place / ".gitconfig").exists():
-                who = f"[user]\n\tname = {author.author_name}\n\temail = {author.author_email}\n"
-                (place / ".gitconfig").write_text(who)
+                (place / ".gitconfig").write_text(author.configuration)
         except OSError as error:
             raise of_system(error, "The attempt's home cannot be made") from error
         return place
@@ -291,7 +298,7 @@ class Workspaces:
             raise
         where = (str(place), str(directory), local, commits[base_branch], start, commits.get(branch, ""))
         named = (errand.job_id, errand.epoch, repository.url, base_branch, branch)
-        made = Workspace(*named, *where, beginning.adopted_commit)
+        made = _by(Workspace(*named, *where, beginning.adopted_commit), beginning.author)
         await self._warn(errand, repository, start)
         goes_on = "goes on with" if branch in commits else f"begins at {base_branch},"
         await errand.log("git", INFO, f"{branch} {goes_on} {start}.")
@@ -339,6 +346,10 @@ class Workspaces:
 
     def _note(self, job_id: str, epoch: int) -> Path:
         return self._kept / f"{name_of(job_id, epoch)}.json"
+
+
+def _by(workspace: Workspace, author: Author) -> Workspace:
+    return replace(workspace, author_name=author.name, author_email=author.email)
 
 
 def replaced_branch(branch: str, epoch: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,3 +164,69 @@ async def test_odd_requests_are_failures(workspaces: Workspaces, publish: Publis
         await cleaned(workspaces, "x", -1),
     ):
         assert isinstance(told, CommandFailed) and told.kind and told.detail
+
+
+@pytest.mark.parametrize(("forge", "api"), [("gitea", "/api/v1"), ("github", "/api/v3"), ("gitlab", "/api/v4")])
+async def test_the_forge_shows_beside_the_commit_how_the_checks_ended(
+    workspaces: Workspaces,
+    credentials: GivesCredentials,
+    small_forge: Forge,
+    repository: str,
+    request_: pb.CreatePullRequest,
+    forge: str,
+    api: str,
+) -> None:
+    request_.repository.forge, request_.repository.forge_url = forge, f"{small_forge.url}{api}"
+    status = pb.CommitStatus(
+        state="success", context="pavo/verification", description="2 checks passed", url="http://x"
+    )
+    request_.status.CopyFrom(status)
+    job, _ = attempt(credentials)
+    made = await workspaces.prepare(job, request_.repository.clone_url, "main", BRANCH)
+    handler = PublishingHandler(workspaces, credentials, patches(workspaces))
+    command = pb.Command(id="c", job_id=job.job_id, epoch=1, create_pull_request=request_)
+    write(made, "x", "x")
+    done, log = await carried_out(handler, command)
+    assert isinstance(done, pb.Result) and "pavo/verification is success" in log
+    [shown] = [each for each in small_forge.statuses if each["commit"] == done.published.commit]
+    count = len(small_forge.statuses)
+    told = (shown["commit"], shown["state"], shown["context"], shown["description"], shown["target_url"])
+    assert told == (done.published.commit, "success", "pavo/verification", "2 checks passed", "http://x")
+    command.create_pull_request.status.state = "failure"
+    await carried_out(handler, command)
+    assert small_forge.statuses[-1]["state"] == ("failed" if forge == "gitlab" else "failure")
+
+    def refuse(method: str, path: str) -> Any:
+        """Of a token that may open pull requests, and no more."""
+        return (403, {}, b'{"message": "Resource not accessible"}') if "/statuses/" in path else None
+
+    small_forge.interfere = refuse
+    write(made, "y", "y")
+    done, log = await carried_out(handler, command)
+    assert isinstance(done, pb.Result) and done.published.number == 1 and done.published.updated
+    assert "does not show pavo/verification" in log and "right to write statuses" in log
+    assert len(small_forge.statuses) == count + 1
+    command.create_pull_request.ClearField("status")
+    small_forge.interfere = lambda *_: None
+    _, log = await carried_out(handler, command)
+    assert "pavo/verification" not in log and len(small_forge.statuses) == count + 1
+
+
+async def test_gitlab_has_the_same_status_already(
+    workspaces: Workspaces,
+    credentials: GivesCredentials,
+    small_forge: Forge,
+    repository: str,
+    request_: pb.CreatePullRequest,
+) -> None:
+    """It refuses the same once more, as where an answer was lost."""
+    request_.repository.forge, request_.repository.forge_url = "gitlab", f"{small_forge.url}/api/v4"
+    request_.status.CopyFrom(pb.CommitStatus(state="success", context="pavo/verification"))
+    said = b'{"message": "Cannot transition status via :succeed from :success (Reason(s): Status cannot transition)"}'
+    small_forge.interfere = lambda _, path: (400, {}, said) if "/statuses/" in path else None
+    job, _ = attempt(credentials)
+    made = await workspaces.prepare(job, request_.repository.clone_url, "main", BRANCH)
+    write(made, "x", "x")
+    command = pb.Command(id="c", job_id=job.job_id, epoch=1, create_pull_request=request_)
+    _, log = await carried_out(PublishingHandler(workspaces, credentials, patches(workspaces)), command)
+    assert "pavo/verification is success" in log

@@ -1,7 +1,9 @@
 """Worktrees: made, gone on with, committed, pushed, removed; against real git over HTTP."""
 
 import asyncio
+import os
 import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -18,8 +20,9 @@ from pavo.remote.errands.failures import (
     WORKSPACE_LOST,
 )
 from pavo.remote.git.repositories import Repositories
+from pavo.remote.git.snapshots import Author
 from pavo.remote.work import CommandFailed
-from pavo.remote.workspaces import Workspaces
+from pavo.remote.workspaces import Beginning, Workspaces
 from tests.forges.small_forge import Forge
 from tests.remote.git.attempts import GivesCredentials, attempt, git, write
 
@@ -245,7 +248,7 @@ async def test_old_worktrees_go_and_the_quota_holds(
     assert full.value.kind == "NoSpace" and full.value.retryable
     running = {(jobs[0].job_id, 1)}
     home = workspaces.home_of(jobs[0].job_id, 1)
-    assert "name = Pavo" in (home / ".gitconfig").read_text() and made[0].writable[1].name == "shared.git"
+    assert 'name = "Pavo"' in (home / ".gitconfig").read_text() and made[0].writable[1].name == "shared.git"
     told: list[tuple[str, int, str]] = []
     workspaces.room.tell = lambda *what: told.append(what)
     lost = {(jobs[1].job_id, 1): False}
@@ -272,3 +275,48 @@ def test_each_clone_url_has_a_repository_of_its_own(tmp_path: Path) -> None:
     places = {repositories.at(url).place for url in urls}
     assert len(places) == len(urls) and {each.parent for each in places} == {tmp_path}
     assert repositories.at(urls[0]) == repositories.at(urls[0]) and uuid
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "wanted"),
+    [
+        ('Ada\'s "robot" \\ #;ü', "robot@example.com", 'Ada\'s "robot" \\ #;ü <robot@example.com>'),
+        ("--author=x", "-x@example.com", "--author=x <-x@example.com>"),
+        ("", "", "Pavo <pavo@localhost>"),
+        ("Evil\n[core]\n\tfsmonitor = touch", "x@example.com", "Pavo <pavo@localhost>"),
+        ("Evil <evil@example.com>", "x@example.com", "Pavo <pavo@localhost>"),
+    ],
+)
+async def test_whose_commits_are_made(
+    workspaces: Workspaces,
+    credentials: GivesCredentials,
+    small_forge: Forge,
+    repository: str,
+    name: str,
+    email: str,
+    wanted: str,
+) -> None:
+    """By the agent, and by programs that use git's own settings; whatever a gateway says."""
+    job, _ = attempt(credentials)
+    beginning = Beginning(author=Author(name, email))
+    made = await workspaces.prepare(job, small_forge.clone_url(repository), "main", BRANCH, beginning)
+    home = workspaces.home_of(job.job_id, 1)
+    scope = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    write(made, "x", "x")
+    for command in (["add", "."], ["commit", "-qm", "By the program"]):
+        subprocess.run(["git", *command], cwd=made.place, env=scope, check=True)
+    write(made, "y", "y")
+    found = await workspaces.commit(workspaces.find(job.job_id, 1), "By the agent", job)
+    said = subprocess.run(
+        ["git", "log", "-2", "--format=%an <%ae>|%cn <%ce>", found.commit],
+        cwd=made.place,
+        env=scope,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said.splitlines() == [f"{wanted}|{wanted}"] * 2
+    again = await workspaces.prepare(
+        job, small_forge.clone_url(repository), "main", BRANCH, Beginning(author=Author("Other", "o@example.com"))
+    )
+    assert again.author_name == "Other" and again.place == made.place

@@ -10,6 +10,7 @@ from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.jobs.client import OrganisationClient
+from pavo.cli.jobs.spending import given
 from pavo.cli.output import Output, Printer, fields
 from pavo.cli.parameters import Approved, Limit, OrganisationId, Url
 from pavo.cli.table import Listing
@@ -46,6 +47,8 @@ Reviewing: TypeAlias = Annotated[
     Reviewers | None,
     Parameter(help="Whose comments on pull requests have jobs go on: members; anyone, where it is private; nobody."),
 ]
+AuthorName: TypeAlias = Annotated[str | None, Parameter(help="Whose commits agents make there; default: Pavo.")]
+AuthorEmail: TypeAlias = Annotated[str | None, Parameter(help="That goes with it; default: pavo@localhost.")]
 Draft: TypeAlias = Annotated[bool | None, Parameter(help="Whether pull requests are drafts.")]
 
 _CHECK: Final = re.compile(r"([\w .-]+)(?::(\d{1,6}))?=(.+)", re.DOTALL)
@@ -68,6 +71,8 @@ def add_repository(
     review_plan: ReviewPlan = None,
     draft: Draft = None,
     reviewers: Reviewing = None,
+    author_name: AuthorName = None,
+    author_email: AuthorEmail = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
@@ -83,7 +88,7 @@ def add_repository(
     """
     values = _values(
         branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft, reviewers
-    )
+    ) | given({"author_name": author_name, "author_email": author_email})
     with OrganisationClient.from_environment(url, org) as client:
         found = client.add_repository({"name": name, "clone_url": clone_url, **values})
     Printer(output).show(found, f'✓ {found.name} is added. Then: pavo job submit "…" --repo {found.name}')
@@ -138,6 +143,7 @@ def _print_repository(found: RepositoryOut) -> None:
         "plans": "reviewed by people" if found.review_plan else "not reviewed",
         "requests": "drafts" if found.draft else "ready for review",
         "reviewers": found.reviewers,
+        "author": f"{found.author_name} <{found.author_email}>",
     }
     fields(values)
 
@@ -164,6 +170,8 @@ def set_repository(
     review_plan: ReviewPlan = None,
     draft: Draft = None,
     reviewers: Reviewing = None,
+    author_name: AuthorName = None,
+    author_email: AuthorEmail = None,
     org: OrganisationId = None,
     url: Url = None,
     output: Output = "text",
@@ -172,7 +180,8 @@ def set_repository(
     changes = _values(
         branch, forge, forge_url, credential, username, prepare, verify, rounds, review_plan, draft, reviewers
     )
-    changes |= {key: value for key, value in (("name", name), ("clone_url", clone_url)) if value is not None}
+    own = {"name": name, "clone_url": clone_url, "author_name": author_name, "author_email": author_email}
+    changes |= given(own)
     if not changes:
         raise InvalidInput("Nothing is to be changed.", field="options", remedy="See: pavo repo set --help")
     with OrganisationClient.from_environment(url, org) as client:
@@ -226,8 +235,8 @@ def _values(
         "draft": draft,
         "reviewers": reviewers,
     }
-    given = {name: value for name, value in found.items() if value is not None}
-    return given if credential is None else {**given, "credential": credential or None}
+    typed = given(found)
+    return typed if credential is None else {**typed, "credential": credential or None}
 
 
 def _check(text: str, field: str) -> dict[str, Any]:

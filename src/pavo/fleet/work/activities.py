@@ -39,10 +39,14 @@ def lease_lost() -> ApplicationError:
 
 
 class FleetActivities(c.CommandActivities, c.PingActivities):
-    """Belongs to one event loop."""
+    """Belongs to one event loop.
 
-    def __init__(self, database: Database, open_sessions: OpenSessions) -> None:
-        self._database, self._sessions = database, open_sessions
+    Args:
+        api_url: of the API, as people reach it; empty: nothing is linked there.
+    """
+
+    def __init__(self, database: Database, open_sessions: OpenSessions, api_url: str = "") -> None:
+        self._database, self._sessions, self._api_url = database, open_sessions, api_url
 
     @activity.defn(name="run_agent_command")
     async def run_agent_command(self, request: c.RunCommand) -> c.CommandOutcome:
@@ -112,7 +116,7 @@ class FleetActivities(c.CommandActivities, c.PingActivities):
                 job = await commands.job_of(transaction, uuid.UUID(request.job_id), request.epoch)
                 if job is None or not job.holds:
                     raise lease_lost()
-                document = await document_of(transaction, request, job)
+                document = await document_of(transaction, request, job, self._api_url)
                 if len(document) > MAX_BODY_BYTES:
                     return await _refused(transaction, request, job.agent_id, len(document))
                 stored = await commands.put(transaction, request, document)

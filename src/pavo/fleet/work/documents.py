@@ -23,12 +23,18 @@ CHECK_SECONDS: Final = 900
 PLAN_SECONDS: Final = 3600
 PUBLISH_SECONDS: Final = 600
 CLEANUP_SECONDS: Final = 600
+STATUS: Final = "pavo/verification"
+"""Whose the status of a commit is."""
 MAX_TEXT: Final = 200_000
 """Characters of feedback, of a plan and of a pull request's text."""
 
 
-async def document_of(session: AsyncSession, request: c.RunCommand, job: CommandJob) -> bytes:
-    """The message of a command, serialised; the same rows give the same."""
+async def document_of(session: AsyncSession, request: c.RunCommand, job: CommandJob, api_url: str = "") -> bytes:
+    """The message of a command, serialised; the same rows give the same.
+
+    Args:
+        api_url: of the API, as people reach it, where jobs are linked; empty: they are not.
+    """
     command = pb.Command(id=request.command_id, job_id=request.job_id, epoch=request.epoch)
     if request.kind == c.START_EXECUTION:
         await _start_execution(session, request, job, command)
@@ -37,7 +43,7 @@ async def document_of(session: AsyncSession, request: c.RunCommand, job: Command
         command.run_verification.CopyFrom(pb.RunVerification(checks=checks))
         command.timeout_seconds = sum(check.timeout_seconds for check in checks) + 60
     elif request.kind == c.CREATE_PULL_REQUEST:
-        await _create_pull_request(session, request, job, command)
+        await _create_pull_request(session, request, job, command, api_url)
     elif request.kind == c.CLEANUP:
         command.cleanup.CopyFrom(pb.Cleanup(job_id=request.job_id, epoch=request.epoch))
         command.timeout_seconds = CLEANUP_SECONDS
@@ -99,8 +105,9 @@ def _make_plan(job: CommandJob, command: pb.Command) -> None:
 
 
 async def _create_pull_request(
-    session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command
+    session: AsyncSession, request: c.RunCommand, job: CommandJob, command: pb.Command, api_url: str
 ) -> None:
+    url = f"{api_url}/api/jobs/{job.job_id}" if api_url else ""
     executed = (await commands.former_result(session, request, c.START_EXECUTION, "executed")).executed
     verified = (await commands.former_result(session, request, c.RUN_VERIFICATION, "verified")).verified
     command.create_pull_request.CopyFrom(
@@ -110,12 +117,22 @@ async def _create_pull_request(
             branch=job.branch,
             push_branch=job.branch,
             title=job.title,
-            body=_body(job, executed, verified)[:MAX_TEXT],
+            body=_body(job, executed, verified, url)[:MAX_TEXT],
             draft=job.draft or job.repository.draft,
             commit_message=f"{job.title}\n\nPavo-Job: {job.job_id}",
         )
     )
+    if job.repository.forge and verified.checks:
+        command.create_pull_request.status.CopyFrom(_status(verified, url))
     command.timeout_seconds = PUBLISH_SECONDS
+
+
+def _status(verified: pb.Verified, url: str) -> pb.CommitStatus:
+    """What the forge shows beside the commit: how the repository's checks ended."""
+    failed = sum(check.exit_code != 0 or check.timed_out for check in verified.checks)
+    count = len(verified.checks)
+    told = f"{failed} of {count} checks failed" if failed else f"{count} {'check' if count == 1 else 'checks'} passed"
+    return pb.CommitStatus(state="failure" if failed else "success", context=STATUS, description=told, url=url)
 
 
 def _keep_late_work(job: CommandJob, command: pb.Command) -> None:
@@ -131,11 +148,11 @@ def _keep_late_work(job: CommandJob, command: pb.Command) -> None:
     command.timeout_seconds = PUBLISH_SECONDS
 
 
-def _body(job: CommandJob, executed: pb.Executed, verified: pb.Verified) -> str:
+def _body(job: CommandJob, executed: pb.Executed, verified: pb.Verified, url: str) -> str:
     checks = [Verification(each.name, each.exit_code, each.seconds, each.timed_out) for each in verified.checks]
     files = [ChangedFile(each.path, each.change, each.added, each.removed) for each in executed.files]
     done = executed.summary or "The program left no words of its own."
-    return describe(Described(job.prompt, done, checks, files, f"Pavo job `{job.job_id}`, attempt {job.epoch}"))
+    return describe(Described(job.prompt, done, checks, files, f"Pavo job `{job.job_id}`, attempt {job.epoch}", url))
 
 
 async def _feedback(session: AsyncSession, request: c.RunCommand, job: CommandJob) -> str:
@@ -152,6 +169,8 @@ def _repository(found: CommandRepository) -> pb.Repository:
         default_branch=found.default_branch,
         forge=found.forge,
         forge_url=found.forge_url,
+        author_name=found.author_name,
+        author_email=found.author_email,
     )
 
 

@@ -34,6 +34,12 @@ MAX_USERNAME: Final = 100
 DEFAULT_USERNAME: Final = "x-access-token"
 """What GitHub, GitLab and Gitea take with a token as the password."""
 
+DEFAULT_AUTHOR: Final = "Pavo"
+DEFAULT_EMAIL: Final = "pavo@localhost"
+MAX_AUTHOR: Final = 100
+MAX_EMAIL: Final = 254
+_EMAIL: Final = re.compile(r"[^\s<>@\"\\]+@[^\s<>@\"\\]+")
+
 _NO_BRANCH: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/]|[/.]$|(?:^|/)\.|\.lock(?:/|$)")
 """What `git check-ref-format --branch` refuses."""
 
@@ -69,6 +75,9 @@ class RepositoryValues:
     review_plan: bool = False
     draft: bool = False
     reviewers: Reviewers = "members"
+    author_name: str = DEFAULT_AUTHOR
+    """Whose commits agents make there, and the coding programs that use git's own settings."""
+    author_email: str = DEFAULT_EMAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,8 @@ def checked(values: RepositoryValues) -> RepositoryValues:
         review_plan=values.review_plan,
         draft=values.draft,
         reviewers=values.reviewers,
+        author_name=_author(values.author_name),
+        author_email=_email(values.author_email),
     )
 
 
@@ -171,6 +182,23 @@ def _username(username: str) -> str:
         raise _wrong(
             "username", "This is no user name for git.", f"Give up to {MAX_USERNAME} characters without a colon."
         )
+    return text
+
+
+def _author(name: str) -> str:
+    """As git writes it into commits: it would drop `<`, `>` and line ends, and takes no name of signs alone."""
+    text = name.strip() or DEFAULT_AUTHOR
+    if len(text) > MAX_AUTHOR or not text.isprintable() or set(text) & set("<>") or not any(map(str.isalnum, text)):
+        remedy = f"Give up to {MAX_AUTHOR} characters without < and >, with a letter or digit."
+        raise _wrong("author_name", f"{name[:100]!r} is no name of an author.", remedy)
+    return text
+
+
+def _email(email: str) -> str:
+    text = email.strip() or DEFAULT_EMAIL
+    if len(text) > MAX_EMAIL or not _EMAIL.fullmatch(text) or not text.isprintable():
+        remedy = "Give one as pavo@example.com, without < and >."
+        raise _wrong("author_email", f"{email[:100]!r} is no address of an author.", remedy)
     return text
 
 

@@ -8,10 +8,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from pavo.jobs.repositories.domain import (
+    DEFAULT_AUTHOR,
+    DEFAULT_EMAIL,
     DEFAULT_TIMEOUT_SECONDS,
     DEFAULT_USERNAME,
+    MAX_AUTHOR,
     MAX_CHECKS,
     MAX_COMMAND,
+    MAX_EMAIL,
     MAX_ROUNDS,
     MAX_TIMEOUT_SECONDS,
     MAX_URL,
@@ -73,6 +77,9 @@ class RepositoryCreate(BaseModel):
     reviewers: Reviewers = "members"
     """Whose comments on a pull request have its job go on: those of owners, members and collaborators; of anyone who
     can comment, which holds where the forge says that the repository is private; or nobody's."""
+    author_name: Text = Field(DEFAULT_AUTHOR, max_length=MAX_AUTHOR)
+    """Whose commits agents make there."""
+    author_email: Text = Field(DEFAULT_EMAIL, max_length=MAX_EMAIL)
 
     def values(self) -> RepositoryValues:
         """As the rules take them."""
@@ -98,6 +105,8 @@ class RepositoryEdit(BaseModel):
     review_plan: StrictBool = False
     draft: StrictBool = False
     reviewers: Reviewers = "members"
+    author_name: Text = Field(DEFAULT_AUTHOR, max_length=MAX_AUTHOR)
+    author_email: Text = Field(DEFAULT_EMAIL, max_length=MAX_EMAIL)
 
     def changes(self) -> dict[str, Any]:
         """What was sent, by the names of `RepositoryValues`."""
@@ -135,6 +144,9 @@ class RepositoryOut(BaseModel):
     draft: bool
     reviewers: Reviewers
     """Whose comments on a pull request have its job go on."""
+    author_name: str
+    """Whose commits agents make there."""
+    author_email: str
     created_by: str | None
     """Address of who added it; null: somebody who is gone."""
     created_at: datetime

@@ -30,6 +30,8 @@ class CommandRepository:
     prepare: Sequence[Mapping[str, Any]]
     verify: Sequence[Mapping[str, Any]]
     draft: bool
+    author_name: str
+    author_email: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ _JOB: Final = text(f"""
 SELECT j.id, a.epoch, a.agent_id, j.epoch = a.epoch AND j.stage IN ({_STAGES}) AS holds, j.title, j.prompt,
     j.base_branch, j.branch, j.program, j.options, j.feedback, j.draft, r.id AS repository_id, r.clone_url,
     r.default_branch, r.forge, r.forge_url, r.prepare, r.verify, r.draft AS drafts,
+    r.author_name, r.author_email,
     kept.epoch AS kept_epoch, kept.branch AS kept_branch, kept.commit AS kept_commit
 FROM job_attempts a JOIN jobs j ON j.id = a.job_id JOIN repositories r ON r.id = j.repository_id
 LEFT JOIN job_attempts kept ON kept.job_id = j.id AND kept.epoch = j.adopts AND kept.epoch < a.epoch
@@ -98,6 +101,8 @@ async def job_of(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Comman
         row.prepare,
         row.verify,
         row.drafts,
+        row.author_name,
+        row.author_email,
     )
     kept = None if row.kept_epoch is None else AdoptedWork(row.kept_epoch, row.kept_branch, row.kept_commit)
     told = (row.title, row.prompt, row.base_branch, row.branch, row.program, row.options, row.feedback, row.draft)

@@ -71,6 +71,9 @@ class RepositoryRow(Base):
     draft: Mapped[bool] = mapped_column(server_default=text("false"))
     reviewers: Mapped[str] = mapped_column(Text, server_default="members")
     """Whose comments on a pull request have its job go on; `anyone` holds where the forge says that it is private."""
+    author_name: Mapped[str] = mapped_column(Text, server_default="Pavo")
+    """Whose commits agents make there."""
+    author_email: Mapped[str] = mapped_column(Text, server_default="pavo@localhost")
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     updated_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())

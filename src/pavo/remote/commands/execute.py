@@ -15,7 +15,7 @@ from pavo.remote.connection import Gateway
 from pavo.remote.diagnosis import NotConnected, Refused
 from pavo.remote.errands.errand import MODEL, Credentials, Errand
 from pavo.remote.errands.failures import CREDENTIAL_REFUSED
-from pavo.remote.git.snapshots import Difference, Workspace, plan_branch
+from pavo.remote.git.snapshots import Author, Difference, Workspace, plan_branch
 from pavo.remote.programs.profile import Profile
 from pavo.remote.programs.sandbox import Sandboxes
 from pavo.remote.programs.starting import ModelAccess, Place, Ran, Starting
@@ -57,7 +57,7 @@ class Executing:
         profile, options = self._program(request.program)
         work.stage(PREPARING)
         adopted = request.adopted
-        beginning = Beginning(adopted.branch, adopted.commit)
+        beginning = Beginning(adopted.branch, adopted.commit, author_of(request.repository))
         workspace = await work.until_cancelled(self._workspace(errand, request, request.branch, beginning))
         if request.round == 0:
             await work.until_cancelled(self._prepare(workspace, errand, list(request.prepare)))
@@ -169,6 +169,11 @@ class Executing:
         _add(executed, difference)
         await work.until_cancelled(self.patches.keep(workspace, difference, errand))
         return pb.Result(executed=executed)
+
+
+def author_of(repository: pb.Repository) -> Author:
+    """Of commits in a repository, as the gateway tells it."""
+    return Author(repository.author_name, repository.author_email)
 
 
 def prompt_of(request: pb.StartExecution) -> str:

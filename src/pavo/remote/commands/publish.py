@@ -1,5 +1,6 @@
 """`CreatePullRequest`: what was done is committed, pushed and proposed."""
 
+from pavo.forges.port import FAILURE, SUCCESS, CommitStatus
 from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.publishing import Publication, publish
@@ -40,4 +41,12 @@ def _wanted(command: pb.Command) -> Publication:
         request.body,
         request.commit_message,
         request.draft,
+        _status(request),
     )
+
+
+def _status(request: pb.CreatePullRequest) -> CommitStatus | None:
+    told = request.status
+    if told.state not in (SUCCESS, FAILURE):
+        return None
+    return CommitStatus(told.state, told.context, told.description, told.url)

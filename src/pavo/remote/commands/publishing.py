@@ -1,5 +1,6 @@
 """What an attempt has done reaches the server: a commit, a push, and a pull request where there is a forge."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ import httpx2
 from pavo.errors import ForgeError, InvalidInput, NoDifference, Unavailable
 from pavo.forges.describing import Described, describe
 from pavo.forges.opening import open_forge
-from pavo.forges.port import Proposal
+from pavo.forges.port import CommitStatus, Forge, Proposal
 from pavo.forges.proposing import Proposed, propose
 from pavo.remote.commands.patches import Patches
 from pavo.remote.errands.errand import FORGE, INFO, WARNING, Credential, CredentialRefused, CredentialsAway, Errand
@@ -17,6 +18,7 @@ from pavo.remote.errands.failures import CREDENTIAL_REFUSED, FORGE_AWAY, FORGE_R
 from pavo.remote.workspaces import Workspaces
 
 CONNECT_SECONDS: Final = 10.0
+STATUS_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Publication:
     body: str
     commit_message: str
     draft: bool
+    status: CommitStatus | None = None
+    """Shown beside the commit that was pushed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,9 @@ async def _propose(errand: Errand, wanted: Publication, commit: str) -> Proposed
         timeout = httpx2.Timeout(30.0, connect=CONNECT_SECONDS)
         async with httpx2.AsyncClient(timeout=timeout) as client:
             forge = open_forge(client, wanted.forge, wanted.clone_url, forge_url=wanted.forge_url, token=token.password)
-            return await propose(forge, proposal)
+            proposed = await propose(forge, proposal)
+            await _show_status(errand, forge, wanted, commit)
+            return proposed
     except NoDifference:
         raise
     except (ForgeError, InvalidInput) as error:
@@ -95,6 +101,22 @@ async def _propose(errand: Errand, wanted: Publication, commit: str) -> Proposed
         raise failed(FORGE_REFUSED, error.detail, remedy) from error
     except Unavailable as error:
         raise failed(FORGE_AWAY, error.detail, error.remedy or "", retryable=True) from error
+
+
+async def _show_status(errand: Errand, forge: Forge, wanted: Publication, commit: str) -> None:
+    """Where the forge shows none (a token that may not, a forge that is away), that is told, and all else stays."""
+    if wanted.status is None:
+        return
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
+            await forge.set_commit_status(commit, wanted.status)
+    except (ForgeError, InvalidInput, Unavailable, TimeoutError) as error:
+        why = getattr(error, "detail", "") or f"it did not answer within {STATUS_SECONDS:g} s."
+        may = "The token needs the right to write statuses of commits, where they are wanted."
+        told = f"The forge does not show {wanted.status.context} beside the commit: {why} {may}"
+        await errand.log("agent", WARNING, told)
+        return
+    await errand.log("agent", INFO, f"Beside the commit: {wanted.status.context} is {wanted.status.state}.")
 
 
 async def _token(errand: Errand, host: str) -> Credential:

@@ -17,6 +17,7 @@ from pavo.remote.git.changes import Change, changes_of, nested_repositories
 from pavo.remote.git.program import Git
 from pavo.remote.git.repositories import Repositories, Repository
 
+_NO_AUTHOR: Final = frozenset("<>\0\r\n")
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
 
@@ -43,6 +44,9 @@ class Workspace:
     """Of the branch at the server when it was fetched or pushed last; empty: it was not there."""
     adopted: str = ""
     """The commit of a lost attempt that it began with; empty: it began with none."""
+    author_name: str = ""
+    """Of commits there; empty: the agent's own."""
+    author_email: str = ""
 
     @property
     def is_of_plan(self) -> bool:
@@ -81,6 +85,16 @@ class Author:
     name: str
     email: str
 
+    def or_else(self, other: "Author") -> "Author":
+        """This one, where it is one that git takes."""
+        return self if self.name and self.email and not set(self.name + self.email) & _NO_AUTHOR else other
+
+    @property
+    def configuration(self) -> str:
+        """As a file of git's has it, with quotes around it: no value of it is anything else."""
+        quoted = [each.replace("\\", "\\\\").replace('"', '\\"') for each in (self.name, self.email)]
+        return f'[user]\n\tname = "{quoted[0]}"\n\temail = "{quoted[1]}"\n'
+
     @property
     def variables(self) -> dict[str, str]:
         """As git reads it."""
@@ -98,7 +112,7 @@ class Snapshots:
     """
 
     def __init__(self, git: Git, repositories: Repositories, folder: Path, author: Author) -> None:
-        self._git, self._repositories, self._folder, self._author = git, repositories, folder, author
+        self._git, self._repositories, self._folder, self.own_author = git, repositories, folder, author
 
     async def commit(self, repository: Repository, workspace: Workspace, message: str, errand: Errand) -> Difference:
         """Commit what is not committed; the difference afterwards."""
@@ -114,12 +128,16 @@ class Snapshots:
             "-",
             directory=repository.transfers,
             given=message.encode(errors="replace") or b"Work",
-            variables=repository.variables | self._author.variables,
+            variables=repository.variables | self.author_of(workspace).variables,
         )
         commit = made.strip()
         await self._move(repository, workspace, commit)
         await errand.log("git", INFO, f"Committed what was left: {commit}.")
         return replace(found, commit=commit, uncommitted=False)
+
+    def author_of(self, workspace: Workspace) -> Author:
+        """Of commits in a worktree."""
+        return Author(workspace.author_name, workspace.author_email).or_else(self.own_author)
 
     async def take(self, repository: Repository, workspace: Workspace, errand: Errand) -> Difference:
         """What was changed."""
