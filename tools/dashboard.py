@@ -65,6 +65,51 @@ ROWS: dict[str, list[tuple[str, str, list[tuple[str, str]]]]] = {
             ],
         ),
     ],
+    "Jobs and remote agents": [
+        ("Jobs by stage", "short", [('max by (stage) (pavo_runs{kind="job"})', "{{stage}}")]),
+        (
+            "Waiting and silent",
+            "s",
+            [
+                ("max (pavo_jobs_oldest_queued_seconds)", "oldest that is queued"),
+                ("max (pavo_jobs_silent_seconds)", "silent longest"),
+            ],
+        ),
+        (
+            "Remote agents and sessions",
+            "short",
+            [
+                ("max by (state) (pavo_remote_agents)", "{{state}}"),
+                ("sum (pavo_gateway_sessions)", "connected to gateways"),
+                rate("pavo_agents_lost_total", legend="lost, a second"),
+            ],
+        ),
+        (
+            "Commands and queues",
+            "short",
+            [
+                ("max (pavo_job_commands_pending)", "commands without a result"),
+                ("max (pavo_job_queues_ready)", "queues that could be served now"),
+            ],
+        ),
+        (
+            "Commands and results",
+            "ops",
+            [
+                rate("pavo_gateway_commands_total", "kind"),
+                rate("pavo_gateway_results_total", "outcome", "results, {{outcome}}"),
+                rate("pavo_gateway_refused_total", "error", "refused, {{error}}"),
+            ],
+        ),
+        (
+            "Log lines",
+            "ops",
+            [
+                rate("pavo_gateway_log_lines_total", legend="stored"),
+                rate("pavo_gateway_log_gaps_total", legend="lost at agents"),
+            ],
+        ),
+    ],
     "HTTP": [
         ("Requests", "reqps", [rate("pavo_http_requests_total", "status")]),
         ("Latency by route, p95", "s", quantiles("pavo_http_request_seconds", "route", 0.95)),

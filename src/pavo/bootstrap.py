@@ -236,6 +236,7 @@ def _asks(
         found = {each.kind.noun: await each.census() for each in kinds}
         stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
         metrics.RUNS.replace(stages)
+        await _measure(kinds)
         for gauge in (metrics.WEBHOOKS_WAITING, metrics.WEBHOOKS_OLDEST, metrics.GATES_OPEN, metrics.GATES_OLDEST):
             gauge.replace({})
         waiting = await webhooks.waiting()
@@ -260,6 +261,12 @@ def _asks(
         await redis.ping()  # pyright: ignore[reportGeneralTypeIssues]
 
     return {"postgres": postgres, "temporal": queues, "redis": ping}
+
+
+async def _measure(kinds: Sequence[KindServed]) -> None:
+    for each in kinds:
+        if each.measure is not None:
+            await each.measure()
 
 
 async def _connect(settings: Settings, telemetry: Telemetry, identity: str | None = None) -> Client:

@@ -21,6 +21,8 @@ class Observed:
     api: str
     worker: str
     """The URL of its metrics, without a path."""
+    gateway: str
+    """The same of the gateway's."""
     tasks: Tasks
     api_part: Part
     worker_part: Part
@@ -34,7 +36,8 @@ async def observed(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> 
     """The stack."""
     url = new_database(stores)
     upgrade(url)
-    queue, api_port, worker_port = f"observe-{uuid.uuid4().hex[:8]}", free_port(), free_port()
+    queue, api_port = f"observe-{uuid.uuid4().hex[:8]}", free_port()
+    worker_port, gateway_port = free_port(), free_port()
     environment = {
         "DATABASE_URL": url,
         "REDIS_URL": stores.redis_url,
@@ -49,12 +52,13 @@ async def observed(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> 
         parts = Parts(environment, tmp_path_factory.mktemp("observe"))
         try:
             worker = await parts.start("worker", PAVO_METRICS_ADDRESS=f"127.0.0.1:{worker_port}")
+            of_gateway = {"PAVO_GATEWAY_PORT": "0", "PAVO_METRICS_ADDRESS": f"127.0.0.1:{gateway_port}"}
+            await parts.start("gateway", command=True, **of_gateway)
             api = await parts.start("api")
             address = f"http://127.0.0.1:{api_port}"
             async with httpx2.AsyncClient(base_url=address, timeout=30) as client:
-                yield Observed(
-                    address, f"http://127.0.0.1:{worker_port}", Tasks(client), api, worker, parts, queue, collector
-                )
+                shown, gateway = (f"http://127.0.0.1:{port}" for port in (worker_port, gateway_port))
+                yield Observed(address, shown, gateway, Tasks(client), api, worker, parts, queue, collector)
         finally:
             parts.close()
             drop_database(stores, url)

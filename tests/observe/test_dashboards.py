@@ -63,7 +63,7 @@ async def test_every_metric_that_is_asked_for_is_exported(observed: Observed) ->
         assert len(asked) > 10
 
         async def exported(asked: set[str] = asked) -> bool:  # the run ends a moment after its timeline
-            return asked <= names(read(observed.api), read(observed.worker))
+            return asked <= names(read(observed.api), read(observed.worker), read(observed.gateway))
 
         await until(exported, what=f"every metric of {file}")
 
@@ -97,6 +97,12 @@ ALERTS: dict[str, dict[str, str]] = {
         'pavo_step_commit_seconds_bucket{le="0.5"}': "0+100x30",
         'pavo_step_commit_seconds_bucket{le="+Inf"}': "0+100x30",
     },
+    "PavoJobQueueStands": {"pavo_job_queues_ready": "0x5 1x30"},
+    "PavoAgentsLost": {"pavo_agents_lost_total": "0+1x30"},
+    "PavoGatewayWithoutAgents": {'pavo_runs{kind="job",stage="QUEUED"}': "3x30"},
+    "PavoJobStuck": {"pavo_jobs_silent_seconds": "600+60x30"},
+    "PavoJobLogGaps": {"pavo_gateway_log_gaps_total": "0x10 5x30"},
+    "PavoResultsUnacknowledged": {'pavo_gateway_results_total{outcome="again"}': "0+1x30"},
 }
 """Series that make each alert fire, one value a minute, in promtool's notation."""
 
@@ -112,6 +118,13 @@ WELL: dict[str, str] = {
     'pavo_http_request_seconds_bucket{le="+Inf"}': "0+100x30",
     "pavo_step_errors_total": "0+1x30",
     "pavo_steps_recorded_total": "0+99x30",
+    'pavo_runs{kind="job",stage="QUEUED"}': "3x30",
+    "pavo_gateway_sessions": "2x30",
+    "pavo_job_queues_ready": "0x10 1x2 0x20",
+    "pavo_jobs_silent_seconds": "0+20x30",
+    "pavo_agents_lost_total": "0x10 1x30",
+    "pavo_gateway_log_gaps_total": "0x30",
+    'pavo_gateway_results_total{outcome="kept"}': "0+9x30",
 }
 
 

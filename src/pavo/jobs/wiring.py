@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import httpx2
@@ -21,6 +22,7 @@ from pavo.jobs.attempt.job_gates import JobGates
 from pavo.jobs.attempt.recorder import JobRecorder
 from pavo.jobs.attempt.reports import AttemptReports
 from pavo.jobs.commands import JobCommands
+from pavo.jobs.figures.gauges import measure
 from pavo.jobs.lease_watch import LeaseWatch
 from pavo.jobs.models.bearers import JobBearers
 from pavo.jobs.pull_requests.looking import Looking, LookLimits
@@ -97,9 +99,8 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await jobs.owners(session, job_ids)
 
-    return KindServed(
-        KIND, services, JobRows(database, publisher, queue, clients.settings.jobs.log_days), census, owners
-    )
+    rows = JobRows(database, publisher, queue, clients.settings.jobs.log_days)
+    return KindServed(KIND, services, rows, census, owners, partial(measure, database))
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:

@@ -54,6 +54,21 @@ GATES_OPEN: Final = Gauge(
     "What agents ask, calls of tools that people are to allow or to tell of, and budgets, that wait for people.",
 )
 GATES_OLDEST: Final = Gauge("pavo_gates_oldest_seconds", "Age of the oldest of those; 0 where there is none.")
+JOBS_OLDEST: Final = Gauge(
+    "pavo_jobs_oldest_queued_seconds",
+    "How long the coding job that waits longest has been queued, paused queues left out; 0 where none waits.",
+)
+JOBS_SILENT: Final = Gauge(
+    "pavo_jobs_silent_seconds",
+    "How long no log line, stage or result has come of the job in progress that is silent longest; 0: there is none.",
+)
+JOB_QUEUES_READY: Final = Gauge(
+    "pavo_job_queues_ready", "Queues whose next job a free agent could be given: it is within seconds, so mostly 0."
+)
+JOB_COMMANDS_PENDING: Final = Gauge(
+    "pavo_job_commands_pending", "Commands to remote agents whose result has not come, of jobs in progress."
+)
+REMOTE_AGENTS: Final = Gauge("pavo_remote_agents", "Remote agents: online, draining, offline.", ("state",))
 DEPENDENCY_UP: Final = Gauge("pavo_dependency_up", "Whether a dependency answered the last time.", ("dependency",))
 
 # Worker
@@ -152,18 +167,27 @@ AGENTS_LOST: Final = Counter(
 GATEWAY_SESSIONS: Final = Gauge("pavo_gateway_sessions", "Remote agents that are connected to this gateway.")
 GATEWAY_SESSIONS_OPENED: Final = Counter("pavo_gateway_sessions_opened_total", "Sessions of remote agents that began.")
 GATEWAY_REFUSED: Final = Counter(
-    "pavo_gateway_refused_total", "Remote agents, and calls of theirs, that were refused, by the error.", ("error",)
+    "pavo_gateway_refused_total",
+    "Remote agents, and calls of theirs, that were refused, by the error.",
+    ("error",),
+    (("NotAuthenticated",),),
 )
 GATEWAY_COMMANDS: Final = Counter(
-    "pavo_gateway_commands_total", "Commands sent to remote agents, sent again included, by kind.", ("kind",)
+    "pavo_gateway_commands_total",
+    "Commands sent to remote agents, sent again included, by kind.",
+    ("kind",),
+    (("start_execution",),),
 )
 GATEWAY_RESULTS: Final = Counter(
     "pavo_gateway_results_total",
-    "Results that remote agents sent: kept, or unknown, where their job is gone.",
+    "Results that remote agents sent: kept, again, where it was kept before, or unknown, where their job is gone.",
     ("outcome",),
-    (("kept",), ("unknown",)),
+    (("kept",), ("again",), ("unknown",)),
 )
 GATEWAY_LOG_LINES: Final = Counter("pavo_gateway_log_lines_total", "Lines of jobs' logs that were stored.")
+GATEWAY_LOG_GAPS: Final = Counter(
+    "pavo_gateway_log_gaps_total", "Lines of jobs' logs that were lost, for their agent had no room; each gap is shown."
+)
 GATEWAY_LOG_ACKS: Final = Counter("pavo_gateway_log_acks_total", "Acknowledgements of log lines.")
 GATEWAY_RENEWALS: Final = Counter("pavo_gateway_renewals_total", "Leases of jobs that were prolonged.")
 
@@ -198,6 +222,11 @@ OF_API: Final[tuple[Meter, ...]] = (
     WEBHOOKS_OLDEST,
     GATES_OPEN,
     GATES_OLDEST,
+    JOBS_OLDEST,
+    JOBS_SILENT,
+    JOB_QUEUES_READY,
+    JOB_COMMANDS_PENDING,
+    REMOTE_AGENTS,
     DEPENDENCY_UP,
     *OF_BOTH,
 )
@@ -232,6 +261,7 @@ OF_GATEWAY: Final[tuple[Meter, ...]] = (
     GATEWAY_COMMANDS,
     GATEWAY_RESULTS,
     GATEWAY_LOG_LINES,
+    GATEWAY_LOG_GAPS,
     GATEWAY_LOG_ACKS,
     GATEWAY_RENEWALS,
     ARTIFACTS,

@@ -149,6 +149,8 @@ class KindServed:
     """How many there are in each stage; stages without any at 0."""
     owners: Owners
     """Whose they are now; what is watched asks this again and again."""
+    measure: Callable[[], Awaitable[None]] | None = None
+    """Sets the kind's own gauges, whenever somebody asks for metrics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ class LogIntake:
 
     def _tell(self, batch: Sequence[_Chunk]) -> None:
         metrics.GATEWAY_LOG_LINES.add(by=sum(len(chunk.lines) for chunk in batch))
+        metrics.GATEWAY_LOG_GAPS.add(by=sum(line.gap for chunk in batch for line in chunk.lines))
         last: dict[uuid.UUID, _Chunk] = {}
         for chunk in batch:
             chunk.session.log_bytes -= chunk.bytes

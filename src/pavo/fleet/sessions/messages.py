@@ -118,7 +118,7 @@ class Messages:
                 Ending("It answered a command that was given to another agent.", "Upgrade the agent program.", False)
             )
             return
-        metrics.GATEWAY_RESULTS.add("kept" if kept.known else "unknown")
+        metrics.GATEWAY_RESULTS.add("unknown" if not kept.known else "kept" if kept.first else "again")
         session.send(pb.ToAgent(result_ack=pb.ResultAck(command_id=message.command_id)))
         session.take_result(message)
 

@@ -198,6 +198,8 @@ class ResultKept:
     epoch: int = 0
     kind: str = ""
     """Of the command."""
+    first: bool = True
+    """Whether it was not stored before."""
 
 
 _OWNER: Final = text(
@@ -228,13 +230,14 @@ async def keep_result(session: AsyncSession, new: NewResult) -> ResultKept:
         return ResultKept(known=False, own=False)
     if row.agent_id != new.agent_id:
         return ResultKept(known=True, own=False)
-    await session.execute(_RESULT, {"id": new.command_id, "result": new.document, "late": row.late})
+    stored: Any = await session.execute(_RESULT, {"id": new.command_id, "result": new.document, "late": row.late})
     attempt = {"job": row.job_id, "epoch": row.epoch}
     if new.commit or new.branch or new.finished:
         told = {"commit": new.commit, "branch": new.branch, "finished": new.finished}
         await session.execute(_COMMITTED, {**attempt, **told})
     await session.execute(_HEARD, attempt)
-    return ResultKept(known=True, own=True, job_id=row.job_id, epoch=row.epoch, kind=row.kind)
+    of = {"job_id": row.job_id, "epoch": row.epoch, "kind": row.kind}
+    return ResultKept(known=True, own=True, **of, first=stored.rowcount > 0)
 
 
 _UNDER_WAY: Final = text("""
