@@ -395,7 +395,7 @@ async def test_a_network_that_is_taken_away(tmp_path: Path) -> None:
     log = Log()
     starting = Starting(profile, {"command": command, "network": False}, place(tmp_path), here, None)
     if not (here.network or here.bubblewrap):
-        with pytest.raises(CommandFailed, match="without network"):
+        with pytest.raises(CommandFailed, match="takes the network away"):
             await starting.run(work(log), "")
         return
     await starting.run(work(log), "")
@@ -405,8 +405,9 @@ async def test_a_network_that_is_taken_away(tmp_path: Path) -> None:
 async def test_a_sandbox_that_is_not_there_is_refused(tmp_path: Path) -> None:
     profile = load_profiles(None)["command"]
     for wanted in ("landlock", "bubblewrap"):
-        with pytest.raises(CommandFailed, match="has no"):
+        with pytest.raises(CommandFailed, match="cannot confine the program") as refused:
             await run(profile, tmp_path, command="true", sandbox=wanted)
+        assert refused.value.kind == "NoSandbox" and "pavo agent doctor" in (refused.value.remedy or "")
     with pytest.raises(CommandFailed, match="sandbox"):
         await run(profile, tmp_path, command="true", sandbox="castle")
 

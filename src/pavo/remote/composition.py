@@ -13,7 +13,7 @@ from pavo.remote.commands.table import handlers
 from pavo.remote.connection import GrpcGateway
 from pavo.remote.errands.errand import GatewayCredentials
 from pavo.remote.programs.profile import COMMAND, Profile, load_profiles
-from pavo.remote.programs.sandbox import found_here
+from pavo.remote.programs.sandbox import REMEDY, Sandboxes, found_here, refusal
 from pavo.remote.settings import AgentSettings
 from pavo.remote.workspaces import Workspaces, WorkspaceSettings
 
@@ -23,10 +23,15 @@ SWEEP_SECONDS = 600.0
 """Between two looks for worktrees of attempts that are over."""
 
 
-def available(profiles: Mapping[str, Profile]) -> tuple[str, ...]:
-    """Names of those whose program is installed here."""
+def available(profiles: Mapping[str, Profile], here: Sandboxes) -> tuple[str, ...]:
+    """Names of those whose program is installed here, and can be confined as its profile wants."""
     found = (name for name, each in profiles.items() if name == COMMAND or shutil.which(each.program) is not None)
-    return tuple(sorted(found))
+    return tuple(sorted(each for each in found if not not_confined(profiles[each], here)))
+
+
+def not_confined(profile: Profile, here: Sandboxes) -> str:
+    """Why a profile's program cannot be confined here as the profile wants; empty: it can."""
+    return refusal(profile.sandbox, here, network=profile.network)
 
 
 def run_agent(settings: AgentSettings, workspaces: WorkspaceSettings) -> None:
@@ -49,16 +54,19 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
     await asyncio.to_thread(workspaces.forget_sockets)
     credentials, patches = GatewayCredentials(gateway), Patches(workspaces, gateway)
     commands = handlers(Executing(workspaces, profiles, here, credentials, gateway, patches))
-    program = AgentProgram(settings, gateway, commands, lambda: available(profiles), here.words)
+    program = AgentProgram(settings, gateway, commands, lambda: available(profiles, here), here.words)
     workspaces.room.known, workspaces.room.tell = program.dispatcher.standing, program.dispatcher.tell
     logger.info(
         "Agent %s: programs %s; confinement here: %s; capacity %d; state in %s",
         settings.name,
-        ", ".join(available(profiles)),
+        ", ".join(available(profiles, here)),
         here.words,
         settings.capacity,
         settings.state,
     )
+    for each in profiles.values():
+        if why := not_confined(each, here):
+            logger.warning("The program %s is not offered: %s. %s", each.name, why, REMEDY)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, program.stop)

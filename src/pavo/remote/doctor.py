@@ -16,7 +16,7 @@ from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.connection import GrpcGateway
 from pavo.remote.diagnosis import NotConnected, Refused
 from pavo.remote.programs.profile import COMMAND, Profile
-from pavo.remote.programs.sandbox import found_here
+from pavo.remote.programs.sandbox import REMEDY, Sandboxes, found_here, refusal
 from pavo.remote.settings import AgentSettings, GatewayAddress
 
 LEAST_FREE_BYTES: Final = 2_000_000_000
@@ -36,17 +36,18 @@ class Finding:
 
 def look(settings: AgentSettings, profiles: Mapping[str, Profile]) -> list[Finding]:
     """Look at everything; takes some seconds at most for each, and changes nothing but the state directory."""
+    here = found_here()
     looks: dict[str, Callable[[], str]] = {
         "git": _git,
         "State": lambda: _state(settings.state),
         "Disk": lambda: _disk(settings.state),
         "Processes": _processes,
-        "Confinement": lambda: found_here().words,
+        "Confinement": lambda: _confinement(here),
         "Gateway": lambda: _reach(settings.address, settings.ca),
         "Token": lambda: asyncio.run(_token(settings)),
     }
     found = [_found(name, each) for name, each in looks.items()]
-    return found + [_program(each) for each in profiles.values()]
+    return found + [_program(each, here) for each in profiles.values()]
 
 
 def _found(name: str, look_at: Callable[[], str]) -> Finding:
@@ -150,7 +151,14 @@ async def _token(settings: AgentSettings) -> str:
     return "is taken"
 
 
-def _program(profile: Profile) -> Finding:
+def _confinement(here: Sandboxes) -> str:
+    """What holds here, and why bubblewrap does not. That nothing holds is wrong only where a profile wants it."""
+    return f"{here.words}; no bubblewrap: {here.no_bubblewrap}" if here.no_bubblewrap else here.words
+
+
+def _program(profile: Profile, here: Sandboxes) -> Finding:
+    if why := refusal(profile.sandbox, here, network=profile.network):
+        return Finding(profile.name, False, f"It is not offered: {why}.", REMEDY)
     if profile.name == COMMAND:
         return Finding(profile.name, True, "any command of a job")
     program = shutil.which(profile.program)

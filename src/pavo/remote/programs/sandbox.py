@@ -27,6 +27,12 @@ _SYSTEM: Final = (
     "/run/systemd/resolve",
 )
 _TRY_SECONDS: Final = 10.0
+_NAMESPACES: Final = ("--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+REMEDY: Final = (
+    "Install bubblewrap on the agent's machine and permit user namespaces there, or use a kernel with Landlock; "
+    "`pavo agent doctor` tells what holds. Else give the job to another agent, or ask for less in its options or the "
+    "profile."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Sandboxes:
     """Where it is; empty: none that works."""
     network: str
     """What takes the network away beside bubblewrap: where `unshare` is; empty: nothing."""
+    no_bubblewrap: str = ""
+    """Why there is no bubblewrap that works; empty: there is."""
 
     @property
     def words(self) -> str:
@@ -62,9 +70,10 @@ class Reach:
 
 def found_here() -> Sandboxes:
     """Try what there is; takes less than a second."""
-    bubblewrap = shutil.which("bwrap") or ""
-    if bubblewrap and not _works([bubblewrap, "--ro-bind", "/", "/", "--unshare-pid", "--unshare-net", "true"]):
-        bubblewrap = ""
+    bubblewrap, why = shutil.which("bwrap") or "", "it is not installed: the program bwrap, of the package bubblewrap"
+    if bubblewrap:
+        why = _failure([bubblewrap, *_NAMESPACES, "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true"])
+        bubblewrap = "" if why else bubblewrap
     unshare = shutil.which("unshare") or ""
     if unshare and not _works([*_without_network(unshare), "true"]):
         unshare = ""
@@ -72,7 +81,22 @@ def found_here() -> Sandboxes:
         landlock = version()
     except OSError:
         landlock = 0
-    return Sandboxes(landlock, bubblewrap, unshare)
+    return Sandboxes(landlock, bubblewrap, unshare, why)
+
+
+def refusal(kind: Kind, here: Sandboxes, *, network: bool = True) -> str:
+    """Why a program cannot be confined as it is to be; empty: it can.
+
+    Args:
+        network: whether it may have one.
+    """
+    if kind == "bubblewrap" and not here.bubblewrap:
+        return f"there is no bubblewrap here ({here.no_bubblewrap or 'it does not work'})"
+    if kind == "landlock" and not here.landlock:
+        return "this machine's kernel has no Landlock"
+    if not network and not (here.network or (here.bubblewrap and kind in ("bubblewrap", "best"))):
+        return "nothing here takes the network away (neither unshare nor bubblewrap works)"
+    return ""
 
 
 def confined(kind: Kind, here: Sandboxes, argv: Sequence[str], reach: Reach) -> list[str]:
@@ -81,14 +105,12 @@ def confined(kind: Kind, here: Sandboxes, argv: Sequence[str], reach: Reach) -> 
     Raises:
         CommandFailed: that is not to be had on this machine.
     """
-    chosen = _chosen(kind, here)
+    if why := refusal(kind, here, network=reach.network):
+        raise CommandFailed(f"This agent cannot confine the program: {why}.", kind="NoSandbox", remedy=REMEDY)
+    chosen = _best(here) if kind == "best" else kind
     if chosen == "bubblewrap":
         return [*_bubblewrap(here.bubblewrap, reach), *argv]
-    before: list[str] = []
-    if not reach.network:
-        if not here.network:
-            raise _missing("a program without network")
-        before = _without_network(here.network)
+    before = [] if reach.network else _without_network(here.network)
     if chosen == "landlock":
         lists = {"writable": [reach.worktree, reach.home, *reach.writable], "readable": list(reach.readable)}
         request = json.dumps(lists | {"folder": reach.worktree})
@@ -115,18 +137,14 @@ def system_folders() -> tuple[str, ...]:
     return tuple(each for each in _SYSTEM if Path(each).exists())
 
 
-def _chosen(kind: Kind, here: Sandboxes) -> Kind:
-    if kind == "best":
-        return "bubblewrap" if here.bubblewrap else "landlock" if here.landlock else "none"
-    if kind == "bubblewrap" and not here.bubblewrap:
-        raise _missing("bubblewrap")
-    if kind == "landlock" and not here.landlock:
-        raise _missing("Landlock")
-    return kind
+def _best(here: Sandboxes) -> Kind:
+    return "bubblewrap" if here.bubblewrap else "landlock" if here.landlock else "none"
 
 
 def _bubblewrap(program: str, reach: Reach) -> list[str]:
-    words = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--proc", "/proc", "--dev", "/dev"]
+    words = [program, "--die-with-parent", *_NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
+    # Of root's rights none: whoever may mount makes what is bound for reading writable.
+    words += ["--cap-drop", "ALL"] if os.geteuid() == 0 else []
     for each in system_folders():
         words += ["--ro-bind", each, each]
     words += ["--tmpfs", "/tmp"]
@@ -143,12 +161,18 @@ def _without_network(unshare: str) -> list[str]:
 
 
 def _works(argv: list[str]) -> bool:
+    return not _failure(argv)
+
+
+def _failure(argv: list[str]) -> str:
+    """Why a program does not end well; empty: it does."""
     try:
-        return subprocess.run(argv, capture_output=True, timeout=_TRY_SECONDS, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def _missing(what: str) -> CommandFailed:
-    remedy = "Give the job to an agent whose machine has it, or ask for less in its options or in the profile."
-    return CommandFailed(f"This agent's machine has no {what}.", kind="NoSandbox", remedy=remedy)
+        done = subprocess.run(argv, capture_output=True, timeout=_TRY_SECONDS, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return f"it takes longer than {_TRY_SECONDS:g} s"
+    except OSError as error:
+        return f"it cannot be started: {error.strerror}"
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1][:200].rstrip(".") if lines else f"it ends with {done.returncode}"
