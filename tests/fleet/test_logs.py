@@ -140,6 +140,22 @@ async def test_lines_that_cannot_be_stored_are_not_acknowledged_nor_are_those_af
         ]
 
 
+async def test_lines_that_come_once_more_after_later_ones_take_no_acknowledgement_back(
+    gateway: Gateway, rows: Rows
+) -> None:
+    """All of them are stored together; the agent would else keep the last ones, and wait for ever."""
+    async with agent(gateway.address, await rows.token()) as builder:
+        await builder.connect()
+        job = await rows.job()
+        async with rows.database.transaction() as held:  # what comes meanwhile is one group
+            await held.execute(text("LOCK TABLE job_logs IN EXCLUSIVE MODE"))
+            await taken(builder, await builder.log(job.id, 1, 1, ["one", "two", "three"]))
+            await taken(builder, await builder.log(job.id, 1, 4, ["four"]))
+            await taken(builder, await builder.log(job.id, 1, 2, ["two", "three"]))
+        await builder.logged(job.id, 1, 4)
+        assert [each.seq for each in await rows.lines(job)] == [1, 2, 3, 4]
+
+
 async def taken(there: FakeAgent, chunk: pb.LogChunk) -> None:
     """Wait until the gateway has taken a chunk, stored or not: it answers a greeting that came after it."""
     number = chunk.lines[-1].seq + 1_000

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 from pavo.config import JobSettings
 from pavo.jobs import contracts as c
 from pavo.jobs.attempt.recorder import JobRecorder
+from pavo.jobs.attempt.reports import AttemptReports
 from pavo.jobs.service import JobService
 from pavo.jobs.workflow import CodingJob
 from pavo.protocol.fleet_pb2 import Result
@@ -105,7 +106,8 @@ class Configured(JobRecorder):
 @pytest_asyncio.fixture
 async def configured(given: Given, temporal: Client) -> AsyncIterator[tuple[Given, Configured]]:
     """Jobs whose workflows run here, on a queue of their own."""
-    recorder = Configured(given.database, SILENT, SILENT.look, JobSettings())
+    reports = AttemptReports(given.database, SILENT, None, "USD")
+    recorder = Configured(given.database, SILENT, SILENT.look, JobSettings(), reports)
     queue = f"configured-{uuid.uuid4().hex[:8]}"
     activities = implementations(recorder)
     serving = Worker(

@@ -168,7 +168,7 @@ class LogIntake:
     def _tell(self, batch: Sequence[_Chunk]) -> None:
         metrics.GATEWAY_LOG_LINES.add(by=sum(len(chunk.lines) for chunk in batch))
         metrics.GATEWAY_LOG_GAPS.add(by=sum(line.gap for chunk in batch for line in chunk.lines))
-        last: dict[uuid.UUID, _Chunk] = {}
+        last: dict[uuid.UUID, tuple[int, int]] = {}
         for chunk in batch:
             chunk.session.log_bytes -= chunk.bytes
             if not chunk.session.is_over:
@@ -176,9 +176,9 @@ class LogIntake:
                 ack.credit = chunk.session.log_credit
                 chunk.session.outbox.acknowledge(ack)
                 metrics.GATEWAY_LOG_ACKS.add()
-            last[chunk.job_id] = chunk
-        for job_id, chunk in last.items():
-            self._publisher.tell(log_channel(job_id), f"{chunk.epoch}-{chunk.lines[-1].seq}".encode())
+            last[chunk.job_id] = max(last.get(chunk.job_id, (0, 0)), (chunk.epoch, chunk.lines[-1].seq))
+        for job_id, (epoch, seq) in last.items():
+            self._publisher.tell(log_channel(job_id), f"{epoch}-{seq}".encode())
 
     async def _note(self, batch: Sequence[_Chunk]) -> None:
         """That the attempts are heard of, now and then."""

@@ -36,9 +36,13 @@ class Outbox:
         return True
 
     def acknowledge(self, ack: pb.LogAck) -> None:
-        """Add an acknowledgement; it takes the place of an earlier one of the same attempt."""
+        """Add an acknowledgement; it takes the place of an earlier one of the same attempt, and says no less: lines
+        that are sent once more, after others, are acknowledged after them."""
         if not self._closed:
-            self._acks[(ack.job_id, ack.epoch)] = ack
+            attempt = (ack.job_id, ack.epoch)
+            if attempt in self._acks:
+                ack.seq = max(ack.seq, self._acks[attempt].seq)
+            self._acks[attempt] = ack
             self._wake.set()
 
     def close(self, last: pb.ToAgent | None = None) -> None:
