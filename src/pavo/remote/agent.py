@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import random
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -184,7 +185,10 @@ class AgentProgram:
         while True:
             if self._session is not None and self._session.number:
                 self._last_session = self._session.number
-            await self.dispatcher.tick()
+            try:
+                await self.dispatcher.tick()
+            except sqlite3.Error as error:
+                logger.warning("The journal cannot be used; it is tried again: %s", error)
             await asyncio.sleep(self._settings.working_seconds)
 
     async def _until_told(self) -> None:

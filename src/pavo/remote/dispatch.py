@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import sqlite3
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pavo.kit.texts.storable import storable
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import MAX_BODY_BYTES
+from pavo.remote.failed_results import TOLD, agent_failed, failed, restarted, too_large
 from pavo.remote.journal import Attempt, Journal, Standing, State, Unfinished
 from pavo.remote.processes.running import end_remains
 from pavo.remote.spool import Spool
@@ -25,8 +27,6 @@ END_SECONDS: Final = 60.0
 """For a handler that is told to end, before it is cut."""
 AGAIN_SECONDS: Final = 15.0
 """After which a result is sent again that nobody has acknowledged."""
-_TOLD: Final = 8_000
-"""Characters of a failure's cause."""
 
 
 @dataclass(slots=True)
@@ -69,6 +69,12 @@ class Dispatcher:
         """Jobs that are worked at."""
         self._sent: dict[str, float] = {}
         """When each result was sent last that is not acknowledged."""
+        self._unwritten: dict[str, pb.Result] = {}
+        """Results that the journal could not take: they are sent all the same, and written as soon as it can."""
+        self._declined: dict[str, pb.Result] = {}
+        """What commands were answered that could not be noted, and were not begun for that."""
+        self._turned_away: set[Attempt] = set()
+        """Attempts of which nothing was begun, for no new job is taken."""
         self.draining = ""
         """Why nothing new is taken; empty: it is."""
 
@@ -81,21 +87,38 @@ class Dispatcher:
             if each.kept is not None or each.command.WhichOneof("body") in OF_ENDED:
                 self._begin(each)
             else:
-                await self._finish(_restarted(each.command))
+                await self._finish(restarted(each.command))
 
     async def take(self, command: pb.Command) -> None:
         """A command has come, perhaps not for the first time. Returns once it is in the journal."""
         if command.WhichOneof("body") is None:
             logger.warning("A command of a kind that is not known here is answered so: %s", command.id)
-        standing = await asyncio.to_thread(self._journal.accept, command)
+        if (declined := self._declined.get(command.id)) is not None:
+            self._send_result(declined)
+            return
+        try:
+            standing = await asyncio.to_thread(self._journal.accept, command)
+        except sqlite3.Error as error:
+            self._decline(command, error)
+            return
         self._send(pb.FromAgent(accepted=pb.Accepted(command_id=command.id)))
         if command.HasField(KEEP_LATE_WORK):
             await self.lose(Attempt(command.job_id, command.epoch))
         if standing is Standing.NEW:
             self._begin(Unfinished(command, None))
+        elif command.id in self._unwritten:
+            self._send_result(self._unwritten[command.id])
         elif standing is Standing.DONE:
             result = await asyncio.to_thread(self._journal.result_of, command.id)
-            self._send_result(result or _failed(command, "Forgotten", "The attempt is over and cleaned up.", ""))
+            self._send_result(result or failed(command, "Forgotten", "The attempt is over and cleaned up.", ""))
+
+    def _decline(self, command: pb.Command, error: sqlite3.Error) -> None:
+        """Nothing is begun that is not noted: another life of this program would begin it again."""
+        logger.error("The journal cannot be written, so command %s is not begun: %s", command.id, error)
+        cause = f"The agent's journal cannot be written: {error}."
+        remedy = "Make room on the disk of its state directory; `pavo agent doctor` tells more."
+        self._declined[command.id] = result = failed(command, "NoSpace", cause, remedy, retryable=True)
+        self._send_result(result)
 
     async def cancel(self, attempt: Attempt, reason: str) -> None:
         """End what is done for an attempt, but for its cleaning up."""
@@ -105,7 +128,6 @@ class Dispatcher:
 
     async def lose(self, attempt: Attempt) -> None:
         """The attempt does not hold its job any more: its work ends, its results and its log stay."""
-        await asyncio.to_thread(self._journal.mark, attempt, State.LOST)
         for each in self._of(attempt):
             if not each.work.lost:
                 each.work.lost = True
@@ -113,10 +135,16 @@ class Dispatcher:
                     "This attempt has lost its job: its work ends; what it has changed is kept.", level="warning"
                 )
                 self._end(each)
+        await asyncio.to_thread(self._journal.mark, attempt, State.LOST)
 
     async def acknowledge(self, command_id: str) -> None:
         """The gateway has a result."""
         self._sent.pop(command_id, None)
+        if command_id in self._declined:
+            return
+        if (unwritten := self._unwritten.get(command_id)) is not None and not await self._write(unwritten):
+            self._sent[command_id] = time.monotonic()  # it is acknowledged once more when it is written
+            return
         result = await asyncio.to_thread(self._journal.result_of, command_id)
         await asyncio.to_thread(self._journal.acknowledge, command_id)
         if result is not None and result.HasField("cleaned"):
@@ -132,9 +160,12 @@ class Dispatcher:
         for each in list(self._running.values()):
             self._send(_working(each.work))
         now = time.monotonic()
+        for unwritten in list(self._unwritten.values()):
+            await self._write(unwritten)
         for command_id, at in list(self._sent.items()):
             if now - at >= AGAIN_SECONDS:
-                result = await asyncio.to_thread(self._journal.result_of, command_id)
+                result = self._unwritten.get(command_id) or self._declined.get(command_id)
+                result = result or await asyncio.to_thread(self._journal.result_of, command_id)
                 if result is not None:
                     self._send_result(result)
         for attempt, state in await asyncio.to_thread(self._journal.attempts):
@@ -150,7 +181,12 @@ class Dispatcher:
         """Whether no job is in progress here, and everything is acknowledged."""
         attempts = await asyncio.to_thread(self._journal.attempts)
         held = any(state is State.HELD for _, state in attempts)
-        return not held and not self._running and not await asyncio.to_thread(self._journal.unacknowledged)
+        return (
+            not held
+            and not self._running
+            and not self._unwritten
+            and not await asyncio.to_thread(self._journal.unacknowledged)
+        )
 
     async def known(self) -> list[pb.RunningJob]:
         """The attempts of which something is here, for a Hello."""
@@ -218,6 +254,8 @@ class Dispatcher:
             async with lock:  # one worktree, and one branch, is never worked at by two
                 await self._until_ended(running)
                 result = await self._result(running)
+        except Exception as error:  # noqa: BLE001  a command without a result would be waited for without end
+            result = agent_failed(command, error)
         finally:
             del self._running[command.id]
             if not any(_lock_of(each) == key for each in self._running.values()):
@@ -248,7 +286,7 @@ class Dispatcher:
             watch.cancel()
         result.command_id, result.job_id, result.epoch = command.id, command.job_id, command.epoch
         result.seconds = round(time.monotonic() - begun, 3)
-        return result if result.ByteSize() <= MAX_BODY_BYTES else _too_large(command, result.ByteSize())
+        return result if result.ByteSize() <= MAX_BODY_BYTES else too_large(command, result.ByteSize())
 
     async def _outcome(self, running: _Running) -> pb.Result:
         """Whatever the handler does."""
@@ -258,20 +296,18 @@ class Dispatcher:
                 return pb.Result(failure=refused)
             return await self._handlers[running.kind](work)
         except CommandFailed as error:
-            failure = pb.Failure(type=error.kind, cause=error.detail[:_TOLD], remedy=error.remedy or "")
-            failure.retryable = error.retryable
+            cause, remedy = storable(error.detail, TOLD), storable(error.remedy or "")
+            failure = pb.Failure(type=error.kind, cause=cause, remedy=remedy, retryable=error.retryable)
             work.log(f"{error.detail} {error.remedy or ''}".strip(), level="error")
             return pb.Result(failure=running.ended_as or failure)
         except (CommandCancelled, asyncio.CancelledError) as error:
             if running.ended_as is not None:
                 return pb.Result(failure=running.ended_as)
             return pb.Result(cancelled=pb.Cancelled(killed=getattr(error, "killed", 0)))
-        except Exception as error:
-            logger.exception("Command %s failed", work.command.id)
-            cause = "".join(traceback.format_exception(error))[-_TOLD:]
-            work.log(f"The agent program failed: {cause}", level="error")
-            remedy = "Look at the agent's log, and upgrade it where it is old."
-            return pb.Result(failure=pb.Failure(type="AgentFailed", cause=cause, remedy=remedy))
+        except Exception as error:  # noqa: BLE001  the failure that is made of it is logged
+            result = agent_failed(work.command, error)
+            work.log(f"The agent program failed: {result.failure.cause}", level="error")
+            return result
 
     async def _refused(self, running: _Running) -> pb.Failure | None:
         """Why a command is not begun."""
@@ -295,11 +331,16 @@ class Dispatcher:
                 remedy="Raise its --capacity, or wait.",
                 retryable=True,
             )
-        if self.draining and await asyncio.to_thread(self._journal.count_of, work.attempt) <= 1:
+        if self.draining and await self._is_new(work.attempt):
+            self._turned_away.add(work.attempt)
             cause = f"This agent takes no new job: {self.draining}."
             return pb.Failure(type="Draining", cause=cause, remedy="Another agent takes it.", retryable=True)
         self._places.add(command.job_id)
         return None
+
+    async def _is_new(self, attempt: Attempt) -> bool:
+        """Whether nothing of it was begun; a command that was turned away is no beginning."""
+        return attempt in self._turned_away or await asyncio.to_thread(self._journal.count_of, attempt) <= 1
 
     async def _watch_time(self, running: _Running) -> None:
         """End it when its time is over; cut it where it does not end."""
@@ -320,8 +361,19 @@ class Dispatcher:
             task.add_done_callback(lambda _: cut.cancel())
 
     async def _finish(self, result: pb.Result) -> None:
-        await asyncio.to_thread(self._journal.finish, result)
+        await self._write(result)
         self._send_result(result)
+
+    async def _write(self, result: pb.Result) -> bool:
+        """Have the journal keep a result; whether it does. Else it is kept here, and tried again."""
+        try:
+            await asyncio.to_thread(self._journal.finish, result)
+        except sqlite3.Error as error:
+            logger.error("The journal cannot be written, so a result is kept in memory: %s", error)
+            self._unwritten[result.command_id] = result
+            return False
+        self._unwritten.pop(result.command_id, None)
+        return True
 
     def _send_result(self, result: pb.Result) -> None:
         self._sent[result.command_id] = time.monotonic()
@@ -338,18 +390,3 @@ def _working(work: Work) -> pb.FromAgent:
     command = work.command
     told = pb.Working(command_id=command.id, job_id=command.job_id, epoch=command.epoch, stage=work.stage_shown)
     return pb.FromAgent(working=told)
-
-
-def _failed(command: pb.Command, kind: str, cause: str, remedy: str, *, retryable: bool = False) -> pb.Result:
-    failure = pb.Failure(type=kind, cause=cause, remedy=remedy, retryable=retryable)
-    return pb.Result(command_id=command.id, job_id=command.job_id, epoch=command.epoch, failure=failure)
-
-
-def _too_large(command: pb.Command, size: int) -> pb.Result:
-    cause = f"The result has {size:,} bytes; the protocol takes {MAX_BODY_BYTES:,}."
-    return _failed(command, "ResultTooLarge", cause, "Have the job change fewer files, or its checks print less.")
-
-
-def _restarted(command: pb.Command) -> pb.Result:
-    cause = "The agent program ended while it carried this out; what it had started was ended."
-    return _failed(command, "AgentRestarted", cause, "It is done again.", retryable=True)

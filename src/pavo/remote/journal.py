@@ -216,4 +216,10 @@ class _Transaction:
         return self._connection.cursor()
 
     def __exit__(self, failed: object, *_: object) -> None:
-        self._connection.execute("ROLLBACK" if failed else "COMMIT")
+        try:
+            if not failed:
+                self._connection.execute("COMMIT")
+        finally:
+            # Where the disk is full, SQLite may have rolled it back by itself, or not.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")

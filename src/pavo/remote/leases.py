@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 
 from pavo.protocol import fleet_pb2 as pb
@@ -31,6 +32,8 @@ async def keep_leases(
             await renew(gateway, dispatcher, agent, session())
         except NotConnected as error:
             logger.warning("The leases of jobs are not renewed: %s", error.detail)
+        except sqlite3.Error as error:
+            logger.warning("The journal cannot be used, so leases may not be renewed: %s", error)
         await asyncio.sleep(seconds)
 
 

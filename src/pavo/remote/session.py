@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import sqlite3
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -194,7 +195,13 @@ class Session:
                 return None
             if message.HasField("goodbye"):
                 return message.goodbye
-            await self._take(message)
+            try:
+                await self._take(message)
+            except sqlite3.Error as error:
+                raise NotConnected(
+                    f"The journal of this agent cannot be used: {error}.",
+                    "Make room on the disk of its state directory.",
+                ) from error
 
     async def _take(self, message: pb.ToAgent) -> None:
         match message.WhichOneof("message"):

@@ -42,12 +42,13 @@ def verified(*failed: str) -> Result:
     return Result(verified=Verified(checks=[CheckResult(name="lint", exit_code=0), *checks]))
 
 
-def published(url: str = "https://forge.example/pulls/7") -> Result:
-    return Result(published=Published(url=url, number=7 if url else 0, commit="c0ffee", branch="pavo/x"))
+def published(url: str = "https://forge.example/pulls/7", number: int = 7) -> Result:
+    return Result(published=Published(url=url, number=number if url else 0, commit="c0ffee", branch="pavo/x"))
 
 
-def failure(type_: str = "ProgramFailed", *, retryable: bool = False) -> Result:
-    return Result(failure=Failure(type=type_, cause=f"{type_}: because.", remedy="Mend it.", retryable=retryable))
+def failure(type_: str = "ProgramFailed", *, retryable: bool = False, cause: str = "") -> Result:
+    cause = cause or f"{type_}: because."
+    return Result(failure=Failure(type=type_, cause=cause, remedy="Mend it.", retryable=retryable))
 
 
 def planned(text: str) -> Result:

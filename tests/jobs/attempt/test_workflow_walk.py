@@ -85,3 +85,30 @@ async def test_an_error_for_good_fails_the_job_with_its_cause_and_remedy(given: 
     ended = [event for event in await given.events(job) if event.type == "attempt_ended"]
     assert ended[0].data["error"]["remedy"] == "Mend it."
     assert kinds(given.agent.asked) == [c.START_EXECUTION, c.CLEANUP]
+
+
+async def test_odd_words_of_an_agent_keep_no_job_from_its_end(given: Given) -> None:
+    job = await given.job()
+    given.agent.will(c.START_EXECUTION, failure("ProgramFailed", cause="broken: \0", retryable=False))
+    with pytest.raises(WorkflowFailureError):
+        await (await given.start(job)).result()
+    row = await given.row(job)
+    assert row.stage == "FAILED" and row.error is not None
+    assert row.error["cause"] == "broken: \N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("javascript:alert(1)", 1),
+        ("https://a:b@forge.example/1", 1),
+        ("https://forge.example/1", 2**40),
+        ("http://[", 1),
+    ],
+)
+async def test_a_link_that_is_none_is_not_shown(given: Given, url: str, number: int) -> None:
+    job = await given.job()
+    given.agent.will(c.CREATE_PULL_REQUEST, published(url=url, number=number))
+    assert await (await given.start(job)).result() == "DONE"
+    row = await given.row(job)
+    assert (row.outcome, row.pull_request_url, row.pull_request_number) == ("pushed", None, None)

@@ -23,6 +23,7 @@ from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import MAX_BODY_BYTES
+from pavo.protocol.texts import make_storable
 from pavo.timeline.domain import Event
 from pavo.timeline.publish import Publisher
 
@@ -68,8 +69,11 @@ class Messages:
             if name is not None:  # a second Hello; what this build does not know is ignored
                 session.end(Ending("A session begins with one Hello.", "Upgrade the agent program.", come_back=False))
             return
+        said = getattr(message, name or "")
+        if name != "log":  # which is cleaned line by line
+            make_storable(said)
         try:
-            await taker(session, getattr(message, name or ""))
+            await taker(session, said)
         except InvalidInput as error:
             session.end(Ending(f"{error.field}: {error.detail}", error.remedy or "", come_back=False))
         except Unavailable as error:

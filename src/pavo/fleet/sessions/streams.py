@@ -23,6 +23,7 @@ from pavo.jobs.agents.tokens import AgentGrant
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.texts import make_storable
 from pavo.protocol.versions import PROTOCOL
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Streams:
         if first is None or first.WhichOneof("message") != "hello":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "A session begins with a Hello, within 10 s.")
             raise AssertionError("unreachable")
+        make_storable(first)
         return first.hello
 
     async def _serve(self, context: Context, grant: AgentGrant, hello: pb.Hello) -> None:

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
@@ -13,7 +14,10 @@ from pavo.jobs.contracts import CREATE_PULL_REQUEST, RUN_VERIFICATION, START_EXE
 from pavo.jobs.event_data import JobError
 from pavo.jobs.sql.models import JobCommandRow
 from pavo.protocol.fleet_pb2 import Executed, Result, Verified
+from pavo.protocol.texts import make_storable
 
+_MAX_URL: Final = 2_000
+_MAX_NUMBER: Final = 2**31 - 1
 TAIL_TOLD: Final = 4_000
 """Characters of each failed check's output that the agent is shown again."""
 
@@ -35,9 +39,11 @@ def parsed(stored: bytes | None) -> Result | None:
     if stored is None:
         return None
     try:
-        return Result.FromString(stored)
+        found = Result.FromString(stored)
     except DecodeError:
         return None
+    make_storable(found)  # a gateway of an older build kept it as it came
+    return found
 
 
 def told(stored: bytes | None) -> dict[str, Any] | None:
@@ -68,7 +74,22 @@ async def published(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Pub
     if found is None:
         return None
     done = found.published
-    return Published(done.url, done.number, done.commit, done.branch, done.updated)
+    is_link = _is_link(done.url) and 0 < done.number <= _MAX_NUMBER
+    return Published(done.url if is_link else "", done.number if is_link else 0, done.commit, done.branch, done.updated)
+
+
+def _is_link(url: str) -> bool:
+    """Whether people may be shown it as a link: agents are not Pavo's own."""
+    try:
+        found = urlsplit(url)
+        return (
+            len(url) <= _MAX_URL
+            and found.scheme in ("http", "https")
+            and bool(found.hostname)
+            and "@" not in found.netloc
+        )
+    except ValueError:
+        return False
 
 
 async def verified(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Verified | None:

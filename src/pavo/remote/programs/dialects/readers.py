@@ -189,4 +189,16 @@ def read(dialect: str, heard: Heard, line: str) -> list[Happening]:
         return []
     if not isinstance(said, dict):
         return []
-    return [each for each in reader(heard, cast(Json, said)) if each is not None]
+    told = cast(Json, _sound(said) if "\\u" in line else said)
+    return [each for each in reader(heard, told) if each is not None]
+
+
+def _sound(value: Any) -> Any:
+    """The value without NUL and halves of characters, which JSON can write and nothing else keeps."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_sound(each) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {_sound(name): _sound(each) for name, each in cast("dict[str, Any]", value).items()}
+    return value
