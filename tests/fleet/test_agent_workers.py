@@ -19,6 +19,7 @@ from pavo.fleet.work.agent_workers import LONGEST_PAUSE, AgentWorkers, QueueWork
 from pavo.jobs import contracts as c
 from pavo.jobs.agents.sessions import OpenSession
 from pavo.kit.sql import Database
+from pavo.temporal.activities import implementations
 from tests.driving import until
 from tests.fleet.attempt_workflow import Pinging
 from tests.parts import Stores
@@ -72,6 +73,36 @@ async def test_a_worker_that_fails_ends_with_its_session(
     assert opened.queue not in {task.get_name() for task in asyncio.all_tasks()}
 
 
+async def test_a_worker_that_could_not_begin_begins_later(
+    stores: Stores, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Temporal has answered, and is away a moment later, when the worker looks whether it may begin."""
+    namespace = f"late-{uuid.uuid4().hex[:8]}"
+    client = await Client.connect(stores.temporal_address, namespace=namespace)
+    opened = opened_session()
+
+    def make(client: Client) -> Worker:
+        activities = list(implementations(FleetActivities(database, OpenSessions())))
+        return Worker(client, task_queue=opened.queue, activities=activities)
+
+    async def answers() -> None:
+        """As it did a moment ago."""
+
+    worker = QueueWorker(opened.queue, make, client, answers)
+    try:
+
+        async def has_failed() -> bool:
+            return caplog.text.count(f"The worker of {opened.queue} has ended") >= 2
+
+        await until(has_failed, what="two failures")
+        await register(client, namespace)
+        queue = uuid.uuid4().hex
+        async with Worker(client, task_queue=queue, workflows=[Pinging], workflow_runner=UnsandboxedWorkflowRunner()):
+            assert await pinged(client, queue, opened) == PING_FAILED, "taken: no such session is here"
+    finally:
+        await worker.end()
+
+
 class Scripted:
     """In the place of Temporal's worker: the first ends by an error in the middle of its work."""
 
@@ -80,6 +111,9 @@ class Scripted:
     def __init__(self) -> None:
         Scripted.made += 1
         self.number, self.over = Scripted.made, asyncio.Event()
+
+    _started = True
+    """It has run, and is not begun a second time."""
 
     async def run(self) -> None:
         if self.number == 1:
@@ -90,12 +124,14 @@ class Scripted:
         self.over.set()
 
 
-async def test_a_worker_that_fails_in_the_middle_is_followed_by_another_one() -> None:
+async def test_a_worker_that_fails_in_the_middle_is_followed_by_another_one(temporal: Client) -> None:
     async def answers() -> None:
         """Temporal is there."""
 
-    make: Any = Scripted
-    worker = QueueWorker("a-queue", make, answers)
+    def make(_: Client) -> Any:
+        return Scripted()
+
+    worker = QueueWorker("a-queue", make, temporal, answers)
 
     async def second() -> bool:
         return Scripted.made == 2

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import ServiceClient
 from temporalio.worker import Worker
 
 from pavo import __version__
@@ -47,13 +48,20 @@ class QueueWorker:
     """Takes what is on one queue until it is ended; a worker that ends by an error is followed by another one.
 
     Args:
-        make: a new worker; each runs once.
-        answers: raises where Temporal does not answer. No worker is made then: the client takes one for each queue, and
-            lets go of it only where it could begin.
+        make: a new worker of a client's; each runs once.
+        client: takes one worker for each queue, and lets go of it only where that could begin. After one that could
+            not, another connection to the same server is opened.
+        answers: raises where Temporal does not answer. No worker is made then.
     """
 
-    def __init__(self, queue: str, make: Callable[[], Worker], answers: Callable[[], Awaitable[object]]) -> None:
-        self._queue, self._make, self._answers = queue, make, answers
+    def __init__(
+        self,
+        queue: str,
+        make: Callable[[Client], Worker],
+        client: Client,
+        answers: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._queue, self._make, self._client, self._answers = queue, make, client, answers
         self._over = asyncio.Event()
         self._worker: Worker | None = None
         self._running = asyncio.create_task(self._run(), name=queue)
@@ -82,7 +90,9 @@ class QueueWorker:
                 await self._answers()
                 if self._over.is_set():
                     return  # it was ended meanwhile: a worker that begins now would be ended by nobody
-                self._worker = self._make()
+                if self._worker is not None and not _has_begun(self._worker):
+                    self._client = await _connected_anew(self._client)
+                self._worker = self._make(self._client)
                 await self._worker.run()
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
@@ -96,6 +106,22 @@ class QueueWorker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._over.wait()
+
+
+def _has_begun(worker: Worker) -> bool:
+    """Whether it has ever run; `is_shutdown` is true of one that could not begin as well."""
+    return worker._started  # pyright: ignore[reportPrivateUsage]
+
+
+async def _connected_anew(client: Client) -> Client:
+    """The same client, on a connection of its own.
+
+    Raises:
+        RuntimeError: Temporal does not answer.
+    """
+    config = client.config()
+    config["service_client"] = await ServiceClient.connect(client.service_client.config)
+    return Client(**config)
 
 
 class AgentWorkers:
@@ -139,9 +165,9 @@ class AgentWorkers:
             await asyncio.gather(*self._ending)
 
     def _begin(self, queue: str, at_once: int, *, polls: int) -> None:
-        def make() -> Worker:
+        def make(client: Client) -> Worker:
             return Worker(
-                self._temporal,
+                client,
                 task_queue=queue,
                 build_id=f"pavo-{__version__}",
                 activities=self._activities,
@@ -152,7 +178,7 @@ class AgentWorkers:
                 graceful_shutdown_timeout=timedelta(seconds=2),
             )
 
-        self._own[queue] = QueueWorker(queue, make, self._answers)
+        self._own[queue] = QueueWorker(queue, make, self._temporal, self._answers)
 
     async def _answers(self) -> None:
         """Raises RPCError where Temporal is away, or does not know the namespace."""
