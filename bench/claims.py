@@ -6,7 +6,8 @@ the time. The bare SQL is the same choice without what Pavo keeps of it: no agen
 
 Arms: one claimer; all of them, each as fast as it can; the same behind 10,000 jobs that no agent can do; all of them
 over the five connections that a worker keeps for such statements, instead of one each, as monitors do; and so at
-`--rate` claims a second together, whose times count from when each was due.
+`--rate` claims a second together, whose times count from when each was due. Beside them what a claim costs without the
+triggers of its tables, and two statements that do nothing, which is what this program and PostgreSQL cost at least.
 """
 
 import argparse
@@ -86,6 +87,7 @@ _IN_FRONT: Final = (
     " SELECT gen_random_uuid(), organisation_id, id, 't', 'p', 'main', -n, 'command', 'b', '{nobody}'"
     f" FROM repositories CROSS JOIN generate_series(1, {UNWANTED // ORGANISATIONS}) n"
 )
+_NOTHING: Final = "SELECT %(id)s::uuid"
 _OUT_OF_THE_WAY: Final = "DELETE FROM jobs WHERE labels = '{nobody}'"
 
 Take = Callable[[Statements], Awaitable[uuid.UUID | None]]
@@ -114,6 +116,10 @@ async def _bare(connection: Statements) -> uuid.UUID | None:
     return rows[0][0] if rows else None
 
 
+async def _nothing(connection: Statements) -> uuid.UUID | None:
+    return (await connection.rows(_NOTHING, {"id": uuid.UUID(int=0)}))[0][0]
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """What is measured."""
@@ -128,6 +134,8 @@ class Arm:
     """Behind jobs that no agent can do."""
     connections: int = 0
     """Which they share; 0: each has its own."""
+    triggers: bool = True
+    """Whether changes are told, as always; without, what that costs is seen."""
 
 
 class _Claimer:
@@ -187,6 +195,7 @@ async def _round(database: Database, arms: Sequence[Arm], seconds: float) -> lis
     for arm in arms:
         async with database.autocommit() as connection:
             await connection.exec_driver_sql(_IN_FRONT if arm.unwanted else _OUT_OF_THE_WAY)
+            await connection.exec_driver_sql(f"ALTER TABLE jobs {'ENABLE' if arm.triggers else 'DISABLE'} TRIGGER USER")
             await connection.exec_driver_sql("VACUUM ANALYZE jobs, remote_agents, job_queues, bare_jobs, bare_queues")
         found.append(await _measure(database, arm, seconds))
     return found
@@ -210,6 +219,8 @@ async def main(seconds: float, claimers: int, rounds: int, rate: float) -> None:
         Arm(f"bare SQL, {claimers} claimers, {KEPT} connections", _bare, _BARE_OVER, claimers, connections=KEPT),
         Arm(f"Pavo, {claimers} claimers, {KEPT} connections", _pavo, _OVER, claimers, connections=KEPT),
         Arm(f"Pavo, {claimers} at {rate:.0f}/s, {KEPT} connections", _pavo, _OVER, claimers, rate, connections=KEPT),
+        Arm(f"Pavo without triggers, {claimers} claimers", _pavo, _OVER, claimers, triggers=False),
+        Arm(f"two statements that do nothing, {claimers} claimers", _nothing, _NOTHING, claimers),
     ]
     folder = Path(tempfile.mkdtemp(prefix="pavo-bench-"))
     folder.chmod(0o711)
@@ -228,6 +239,13 @@ async def main(seconds: float, claimers: int, rounds: int, rate: float) -> None:
     _print(arms, found)
 
 
+_RATIOS: Final = (
+    *(("1 claimer", 1, 0), ("all", 3, 2), ("unwanted in front", 4, 3), ("shared", 6, 5)),
+    *(("all without triggers", 8, 3), ("all beside nothing", 3, 9)),
+)
+"""Of which arms, by their numbers."""
+
+
 def _print(arms: Sequence[Arm], rounds: Sequence[Sequence[Measured]]) -> None:
     for number, arm in enumerate(arms):
         of = [each[number] for each in rounds]
@@ -235,7 +253,7 @@ def _print(arms: Sequence[Arm], rounds: Sequence[Sequence[Measured]]) -> None:
         p50, p99 = median(each.p50_ms for each in of), median(each.p99_ms for each in of)
         vain = median(each.in_vain for each in of)
         print(f"{arm.name}: {rate:.0f} claims/s, {cpu:.2f} ms CPU, p50 {p50:.1f}, p99 {p99:.1f} ms, {vain:.2f} in vain")
-    for name, ours, theirs in (("1 claimer", 1, 0), ("all", 3, 2), ("unwanted in front", 4, 3), ("shared", 6, 5)):
+    for name, ours, theirs in _RATIOS:
         rates = [each[ours].claims_per_second / each[theirs].claims_per_second for each in rounds]
         costs = [each[ours].cpu_ms / each[theirs].cpu_ms for each in rounds]
         found = f"{median(rates):.2f} ({min(rates):.2f} to {max(rates):.2f}) of the rate"

@@ -1,4 +1,4 @@
-"""Clients of WebSockets that never read: what they cost, and that they are ended."""
+"""Clients of WebSockets and event streams that never read: what they cost, and that they are ended."""
 
 import asyncio
 import re
@@ -33,16 +33,18 @@ async def api(parts: Parts) -> AsyncIterator[tuple[Part, int]]:
 
 @contextmanager
 def never_reading(port: int, path: str, email: str) -> Generator[socket.socket]:
-    """A client that has opened a WebSocket, and takes nothing of it."""
+    """A client that has opened a WebSocket, or a stream of events, and takes nothing of it."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.settimeout(20)
         client.connect(("127.0.0.1", port))
-        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-User-Email: {email}\r\nConnection: Upgrade\r\n"
-        client.sendall(
-            f"{head}Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n".encode()
-        )
-        assert client.recv(12) == b"HTTP/1.1 101"
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-User-Email: {email}\r\n"
+        socket_wanted = "/ws" in path
+        if socket_wanted:
+            head += "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            head += f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
+        client.sendall(f"{head}\r\n".encode())
+        assert client.recv(12) == (b"HTTP/1.1 101" if socket_wanted else b"HTTP/1.1 200")
         yield client
 
 
@@ -89,7 +91,8 @@ def connections(port: int) -> int:
     return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
 
 
-async def test_of_a_job(database: Database, owner: Person, api: tuple[Part, int]) -> None:
+async def long_log(database: Database, owner: Person) -> tuple[uuid.UUID, int]:
+    """A job with a log; its size in bytes."""
     site = await owner.post("repositories", status=201, name="site", clone_url=URL)
     job = await add_job(database, owner.organisation_id, site["id"], stage="EXECUTING", epoch=1)
     lines, size = 2_000, 10_000
@@ -101,7 +104,17 @@ async def test_of_a_job(database: Database, owner: Person, api: tuple[Part, int]
         SELECT :job, 1, n, :at, 'EXECUTING', 'info', 'program', repeat('x', :size) FROM generate_series(1, :lines) n
         """
         await session.execute(text(add), {"job": job, "at": datetime.now(UTC), "size": size, "lines": lines})
-    await held(api, owner, f"/api/jobs/{job}/ws", lines * size)
+    return job, lines * size
+
+
+async def test_of_a_job(database: Database, owner: Person, api: tuple[Part, int]) -> None:
+    job, whole = await long_log(database, owner)
+    await held(api, owner, f"/api/jobs/{job}/ws", whole)
+
+
+async def test_of_a_stream_of_log_lines(database: Database, owner: Person, api: tuple[Part, int]) -> None:
+    job, whole = await long_log(database, owner)
+    await held(api, owner, f"/api/jobs/{job}/logs/stream", whole)
 
 
 async def test_of_an_organisation(database: Database, owner: Person, api: tuple[Part, int]) -> None:

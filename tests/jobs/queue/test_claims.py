@@ -8,13 +8,17 @@ import pytest
 from sqlalchemy import select, text
 
 from pavo.jobs import domain as d
-from pavo.jobs.sql import claims
+from pavo.jobs.sql import claims, waiting
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.claims import Claim
-from pavo.jobs.sql.models import JobAttemptRow
+from pavo.jobs.sql.models import IN_PROGRESS, JobAttemptRow
 from pavo.runs.fence import Fence
 from pavo.timeline import service as timeline
 from tests.jobs.queue.queueing import Queueing
+
+
+def test_sql_and_rules_mean_the_same_by_in_progress() -> None:
+    assert str(d.IN_PROGRESS) == IN_PROGRESS
 
 
 async def test_a_claim_begins_an_attempt(queueing: Queueing) -> None:
@@ -319,6 +323,35 @@ async def test_jobs_in_front_that_nobody_can_do_cost_a_claim_nothing(queueing: Q
     assert min([await pages_read(queueing, org) for _ in range(3)]) < few + 60
     claim = await queueing.take(org)
     assert claim is not None and claim.job_id == wanted
+
+
+async def test_many_that_wait_cost_the_second_line_nothing(queueing: Queueing) -> None:
+    """What PostgreSQL reads for one of its looks grows with what is wanted, not with how many want it."""
+    first, second = [await queueing.organisation() for _ in range(2)]
+    await queueing.agent(first, labels=["gpu"])
+    await queueing.job(second)
+    await queueing.job(first, labels=["arm"])
+    assert await waiting.ready(queueing.database) == []
+    await queueing.job(first, labels=["gpu"])
+    few = await pages_of_a_look(queueing)
+    many = (
+        "INSERT INTO jobs (id, organisation_id, repository_id, title, prompt, base_branch, rank, program, branch,"
+        " labels) SELECT gen_random_uuid(), :org, :repository, 't', 'p', 'main', n, 'command', 'b', :labels"
+        " FROM generate_series(1, 3000) AS n"
+    )
+    await queueing.execute(many, org=first, repository=queueing.repositories[first], labels=["arm"])
+    await queueing.execute(many, org=second, repository=queueing.repositories[second], labels=[])
+    await queueing.execute("ANALYZE jobs")
+    assert min([await pages_of_a_look(queueing) for _ in range(3)]) < few + 60
+    assert await waiting.ready(queueing.database) == [first], "though others come first by what they want"
+
+
+async def pages_of_a_look(queueing: Queueing) -> int:
+    """Of the second line's."""
+    explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {waiting._READY.text}")  # pyright: ignore[reportPrivateUsage]
+    async with queueing.database.reading() as session:
+        plan = (await session.execute(explain)).scalar_one()[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
 
 async def pages_read(queueing: Queueing, org: uuid.UUID) -> int:

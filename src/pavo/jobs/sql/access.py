@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.domain import replaced_branch
+from pavo.jobs.sql.models import IN_PROGRESS
 from pavo.runs.fence import Fence
 
 
@@ -28,11 +29,11 @@ class RepositoryAccess:
     """Those that the attempt may push to."""
 
 
-_ACCESS: Final = text("""
+_ACCESS: Final = text(f"""
 SELECT j.organisation_id, j.branch, r.clone_url, r.forge_url, r.credential, r.username
 FROM jobs j JOIN repositories r ON r.id = j.repository_id
 WHERE j.id = :job AND j.epoch = :epoch AND j.lease_until > pavo_now()
-    AND j.stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')
+    AND j.stage IN {IN_PROGRESS}
 """)
 
 

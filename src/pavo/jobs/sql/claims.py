@@ -13,13 +13,13 @@ from typing import Any, Final, LiteralString, Protocol
 
 from pavo.jobs import domain as d
 from pavo.jobs import events
+from pavo.jobs.sql.models import IN_PROGRESS
 from pavo.timeline.domain import Event, numbered
 
-_IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
-_AVAILABLE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
-_QUEUED: Final = "j.stage = 'QUEUED' AND j.deleted_at IS NULL"
-_FIRST: Final = "j.program, j.labels, (j.kind <> 'rework'), j.rank, j.id LIMIT 1"
-_ABLE: Final = "f.labels @> j.labels AND j.program = ANY (f.programs)"
+AVAILABLE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
+QUEUED: Final = "j.stage = 'QUEUED' AND j.deleted_at IS NULL"
+FIRST: Final = "j.program, j.labels, (j.kind <> 'rework'), j.rank, j.id LIMIT 1"
+ABLE: Final = "f.labels @> j.labels AND j.program = ANY (f.programs)"
 
 _BEGIN: Final = """, taken AS (
     UPDATE jobs j SET
@@ -56,16 +56,16 @@ _CHOOSE: Final = f"""), turns AS (
     SELECT s.organisation_id, s.claims, s.running, head.id AS job_id FROM seen s CROSS JOIN LATERAL (
         WITH RECURSIVE heads AS (
             (SELECT j.id, j.program, j.labels, j.kind, j.rank FROM jobs j
-             WHERE j.organisation_id = s.organisation_id AND {_QUEUED} ORDER BY {_FIRST})
+             WHERE j.organisation_id = s.organisation_id AND {QUEUED} ORDER BY {FIRST})
             UNION ALL
             SELECT n.* FROM heads h CROSS JOIN LATERAL (
                 SELECT j.id, j.program, j.labels, j.kind, j.rank FROM jobs j
-                WHERE j.organisation_id = s.organisation_id AND {_QUEUED}
+                WHERE j.organisation_id = s.organisation_id AND {QUEUED}
                     AND (j.program, j.labels) > (h.program, h.labels)
-                ORDER BY {_FIRST}
+                ORDER BY {FIRST}
             ) n
         )
-        SELECT j.id FROM heads j WHERE EXISTS (SELECT FROM free f WHERE {_ABLE})
+        SELECT j.id FROM heads j WHERE EXISTS (SELECT FROM free f WHERE {ABLE})
         ORDER BY (j.kind <> 'rework'), j.rank, j.id LIMIT 1
     ) head
 ), queue AS MATERIALIZED (
@@ -77,15 +77,15 @@ _CHOOSE: Final = f"""), turns AS (
     ) l LIMIT 1
 ), job AS MATERIALIZED (
     SELECT l.* FROM queue q CROSS JOIN LATERAL (
-        SELECT j.id, j.labels, j.program FROM jobs j WHERE j.id = q.job_id AND {_QUEUED} FOR UPDATE OF j SKIP LOCKED
+        SELECT j.id, j.labels, j.program FROM jobs j WHERE j.id = q.job_id AND {QUEUED} FOR UPDATE OF j SKIP LOCKED
     ) l
 ), able AS MATERIALIZED (
-    SELECT f.id, f.claims, f.busy, j.labels, j.program FROM job j JOIN free f ON {_ABLE}
+    SELECT f.id, f.claims, f.busy, j.labels, j.program FROM job j JOIN free f ON {ABLE}
     ORDER BY f.busy, cardinality(f.labels), random()
 ), agent AS MATERIALIZED (
     SELECT l.* FROM able j CROSS JOIN LATERAL (
         SELECT a.id, a.name FROM remote_agents a
-        WHERE a.id = j.id AND a.claims = j.claims AND {_AVAILABLE} AND j.busy < a.capacity
+        WHERE a.id = j.id AND a.claims = j.claims AND {AVAILABLE} AND j.busy < a.capacity
             AND a.labels @> j.labels AND j.program = ANY (a.programs)
         FOR UPDATE OF a SKIP LOCKED
     ) l LIMIT 1
@@ -100,20 +100,20 @@ def _take(agents: LiteralString, mine: LiteralString) -> LiteralString:
     # program and labels that anybody waits for, never by going through jobs.
     return f"""
 WITH RECURSIVE held AS MATERIALIZED (
-    SELECT j.organisation_id, j.agent_id FROM jobs j WHERE {mine} AND j.stage IN {_IN_PROGRESS}
+    SELECT j.organisation_id, j.agent_id FROM jobs j WHERE {mine} AND j.stage IN {IN_PROGRESS}
 ), free AS MATERIALIZED (
     SELECT a.id, a.labels, a.programs, a.claims, coalesce(n.busy, 0) AS busy
     FROM remote_agents a LEFT JOIN (
         SELECT h.agent_id, count(*) AS busy FROM held h GROUP BY h.agent_id
     ) n ON n.agent_id = a.id
-    WHERE {agents} AND {_AVAILABLE} AND coalesce(n.busy, 0) < a.capacity
+    WHERE {agents} AND {AVAILABLE} AND coalesce(n.busy, 0) < a.capacity
 ), waiting AS (
-    (SELECT j.organisation_id FROM jobs j WHERE {mine} AND {_QUEUED} AND EXISTS (SELECT FROM free)
-     ORDER BY j.organisation_id, {_FIRST})
+    (SELECT j.organisation_id FROM jobs j WHERE {mine} AND {QUEUED} AND EXISTS (SELECT FROM free)
+     ORDER BY j.organisation_id, {FIRST})
     UNION ALL
     SELECT n.organisation_id FROM waiting w CROSS JOIN LATERAL (
-        SELECT j.organisation_id FROM jobs j WHERE {mine} AND {_QUEUED} AND j.organisation_id > w.organisation_id
-        ORDER BY j.organisation_id, {_FIRST}
+        SELECT j.organisation_id FROM jobs j WHERE {mine} AND {QUEUED} AND j.organisation_id > w.organisation_id
+        ORDER BY j.organisation_id, {FIRST}
     ) n
 ), seen AS MATERIALIZED (
     SELECT q.organisation_id, q.claims, q.turn, coalesce(n.running, 0) AS running

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -29,7 +29,9 @@ from pavo.kit.sql import Base
 _MOMENT = DateTime(timezone=True)
 _EMPTY_LIST = text("'[]'")
 _EMPTY_OBJECT = text("'{}'")
-_IN_PROGRESS = text("stage IN ('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')")
+IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
+"""`domain.IN_PROGRESS`, for all SQL: what an index is partial by is asked for in the same words."""
+_IN_PROGRESS = text(f"stage IN {IN_PROGRESS}")
 
 
 class RepositoryRow(Base):

@@ -10,13 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.queue.reasons import Place
+from pavo.jobs.sql.models import IN_PROGRESS
 
-_IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
 _RUNNING: Final = text(f"""
 SELECT j.id, j.title, j.kind, j.stage, j.epoch, j.attempts, j.agent_id, a.name AS agent, j.claimed_at AS since,
     j.heard_at, j.pull_request_url, j.temporal_workflow_id AS workflow_id
 FROM jobs j LEFT JOIN remote_agents a ON a.id = j.agent_id
-WHERE j.organisation_id = :organisation AND j.stage IN {_IN_PROGRESS} AND j.deleted_at IS NULL
+WHERE j.organisation_id = :organisation AND j.stage IN {IN_PROGRESS} AND j.deleted_at IS NULL
 ORDER BY j.claimed_at, j.id LIMIT :most
 """)
 _QUEUED: Final = text("""
@@ -30,7 +30,7 @@ SELECT stage, count(*) AS jobs FROM jobs WHERE organisation_id = :organisation A
 _PLACES: Final = text(f"""
 SELECT a.name, a.labels, a.programs, a.online AND a.queue IS NOT NULL AS connected,
     a.draining OR a.drain_asked AS draining,
-    a.capacity - (SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {_IN_PROGRESS}) AS free
+    a.capacity - (SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {IN_PROGRESS}) AS free
 FROM remote_agents a WHERE a.organisation_id = :organisation OR a.organisation_id IS NULL
 ORDER BY a.name
 """)

@@ -7,28 +7,34 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from pavo.jobs.sql.claims import AVAILABLE, FIRST, QUEUED
+from pavo.jobs.sql.models import IN_PROGRESS
 from pavo.kit.sql import Database
 
-_IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
-_ONLINE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
-
-# As a claim does, without locking anything.
+# As a claim does, without locking anything: by steps over `ix_jobs_wanted`, one for each organisation, program and
+# labels that anybody waits for, however many jobs wait.
 _READY: Final = text(f"""
-WITH free AS MATERIALIZED (
+WITH RECURSIVE free AS MATERIALIZED (
     SELECT a.organisation_id, a.labels, a.programs FROM remote_agents a
-    WHERE {_ONLINE} AND a.capacity > (
-        SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {_IN_PROGRESS}
+    WHERE {AVAILABLE} AND a.capacity > (
+        SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {IN_PROGRESS}
     )
-), queued AS MATERIALIZED (
-    SELECT DISTINCT j.organisation_id, j.labels, j.program FROM jobs j
-    WHERE j.stage = 'QUEUED' AND j.deleted_at IS NULL AND EXISTS (SELECT FROM free)
+), wanted AS (
+    (SELECT j.organisation_id, j.program, j.labels FROM jobs j WHERE {QUEUED} AND EXISTS (SELECT FROM free)
+     ORDER BY j.organisation_id, {FIRST})
+    UNION ALL
+    SELECT n.* FROM wanted w CROSS JOIN LATERAL (
+        SELECT j.organisation_id, j.program, j.labels FROM jobs j
+        WHERE {QUEUED} AND (j.organisation_id, j.program, j.labels) > (w.organisation_id, w.program, w.labels)
+        ORDER BY j.organisation_id, {FIRST}
+    ) n
 )
 SELECT DISTINCT f.organisation_id
-FROM queued w JOIN job_queues q ON q.organisation_id = w.organisation_id
+FROM wanted w JOIN job_queues q ON q.organisation_id = w.organisation_id
 JOIN free f ON (f.organisation_id IS NULL OR f.organisation_id = w.organisation_id)
     AND f.labels @> w.labels AND w.program = ANY (f.programs)
 WHERE q.paused_at IS NULL AND q.at_once > (
-    SELECT count(*) FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage IN {_IN_PROGRESS}
+    SELECT count(*) FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage IN {IN_PROGRESS}
 )
 """)
 _NEEDED: Final = text(f"""
@@ -37,7 +43,7 @@ SELECT EXISTS (
         SELECT FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage = 'QUEUED' AND j.deleted_at IS NULL
     ) AND EXISTS (
         SELECT FROM remote_agents a
-        WHERE {_ONLINE} AND (a.organisation_id IS NULL OR a.organisation_id = q.organisation_id)
+        WHERE {AVAILABLE} AND (a.organisation_id IS NULL OR a.organisation_id = q.organisation_id)
     )
 )
 """)
@@ -59,7 +65,7 @@ _LOST: Final = text(f"""
 SELECT j.id, j.epoch, coalesce(a.name, '') AS agent, j.stage,
     coalesce(j.lease_until < pavo_now(), true) AS expired, j.heard_at
 FROM jobs j LEFT JOIN remote_agents a ON a.id = j.agent_id
-WHERE j.stage IN {_IN_PROGRESS} AND (
+WHERE j.stage IN {IN_PROGRESS} AND (
     coalesce(j.lease_until < pavo_now(), true)
     OR (j.heard_at < pavo_now() - make_interval(secs => :silence)
         AND NOT EXISTS (SELECT FROM gates g WHERE g.subject_id = j.id AND g.state = 'open'))
