@@ -1,18 +1,21 @@
 """A job's log as server-sent events."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from pavo.jobs.logs.domain import LogLine
 from pavo.jobs.logs.service import Following
 from pavo.kit.listening.connection import last_comment
 from pavo.kit.problem import problems, schema_ref
 from pavo.timeline.http import CONNECTED, HEADERS, QUIET
 
 MEDIA_TYPE: Final = "text/event-stream"
+SENT_BYTES: Final = 64_000
+"""At once: as much as a connection takes before it is full."""
 
 
 class LogStream(StreamingResponse):
@@ -36,10 +39,25 @@ async def _frames(found: Following) -> AsyncGenerator[bytes]:
     yield CONNECTED
     async with aclosing(found):
         async for lines in found:
-            frames = [b"id: %s\ndata: %s\n\n" % (str(line.cursor).encode(), line.as_json()) for line in lines]
-            yield b"".join(frames) if frames else QUIET
+            if not lines:
+                yield QUIET
+            for sent in _together(lines):
+                yield sent
     if found.ended is not None:
         yield last_comment(found.ended)
+
+
+def _together(lines: Sequence[LogLine]) -> Generator[bytes]:
+    """A page in a few pieces: of a client that does not read, one of them is made and waits, beside the page."""
+    frames, size = list[bytes](), 0
+    for line in lines:
+        frames.append(b"id: %s\ndata: %s\n\n" % (str(line.cursor).encode(), line.as_json()))
+        size += len(frames[-1])
+        if size >= SENT_BYTES:
+            yield b"".join(frames)
+            frames, size = [], 0
+    if frames:
+        yield b"".join(frames)
 
 
 def log_stream_answers() -> Mapping[int | str, dict[str, Any]]:
