@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select, text
 
 from pavo.jobs import domain as d
-from pavo.jobs.sql import claims, waiting
+from pavo.jobs.sql import IN_PROGRESS, claims, waiting
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.claims import Claim
-from pavo.jobs.sql.models import IN_PROGRESS, JobAttemptRow
+from pavo.jobs.sql.models import JobAttemptRow
 from pavo.runs.fence import Fence
 from pavo.timeline import service as timeline
 from tests.jobs.queue.queueing import Queueing

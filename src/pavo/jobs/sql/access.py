@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.agents.sessions import HeldJob
 from pavo.jobs.domain import replaced_branch
-from pavo.jobs.sql.models import IN_PROGRESS
+from pavo.jobs.sql import IN_PROGRESS
 from pavo.runs.fence import Fence
 
 

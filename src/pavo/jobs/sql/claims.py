@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString, Protocol
 
 from pavo.jobs import domain as d
 from pavo.jobs import events
-from pavo.jobs.sql.models import IN_PROGRESS
+from pavo.jobs.sql import IN_PROGRESS
 from pavo.timeline.domain import Event, numbered
 
 AVAILABLE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,14 +23,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pavo.accounts.models import OrganisationRow, UserRow
+from pavo.jobs.sql import IN_PROGRESS
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base
 
 _MOMENT = DateTime(timezone=True)
 _EMPTY_LIST = text("'[]'")
 _EMPTY_OBJECT = text("'{}'")
-IN_PROGRESS: Final = "('CLAIMED', 'PREPARING', 'EXECUTING', 'VERIFYING', 'PUBLISHING', 'CLEANING')"
-"""`domain.IN_PROGRESS`, for all SQL: what an index is partial by is asked for in the same words."""
 _IN_PROGRESS = text(f"stage IN {IN_PROGRESS}")
 
 
@@ -163,8 +162,7 @@ class JobQueueRow(Base):
     served_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
     """When a job of it was claimed last."""
     turn: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Grows with each claim, and keeps up with the others' (`claims.BEHIND`): the agents of all go to the lowest, and
-    of equal ones to whoever waits longest."""
+    """Grows with each claim, and keeps up (`claims.BEHIND`): shared agents go to the lowest, and who waits longest."""
     claims: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """How many jobs of it were claimed: what a claim counted before is true as long as this has not changed."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.queue.reasons import Place
-from pavo.jobs.sql.models import IN_PROGRESS
+from pavo.jobs.sql import IN_PROGRESS
 
 _RUNNING: Final = text(f"""
 SELECT j.id, j.title, j.kind, j.stage, j.epoch, j.attempts, j.agent_id, a.name AS agent, j.claimed_at AS since,

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from pavo.jobs.sql import IN_PROGRESS
 from pavo.jobs.sql.claims import AVAILABLE, FIRST, QUEUED
-from pavo.jobs.sql.models import IN_PROGRESS
 from pavo.kit.sql import Database
 
 # As a claim does, without locking anything: by steps over `ix_jobs_wanted`, one for each organisation, program and
