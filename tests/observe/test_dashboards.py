@@ -100,7 +100,7 @@ ALERTS: dict[str, dict[str, str]] = {
     "PavoJobQueueStands": {"pavo_job_queues_ready": "0x5 1x30"},
     "PavoAgentsLost": {"pavo_agents_lost_total": "0+1x30"},
     "PavoGatewayWithoutAgents": {'pavo_runs{kind="job",stage="QUEUED"}': "3x30"},
-    "PavoJobStuck": {"pavo_jobs_silent_seconds": "600+60x30"},
+    "PavoJobStuck": {"pavo_jobs_silent_seconds": "1200+60x30"},
     "PavoJobLogGaps": {"pavo_gateway_log_gaps_total": "0x10 5x30"},
     "PavoResultsUnacknowledged": {'pavo_gateway_results_total{outcome="again"}': "0+1x30"},
 }
@@ -164,8 +164,8 @@ class Prometheus:
 
 @pytest_asyncio.fixture
 async def prometheus(observed: Observed, tmp_path: Path) -> AsyncIterator[Prometheus]:
-    """Prometheus, scraping this API and this worker every second, with the alert rules."""
-    targets = [url.removeprefix("http://") for url in (observed.api, observed.worker)]
+    """Prometheus, scraping this API, this worker and this gateway every second, with the alert rules."""
+    targets = [url.removeprefix("http://") for url in (observed.api, observed.worker, observed.gateway)]
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(FILES / "alerts.yaml")],
@@ -186,17 +186,17 @@ async def prometheus(observed: Observed, tmp_path: Path) -> AsyncIterator[Promet
     )
     found = Prometheus(port)
 
-    async def both_up() -> bool:
+    async def all_up() -> bool:
         assert process.poll() is None, (tmp_path / "log").read_text()
         try:
             targets = await asyncio.to_thread(found.ask, "targets")
         except httpx2.HTTPError:  # it starts: nobody listens yet, or 503
             return False
         states = [target["health"] for target in targets["activeTargets"]]
-        return states == ["up", "up"]
+        return states == ["up"] * 3
 
     try:
-        await until(both_up, seconds=60, what="both targets up")
+        await until(all_up, seconds=60, what="all targets up")
         yield found
     finally:
         process.terminate()

@@ -8,6 +8,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from pavo import config
 from pavo.config import Settings
+from pavo.deploy.checks.gateway import GatewayReach
 from pavo.deploy.local.deployed_settings import settings_of
 from pavo.deploy.model import state
 from pavo.deploy.model.layout import Layout
@@ -42,6 +43,22 @@ def find_installation(data_dir: Path | None) -> Installation:
             remedy="Start one with pavo up, or set DATABASE_URL, REDIS_URL and TEMPORAL_ADDRESS.",
         )
     return Installation(settings_of(Layout(Path(stack.data_dir)), stack), stack)
+
+
+def gateway_of(found: Installation, url: str | None, ca: Path | None) -> GatewayReach | None:
+    """The gateway that is meant: the one at `url`, else the stack's own; None: none is known here.
+
+    Raises:
+        ConfigurationError: the URL is none of a gateway, or there is no such file.
+    """
+    if ca is not None and not ca.is_file():
+        raise ConfigurationError(f"There is no file {ca}.", field="--gateway-ca", remedy="Give the CA's certificate.")
+    if url is not None:
+        return GatewayReach.of(url, ca)
+    if found.stack is None or not found.stack.urls.gateway:
+        return None
+    own = Path(found.stack.urls.gateway_ca) if found.stack.urls.gateway_ca else None
+    return GatewayReach.of(found.stack.urls.gateway, ca or own)
 
 
 def _keep_output_clean() -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pavo.cli.deploy.findings import show_findings
 from pavo.cli.exit_codes import DONE, FAILED, end_process
-from pavo.cli.installation import find_installation
+from pavo.cli.installation import find_installation, gateway_of
 from pavo.cli.output import Output, Printer, console
 from pavo.deploy.checks.run import Checked, Wanted, check_rollout
 from pavo.deploy.model.parts import kind_of
@@ -21,6 +21,8 @@ def check(
     *,
     limit: int = 500,
     accept_breaking: bool = False,
+    gateway: str | None = None,
+    gateway_ca: Path | None = None,
     data_dir: Path | None = None,
     output: Output = "text",
 ) -> None:
@@ -31,6 +33,8 @@ def check(
     Args:
         limit: so many open histories are replayed at most.
         accept_breaking: histories that this build breaks only warn.
+        gateway: URL of a gateway to remote agents that is to answer; default: the stack's own.
+        gateway_ca: the authority's certificate that agents are given; default: the stack's own.
         data_dir: the stack that is meant.
     """
     if limit < 1:
@@ -45,6 +49,7 @@ def check(
         Path(found.stack.data_dir) if found.stack else None,
         apis=max(kinds.count("api"), 1),
         workers=max(kinds.count("worker"), 1),
+        gateway=gateway_of(found, gateway, gateway_ca),
     )
     checked = asyncio.run(check_rollout(found.settings, wanted))
     replayed = asdict(checked.replayed) if checked.replayed else None

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from pavo.cli.deploy.findings import show_findings
 from pavo.cli.exit_codes import DONE, FAILED, end_process
-from pavo.cli.installation import find_installation
+from pavo.cli.installation import find_installation, gateway_of
 from pavo.cli.output import Output, Printer, console
 from pavo.config import Settings
 from pavo.deploy.checks.connectivity import TemporalReached, reach_postgres, reach_temporal
+from pavo.deploy.checks.gateway import GatewayReach, reach_gateway
 from pavo.deploy.model.findings import Finding, succeeded
 from pavo.deploy.validation import contracts as c
 from pavo.deploy.validation import readback
@@ -58,6 +59,8 @@ def validate(
     across_restart: bool = False,
     restart_command: str | None = None,
     temporal_database_url: str | None = None,
+    gateway: str | None = None,
+    gateway_ca: Path | None = None,
     data_dir: Path | None = None,
     output: Output = "text",
 ) -> None:
@@ -68,6 +71,8 @@ def validate(
         across_restart: leave a run in flight, restart the servers, and show that nothing is lost.
         restart_command: what restarts servers that are not of this machine's stack.
         temporal_database_url: PostgreSQL URL of Temporal's own database, to count its rows.
+        gateway: URL of a gateway to remote agents that is to answer; default: the stack's own.
+        gateway_ca: the authority's certificate that agents are given; default: the stack's own.
         data_dir: the stack that is meant.
     """
     if repeat < 1:
@@ -79,9 +84,10 @@ def validate(
         temporal = settings.temporal.model_copy(update={"database_url": temporal_database_url})
         settings = settings.model_copy(update={"temporal": temporal})
     restart = _restart(data_dir, restart_command) if across_restart else None
+    fleet = gateway_of(found, gateway, gateway_ca)
 
     async def work() -> None:
-        report = await _validate(settings, repeat, restart)
+        report = await _validate(settings, repeat, restart, fleet)
         Printer(output).show(report.public(), lambda: _show(report))
         end_process(DONE if report.ok else FAILED)  # before the event loop waits for a worker whose server hangs
 
@@ -94,10 +100,12 @@ def _restart(data_dir: Path | None, command: str | None) -> Restart:
     return lambda: restart_stack(data_dir)
 
 
-async def _validate(settings: Settings, repeat: int, restart: Restart | None) -> ValidationReport:
+async def _validate(
+    settings: Settings, repeat: int, restart: Restart | None, gateway: GatewayReach | None
+) -> ValidationReport:
     begun = time.monotonic()
     postgres, temporal = await asyncio.gather(reach_postgres(settings.database.url), reach_temporal(settings.temporal))
-    findings = [postgres.finding, temporal.finding]
+    findings = [postgres.finding, temporal.finding, *([await reach_gateway(gateway)] if gateway is not None else [])]
     if temporal.client is None:
         findings += [Finding(name, "skip", "needs Temporal") for name in c.CHECKS]
         return ValidationReport(tuple(findings), time.monotonic() - begun, (), repeat)

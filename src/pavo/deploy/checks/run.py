@@ -15,6 +15,7 @@ from pavo.deploy.certificates.judge import judge_tls
 from pavo.deploy.checks import environment as e
 from pavo.deploy.checks import migrations, replay
 from pavo.deploy.checks.connectivity import TemporalReached, reach_postgres, reach_redis, reach_temporal
+from pavo.deploy.checks.gateway import GatewayReach, reach_gateway
 from pavo.deploy.checks.replay import Replayed
 from pavo.deploy.checks.temporal_schema import check_temporal_schemas
 from pavo.deploy.model.findings import Finding, succeeded
@@ -36,6 +37,8 @@ class Wanted:
     """Where the stack keeps its data, if that is on this machine."""
     apis: int = 1
     workers: int = 1
+    gateway: GatewayReach | None = None
+    """None: none is known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ async def check_rollout(settings: Settings, wanted: Wanted) -> Checked:
     found = [e.check_settings(settings), postgres.finding, redis, temporal.finding]
     if wanted.data_dir is not None and (tls := judge_tls(Layout(wanted.data_dir), datetime.now(UTC))):
         found.append(tls)
+    if wanted.gateway is not None:
+        found.append(await reach_gateway(wanted.gateway))
     found += e.check_versions(temporal.version, postgres.version)
     found += await check_temporal_schemas(settings.temporal.database_url, temporal)
     if postgres.version:
