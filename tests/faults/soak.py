@@ -2,7 +2,8 @@
 
 Rounds of tasks and viewers under faults at random, each followed by commands and by two scenes, in turn. It ends after
 its minutes, but one of ten and more not before each scene was played: a part that does not come to its end in time
-fails it. The summary says what was done, and the exit code whether all of it was well.
+fails it. The summary says what was done, and the exit code whether all of it was well. With `--examples 200` the tests
+of properties play so many examples each, afterwards.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -19,6 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.faults.drive import Driver, Viewer
+from tests.faults.fleet import PROPERTIES, queue_and_fleet
 from tests.faults.proxy import Mode
 from tests.faults.rogues import install
 from tests.faults.scenes import base_exceptions, blocked_loops, long_steps, slow_viewers, swapped_code
@@ -102,6 +105,7 @@ BY_OTHERS: tuple[Scene, ...] = (
     long_lock,
     stop_and_resume_without_a_worker,
     exhausted_pool,
+    queue_and_fleet,
 )
 """One more a round, in turn."""
 
@@ -202,17 +206,29 @@ async def soak(record: Record, rng: random.Random, minutes: float) -> None:
         record.failed = f"{record.faults} faults did harm, {record.wanted} were promised"
 
 
+def play_properties(examples: int) -> str | None:
+    """Have every test of properties play so many examples; what is not well."""
+    limits = ["--timeout", str(60 * examples), "-p", "no:tests.budget"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *limits, *PROPERTIES]
+    print(f"properties, {examples} examples each", flush=True)
+    done = subprocess.run(command, env={**os.environ, "PAVO_TEST_EXAMPLES": str(examples)}, check=False)
+    return f"properties: pytest's exit code is {done.returncode}" if done.returncode else None
+
+
 def main() -> int:
     """Parse, run and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--examples", type=int, default=0)
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.minutes:g} minutes, load {os.getloadavg()[0]:.1f}", flush=True)
     record = Record()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends it ends the stack too
     try:
         asyncio.run(soak(record, random.Random(options.seed), options.minutes))
+        if options.examples:
+            record.failed = record.failed or play_properties(options.examples)
     except KeyboardInterrupt:
         record.failed = "interrupted"
     except Exception as error:  # noqa: BLE001 - whatever it is, the summary tells it

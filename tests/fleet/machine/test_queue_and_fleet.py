@@ -7,19 +7,15 @@ What fails prints its seed and its steps.
 """
 
 import os
-import uuid
 
 import pytest
 from temporalio.client import Client
 
 from pavo.config import Settings
-from pavo.kit.migrate import upgrade
-from tests.fleet.machine.example import Example
-from tests.fleet.machine.world import a_world
-from tests.parts import Parts, Stores, drop_database, new_database
+from tests.drawing import EXAMPLES
+from tests.fleet.machine.playing import play
+from tests.parts import Parts, Stores
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
-STEPS = 14
 FIRST_SEED = int(os.environ.get("PAVO_TEST_SEED", "0"))
 
 
@@ -28,9 +24,5 @@ FIRST_SEED = int(os.environ.get("PAVO_TEST_SEED", "0"))
 async def test_queue_and_fleet_follow_the_model(
     parts: Parts, stores: Stores, settings: Settings, temporal: Client
 ) -> None:
-    url = new_database(stores)
-    upgrade(url)
-    async with a_world(parts, settings, temporal, url, f"machine-{uuid.uuid4().hex[:8]}") as world:
-        for seed in range(FIRST_SEED, FIRST_SEED + EXAMPLES):
-            await Example(world, seed).run(STEPS)
-    drop_database(stores, url)
+    seeds = range(FIRST_SEED, FIRST_SEED + EXAMPLES)
+    assert await play(parts, stores, settings, temporal, seeds) == EXAMPLES
