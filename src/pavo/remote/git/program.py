@@ -101,8 +101,12 @@ class Git:
         """
         done = await self.may_fail(*arguments, directory=directory, given=given, variables=variables, seconds=seconds)
         if done.code != 0:
-            raise self._failed(arguments[0], done.error or done.text)
+            raise self.failure(arguments[0], done.error or done.text)
         return done.text
+
+    def failure(self, name: str, said: str) -> CommandFailed:
+        """Of a command that `may_fail`, by what it said."""
+        return self._failed(name, said)
 
     async def may_fail(
         self,

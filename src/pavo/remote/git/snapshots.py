@@ -7,6 +7,7 @@ done to git's own files, runs nothing and hides nothing.
 import contextlib
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,9 @@ from pavo.remote.git.program import Git
 from pavo.remote.git.repositories import Repositories, Repository
 
 _NO_AUTHOR: Final = frozenset("<>\0\r\n")
+_INVALID: Final = re.compile(r"error: invalid path '(.*)'")
+_OF_INVALID: Final = re.compile(r"error: (invalid path|unable to add) '|fatal: adding files failed|warning: |hint: ")
+_MAX_TOLD: Final = 20
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
 
@@ -144,7 +148,7 @@ class Snapshots:
         commit = await self._head(repository, workspace)
         variables = self._worktree(repository, workspace)
         await self._git.local("read-tree", commit, directory=repository.transfers, variables=variables)
-        await self._git.local("add", "--all", "--", ".", directory=repository.transfers, variables=variables)
+        await self._add(repository, variables, errand)
         for nested in await nested_repositories(self._git, repository, variables, commit):
             forget = ("update-index", "--force-remove", "-z", "--stdin")
             given = nested.encode(errors="surrogateescape")
@@ -163,6 +167,22 @@ class Snapshots:
         before = base.text.strip() or workspace.base_commit
         files = await changes_of(self._git, repository, before, tree)
         return Difference(commit, tree, tree != at_commit, bool(files), tree != at_start.strip(), files, before)
+
+    async def _add(self, repository: Repository, variables: Mapping[str, str], errand: Errand) -> None:
+        """Have the index hold what is there. What no repository may hold, such as a link called .gitmodules, is left
+        out: all else is kept.
+
+        Raises:
+            CommandFailed: something else is wrong.
+        """
+        add = ("add", "--all", "--ignore-errors", "--", ".")
+        done = await self._git.may_fail(*add, directory=repository.transfers, variables=variables)
+        said = [line for line in done.error.splitlines() if line.strip()]
+        refused = [found[1] for line in said if (found := _INVALID.fullmatch(line.strip()))]
+        if done.code != 0 and (not refused or any(not _OF_INVALID.match(line.strip()) for line in said)):
+            raise self._git.failure(add[0], done.error or done.text)
+        for name in refused[:_MAX_TOLD]:
+            await errand.log("git", WARNING, f"{name[:200]!r} cannot be in a repository: it is left out.")
 
     async def holds(self, repository: Repository, commit: str, former: str) -> bool:
         """Whether a commit has all of a former one."""
