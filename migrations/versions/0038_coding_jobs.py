@@ -388,6 +388,7 @@ def upgrade() -> None:
         sa.Column("commit", sa.Text(), nullable=True),
         sa.Column("adopted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cleanup_owed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("told_session", sa.BigInteger(), nullable=True),
         sa.Column("finished", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("late_work", sa.Text(), nullable=True),
         sa.Column("late_reason", sa.Text(), server_default="", nullable=False),

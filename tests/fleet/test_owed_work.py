@@ -8,8 +8,11 @@ import pytest
 
 from pavo.fleet.work import owed_work
 from pavo.fleet.work.owed_work import OwedWork
-from pavo.jobs.late.repository import Owed
+from pavo.jobs.late.repository import MAX_OF_ONE, Owed
 from pavo.kit.sql import Database
+from tests.fleet.conftest import Gateway
+from tests.fleet.fake_agent import agent
+from tests.fleet.rows import Rows
 
 
 class Held:
@@ -38,3 +41,22 @@ async def test_a_debt_that_cannot_be_told_keeps_no_other_from_it(
     monkeypatch.setattr(owed_work.late_work, "owed_by", owed_by)
     await OwedWork(database, SimpleNamespace(all=lambda: sessions)).look()  # type: ignore[arg-type]
     assert [len(each.sent) for each in sessions] == [0, 1]
+
+
+async def test_what_one_agent_cannot_pay_keeps_no_other_from_its_own(
+    gateway: Gateway, rows: Rows, database: Database
+) -> None:
+    """Neither does it keep that agent's later debts: what was told is not found again in that session."""
+    token = await rows.token()
+    async with agent(gateway.address, token) as builder, agent(gateway.address, token, "other") as other:
+        await builder.connect()
+        await other.connect()
+        job, theirs = await rows.job(epoch=1_000), await rows.job("other", epoch=9)
+        for epoch in range(1, MAX_OF_ONE + 11):
+            await rows.attempt(job.uuid, epoch)
+        await rows.attempt(theirs.uuid, 8, "other")
+        owing = "UPDATE job_attempts SET cleanup_owed = true, begun_at = begun_at + :later * interval '1 day' "
+        await rows.run(owing + "WHERE job_id = :id AND epoch < 1000", id=job.uuid, later=0)
+        await rows.run(owing + "WHERE job_id = :id AND epoch = 8", id=theirs.uuid, later=1)
+        await other.until(lambda: [each for each in other.of("command") if each.epoch == 8])
+        await builder.until(lambda: len({each.epoch for each in builder.of("command")}) == MAX_OF_ONE + 10)

@@ -35,26 +35,39 @@ class OwedWork:
         held = {each.opened.agent_id: each for each in self._sessions.all() if not each.is_over}
         if not held:
             return
+        numbers = {agent_id: each.opened.number for agent_id, each in held.items()}
         async with self._database.reading() as reading:
-            found = await late_work.owed_by(reading, list(held))
+            found = await late_work.owed_by(reading, numbers)
+        told: list[tuple[Owed, int]] = []
         for owed in found:
             try:
-                await self._tell(held[owed.agent_id], owed)
+                is_told = await self._tell(held[owed.agent_id], owed)
             except Unavailable:
                 raise
             except Exception:  # others owe something, too
                 logger.exception("What attempt %d at job %s owes cannot be told", owed.epoch, owed.job_id)
+                is_told = True  # not in this session
+            if is_told:
+                told.append((owed, numbers[owed.agent_id]))
+        if told:
+            async with self._database.transaction() as transaction:
+                await late_work.note_told(transaction, told)
 
-    async def _tell(self, session: Session, owed: Owed) -> None:
+    async def _tell(self, session: Session, owed: Owed) -> bool:
+        """Whether there is nothing more to tell of it in this session."""
         if len(session.owed_told) >= MAX_TOLD:
-            return
+            return False
         request = c.RunCommand(str(owed.job_id), owed.epoch, c.KEEP_LATE_WORK, attempt=owed.tries)
         told = request.command_id if owed.late else f"{owed.job_id}:{owed.epoch}"  # as the Welcome's debts are noted
         if told in session.owed_told:
-            return
+            return True
         command = await self._to_keep(owed, request) if owed.late else _cleanup(owed, session.opened.number)
-        if command is not None and session.send(pb.ToAgent(command=command)):
-            session.owed_told.add(told)
+        if command is None:
+            return True
+        if not session.send(pb.ToAgent(command=command)):
+            return False
+        session.owed_told.add(told)
+        return True
 
     async def _to_keep(self, owed: Owed, request: c.RunCommand) -> pb.Command | None:
         """The command as it was written first; None: the work is not owed any more."""

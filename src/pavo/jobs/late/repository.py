@@ -1,7 +1,7 @@
 """SQL of late work: what a lost attempt's agent owes, what came of it, and where it may push to meanwhile."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from pavo.protocol import fleet_pb2 as pb
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 
-MAX_AT_ONCE: Final = 200
+MAX_OF_ONE: Final = 50
+"""Debts of one agent that are looked at at once."""
 WORKSPACE_LOST: Final = "WorkspaceLost"
 """Type of an agent's failure: the attempt's worktree is not on its machine."""
 
@@ -38,22 +39,52 @@ class Owed:
 
 
 _OWED: Final = text(f"""
-SELECT a.job_id, a.epoch, a.agent_id, a.late_work IS NOT DISTINCT FROM '{OWED}' AS late, t.tries
-FROM job_attempts a CROSS JOIN LATERAL (
-    SELECT count(c.ended_at) AS tries, max(c.ended_at) AS last, count(*) > count(c.ended_at) AS sent FROM job_commands c
-    WHERE c.job_id = a.job_id AND c.epoch = a.epoch AND c.kind = '{KEEP_LATE_WORK}'
-) t
-WHERE a.agent_id = ANY (CAST(:agents AS uuid[])) AND a.cleanup_owed AND (
-    a.late_work IS DISTINCT FROM '{OWED}' OR t.tries = 0 OR t.sent
-    OR t.last < pavo_now() - least(interval '15 seconds' * power(2, least(t.tries, 20)), interval '6 hours'))
-ORDER BY a.begun_at LIMIT {MAX_AT_ONCE}
+SELECT a.* FROM unnest(CAST(:agents AS uuid[]), CAST(:sessions AS bigint[])) AS held (agent_id, session)
+CROSS JOIN LATERAL (
+    SELECT a.job_id, a.epoch, a.agent_id, a.late_work IS NOT DISTINCT FROM '{OWED}' AS late, t.tries
+    FROM job_attempts a CROSS JOIN LATERAL (
+        SELECT count(c.ended_at) AS tries, max(c.ended_at) AS last, count(*) > count(c.ended_at) AS sent
+        FROM job_commands c WHERE c.job_id = a.job_id AND c.epoch = a.epoch AND c.kind = '{KEEP_LATE_WORK}'
+    ) t
+    WHERE a.agent_id = held.agent_id AND a.cleanup_owed AND CASE
+        WHEN a.late_work IS DISTINCT FROM '{OWED}' OR t.sent OR t.tries = 0
+        THEN a.told_session IS DISTINCT FROM held.session
+        ELSE t.last < pavo_now() - least(interval '15 seconds' * power(2, least(t.tries, 20)), interval '6 hours') END
+    ORDER BY a.begun_at LIMIT {MAX_OF_ONE}
+) a
 """)
 
 
-async def owed_by(session: AsyncSession, agents: Sequence[uuid.UUID]) -> Sequence[Owed]:
-    """What these agents owe now. Keeping late work that failed is tried again after 30 s, 1 min, … 6 h."""
-    rows = await session.execute(_OWED, {"agents": list(agents)})
+async def owed_by(session: AsyncSession, agents: Mapping[uuid.UUID, int]) -> Sequence[Owed]:
+    """What these agents owe and were not told in their sessions: of each the first ones, whatever the others owe.
+
+    Keeping late work that failed is tried again after 30 s, 1 min, … 6 h.
+
+    Args:
+        agents: with the numbers of their sessions.
+    """
+    values = {"agents": list(agents), "sessions": list(agents.values())}
+    rows = await session.execute(_OWED, values)
     return [Owed(row.job_id, row.epoch, row.agent_id, row.late, row.tries) for row in rows]
+
+
+_TOLD: Final = text(f"""
+UPDATE job_attempts a SET told_session = t.session FROM unnest(
+    CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[]), CAST(:late AS boolean[]), CAST(:sessions AS bigint[])
+) AS t (job_id, epoch, late, session)
+WHERE a.job_id = t.job_id AND a.epoch = t.epoch AND (a.late_work IS NOT DISTINCT FROM '{OWED}') = t.late
+""")
+
+
+async def note_told(session: AsyncSession, told: Sequence[tuple[Owed, int]]) -> None:
+    """These were told in the sessions of these numbers: they are not found there again, and others come up."""
+    values = {
+        "jobs": [owed.job_id for owed, _ in told],
+        "epochs": [owed.epoch for owed, _ in told],
+        "late": [owed.late for owed, _ in told],
+        "sessions": [number for _, number in told],
+    }
+    await session.execute(_TOLD, values)
 
 
 _PUT: Final = text(f"""
@@ -129,6 +160,8 @@ async def _set(session: AsyncSession, job_id: uuid.UUID, epoch: int, state: str,
     """Whether the attempt's program had finished; None: it owes nothing, and nothing changed."""
     mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch, JobAttemptRow.late_work == OWED)
     values: dict[str, Any] = {"late_work": state, "late_reason": reason}
+    if state != OWED:
+        values["told_session"] = None  # what is owed now is to be cleaned up
     query = update(JobAttemptRow).where(*mine).values(**values).returning(JobAttemptRow.finished)
     return (await session.execute(query)).scalars().one_or_none()
 

@@ -29,6 +29,7 @@ from pavo.kit.sql import Base
 
 _MOMENT = DateTime(timezone=True)
 _EMPTY_LIST = text("'[]'")
+_TURN = text("(kind <> 'rework')")
 _EMPTY_OBJECT = text("'{}'")
 _IN_PROGRESS = text(f"stage IN {IN_PROGRESS}")
 
@@ -178,20 +179,13 @@ class JobRow(Base):
             "'FAILED', 'CANCELLED')",
             name="stage",
         ),
-        Index(
-            "ix_jobs_queued",
-            "organisation_id",
-            text("(kind <> 'rework')"),
-            "rank",
-            "id",
-            postgresql_where=text("stage = 'QUEUED'"),
-        ),
+        Index("ix_jobs_queued", "organisation_id", _TURN, "rank", "id", postgresql_where=text("stage = 'QUEUED'")),
         Index(
             "ix_jobs_wanted",
             "organisation_id",
             "program",
             "labels",
-            text("(kind <> 'rework')"),
+            _TURN,
             "rank",
             "id",
             postgresql_where=text("stage = 'QUEUED' AND deleted_at IS NULL"),
@@ -309,6 +303,8 @@ class JobAttemptRow(Base):
     adopted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     cleanup_owed: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its agent could not be reached when it ended: paid at its next Hello."""
+    told_session: Mapped[int | None] = mapped_column(BigInteger)
+    """Number of the agent's session in which it was told last what it owes of this: not again in that one."""
     finished: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether its coding program came to its end, in time or late."""
     late_work: Mapped[str | None] = mapped_column(Text)
