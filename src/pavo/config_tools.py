@@ -70,6 +70,9 @@ class GatewaySettings(Section):
     certificate of the deployment's own CA is good for them."""
     agents: int = Field(default=2_000, ge=1, le=100_000, validation_alias="PAVO_GATEWAY_AGENTS")
     """Remote agents that one gateway takes; others are told to try another one."""
+    own_queues: int = Field(default=200, ge=0, le=2_000, validation_alias="PAVO_GATEWAY_OWN_QUEUES")
+    """Remote agents of one gateway that have a task queue of Temporal's each, at 2 MB and two long polls; those beyond
+    share one."""
     ping_seconds: float = Field(default=5.0, gt=0, le=60, validation_alias="PAVO_GATEWAY_PING_SECONDS")
     """So often gateway and agent greet each other through the stream."""
     silence_seconds: float = Field(default=15.0, gt=0, le=600, validation_alias="PAVO_GATEWAY_SILENCE_SECONDS")

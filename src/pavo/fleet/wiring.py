@@ -40,7 +40,7 @@ async def serving(clients: GatewayClients) -> AsyncGenerator[int]:
         intake.start()
         open_sessions = OpenSessions()
         activities = FleetActivities(database, open_sessions, settings.gateway.public_url.rstrip("/"))
-        workers = AgentWorkers(clients.temporal, activities, clients.gateway_id)
+        workers = AgentWorkers(clients.temporal, activities, clients.gateway_id, settings.gateway.own_queues)
         closing.push_async_callback(workers.close)
         workers.start()
         queues = QueueCommands(database, clients.temporal, settings.temporal.task_queue)

@@ -22,8 +22,6 @@ from pavo.temporal.activities import implementations
 
 logger = logging.getLogger(__name__)
 
-MAX_WORKERS: Final = 200
-"""Each costs 0.4 MB here, 1.5 MB and two long polls at Temporal (decision 71)."""
 AT_ONCE: Final = 250
 """Activities of one agent: its commands, cancellations and greetings."""
 AT_ONCE_IN_ALL: Final = 10_000
@@ -129,11 +127,14 @@ class AgentWorkers:
 
     Args:
         gateway_id: of this process.
+        most: sessions with a queue of their own; each costs 0.4 MB here, 1.5 MB and two long polls at Temporal
+            (decision 71).
     """
 
-    def __init__(self, temporal: Client, activities: FleetActivities, gateway_id: uuid.UUID) -> None:
+    def __init__(self, temporal: Client, activities: FleetActivities, gateway_id: uuid.UUID, most: int = 200) -> None:
         self._temporal = temporal
         self._activities: list[Callable[..., Any]] = list(implementations(activities))
+        self._most = most
         self._own: dict[str, QueueWorker] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self.shared_queue: Final = f"gateway-{gateway_id}"
@@ -141,7 +142,8 @@ class AgentWorkers:
 
     def queue_of(self, agent_id: uuid.UUID, number: int) -> str:
         """The queue of a session that begins now."""
-        return self.shared_queue if len(self._own) >= MAX_WORKERS else f"agent-{agent_id}-{number}"
+        own = len(self._own.keys() - {self.shared_queue})
+        return self.shared_queue if own >= self._most else f"agent-{agent_id}-{number}"
 
     def start(self) -> None:
         """Take the commands of the shared queue."""
