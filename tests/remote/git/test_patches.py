@@ -1,8 +1,10 @@
 """The patch of an attempt: applied to its base it gives what was changed, and nothing fails for want of it."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.commands import patches as module
 from pavo.remote.commands.clean import CleaningHandler
 from pavo.remote.commands.late import LateWorkHandler
+from pavo.remote.connection import SentFile
 from pavo.remote.diagnosis import NotConnected, Refused
 from pavo.remote.workspaces import Workspaces
 from tests.forges.small_forge import Forge
@@ -180,3 +183,22 @@ async def test_a_full_disk_is_told(
     filler.unlink()
     await patches(workspaces, gateway).keep(made, found, job)
     assert len(gateway.kept) == 1
+
+
+async def test_a_gateway_that_hangs_takes_no_commands_time(
+    workspaces: Workspaces, credentials: GivesCredentials, small_forge: Forge, repository: str
+) -> None:
+    """The program has ended a moment before its time was over: the job is not to fail for its patch."""
+
+    class Hangs(KeepsFiles):
+        async def put_file(self, attempt: tuple[str, int], file: SentFile) -> pb.ArtifactKept:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    job, log = attempt(credentials)
+    made = await workspaces.prepare(job, small_forge.clone_url(repository), "main", BRANCH)
+    write(made, "x", "x")
+    found = await workspaces.difference(made, job)
+    async with asyncio.timeout(60):
+        await patches(workspaces, Hangs()).keep(made, found, replace(job, seconds_left=lambda: 6.0))
+    assert "is not kept with the job: that took longer than 1 s" in log.text

@@ -24,6 +24,8 @@ MAX_BYTES: Final = 20_000_000
 """Of a patch; what is larger is not sent, and the file says so."""
 KEEP_SECONDS: Final = 120.0
 """For all of it: what waits for it is not held up longer."""
+SPARED_SECONDS: Final = 5.0
+"""Of a command's time, that are left to it."""
 TRIES: Final = 3
 PAUSE_SECONDS: Final = 2.0
 """Between two tries."""
@@ -43,11 +45,12 @@ class Patches:
         files, mark = self.workspaces.patch_files(workspace), f"{found.base}..{found.tree}"
         if not found.changed or files.sent == mark:
             return
+        seconds = _seconds(errand)
         try:
-            async with asyncio.timeout(KEEP_SECONDS):
+            async with asyncio.timeout(seconds):
                 kept = await self._keep(workspace, found, errand)
         except (CommandFailed, NotConnected, OSError, TimeoutError) as error:  # TimeoutError: none of OSError's in 3.10
-            why = getattr(error, "detail", None) or str(error) or f"that took longer than {KEEP_SECONDS:g} s."
+            why = getattr(error, "detail", None) or str(error) or f"that took longer than {seconds:g} s."
             await errand.log("agent", WARNING, f"The patch is not kept with the job: {why}")
             return
         finally:
@@ -90,6 +93,12 @@ class Patches:
                 raise error
             await asyncio.sleep(PAUSE_SECONDS)
         raise AssertionError
+
+
+def _seconds(errand: Errand) -> float:
+    """For a patch: its command, whose own work is done, is not to run out of time for it."""
+    left = errand.seconds_left()
+    return KEEP_SECONDS if left is None else min(KEEP_SECONDS, max(left - SPARED_SECONDS, 1.0))
 
 
 def _measured(place: Path) -> tuple[int, str]:
