@@ -12,17 +12,18 @@ import pytest
 from tests.driving import until
 from tests.parts import Parts, free_port
 
+from pavo.cli.stack.worker_beside import _above  # pyright: ignore[reportPrivateUsage]
 from pavo.kit.processes import parents
 
 
 class Running:
     """The command and its log."""
 
-    def __init__(self, parts: Parts, folder: Path, **more: str) -> None:
+    def __init__(self, parts: Parts, folder: Path, *words: str, **more: str) -> None:
         self.port, self.log = free_port(), folder / "api.log"
         environment = {**os.environ, **parts.environment, **more, "PAVO_PORT": str(self.port)}
         environment["TEMPORAL_TASK_QUEUE"] = f"beside-{uuid.uuid4().hex}"
-        command = [str(Path(sys.executable).with_name("pavo")), "api", "--with-worker"]
+        command = [str(Path(sys.executable).with_name("pavo")), "api", "--with-worker", *words]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
@@ -88,3 +89,42 @@ async def test_one_that_is_killed_takes_its_worker_along(parts: Parts, tmp_path:
         return not Path(f"/proc/{worker}").exists() or ") Z" in Path(f"/proc/{worker}/stat").read_text()
 
     await until(gone, seconds=120, what="the worker's end")
+
+
+async def test_the_worker_has_metrics_of_its_own(parts: Parts, tmp_path: Path) -> None:
+    port = free_port()
+    running = Running(parts, tmp_path, "--worker-metrics", f"127.0.0.1:{port}")
+    try:
+        await until(running.serves, seconds=120, what="the API")
+        async with httpx2.AsyncClient(timeout=30) as client:
+            of_worker = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            of_api = (await client.get(f"http://127.0.0.1:{running.port}/metrics")).text
+        os.kill(running.process.pid, signal.SIGTERM)
+        await until(running.ended, seconds=120, what="the end")
+    finally:
+        running.process.kill()
+        running.process.wait()
+    assert 'part="worker"' in of_worker and "pavo_steps_recorded_total" in of_worker
+    assert 'part="api"' in of_api and "pavo_steps_recorded_total" not in of_api
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--worker-metrics", "127.0.0.1:9465"], "--with-worker"),
+        (["--with-worker", "--worker-metrics", "here"], "127.0.0.1:9465"),
+    ],
+)
+def test_where_the_metrics_of_no_worker_or_of_no_address_are_wanted(words: list[str], said: str) -> None:
+    command = [str(Path(sys.executable).with_name("pavo")), "api", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2 and said in ended.stderr, ended
+
+
+def test_the_port_above_is_the_workers() -> None:
+    assert [_above(each) for each in ("127.0.0.1:9464", "[::1]:0", "", "x:65535")] == [
+        "127.0.0.1:9465",
+        "[::1]:0",
+        "",
+        "x:65535",
+    ]

@@ -4,13 +4,18 @@ import uuid
 
 import pytest
 from sqlalchemy import insert, update
-from temporalio.client import WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError
 
+from pavo.bootstrap import build_redis
+from pavo.config import Settings
 from pavo.errors import Conflict, InvalidInput, WrongStage
 from pavo.jobs import contracts as c
+from pavo.jobs.commands import JobCommands
 from pavo.jobs.service import JobService
 from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow, JobRow
 from pavo.protocol.fleet_pb2 import Published, Result
+from pavo.runs.presence import Presence
+from tests.jobs.attempt.at_work import AtWork
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import failure, kinds
 
@@ -120,3 +125,20 @@ async def test_adopted_work_is_published_by_the_next_attempt_and_not_done_anew(
     assert c.MAKE_PLAN not in kinds(given.agent.asked), "nobody reviews a plan of what is done"
     assert (await given.row(job)).adopts is None
     assert (await service.rework(given.who, job, "Shorter.")).adopts is None
+
+
+async def test_the_status_of_a_workflow_links_to_its_page_in_temporals_ui(
+    given: Given, at_work: AtWork, settings: Settings, temporal: Client
+) -> None:
+    job = await given.job()
+    handle = await given.start(job)
+    redis = build_redis(settings)
+    presence = Presence(redis, temporal.namespace, at_work.queue)
+    linked = JobCommands(temporal, at_work.queue, presence, "https://temporal.example/ui/")
+    found = await linked.status(handle.id)
+    page = f"https://temporal.example/ui/namespaces/{temporal.namespace}/workflows"
+    assert found.link == f"{page}/job%3A{job}%3A1/{found.run_id}/history"
+    assert found.run_id == (await handle.describe()).run_id
+    assert (await JobCommands(temporal, at_work.queue, presence).status(handle.id)).link is None
+    await redis.aclose()
+    assert await handle.result() == "DONE"

@@ -13,21 +13,26 @@ from typing import Final
 from pavo.errors import Unavailable
 from pavo.kit.processes import child_dies_with_us
 
+METRICS: Final = "PAVO_METRICS_ADDRESS"
 DRAIN_SECONDS: Final = 120.0
 """For its activities to end and what they did to be recorded; longer than a worker takes by itself."""
 
 
 @contextmanager
-def worker_beside() -> Generator[None]:
+def worker_beside(metrics: str | None = None) -> Generator[None]:
     """A worker that is ready when this begins, and is told to end, and waited for, when it is left.
 
     Until the API has ended it takes work. If it ends before that, this process is told to end too; one that is killed
     takes it along.
 
+    Args:
+        metrics: host:port on which it serves its metrics; None: one port above the API's own for metrics, if that has
+            one.
+
     Raises:
         Unavailable: it did not begin, or it has ended by a failure.
     """
-    process = _begun()
+    process = _begun(metrics or _above(os.environ.get(METRICS, "")))
     ours = threading.Event()
 
     def watch() -> None:
@@ -53,9 +58,17 @@ def _heard(number: int, frame: FrameType | None) -> None:
     """Nothing more: the end has begun."""
 
 
-def _begun() -> "subprocess.Popen[bytes]":
+def _above(address: str) -> str:
+    """The port above; where somebody listens there, the worker takes the next free one."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + 1}" if port.isdigit() and 0 < int(port) < 65_535 else address
+
+
+def _begun(metrics: str) -> "subprocess.Popen[bytes]":
     read, write = os.pipe()
-    own = {name: value for name, value in os.environ.items() if name not in ("PAVO_METRICS_ADDRESS", "PAVO_TURN_FD")}
+    own = {name: value for name, value in os.environ.items() if name not in (METRICS, "PAVO_TURN_FD")}
+    if metrics:
+        own[METRICS] = metrics
     process = subprocess.Popen(
         [sys.executable, "-m", "pavo.cli.main", "worker"],
         env={**own, "PAVO_READY_FD": str(write)},
