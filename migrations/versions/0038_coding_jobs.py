@@ -358,7 +358,10 @@ def upgrade() -> None:
         "jobs",
         ["pull_request_look_at"],
         unique=False,
-        postgresql_where=sa.text("stage = 'DONE' AND pull_request_state = 'open'"),
+        postgresql_where=sa.text(
+            "stage = 'DONE' AND (pull_request_state = 'open' OR (pull_request_state = 'closed' "
+            "AND pull_request_look_at IS NOT NULL))"
+        ),
     )
     op.create_index(
         "ix_jobs_queued",

@@ -203,6 +203,38 @@ async def test_its_end_is_shown_and_nobody_asks_any_more(reviewed: Reviewed, sta
     assert len(reviewed.forge.requests) == before
 
 
+async def test_one_that_is_opened_again_is_looked_at_again(reviewed: Reviewed) -> None:
+    now = "UPDATE jobs SET pull_request_look_at = pavo_now() WHERE id = :id"
+    reviewed.forge.pull(reviewed.name, 1).state = "closed"
+    await reviewed.round()
+    row = await reviewed.row()
+    assert row.pull_request_state == "closed"
+    assert row.pull_request_look_at - row.updated_at >= timedelta(hours=5), "as seldom as can be"
+    await reviewed.rows.run(now, id=reviewed.job.uuid)
+    await reviewed.as_it_is()
+    assert (await reviewed.row()).pull_request_look_at is not None
+    reviewed.forge.pull(reviewed.name, 1).state = "open"
+    reviewed.say("ada", "Rather so.")
+    await reviewed.rows.run(now, id=reviewed.job.uuid)
+    await reviewed.as_it_is()
+    row = await reviewed.row()
+    assert (row.pull_request_state, row.stage) == ("open", "QUEUED") and "Rather so." in row.feedback
+    assert [each["state"] for each in await reviewed.events("pull_request")] == ["closed", "open"]
+
+
+async def test_one_that_stays_closed_is_given_up(reviewed: Reviewed) -> None:
+    reviewed.forge.pull(reviewed.name, 1).state = "closed"
+    await reviewed.round()
+    long_ago = "UPDATE jobs SET updated_at = pavo_now() - interval '15 days', ended_at = NULL WHERE id = :id"
+    await reviewed.rows.run(long_ago, id=reviewed.job.uuid)
+    await reviewed.rows.run("UPDATE jobs SET pull_request_look_at = pavo_now() WHERE id = :id", id=reviewed.job.uuid)
+    await reviewed.as_it_is()
+    assert (await reviewed.row()).pull_request_look_at is None
+    before = len(reviewed.forge.requests)
+    await reviewed.as_it_is()
+    assert len(reviewed.forge.requests) == before
+
+
 @pytest.mark.parametrize(
     ("reviewers", "private", "author", "goes_on"),
     [

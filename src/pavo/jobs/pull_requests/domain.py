@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from pavo.forges.port import Comment
+from pavo.forges.port import CLOSED, OPEN, Comment
 from pavo.kit.texts.storable import storable
 
 MARGIN: Final = timedelta(days=7)
@@ -15,6 +15,8 @@ MAX_SEEN: Final = 1_000
 SLOWER: Final = 60.0
 """A pull request in which nothing happened for so many times the interval is looked at half as often, and so on."""
 SLOWEST: Final = 6 * 3600.0
+CLOSED_FOR: Final = timedelta(days=14)
+"""So long a closed pull request is looked at, as seldom as can be, for it may be opened again."""
 MAX_FEEDBACK: Final = 40_000
 """Characters of all comments that one rework answers."""
 MAX_NAME: Final = 100
@@ -35,6 +37,21 @@ def interval(base: float, quiet: timedelta) -> float:
         quiet: since something happened in it.
     """
     return min(max(base, quiet.total_seconds() / SLOWER), max(base, SLOWEST))
+
+
+def until_next(base: float, was: str, state: str, quiet: timedelta) -> float | None:
+    """Seconds until a pull request is looked at again; None: it is over.
+
+    Args:
+        base: of a new one.
+        was: its state before this look.
+        quiet: since something happened in it that was known before.
+    """
+    if state == OPEN:
+        return base if was == CLOSED else interval(base, quiet)
+    if state == CLOSED and (was == OPEN or quiet < CLOSED_FOR):
+        return max(base, SLOWEST)
+    return None
 
 
 def unseen(comments: Sequence[Comment], seen: Sequence[str]) -> list[Comment]:

@@ -11,7 +11,7 @@ from pavo.errors import ForgeDenied
 from pavo.forges.asking import NotModified, Remembered
 from pavo.forges.opening import open_forge
 from pavo.forges.port import OPEN, Comment, Forge, PullRequest
-from pavo.jobs.pull_requests.domain import MARGIN, feedback_of, interval, seen_after, since_after, unseen
+from pavo.jobs.pull_requests.domain import MARGIN, feedback_of, seen_after, since_after, unseen, until_next
 from pavo.jobs.pull_requests.repository import OpenPullRequest, Taken
 from pavo.kit.texts.storable import storable
 
@@ -52,7 +52,7 @@ class Looking:
         remembered = Remembered(known)
         forge = await self._open(one, remembered)
         request = await _asked(forge, one.number)
-        state = OPEN if request is None else request.state
+        state = one.state if request is None else request.state
         opened_by = request.author if request is not None else opened_by
         since = None if one.since is None else one.since - MARGIN
         comments = await forge.comments(one.number, since) if state == OPEN else []
@@ -63,7 +63,7 @@ class Looking:
             since_after(one.since, fresh),
             seen_after(one.seen, fresh),
             {**remembered.seen, OPENED_BY: opened_by},
-            interval(self._limits.seconds, one.quiet),
+            until_next(self._limits.seconds, one.state, state, one.quiet),
             feedback_of(meant) if meant else "",
             _by(one.forge, meant),
         )

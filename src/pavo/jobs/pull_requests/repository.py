@@ -19,10 +19,12 @@ from pavo.timeline.domain import Event, NewEvent
 
 LOOKED_AT_SECONDS: Final = 300.0
 """Who looks at one has so long; where it dies, another looks then."""
-_OPEN: Final = (
-    "j.stage = 'DONE' AND j.pull_request_state = 'open' AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL"
+_WATCHED: Final = (
+    "j.stage = 'DONE' AND (j.pull_request_state = 'open' OR (j.pull_request_state = 'closed' "
+    "AND j.pull_request_look_at IS NOT NULL)) AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL"
 )
-"""Which are looked at: one condition for what is due and for when, or a round would follow the other for nothing."""
+"""Which are looked at: one condition for what is due and for when, or a round would follow the other for nothing. A
+closed one may be opened again, and is looked at as long as it has a time for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class OpenPullRequest:
     organisation_id: uuid.UUID
     epoch: int
     number: int
+    state: str
+    """As it was known last."""
     quiet: timedelta
     """Since something happened in it that is known here."""
     reviews: int
@@ -51,23 +55,24 @@ class OpenPullRequest:
 
 _DUE: Final = text(f"""
 WITH due AS (
-    SELECT j.id FROM jobs j WHERE {_OPEN}
+    SELECT j.id FROM jobs j WHERE {_WATCHED}
         AND (j.pull_request_look_at IS NULL OR j.pull_request_look_at <= pavo_now())
     ORDER BY j.pull_request_look_at NULLS FIRST LIMIT :most FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs j SET pull_request_look_at = pavo_now() + make_interval(secs => :seconds)
 FROM due, repositories r WHERE j.id = due.id AND r.id = j.repository_id
-RETURNING j.id AS job_id, j.organisation_id, j.epoch, j.pull_request_number AS number,
-    pavo_now() - greatest(coalesce(j.ended_at, j.updated_at), j.comments_since) AS quiet,
+RETURNING j.id AS job_id, j.organisation_id, j.epoch, j.pull_request_number AS number, j.pull_request_state AS state,
+    pavo_now() - greatest(coalesce(j.ended_at, j.updated_at), j.comments_since,
+        CASE WHEN j.pull_request_state = 'closed' THEN j.updated_at END) AS quiet,
     j.pull_request_reviews AS reviews, j.comments_since AS since, j.comments_seen AS seen, j.forge_tags AS tags,
     r.forge, r.clone_url, r.forge_url, r.credential, r.reviewers, j.pull_request_look_at AS until
 """)
 _NEXT: Final = text(f"""
-SELECT extract(epoch FROM min(coalesce(j.pull_request_look_at, pavo_now())) - pavo_now()) FROM jobs j WHERE {_OPEN}
+SELECT extract(epoch FROM min(coalesce(j.pull_request_look_at, pavo_now())) - pavo_now()) FROM jobs j WHERE {_WATCHED}
 """)
 _LATER: Final = text(f"""
 UPDATE jobs j SET pull_request_look_at = greatest(j.pull_request_look_at, pavo_now() + make_interval(secs => :seconds))
-FROM repositories r WHERE {_OPEN} AND j.organisation_id = :organisation AND r.id = j.repository_id
+FROM repositories r WHERE {_WATCHED} AND j.organisation_id = :organisation AND r.id = j.repository_id
     AND r.forge = :forge AND r.forge_url = :forge_url
     AND split_part(r.clone_url, '/', 3) = split_part(CAST(:clone_url AS text), '/', 3)
 """)
@@ -107,7 +112,8 @@ class Taken:
     since: datetime | None
     seen: Sequence[str]
     tags: Mapping[str, str]
-    next_seconds: float
+    next_seconds: float | None
+    """Until it is looked at again; None: it is over."""
     feedback: str = ""
     """What the job is to answer; empty: nothing."""
     by: str = ""
@@ -129,8 +135,10 @@ async def take(session: AsyncSession, one: OpenPullRequest, taken: Taken) -> Seq
         "comments_since": taken.since,
         "comments_seen": list(taken.seen),
         "forge_tags": dict(taken.tags),
-        "pull_request_look_at": func.pavo_now() + timedelta(seconds=taken.next_seconds),
+        "pull_request_look_at": None,
     }
+    if taken.next_seconds is not None:
+        values["pull_request_look_at"] = func.pavo_now() + timedelta(seconds=taken.next_seconds)
     if job.pull_request_look_at is not None and job.pull_request_look_at > one.until:
         values["pull_request_look_at"] = job.pull_request_look_at  # its forge was asked too often meanwhile
     if taken.feedback:

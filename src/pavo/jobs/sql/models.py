@@ -199,7 +199,10 @@ class JobRow(Base):
         Index(
             "ix_jobs_pull_request",
             "pull_request_look_at",
-            postgresql_where=text("stage = 'DONE' AND pull_request_state = 'open'"),
+            postgresql_where=text(
+                "stage = 'DONE' AND (pull_request_state = 'open' OR (pull_request_state = 'closed' "
+                "AND pull_request_look_at IS NOT NULL))"
+            ),
         ),
     )
 
