@@ -192,7 +192,7 @@ async def test_wrong_programs_and_options_are_told(
     for program, kind in (
         (pb.Program(profile="nothing"), "NoProgram"),
         (pb.Program(profile="command", options="["), "BadOptions"),
-        (pb.Program(profile="claude-code", options="{}", gateway=True), "NoGateway"),
+        (pb.Program(profile="gemini-cli", options="{}", gateway=True), "NoGateway"),
         (pb.Program(profile="command", options="{}"), "BadOptions"),
     ):
         wrong = execution(small_forge, repository, "true", str(program))

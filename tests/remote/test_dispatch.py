@@ -197,7 +197,7 @@ async def test_a_cut_in_the_middle_interrupts_no_work_and_no_line_is_lost(world:
 
 async def test_cancel_ends_the_programs_of_a_command(world: World, tmp_path: Path) -> None:
     async def programs(work: Work) -> pb.Result:
-        argv = ["sh", "-c", "setsid sleep 600 & echo there; trap '' TERM; while :; do sleep 0.1; done"]
+        argv = ["sh", "-c", "trap '' TERM; setsid sleep 600 & echo there; while :; do sleep 0.1; done"]
         ended = await run(
             argv,
             cwd=tmp_path,
