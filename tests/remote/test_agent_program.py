@@ -158,7 +158,8 @@ async def test_killed_in_the_middle_it_runs_nothing_twice_and_goes_on(
 ) -> None:
     process = agents.start()
     stream = await gateway.session()
-    script = "echo $$ >> pids; setsid sleep 600 & [ -e again ] && exit; touch again; echo there; exec sleep 601"
+    flag = agents.state / "again"
+    script = f"echo $$ >> pids; setsid sleep 600 & [ -e {flag} ] && exit; touch {flag}; echo there; exec sleep 601"
     execute = execution(small_forge, repository, script)
     await stream.send(command=execute)
     await gateway.until(lambda: any(each.text == "there" for each in gateway.lines.get((JOB, 1), [])))
@@ -176,7 +177,9 @@ async def test_killed_in_the_middle_it_runs_nothing_twice_and_goes_on(
     again = execution(small_forge, repository, script, "again")
     await second.send(command=again)
     assert (await gateway.result(again.id)).executed.changed
-    assert len((worktree / "pids").read_text().split()) == 2 and await gone(worktree)
+    assert len((worktree / "pids").read_text().split()) == 1 and await gone(worktree), "each in a worktree of its own"
+    assert any("begins anew, in a new worktree" in each.text for each in gateway.lines[(JOB, 1)])
+    assert b"+++ b/pids" in next(content for _, name, _, content in gateway.files if name == "patch")
     seqs = [each.seq for each in gateway.lines[(JOB, 1)]]
     assert seqs == sorted(set(seqs))
 

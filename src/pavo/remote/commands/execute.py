@@ -13,7 +13,7 @@ from pavo.remote.commands.patches import Patches
 from pavo.remote.commands.verify import checks_of
 from pavo.remote.connection import Gateway
 from pavo.remote.diagnosis import NotConnected, Refused
-from pavo.remote.errands.errand import MODEL, Credentials, Errand
+from pavo.remote.errands.errand import MODEL, WARNING, Credentials, Errand
 from pavo.remote.errands.failures import CREDENTIAL_REFUSED
 from pavo.remote.git.snapshots import Author, Difference, Workspace, plan_branch
 from pavo.remote.programs.profile import Profile
@@ -59,6 +59,9 @@ class Executing:
         adopted = request.adopted
         beginning = Beginning(adopted.branch, adopted.commit, author_of(request.repository))
         workspace = await work.until_cancelled(self._workspace(errand, request, request.branch, beginning))
+        if request.round == 0 and workspace.begun_by not in ("", work.command.id):
+            await self._put_aside(workspace, errand)
+            workspace = await work.until_cancelled(self._workspace(errand, request, request.branch, beginning))
         if request.round == 0:
             await work.until_cancelled(self._prepare(workspace, errand, list(request.prepare)))
         work.check()
@@ -67,6 +70,7 @@ class Executing:
             work.log(f"What attempt {adopted.epoch} has done is taken over: no program runs.")
             executed = pb.Executed(summary=adopted.summary, ended_by="adopted")
         else:
+            self.workspaces.note_begun(workspace, work.command.id)
             ran = await self._run(work, workspace, profile, options, prompt_of(request), request.idle_seconds)
             judge(work, profile, ran)
             executed = _executed(ran)
@@ -129,6 +133,13 @@ class Executing:
         repository = request.repository
         base = request.base_branch or repository.default_branch
         return await self.workspaces.prepare(errand, repository.clone_url, base, branch, beginning)
+
+    async def _put_aside(self, workspace: Workspace, errand: Errand) -> None:
+        """A program was begun in it that did not come to its end: what it has changed is kept as the patch, and the
+        next one begins in a worktree of its own."""
+        await errand.log("agent", WARNING, "The program begins anew, in a new worktree: its last run had no end.")
+        await self.patches.keep_last(workspace.job_id, workspace.epoch, errand)
+        await self.workspaces.remove(workspace.job_id, workspace.epoch)
 
     async def _prepare(self, workspace: Workspace, errand: Errand, checks: list[pb.Check]) -> None:
         env = environment(self.workspaces.home_of(errand.job_id, errand.epoch))

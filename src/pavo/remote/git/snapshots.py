@@ -51,6 +51,8 @@ class Workspace:
     author_name: str = ""
     """Of commits there; empty: the agent's own."""
     author_email: str = ""
+    begun_by: str = ""
+    """The command whose coding program works in it, or has; empty: none did."""
 
     @property
     def is_of_plan(self) -> bool:
