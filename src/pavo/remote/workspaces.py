@@ -142,9 +142,10 @@ class Workspaces:
             _check_adopted(beginning, commits)
             return await self._add(errand, repository, base_branch, branch, commits, beginning)
 
-    def note_begun(self, workspace: Workspace, command_id: str) -> None:
-        """The coding program of this command begins in it now."""
-        self._keep(replace(self.find(workspace.job_id, workspace.epoch), begun_by=command_id))
+    def note_begun(self, workspace: Workspace, command_id: str, confinement: str) -> None:
+        """The coding program of this command begins in it now, confined so."""
+        found = self.find(workspace.job_id, workspace.epoch)
+        self._keep(replace(found, begun_by=command_id, confinement=confinement))
 
     async def difference(self, workspace: Workspace, errand: Errand) -> Difference:
         """What was changed. Files that the repository ignores are not.

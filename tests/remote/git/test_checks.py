@@ -10,6 +10,7 @@ from pavo.kit.processes import parents
 from pavo.protocol import fleet_pb2 as pb
 from pavo.remote.commands.checks import PREPARE, TAIL_BYTES, VERIFY, Check, environment, prepare, run_checks
 from pavo.remote.commands.verify import VerifyingHandler
+from pavo.remote.programs.sandbox import Confinement, Sandboxes, found_here
 from pavo.remote.work import CommandCancelled, CommandFailed
 from pavo.remote.workspaces import Workspaces
 from tests.driving import until
@@ -70,7 +71,7 @@ async def test_the_command(
     checks = [pb.Check(name="there", command="cat README.md"), pb.Check(command="exit 4", timeout_seconds=9)]
     request = pb.RunVerification(checks=checks)
     command = pb.Command(id="c", job_id=job.job_id, epoch=1, run_verification=request)
-    handler = VerifyingHandler(workspaces, credentials)
+    handler = VerifyingHandler(workspaces, credentials, Sandboxes(0, "", ""))
     lost, _ = await carried_out(handler, command)
     assert isinstance(lost, CommandFailed) and lost.kind == "WorkspaceLost" and lost.remedy
     await workspaces.prepare(job, small_forge.clone_url(repository), "main", "pavo/job")
@@ -79,6 +80,31 @@ async def test_the_command(
     assert [(each.name, each.exit_code) for each in done.verified.checks] == [("there", 0), ("check 2", 4)]
     assert done.verified.checks[0].tail == "Hello\n" and done.verified.checks[1].seconds > 0
     assert "verify:check 2 error It ended with 4." in log
+
+
+async def test_checks_are_confined_as_the_program_was_that_wrote_what_they_run(
+    workspaces: Workspaces, credentials: GivesCredentials, small_forge: Forge, repository: str, tmp_path: Path
+) -> None:
+    here = found_here()
+    if not here.landlock or not here.network:
+        pytest.skip("neither Landlock nor unshare works here")
+    job, _ = attempt(credentials)
+    (tmp_path / "secret").write_text("of the agent")
+    request = pb.RunVerification(
+        checks=[
+            pb.Check(name="reads", command=f"cat {tmp_path / 'secret'}"),
+            pb.Check(name="writes", command=f"touch made && touch $HOME/made && touch {tmp_path / 'out'}"),
+            pb.Check(name="network", command="cat /proc/net/dev | grep -v lo: | grep : "),
+        ]
+    )
+    command = pb.Command(id="c", job_id=job.job_id, epoch=1, run_verification=request)
+    found = await workspaces.prepare(job, small_forge.clone_url(repository), "main", "pavo/job")
+    workspaces.note_begun(found, "b", Confinement("landlock", network=False).note)
+    done, _ = await carried_out(VerifyingHandler(workspaces, credentials, here), command)
+    assert isinstance(done, pb.Result)
+    assert [each.exit_code != 0 for each in done.verified.checks] == [True, True, True]
+    assert "of the agent" not in done.verified.checks[0].tail and not (tmp_path / "out").exists()
+    assert (Path(found.place) / "made").exists()
 
 
 async def test_a_command_that_is_cancelled_ends_what_it_started(tmp_path: Path, credentials: GivesCredentials) -> None:

@@ -67,6 +67,9 @@ class _Tail:
         return b"".join(self.lines).decode(errors="ignore")
 
 
+SHELL: Final = ("/bin/sh", "-c")
+
+
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """In which the repository's commands run.
 
@@ -79,30 +82,39 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
 
 
 async def run_checks(
-    checks: Iterable[Check], what: str, *, place: Path, env: Mapping[str, str], errand: Errand
+    checks: Iterable[Check],
+    what: str,
+    *,
+    place: Path,
+    env: Mapping[str, str],
+    errand: Errand,
+    shell: Sequence[str] = SHELL,
 ) -> list[CheckResult]:
     """Run each, one after the other, whatever became of those before it; of `prepare` those after a failure are not.
 
     Args:
         what: `prepare` or `verify`: the beginning of their log sources.
         place: the worktree, in which they run.
+        shell: that runs their commands, perhaps confined.
     """
     found: list[CheckResult] = []
     for check in checks:
-        result = await _run(check, f"{what}:{check.name}", place, env, errand)
+        result = await _run(check, f"{what}:{check.name}", place, env, errand, shell)
         found.append(result)
         if what == PREPARE and not result.passed:
             break
     return found
 
 
-async def prepare(checks: Sequence[Check], *, place: Path, env: Mapping[str, str], errand: Errand) -> None:
+async def prepare(
+    checks: Sequence[Check], *, place: Path, env: Mapping[str, str], errand: Errand, shell: Sequence[str] = SHELL
+) -> None:
     """Run those that a worktree needs before it can be worked in.
 
     Raises:
         CommandFailed: one failed.
     """
-    for result in await run_checks(checks, PREPARE, place=place, env=env, errand=errand):
+    for result in await run_checks(checks, PREPARE, place=place, env=env, errand=errand, shell=shell):
         if not result.passed:
             how = "took too long" if result.timed_out else f"ended with {result.exit_code}"
             raise failed(
@@ -112,7 +124,9 @@ async def prepare(checks: Sequence[Check], *, place: Path, env: Mapping[str, str
             )
 
 
-async def _run(check: Check, source: str, place: Path, env: Mapping[str, str], errand: Errand) -> CheckResult:
+async def _run(
+    check: Check, source: str, place: Path, env: Mapping[str, str], errand: Errand, shell: Sequence[str]
+) -> CheckResult:
     tail, seconds = _Tail(), check.seconds or DEFAULT_SECONDS
 
     async def on_line(line: OutputLine) -> None:
@@ -121,7 +135,7 @@ async def _run(check: Check, source: str, place: Path, env: Mapping[str, str], e
         await errand.log(source, INFO, text)
 
     await errand.log(source, INFO, f"$ {check.command}")
-    command = ["/bin/sh", "-c", check.command]
+    command = [*shell, check.command]
     limits = errand.limits(seconds)
     ended = await run(
         command, cwd=place, env=env, limits=limits, on_line=on_line, ending=errand.ending, mark=errand.mark

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pavo.protocol import fleet_pb2 as pb
-from pavo.remote.commands.checks import environment, prepare
+from pavo.remote.commands.checks import SHELL, environment, prepare
 from pavo.remote.commands.patches import Patches
-from pavo.remote.commands.verify import checks_of
+from pavo.remote.commands.verify import checks_of, reach_of
 from pavo.remote.connection import Gateway
 from pavo.remote.diagnosis import NotConnected, Refused
 from pavo.remote.errands.errand import MODEL, WARNING, Credentials, Errand
 from pavo.remote.errands.failures import CREDENTIAL_REFUSED
 from pavo.remote.git.snapshots import Author, Difference, Workspace, plan_branch
 from pavo.remote.programs.profile import Profile
-from pavo.remote.programs.sandbox import Sandboxes
-from pavo.remote.programs.starting import ModelAccess, Place, Ran, Starting
+from pavo.remote.programs.sandbox import Confinement, Kind, Sandboxes, confined
+from pavo.remote.programs.starting import ModelAccess, Place, Ran, Starting, confinement_of
 from pavo.remote.programs.verdict import judge
 from pavo.remote.work import EXECUTING, PREPARING, CommandFailed, Work
 from pavo.remote.workspaces import Beginning, Workspaces
@@ -63,14 +63,14 @@ class Executing:
             await self._put_aside(workspace, errand)
             workspace = await work.until_cancelled(self._workspace(errand, request, request.branch, beginning))
         if request.round == 0:
-            await work.until_cancelled(self._prepare(workspace, errand, list(request.prepare)))
+            kind = confinement_of(profile, options).kind
+            await work.until_cancelled(self._prepare(workspace, errand, list(request.prepare), kind))
         work.check()
         work.stage(EXECUTING)
         if adopted.commit and request.round == 0 and not request.feedback:
             work.log(f"What attempt {adopted.epoch} has done is taken over: no program runs.")
             executed = pb.Executed(summary=adopted.summary, ended_by="adopted")
         else:
-            self.workspaces.note_begun(workspace, work.command.id)
             ran = await self._run(work, workspace, profile, options, prompt_of(request), request.idle_seconds)
             judge(work, profile, ran)
             executed = _executed(ran)
@@ -141,9 +141,13 @@ class Executing:
         await self.patches.keep_last(workspace.job_id, workspace.epoch, errand)
         await self.workspaces.remove(workspace.job_id, workspace.epoch)
 
-    async def _prepare(self, workspace: Workspace, errand: Errand, checks: list[pb.Check]) -> None:
-        env = environment(self.workspaces.home_of(errand.job_id, errand.epoch))
-        await prepare(checks_of(checks), place=Path(workspace.place), env=env, errand=errand)
+    async def _prepare(self, workspace: Workspace, errand: Errand, checks: list[pb.Check], kind: Kind) -> None:
+        """Confined as the program will be, for a former one may have written what they run; with the network, from
+        which they get what the program needs."""
+        home = self.workspaces.home_of(errand.job_id, errand.epoch)
+        shell = confined(kind, self.here, SHELL, reach_of(workspace, home, Confinement(kind)))
+        env, place = environment(home), Path(workspace.place)
+        await prepare(checks_of(checks), place=place, env=env, errand=errand, shell=shell)
 
     async def _run(
         self, work: Work, workspace: Workspace, profile: Profile, options: Mapping[str, Any], prompt: str, idle: int
@@ -152,6 +156,8 @@ class Executing:
         place = Place(workspace.place, home, (workspace.git_directory, str(Path(workspace.git_directory).parents[1])))
         model = await self._model(work)
         self.workspaces.patch_files(workspace).note_sent("")
+        wanted = confinement_of(profile, options)
+        self.workspaces.note_begun(workspace, work.command.id, wanted.note)
         ran = await Starting(profile, options, place, self.here, model).run(work, prompt, idle or None)
         for pattern in profile.leavings:
             _remove_leavings(Path(workspace.place), pattern)

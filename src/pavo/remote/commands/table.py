@@ -16,7 +16,7 @@ def handlers(executing: Executing) -> Mapping[str, Handler]:
     return {
         "start_execution": executing.execute,
         "make_plan": executing.plan,
-        "run_verification": VerifyingHandler(workspaces, credentials),
+        "run_verification": VerifyingHandler(workspaces, credentials, executing.here),
         "create_pull_request": PublishingHandler(workspaces, credentials, executing.patches),
         "keep_late_work": LateWorkHandler(workspaces, credentials, executing.patches),
         "cleanup": CleaningHandler(workspaces, credentials, executing.patches),

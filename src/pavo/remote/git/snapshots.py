@@ -53,6 +53,8 @@ class Workspace:
     author_email: str = ""
     begun_by: str = ""
     """The command whose coding program works in it, or has; empty: none did."""
+    confinement: str = ""
+    """Of that program: `programs.sandbox.Confinement.note`."""
 
     @property
     def is_of_plan(self) -> bool:

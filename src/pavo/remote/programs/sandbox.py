@@ -68,6 +68,29 @@ class Reach:
     network: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How an attempt's coding program is confined, and so are the checks that run what it has written."""
+
+    kind: Kind = "none"
+    network: bool = True
+    readable: tuple[str, ...] = ()
+    """What is read beside the system's files."""
+
+    @property
+    def note(self) -> str:
+        """To be kept with the worktree."""
+        return json.dumps([self.kind, self.network, self.readable])
+
+    @classmethod
+    def of_note(cls, note: str) -> "Confinement":
+        """That was kept; none where nothing was."""
+        if not note:
+            return cls()
+        kind, network, readable = json.loads(note)
+        return cls(kind, network, tuple(readable))
+
+
 def found_here() -> Sandboxes:
     """Try what there is; takes less than a second."""
     bubblewrap, why = shutil.which("bwrap") or "", "it is not installed: the program bwrap, of the package bubblewrap"

@@ -14,7 +14,7 @@ from pavo.remote.processes.running import run
 from pavo.remote.programs.dialects.happenings import Heard
 from pavo.remote.programs.dialects.readers import read
 from pavo.remote.programs.profile import COMMAND, GatewayUse, Profile, filled, places_in
-from pavo.remote.programs.sandbox import Reach, Sandboxes, beside, confined
+from pavo.remote.programs.sandbox import Confinement, Reach, Sandboxes, beside, confined
 from pavo.remote.work import CommandFailed, Work
 
 LONGEST_ARGUMENT: Final = 120_000
@@ -232,18 +232,27 @@ class Starting:
             path.write_text(text, encoding="utf-8", errors="replace")
 
     def _confined(self, argv: list[str], env: Mapping[str, str]) -> list[str]:
-        profile = self._profile
-        kind = self._options.get("sandbox", profile.sandbox)
-        if kind not in ("none", "landlock", "bubblewrap", "best"):
-            remedy = "Choose none, landlock, bubblewrap or best."
-            raise CommandFailed(f"The option sandbox is {kind!r:.60}.", kind="BadOptions", remedy=remedy)
-        if kind == "none" and profile.sandbox != "none":
-            kind = profile.sandbox  # the machine's owner decides on the least
-        network = profile.network and self._options.get("network") is not False
+        wanted = confinement_of(self._profile, self._options)
         program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
-        readable = (*profile.readable, *beside(program))
-        reach = Reach(self._place.worktree, str(self._place.home), self._place.writable, readable, network)
-        return confined(kind, self._here, argv, reach)
+        readable = (*wanted.readable, *beside(program))
+        reach = Reach(self._place.worktree, str(self._place.home), self._place.writable, readable, wanted.network)
+        return confined(wanted.kind, self._here, argv, reach)
+
+
+def confinement_of(profile: Profile, options: Mapping[str, Any]) -> Confinement:
+    """How a program is confined.
+
+    Raises:
+        CommandFailed: the job's option is none.
+    """
+    kind = options.get("sandbox", profile.sandbox)
+    if kind not in ("none", "landlock", "bubblewrap", "best"):
+        remedy = "Choose none, landlock, bubblewrap or best."
+        raise CommandFailed(f"The option sandbox is {kind!r:.60}.", kind="BadOptions", remedy=remedy)
+    if kind == "none" and profile.sandbox != "none":
+        kind = profile.sandbox  # the machine's owner decides on the least
+    network = profile.network and options.get("network") is not False
+    return Confinement(kind, network, profile.readable)
 
 
 def _quoted(word: str) -> str:
