@@ -268,6 +268,12 @@ async def test_who_never_reads_costs_bounded_memory(gateway: Gateway, rows: Rows
                     asked += 1
         assert asked > 100
         assert memory_mb(gateway.part.pid) - before < 50
+
+        async def is_over() -> bool:
+            row = await rows.of_agent()
+            return row.gateway is None and row.queue is None
+
+        await until(is_over, what="the end of the session of who never reads")
         stream.cancel()
     async with agent(gateway.address, token, "another") as another:
         await another.connect()

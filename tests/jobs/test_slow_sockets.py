@@ -22,7 +22,7 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 CLIENTS = 30
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module")
 async def api(parts: Parts) -> AsyncIterator[tuple[Part, int]]:
     """An API of its own that ends clients who take nothing for two seconds."""
     port = free_port()
