@@ -98,6 +98,7 @@ const OF_JOBS: Record<KnownJobEvent["type"], true> = {
   message: true,
   adopted: true,
   late_work: true,
+  artifact_added: true,
   moved: true,
   deleted: true,
 };
@@ -117,6 +118,7 @@ function toldOfJob(event: KnownJobEvent): string {
     case "message": return event.body;
     case "adopted": return event.epoch.toFixed();
     case "late_work": return event.branch ?? event.state;
+    case "artifact_added": return event.name;
     case "moved": return event.priority.toFixed();
     case "deleted": return "gone";
     default: {
