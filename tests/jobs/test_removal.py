@@ -133,6 +133,18 @@ async def test_what_an_agent_owes_stays_until_it_is_paid(database: Database, own
     assert not await held(database, job)
 
 
+async def test_late_work_of_a_removed_job_is_declined(database: Database, owner: Person, job: uuid.UUID) -> None:
+    """Nobody is left to adopt it: the agent pushes nothing, and removes the worktree."""
+    owes = "UPDATE job_attempts SET cleanup_owed = true, late_work = 'owed' WHERE job_id = :job"
+    await run(database, owes, job=job)
+    assert (await owner.client.post(f"/api/jobs/{job}/remove")).status_code == 204
+    async with database.transaction() as session:
+        query = text("SELECT agent_id, late_work FROM job_attempts WHERE job_id = :job")
+        (row,) = (await session.execute(query, {"job": job})).all()
+        assert row.late_work == "declined"
+        assert [each.job_id for each in await debts_of(session, row.agent_id)] == [job]
+
+
 async def test_only_what_is_over_and_ones_own_is_removed(stack: str, owner: Person, job: uuid.UUID) -> None:
     waiting = (await owner.post("jobs", status=201, **NEW))["id"]
     refused = await owner.client.post(f"/api/jobs/{waiting}/remove")
