@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import httpx2
 import pytest
 
+from pavo.artifacts.domain import Artifact
 from pavo.jobs import event_data, events
 from pavo.jobs.requests.event_schemas import JOB_EVENT_TYPES, RECORDED, JobEvent, LaterJobEvent
 from pavo.timeline.domain import Event, NewEvent
@@ -23,6 +24,7 @@ EXAMPLES: dict[Any, Any] = {
     str | None: "x",
     uuid.UUID: uuid.uuid4(),
     Sequence[str]: ["x"],
+    Artifact: Artifact(uuid.uuid4(), "patch", "text/x-diff", 1, "0" * 64, datetime.now(UTC)),
     event_data.JobError | None: event_data.JobError(type="Stuck", cause="x", remedy="y"),
 }
 """A value of each kind that the makers of events take."""

@@ -96,6 +96,7 @@ const OF_JOBS: Record<KnownJobEvent["type"], true> = {
   attempt_ended: true,
   cancel_asked: true,
   message: true,
+  note: true,
   adopted: true,
   late_work: true,
   artifact_added: true,
@@ -117,6 +118,8 @@ function toldOfJob(event: KnownJobEvent): string {
     case "cancel_asked": return event.by;
     case "message": return event.body;
     case "adopted": return event.epoch.toFixed();
+    case "note": return event.text;
+    case "artifact_added": return event.name;
     case "late_work": return event.branch ?? event.state;
     case "artifact_added": return event.name;
     case "moved": return event.priority.toFixed();

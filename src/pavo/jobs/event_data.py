@@ -135,6 +135,16 @@ class JobMessageEvent(TypedDict):
 
 
 @_described
+class JobNoteEvent(TypedDict):
+    """Something that people are to know, and that changes nothing."""
+
+    type: Literal["note"]
+    text: str
+    remedy: str
+    """What they can do."""
+
+
+@_described
 class JobAdoptedEvent(TypedDict):
     """What a lost attempt has done counts as the job's."""
 
@@ -205,6 +215,7 @@ JobEvents: TypeAlias = (
     | JobAttemptEndedEvent
     | JobCancelAskedEvent
     | JobMessageEvent
+    | JobNoteEvent
     | JobAdoptedEvent
     | JobLateWorkEvent
     | JobArtifactEvent

@@ -77,6 +77,11 @@ def message(body: str, by: str) -> NewEvent:
     return NewEvent("message", {"body": body[:MAX_BODY_TOLD], "by": by})
 
 
+def note(text: str, remedy: str) -> NewEvent:
+    """Something that people are to know, and that changes nothing."""
+    return NewEvent("note", {"text": text[:MAX_TOLD], "remedy": remedy[:MAX_TOLD]})
+
+
 def adopted(epoch: int, by: str) -> NewEvent:
     """What a lost attempt has done counts as the job's."""
     return NewEvent("adopted", {"epoch": epoch, "by": by})

@@ -4,6 +4,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from pavo.jobs import contracts as c
+from pavo.protocol.fleet_pb2 import Published, Result
 from tests.jobs.attempt.given import Given
 from tests.jobs.attempt.scripted import executed, failure, kinds, published, verified
 
@@ -112,3 +113,24 @@ async def test_a_link_that_is_none_is_not_shown(given: Given, url: str, number: 
     assert await (await given.start(job)).result() == "DONE"
     row = await given.row(job)
     assert (row.outcome, row.pull_request_url, row.pull_request_number) == ("pushed", None, None)
+
+
+async def test_a_rework_that_changes_nothing_says_so_and_keeps_what_was_published(given: Given) -> None:
+    published_before = {"commit": "abc", "pull_request_url": "https://forge.example/pulls/7", "pull_request_number": 7}
+    job = await given.job(kind="rework", feedback="Shorter.", **published_before)
+    given.agent.will(c.START_EXECUTION, executed(changed=False))
+    assert await (await given.start(job)).result() == "DONE"
+    row, attempt = await given.row(job), await given.attempt(job)
+    assert (row.outcome, row.commit, row.pull_request_number) == ("no_changes", "abc", 7)
+    assert "changed nothing in answer to the review" in attempt.reason
+    [note] = [event.data for event in await given.events(job) if event.type == "note"]
+    assert note["text"] == attempt.reason and "rework" in note["remedy"]
+    assert kinds(given.agent.asked) == [c.START_EXECUTION, c.CLEANUP]
+
+
+async def test_what_is_published_without_a_commit_is_no_change(given: Given) -> None:
+    job = await given.job(commit="abc")
+    given.agent.will(c.CREATE_PULL_REQUEST, Result(published=Published()))
+    assert await (await given.start(job)).result() == "DONE"
+    row = await given.row(job)
+    assert (row.outcome, row.commit, row.pull_request_url) == ("no_changes", "abc", None)

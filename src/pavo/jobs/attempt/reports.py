@@ -113,7 +113,7 @@ class AttemptReports:
 
 def _how(ending: EndAttempt, why: JobError | None, place: Published | None) -> Sequence[str]:
     if ending.outcome == c.NO_CHANGES:
-        return ["It is done: nothing had to be changed."]
+        return ["It is done: the program changed nothing."]
     told = [_ENDED.get(ending.how, ending.how)]
     if why is not None:
         told += [f"**{inline(why['type'])}**: {why['cause']}", why["remedy"]]

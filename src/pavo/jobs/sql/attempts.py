@@ -26,6 +26,11 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 
 ATTEMPTS_USED_UP: Final = "AttemptsUsedUp"
+NOTHING_CHANGED: Final = (
+    "The coding program changed nothing in answer to the review: what was published before is as it was.",
+    "Look at the job's log, and ask for rework in other words, or answer the review where it was written.",
+)
+"""What is told of a review that was not answered by any change, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +100,25 @@ async def end_attempt(
     if job is None or not holds(job, epoch) or not is_newer(job, fence):
         return Ended(job.stage if job else "", job.organisation_id if job else None, wrote=False)
     why = await why_ended(session, job_id, epoch, how, error, cause, remedy, command_id)
-    place = await results.published(session, job_id, epoch) if how == c.ENDED_DONE else None
+    place, outcome = await _reached(session, job_id, epoch, how, outcome)
+    unanswered = how == c.ENDED_DONE and outcome == c.NO_CHANGES and bool(job.feedback)
     stage, changes = _stage_after(job, how, why, outcome, place)
     changes |= numbered(job, epoch, fence) | _published(place)
-    told = [events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
+    notes = [events.note(*NOTHING_CHANGED)] if unanswered else []
+    told = [*notes, events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
     await session.execute(update(JobRow).where(JobRow.id == job_id).values(stage=stage, **changes))
-    await _end_row(session, job_id, epoch, how, why, place, stage, cleaned=cleaned)
+    reason = f"{why['type']}: {why['cause']}" if why else NOTHING_CHANGED[0] if unanswered else ""
+    await _end_row(session, job_id, epoch, how, reason, place, stage, cleaned=cleaned)
     await gates.pause(session, job_id)
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
+
+
+async def _reached(
+    session: AsyncSession, job_id: uuid.UUID, epoch: int, how: str, outcome: str
+) -> tuple[Published | None, str]:
+    """Where an attempt's work went, and the outcome, where it is known without that."""
+    place = await results.published(session, job_id, epoch) if how == c.ENDED_DONE else None
+    return (None, c.NO_CHANGES) if place is not None and not place.commit else (place, outcome)
 
 
 async def why_ended(
@@ -173,7 +189,7 @@ async def _end_row(
     job_id: uuid.UUID,
     epoch: int,
     how: str,
-    why: JobError | None,
+    reason: str,
     place: Published | None,
     stage: str,
     *,
@@ -183,7 +199,7 @@ async def _end_row(
     values: dict[str, Any] = {"ended_at": func.pavo_now(), "ended": how, "cleanup_owed": not cleaned}
     if how == c.ENDED_LOST and not cleaned and stage != d.CANCELLED:
         values["late_work"] = OWED  # its worktree is removed only after what it has changed is kept
-    values["reason"] = f"{why['type']}: {why['cause']}" if why else ""
+    values["reason"] = reason
     if place is not None:
         values |= {"branch": place.branch or None, "commit": place.commit or None}
     await session.execute(update(JobAttemptRow).where(*mine).values(**values))

@@ -184,8 +184,16 @@ class Executing:
         workspace = self.workspaces.find(errand.job_id, errand.epoch)
         difference = await work.until_cancelled(self.workspaces.difference(workspace, errand))
         _add(executed, difference)
+        if _answers_review(work.command.start_execution) and not difference.since_start and executed.changed:
+            executed.changed = False
+            work.log("Nothing was changed in answer to the review: there is nothing to publish.")
         await work.until_cancelled(self.patches.keep(workspace, difference, errand))
         return pb.Result(executed=executed)
+
+
+def _answers_review(request: pb.StartExecution) -> bool:
+    """Whether what was done before is published, so that only what comes on top counts."""
+    return bool(request.feedback) and request.round == 0 and not request.adopted.commit
 
 
 def author_of(repository: pb.Repository) -> Author:
