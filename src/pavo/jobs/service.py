@@ -169,8 +169,9 @@ class JobService:
         """Take over what a lost attempt has done after all.
 
         What it published is the job's, which is DONE with it. What it left on its fenced branch the next attempt takes
-        over, in front of the backlog: it moves the job's branch there, verifies and publishes it. Adopting it again
-        changes nothing, unless the job failed or was cancelled since.
+        over, in front of the backlog: it moves the job's branch there, verifies and publishes it. Reviews that came
+        after the lost attempt was begun are answered on top of it. Adopting it again changes nothing, unless the job
+        failed or was cancelled since.
 
         Raises:
             NotFound: the job or the attempt is unknown, or not theirs.

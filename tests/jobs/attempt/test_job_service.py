@@ -13,7 +13,8 @@ from pavo.jobs import contracts as c
 from pavo.jobs.commands import JobCommands
 from pavo.jobs.service import JobService
 from pavo.jobs.sql.models import JobAttemptRow, JobCommandRow, JobRow
-from pavo.protocol.fleet_pb2 import Published, Result
+from pavo.kit.ids import new_id
+from pavo.protocol.fleet_pb2 import Command, Published, Result, StartExecution
 from pavo.runs.presence import Presence
 from tests.jobs.attempt.at_work import AtWork
 from tests.jobs.attempt.given import Given
@@ -142,3 +143,25 @@ async def test_the_status_of_a_workflow_links_to_its_page_in_temporals_ui(
     assert (await JobCommands(temporal, at_work.queue, presence).status(handle.id)).link is None
     await redis.aclose()
     assert await handle.result() == "DONE"
+
+
+@pytest.mark.parametrize("late_work", ["kept", None])
+async def test_a_review_that_came_after_the_loss_is_answered_on_the_adopted_work(
+    given: Given, service: JobService, late_work: str | None
+) -> None:
+    job = await lost(given, branch="pavo/x--epoch-1", commit="c0ffee", late_work=late_work)
+    told = Command(start_execution=StartExecution(feedback="Shorter."))
+    kept = {"job_id": job, "epoch": 1, "id": new_id(), "request": told.SerializeToString()}
+    done = Result(published=Published(url="https://forge.example/pulls/9", number=9, commit="abc", branch="pavo/x"))
+    both = [
+        {**kept, "kind": c.START_EXECUTION, "result": None},
+        {**kept, "id": new_id(), "kind": c.CREATE_PULL_REQUEST, "request": b"", "result": done.SerializeToString()},
+    ]
+    async with given.database.transaction() as session:
+        await session.execute(insert(JobCommandRow).values(both if late_work is None else both[:1]))
+        await session.execute(update(JobRow).where(JobRow.id == job).values(feedback="Shorter.", kind="rework"))
+    await service.rework(given.who, job, "And in English.")
+    adopted = await service.adopt(given.who, job, 1)
+    assert (adopted.stage, adopted.kind, adopted.feedback) == ("QUEUED", "rework", "And in English.")
+    assert adopted.adopts == (1 if late_work else None)
+    assert adopted.pull_request_number == (None if late_work else 9)

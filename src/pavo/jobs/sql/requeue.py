@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.jobs import domain as d
 from pavo.jobs import events
 from pavo.jobs.late.repository import note_adopted
+from pavo.jobs.sql import results
 from pavo.jobs.sql.models import JobAttemptRow, JobRow
 from pavo.jobs.sql.results import Published
 from pavo.timeline import service as timeline
@@ -84,7 +85,8 @@ async def ask_to_cancel(session: AsyncSession, job: JobRow, user_id: uuid.UUID, 
 async def adopt_published(
     session: AsyncSession, job: JobRow, epoch: int, place: Published, outcome: str, by: str
 ) -> Sequence[Event]:
-    """What a lost attempt has published is the job's: it is done."""
+    """What a lost attempt has published is the job's: it is done, or answers the reviews next that came meanwhile."""
+    unanswered = await unknown_feedback(session, job, epoch) if job.stage == d.QUEUED else ""
     now = func.pavo_now()
     values: dict[str, Any] = {
         "stage": d.DONE,
@@ -101,14 +103,23 @@ async def adopt_published(
         told.append(events.pull_request(place.url, place.number, "open", updated=place.updated))
     await session.execute(update(JobRow).where(JobRow.id == job.id).values(**values))
     await note_adopted(session, job.id, epoch)
+    if unanswered:
+        return await back(session, job, d.REWORK, by, feedback=unanswered, first=told)
     return await timeline.append(session, job.id, [*told, events.stage(d.DONE)])
 
 
 async def adopt_kept(session: AsyncSession, job: JobRow, epoch: int, by: str) -> Sequence[Event]:
     """What a lost attempt's agent has kept is taken over by the next attempt, in front of the backlog: that moves the
-    job's branch there, verifies and publishes it."""
+    job's branch there, has reviews answered that the lost attempt did not know, verifies and publishes it."""
+    feedback = await unknown_feedback(session, job, epoch)
     await note_adopted(session, job.id, epoch)
-    return await back(session, job, d.REWORK, by, feedback="", adopts=epoch, first=[events.adopted(epoch, by)])
+    return await back(session, job, d.REWORK, by, feedback=feedback, adopts=epoch, first=[events.adopted(epoch, by)])
+
+
+async def unknown_feedback(session: AsyncSession, job: JobRow, epoch: int) -> str:
+    """What reviews say that came after an attempt was told what to do; empty: nothing."""
+    known = await results.told_feedback(session, job.id, epoch)
+    return job.feedback.removeprefix(known).strip() if known else job.feedback
 
 
 async def attempt(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> JobAttemptRow | None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.jobs.contracts import CREATE_PULL_REQUEST, RUN_VERIFICATION, START_EXECUTION
 from pavo.jobs.event_data import JobError
 from pavo.jobs.sql.models import JobCommandRow
-from pavo.protocol.fleet_pb2 import Executed, Result, Verified
+from pavo.protocol.fleet_pb2 import Command, Executed, Result, Verified
 from pavo.protocol.texts import make_storable
 
 _MAX_URL: Final = 2_000
@@ -90,6 +90,17 @@ def _is_link(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+async def told_feedback(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> str:
+    """What an attempt was told of reviews when its coding program was begun; empty: nothing, or it was not begun."""
+    mine = (JobCommandRow.job_id == job_id, JobCommandRow.epoch == epoch, JobCommandRow.kind == START_EXECUTION)
+    query = select(JobCommandRow.request).where(*mine, JobCommandRow.round == 0).limit(1)
+    stored = (await session.scalars(query)).one_or_none()
+    try:
+        return Command.FromString(stored or b"").start_execution.feedback
+    except DecodeError:
+        return ""
 
 
 async def verified(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> Verified | None:
