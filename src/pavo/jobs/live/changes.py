@@ -6,6 +6,7 @@ from typing import Final
 
 from pavo.errors import Unavailable
 from pavo.jobs.live import repository
+from pavo.jobs.live.change_watch import ChangeWatch
 from pavo.jobs.live.cursors import ChangeCursor
 from pavo.jobs.live.domain import Change
 from pavo.kit.sql import Database
@@ -25,6 +26,8 @@ class ChangeService:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.watch = ChangeWatch(database)
+        """Wakes all readers of this process by one look."""
 
     async def begin(self, cursor: ChangeCursor | None) -> tuple[ChangeCursor, bool]:
         """Where a reader begins, and whether nothing is left out since its cursor.

@@ -11,8 +11,8 @@ from pavo.jobs.live.domain import message
 from pavo.jobs.live.sockets import Write
 from pavo.jobs.logs.feed import LogFeed
 
-LOOK_SECONDS: Final = 0.5
-"""So often PostgreSQL is asked for what has changed: one look-up by a key."""
+LOOK_SECONDS: Final = 10.0
+"""Whoever was not woken for so long looks all the same."""
 
 
 class OrganisationSource:
@@ -34,9 +34,11 @@ class OrganisationSource:
         cursor, whole = await self._changes.begin(self._cursor)
         if not whole:
             await write(message("begin", cursor))
-        with self._feed.nudges(self._organisation_id) as woken:
+        mine = self._organisation_id
+        with self._feed.nudges(mine) as woken, self._changes.watch.waking(mine, woken):
             while not self._feed.ending:
-                found = await self._changes.after(self._organisation_id, cursor)
+                woken.clear()
+                found = await self._changes.after(mine, cursor)
                 for each in found:
                     await write(each.as_message())
                     cursor = each.cursor

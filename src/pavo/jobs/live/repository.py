@@ -1,11 +1,12 @@
 """SQL of the changes that those who watch an organisation are told. Works in its caller's session."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import text
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.jobs.live.cursors import ChangeCursor
@@ -25,6 +26,14 @@ LEFT JOIN remote_agents a ON a.id = CAST(c.data ->> 'agent_id' AS uuid)
 WHERE c.organisation_id = :organisation AND (c.xid, c.id) > (:xid, :id) AND c.xid < {_OLDEST}
 ORDER BY c.xid, c.id LIMIT :most
 """)
+_NEWEST: Final = text(f"""
+SELECT o.id, n.xid, n.number FROM unnest(:organisations) AS o(id) CROSS JOIN LATERAL (
+    SELECT c.xid, c.id AS number FROM job_changes c WHERE c.organisation_id = o.id AND c.xid < {_OLDEST}
+    ORDER BY c.xid DESC, c.id DESC LIMIT 1
+) n
+""").bindparams(bindparam("organisations", type_=ARRAY(Uuid)))
+Place: TypeAlias = tuple[int, int]
+"""Of a change among those of its organisation: (xid, id)."""
 _PRUNE: Final = text("""
 DELETE FROM job_changes WHERE ctid = ANY (ARRAY(
     SELECT c.ctid FROM job_changes c WHERE c.at < pavo_now() - CAST(:kept AS interval) ORDER BY c.at LIMIT :count
@@ -42,6 +51,12 @@ async def after(session: AsyncSession, organisation_id: uuid.UUID, cursor: Chang
     """So many changes after a cursor, in order."""
     values = {"organisation": organisation_id, "xid": cursor.xid, "id": cursor.id, "most": most}
     return [_change(row) for row in (await session.execute(_AFTER, values)).all()]
+
+
+async def newest(session: AsyncSession, organisation_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Place]:
+    """The last change of each that can be read; those that have none are left out."""
+    rows = await session.execute(_NEWEST, {"organisations": list(organisation_ids)})
+    return {row.id: (row.xid, row.number) for row in rows}
 
 
 async def prune(session: AsyncSession) -> int:
