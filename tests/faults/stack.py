@@ -20,6 +20,7 @@ from typing import Any
 
 import psycopg
 
+from pavo.deploy.local.components.gateway_process import GatewayPlace
 from pavo.deploy.local.components.pavo_process import PavoProcess
 from pavo.deploy.local.definition import LocalOptions, StackDefinition, StackPorts, pavo_environment
 from pavo.deploy.local.embedded import define_embedded
@@ -103,6 +104,11 @@ class Stack:
     def api(self) -> str:
         """The API's URL."""
         return self._local.api_url
+
+    @property
+    def gateway(self) -> GatewayPlace:
+        """Where remote agents connect."""
+        return GatewayPlace.of(Layout(self.data), self._ports.gateway)
 
     @property
     def database_url(self) -> str:
