@@ -476,6 +476,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organisation_id", "xid", "id", name=op.f("pk_job_changes")),
     )
     op.create_index("ix_job_changes_at", "job_changes", ["at"], unique=False)
+    op.create_table(
+        "gateway_presence",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_gateway_presence_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gateway_presence")),
+    )
     op.execute(_JOB_CHANGED)
     op.execute(_QUEUE_CHANGED)
     op.execute(_JOB_REMOVED)
@@ -503,6 +511,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION job_removed()")
     op.execute("DROP FUNCTION job_queue_changed()")
     op.execute("DROP FUNCTION job_changed()")
+    op.drop_table("gateway_presence")
     op.drop_table("job_changes")
     op.drop_table("job_logs")
     op.drop_column("model_calls", "exhausted")

@@ -5,6 +5,7 @@ from pavo.accounts.secrets import models as secrets
 from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
+from pavo.jobs.leases import models as leases
 from pavo.jobs.sql import models as jobs
 from pavo.kit.sql import Base
 from pavo.llm import models as llm
@@ -30,6 +31,7 @@ __all__ = [
     "gateway_tokens",
     "idempotency",
     "jobs",
+    "leases",
     "llm",
     "metadata",
     "model_endpoints",

@@ -2,10 +2,13 @@
 
 import signal
 import time
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
 
+from pavo.jobs.leases.repository import COME_BACK_SECONDS
+from pavo.jobs.sql.waiting import lost_attempts
 from pavo.protocol import fleet_pb2 as pb
 from tests.driving import until
 from tests.fleet.conftest import Commands, Gateway, start_gateway
@@ -32,6 +35,37 @@ async def test_a_gateway_that_is_killed_in_the_middle_of_a_command(
         assert (await running.result()).changed
         assert await running.query("seen") == [1, 2]  # told that its agent is there; asked twice
         assert len(await rows.commands(job)) == 1
+
+
+async def test_an_outage_of_all_gateways_loses_no_attempt(gateway: Gateway, rows: Rows) -> None:
+    """Longer than a lease: what nobody could renew has not run out, until agents had time to come back."""
+    since = "SELECT since, pavo_now() - since AS before FROM gateway_presence"
+    async with agent(gateway.address, await rows.token()) as builder:
+        await builder.connect()
+        job = await rows.job()
+        await rows.run("UPDATE jobs SET lease_until = pavo_now() - interval '1 s' WHERE id = :id", id=job.uuid)
+
+        async def is_lost() -> bool:
+            return job.uuid in [each.job_id for each in await lost_attempts(rows.database, 3_600)]
+
+        await rows.run("UPDATE gateway_presence SET since = since - interval '1 hour'")
+        assert await is_lost(), "while gateways were there"
+        hour = "UPDATE gateway_presence SET seen_at = seen_at - interval '1 hour', since = since - interval '1 hour'"
+        others = gateway.part
+        others.kill(signal.SIGSTOP)
+        try:
+            await rows.run(hour)
+            assert not await is_lost(), "nobody hears it"
+        finally:
+            others.kill(signal.SIGCONT)
+
+        async def is_noted() -> bool:
+            return (await rows.one(since)).before < timedelta(minutes=30)
+
+        await until(is_noted, what="the gateway's note that it is there again")
+        assert not await is_lost(), "it may come back yet"
+        await rows.run(f"UPDATE gateway_presence SET since = since - interval '{COME_BACK_SECONDS + 1} seconds'")
+        assert await is_lost()
 
 
 async def test_a_gateway_that_stands_still(parts: Parts, gateway: Gateway, rows: Rows, commands: Commands) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, literal, or_, select, text, tuple_, update
+from sqlalchemy import Text, and_, cast, delete, func, literal, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -232,11 +232,6 @@ async def expire(session: AsyncSession, subject_id: uuid.UUID) -> Sequence[Gate]
         await session.refresh(row)
         closed.append(gate_of(row))
     return closed
-
-
-def is_asked(subject_id: Any) -> ColumnElement[bool]:
-    """As a part of a statement: whether people are asked about a subject."""
-    return exists().where(GateRow.subject_id == subject_id, GateRow.state == OPEN)
 
 
 async def next_expiry(session: AsyncSession, subject_id: uuid.UUID) -> datetime | None:

@@ -76,7 +76,11 @@ class LeaseWatch:
             async with turns:
                 await self._end(lost)
 
-        await asyncio.gather(*(one(each) for each in found if (each.job_id, each.epoch) not in self._told))
+        due = [each for each in found if (each.job_id, each.epoch) not in self._told]
+        # All of them are waited for: what fails for one must not go on beside the next round.
+        failed = [each for each in await asyncio.gather(*map(one, due), return_exceptions=True) if each is not None]
+        if failed:
+            raise failed[0]
         return len(found)
 
     async def _end(self, lost: LostAttempt) -> None:

@@ -113,7 +113,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         return []
 
     watch = LeaseWatch(database, clients.temporal, publisher, queue, 60 * settings.jobs.stuck_minutes)
-    clients.closing.push_async_callback(end, asyncio.create_task(watch.run(), name="leases-of-jobs"))
+    clients.closing.push_async_callback(KeptRunning(watch.run, "leases-of-jobs").end)
     _look_at_pull_requests(clients, queue)
     health = AgentHealth(database, clients.temporal, settings.temporal.task_queue, queue)
     clients.closing.push_async_callback(KeptRunning(health.keep_watching, "agents-health").end)

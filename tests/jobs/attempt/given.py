@@ -25,6 +25,7 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
 from tests.driving import until
 from tests.jobs.attempt.scripted import Agent, Sessions
+from tests.listening import listened
 
 CHECKS = [{"name": "lint", "command": "true", "timeout_seconds": 5}]
 
@@ -164,6 +165,7 @@ async def organisation(database: Database) -> tuple[Identity, uuid.UUID, uuid.UU
     """An organisation with a member, a repository and an agent: the member, and the ids of the other two."""
     org, user, repository, agent = (new_id() for _ in range(4))
     email = f"{user}@jobs.example"
+    await listened(database)
     async with database.transaction() as session:
         await session.execute(insert(OrganisationRow).values(id=org, name="Jobs"))
         await session.execute(insert(UserRow).values(id=user, email=email, organisation_id=org))

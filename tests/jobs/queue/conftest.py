@@ -7,6 +7,7 @@ import pytest_asyncio
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
 from tests.jobs.queue.queueing import Queueing
+from tests.listening import listened
 from tests.parts import Stores, drop_database, new_database
 
 
@@ -24,6 +25,7 @@ async def queue_database(stores: Stores) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture
 async def queueing(queue_database: Database) -> AsyncIterator[Queueing]:
     """Organisations, agents and jobs as a test wants them; all of them are gone afterwards."""
+    await listened(queue_database)
     found = Queueing(queue_database)
     yield found
     await found.clear()

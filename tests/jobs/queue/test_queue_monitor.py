@@ -7,20 +7,25 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from pavo.errors import Unavailable
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs.lease_watch import LeaseWatch
+from pavo.jobs.leases.repository import COME_BACK_SECONDS
 from pavo.jobs.queue.activities import QueueRecorder
 from pavo.jobs.queue.commands import LINES, QueueCommands
 from pavo.jobs.queue.workflow import LookAtQueues, QueueMonitor
+from pavo.jobs.sql import transitions
 from pavo.jobs.sql.attempts import end_attempt
 from pavo.jobs.sql.models import JobRow
+from pavo.jobs.sql.waiting import LostAttempt
 from pavo.runs.schedules import ensure_schedules, schedule_id
 from pavo.runs.story import short_queue
 from pavo.temporal.activities import implementations
@@ -28,6 +33,7 @@ from pavo.temporal.sandbox import Sandbox
 from tests.driving import until
 from tests.jobs.queue.queueing import Queueing
 from tests.jobs.queue.stand_in import StandIn, StandInWrites
+from tests.listening import listened
 
 
 class Unwatched:
@@ -225,6 +231,67 @@ async def test_a_lease_that_ran_out_is_told_to_the_attempts_workflow(monitored: 
     row = await monitored.at(job, d.FAILED)
     assert row.error is not None and row.error["type"] == "AttemptsUsedUp"
     assert await monitored.attempt(job).result() == "lost"
+
+
+@pytest.mark.parametrize(
+    ("away", "since", "seen"),
+    [
+        ("everything, until now", 7_200.0, 3_600.0),
+        ("gateways, and one has just come", 1.0, 0.0),
+        ("PostgreSQL: nobody wrote in it, and a gateway does so again", 39.0, 3.0),
+    ],
+)
+async def test_an_outage_that_is_longer_than_a_lease_loses_nothing(
+    monitored: Monitored, away: str, since: float, seen: float
+) -> None:
+    """Two hours of it: an attempt at work, and one that was claimed just before. Agents get time to come back first."""
+    queueing = monitored.queueing
+    org = await queueing.organisation(at_once=2)
+    await queueing.agent(org, capacity=2)
+    working = await queueing.job(org)
+    await monitored.commands.look(org)
+    await monitored.at(working, d.EXECUTING)
+    claimed = await queueing.job(org)
+    assert await queueing.take(org) is not None
+    long_ago = "lease_until = pavo_now() - interval '2 h', heard_at = pavo_now() - interval '2 h'"
+    await queueing.execute(f"UPDATE jobs SET {long_ago}, claimed_at = pavo_now() - interval '2 h'")
+    await listened(queueing.database, since, seen)
+    assert await monitored.watch.look() == 0, away
+    await monitored.at(claimed, d.EXECUTING)
+    async with queueing.database.reading() as session:
+        route = await transitions.route(session, working, 1, 3_600.0)
+    assert route.holds and not route.expired and not route.stuck, "as the attempt's workflow looks"
+    await queueing.execute("UPDATE jobs SET heard_at = pavo_now() WHERE id = :id", id=claimed)
+    await queueing.execute("UPDATE jobs SET lease_until = pavo_now() + interval '1 min' WHERE id = :id", id=claimed)
+    await listened(queueing.database, COME_BACK_SECONDS + 1, 3)
+    assert await monitored.watch.look() == 1, "its agent had time to come back, and did not"
+    assert (await monitored.at(working, d.EXECUTING, epoch=2)).attempts == 2
+
+
+async def test_one_attempt_that_cannot_be_ended_stops_no_other(
+    monitored: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round ends with what failed, and with nothing under way."""
+    queueing = monitored.queueing
+    org = await queueing.organisation(at_once=2)
+    await queueing.agent(org, capacity=2)
+    jobs = [await queueing.job(org) for _ in range(2)]
+    for _ in jobs:
+        assert await queueing.take(org) is not None
+    await queueing.execute("UPDATE jobs SET lease_until = pavo_now() - interval '1 s'")
+    end_here = monitored.watch._end_here  # pyright: ignore[reportPrivateUsage]
+
+    async def fails_for_one(lost: LostAttempt) -> None:
+        if lost.job_id == jobs[0]:
+            raise Unavailable("PostgreSQL is away.", dependency="postgres")
+        await asyncio.sleep(0)  # the other one has failed already
+        await end_here(lost)
+
+    monkeypatch.setattr(monitored.watch, "_end_here", fails_for_one)
+    with pytest.raises(Unavailable):
+        await monitored.watch.look()
+    assert (await queueing.attempt(jobs[1], 1)).ended == "lost", "it was waited for"
+    assert (await queueing.row(jobs[0])).epoch == 1
 
 
 async def test_a_job_that_is_not_heard_of_is_stuck_unless_people_are_asked(monitored: Monitored) -> None:

@@ -9,6 +9,7 @@ from pavo.errors import Unavailable
 from pavo.fleet.sessions.session import Ending, OpenSessions, Session
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import Standing
+from pavo.jobs.leases.repository import NOTE_SECONDS, note_gateway
 from pavo.kit.sql import Database
 from pavo.protocol import fleet_pb2 as pb
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0
 """A revoked token ends its sessions within so long."""
+NOTE_EVERY: Final = round(NOTE_SECONDS / LOOK_SECONDS)
+"""Looks; then it is written that this gateway is there."""
 SEEN_EVERY: Final = 7
 """Looks; then it is written that the streams live, well within `GONE_SECONDS`."""
 
@@ -30,6 +33,12 @@ async def watch(
     """
     looks = 0
     while True:
+        try:
+            if looks % NOTE_EVERY == 0:
+                async with database.transaction() as transaction:
+                    await note_gateway(transaction)
+        except Unavailable as error:
+            logger.info("That this gateway is there is not written: %s", error)
         await asyncio.sleep(LOOK_SECONDS)
         looks += 1
         try:

@@ -2,18 +2,17 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, func, not_, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.gates import repository as gates
 from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
+from pavo.jobs.leases.repository import EXPIRED, silent
 from pavo.jobs.sql.attempts import holds, is_newer, locked, numbered
-from pavo.jobs.sql.models import JobRow, RemoteAgentRow, RepositoryRow
+from pavo.jobs.sql.models import JobRow, RepositoryRow
 from pavo.runs.fence import Fence
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event
@@ -24,6 +23,12 @@ SELECT webhook_enqueue(j.organisation_id, 'job.waiting', j.id, job_told(j, j.sta
 )) FROM jobs j WHERE j.id = :job_id
 """)
 """As the triggers do that tell of stages (migration 0038): in the same transaction, ids alone."""
+
+_ROUTE: Final = text(f"""
+SELECT j.epoch, j.stage, j.cancel_asked_at, a.queue, {EXPIRED} AS expired, {silent(":silence")}
+    AND NOT EXISTS (SELECT FROM gates g WHERE g.subject_id = j.id AND g.state = 'open') AS stuck
+FROM jobs j LEFT JOIN remote_agents a ON a.id = j.agent_id WHERE j.id = :id AND j.deleted_at IS NULL
+""")
 
 SHOWN_BY_AGENTS: Final = (d.PREPARING, d.EXECUTING, d.VERIFYING, d.PUBLISHING, d.CLEANING)
 
@@ -82,16 +87,7 @@ async def route(session: AsyncSession, job_id: uuid.UUID, epoch: int, silence: f
     Args:
         silence: seconds without a log line, stage or result after which the attempt is stuck, unless people are asked.
     """
-    expired = func.coalesce(JobRow.lease_until < func.pavo_now(), True)
-    silent = JobRow.heard_at < func.pavo_now() - timedelta(seconds=silence)
-    stuck = and_(silent, not_(gates.is_asked(JobRow.id)))
-    columns = (JobRow.epoch, JobRow.stage, JobRow.cancel_asked_at, RemoteAgentRow.queue)
-    query = (
-        select(*columns, expired.label("expired"), stuck.label("stuck"))
-        .outerjoin(RemoteAgentRow, RemoteAgentRow.id == JobRow.agent_id)
-        .where(JobRow.id == job_id, JobRow.deleted_at.is_(None))
-    )
-    row = (await session.execute(query)).one_or_none()
+    row = (await session.execute(_ROUTE, {"id": job_id, "silence": silence})).one_or_none()
     if row is None or row.epoch != epoch or row.stage not in d.IN_PROGRESS:
         return c.Route(None, holds=False)
     return c.Route(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from pavo.jobs.leases.repository import EXPIRED, silent
 from pavo.jobs.sql import IN_PROGRESS
 from pavo.jobs.sql.claims import AVAILABLE, FIRST, QUEUED
 from pavo.kit.sql import Database
@@ -54,20 +55,21 @@ WHERE j.stage = 'CLAIMED' AND j.temporal_run_id IS NULL
   AND j.claimed_at <= pavo_now() - make_interval(secs => :seconds)
 ORDER BY j.claimed_at LIMIT :most
 """)
-_LATE: Final = text("""
-SELECT DISTINCT organisation_id FROM jobs
-WHERE stage = 'CLAIMED' AND temporal_run_id IS NULL AND deleted_at IS NULL AND lease_until > pavo_now()
-  AND claimed_at <= pavo_now() - make_interval(secs => :seconds)
+# What was claimed before an outage is begun after it: nobody renews the lease of what no agent was given yet.
+_LATE: Final = text(f"""
+SELECT DISTINCT j.organisation_id FROM jobs j
+WHERE j.stage = 'CLAIMED' AND j.temporal_run_id IS NULL AND j.deleted_at IS NULL AND NOT {EXPIRED}
+  AND j.claimed_at <= pavo_now() - make_interval(secs => :seconds)
 LIMIT :most
 """)
 # Renewing a lease says that an agent lives, not that the job gets on. Where people are asked it need not.
 _LOST: Final = text(f"""
 SELECT j.id, j.epoch, coalesce(a.name, '') AS agent, j.stage,
-    coalesce(j.lease_until < pavo_now(), true) AS expired, j.heard_at
+    {EXPIRED} AS expired, j.heard_at
 FROM jobs j LEFT JOIN remote_agents a ON a.id = j.agent_id
 WHERE j.stage IN {IN_PROGRESS} AND (
-    coalesce(j.lease_until < pavo_now(), true)
-    OR (j.heard_at < pavo_now() - make_interval(secs => :silence)
+    {EXPIRED}
+    OR ({silent(":silence")}
         AND NOT EXISTS (SELECT FROM gates g WHERE g.subject_id = j.id AND g.state = 'open'))
 )
 ORDER BY j.lease_until LIMIT :most
@@ -133,8 +135,8 @@ async def organisations_not_begun(database: Database, seconds: float) -> Sequenc
 
 
 async def lost_attempts(database: Database, silence: float) -> Sequence[LostAttempt]:
-    """Attempts whose lease ran out, and those of which no log, stage or result came for `silence` seconds while nobody
-    was asked; at most `MOST`.
+    """Attempts whose lease ran out though it could have been renewed, and those of which no log, stage or result came
+    for `silence` seconds while nobody was asked; at most `MOST`.
 
     Raises:
         Unavailable: PostgreSQL is away.

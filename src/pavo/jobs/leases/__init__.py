@@ -1,0 +1,1 @@
+"""Since when leases can be renewed: what is not renewed before counts as nothing."""
