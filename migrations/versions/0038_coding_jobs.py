@@ -359,8 +359,8 @@ def upgrade() -> None:
         ["pull_request_look_at"],
         unique=False,
         postgresql_where=sa.text(
-            "stage = 'DONE' AND (pull_request_state = 'open' OR (pull_request_state = 'closed' "
-            "AND pull_request_look_at IS NOT NULL))"
+            "stage IN ('DONE', 'FAILED', 'CANCELLED') AND (pull_request_state = 'open' "
+            "OR (pull_request_state = 'closed' AND pull_request_look_at IS NOT NULL))"
         ),
     )
     op.create_index(

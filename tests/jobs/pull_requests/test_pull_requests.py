@@ -270,6 +270,17 @@ async def test_comments_have_it_go_on_so_often_and_no_more(reviewed: Reviewed) -
         await reviewed.round()
         assert (await reviewed.row()).pull_request_reviews == 1
         await reviewed.rows.run("UPDATE jobs SET stage = 'DONE' WHERE id = :id", id=reviewed.job.uuid)
+    [note] = await reviewed.events("note")
+    assert "1 comment " in note["text"] and "not answered" in note["text"] and "rework" in note["remedy"]
+
+
+@pytest.mark.parametrize("stage", ["FAILED", "CANCELLED"])
+async def test_what_failed_or_was_cancelled_after_a_rework_is_looked_at_too(reviewed: Reviewed, stage: str) -> None:
+    await reviewed.rows.run("UPDATE jobs SET stage = :stage WHERE id = :id", stage=stage, id=reviewed.job.uuid)
+    reviewed.say("ada", "Once more.")
+    await reviewed.round()
+    row = await reviewed.row()
+    assert (row.stage, row.kind) == ("QUEUED", "rework") and "Once more." in row.feedback
 
 
 async def test_a_forge_that_is_asked_too_often_is_left_alone(
@@ -411,7 +422,7 @@ async def test_a_worker_looks_by_itself(reviewed: Reviewed, parts: Parts) -> Non
 
 
 async def test_nothing_open_asks_nobody(reviewed: Reviewed) -> None:
-    await reviewed.rows.run("UPDATE jobs SET stage = 'FAILED' WHERE id = :id", id=reviewed.job.uuid)
+    await reviewed.rows.run("UPDATE jobs SET stage = 'EXECUTING' WHERE id = :id", id=reviewed.job.uuid)
     before = len(reviewed.forge.requests)
     await reviewed.round()
     assert len(reviewed.forge.requests) == before

@@ -58,6 +58,8 @@ class Looking:
         comments = await forge.comments(one.number, since) if state == OPEN else []
         fresh = unseen(comments, one.seen)
         meant = await self._meant(forge, one, [each for each in fresh if each.author != opened_by and not each.is_bot])
+        dropped = len(meant) if one.reviews >= self._limits.reviews else 0
+        meant = [] if dropped else meant
         return Taken(
             state,
             since_after(one.since, fresh),
@@ -66,6 +68,7 @@ class Looking:
             until_next(self._limits.seconds, one.state, state, one.quiet),
             feedback_of(meant) if meant else "",
             _by(one.forge, meant),
+            dropped,
         )
 
     async def _open(self, one: OpenPullRequest, remembered: Remembered) -> Forge:
@@ -79,7 +82,7 @@ class Looking:
 
     async def _meant(self, forge: Forge, one: OpenPullRequest, fresh: Sequence[Comment]) -> list[Comment]:
         """Those that the job is to answer: nobody else has a say about what runs on the organisation's machines."""
-        if not fresh or one.reviewers == "nobody" or one.reviews >= self._limits.reviews:
+        if not fresh or one.reviewers == "nobody":
             return []
         if one.reviewers == "anyone" and await forge.is_private():
             return list(fresh)

@@ -1,4 +1,4 @@
-"""Open pull requests of jobs that are done: which are due, and what is taken from their forges."""
+"""Open pull requests of jobs that are over: which are due, and what is taken from their forges."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,9 @@ from pavo.timeline.domain import Event, NewEvent
 LOOKED_AT_SECONDS: Final = 300.0
 """Who looks at one has so long; where it dies, another looks then."""
 _WATCHED: Final = (
-    "j.stage = 'DONE' AND (j.pull_request_state = 'open' OR (j.pull_request_state = 'closed' "
-    "AND j.pull_request_look_at IS NOT NULL)) AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL"
+    "j.stage IN ('DONE', 'FAILED', 'CANCELLED') AND (j.pull_request_state = 'open' "
+    "OR (j.pull_request_state = 'closed' AND j.pull_request_look_at IS NOT NULL)) "
+    "AND j.pull_request_number IS NOT NULL AND j.deleted_at IS NULL"
 )
 """Which are looked at: one condition for what is due and for when, or a round would follow the other for nothing. A
 closed one may be opened again, and is looked at as long as it has a time for that."""
@@ -118,6 +119,8 @@ class Taken:
     """What the job is to answer; empty: nothing."""
     by: str = ""
     """Whose comments that are."""
+    dropped: int = 0
+    """Comments that the job would answer, had comments not had it go on as often as they may."""
 
 
 async def take(session: AsyncSession, one: OpenPullRequest, taken: Taken) -> Sequence[Event] | None:
@@ -128,7 +131,7 @@ async def take(session: AsyncSession, one: OpenPullRequest, taken: Taken) -> Seq
         what is to be published after the commit; None: the job is not as it was looked at, and nothing was changed.
     """
     job = await locked(session, one.job_id)
-    if job is None or (job.stage, job.epoch, job.pull_request_number) != (d.DONE, one.epoch, one.number):
+    if job is None or job.stage not in d.OVER or (job.epoch, job.pull_request_number) != (one.epoch, one.number):
         return None
     values: dict[str, Any] = {
         "pull_request_state": taken.state,
@@ -143,7 +146,7 @@ async def take(session: AsyncSession, one: OpenPullRequest, taken: Taken) -> Seq
         values["pull_request_look_at"] = job.pull_request_look_at  # its forge was asked too often meanwhile
     if taken.feedback:
         values |= {"pull_request_reviews": JobRow.pull_request_reviews + 1, "pull_request_look_at": None}
-    told: list[NewEvent] = []
+    told: list[NewEvent] = [events.note(*_dropped(one, taken.dropped))] if taken.dropped else []
     if taken.state != job.pull_request_state:
         told.append(events.pull_request(job.pull_request_url or "", one.number, taken.state))
         values["updated_at"] = func.pavo_now()
@@ -152,3 +155,12 @@ async def take(session: AsyncSession, one: OpenPullRequest, taken: Taken) -> Seq
         told.append(events.message(taken.feedback, taken.by))
         return await requeue.back(session, job, d.REWORK, taken.by, feedback=taken.feedback, first=told)
     return await timeline.append(session, job.id, told) if told else ()
+
+
+def _dropped(one: OpenPullRequest, count: int) -> tuple[str, str]:
+    """What is told of comments that nobody answers, and the remedy."""
+    text = (
+        f"{count} {'comment' if count == 1 else 'comments'} on the pull request {'is' if count == 1 else 'are'} not "
+        f"answered: comments there have had the job go on {one.reviews} times, and may no more."
+    )
+    return text, "Ask for rework of the job, and say there what is to be changed."

@@ -200,8 +200,8 @@ class JobRow(Base):
             "ix_jobs_pull_request",
             "pull_request_look_at",
             postgresql_where=text(
-                "stage = 'DONE' AND (pull_request_state = 'open' OR (pull_request_state = 'closed' "
-                "AND pull_request_look_at IS NOT NULL))"
+                "stage IN ('DONE', 'FAILED', 'CANCELLED') AND (pull_request_state = 'open' "
+                "OR (pull_request_state = 'closed' AND pull_request_look_at IS NOT NULL))"
             ),
         ),
     )
