@@ -161,6 +161,8 @@ def upgrade() -> None:
         sa.Column("online", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("draining", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("drain_asked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("rests_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("rests_for", sa.Text(), server_default="", nullable=False),
         sa.Column("session", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("gateway", sa.Uuid(), nullable=True),
         sa.Column("queue", sa.Text(), nullable=True),

@@ -47,6 +47,11 @@ AGENT_COMMAND: Final = workflow.ActivityConfig(
 """One try to have a command carried out on one session: the workflow reads the agent's queue before each. Whoever finds
 nobody on that queue for ten seconds reads it again."""
 
+UNABLE: Final = frozenset({"Draining", "NoCapacity", "NoSpace"})
+"""Types of errors that tell of the agent and not of the job: another agent may do it, or this one later."""
+REST_SECONDS: Final = 60.0
+"""So long an agent that answered so is given no job."""
+
 MAX_AGENT_ERRORS: Final = 5
 """Errors that an agent returned for one command, which the workflow counts: 1 s, ×2, at most 30 s between them."""
 

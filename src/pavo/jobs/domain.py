@@ -19,6 +19,9 @@ CANCELLED: Final = "CANCELLED"
 STAGES: Final = (QUEUED, CLAIMED, PREPARING, EXECUTING, VERIFYING, PUBLISHING, CLEANING, DONE, FAILED, CANCELLED)
 IN_PROGRESS: Final = (CLAIMED, PREPARING, EXECUTING, VERIFYING, PUBLISHING, CLEANING)
 """Stages in which an attempt holds the job: a workflow is open, an agent has a place taken."""
+PLAN_PHASE: Final = "planning"
+EXECUTE_PHASE: Final = "executing"
+"""Phases of a workflow in which nothing is done yet that would be lost with its attempt."""
 OVER: Final = (DONE, FAILED, CANCELLED)
 
 BACKLOG: Final = "backlog"

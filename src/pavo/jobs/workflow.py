@@ -18,8 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from pavo.jobs.attempt.agent_link import AgentLink
     from pavo.runs.story import SIGNAL_MOVE_ON, Story, run_short_activity
 
-PLANNING: Final = "planning"
-EXECUTING: Final = "executing"
+PLANNING: Final = d.PLAN_PHASE
+EXECUTING: Final = d.EXECUTE_PHASE
 VERIFYING: Final = "verifying"
 PUBLISHING: Final = "publishing"
 
@@ -130,7 +130,8 @@ class CodingJob:
         """Whether a command was carried out; else it is known how the attempt ends."""
         if outcome.kind == c.OUTCOME_DONE:
             return True
-        self._state.how, self._state.error = c.ENDED_FAILED, outcome.error or a.COMMAND_FAILED
+        self._state.how = c.ENDED_LOST if self._link.is_unable(outcome) else c.ENDED_FAILED
+        self._state.error = outcome.error or a.COMMAND_FAILED
         return False
 
     async def _enter(self, stage: str) -> bool:
@@ -163,7 +164,7 @@ class CodingJob:
 
     async def _record_end(self, *, cleaned: bool) -> None:
         state = self._state
-        lost = a.WHY_LOST[state.error] if state.how == c.ENDED_LOST else ("", "")
+        lost = a.WHY_LOST.get(state.error, ("", "")) if state.how == c.ENDED_LOST else ("", "")
         request = a.EndAttempt(
             self._job_id,
             self._epoch,

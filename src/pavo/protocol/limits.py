@@ -11,3 +11,6 @@ MESSAGE_OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 """gRPC's options of both sides."""
+
+CHECK_SECONDS: Final = 600
+"""For a command that prepares or verifies, where it names no time."""

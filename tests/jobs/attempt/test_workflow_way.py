@@ -3,15 +3,18 @@
 import asyncio
 
 import pytest
+from sqlalchemy import func, select, text
 from temporalio.client import WorkflowFailureError
 
 from pavo.jobs import contracts as c
+from pavo.jobs.sql.claims import AVAILABLE
+from pavo.jobs.sql.models import RemoteAgentRow
 from pavo.jobs.workflow import CodingJob
 from pavo.protocol.fleet_pb2 import Result
 from pavo.runs.story import MAX_HISTORY_EVENTS
 from tests.driving import until
 from tests.jobs.attempt.given import Given
-from tests.jobs.attempt.scripted import executed, for_ever, kinds, lease_lost, session_lost, verified
+from tests.jobs.attempt.scripted import executed, failure, for_ever, kinds, lease_lost, session_lost, verified
 
 
 async def test_a_lost_session_sends_the_same_command_again(given: Given) -> None:
@@ -210,3 +213,22 @@ async def test_signals_beside_a_continue_as_new_are_not_lost(given: Given) -> No
     await asyncio.gather(*fill[:30], any_run.signal(CodingJob.lease_lost), *fill[30:])
     await given.until_stage(job, "QUEUED")
     assert (await given.attempt(job)).ended == "lost"
+
+
+@pytest.mark.parametrize("kind", ["Draining", "NoCapacity", "NoSpace"])
+async def test_an_agent_that_cannot_do_it_now_counts_for_nothing_and_rests(given: Given, kind: str) -> None:
+    job = await given.job(max_attempts=1)
+    place = (await given.row(job)).rank
+    given.agent.will(c.START_EXECUTION, failure(kind, retryable=True))
+    assert await (await given.start(job)).result() == "QUEUED"
+    row, attempt = await given.row(job), await given.attempt(job)
+    assert (row.attempts, row.rank, row.lease_until) == (0, place, None) and row.error is not None
+    assert (attempt.ended, attempt.reason) == ("lost", f"{kind}: {kind}: because.")
+    assert given.agent.rounds(c.START_EXECUTION) == [(0, 0)], "nobody asks again and again"
+    async with given.database.reading() as session:
+        resting = select(RemoteAgentRow.rests_for).where(
+            RemoteAgentRow.id == given.agent.id, RemoteAgentRow.rests_until > func.pavo_now()
+        )
+        assert (await session.scalars(resting)).one() == attempt.reason
+        free = text(f"SELECT {AVAILABLE} FROM remote_agents a WHERE a.id = :id")
+        assert not (await session.execute(free, {"id": given.agent.id})).scalar_one()

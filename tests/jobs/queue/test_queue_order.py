@@ -199,6 +199,7 @@ async def test_a_queue_that_was_never_used(queueing: Queueing, service: QueueSer
 GPU = Place("gpu", ["gpu", "linux"], ["codex"], connected=True, draining=False, free=1)
 AWAY = Place("away", ["arm"], ["codex"], connected=False, draining=False, free=1)
 BUSY = Place("busy", ["big"], ["codex"], connected=True, draining=False, free=0)
+FULL = Place("full", ["big"], ["codex"], connected=True, draining=False, free=1, rests_for="NoSpace: 2 MB.")
 ENDING = Place("ending", ["big"], ["codex"], connected=True, draining=True, free=1)
 
 
@@ -213,6 +214,13 @@ ENDING = Place("ending", ["big"], ["codex"], connected=True, draining=True, free
         (QueueState(False, 0, 1, [GPU, AWAY]), ["arm"], "codex", "not_connected", "away"),
         (QueueState(False, 1, 1, [GPU]), ["gpu"], "codex", "at_limit", "1 of at most 1"),
         (QueueState(False, 0, 1, [GPU, BUSY, ENDING]), ["big"], "codex", "agents_busy", "busy, ending"),
+        (
+            QueueState(False, 0, 1, [GPU, BUSY, FULL]),
+            ["big"],
+            "codex",
+            "agents_busy",
+            "a minute. NoSpace: 2 MB.",
+        ),
         (QueueState(False, 0, 1, [GPU]), ["gpu"], "codex", "turn", "turn"),
     ],
 )

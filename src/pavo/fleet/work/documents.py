@@ -13,13 +13,12 @@ from pavo.jobs.domain import fenced_branch
 from pavo.jobs.sql import commands, results
 from pavo.jobs.sql.commands import CommandJob, CommandRepository
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import CHECK_SECONDS
 
 EXECUTE_SECONDS: Final = 6 * 3600
 """For the coding program, where the job's options name no `timeout_seconds`."""
 IDLE_SECONDS: Final = 900
 """Without output, where the job's options name no `idle_seconds`."""
-CHECK_SECONDS: Final = 900
-"""For a command of the repository that names no time."""
 PLAN_SECONDS: Final = 3600
 PUBLISH_SECONDS: Final = 600
 CLEANUP_SECONDS: Final = 600

@@ -80,11 +80,17 @@ class AgentLink:
             if outcome is None:
                 return None
             again = outcome.kind != c.OUTCOME_DONE and (outcome.retryable or outcome.kind == c.OUTCOME_CANCELLED)
-            if not again or state.attempt + 1 >= c.MAX_AGENT_ERRORS:
+            if not again or self.is_unable(outcome) or state.attempt + 1 >= c.MAX_AGENT_ERRORS:
                 state.attempt = 0
                 return outcome
             state.attempt += 1
             await self._pause(d.retry_delay(state.attempt))
+
+    def is_unable(self, outcome: c.CommandOutcome) -> bool:
+        """Whether the agent cannot do the job now: the attempt ends, and counts for nothing. Only as long as nothing
+        was done that would be gone with it."""
+        begins = self._state.phase in (d.PLAN_PHASE, d.EXECUTE_PHASE) and self._state.round == 0
+        return begins and outcome.kind == c.OUTCOME_FAILED and outcome.retryable and outcome.error in c.UNABLE
 
     async def _until_answered(self, request: c.RunCommand) -> c.CommandOutcome | None:
         looks = 0

@@ -24,6 +24,8 @@ class Place:
     draining: bool
     free: int
     """Jobs that it could take besides those that it has."""
+    rests_for: str = ""
+    """Why it is given none for a minute, as it said itself; empty: it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,11 @@ def reason_of(state: QueueState, labels: Collection[str], program: str) -> Reaso
         return Reason(NOT_CONNECTED, f"None of the agents that could do it is connected: {_names(able)}.")
     if state.running >= state.at_once:
         return Reason(AT_LIMIT, f"{state.running} of at most {state.at_once} jobs at once are in progress.")
-    if not any(each.free > 0 and not each.draining for each in connected):
+    able = [each for each in connected if each.free > 0 and not each.draining]
+    if able and all(each.rests_for for each in able):
+        told = f"{able[0].name} cannot take it now, and is asked again within a minute. {able[0].rests_for}"
+        return Reason(AGENTS_BUSY, told)
+    if not able:
         return Reason(AGENTS_BUSY, f"The agents that could do it are busy or take nothing new: {_names(connected)}.")
     return Reason(TURN, "It is its turn as soon as those before it are given out.")
 

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pavo.errors import InvalidInput
+from pavo.protocol.limits import CHECK_SECONDS
 
 Forge: TypeAlias = Literal["github", "gitlab", "gitea", ""]
 FORGES: Final = ("github", "gitlab", "gitea", "")
@@ -28,7 +29,7 @@ MAX_CHECKS: Final = 20
 MAX_CHECK_NAME: Final = 60
 MAX_COMMAND: Final = 4_000
 MAX_TIMEOUT_SECONDS: Final = 86_400
-DEFAULT_TIMEOUT_SECONDS: Final = 600
+DEFAULT_TIMEOUT_SECONDS: Final = CHECK_SECONDS
 MAX_ROUNDS: Final = 10
 MAX_USERNAME: Final = 100
 DEFAULT_USERNAME: Final = "x-access-token"

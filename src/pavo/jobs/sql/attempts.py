@@ -6,6 +6,7 @@ Every write is `WHERE epoch = mine`, with the job's row locked; those of a workf
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import func, select, update
@@ -16,10 +17,10 @@ from pavo.jobs import contracts as c
 from pavo.jobs import domain as d
 from pavo.jobs import events
 from pavo.jobs.event_data import JobError
-from pavo.jobs.late.domain import OWED
+from pavo.jobs.late.domain import MAX_REASON, OWED
 from pavo.jobs.models import budget_spent
 from pavo.jobs.sql import results
-from pavo.jobs.sql.models import JobAttemptRow, JobRow
+from pavo.jobs.sql.models import JobAttemptRow, JobRow, RemoteAgentRow
 from pavo.jobs.sql.results import Published
 from pavo.runs.fence import Fence
 from pavo.timeline import service as timeline
@@ -102,13 +103,13 @@ async def end_attempt(
     why = await why_ended(session, job_id, epoch, how, error, cause, remedy, command_id)
     place, outcome = await _reached(session, job_id, epoch, how, outcome)
     unanswered = how == c.ENDED_DONE and outcome == c.NO_CHANGES and bool(job.feedback)
-    stage, changes = _stage_after(job, how, why, outcome, place)
+    stage, changes = _stage_after(job, how, why, outcome, place, unable=error in c.UNABLE)
     changes |= numbered(job, epoch, fence) | _published(place)
     notes = [events.note(*NOTHING_CHANGED)] if unanswered else []
     told = [*notes, events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
     await session.execute(update(JobRow).where(JobRow.id == job_id).values(stage=stage, **changes))
     reason = f"{why['type']}: {why['cause']}" if why else NOTHING_CHANGED[0] if unanswered else ""
-    await _end_row(session, job_id, epoch, how, reason, place, stage, cleaned=cleaned)
+    await _end_row(session, job, epoch, how, reason, place, stage, cleaned=cleaned, unable=error in c.UNABLE)
     await gates.pause(session, job_id)
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
 
@@ -142,9 +143,9 @@ async def why_ended(
 
 
 def _stage_after(
-    job: JobRow, how: str, why: JobError | None, outcome: str, place: Published | None
+    job: JobRow, how: str, why: JobError | None, outcome: str, place: Published | None, *, unable: bool
 ) -> tuple[str, dict[str, Any]]:
-    """The stage, and what else changes in the row."""
+    """The stage, and what else changes in the row. An agent that is unable to do it counts for nothing."""
     now = func.pavo_now()
     kept: dict[str, Any] = {"lease_until": None, "heard_at": now, "updated_at": now, "ended_at": now}
     over = kept | {"adopts": None}
@@ -155,6 +156,9 @@ def _stage_after(
         return d.CANCELLED, over | {"error": None}
     if how == c.ENDED_FAILED:
         return d.FAILED, over | {"error": {**why} if why else None}
+    if unable:
+        error = {**why} if why else None
+        return d.QUEUED, kept | {"ended_at": None, "error": error, "attempts": max(job.attempts - 1, 0)}
     if job.attempts >= job.max_attempts:
         last = why["cause"] if why else ""
         error = {
@@ -186,7 +190,7 @@ def _told(job: JobRow, stage: str, place: Published | None) -> list[NewEvent]:
 
 async def _end_row(
     session: AsyncSession,
-    job_id: uuid.UUID,
+    job: JobRow,
     epoch: int,
     how: str,
     reason: str,
@@ -194,8 +198,9 @@ async def _end_row(
     stage: str,
     *,
     cleaned: bool,
+    unable: bool,
 ) -> None:
-    mine = (JobAttemptRow.job_id == job_id, JobAttemptRow.epoch == epoch, JobAttemptRow.ended_at.is_(None))
+    mine = (JobAttemptRow.job_id == job.id, JobAttemptRow.epoch == epoch, JobAttemptRow.ended_at.is_(None))
     values: dict[str, Any] = {"ended_at": func.pavo_now(), "ended": how, "cleanup_owed": not cleaned}
     if how == c.ENDED_LOST and not cleaned and stage != d.CANCELLED:
         values["late_work"] = OWED  # its worktree is removed only after what it has changed is kept
@@ -203,6 +208,18 @@ async def _end_row(
     if place is not None:
         values |= {"branch": place.branch or None, "commit": place.commit or None}
     await session.execute(update(JobAttemptRow).where(*mine).values(**values))
+    if unable and how == c.ENDED_LOST and job.agent_id is not None:
+        await _rest(session, job.agent_id, reason)
+
+
+async def _rest(session: AsyncSession, agent_id: uuid.UUID, reason: str) -> None:
+    """Give an agent no job for a while, since it cannot do any. One whose row is held is passed over: who holds it
+    may wait for the job's."""
+    until = func.pavo_now() + timedelta(seconds=c.REST_SECONDS)
+    free = select(RemoteAgentRow.id).where(RemoteAgentRow.id == agent_id).with_for_update(skip_locked=True)
+    mine = update(RemoteAgentRow).where(RemoteAgentRow.id.in_(free))
+    values = {"rests_until": until, "rests_for": reason[:MAX_REASON]}
+    await session.execute(mine.values(**values).execution_options(synchronize_session=False))
 
 
 async def cleaned_up(session: AsyncSession, job_id: uuid.UUID, epoch: int) -> None:

@@ -16,7 +16,8 @@ from pavo.jobs import events
 from pavo.jobs.sql import IN_PROGRESS
 from pavo.timeline.domain import Event, numbered
 
-AVAILABLE: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
+CONNECTED: Final = "a.online AND NOT a.draining AND NOT a.drain_asked AND a.queue IS NOT NULL"
+AVAILABLE: Final = f"{CONNECTED} AND (a.rests_until IS NULL OR a.rests_until <= pavo_now())"
 QUEUED: Final = "j.stage = 'QUEUED' AND j.deleted_at IS NULL"
 FIRST: Final = "j.program, j.labels, (j.kind <> 'rework'), j.rank, j.id LIMIT 1"
 ABLE: Final = "f.labels @> j.labels AND j.program = ANY (f.programs)"

@@ -106,6 +106,9 @@ class RemoteAgentRow(Base):
     draining: Mapped[bool] = mapped_column(server_default=text("false"))
     drain_asked: Mapped[bool] = mapped_column(server_default=text("false"))
     """Somebody told it to finish and take nothing new."""
+    rests_until: Mapped[datetime | None] = mapped_column(_MOMENT)
+    rests_for: Mapped[str] = mapped_column(Text, server_default="")
+    """Why it could not do a job that it was given: until then it gets none."""
     session: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Grows with each session; what an older one says changes nothing."""
     gateway: Mapped[uuid.UUID | None] = mapped_column(Uuid)
@@ -289,7 +292,6 @@ class JobAttemptRow(Base):
         Index("ix_job_attempts_owed", "agent_id", postgresql_where=text("cleanup_owed")),
         CheckConstraint("late_work IN ('owed', 'kept', 'nothing', 'gone', 'declined')", name="late_work"),
     )
-
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     agent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(RemoteAgentRow.id, ondelete="SET NULL"))
@@ -307,12 +309,11 @@ class JobAttemptRow(Base):
     cleanup_owed: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its agent could not be reached when it ended: paid at its next Hello."""
     told_session: Mapped[int | None] = mapped_column(BigInteger)
-    """Number of the agent's session in which it was told last what it owes of this: not again in that one."""
+    """The agent's session in which it was told last what it owes of this: not again in that one."""
     finished: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether its coding program came to its end, in time or late."""
     late_work: Mapped[str | None] = mapped_column(Text)
-    """Of a lost attempt: owed (its agent is to push what it has changed to the fenced branch, and has not), kept (it is
-    there), nothing (it changed nothing), gone (it is not on the agent's machine any more), declined."""
+    """Of a lost attempt, as `late.domain` has it; None: nobody asks for any."""
     late_reason: Mapped[str] = mapped_column(Text, server_default="")
     """Why it was not pushed yet, or is gone."""
 

@@ -30,6 +30,7 @@ SELECT stage, count(*) AS jobs FROM jobs WHERE organisation_id = :organisation A
 _PLACES: Final = text(f"""
 SELECT a.name, a.labels, a.programs, a.online AND a.queue IS NOT NULL AS connected,
     a.draining OR a.drain_asked AS draining,
+    CASE WHEN a.rests_until > pavo_now() THEN a.rests_for ELSE '' END AS rests_for,
     a.capacity - (SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.stage IN {IN_PROGRESS}) AS free
 FROM remote_agents a WHERE a.organisation_id = :organisation OR a.organisation_id IS NULL
 ORDER BY a.name

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from pavo.jobs.leases.repository import EXPIRED, silent
 from pavo.jobs.sql import IN_PROGRESS
-from pavo.jobs.sql.claims import AVAILABLE, FIRST, QUEUED
+from pavo.jobs.sql.claims import AVAILABLE, CONNECTED, FIRST, QUEUED
 from pavo.kit.sql import Database
 
 # As a claim does, without locking anything: by steps over `ix_jobs_wanted`, one for each organisation, program and
@@ -44,7 +44,7 @@ SELECT EXISTS (
         SELECT FROM jobs j WHERE j.organisation_id = q.organisation_id AND j.stage = 'QUEUED' AND j.deleted_at IS NULL
     ) AND EXISTS (
         SELECT FROM remote_agents a
-        WHERE {AVAILABLE} AND (a.organisation_id IS NULL OR a.organisation_id = q.organisation_id)
+        WHERE {CONNECTED} AND (a.organisation_id IS NULL OR a.organisation_id = q.organisation_id)
     )
 )
 """)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pavo.protocol.limits import CHECK_SECONDS
 from pavo.remote.errands.errand import ERROR, INFO, WARNING, Errand
 from pavo.remote.errands.failures import PREPARE_FAILED, failed
 from pavo.remote.processes.contract import Ended, OutputLine
 from pavo.remote.processes.running import run
 
-DEFAULT_SECONDS: Final = 1800
 TAIL_BYTES: Final = 16_000
 _PASSED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY")
 """Of the agent's environment: none of its tokens is among them."""
@@ -127,7 +127,7 @@ async def prepare(
 async def _run(
     check: Check, source: str, place: Path, env: Mapping[str, str], errand: Errand, shell: Sequence[str]
 ) -> CheckResult:
-    tail, seconds = _Tail(), check.seconds or DEFAULT_SECONDS
+    tail, seconds = _Tail(), check.seconds or CHECK_SECONDS
 
     async def on_line(line: OutputLine) -> None:
         text = f"{line.text} … ({line.cut_bytes:,} bytes more)" if line.cut_bytes else line.text
