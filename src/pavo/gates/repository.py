@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, and_, cast, delete, func, literal, or_, select, text, tuple_, update
+from sqlalchemy import Text, and_, cast, delete, exists, func, literal, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -244,6 +244,12 @@ async def not_open(session: AsyncSession, gate_ids: Iterable[uuid.UUID]) -> Sequ
     """Which of these are closed, or rest."""
     query = select(GateRow.id).where(GateRow.id.in_(list(gate_ids)), GateRow.state != OPEN)
     return (await session.scalars(query)).all()
+
+
+async def is_asked(session: AsyncSession, subject_id: uuid.UUID) -> bool:
+    """Whether people are asked about a subject now."""
+    open_ = select(exists().where(GateRow.subject_id == subject_id, GateRow.state == OPEN))
+    return bool((await session.scalars(open_)).one())
 
 
 async def pause(session: AsyncSession, subject_id: uuid.UUID, *, but: Collection[uuid.UUID] = ()) -> None:

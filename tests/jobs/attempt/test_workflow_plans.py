@@ -71,6 +71,23 @@ async def test_the_next_attempt_does_not_ask_again_what_was_accepted(given: Give
     assert [each.epoch for each in given.agent.asked if each.kind == c.MAKE_PLAN] == [1, 2]
 
 
+async def test_what_is_lost_while_people_think_does_not_count(given: Given, gates: JobGates) -> None:
+    """More often than a job is tried; then the plan is accepted, and carried out."""
+    job, service = await given.job(review=True, max_attempts=1), GateService(given.database, gates, SUBJECTS)
+    for epoch in (1, 2, 3):
+        handle = await given.start(job, epoch)
+        await given.open_gate(job, "1. Do it.")
+        await given.lease(job, -1)
+        await handle.signal(CodingJob.lease_lost)
+        assert await handle.result() == "QUEUED"
+        assert (await given.row(job)).attempts == 0 and (await given.attempt(job, epoch)).ended == "lost"
+        assert await given.claim(job) == epoch + 1
+    last = await given.start(job, 4)
+    gate = await given.open_gate(job, "1. Do it.")
+    await service.answer(given.who, gate.id, gate.hash, "accept", "")
+    assert await last.result() == "DONE"
+
+
 async def test_a_review_that_is_cancelled_takes_no_answer(given: Given) -> None:
     job = await given.job(review=True)
     handle = await given.start(job)

@@ -103,7 +103,7 @@ async def end_attempt(
     why = await why_ended(session, job_id, epoch, how, error, cause, remedy, command_id)
     place, outcome = await _reached(session, job_id, epoch, how, outcome)
     unanswered = how == c.ENDED_DONE and outcome == c.NO_CHANGES and bool(job.feedback)
-    stage, changes = _stage_after(job, how, why, outcome, place, unable=error in c.UNABLE)
+    stage, changes = _stage_after(job, how, why, outcome, place, spared=await _spared(session, job_id, how, error))
     changes |= numbered(job, epoch, fence) | _published(place)
     notes = [events.note(*NOTHING_CHANGED)] if unanswered else []
     told = [*notes, events.attempt_ended(epoch, how, why, owes_cleanup=not cleaned), *_told(job, stage, place)]
@@ -112,6 +112,12 @@ async def end_attempt(
     await _end_row(session, job, epoch, how, reason, place, stage, cleaned=cleaned, unable=error in c.UNABLE)
     await gates.pause(session, job_id)
     return Ended(stage, job.organisation_id, wrote=True, events=await timeline.append(session, job_id, told))
+
+
+async def _spared(session: AsyncSession, job_id: uuid.UUID, how: str, error: str) -> bool:
+    """Whether a lost attempt is no try: its agent was unable to do the job, or people are asked about its plan still,
+    who may take as long as they like."""
+    return error in c.UNABLE or (how == c.ENDED_LOST and await gates.is_asked(session, job_id))
 
 
 async def _reached(
@@ -143,9 +149,10 @@ async def why_ended(
 
 
 def _stage_after(
-    job: JobRow, how: str, why: JobError | None, outcome: str, place: Published | None, *, unable: bool
+    job: JobRow, how: str, why: JobError | None, outcome: str, place: Published | None, *, spared: bool
 ) -> tuple[str, dict[str, Any]]:
-    """The stage, and what else changes in the row. An agent that is unable to do it counts for nothing."""
+    """The stage, and what else changes in the row. A try that does not count is given back: its agent was unable to
+    do the job, or people had not answered yet."""
     now = func.pavo_now()
     kept: dict[str, Any] = {"lease_until": None, "heard_at": now, "updated_at": now, "ended_at": now}
     over = kept | {"adopts": None}
@@ -156,7 +163,7 @@ def _stage_after(
         return d.CANCELLED, over | {"error": None}
     if how == c.ENDED_FAILED:
         return d.FAILED, over | {"error": {**why} if why else None}
-    if unable:
+    if spared:
         error = {**why} if why else None
         return d.QUEUED, kept | {"ended_at": None, "error": error, "attempts": max(job.attempts - 1, 0)}
     if job.attempts >= job.max_attempts:
