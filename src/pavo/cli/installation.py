@@ -8,6 +8,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from pavo import config
 from pavo.config import Settings
+from pavo.deploy.certificates.parts import GATEWAY
 from pavo.deploy.checks.gateway import GatewayReach
 from pavo.deploy.local.deployed_settings import settings_of
 from pavo.deploy.model import state
@@ -46,7 +47,7 @@ def find_installation(data_dir: Path | None) -> Installation:
 
 
 def gateway_of(found: Installation, url: str | None, ca: Path | None) -> GatewayReach | None:
-    """The gateway that is meant: the one at `url`, else the stack's own; None: none is known here.
+    """The gateway that is meant: the one at `url`, else the stack's own; None: none is known here, or runs there.
 
     Raises:
         ConfigurationError: the URL is none of a gateway, or there is no such file.
@@ -57,6 +58,8 @@ def gateway_of(found: Installation, url: str | None, ca: Path | None) -> Gateway
         return GatewayReach.of(url, ca)
     if found.stack is None or not found.stack.urls.gateway:
         return None
+    if not any(part.name == GATEWAY for part in found.stack.parts):
+        return None  # only some parts of the stack were started
     own = Path(found.stack.urls.gateway_ca) if found.stack.urls.gateway_ca else None
     return GatewayReach.of(found.stack.urls.gateway, ca or own)
 
