@@ -113,10 +113,10 @@ def _content_of(package: str, path: tuple[str, ...], _found: str) -> str:
 
 
 def _forget_finders() -> None:
-    """What was looked for before may be there by now. Python deletes what it remembers of a place without asking
-    whether it is still there: another thread that does the same in this moment is no failure."""
+    """What was looked for before may be there by now. Python walks what it remembers of places, and deletes some,
+    without asking whether they are still there: another thread that does the same in this moment is no failure."""
     while True:
-        with suppress(KeyError):
+        with suppress(KeyError, RuntimeError):
             PathFinder.invalidate_caches()
             return
 
