@@ -68,6 +68,11 @@ async def add_lines(database: Database, lines: Sequence[NewLine]) -> int:
         Unavailable: PostgreSQL is away.
         psycopg.Error: it refuses a value.
     """
+    # Of a line that is there twice the first one says how much is missing before it, and a statement knows no order.
+    first: dict[tuple[uuid.UUID, int, int], NewLine] = {}
+    for each in lines:
+        first.setdefault((each.job_id, each.epoch, each.seq), each)
+    lines = list(first.values())
     values = {
         "jobs": [each.job_id for each in lines],
         "epochs": [each.epoch for each in lines],

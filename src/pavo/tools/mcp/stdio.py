@@ -11,7 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
 import anyio
@@ -38,6 +38,8 @@ LOOK_SECONDS: Final = 0.02
 """Between two looks whether a process has ended."""
 PAUSE_SECONDS: Final = 0.01
 """Between two chunks of its standard error: who floods it waits."""
+LAST_WORDS_SECONDS: Final = 1.0
+"""For what a process has written to standard error before its end."""
 GARBAGE_TOLD: Final = 3
 """Lines that are no messages, of one process, in the log."""
 
@@ -83,6 +85,8 @@ class _Child:
         self._process = process
         self._errors: deque[str] = deque(maxlen=TOLD_LINES)
         self._garbage = 0
+        self._heard = asyncio.Event()
+        """Its standard error is read to its end."""
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Why there is no connection any more."""
         self._receive, self.received = anyio.create_memory_object_stream[Any](0)
@@ -100,6 +104,9 @@ class _Child:
                 for line in lines.feed(chunk, time.monotonic()):
                     await self._take(line)
             ended = await _has_ended(self._process, END_SECONDS)
+            with suppress(TimeoutError):  # its last words may come behind its end
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._heard.wait()
             self._end(f"it ended with code {self._process.returncode}" if ended else "it closed its output")
         except Flooded as error:
             self._end(str(error))
@@ -147,6 +154,7 @@ class _Child:
                 if line.strip():
                     self._errors.append(printable_line(line[:TOLD_CHARACTERS].decode(errors="replace")))
             await asyncio.sleep(PAUSE_SECONDS)
+        self._heard.set()
 
     def _end(self, reason: str) -> None:
         if not self.ended.done():
