@@ -14,7 +14,7 @@ SLOW = {"steps": 10_000, "step_seconds": 0.05}
 
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.2
-PATIENCE = 60.0
+PATIENCE = 90.0
 """Seconds, on a machine that has other things to do too: a limit is no measure, what must be quick says how quick."""
 
 
