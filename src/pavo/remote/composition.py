@@ -77,6 +77,7 @@ async def _run(settings: AgentSettings, kept: WorkspaceSettings, profiles: Mappi
         sweeping.cancel()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
+        await asyncio.to_thread(workspaces.forget_sockets)
 
 
 async def _sweep(workspaces: Workspaces, program: AgentProgram) -> None:

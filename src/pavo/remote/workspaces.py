@@ -83,7 +83,7 @@ class Workspaces:
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def forget_sockets(self) -> None:
-        """When the agent begins: remove what a life before has left of its requests for credentials."""
+        """When the agent begins and when it ends: remove what is left of requests for credentials."""
         with contextlib.suppress(OSError):  # they open nothing any more
             self._git.sockets.forget()
 

@@ -34,8 +34,10 @@ class Sockets:
         if len(os.fsencode(own)) + _OF_ONE <= _LONGEST:
             self.folder = own
         else:
-            name = hashlib.sha256(os.fsencode(own)).hexdigest()[:16]
-            self.folder = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{name}"
+            name = f"{PREFIX}{os.getuid()}-{hashlib.sha256(os.fsencode(own)).hexdigest()[:16]}"
+            wanted = Path(tempfile.gettempdir()) / name
+            fits = len(os.fsencode(wanted)) + _OF_ONE <= _LONGEST
+            self.folder = wanted if fits else Path("/tmp") / name
 
     def make(self) -> Path:
         """A new folder for one socket, which this user alone enters.
