@@ -138,3 +138,24 @@ def test_the_helper_alone_says_nothing() -> None:
         ["python3", "-I", "-S", HELPER, "get"], input=ASKED, capture_output=True, text=True, check=True
     )
     assert done.stdout == "quit=1\n" and done.stderr == ""
+
+
+def test_sockets_have_a_place_however_long_the_folders_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    found = Sockets(long)
+    made = found.make()
+    try:
+        assert len(os.fsencode(Sockets.place(made))) <= 107 and made.parent == found.folder
+        loop = asyncio.new_event_loop()
+        try:
+            server = loop.run_until_complete(asyncio.start_unix_server(lambda *_: None, Sockets.place(made)))
+            server.close()
+            loop.run_until_complete(server.wait_closed())
+        finally:
+            loop.close()
+    finally:
+        found.forget()
+    assert not found.folder.exists()
