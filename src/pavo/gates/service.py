@@ -145,7 +145,8 @@ class GateService:
                 wanted.newest_first,
             )
             found, more = await repository.page(session, chosen, self._subjects, after=after, limit=wanted.limit)
-            total = await repository.count(session, chosen, self._subjects)
+            whole = after is None and not more  # what is seen is then all there is, also a moment later
+            total = len(found) if whole else await repository.count(session, chosen, self._subjects)
         last = found[-1] if more else None
         return GatesFound(found, Cursor(last.opened_at, last.id).encode() if last else None, total)
 

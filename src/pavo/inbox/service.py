@@ -39,6 +39,7 @@ class InboxService:
             of, answers = (wanted.subject_id, wanted.task_id), who.user_id if wanted.mine else None
             chosen = Chosen(theirs, created_by, wanted.kind, *of, answers)
             found = await self._rows.page(session, chosen, after=after, limit=limit + 1, newest_first=newest_first)
-            total = await self._rows.count(session, chosen)
+            whole = after is None and len(found) <= limit  # what is seen is then all there is, also a moment later
+            total = len(found) if whole else await self._rows.count(session, chosen)
         last = found[limit - 1] if len(found) > limit else None
         return InboxPage(found[:limit], Cursor(last.since, last.id).encode() if last else None, total)

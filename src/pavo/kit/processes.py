@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2)."""
@@ -87,6 +87,35 @@ class ProcessIdentity:
                 return False
             await asyncio.sleep(0.02)
         return True
+
+
+async def has_ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    """Whether it ends within so long, whatever becomes of its pipes.
+
+    `Process.wait` waits for the end of its pipes too: for ever where one is full that nobody reads, or where another
+    process holds it.
+    """
+    until = asyncio.get_running_loop().time() + seconds
+    while process.returncode is None and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.02)
+    return process.returncode is not None
+
+
+async def kill_session(process: asyncio.subprocess.Process, seconds: float = 5.0) -> None:
+    """End a process that leads a session of its own, with all of the session, and close its pipes; nothing that it has
+    still to say is read.
+
+    Args:
+        seconds: to wait for its end at most: a process that the kernel does not let go is left to it.
+    """
+    try:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await has_ended(process, seconds)
+    finally:
+        cast(Any, process)._transport.close()
+    await asyncio.sleep(0)
 
 
 def child_dies_with_us(number: int) -> Callable[[], None] | None:

@@ -44,6 +44,7 @@ async def asked(client: httpx2.AsyncClient, **chosen: Any) -> dict[str, Any]:
 
     async def there() -> dict[str, Any] | None:
         found = await got(client, "/api/inbox", **chosen)
+        assert found["total"] == len(found["items"])
         return found["items"][0] if found["total"] else None
 
     return await until(there, what="something in the inbox")

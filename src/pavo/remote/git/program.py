@@ -1,15 +1,13 @@
 """Running git: local commands at once, transfers below a supervisor, with credentials on demand."""
 
 import asyncio
-import contextlib
-import os
 import re
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pavo.kit.processes import kill_session
 from pavo.remote.errands.errand import INFO, WARNING, Errand
 from pavo.remote.errands.failures import (
     BAD_REPOSITORY,
@@ -130,7 +128,7 @@ class Git:
             cause = f"git {arguments[0]} took longer than {seconds:g} s."
             raise failed(GIT_FAILED, cause, "Look at the agent's machine.", retryable=True) from error
         finally:
-            await _end(process)
+            await kill_session(process)
         if len(out) > MAX_OUTPUT:
             raise failed(GIT_FAILED, f"git {arguments[0]} printed more than {MAX_OUTPUT:,} bytes.")
         return Output(process.returncode or 0, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
@@ -160,7 +158,7 @@ class Git:
         except OSError as error:
             raise of_system(error, f"{place.name} cannot be written") from error
         finally:
-            await _end(process)
+            await kill_session(process)
         if fits and process.returncode != 0:
             raise self._failed(arguments[0], f"it ended with {process.returncode}")
         return fits
@@ -305,11 +303,3 @@ async def _written(process: asyncio.subprocess.Process, place: Path, most_bytes:
 async def _drain(stream: asyncio.StreamReader) -> None:
     while await stream.read(_PIECE):
         pass
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """With all of its session."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 from mcp.shared.message import SessionMessage
@@ -20,7 +20,7 @@ from mcp.types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 
 from pavo.agents.confinement.environment import agents_environment
 from pavo.kit.cancellation import end
-from pavo.kit.processes import child_dies_with_us
+from pavo.kit.processes import child_dies_with_us, has_ended, kill_session
 from pavo.observe.printable import printable_line
 from pavo.tools.mcp.lines import Flooded, Lines, TooLong
 from pavo.tools.mcp.servers_file import ServerSpec
@@ -34,8 +34,6 @@ END_SECONDS: Final = 2.0
 TOLD_LINES: Final = 5
 """Of what it last wrote to its standard error, in what is said of its end."""
 TOLD_CHARACTERS: Final = 300
-LOOK_SECONDS: Final = 0.02
-"""Between two looks whether a process has ended."""
 PAUSE_SECONDS: Final = 0.01
 """Between two chunks of its standard error: who floods it waits."""
 LAST_WORDS_SECONDS: Final = 1.0
@@ -103,7 +101,7 @@ class _Child:
             while chunk := await self._process.stdout.read(CHUNK_BYTES):
                 for line in lines.feed(chunk, time.monotonic()):
                     await self._take(line)
-            ended = await _has_ended(self._process, END_SECONDS)
+            ended = await has_ended(self._process, END_SECONDS)
             with suppress(TimeoutError):  # its last words may come behind its end
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await self._heard.wait()
@@ -168,22 +166,11 @@ async def _end_all(process: asyncio.subprocess.Process, child: _Child, tasks: Se
     child.close()
     assert process.stdin is not None
     process.stdin.close()
-    if not await _has_ended(process, END_SECONDS):
+    if not await has_ended(process, END_SECONDS):
         _kill(process.pid, signal.SIGTERM)
-        await _has_ended(process, END_SECONDS)
-    _kill(process.pid, signal.SIGKILL)
-    await _has_ended(process, END_SECONDS)
-    # Pipes that are not read to their end, or that a grandchild holds, keep it open: `Process.wait` waits for them.
-    cast(Any, process)._transport.close()
-    await asyncio.sleep(0)
-
-
-async def _has_ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    """Whether it ends within so long, whatever becomes of its pipes."""
-    until = time.monotonic() + seconds
-    while process.returncode is None and time.monotonic() < until:
-        await asyncio.sleep(LOOK_SECONDS)
-    return process.returncode is not None
+        await has_ended(process, END_SECONDS)
+    _kill(process.pid, signal.SIGKILL)  # also what outlives it
+    await kill_session(process, END_SECONDS)
 
 
 def _kill(group: int, number: int) -> None:
