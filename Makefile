@@ -25,7 +25,7 @@ test: $(STAMP)  ## all tests but the groups `native` and `model`, against real P
 	$(BIN)/pytest -m "not native and not model and not serial" -n $(PROCESSES); beside=$$?; \
 	$(BIN)/pytest -m "not native and not model and serial" && exit $$beside
 
-again: $(STAMP)  ## what failed in the last run, at most five tests, once more and alone
+again: $(STAMP)  ## what failed in the last run, at most ten tests, once more and alone
 	$(BIN)/python -m tests.again
 
 native: $(STAMP)  ## native deployments, on Temporal's own servers: with Go they are built first, once; a real forge likewise, and a real small model and real coding programs, fetched once
