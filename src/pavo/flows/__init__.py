@@ -1,0 +1,1 @@
+"""Flows: declared work of many steps with dependencies."""

@@ -1,0 +1,121 @@
+"""A document in the form of a flow: each member that is none told with its place and a remedy."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+
+from pavo.flows.definition.problems import Path, Problem, WrongDefinition, did_you_mean
+from pavo.flows.definition.reading import Document
+from pavo.flows.definition.written import NAME, STEP_ID, VERSIONED, WrittenFlow
+
+_BY_PATTERN: Final = {
+    NAME: ("is no name", "Use a-z, 0-9, _ and -, a letter first, at most 63 characters."),
+    STEP_ID: ("is no name", "Use a-z, 0-9 and _, a letter first, at most 63 characters."),
+    VERSIONED: ("names no version", "Write NAME@MAJOR, such as crm.get@2."),
+}
+SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+@cache
+def json_schema() -> Mapping[str, Any]:
+    """The published schema of a flow's file (draft 2020-12)."""
+    return {"$schema": SCHEMA_ID, **WrittenFlow.model_json_schema(by_alias=True)}
+
+
+def form_of(document: Document) -> WrittenFlow:
+    """The flow that it says.
+
+    Raises:
+        WrongDefinition: it is none; all problems of its form are told.
+    """
+    if not isinstance(document.value, dict):
+        remedy = "Give it a name, `flow: NAME`, and `steps`."
+        raise WrongDefinition([Problem((), "it is no object", remedy, document.places.of(()))])
+    try:
+        return WrittenFlow.model_validate(document.value)
+    except ValidationError as error:
+        found = [_problem(document, each) for each in error.errors(include_url=False)]
+    raise WrongDefinition(_most_telling(found))
+
+
+def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
+    value, given = document.value, error.get("input")
+    path = _path(value, error["loc"])
+    shown = f"{given!r:.80}"
+    match error["type"]:
+        case "extra_forbidden":
+            name, known = str(path[-1]), _members_at(path[:-1])
+            told = f"{name!r} is not known here", did_you_mean(name, known, f"There are {', '.join(known)}.")
+        case "missing":
+            told = f"{error['loc'][-1]!r} is missing", "Give it."
+        case "string_pattern_mismatch":
+            what, remedy = _BY_PATTERN.get(error["ctx"]["pattern"], ("is not taken", "Look at the schema."))
+            told = f"{shown} {what}", remedy
+        case "value_error":
+            wrong, _, remedy = str(error["msg"]).removeprefix("Value error, ").partition(": ")
+            told = wrong, f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "Correct it."
+        case _:
+            told = f"{shown} is not taken: {_of_json(str(error['msg']))}", "Correct it."
+    return Problem(path, *told, document.places.of(path))
+
+
+def _of_json(message: str) -> str:
+    message = message.replace("a valid dictionary", "an object").replace("valid string", "text").replace("valid ", "")
+    return message[:1].lower() + message[1:]
+
+
+def _path(value: Any, loc: Sequence[str | int]) -> Path:
+    """The part of an error's place that is of the document, not of the model; a name that lacks is left out."""
+    path: list[str | int] = []
+    for each in loc:
+        if isinstance(value, dict) and isinstance(each, str) and each in value:
+            value = cast(dict[str, Any], value)[each]
+        elif isinstance(value, list) and isinstance(each, int) and each < len(cast(list[Any], value)):
+            value = cast(list[Any], value)[each]
+        else:
+            continue
+        path.append(each)
+    return tuple(path)
+
+
+def _most_telling(problems: Sequence[Problem]) -> list[Problem]:
+    """One for each place, and none for a place that holds another's: alternatives that all fail tell each."""
+    found = {each.path: each for each in reversed(problems)}
+    holding = {path[:length] for path in found for length in range(len(path))}
+    deepest = [each for path, each in found.items() if path not in holding or "is missing" in each.message]
+    return sorted(deepest, key=lambda each: (each.place.line, each.place.column))
+
+
+def _members_at(path: Path) -> list[str]:
+    """Names that an object there may have."""
+    ways: list[Any] = [json_schema()]
+    for each in path:
+        ways = [follow for way in ways for follow in _followed(_resolved(way), each)]
+    return sorted({name for way in ways for one in _alternatives(_resolved(way)) for name in one.get("properties", ())})
+
+
+def _followed(schema: Mapping[str, Any], member: str | int) -> list[Any]:
+    found: list[Any] = []
+    for one in _alternatives(schema):
+        if isinstance(member, int):
+            found.append(one.get("items", {}))
+        else:
+            found.append(one.get("properties", {}).get(member) or _of_any_name(one))
+    return found
+
+
+def _of_any_name(schema: Mapping[str, Any]) -> Any:
+    patterns: list[Any] = list(schema.get("patternProperties", {}).values())
+    return patterns[0] if patterns else schema.get("additionalProperties")
+
+
+def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [_resolved(each) for each in schema.get("anyOf", ())] or [schema]
+
+
+def _resolved(schema: Any) -> Mapping[str, Any]:
+    found = cast(Mapping[str, Any], schema if isinstance(schema, Mapping) else {})
+    name = str(found.get("$ref", "")).removeprefix("#/$defs/")
+    return cast(Mapping[str, Any], json_schema()["$defs"][name]) if name else found

@@ -1,0 +1,49 @@
+"""What tests of flows share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import pytest
+
+from pavo.flows.definition.definition import Definition, Known, definition_of
+from pavo.flows.definition.problems import WrongDefinition
+from pavo.flows.expressions.evaluating import Evaluator
+from pavo.flows.trial import Fake, Trial, Tried
+
+Try: TypeAlias = Callable[..., Tried]
+
+
+@pytest.fixture(scope="session")
+def evaluator() -> Iterator[Evaluator]:
+    found = Evaluator()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def define(evaluator: Evaluator) -> Callable[..., Definition]:
+    def defined(text: str, known: Known | None = None) -> Definition:
+        return definition_of(text, evaluator.wrong, known)
+
+    return defined
+
+
+@pytest.fixture
+def problems(define: Callable[..., Definition]) -> Callable[..., list[str]]:
+    """All that is told of a wrong flow."""
+
+    def told(text: str | bytes, known: Known | None = None) -> list[str]:
+        with pytest.raises(WrongDefinition) as wrong:
+            define(text, known)
+        assert all(each.remedy for each in wrong.value.problems)
+        return [each.told for each in wrong.value.problems]
+
+    return told
+
+
+@pytest.fixture
+def tried(define: Callable[..., Definition], evaluator: Evaluator) -> Try:
+    def run(text: str, inputs: Mapping[str, Any] | None = None, **fakes: Fake) -> Tried:
+        return Trial(define(text), evaluator, fakes).run(inputs or {})
+
+    return run
