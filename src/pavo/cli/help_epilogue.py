@@ -18,6 +18,10 @@ EXAMPLES: Final = {
         'pavo run "Load" --option steps=200 --accept -o json': "for programs",
         'pavo run "Mail" --policy "ask mail.*" --budget 5.00': "asked before it mails, and for at most so much money",
     },
+    "flow": {
+        "pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy",
+        "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",
+    },
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
         'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",

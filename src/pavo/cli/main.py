@@ -32,7 +32,8 @@ app = App(
 )
 TASKS, STACK = Group("Tasks", sort_key=1), Group("The stack on this machine", sort_key=2)
 SERVERS, PEOPLE = Group("Servers and deployments", sort_key=3), Group("People and documents", sort_key=4)
-JOBS, FLAGS = Group("Coding jobs", sort_key=1.5), Group("This command", sort_key=5)
+JOBS, FLOWS = Group("Coding jobs", sort_key=1.5), Group("Flows", sort_key=1.7)
+FLAGS = Group("This command", sort_key=5)
 for group, path, name, summary in (
     (TASKS, "pavo.cli.task.run:run", "run", "Create a task, review its plan, and watch it to its report."),
     (TASKS, "pavo.cli.task.commands:task_app", "task", "List, show, review, stop, resume and watch tasks."),
@@ -47,6 +48,7 @@ for group, path, name, summary in (
     (JOBS, "pavo.cli.jobs.queue:queue_app", "queue", "The order in which they are done."),
     (JOBS, "pavo.cli.jobs.repositories:repo_app", "repo", "The repositories that coding jobs work in."),
     (JOBS, "pavo.cli.jobs.agents:agent_app", "agent", "Agents on other machines that do coding jobs."),
+    (FLOWS, "pavo.cli.flow.commands:flow_app", "flow", "Check, show and test flows."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
     (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
     (STACK, "pavo.cli.stack.status:status", "status", "Show the stack's parts."),

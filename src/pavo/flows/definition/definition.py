@@ -76,7 +76,7 @@ def definition_of(data: bytes | str, compile: Compile, known: Known | None = Non
         WrongDefinition: it is none; all that is wrong is told, as far as one thing does not hide another.
     """
     document = read(data)
-    flow = form_of(document)
+    flow = form_of(document, WrittenFlow)
     findings = list(checks.of_needs(flow))
     graph, circle = checks.of_circle(flow)
     findings += circle

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pavo.flows.definition.problems import Path, Problem, WrongDefinition, did_you_mean
 from pavo.flows.definition.reading import Document
 from pavo.flows.definition.written import NAME, STEP_ID, VERSIONED, WrittenFlow
 
+_M = TypeVar("_M", bound=BaseModel)
 _BY_PATTERN: Final = {
     NAME: ("is no name", "Use a-z, 0-9, _ and -, a letter first, at most 63 characters."),
     STEP_ID: ("is no name", "Use a-z, 0-9 and _, a letter first, at most 63 characters."),
@@ -19,34 +20,34 @@ SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 @cache
-def json_schema() -> Mapping[str, Any]:
-    """The published schema of a flow's file (draft 2020-12)."""
-    return {"$schema": SCHEMA_ID, **WrittenFlow.model_json_schema(by_alias=True)}
+def json_schema(model: type[BaseModel] = WrittenFlow) -> Mapping[str, Any]:
+    """The published schema of a flow's file (draft 2020-12), or of another file's form."""
+    return {"$schema": SCHEMA_ID, **model.model_json_schema(by_alias=True)}
 
 
-def form_of(document: Document) -> WrittenFlow:
-    """The flow that it says.
+def form_of(document: Document, model: type[_M]) -> _M:
+    """What it says in this form.
 
     Raises:
-        WrongDefinition: it is none; all problems of its form are told.
+        WrongDefinition: it has another one; all problems are told.
     """
     if not isinstance(document.value, dict):
-        remedy = "Give it a name, `flow: NAME`, and `steps`."
-        raise WrongDefinition([Problem((), "it is no object", remedy, document.places.of(()))])
+        known = ", ".join(each for each in json_schema(model)["properties"] if not each.startswith("$"))
+        raise WrongDefinition([Problem((), "it is no object", f"Give it {known}.", document.places.of(()))])
     try:
-        return WrittenFlow.model_validate(document.value)
+        return model.model_validate(document.value)
     except ValidationError as error:
-        found = [_problem(document, each) for each in error.errors(include_url=False)]
+        found = [_problem(document, json_schema(model), each) for each in error.errors(include_url=False)]
     raise WrongDefinition(_most_telling(found))
 
 
-def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
+def _problem(document: Document, schema: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
     value, given = document.value, error.get("input")
     path = _path(value, error["loc"])
     shown = f"{given!r:.80}"
     match error["type"]:
         case "extra_forbidden":
-            name, known = str(path[-1]), _members_at(path[:-1])
+            name, known = str(path[-1]), _members_at(schema, path[:-1])
             told = f"{name!r} is not known here", did_you_mean(name, known, f"There are {', '.join(known)}.")
         case "missing":
             told = f"{error['loc'][-1]!r} is missing", "Give it."
@@ -88,17 +89,18 @@ def _most_telling(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(deepest, key=lambda each: (each.place.line, each.place.column))
 
 
-def _members_at(path: Path) -> list[str]:
+def _members_at(whole: Mapping[str, Any], path: Path) -> list[str]:
     """Names that an object there may have."""
-    ways: list[Any] = [json_schema()]
+    ways: list[Any] = [whole]
     for each in path:
-        ways = [follow for way in ways for follow in _followed(_resolved(way), each)]
-    return sorted({name for way in ways for one in _alternatives(_resolved(way)) for name in one.get("properties", ())})
+        ways = [follow for way in ways for follow in _followed(whole, _resolved(whole, way), each)]
+    found = [one for way in ways for one in _alternatives(whole, _resolved(whole, way))]
+    return sorted({name for one in found for name in one.get("properties", ())})
 
 
-def _followed(schema: Mapping[str, Any], member: str | int) -> list[Any]:
+def _followed(whole: Mapping[str, Any], schema: Mapping[str, Any], member: str | int) -> list[Any]:
     found: list[Any] = []
-    for one in _alternatives(schema):
+    for one in _alternatives(whole, schema):
         if isinstance(member, int):
             found.append(one.get("items", {}))
         else:
@@ -111,11 +113,11 @@ def _of_any_name(schema: Mapping[str, Any]) -> Any:
     return patterns[0] if patterns else schema.get("additionalProperties")
 
 
-def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [_resolved(each) for each in schema.get("anyOf", ())] or [schema]
+def _alternatives(whole: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [_resolved(whole, each) for each in schema.get("anyOf", ())] or [schema]
 
 
-def _resolved(schema: Any) -> Mapping[str, Any]:
+def _resolved(whole: Mapping[str, Any], schema: Any) -> Mapping[str, Any]:
     found = cast(Mapping[str, Any], schema if isinstance(schema, Mapping) else {})
     name = str(found.get("$ref", "")).removeprefix("#/$defs/")
-    return cast(Mapping[str, Any], json_schema()["$defs"][name]) if name else found
+    return cast(Mapping[str, Any], whole["$defs"][name]) if name else found

@@ -1,0 +1,1 @@
+"""`pavo flow`: flows that are declared in files."""

@@ -1,0 +1,181 @@
+"""`pavo flow`: check a flow's file, see what it would do, and test it with fakes. Nothing of this needs a stack."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
+from pavo.cli.help_epilogue import epilogue
+from pavo.cli.output import Output, Printer, console, print_json, say
+from pavo.cli.table import table
+from pavo.errors import InvalidInput
+from pavo.flows.cases import Judged, cases_of, judge
+from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.definition.form import json_schema
+from pavo.flows.definition.graph import needs_of
+from pavo.flows.definition.problems import Problem, WrongDefinition, written
+from pavo.flows.definition.reading import MAX_BYTES
+from pavo.flows.definition.written import WrittenStep
+from pavo.flows.expressions.evaluating import Evaluator
+
+flow_app = App(name="flow", help="Check, show and test flows.", help_epilogue=epilogue("flow"))
+
+File = Annotated[Path, Parameter(help="The flow, in YAML or JSON; - reads standard input.", allow_leading_hyphen=True)]
+CASES: Final = ".cases.yaml"
+"""What follows on a flow's name in the name of its cases."""
+
+
+@flow_app.command(name="validate")
+def validate(file: File, /, *, output: Output = "text") -> int:
+    """Check a flow: its form, its graph, its expressions, and what these refer to. All that is wrong is told at once,
+    each with line, column and remedy; the exit code is 2 then."""
+    try:
+        with _evaluator() as evaluator:
+            found = definition_of(_read(file), evaluator.wrong)
+    except WrongDefinition as wrong:
+        _tell_wrong(file, wrong, output)
+        return WRONG_USAGE
+    told: dict[str, Any] = {"ok": True, "flow": found.flow.flow, "steps": len(found.flow.steps), "hash": found.hash}
+    told["only_on_temporal"] = list(found.only_on_temporal)
+    Printer(output).show(told, lambda: _tell_right(file, found))
+    return DONE
+
+
+def _tell_right(file: Path, found: Definition) -> None:
+    say(f"{file}: {found.flow.flow} is right: {len(found.flow.steps)} steps, hash {found.hash[:12]}")
+    if found.only_on_temporal:
+        say(f"It runs on Temporal alone, because of {', '.join(found.only_on_temporal)}.")
+
+
+def _tell_wrong(file: Path, wrong: WrongDefinition, output: str) -> None:
+    if output == "json":
+        print_json({"ok": False, "problems": wrong.extra["problems"]})
+        return
+    errors = console(stderr=True)
+    for each in wrong.problems:
+        say(_line(file, each), to=errors)
+        say(f"    {each.remedy}", to=errors)
+
+
+def _line(file: Path, problem: Problem) -> str:
+    place = f"{file}:{problem.place.line}:{problem.place.column}"
+    return f"{place}: {written(problem.path)}: {problem.message}"
+
+
+@flow_app.command(name="show")
+def show(file: File, /, *, output: Output = "text") -> None:
+    """Show a flow's steps, each behind what it needs."""
+    with _evaluator() as evaluator:
+        found = definition_of(_read(file), evaluator.wrong)
+    steps = found.flow.steps
+    document = {
+        "flow": found.flow.flow,
+        "hash": found.hash,
+        "steps": [_shown(name, steps[name]) for name in found.graph.order],
+    }
+    Printer(output).show(document, lambda: _table(found))
+
+
+def _table(found: Definition) -> None:
+    rows = [
+        (name, _does(step), ", ".join(needs_of(step)), _when(step))
+        for name in found.graph.order
+        for step in (found.flow.steps[name],)
+    ]
+    if found.flow.description:
+        console().print(Text(found.flow.description, "dim"))
+    table(("STEP", "DOES", "NEEDS", "WHEN"), rows)
+
+
+def _shown(name: str, step: WrittenStep) -> dict[str, Any]:
+    return {"id": name, "kind": step.kind, "does": _does(step), "needs": list(needs_of(step)), "join": step.join}
+
+
+def _does(step: WrittenStep) -> str:
+    """What people call it."""
+    value = getattr(step, step.kind)
+    match step.kind:
+        case "branch":
+            told = (
+                f"branch to {', '.join(each for case in step.branch or () for each in _targets(case.go)) or 'nothing'}"
+            )
+        case "gate":
+            told = f"ask {value.ask}"
+        case "http":
+            told = f"{value.method} {value.url}"
+        case "wait_for":
+            told = f"wait for {value.signal or value.webhook}"
+        case kind:
+            told = f"{kind} {value}"
+    return f"{told}, for each of up to {step.for_each.max:,}" if step.for_each is not None else told
+
+
+def _targets(go: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (go,) if isinstance(go, str) else go
+
+
+def _when(step: WrittenStep) -> str:
+    joins = "" if step.join == "all_success" else step.join
+    return " ".join(each for each in (joins, str(step.condition) if step.condition is not None else "") if each)
+
+
+@flow_app.command(name="test")
+def test(file: File, cases: Path | None = None, /, *, output: Output = "text") -> int:
+    """Run a flow's cases, with fakes in the place of what its steps would do: nothing outside is called. The exit code
+    is 1 where one is not as expected.
+
+    Args:
+        cases: their file. Default: that of the flow's name, such as refund.cases.yaml for refund.yaml.
+    """
+    with _evaluator() as evaluator:
+        definition = definition_of(_read(file), evaluator.wrong)
+        wanted = cases_of(_read(cases or file.with_name(f"{file.stem}{CASES}")), definition)
+        judged = [judge(definition, each, evaluator) for each in wanted.cases]
+    failed = [each for each in judged if each.wrong]
+    document = {
+        "ok": not failed,
+        "cases": [{"name": each.name, "ok": not each.wrong, "wrong": list(each.wrong)} for each in judged],
+    }
+    Printer(output).show(document, lambda: _tell_cases(judged))
+    return FAILED if failed else DONE
+
+
+def _tell_cases(judged: list[Judged]) -> None:
+    for each in judged:
+        say(f"{'not as expected' if each.wrong else 'as expected':<16}{each.name}")
+        for wrong in each.wrong:
+            say(f"    {wrong}")
+    failed = sum(bool(each.wrong) for each in judged)
+    say(f"{len(judged) - failed} of {len(judged)} as expected")
+
+
+@flow_app.command(name="schema")
+def schema() -> None:
+    """Print the JSON Schema of flows' files, for editors and programs."""
+    print_json(json_schema())
+
+
+def _read(file: Path) -> bytes:
+    """What is in a file; somewhat more than a flow may have says enough."""
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        remedy = "Name a file that is there and can be read."
+        raise InvalidInput(f"{file}: {error.strerror or error}.", field="file", remedy=remedy) from error
+
+
+@contextmanager
+def _evaluator() -> Generator[Evaluator]:
+    evaluator = Evaluator()
+    try:
+        yield evaluator
+    finally:
+        evaluator.close()

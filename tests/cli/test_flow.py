@@ -1,0 +1,79 @@
+"""`pavo flow`, as people type it: no stack is needed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.test_trial import REFUND
+
+CASES = """
+cases:
+  - name: small sums are paid
+    inputs: {ticket: T1}
+    fakes:
+      fetch: {output: {orders: [{id: a}, {id: b}]}}
+      judge: {output: {ok: true, sum: 50}}
+      report: {output: {url: "https://docs.example/1"}}
+    expect:
+      steps: {refuse: skipped, pay: succeeded}
+      given: {pay: [{order: a, number: 0}, {order: b, number: 1}]}
+      result: https://docs.example/1
+      undone: []
+"""
+
+
+def flow(*words: str, given: str = "", rc: int = 0, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pavo.cli.main", "flow", *words]
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folder, timeout=120)
+    assert ran.returncode == rc, (ran.stdout, ran.stderr)
+    return ran
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "refund.yaml").write_text(REFUND)
+    (tmp_path / "refund.cases.yaml").write_text(CASES)
+    return tmp_path
+
+
+def test_a_right_flow_is_said_to_be_right(folder: Path) -> None:
+    told = flow("validate", "refund.yaml", folder=folder).stdout
+    assert "refund is right: 8 steps" in told and "on Temporal alone, because of judge" in told
+    found = json.loads(flow("validate", "-", "-o", "json", given=REFUND).stdout)
+    assert found["ok"] and found["steps"] == 8 and found["only_on_temporal"] == ["judge"]
+
+
+def test_a_wrong_one_is_told_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("flow: x\nsteps:\n  a: {tol: t@1}\n  b: {sleep: soon, needs: z}\n")
+    told = flow("validate", "wrong.yaml", folder=tmp_path, rc=2).stderr
+    assert told.splitlines() == ["wrong.yaml:3:7: steps.a.tol: 'tol' is not known here", "    Did you mean 'tool'?"]
+    found = json.loads(flow("validate", "wrong.yaml", "-o", "json", folder=tmp_path, rc=2).stdout)
+    assert [each["line"] for each in found["problems"]] == [3] and not found["ok"]
+    assert "No such file" in flow("validate", "nowhere.yaml", rc=2).stderr
+
+
+def test_cases_are_run_with_fakes(folder: Path) -> None:
+    assert "1 of 1 as expected" in flow("test", "refund.yaml", folder=folder).stdout
+    cases = folder / "refund.cases.yaml"
+    cases.write_text(CASES.replace("pay: succeeded", "pay: skipped").replace("order: a", "order: c"))
+    told = flow("test", "refund.yaml", folder=folder, rc=1).stdout
+    assert "pay: succeeded, not skipped" in told and 'pay: it is given [{"number":0,"order":"a"}' in told.replace(
+        '"order":"a","number":0', '"number":0,"order":"a"'
+    )
+    cases.write_text(CASES.replace("judge:", "jugde:"))
+    assert "Did you mean 'judge'?" in flow("test", "refund.yaml", folder=folder, rc=2).stderr
+    cases.write_text(CASES.replace("{ticket: T1}", "{ticket: 7}"))
+    assert "inputs: ticket: 7 is not of type 'string'" in flow("test", "refund.yaml", folder=folder, rc=1).stdout
+
+
+def test_steps_are_shown_in_their_order(folder: Path) -> None:
+    lines = flow("show", "refund.yaml", folder=folder).stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["fetch", "judge", "route"]
+    assert "flow pay-one@3, for each of up to 500" in lines[6]
+
+
+def test_the_schema_is_printed() -> None:
+    assert json.loads(flow("schema").stdout)["properties"]["steps"]
