@@ -17,7 +17,9 @@ from pavo.errors import NotInstalled
 from pavo.kit import extras
 
 IMPORTED_AS = {
+    "common-expression-language": "cel",
     "google-re2": "re2",
+    "pyyaml": "yaml",
     "grpcio": "grpc",
     "protobuf": "google.protobuf",
     "pydantic-ai-slim": "pydantic_ai",

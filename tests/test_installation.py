@@ -45,6 +45,7 @@ BROUGHT_BY_OTHERS = {"google.protobuf"}
 PROMISED: dict[tuple[extras.Extra, ...], Sequence[str]] = {
     (): BASE,
     ("worker",): WORKER,
+    ("flows",): ("pavo.cli.flow.commands", "pavo.flows.expressions.child"),
     ("server",): ("pavo.api", "pavo.gateway"),
     ("agent",): ("pavo.remote.composition", "pavo.remote.doctor"),
     ("embedded",): (),
@@ -160,6 +161,7 @@ def test_the_base_helps_and_says_cleanly_that_nothing_answers(base: Installed) -
         ("up", "The embedded stack", "server,embedded"),
         ("demo", "The embedded stack", "server,embedded"),
         *((words, "This command", "worker") for words in ("token list", "agents list", "migrate", "deploy status")),
+        *((words, "A flow", "flows") for words in ("flow validate x.yaml", "flow schema")),
         *((words, "This command", "worker") for words in ("validate", "corpus list", "org list")),
     ],
 )

@@ -22,6 +22,13 @@ EXAMPLES: Final = {
         "pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy",
         "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",
     },
+    "flow validate": {"pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy"},
+    "flow show": {"pavo flow show refund.yaml": "its steps, each behind what it needs"},
+    "flow test": {
+        "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",
+        "pavo flow test refund.yaml more.yaml": "cases of another file",
+    },
+    "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
         'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",

@@ -36,6 +36,13 @@ class Fake:
         return self.items[min(item, len(self.items) - 1)]
 
 
+def _unfaked(step: WrittenStep) -> Fake:
+    """What a step without a fake gives."""
+    if step.gate is None:
+        return Fake()
+    return Fake({name: schema["default"] for name, schema in step.gate.form.items() if "default" in schema})
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Something that a step would have done."""
@@ -123,7 +130,7 @@ class Trial:
             self._end(tried, work, Status.FAILED, None, str(error))
             return
         tried.calls.append(Call(work.step, step.kind, {n: v for n, v in given.items() if v is not None}, work.item))
-        fake = self._fakes.get(work.step, Fake()).of(work.item)
+        fake = self._fakes.get(work.step, _unfaked(step)).of(work.item)
         wrong = fake.error or self._misfit(step, work, fake)
         self._end(tried, work, Status.FAILED if wrong else Status.SUCCEEDED, None if wrong else fake.output, wrong)
 

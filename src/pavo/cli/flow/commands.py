@@ -1,7 +1,7 @@
 """`pavo flow`: check a flow's file, see what it would do, and test it with fakes. Nothing of this needs a stack."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
-from pavo.cli.help_epilogue import epilogue
+from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, print_json, say
 from pavo.cli.table import table
 from pavo.errors import InvalidInput
@@ -38,7 +38,9 @@ def validate(file: File, /, *, output: Output = "text") -> int:
         with _evaluator() as evaluator:
             found = definition_of(_read(file), evaluator.wrong)
     except WrongDefinition as wrong:
-        _tell_wrong(file, wrong, output)
+        problems = wrong.problems
+        document = {"ok": False, "problems": wrong.extra["problems"]}
+        Printer(output).show(document, lambda: _tell_wrong(file, problems))
         return WRONG_USAGE
     told: dict[str, Any] = {"ok": True, "flow": found.flow.flow, "steps": len(found.flow.steps), "hash": found.hash}
     told["only_on_temporal"] = list(found.only_on_temporal)
@@ -52,12 +54,9 @@ def _tell_right(file: Path, found: Definition) -> None:
         say(f"It runs on Temporal alone, because of {', '.join(found.only_on_temporal)}.")
 
 
-def _tell_wrong(file: Path, wrong: WrongDefinition, output: str) -> None:
-    if output == "json":
-        print_json({"ok": False, "problems": wrong.extra["problems"]})
-        return
+def _tell_wrong(file: Path, problems: Sequence[Problem]) -> None:
     errors = console(stderr=True)
-    for each in wrong.problems:
+    for each in problems:
         say(_line(file, each), to=errors)
         say(f"    {each.remedy}", to=errors)
 
@@ -155,9 +154,9 @@ def _tell_cases(judged: list[Judged]) -> None:
 
 
 @flow_app.command(name="schema")
-def schema() -> None:
-    """Print the JSON Schema of flows' files, for editors and programs."""
-    print_json(json_schema())
+def schema(*, output: Output = "text") -> None:
+    """Print the JSON Schema of flows' files, for editors and programs; in either form it is JSON."""
+    Printer(output).show(json_schema(), lambda: print_json(json_schema()))
 
 
 def _read(file: Path) -> bytes:
@@ -179,3 +178,6 @@ def _evaluator() -> Generator[Evaluator]:
         yield evaluator
     finally:
         evaluator.close()
+
+
+give_examples(flow_app, "flow")

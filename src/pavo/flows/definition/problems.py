@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeAlias
 
 from pavo.errors import InvalidInput
@@ -12,6 +13,9 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MAX_PROBLEMS: Final = 100
 """That are told of one definition."""
+MAX_COMPARED: Final = 130
+"""Characters of a name that is compared with others: no name of a flow's is longer."""
+MAX_CANDIDATES: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def written(path: Path) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """A remedy for a name that is not known."""
-    found = difflib.get_close_matches(name, list(known), 1)
+    """A remedy for a name that is not known. Bounded: the comparison takes a time that grows with both lengths."""
+    compared = list(islice((each for each in known if len(each) <= MAX_COMPARED), MAX_CANDIDATES))
+    found = difflib.get_close_matches(name, compared, 1) if len(name) <= MAX_COMPARED else ()
     return f"Did you mean {found[0]!r}?" if found else otherwise
