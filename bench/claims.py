@@ -7,7 +7,8 @@ the time. The bare SQL is the same choice without what Pavo keeps of it: no agen
 Arms: one claimer; all of them, each as fast as it can; the same behind 10,000 jobs that no agent can do; all of them
 over the five connections that a worker keeps for such statements, instead of one each, as monitors do; and so at
 `--rate` claims a second together, whose times count from when each was due. Beside them what a claim costs without the
-triggers of its tables, and two statements that do nothing, which is what this program and PostgreSQL cost at least.
+triggers of its tables, and two statements that do nothing, which is what this program and PostgreSQL cost at least;
+and a Celery worker that takes messages from Valkey (`bench.celery_claims`).
 """
 
 import argparse
@@ -25,7 +26,8 @@ from typing import Final, LiteralString
 
 import uvloop
 
-from bench.proc import usage
+from bench.celery_claims import measure as measure_celery
+from bench.proc import group, usage
 from pavo.deploy.local.stack import STORES, EmbeddedStack, remove_data
 from pavo.jobs.sql import claims
 from pavo.jobs.sql.claims import Claim, Statements
@@ -201,6 +203,11 @@ async def _round(database: Database, arms: Sequence[Arm], seconds: float) -> lis
     return found
 
 
+async def _celery(seconds: float, rate: float) -> Measured:
+    with group("celery") as started:
+        return Measured(*await measure_celery(started, seconds, rate), 0.0)
+
+
 async def _fill(database: Database) -> None:
     values = {"orgs": ORGANISATIONS, "agents": AGENTS, "jobs": JOBS}
     async with database.autocommit() as connection:
@@ -231,28 +238,29 @@ async def main(seconds: float, claimers: int, rounds: int, rate: float) -> None:
             database = Database(url, pool_size=claimers + 5, statement_timeout_ms=60_000)
             try:
                 await _fill(database)
-                found = [await _round(database, arms, seconds) for _ in range(rounds)]
+                found = [[*await _round(database, arms, seconds), await _celery(seconds, rate)] for _ in range(rounds)]
             finally:
                 await database.close()
     finally:
         remove_data(folder)
-    _print(arms, found)
+    _print([*(each.name for each in arms), f"Celery, 50 threads, Valkey; its times at {rate:.0f}/s"], found)
 
 
 _RATIOS: Final = (
     *(("1 claimer", 1, 0), ("all", 3, 2), ("unwanted in front", 4, 3), ("shared", 6, 5)),
     *(("all without triggers", 8, 3), ("all beside nothing", 3, 9)),
+    ("shared, beside Celery", 6, 10),
 )
 """Of which arms, by their numbers."""
 
 
-def _print(arms: Sequence[Arm], rounds: Sequence[Sequence[Measured]]) -> None:
-    for number, arm in enumerate(arms):
+def _print(names: Sequence[str], rounds: Sequence[Sequence[Measured]]) -> None:
+    for number, name in enumerate(names):
         of = [each[number] for each in rounds]
         rate, cpu = median(each.claims_per_second for each in of), median(each.cpu_ms for each in of)
         p50, p99 = median(each.p50_ms for each in of), median(each.p99_ms for each in of)
         vain = median(each.in_vain for each in of)
-        print(f"{arm.name}: {rate:.0f} claims/s, {cpu:.2f} ms CPU, p50 {p50:.1f}, p99 {p99:.1f} ms, {vain:.2f} in vain")
+        print(f"{name}: {rate:.0f} claims/s, {cpu:.2f} ms CPU, p50 {p50:.1f}, p99 {p99:.1f} ms, {vain:.2f} in vain")
     for name, ours, theirs in _RATIOS:
         rates = [each[ours].claims_per_second / each[theirs].claims_per_second for each in rounds]
         costs = [each[ours].cpu_ms / each[theirs].cpu_ms for each in rounds]

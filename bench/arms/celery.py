@@ -23,11 +23,18 @@ class Celery(Arm):
 
     name: ClassVar[str] = "celery"
     title: ClassVar[str] = "Celery, prefork 2, Valkey"
+    POOL: ClassVar[tuple[str, int]] = ("prefork", 2)
     _redis: Redis
     _count = 0
     _port: ClassVar[int | None] = None
 
     async def start(self) -> None:
+        await self.start_broker()
+        self.start_worker()
+        await asyncio.wait_for(self.burst(4, 2), 60)
+
+    async def start_broker(self) -> None:
+        """Valkey alone: what is sent waits for a worker."""
         # Celery's connections outlive a round in this process: the next round's server listens where the last one did.
         port = Celery._port = Celery._port or free_port()
         command = [
@@ -52,6 +59,11 @@ class Celery(Arm):
 
         celery_app.app.conf.broker_url = url
         self._task = celery_app.step
+        self._url, self._redis = url, Redis.from_url(url, socket_timeout=None)
+
+    def start_worker(self) -> None:
+        """Its pool is the arm's."""
+        pool, concurrency = self.POOL
         worker = [
             sys.executable,
             "-m",
@@ -60,17 +72,15 @@ class Celery(Arm):
             "bench.arms.celery_app",
             "worker",
             "-P",
-            "prefork",
+            pool,
             "-c",
-            "2",
+            str(concurrency),
             "-l",
             "WARNING",
             "--without-gossip",
             "--without-mingle",
         ]
-        self.group.start(worker, env={"BENCH_REDIS": url}, log="celery")
-        self._redis = Redis.from_url(url, socket_timeout=None)
-        await asyncio.wait_for(self.burst(4, 2), 60)
+        self.group.start(worker, env={"BENCH_REDIS": self._url}, log="celery")
 
     async def burst(self, tasks: int, steps: int) -> None:
         self._count += 1

@@ -1,6 +1,7 @@
 """Celery: one task that enqueues its next step until all are done. The address of Valkey comes by environment."""
 
 import os
+import time
 from typing import Any
 
 import redis
@@ -26,3 +27,10 @@ def step(left: int, key: str) -> None:
         step.delay(left - 1, key)
     else:
         _client().rpush(key, 1)
+
+
+@app.task
+def taken(due: float, key: str) -> None:
+    """A message that a worker has taken: says when, and how many seconds after it was due."""
+    now = time.time()
+    _client().rpush(key, f"{now} {now - due}")
