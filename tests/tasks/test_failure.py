@@ -10,7 +10,7 @@ import httpx2
 from temporalio.client import Client
 
 from tests.clock import Clock
-from tests.driving import Tasks, stages, ticks, types, until
+from tests.driving import PATIENCE, Tasks, stages, ticks, types, until
 
 ALL_DELAYS = timedelta(seconds=16)
 """Between the five failures of a step: 1 + 2 + 4 + 8 s."""
@@ -80,7 +80,7 @@ async def test_when_a_failed_step_is_tried_again_is_told_and_true(tasks: Tasks) 
 async def followed(client: httpx2.AsyncClient, path: str, last: int = 0) -> tuple[int, list[dict[str, Any]], str]:
     """The stream with `?until=end`, which has to end by itself: status, events, and its last comment."""
     headers = {"Last-Event-ID": str(last)} if last else {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         response = await client.get(f"{path}/stream", params={"until": "end"}, headers=headers)
     lines = response.text.splitlines()
     events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
