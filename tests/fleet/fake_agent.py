@@ -11,6 +11,7 @@ import grpc
 
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
+from pavo.protocol.limits import PROGRAM
 from pavo.protocol.versions import PROTOCOL
 
 PATIENCE = 20.0
@@ -33,7 +34,7 @@ class FakeAgent:
 
     def __init__(self, address: str, token: str, name: str = "builder", *, ca: bytes | None = None) -> None:
         self.name, self.machine_id, self.boot_id = name, f"machine-{name}", uuid.uuid4().hex
-        self.metadata = (("authorization", f"Bearer {token}"),)
+        self.metadata = (("authorization", f"Bearer {token}"), (PROGRAM, self.boot_id))
         self.channel = (
             grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca), OPTIONS)
             if ca is not None

@@ -1,4 +1,4 @@
-"""How large the messages of the protocol may be, on both sides."""
+"""How large the messages of the protocol may be, on both sides, and what each call says beside them."""
 
 from typing import Final
 
@@ -11,6 +11,9 @@ MESSAGE_OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
 """gRPC's options of both sides."""
+
+PROGRAM: Final = "pavo-boot-id"
+"""Metadata of each call: the boot id of the agent program that asks, as its Hello said it."""
 
 CHECK_SECONDS: Final = 600
 """For a command that prepares or verifies, where it names no time."""

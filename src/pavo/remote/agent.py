@@ -7,7 +7,6 @@ import os
 import random
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +92,6 @@ class AgentProgram:
         self._spool.on_line = self._outbox.wake
         send = self._outbox.send
         self.dispatcher = Dispatcher(self._journal, self._spool, handlers, send, settings.capacity)
-        self._boot_id = str(uuid.uuid4())
         self._session: Session | None = None
         self._last_session = 0
         self._stopping, self._ending = asyncio.Event(), asyncio.Event()
@@ -115,7 +113,7 @@ class AgentProgram:
         await self.dispatcher.recover()
         settings = self._settings
         leases = keep_leases(
-            self._gateway, self.dispatcher, settings.name, lambda: self._last_session, settings.renew_seconds
+            self._gateway, self.dispatcher, settings.name, self._newest_session, settings.renew_seconds
         )
         sessions = asyncio.create_task(self._sessions())
         others = [asyncio.create_task(each) for each in (leases, self._tick(), self._until_told())]
@@ -170,21 +168,23 @@ class AgentProgram:
                 self._last_session = session.number or self._last_session
                 self._session = None
 
+    def _newest_session(self) -> int:
+        return (self._session.number if self._session is not None else 0) or self._last_session
+
     async def _hello(self) -> pb.Hello:
         return pb.Hello(
             protocol=PROTOCOL,
             version=__version__,
             agent=self._settings.name,
             machine_id=self._journal.machine_id,
-            boot_id=self._boot_id,
+            boot_id=self._gateway.boot_id,
             capabilities=self.capabilities(),
             running=await self.dispatcher.known(),
         )
 
     async def _tick(self) -> None:
         while True:
-            if self._session is not None and self._session.number:
-                self._last_session = self._session.number
+            self._last_session = self._newest_session()
             try:
                 await self.dispatcher.tick()
             except sqlite3.Error as error:

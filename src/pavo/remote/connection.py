@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import grpc
 
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
-from pavo.protocol.limits import MESSAGE_OPTIONS
+from pavo.protocol.limits import MESSAGE_OPTIONS, PROGRAM
 from pavo.remote.diagnosis import explained
 from pavo.remote.settings import GatewayAddress
 
@@ -69,6 +70,9 @@ class Stream(Protocol):
 class Gateway(Protocol):
     """What the agent asks of a gateway. All raise NotConnected; Refused, where trying again is useless."""
 
+    boot_id: str
+    """Of this program: whatever it asks says so."""
+
     def stream(self) -> Any:
         """An asynchronous context manager of a `Stream`."""
         ...
@@ -100,7 +104,8 @@ class GrpcGateway:
 
     def __init__(self, address: GatewayAddress, token: str, ca: bytes | None) -> None:
         self._address, self._ca = address, ca
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self.boot_id = str(uuid.uuid4())
+        self._metadata = (("authorization", f"Bearer {token}"), (PROGRAM, self.boot_id))
         self._channel: Any = None
 
     @asynccontextmanager

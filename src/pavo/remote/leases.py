@@ -24,12 +24,13 @@ async def keep_leases(
 
     Args:
         agent: its name.
-        session: the number of its last session.
+        session: the number of its newest session; 0: it had none since it began, so that no gateway knows it yet.
         seconds: between two times.
     """
     while True:
         try:
-            await renew(gateway, dispatcher, agent, session())
+            if number := session():
+                await renew(gateway, dispatcher, agent, number)
         except NotConnected as error:
             logger.warning("The leases of jobs are not renewed: %s", error.detail)
         except sqlite3.Error as error:

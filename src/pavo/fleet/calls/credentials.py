@@ -8,8 +8,7 @@ from pavo.accounts.secrets.service import SecretService
 from pavo.errors import Conflict, Forbidden
 from pavo.fleet.calls.model_tokens import ModelTokens, gone
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import HeldJob
-from pavo.jobs.agents.tokens import AgentGrant
+from pavo.jobs.agents.sessions import Asking, HeldJob
 from pavo.jobs.late import repository as late_work
 from pavo.jobs.sql.access import RepositoryAccess, repository_access
 from pavo.kit.sql import Database
@@ -27,9 +26,7 @@ class Credentials:
     def __init__(self, database: Database, secrets: SecretService, models: ModelTokens) -> None:
         self._database, self._secrets, self._models = database, secrets, models
 
-    async def of(
-        self, grant: AgentGrant, held: HeldJob, purpose: str, host: str, branch: str = ""
-    ) -> pb.CredentialReply:
+    async def of(self, who: Asking, held: HeldJob, purpose: str, host: str, branch: str = "") -> pb.CredentialReply:
         """What an agent shows to git's host, to the forge, or to the model gateway. An attempt that lost its job, and
         owes what it has changed, is given it for a push to its fenced branch, and for nothing else.
 
@@ -38,14 +35,14 @@ class Credentials:
             branch: that is to be pushed to; empty: git only fetches.
 
         Raises:
-            Forbidden: the attempt is not of this token's agents, the host is not the repository's, or the branch is
-                none that the attempt may push to.
+            Forbidden: the attempt is not of this token's agents, another program runs as its agent, the host is not the
+                repository's, or the branch is none that the attempt may push to.
             Conflict: the attempt does not hold its job, or the secret is not there.
             Unavailable: PostgreSQL is away, or no key opens the secret.
         """
-        found = await self._access(grant, held, purpose, branch)
+        found = await self._access(who, held, purpose, branch)
         if purpose == MODEL:
-            return await self._models.give(grant, held)
+            return await self._models.give(who.grant, held)
         if purpose not in (GIT, FORGE):
             raise Conflict(f"There are no credentials for {purpose[:40]!r}.", field="purpose", remedy="Ask for git.")
         if branch and (purpose != GIT or branch not in found.branches):
@@ -71,10 +68,9 @@ class Credentials:
             )
         return value
 
-    async def _access(self, grant: AgentGrant, held: HeldJob, purpose: str, branch: str) -> RepositoryAccess:
+    async def _access(self, who: Asking, held: HeldJob, purpose: str, branch: str) -> RepositoryAccess:
         async with self._database.reading() as reading:
-            if await sessions.owner_of(reading, grant, held) is None:
-                raise Forbidden("There is no such attempt for this token.", field="job_id")
+            await sessions.owner_of(reading, who, held)
             found = await repository_access(reading, held)
             if found is not None:
                 return found

@@ -14,11 +14,10 @@ from pavo.artifacts.wiring import Keeping
 from pavo.errors import Forbidden, InvalidInput, PavoError
 from pavo.fleet.calls.leases_and_credentials import refuse
 from pavo.fleet.sessions.greeting import attempt_of
-from pavo.fleet.sessions.streams import Context, granted, received
+from pavo.fleet.sessions.streams import Context, asking, received
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.agents.sessions import Asking, HeldJob
 from pavo.jobs.agents.token_service import AgentTokenService
-from pavo.jobs.agents.tokens import AgentGrant
 from pavo.jobs.attempt.job_files import FORMER, JobFile, JobFiles
 from pavo.kit.sql import Database
 from pavo.protocol import fleet_pb2 as pb
@@ -58,22 +57,22 @@ class KeptFiles:
 
     async def put(self, context: Context) -> pb.ArtifactKept:
         """Keep one file."""
-        grant = await granted(self._tokens, context)
+        who = await asking(self._tokens, context)
         try:
             async with self._places:
-                return await self._put(grant, context)
+                return await self._put(who, context)
         except (PavoError, DBAPIError) as error:
             await refuse(context, error)
             raise
 
-    async def _put(self, grant: AgentGrant, context: Context) -> pb.ArtifactKept:
+    async def _put(self, who: Asking, context: Context) -> pb.ArtifactKept:
         keeping = self._keeping
         if keeping is None:
             raise not_set()
         first = await _part(context)
         if first is None:
             raise InvalidInput("A file begins with a part that names it.", field="name")
-        named = await self._named(grant, first)
+        named = await self._named(who, first)
         draft = await asyncio.to_thread(keeping.store.begin)
         try:
             staged = await self._written(context, keeping, draft, first)
@@ -88,12 +87,12 @@ class KeptFiles:
         finally:
             await asyncio.to_thread(keeping.store.discard, staged)
 
-    async def _named(self, grant: AgentGrant, first: pb.ArtifactPart) -> _Named:
+    async def _named(self, who: Asking, first: pb.ArtifactPart) -> _Named:
         held = attempt_of(first.job_id, first.epoch)
+        if held is None:
+            raise Forbidden("There is no such attempt.", field="job_id")
         async with self._database.reading() as reading:
-            owner = await sessions.owner_of(reading, grant, held) if held is not None else None
-        if held is None or owner is None:
-            raise Forbidden("There is no such attempt for this token.", field="job_id")
+            await sessions.owner_of(reading, who, held)
         name = checked_name(first.name)
         if name.startswith(FORMER):
             raise InvalidInput(

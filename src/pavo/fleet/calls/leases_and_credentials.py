@@ -9,7 +9,7 @@ from pavo.errors import Forbidden, PavoError, Unavailable
 from pavo.fleet.calls.credentials import Credentials
 from pavo.fleet.sessions.greeting import attempt_of, running
 from pavo.fleet.sessions.session import OpenSessions
-from pavo.fleet.sessions.streams import Context, granted, kept_job
+from pavo.fleet.sessions.streams import Context, asking, kept_job
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.kit.sql import Database
@@ -29,18 +29,20 @@ class Calls:
 
     async def renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
         """Prolong leases; an agent whose stream is dead keeps its jobs by it, and counts as away."""
-        grant = await granted(self._tokens, context)
+        who = await asking(self._tokens, context)
         held = running(request.jobs)
         try:
             async with self._database.transaction() as transaction:
-                agent_id = await sessions.agent_named(transaction, grant, request.agent)
-                if agent_id is None:
+                asked = await sessions.agent_named(transaction, who, request.agent)
+                if asked is None:
                     raise Forbidden("There is no agent of this name for this token.", field="agent")
-                kept = await sessions.renew(transaction, agent_id, held)
+                if held and not asked.same_program:
+                    raise sessions.another_program()
+                kept = await sessions.renew(transaction, asked.agent_id, held)
         except (PavoError, DBAPIError) as error:
             await refuse(context, error)
             raise
-        session = self._sessions.of(agent_id)
+        session = self._sessions.of(asked.agent_id)
         for each in kept:
             if session is not None and each.holds:
                 session.works_at(str(each.job_id), each.epoch)
@@ -49,12 +51,12 @@ class Calls:
 
     async def credential(self, request: pb.CredentialRequest, context: Context) -> pb.CredentialReply:
         """What git or a forge is shown, for an attempt that holds its job."""
-        grant = await granted(self._tokens, context)
+        who = await asking(self._tokens, context)
         held = attempt_of(request.job_id, request.epoch)
         try:
             if held is None:
                 raise Forbidden("There is no such attempt.", field="job_id")
-            return await self._credentials.of(grant, held, request.purpose, request.host, request.branch)
+            return await self._credentials.of(who, held, request.purpose, request.host, request.branch)
         except (PavoError, DBAPIError) as error:
             metrics.GATEWAY_REFUSED.add(getattr(error, "code", "DBAPIError"))
             await refuse(context, error)

@@ -17,12 +17,13 @@ from pavo.fleet.sessions.reunion import Reunion
 from pavo.fleet.sessions.session import Ending, OpenSessions, Session
 from pavo.fleet.work.agent_workers import AgentWorkers
 from pavo.jobs.agents import sessions
-from pavo.jobs.agents.sessions import Described, HeldJob, KeptAttempt
+from pavo.jobs.agents.sessions import Asking, Described, HeldJob, KeptAttempt
 from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.jobs.agents.tokens import AgentGrant
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import PROGRAM
 from pavo.protocol.texts import make_storable
 from pavo.protocol.versions import PROTOCOL
 
@@ -248,10 +249,19 @@ async def granted(tokens: AgentTokenService, context: Context) -> AgentGrant:
     return grant
 
 
+async def asking(tokens: AgentTokenService, context: Context) -> Asking:
+    """Who calls, by token and program; as `granted`."""
+    return Asking(await granted(tokens, context), _said(context, PROGRAM))
+
+
 def _token(context: Context) -> str:
+    return _said(context, "authorization").removeprefix("Bearer ").strip()
+
+
+def _said(context: Context, wanted: str) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str):
-            return value.removeprefix("Bearer ").strip()
+        if key == wanted and isinstance(value, str):
+            return value
     return ""
 
 

@@ -1,5 +1,6 @@
 """Sessions of remote agents, as the rows know them: who opens one, where it is, and what it still owns."""
 
+import hmac
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -264,35 +265,78 @@ async def what_is_kept(session: AsyncSession, agent_id: uuid.UUID, held: Sequenc
     return [KeptAttempt(row.job, row.epoch, row.holds, row.acked) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who calls apart from a stream."""
+
+    grant: AgentGrant
+    program: str
+    """The boot id of the program, as its Hello said it; empty: it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The agent for which a call is."""
+
+    agent_id: uuid.UUID
+    same_program: bool
+    """Whether the program that asks is the one that greeted last as this agent: no older one, and nobody else."""
+
+
 _NAMED: Final = text("""
-SELECT id, session FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation AND name = :name
+SELECT id, boot_id FROM remote_agents WHERE organisation_id IS NOT DISTINCT FROM :organisation AND name = :name
 """)
 
 
-async def agent_named(session: AsyncSession, grant: AgentGrant, name: str) -> uuid.UUID | None:
+async def agent_named(session: AsyncSession, asking: Asking, name: str) -> Asked | None:
     """The agent of this name for which the token is; None: there is none."""
+    grant = asking.grant
     if grant.agent is not None and grant.agent != name:
         return None
     row = (await session.execute(_NAMED, {"organisation": grant.organisation_id, "name": name})).one_or_none()
-    return None if row is None else row.id
+    return None if row is None else _asked(asking, row.id, row.boot_id)
+
+
+def _asked(asking: Asking, agent_id: uuid.UUID, boot_id: str) -> Asked:
+    return Asked(agent_id, bool(boot_id) and hmac.compare_digest(asking.program.encode(), boot_id.encode()))
 
 
 _ATTEMPT: Final = text("""
-SELECT a.agent_id FROM job_attempts a JOIN remote_agents r ON r.id = a.agent_id
+SELECT a.agent_id, r.boot_id FROM job_attempts a JOIN remote_agents r ON r.id = a.agent_id
 WHERE a.job_id = :job AND a.epoch = :epoch AND r.organisation_id IS NOT DISTINCT FROM :organisation
     AND (CAST(:agent AS text) IS NULL OR r.name = CAST(:agent AS text))
 """)
 
 
-async def owner_of(session: AsyncSession, grant: AgentGrant, held: HeldJob) -> uuid.UUID | None:
-    """The agent whose attempt it is, where the token is for that agent; None otherwise."""
+async def owner_of(session: AsyncSession, asking: Asking, held: HeldJob) -> uuid.UUID:
+    """The agent whose attempt it is.
+
+    Raises:
+        Forbidden: the token is not for that agent, or another program runs as it.
+    """
+    grant = asking.grant
     values = {
         "job": held.job_id,
         "epoch": held.epoch,
         "organisation": grant.organisation_id,
         "agent": grant.agent,
     }
-    return (await session.execute(_ATTEMPT, values)).scalars().one_or_none()
+    row = (await session.execute(_ATTEMPT, values)).one_or_none()
+    if row is None:
+        raise Forbidden("There is no such attempt for this token.", field="job_id")
+    asked = _asked(asking, row.agent_id, row.boot_id)
+    if not asked.same_program:
+        raise another_program()
+    return asked.agent_id
+
+
+def another_program() -> Forbidden:
+    """Who asks is not the program that greeted last under the agent's name."""
+    return Forbidden(
+        "Another program runs as this agent, or this one has not connected since it began.",
+        field="agent",
+        remedy="End one of the two, or give it another name, with --name.",
+    )
 
 
 _HELD: Final = text(f"SELECT id, epoch FROM jobs WHERE agent_id = :agent AND stage IN ({_STAGES}) ORDER BY id")

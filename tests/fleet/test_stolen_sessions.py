@@ -1,0 +1,104 @@
+"""What is asked apart from a stream is answered to the program that greeted last as the agent, and to nobody else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.limits import PROGRAM
+from tests.driving import until
+from tests.fleet.conftest import Gateway
+from tests.fleet.fake_agent import FakeAgent, agent
+from tests.fleet.rows import Job, Rows
+from tests.fleet.test_sessions import is_away
+
+SHORT = "UPDATE jobs SET lease_until = pavo_now() + interval '5 seconds' WHERE id = :id"
+LONG = "SELECT lease_until > pavo_now() + interval '30 seconds' AS long FROM jobs WHERE id = :id"
+FILES = "SELECT name FROM artifacts WHERE subject_id = :id"
+
+
+def renewing(there: FakeAgent, job: Job) -> Any:
+    asked = pb.RenewRequest(agent="builder", session=1, jobs=[pb.RunningJob(job_id=job.id, epoch=job.epoch)])
+    return there.stub.Renew(asked, metadata=there.metadata)
+
+
+def credential(there: FakeAgent, job: Job) -> Any:
+    asked = pb.CredentialRequest(job_id=job.id, epoch=job.epoch, purpose="git", host="git.example.com")
+    return there.stub.Credential(asked, metadata=there.metadata)
+
+
+def file(there: FakeAgent, job: Job) -> Any:
+    part = pb.ArtifactPart(job_id=job.id, epoch=job.epoch, name="patch", content=b"theirs")
+    return there.stub.PutArtifact(iter([part]), metadata=there.metadata)
+
+
+CALLS: list[Callable[[FakeAgent, Job], Any]] = [renewing, credential, file]
+
+
+async def nothing_is_answered(there: FakeAgent, rows: Rows, job: Job) -> None:
+    await rows.run(SHORT, id=job.uuid)
+    for call in CALLS:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(there, job)
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED, call
+        assert "Another program runs as this agent" in (refused.value.details() or ""), call
+        assert "--name" in (refused.value.details() or ""), call
+    assert not (await rows.one(LONG, id=job.uuid)).long
+    assert await rows.run(FILES, id=job.uuid) == []
+
+
+async def all_is_answered(there: FakeAgent, rows: Rows, job: Job) -> None:
+    await rows.run(SHORT, id=job.uuid)
+    assert [each.yours for each in (await renewing(there, job)).jobs] == [True]
+    assert (await rows.one(LONG, id=job.uuid)).long
+    await credential(there, job)
+    assert (await file(there, job)).bytes == 6
+
+
+async def test_the_same_token_under_another_agents_name(gateway: Gateway, rows: Rows) -> None:
+    """A token that is bound to no name opens no other agent's jobs."""
+    token = await rows.token()
+    async with agent(gateway.address, token) as builder, agent(gateway.address, token, "thief") as thief:
+        await builder.connect()
+        await thief.connect()
+        job = await rows.job()
+        await nothing_is_answered(thief, rows, job)  # by its own boot id
+        for more in ((PROGRAM, "a guess"),), ((PROGRAM, ""),), ():
+            thief.metadata = (thief.metadata[0], *more)
+            await nothing_is_answered(thief, rows, job)
+        await all_is_answered(builder, rows, job)
+
+
+async def test_a_program_that_another_has_displaced(gateway: Gateway, rows: Rows) -> None:
+    token = await rows.token()
+    async with agent(gateway.address, token) as older, agent(gateway.address, token) as newer:
+        await older.connect()
+        job = await rows.job()
+        await all_is_answered(older, rows, job)
+        await rows.run("DELETE FROM artifacts WHERE subject_id = :id", id=job.uuid)
+        await nothing_is_answered(newer, rows, job)  # it has not greeted yet
+        await newer.connect()  # as where the program was started anew on the same machine
+        await nothing_is_answered(older, rows, job)
+        await all_is_answered(newer, rows, job)
+
+
+async def test_the_same_program_goes_on_while_it_is_away_and_after_it_came_back(gateway: Gateway, rows: Rows) -> None:
+    async with agent(gateway.address, await rows.token()) as builder:
+        await builder.connect()
+        job = await rows.job()
+        await builder.close()
+        await until(lambda: is_away(rows), what="the agent counts as away")
+        await all_is_answered(builder, rows, job)
+        await builder.connect()
+        await all_is_answered(builder, rows, job)
+
+
+async def test_whether_a_token_is_taken_is_told_beside_the_agent_that_runs(gateway: Gateway, rows: Rows) -> None:
+    """As `pavo agent doctor` asks, which is a program of its own."""
+    token = await rows.token()
+    async with agent(gateway.address, token) as builder, agent(gateway.address, token) as doctor:
+        await builder.connect()
+        asked = pb.RenewRequest(agent="builder")
+        assert not (await doctor.stub.Renew(asked, metadata=doctor.metadata)).jobs
