@@ -24,14 +24,15 @@ class OneCommand:
         self.queue = queue
         while True:
             self.tries += 1
+            asked = self.queue  # it may be told of the next one before it learns that this one is lost
             try:
-                options: workflow.ActivityConfig = {**c.AGENT_COMMAND, "task_queue": self.queue}
+                options: workflow.ActivityConfig = {**c.AGENT_COMMAND, "task_queue": asked}
                 options["activity_id"] = f"command-{self.tries}"
                 return await workflow.execute_activity_method(c.CommandActivities.run_agent_command, request, **options)
             except ActivityError as error:
                 if not _is_lost(error):
                     raise
-                self.lost = self.queue
+                self.lost = asked
                 await workflow.wait_condition(lambda: self.queue != self.lost, timeout=timedelta(seconds=60))
 
     @workflow.signal
