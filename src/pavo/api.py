@@ -27,6 +27,7 @@ from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
+from pavo.flows.endpoints import router as flows_router
 from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
@@ -77,7 +78,7 @@ STATUS: dict[type[PavoError], int] = {
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
 MODELS = (model_gateway_router,)
-TOOLS = (tools_router, policies_router)
+TOOLS_AND_FLOWS = (tools_router, policies_router, flows_router)
 FLEET = (repositories_router, remote_agents_router, agent_tokens_router)
 
 LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000), DECODE: BodyBounds(6_000_000)}
@@ -133,8 +134,8 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS, *FLEET, codec_router, ui_router)
-    for router in (*of_slices, *others):
+    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS_AND_FLOWS, *FLEET)
+    for router in (*of_slices, *others, codec_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
     app.include_router(health_router, responses=problems(*ALWAYS))
@@ -157,7 +158,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices
-    app.state.artifacts, app.state.fleet = parts.artifacts, parts.fleet
+    app.state.artifacts, app.state.fleet, app.state.flows = parts.artifacts, parts.fleet, parts.flows
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """`pavo flow`, as people type it: no stack is needed."""
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.driving import until
 from tests.flows.test_trial import REFUND
 
 CASES = """
@@ -26,7 +29,8 @@ cases:
 
 def flow(*words: str, given: str = "", rc: int = 0, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pavo.cli.main", "flow", *words]
-    ran = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folder, timeout=120)
+    clean = {name: value for name, value in os.environ.items() if name != "PAVO_URL"}
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folder, timeout=120, env=clean)
     assert ran.returncode == rc, (ran.stdout, ran.stderr)
     return ran
 
@@ -41,8 +45,10 @@ def folder(tmp_path: Path) -> Path:
 def test_a_right_flow_is_said_to_be_right(folder: Path) -> None:
     told = flow("validate", "refund.yaml", folder=folder).stdout
     assert "refund is right: 8 steps" in told and "on Temporal alone, because of judge" in told
+    assert "Not looked up: tools, agents, flows. No API was asked" in told
     found = json.loads(flow("validate", "-", "-o", "json", given=REFUND).stdout)
     assert found["ok"] and found["steps"] == 8 and found["only_on_temporal"] == ["judge"]
+    assert [each["names"] for each in found["unchecked"]] == ["tools", "agents", "flows"]
 
 
 def test_a_wrong_one_is_told_line_by_line(tmp_path: Path) -> None:
@@ -76,3 +82,21 @@ def test_steps_are_shown_in_their_order(folder: Path) -> None:
 
 def test_the_schema_is_printed() -> None:
     assert json.loads(flow("schema").stdout)["properties"]["steps"]
+
+
+async def test_an_api_knows_which_tools_and_agents_there_are(stack: str, folder: Path) -> None:
+    (folder / "real.yaml").write_text("flow: f\nsteps:\n  a: {tool: http_gte@1}\n  b: {agent: intrn}\n")
+
+    async def told() -> str | None:
+        ran = await asyncio.to_thread(flow, "validate", "real.yaml", "--url", stack, rc=2, folder=folder)
+        return ran.stderr if "http_get" in ran.stderr else None
+
+    found = await until(told, what="the worker's tools")
+    assert "real.yaml:3:7: steps.a.tool: there is no tool 'http_gte'\n    Did you mean 'http_get'?" in found
+    assert "there is no agent 'intrn'\n    Did you mean 'intern'?" in found
+    (folder / "real.yaml").write_text("flow: f\nsteps:\n  a: {tool: http_get@1}\n  b: {agent: intern}\n")
+    right = await asyncio.to_thread(flow, "validate", "real.yaml", "--url", stack, folder=folder)
+    assert "f is right" in right.stdout and "Not looked up: tool versions." in right.stdout
+    assert "No API" in flow("validate", "real.yaml", "--offline", folder=folder).stdout
+    gone = await asyncio.to_thread(flow, "validate", "real.yaml", "--url", "http://127.0.0.1:1", folder=folder, rc=5)
+    assert "No API answers" in gone.stderr

@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from pavo.flows.definition.definition import Definition, Known, definition_of
+from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.definition.names import Known
 from pavo.flows.definition.problems import WrongDefinition
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.trial import Fake, Trial, Tried

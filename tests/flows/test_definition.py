@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pavo.flows.definition.definition import Definition, NothingKnown
+from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.form import json_schema
+from pavo.flows.definition.names import NothingKnown
 from pavo.flows.definition.reading import MAX_BYTES, read
 from tests.flows.test_trial import REFUND
 
@@ -109,7 +110,7 @@ steps:
         "steps.a.compensate.tool: there is no 'mail.send@3'. There is mail.send@1, mail.send@2.",
         "steps.b.agent: there is no agent 'interm'. Did you mean 'intern'?",
         "steps.c.flow: there is no 'pay@4'. There is pay@3.",
-        "steps.d.python: there is no python 'score'. There are none.",
+        "steps.d.python: there is no entry point 'score'. There are none.",
     ]
 
 

@@ -125,7 +125,7 @@ def test_a_process_that_is_killed_is_followed_by_another() -> None:
     evaluator = Evaluator()
     try:
         assert value(evaluator, "1") == 1
-        child = evaluator._child  # pyright: ignore[reportPrivateUsage]
+        child = evaluator._process._child  # pyright: ignore[reportPrivateUsage]
         assert child is not None
         os.kill(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -137,7 +137,7 @@ def test_a_process_that_is_killed_is_followed_by_another() -> None:
 def test_it_ends_with_whoever_asks() -> None:
     evaluator = Evaluator()
     assert value(evaluator, "1") == 1
-    child = evaluator._child  # pyright: ignore[reportPrivateUsage]
+    child = evaluator._process._child  # pyright: ignore[reportPrivateUsage]
     assert child is not None and child.stdin is not None and child.stdout is not None
     child.stdin.close()  # as the system does when that process dies
     assert child.wait(timeout=60) == 0

@@ -22,7 +22,10 @@ EXAMPLES: Final = {
         "pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy",
         "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",
     },
-    "flow validate": {"pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy"},
+    "flow validate": {
+        "pavo flow validate refund.yaml": "all that is wrong, with line, column and remedy",
+        "pavo flow validate refund.yaml --url https://pavo.example": "also whether there are its tools and agents",
+    },
     "flow show": {"pavo flow show refund.yaml": "its steps, each behind what it needs"},
     "flow test": {
         "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",

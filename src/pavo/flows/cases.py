@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pavo.flows.definition.definition import Definition
+from pavo.flows.definition.fitting import unfit
 from pavo.flows.definition.form import form_of
 from pavo.flows.definition.problems import Path, Problem, WrongDefinition, did_you_mean
 from pavo.flows.definition.reading import Document, read
 from pavo.flows.definition.written import StepId
 from pavo.flows.evaluation import Evaluates
 from pavo.flows.trial import Fake, Trial, Tried
-from pavo.kit.json_schema import SchemaTooCostly, misfit
 from pavo.kit.json_values import encode_text
 
 _SHOWN: Final = 200
@@ -120,12 +120,8 @@ def _wrong_inputs(definition: Definition, case: Case) -> list[str]:
         if name not in case.inputs:
             found += [] if "default" in schema else [f"inputs: {name} is missing"]
             continue
-        try:
-            wrong = misfit(schema, case.inputs[name])
-        except SchemaTooCostly as error:
-            found.append(f"inputs: {name}: {error}")
-        else:
-            found += [] if wrong is None else [f"inputs: {name}: {wrong.message[:_SHOWN]}"]
+        wrong = unfit(schema, case.inputs[name])
+        found += [] if wrong is None else [f"inputs: {name}: {wrong}"]
     return found
 
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from pavo.flows.definition.definition import Definition
+from pavo.flows.definition.fitting import unfit
 from pavo.flows.definition.reference_checks import output_schema
 from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, Known, decide, filled, item_values
 from pavo.flows.scheduler import Decision, Moves, Scheduler, Status, Work
-from pavo.kit.json_schema import SchemaTooCostly, misfit
 
 STARTED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
 """Of every trial, so that each says the same."""
@@ -137,11 +137,8 @@ class Trial:
     def _misfit(self, step: WrittenStep, work: Work, fake: Fake) -> str | None:
         if step.kind in _SILENT or (work.step not in self._fakes and step.output is None):
             return None
-        try:
-            wrong = misfit(output_schema(step), fake.output)
-        except SchemaTooCostly as error:
-            return str(error)
-        return None if wrong is None else f"its output is not as declared: {wrong.message[:300]}"
+        wrong = unfit(output_schema(step), fake.output)
+        return None if wrong is None else f"its output is not as declared: {wrong}"
 
     def _item(self, step: WrittenStep, work: Work) -> Mapping[str, Any] | None:
         if work.item is None:
@@ -189,10 +186,8 @@ class Trial:
             return
         try:
             tried.result = filled(flow.result, tried.known, self._evaluator)
-            wrong = misfit(flow.output, tried.result) if flow.output is not None else None
-        except (CannotEvaluate, SchemaTooCostly) as error:
+        except CannotEvaluate as error:
             tried.outcome, tried.error = Status.FAILED, str(error)
             return
-        if wrong is not None:
-            told = f"the result is not as declared: {wrong.message[:300]}"
-            tried.outcome, tried.error = Status.FAILED, told
+        if flow.output is not None and (wrong := unfit(flow.output, tried.result)) is not None:
+            tried.outcome, tried.error = Status.FAILED, f"the result is not as declared: {wrong}"

@@ -1,7 +1,8 @@
 """`pavo flow`: check a flow's file, see what it would do, and test it with fakes. Nothing of this needs a stack."""
 
+import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,16 +10,18 @@ from typing import Annotated, Any, Final
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from pavo.cli.api_client import ApiClient
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, print_json, say
+from pavo.cli.parameters import Url
 from pavo.cli.table import table
 from pavo.errors import InvalidInput
 from pavo.flows.cases import Judged, cases_of, judge
+from pavo.flows.checking.checked import NAMES, CheckedFlow, FlowText, KnownNames, check
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.form import json_schema
 from pavo.flows.definition.graph import needs_of
-from pavo.flows.definition.problems import Problem, WrongDefinition, written
 from pavo.flows.definition.reading import MAX_BYTES
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.expressions.evaluating import Evaluator
@@ -31,39 +34,61 @@ CASES: Final = ".cases.yaml"
 
 
 @flow_app.command(name="validate")
-def validate(file: File, /, *, output: Output = "text") -> int:
+def validate(
+    file: File,
+    /,
+    *,
+    url: Url = None,
+    offline: Annotated[bool, Parameter(negative=(), help="Ask no API, though PAVO_URL is set.")] = False,
+    output: Output = "text",
+) -> int:
     """Check a flow: its form, its graph, its expressions, and what these refer to. All that is wrong is told at once,
-    each with line, column and remedy; the exit code is 2 then."""
+    each with line, column and remedy; the exit code is 2 then.
+
+    An API, named by --url or PAVO_URL, also knows which tools, agents and repositories there are. Without one it is
+    said what could not be looked up.
+    """
+    data = _read(file)
+    asked = None if offline else url or os.environ.get("PAVO_URL")
+    found = _checked_by_api(data, asked) if asked else _checked_here(data)
+    Printer(output).show(found, lambda: _tell_checked(file, found))
+    return DONE if found.ok else WRONG_USAGE
+
+
+def _checked_here(data: bytes) -> CheckedFlow:
+    reasons = dict.fromkeys(NAMES, "No API was asked: --url URL, or PAVO_URL, names one.")
+    with _evaluator() as evaluator:
+        return check(data, evaluator.wrong, KnownNames(reasons=reasons))
+
+
+def _checked_by_api(data: bytes, url: str) -> CheckedFlow:
     try:
-        with _evaluator() as evaluator:
-            found = definition_of(_read(file), evaluator.wrong)
-    except WrongDefinition as wrong:
-        problems = wrong.problems
-        document = {"ok": False, "problems": wrong.extra["problems"]}
-        Printer(output).show(document, lambda: _tell_wrong(file, problems))
-        return WRONG_USAGE
-    told: dict[str, Any] = {"ok": True, "flow": found.flow.flow, "steps": len(found.flow.steps), "hash": found.hash}
-    told["only_on_temporal"] = list(found.only_on_temporal)
-    Printer(output).show(told, lambda: _tell_right(file, found))
-    return DONE
+        given = FlowText(text=data.decode())
+    except UnicodeDecodeError:  # no request can say it; whoever checks says so
+        return _checked_here(data)
+    with ApiClient.from_environment(url) as api:
+        return api.ask(CheckedFlow, "POST", "/api/flows/validate", json=given.model_dump())
 
 
-def _tell_right(file: Path, found: Definition) -> None:
-    say(f"{file}: {found.flow.flow} is right: {len(found.flow.steps)} steps, hash {found.hash[:12]}")
+def _tell_checked(file: Path, found: CheckedFlow) -> None:
+    errors = console(stderr=True)
+    for each in found.problems:
+        say(f"{file}:{each.line}:{each.column}: {each.path}: {each.message}", to=errors)
+        say(f"    {each.remedy}", to=errors)
+    if not found.ok:
+        return
+    say(f"{file}: {found.flow} is right: {found.steps} steps, hash {(found.hash or '')[:12]}")
     if found.only_on_temporal:
         say(f"It runs on Temporal alone, because of {', '.join(found.only_on_temporal)}.")
+    for reason, names in _by_reason(found).items():
+        say(f"Not looked up: {', '.join(names)}. {reason}")
 
 
-def _tell_wrong(file: Path, problems: Sequence[Problem]) -> None:
-    errors = console(stderr=True)
-    for each in problems:
-        say(_line(file, each), to=errors)
-        say(f"    {each.remedy}", to=errors)
-
-
-def _line(file: Path, problem: Problem) -> str:
-    place = f"{file}:{problem.place.line}:{problem.place.column}"
-    return f"{place}: {written(problem.path)}: {problem.message}"
+def _by_reason(found: CheckedFlow) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for each in found.unchecked:
+        told.setdefault(each.reason, []).append(each.names.replace("_", " "))
+    return told
 
 
 @flow_app.command(name="show")

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from pavo.flows.definition.durations import duration_of
+from pavo.flows.definition.fitting import unfit, wrong_schema
 from pavo.flows.definition.graph import Graph, graph_of, needs_of
 from pavo.flows.definition.problems import Path, did_you_mean
 from pavo.flows.definition.written import WrittenFlow, WrittenStep
 from pavo.flows.expressions.templates import OPEN
-from pavo.kit.json_schema import SchemaTooCostly, misfit, wrong_with
 
 Finding = tuple[Path, str, str]
 """Where, what, and what to do about it."""
@@ -84,11 +84,11 @@ def _is_time(text: str) -> bool:
 
 
 def _of_schemas(top: Path, step: WrittenStep) -> Iterator[Finding]:
-    if step.output is not None and (wrong := wrong_with(step.output)) is not None:
+    if step.output is not None and (wrong := wrong_schema(step.output)) is not None:
         yield (*top, "output"), f"it is no JSON Schema: {wrong}", "Correct it."
     form: Mapping[str, Mapping[str, Any]] = step.gate.form if step.gate is not None else {}
     for member, schema in form.items():
-        if (wrong := wrong_with(schema)) is not None:
+        if (wrong := wrong_schema(schema)) is not None:
             yield (*top, "gate", "form", member), f"it is no JSON Schema: {wrong}", "Correct it."
 
 
@@ -110,23 +110,15 @@ def _of_branch(flow: WrittenFlow, name: str, step: WrittenStep) -> Iterator[Find
 def of_flow(flow: WrittenFlow, value: Mapping[str, Any]) -> Iterator[Finding]:
     """Schemas of the flow's own, and values that name secrets."""
     for name, schema in flow.inputs.items():
-        if (wrong := wrong_with(schema)) is not None:
+        if (wrong := wrong_schema(schema)) is not None:
             yield ("inputs", name), f"it is no JSON Schema: {wrong}", "Correct it."
-        elif "default" in schema and (told := _wrong_default(schema)) is not None:
+        elif "default" in schema and (told := unfit(schema, schema["default"])) is not None:
             yield ("inputs", name, "default"), f"it does not fit its own schema: {told}", "Correct one of them."
-    if flow.output is not None and (wrong := wrong_with(flow.output)) is not None:
+    if flow.output is not None and (wrong := wrong_schema(flow.output)) is not None:
         yield ("output",), f"it is no JSON Schema: {wrong}", "Correct it."
     if flow.output is not None and flow.result is None:
         yield ("output",), "the flow gives no result that could be so", "Give `result`."
     yield from _of_secrets(flow, value, ())
-
-
-def _wrong_default(schema: Mapping[str, Any]) -> str | None:
-    try:
-        wrong = misfit(schema, schema["default"])
-    except SchemaTooCostly as error:
-        return str(error)
-    return None if wrong is None else wrong.message[:200]
 
 
 def _of_secrets(flow: WrittenFlow, value: Any, path: Path) -> Iterator[Finding]:

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from pavo.flows.definition.problems import Path, Problem, WrongDefinition, did_you_mean
+from pavo.flows.definition.problems import MAX_PROBLEMS, Path, Problem, WrongDefinition, did_you_mean
 from pavo.flows.definition.reading import Document
-from pavo.flows.definition.written import NAME, STEP_ID, VERSIONED, WrittenFlow
+from pavo.flows.definition.written import AGENT, NAME, REPOSITORY, STEP_ID, VERSIONED, WrittenFlow
 
 _M = TypeVar("_M", bound=BaseModel)
 _BY_PATTERN: Final = {
     NAME: ("is no name", "Use a-z, 0-9, _ and -, a letter first, at most 63 characters."),
     STEP_ID: ("is no name", "Use a-z, 0-9 and _, a letter first, at most 63 characters."),
+    AGENT: ("is no name of an agent", "Use letters, digits and _ . -, at most 100 characters."),
+    REPOSITORY: ("is no name of a repository", "Write it as `pavo repo list` shows it, such as acme/site."),
     VERSIONED: ("names no version", "Write NAME@MAJOR, such as crm.get@2."),
 }
 SCHEMA_ID: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -37,7 +40,8 @@ def form_of(document: Document, model: type[_M]) -> _M:
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
-        found = [_problem(document, json_schema(model), each) for each in error.errors(include_url=False)]
+        wrong = islice(error.errors(include_url=False), 3 * MAX_PROBLEMS)  # alternatives that all fail tell each
+        found = [_problem(document, json_schema(model), each) for each in wrong]
     raise WrongDefinition(_most_telling(found))
 
 

@@ -1,9 +1,9 @@
 """What is wrong with a definition, and where."""
 
 import difflib
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from pavo.errors import InvalidInput
@@ -13,9 +13,12 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MAX_PROBLEMS: Final = 100
 """That are told of one definition."""
+MAX_TOLD: Final = 1_000
+"""Characters of a path, of what is wrong there, and of the remedy."""
 MAX_COMPARED: Final = 130
 """Characters of a name that is compared with others: no name of a flow's is longer."""
-MAX_CANDIDATES: Final = 300
+MAX_CANDIDATES: Final = 12
+"""That are compared: comparing two takes up to a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class WrongDefinition(InvalidInput):
     title = "The flow is wrong"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        problems = [replace(each, message=_cut(each.message), remedy=_cut(each.remedy)) for each in problems]
         first, more = problems[0], len(problems) - 1
         detail = first.told + (f" And {more} more." if more else "")
         shown = [
@@ -81,11 +85,27 @@ class Places:
 def written(path: Path) -> str:
     """A path as people write it, such as `steps.pay.needs[0]`."""
     text = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
-    return text.removeprefix(".") or "the flow"
+    return _cut(text.removeprefix(".")) or "the flow"
+
+
+def _cut(text: str) -> str:
+    """Names in it may be as long as the whole text."""
+    return text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """A remedy for a name that is not known. Bounded: the comparison takes a time that grows with both lengths."""
-    compared = list(islice((each for each in known if len(each) <= MAX_COMPARED), MAX_CANDIDATES))
-    found = difflib.get_close_matches(name, compared, 1) if len(name) <= MAX_COMPARED else ()
+    """A remedy for a name that is not known. Of many names those are compared that begin and end as it does."""
+    if len(name) > MAX_COMPARED:
+        return otherwise
+    compared = [each for each in known if len(each) <= MAX_COMPARED]
+    if len(compared) > MAX_CANDIDATES:
+        compared = heapq.nlargest(MAX_CANDIDATES, compared, key=lambda each: _alike(name, each))
+    found = difflib.get_close_matches(name, compared, 1)
     return f"Did you mean {found[0]!r}?" if found else otherwise
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two names have in common at their beginnings and their ends."""
+    begins = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    ends = next((at for at, (a, b) in enumerate(zip(reversed(one), reversed(other), strict=False)) if a != b), 0)
+    return begins + ends

@@ -5,6 +5,7 @@ them: `on`, `yes`, `1:30` and `2026-11-27` are texts. What JSON does not have is
 merged and repeated keys, infinity, more than one document.
 """
 
+import math
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -192,8 +193,10 @@ def _scalar(event: ScalarEvent, place: Place, path: Path) -> Any:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
     if _FLOAT.fullmatch(text):
-        return float(text)
+        _wrong(f"{text[:40]} is larger than a number may be", "Write it as a text.", place, path)
     if _NO_NUMBER.fullmatch(text):
         _wrong(f"{text} is no number of JSON", "Give a finite one, or quote it.", place, path)
     return _sound(text, place, path)

@@ -1,6 +1,6 @@
 """Whether what expressions refer to is there when they are evaluated."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pavo.flows.definition.checks import RESERVED, Finding
@@ -16,30 +16,38 @@ OF_STEP: Final = ("output", "status", "error", "items")
 """What expressions know of a step: what it gave; succeeded, failed, skipped or cancelled; the message; and of a step
 that is done for each item a list of `{status, output, error}`."""
 OF_RUN: Final = ("id", "flow", "started_at")
+MAX_EXPRESSIONS: Final = 10_000
+"""Of a flow."""
 ANYTHING: Final[Mapping[str, Any]] = {}
 
 
-def of_references(flow: WrittenFlow, graph: Graph | None) -> tuple[Sequence[Finding], Mapping[str, Sequence[Path]]]:
-    """What is wrong with expressions, and the places of each that can be compiled, by its source."""
-    findings: list[Finding] = []
-    sources: dict[str, list[Path]] = {}
+def of_references(flow: WrittenFlow, graph: Graph | None, sources: dict[str, list[Path]]) -> Iterator[Finding]:
+    """What is wrong with expressions.
+
+    Args:
+        sources: gets the places of each that can be compiled, by its source.
+    """
+    count = 0
     for text in texts_of(flow):
         try:
             parts = template_of(text.text)
         except UnclosedExpression as error:
-            findings.append((text.path, str(error), "Close it, or write $${{ where you mean these characters."))
+            yield text.path, str(error), "Close it, or write $${{ where you mean these characters."
             continue
         expressions = [part for part in parts if isinstance(part, Expression)]
+        count += len(expressions)
+        if count > MAX_EXPRESSIONS:
+            yield text.path, f"the flow has more than {MAX_EXPRESSIONS:,} expressions", "Move steps into child flows."
+            return
         if text.wants_expression and (
             len(expressions) != 1 or any(isinstance(each, str) and each.strip() for each in parts)
         ):
-            findings.append((text.path, f"{text.text!r:.80} is no expression", "Write ${{ … }}."))
+            yield text.path, f"{text.text!r:.80} is no expression", "Write ${{ … }}."
         for each in expressions:
             wrong = list(_of_expression(flow, graph, text, each))
-            findings += wrong
+            yield from wrong
             if not wrong:
                 sources.setdefault(each.source, []).append(text.path)
-    return findings, sources
 
 
 def _of_expression(flow: WrittenFlow, graph: Graph | None, text: Text, expression: Expression) -> Iterator[Finding]:

@@ -10,7 +10,10 @@ from pavo.flows.definition.durations import Duration
 NAME: Final = r"^[a-z][a-z0-9_-]{0,62}$"
 STEP_ID: Final = r"^[a-z][a-z0-9_]{0,62}$"
 """Without a minus: expressions say `steps.ID`."""
-VERSIONED: Final = r"^[a-z][a-zA-Z0-9_.-]{0,126}@[1-9][0-9]{0,5}$"
+VERSIONED: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}@[1-9][0-9]{0,5}$"
+AGENT: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+REPOSITORY: Final = r"^[A-Za-z0-9]([A-Za-z0-9_./-]{0,98}[A-Za-z0-9_])?$"
+"""As `jobs.repositories` has them."""
 MAX_STEPS: Final = 1_000
 MAX_ITEMS: Final = 100_000
 
@@ -130,9 +133,9 @@ class WrittenStep(_Form):
 
     title: str = Field(default="", max_length=200)
     tool: Versioned | None = None
-    agent: Name | None = None
+    agent: Annotated[str, Field(pattern=AGENT)] | None = None
     """A task for this agent."""
-    job: Name | None = None
+    job: Annotated[str, Field(pattern=REPOSITORY)] | None = None
     """A coding job, in this repository."""
     flow: Versioned | None = None
     """A child flow."""
