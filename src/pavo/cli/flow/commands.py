@@ -14,7 +14,6 @@ from pavo.cli.api_client import ApiClient
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, print_json, say
-from pavo.cli.parameters import Url
 from pavo.cli.table import table
 from pavo.errors import InvalidInput
 from pavo.flows.cases import Judged, cases_of, judge
@@ -38,7 +37,9 @@ def validate(
     file: File,
     /,
     *,
-    url: Url = None,
+    url: Annotated[
+        str | None, Parameter(name="--url", help="Address of an API that is asked; default: PAVO_URL, else none.")
+    ] = None,
     offline: Annotated[bool, Parameter(negative=(), help="Ask no API, though PAVO_URL is set.")] = False,
     output: Output = "text",
 ) -> int:
