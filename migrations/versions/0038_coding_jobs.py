@@ -1,7 +1,7 @@
 """Coding jobs: repositories, remote agents, queues, jobs, attempts, commands, logs, changes
 
 Triggers write the changes of jobs and queues down, whatever moves them. `job_changes` has no foreign key: a job's
-transition waits for no lock on its organisation.
+transition waits for no lock on its organisation. `job_log_additions` says which lines one statement stored.
 """
 
 import sqlalchemy as sa
@@ -43,6 +43,7 @@ CREATE FUNCTION job_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM timelines t USING gone WHERE t.id = gone.id;
     DELETE FROM job_changes c WHERE c.organisation_id IN (SELECT organisation_id FROM gone);
+    DELETE FROM job_log_additions l WHERE l.organisation_id IN (SELECT organisation_id FROM gone);
     RETURN NULL;
 END $$
 """
@@ -479,6 +480,25 @@ def upgrade() -> None:
     )
     op.create_index("ix_job_changes_at", "job_changes", ["at"], unique=False)
     op.create_table(
+        "job_log_additions",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("xid", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger(),
+            autoincrement=False,
+            server_default=sa.text("nextval('job_changes_id_seq')"),
+            nullable=False,
+        ),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("first_seq", sa.BigInteger(), nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organisation_id", "xid", "id", name=op.f("pk_job_log_additions")),
+    )
+    op.create_index("ix_job_log_additions_at", "job_log_additions", ["at"], unique=False)
+    op.create_table(
         "gateway_presence",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
@@ -514,6 +534,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION job_queue_changed()")
     op.execute("DROP FUNCTION job_changed()")
     op.drop_table("gateway_presence")
+    op.drop_table("job_log_additions")
     op.drop_table("job_changes")
     op.drop_table("job_logs")
     op.drop_column("model_calls", "exhausted")

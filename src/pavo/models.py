@@ -6,6 +6,7 @@ from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
 from pavo.gates import models as gates
 from pavo.jobs.leases import models as leases
+from pavo.jobs.live import models as changes
 from pavo.jobs.sql import models as jobs
 from pavo.kit.sql import Base
 from pavo.llm import models as llm
@@ -26,6 +27,7 @@ metadata = Base.metadata
 __all__ = [
     "accounts",
     "artifacts",
+    "changes",
     "corpus",
     "gates",
     "gateway_tokens",

@@ -10,6 +10,7 @@ import pytest
 from pavo.jobs.live import repository
 from pavo.jobs.live.change_watch import ChangeWatch
 from pavo.jobs.live.changes import ChangeService
+from pavo.jobs.sql.log_lines import NewLine, add_lines
 from pavo.kit.sql import Database
 from tests.driving import until
 from tests.jobs.organisations import Person
@@ -40,8 +41,8 @@ async def test_idle_readers_cost_one_look_and_all_are_woken(
                 woken.clear()
                 reads += 1
                 page = await changes.after(owner.organisation_id, cursor)
-                if page:
-                    found.append(len(page))
+                if page.told:
+                    found.append(len(page.told))
                     return
                 await woken.wait()
 
@@ -66,3 +67,24 @@ async def test_idle_readers_cost_one_look_and_all_are_woken(
 
 async def _is(true: bool) -> bool:
     return true
+
+
+async def test_lines_wake_only_those_who_read_them(owner: Person, database: Database) -> None:
+    await owner.post("repositories", name="site", clone_url="http://localhost/site.git", status=201)
+    changes, mine = ChangeService(database), owner.organisation_id
+    begin, _ = await changes.begin(None)
+    job = uuid.UUID((await owner.post("jobs", prompt="Fix it", repository="site", program="codex", status=201))["id"])
+
+    async def told() -> bool:
+        return bool((await changes.after(mine, begin)).told)
+
+    await until(told, what="the change, before which nothing comes in")
+    watch, without, with_lines = changes.watch, asyncio.Event(), asyncio.Event()
+    with watch.waking(mine, without), watch.waking(mine, with_lines, logs=True):
+        await until(lambda: _is(without.is_set() and with_lines.is_set()), what="the first look")
+        for event in (without, with_lines):
+            event.clear()
+        line = NewLine(job, 1, 1, 1_800_000_000_000, "EXECUTING", "info", "program", None, 0, "ready")
+        await add_lines(database, [line])
+        await until(lambda: _is(with_lines.is_set()), what="the line")
+        assert not without.is_set()

@@ -157,6 +157,7 @@ async def test_only_what_is_over_and_ones_own_is_removed(stack: str, owner: Pers
 
 async def test_with_an_organisation_all_of_its_jobs_goes(database: Database, owner: Person, job: uuid.UUID) -> None:
     await owner.post("agent-tokens", status=201, name="laptop")
+    assert await add_lines(database, [NewLine(job, 9, 1, 1_000, "EXECUTING", "info", "program", None, 0, "late")]) == 1
     mine = {"organisation": owner.organisation_id}
     other = uuid.uuid4()  # people keep a home
     await run(database, "INSERT INTO organisations (id, name) VALUES (:other, 'other')", other=other)
@@ -164,7 +165,7 @@ async def test_with_an_organisation_all_of_its_jobs_goes(database: Database, own
     await run(database, move, other=other, **mine)
     await run(database, "DELETE FROM organisations WHERE id = :organisation", **mine)
     assert not await held(database, job)
-    tables = ("jobs", "repositories", "remote_agents", "agent_tokens", "job_queues", "job_changes")
+    tables = ("jobs", "repositories", "remote_agents", "agent_tokens", "job_queues", "job_changes", "job_log_additions")
     async with database.reading() as session:
         for table in tables:
             query = text(f"SELECT count(*) FROM {table} WHERE organisation_id = :organisation")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest_asyncio
 from sqlalchemy import text
 
+from pavo.jobs.live import repository
 from pavo.kit.sql import Database
 from tests.driving import until
 from tests.jobs.organisations import Person, add_job
@@ -131,3 +132,16 @@ async def test_of_an_organisation(database: Database, owner: Person, api: tuple[
         after = (await session.scalars(text(cursor))).one()
         await session.execute(text(add), values)
     await held(api, owner, f"/api/orgs/{owner.organisation_id}/ws?after={after}", changes * 150)
+
+
+async def test_of_an_organisation_with_its_logs(database: Database, owner: Person, api: tuple[Part, int]) -> None:
+    async with database.reading() as session:
+        after = await repository.here(session)
+    job, whole = await long_log(database, owner)
+    async with database.transaction() as session:
+        add = """
+        INSERT INTO job_log_additions (organisation_id, xid, at, job_id, epoch, first_seq, last_seq)
+        SELECT :organisation, pg_current_xact_id()::text::bigint, pavo_now(), :job, 1, 1, 2000
+        """
+        await session.execute(text(add), {"organisation": owner.organisation_id, "job": job})
+    await held(api, owner, f"/api/orgs/{owner.organisation_id}/ws?logs=true&after={after}", whole)

@@ -4,15 +4,20 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.errors import Unavailable
 from pavo.jobs.live import repository
 from pavo.jobs.live.change_watch import ChangeWatch
 from pavo.jobs.live.cursors import ChangeCursor
-from pavo.jobs.live.domain import Change
+from pavo.jobs.live.domain import Addition, Change, Page
+from pavo.jobs.logs.domain import LogFilter
 from pavo.kit.sql import Database
 
 PAGE: Final = 200
 """Changes that a reader holds at most, by which one that never reads costs bounded memory."""
+LINES: Final = 50
+"""The same of one who wants lines too: lines, and changes. So many numbers are looked at, whatever the level."""
 MARGIN_SECONDS: Final = 60
 """A cursor counts as forgotten so long before its changes are removed."""
 
@@ -44,10 +49,42 @@ class ChangeService:
             return now, False
         return cursor, True
 
-    async def after(self, organisation_id: uuid.UUID, cursor: ChangeCursor) -> Sequence[Change]:
-        """A page of changes after a cursor, in order; none while PostgreSQL is away."""
+    async def after(self, organisation_id: uuid.UUID, cursor: ChangeCursor, lines: LogFilter | None = None) -> Page:
+        """A page after a cursor, in order; nothing while PostgreSQL is away.
+
+        Args:
+            lines: which lines of logs are wanted beside the changes; None: none.
+        """
         try:
             async with self._database.reading() as session:
-                return await repository.after(session, organisation_id, cursor, PAGE)
+                if lines is not None:
+                    return await _with_lines(session, organisation_id, cursor, lines)
+                found = await repository.after(session, organisation_id, cursor, PAGE)
         except Unavailable:
-            return ()
+            return Page((), cursor)
+        return Page(found, found[-1].cursor if found else cursor)
+
+
+async def _with_lines(
+    session: AsyncSession, organisation_id: uuid.UUID, cursor: ChangeCursor, wanted: LogFilter
+) -> Page:
+    found = _beginning(await repository.with_additions(session, organisation_id, cursor, LINES), cursor)
+    additions = [each for each in found if isinstance(each, Addition)]
+    if not additions:
+        return Page([each for each in found if isinstance(each, Change)], found[-1].cursor if found else cursor)
+    lines = iter(await repository.lines(session, organisation_id, additions, wanted.levels))
+    told = [line for each in found for line in ((each,) if isinstance(each, Change) else next(lines))]
+    return Page(told, found[-1].cursor)
+
+
+def _beginning(found: Sequence[Change | Addition], cursor: ChangeCursor) -> Sequence[Change | Addition]:
+    """What has at most so many lines as one page; at the end a part of an addition, where it has more."""
+    kept, room = list[Change | Addition](), LINES
+    for each in found:
+        if not room:  # whatever follows comes after the rest of this addition
+            break
+        if isinstance(each, Addition):
+            each = each.within(cursor, room)
+            room -= max(0, each.last - each.first + 1)
+        kept.append(each)
+    return kept

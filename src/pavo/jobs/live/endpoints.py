@@ -6,12 +6,13 @@ from fastapi import APIRouter, Query, Request
 
 from pavo.accounts.dependencies import Caller, OwnOrganisation
 from pavo.accounts.domain import Grant
-from pavo.errors import NotFound
+from pavo.errors import InvalidInput, NotFound
 from pavo.jobs.dependencies import TheChanges, TheLogFeed, TheLogs, WatchedJob
 from pavo.jobs.live.cursors import ChangeCursor, JobCursor
 from pavo.jobs.live.job_source import JobSource
 from pavo.jobs.live.organisation_source import OrganisationSource
 from pavo.jobs.live.sockets import Socket, accepted
+from pavo.jobs.logs.domain import Level, LogFilter
 from pavo.kit.texts.fields import Text
 from pavo.timeline.domain import Subject
 from pavo.timeline.http import TheWatching
@@ -44,10 +45,17 @@ async def organisation_socket(
     who: Caller,
     mine: OwnOrganisation,
     after: Place = "",
+    *,
+    logs: bool = False,
+    level: Annotated[Level | None, Query()] = None,
 ) -> Socket:
-    """The organisation's jobs and its queue as they change: goes on after the cursor of a message."""
+    """The organisation's jobs and its queue as they change, with `logs` the lines of their logs too, of `level` and
+    above: goes on after the cursor of a message."""
     accept, cursor = accepted(request), ChangeCursor.parse(after)
-    source = OrganisationSource(changes, feed, mine.organisation_id, cursor)
+    if level is not None and not logs:
+        raise InvalidInput("A level is one of lines, and none are wanted.", field="level", remedy="Add logs=true.")
+    lines = LogFilter(level or "debug") if logs else None
+    source = OrganisationSource(changes, feed, mine.organisation_id, cursor, lines)
     socket = Socket(accept, [source.tell])
     grant = Grant("queue", mine.organisation_id, mine.organisation_id, who)
     watching.hold(socket, Subject(mine.organisation_id, grant=grant))

@@ -21,7 +21,7 @@ async def page(session: AsyncSession, job_id: uuid.UUID, after: LogCursor, wante
     lines, size, cursor = list[LogLine](), 0, after
     while True:
         query = _query(job_id, cursor, wanted).limit(min(AT_ONCE, limit - len(lines) + 1))
-        found = [_line(row) for row in (await session.execute(query)).all()]
+        found = [line_of(row) for row in (await session.execute(query)).all()]
         for line in found:
             if len(lines) == limit or (lines and size + len(line.text) > PAGE_BYTES):
                 return LogPage(tuple(lines), cursor, more=True)
@@ -50,6 +50,7 @@ def _query(job_id: uuid.UUID, after: LogCursor, wanted: LogFilter) -> Any:
     return query.order_by(_ROW.epoch, _ROW.seq)
 
 
-def _line(row: Any) -> LogLine:
+def line_of(row: Any) -> LogLine:
+    """What a row of the table, or one with its columns, says."""
     cursor = LogCursor(row.epoch, row.seq)
     return LogLine(cursor, row.at, row.stage, row.level, row.source, row.text, row.event, row.gap)

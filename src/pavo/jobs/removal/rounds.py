@@ -62,7 +62,7 @@ async def forget_old(database: Database, log_days: float, *, batches: int = BATC
         async with database.transaction() as session:
             more_logs = more_logs and await repository.remove_some_log(session, timedelta(days=log_days))
         async with database.transaction() as session:
-            more_changes = more_changes and await changes.prune(session) == changes.PRUNED_AT_ONCE
+            more_changes = more_changes and await changes.prune(session)
         batches -= 1
 
 

@@ -48,10 +48,19 @@ WITH given AS (
     SELECT job_id, epoch, seq, to_timestamp(at_ms / 1000.0), stage, level, source, event::jsonb, gap, text FROM given
     WHERE EXISTS (SELECT 1 FROM jobs j WHERE j.id = given.job_id AND j.deleted_at IS NULL)
     ON CONFLICT (job_id, epoch, seq) DO NOTHING
-    RETURNING 1
+    RETURNING job_id, epoch, seq
+), added AS (
+    SELECT job_id, epoch, min(seq) AS first_seq, max(seq) AS last_seq FROM (
+        SELECT put.*, seq - row_number() OVER (PARTITION BY job_id, epoch ORDER BY seq) AS run FROM put
+    ) AS numbered GROUP BY job_id, epoch, run
+), noted AS (
+    INSERT INTO job_log_additions (organisation_id, xid, at, job_id, epoch, first_seq, last_seq)
+    SELECT j.organisation_id, pg_current_xact_id()::text::bigint, pavo_now(), a.job_id, a.epoch, a.first_seq, a.last_seq
+    FROM added a JOIN jobs j ON j.id = a.job_id ORDER BY a.job_id, a.epoch, a.first_seq
 )
 SELECT count(*) FROM put
 """
+"""What was new of it is noted for those who watch the organisation, a row for each run of numbers: one in general."""
 _HEARD: Final = text("""
 UPDATE jobs SET heard_at = pavo_now() WHERE id IN (
     SELECT j.id FROM jobs j JOIN unnest(CAST(:jobs AS uuid[]), CAST(:epochs AS bigint[])) AS given (job, epoch)

@@ -10,7 +10,6 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
-    Identity,
     Index,
     LargeBinary,
     Text,
@@ -379,22 +378,3 @@ class JobLogRow(Base):
     gap: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """So many lines before it were dropped at the agent."""
     text: Mapped[str] = mapped_column(Text)
-
-
-class JobChangeRow(Base):
-    """A change of a job or of its queue, for those who watch an organisation; triggers write it.
-
-    Read in the order of `xid` below the oldest transaction under way, so that none comes in before one that was read.
-    """
-
-    __tablename__ = "job_changes"
-    __table_args__ = (Index("ix_job_changes_at", "at"),)
-
-    organisation_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
-    xid: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """Of the transaction that made it."""
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    at: Mapped[datetime] = mapped_column(_MOMENT)
-    job_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
-    """None: the queue itself changed."""
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
