@@ -141,6 +141,8 @@ def test_an_extra_brings_what_it_promises(
         "import pavo; print(pavo.__file__)\n"
     )
     assert str(tmp_path) in found.run("python", "-c", program)
+    if wanted == ("flows",):
+        assert "fan-out" in found.run("pavo", "flow", "templates")
     if "embedded" in wanted:
         servers = "from pavo.deploy.local.components.wheels import *; print(redis_server(), temporal_server())"
         assert found.run("python", "-c", servers).count(str(tmp_path)) == 2

@@ -28,6 +28,7 @@ from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
 from pavo.flows.endpoints import router as flows_router
+from pavo.flows.templates.endpoints import router as templates_router
 from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
@@ -78,7 +79,7 @@ STATUS: dict[type[PavoError], int] = {
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
 MODELS = (model_gateway_router,)
-TOOLS_AND_FLOWS = (tools_router, policies_router, flows_router)
+TOOLS_AND_FLOWS = (tools_router, policies_router, flows_router, templates_router)
 FLEET = (repositories_router, remote_agents_router, agent_tokens_router)
 
 LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000), DECODE: BodyBounds(6_000_000)}

@@ -100,3 +100,26 @@ async def test_an_api_knows_which_tools_and_agents_there_are(stack: str, folder:
     assert "No API" in flow("validate", "real.yaml", "--offline", folder=folder).stdout
     gone = await asyncio.to_thread(flow, "validate", "real.yaml", "--url", "http://127.0.0.1:1", folder=folder, rc=5)
     assert "No API answers" in gone.stderr
+
+
+def test_a_template_is_written_out_and_its_cases_run(tmp_path: Path) -> None:
+    assert "repository-chore" in flow("templates").stdout
+    given = ["--set", "repository=acme/site", "--set", "program=codex", "--set", "tell=mail.send@1"]
+    command = ["new", "chores", "--template", "repository-chore", *given]
+    assert "Wrote chores.yaml and chores.cases.yaml." in flow(*command, folder=tmp_path).stdout
+    assert "3 of 3 as expected" in flow("test", "chores.yaml", folder=tmp_path).stdout
+    (tmp_path / "chores.yaml").write_text("mine")
+    refused = flow(*command, folder=tmp_path, rc=2).stderr
+    assert "There is already chores.yaml and chores.cases.yaml." in refused and "--overwrite" in refused
+    assert (tmp_path / "chores.yaml").read_text() == "mine"
+    found = json.loads(flow(*command, "--overwrite", "-o", "json", folder=tmp_path).stdout)
+    assert found["files"] == ["chores.yaml", "chores.cases.yaml"]
+    assert "job: acme/site" in (tmp_path / "chores.yaml").read_text()
+
+
+def test_what_a_template_does_not_take_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    told = flow("new", "x", "--template", "fanout", folder=tmp_path, rc=3).stderr
+    assert "Did you mean 'fan-out'?" in told
+    told = flow("new", "x", "--template", "fan-out", "--set", "most=0", folder=tmp_path, rc=2).stderr
+    assert "most: 0 is less than the minimum of 1" in told and "list is missing" in told
+    assert list(tmp_path.iterdir()) == []

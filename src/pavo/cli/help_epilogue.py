@@ -31,6 +31,11 @@ EXAMPLES: Final = {
         "pavo flow test refund.yaml": "its cases, refund.cases.yaml, with fakes",
         "pavo flow test refund.yaml more.yaml": "cases of another file",
     },
+    "flow templates": {"pavo flow templates": "flows to begin from"},
+    "flow new": {
+        "pavo flow new chores --template repository-chore --set repository=acme/site --set program=codex "
+        "--set tell=mail.send@1": "a flow and its tests",
+    },
     "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",

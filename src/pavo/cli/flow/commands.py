@@ -5,13 +5,14 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.text import Text
 
 from pavo.cli.api_client import ApiClient
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
+from pavo.cli.flow.new import CASES, list_templates, new
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, print_json, say
 from pavo.cli.table import table
@@ -28,8 +29,8 @@ from pavo.flows.expressions.evaluating import Evaluator
 flow_app = App(name="flow", help="Check, show and test flows.", help_epilogue=epilogue("flow"))
 
 File = Annotated[Path, Parameter(help="The flow, in YAML or JSON; - reads standard input.", allow_leading_hyphen=True)]
-CASES: Final = ".cases.yaml"
-"""What follows on a flow's name in the name of its cases."""
+flow_app.command(list_templates, name="templates")
+flow_app.command(new)
 
 
 @flow_app.command(name="validate")
