@@ -122,4 +122,9 @@ def test_what_a_template_does_not_take_is_refused_and_nothing_written(tmp_path: 
     assert "Did you mean 'fan-out'?" in told
     told = flow("new", "x", "--template", "fan-out", "--set", "most=0", folder=tmp_path, rc=2).stderr
     assert "most: 0 is less than the minimum of 1" in told and "list is missing" in told
-    assert list(tmp_path.iterdir()) == []
+    told = flow("new", "x", "--template", "fan-out", "--set", "most", folder=tmp_path, rc=2).stderr
+    assert "at --set" in told and "NAME=VALUE" in told
+    wrong = ["--set", "reviewers=${{ x", "--set", "days=3"]
+    told = flow("new", "x", "--template", "research-review-write", *wrong, folder=tmp_path, rc=0).stdout
+    assert "Wrote" in told, "who is asked is no expression"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.cases.yaml", "x.yaml"]

@@ -40,6 +40,7 @@ class KeptProcess:
         self._seconds, self._answer_bytes = seconds, answer_bytes
         self._turn = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def ask(self, request: bytes) -> bytes:
         """The line that it answers.
@@ -49,6 +50,8 @@ class KeptProcess:
             Ended: the request has ended it. Asking once more would end the next one.
         """
         with self._turn:
+            if self._closed:
+                raise Ended
             try:
                 return self._answered(self._begun(), request, self._seconds)
             except OSError as error:
@@ -59,7 +62,8 @@ class KeptProcess:
                 raise
 
     def close(self) -> None:
-        """End it; who waits for an answer gets none."""
+        """End it for good; who waits for an answer gets none."""
+        self._closed = True
         if (child := self._child) is not None:
             child.kill()
         with self._turn:

@@ -1,5 +1,6 @@
 """`pavo flow templates` and `pavo flow new`: which flows there are to begin from, and writing one out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from cyclopts import Parameter
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.table import table
 from pavo.cli.task.run_options import options_of
-from pavo.errors import InternalError, InvalidInput
+from pavo.errors import InvalidInput
 from pavo.flows.checking.checked import CheckedFlow, KnownNames, check
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.templates.catalogue import Template, filled, template_named, templates
@@ -52,10 +53,12 @@ def new(
         name: the flow's.
     """
     found = template_named(template)
-    made = filled(found, name, _texts(found, options_of(set_ or [])))
+    made = filled(found, name, _given(found, set_ or []))
     checked = _checked(made.flow)
     if not checked.ok:
-        raise InternalError(f"The template gives a flow that is wrong: {checked.problems[0].message}.")
+        first = checked.problems[0]
+        told = f"With these parameters the flow is wrong: {first.path}: {first.message}."
+        raise InvalidInput(told, field="--set", remedy=first.remedy)
     files = {folder / f"{name}.yaml": made.flow, folder / f"{name}{CASES}": made.cases}
     _write(files, overwrite=overwrite)
     written = [str(each) for each in files]
@@ -63,8 +66,12 @@ def new(
     Printer(output).show(document, lambda: say(f"Wrote {' and '.join(written)}. Next: {_next(folder, name)}"))
 
 
-def _texts(template: Template, given: dict[str, Any]) -> dict[str, Any]:
-    """What is typed like a number is a text where that is wanted."""
+def _given(template: Template, pairs: Sequence[str]) -> dict[str, Any]:
+    """Parameters as they are typed; what is like a number is a text where that is wanted."""
+    try:
+        given = options_of(pairs)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, field="--set", remedy="Write it as NAME=VALUE.") from error
     wanted = {name for name, schema in template.parameters.items() if schema.get("type") == "string"}
     return {
         name: str(value) if name in wanted and isinstance(value, int | float) and not isinstance(value, bool) else value

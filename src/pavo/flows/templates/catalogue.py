@@ -1,7 +1,7 @@
 """The templates that come with Pavo, and filling one.
 
-Each is three files in `files/`: what it is and its parameters, the flow, and the flow's cases. In the last two `<<NAME>>`
-stands for a parameter.
+Each is three files in `files/`: what it is and its parameters, the flow, and the flow's cases. In the last two
+`<<NAME>>` stands for a parameter.
 """
 
 import json
