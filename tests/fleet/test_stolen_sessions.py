@@ -16,6 +16,7 @@ from tests.fleet.test_sessions import is_away
 
 SHORT = "UPDATE jobs SET lease_until = pavo_now() + interval '5 seconds' WHERE id = :id"
 LONG = "SELECT lease_until > pavo_now() + interval '30 seconds' AS long FROM jobs WHERE id = :id"
+BYTES = "SELECT bytes FROM artifacts WHERE subject_id = :id"
 FILES = "SELECT name FROM artifacts WHERE subject_id = :id"
 
 
@@ -82,6 +83,24 @@ async def test_a_program_that_another_has_displaced(gateway: Gateway, rows: Rows
         await newer.connect()  # as where the program was started anew on the same machine
         await nothing_is_answered(older, rows, job)
         await all_is_answered(newer, rows, job)
+
+
+async def test_a_program_that_is_displaced_while_its_file_is_on_its_way(gateway: Gateway, rows: Rows) -> None:
+    token = await rows.token()
+    async with agent(gateway.address, token) as older, agent(gateway.address, token) as newer:
+        await older.connect()
+        job = await rows.job()
+        call = older.stub.PutArtifact(metadata=older.metadata)
+        await call.write(pb.ArtifactPart(job_id=job.id, epoch=job.epoch, name="patch", content=b"older"))
+        await renewing(older, job)
+        await newer.connect()
+        await file(newer, job)
+        await call.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert "Another program runs as this agent" in (refused.value.details() or "")
+        assert [each.bytes for each in await rows.run(BYTES, id=job.uuid)] == [6]
 
 
 async def test_the_same_program_goes_on_while_it_is_away_and_after_it_came_back(gateway: Gateway, rows: Rows) -> None:

@@ -9,6 +9,7 @@ import grpc
 
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
+from pavo.protocol.limits import PROGRAM
 from pavo.protocol.versions import PROTOCOL
 
 TOKEN = "a-token"
@@ -51,7 +52,13 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
         self.holds_files: asyncio.Event | None = None
         """Where it is set: files are read no further until it is."""
         self.holding = 0
+        self.holds_renewals: asyncio.Event | None = None
+        """Where it is set: no renewal is answered until it is."""
+        self.holds_hello: asyncio.Event | None = None
+        """Where it is set: no Hello is taken until it is."""
         self.password = ""
+        self.boot_id = ""
+        """Of the program that greeted last; others are answered nothing."""
         self.port = 0
         self._server: Any = None
         self._changed = asyncio.Event()
@@ -95,7 +102,10 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
     async def Connect(self, request_iterator: Any, context: Any) -> None:  # noqa: N802
         if dict(context.invocation_metadata()).get("authorization") != f"Bearer {TOKEN}":
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Nobody knows this token.")
+        if self.holds_hello is not None:
+            await self.holds_hello.wait()
         hello = (await context.read()).hello
+        self.boot_id = hello.boot_id
         if self.goodbye is not None:
             await context.write(pb.ToAgent(goodbye=self.goodbye))
             return
@@ -143,8 +153,12 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
                 pass
 
     async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewReply:  # noqa: N802
+        if request.jobs:
+            await self._check(context)
         self.renewals.append(request)
         self._changed.set()
+        if self.holds_renewals is not None:
+            await self.holds_renewals.wait()
         return pb.RenewReply(
             jobs=[
                 pb.KeptJob(job_id=each.job_id, epoch=each.epoch, yours=(each.job_id, each.epoch) not in self.lost)
@@ -153,6 +167,7 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
         )
 
     async def PutArtifact(self, request_iterator: Any, context: Any) -> pb.ArtifactKept:  # noqa: N802
+        await self._check(context)
         parts: list[pb.ArtifactPart] = []
         while (part := await context.read()) is not grpc.aio.EOF:
             parts.append(part)
@@ -169,8 +184,14 @@ class FakeGateway(fleet_pb2_grpc.FleetServicer):
         return pb.ArtifactKept(bytes=len(content), sha256=first.sha256)
 
     async def Credential(self, request: pb.CredentialRequest, context: Any) -> pb.CredentialReply:  # noqa: N802
+        await self._check(context)
         self.credentials.append(request)
         lost = (request.job_id, request.epoch) in self.lost
         if lost and not request.branch.endswith(f"--epoch-{request.epoch}"):
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "The attempt does not hold its job any more.")
         return pb.CredentialReply(username="x-access-token", password=self.password, push_branch=request.branch)
+
+    async def _check(self, context: Any) -> None:
+        if not self.boot_id or dict(context.invocation_metadata()).get(PROGRAM) != self.boot_id:
+            told = "Another program runs as this agent, or this one has not connected since it began."
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, told)

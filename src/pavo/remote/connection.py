@@ -15,7 +15,7 @@ import grpc
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol import fleet_pb2_grpc
 from pavo.protocol.limits import MESSAGE_OPTIONS, PROGRAM
-from pavo.remote.diagnosis import explained
+from pavo.remote.diagnosis import NotConnected, explained
 from pavo.remote.settings import GatewayAddress
 
 CALL_SECONDS: Final = 10.0
@@ -30,6 +30,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel has a new connection, also while calls hold the former one
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
@@ -94,9 +95,18 @@ class Gateway(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Channel:
+    """One of gRPC's; closing it cuts the calls that use it."""
+
+    opened: Any
+    users: int = 0
+    """Streams and calls under way."""
+
+
 class GrpcGateway:
-    """By gRPC; the channel is made anew for each stream, so that names are resolved and proxies are read again.
-    Belongs to one event loop.
+    """By gRPC; the channel is made anew for each stream, so that names are resolved and proxies are read again. Calls
+    that are under way then are answered on the former one. Belongs to one event loop.
 
     Args:
         ca: PEM of the authority that alone is trusted; None: those of this system.
@@ -106,30 +116,33 @@ class GrpcGateway:
         self._address, self._ca = address, ca
         self.boot_id = str(uuid.uuid4())
         self._metadata = (("authorization", f"Bearer {token}"), (PROGRAM, self.boot_id))
-        self._channel: Any = None
+        self._channel: _Channel | None = None
+        self._welcomed = asyncio.Event()
 
     @asynccontextmanager
     async def stream(self) -> "AsyncGenerator[_GrpcStream]":
         """A session's stream."""
-        await self.close()
-        self._channel = self._new_channel()
-        stub: Any = fleet_pb2_grpc.FleetStub(self._channel)
-        call: Any = stub.Connect(metadata=self._metadata, wait_for_ready=False)
-        try:
-            yield _GrpcStream(call, self._address.target)
-        finally:
-            call.cancel()
+        former, self._channel = self._channel, None
+        if former is not None and not former.users:
+            await former.opened.close()
+        async with self._stub() as stub:
+            call: Any = stub.Connect(metadata=self._metadata, wait_for_ready=False)
+            try:
+                yield _GrpcStream(call, self._address.target, self._welcomed)
+            finally:
+                call.cancel()
 
     async def renew(self, request: pb.RenewRequest) -> pb.RenewReply:
         """Prolong the leases of jobs."""
         return await self._call("Renew", request)
 
     async def credential(self, request: pb.CredentialRequest) -> pb.CredentialReply:
-        """What git or a forge is shown."""
+        """What git or a forge is shown; waits until this program was welcomed."""
+        await self._welcome()
         return await self._call("Credential", request)
 
     async def put_file(self, attempt: tuple[str, int], file: SentFile) -> pb.ArtifactKept:
-        """Have a file of an attempt kept."""
+        """Have a file of an attempt kept; waits until this program was welcomed."""
 
         async def parts() -> AsyncIterator[pb.ArtifactPart]:
             first = pb.ArtifactPart(job_id=attempt[0], epoch=attempt[1], name=file.name, media_type=file.media_type)
@@ -140,29 +153,55 @@ class GrpcGateway:
                 while content := await asyncio.to_thread(opened.read, FILE_PART_BYTES):
                     yield pb.ArtifactPart(content=content)
 
-        stub: Any = fleet_pb2_grpc.FleetStub(self._open())
-        try:
-            return await stub.PutArtifact(parts(), metadata=self._metadata, timeout=FILE_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise explained(error, self._address.target) from error
+        await self._welcome()
+        async with self._stub() as stub:
+            try:
+                return await stub.PutArtifact(parts(), metadata=self._metadata, timeout=FILE_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                raise explained(error, self._address.target) from error
 
     async def close(self) -> None:
         """End the connection."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            await channel.close()
+            await channel.opened.close()
+
+    async def _welcome(self) -> None:
+        """Wait for the first one: a gateway takes whoever has not greeted yet for a stranger, whose jobs another life
+        of this program, or another program, has.
+
+        Raises:
+            NotConnected: none comes.
+        """
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._welcomed.wait()
+        except TimeoutError:
+            raise NotConnected(
+                f"No gateway has welcomed this program since it began ({self._address.target}).",
+                "Look whether the gateway runs; it is tried again.",
+            ) from None
 
     async def _call(self, name: str, request: Any) -> Any:
-        stub: Any = fleet_pb2_grpc.FleetStub(self._open())
-        try:
-            return await getattr(stub, name)(request, metadata=self._metadata, timeout=CALL_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise explained(error, self._address.target) from error
+        async with self._stub() as stub:
+            try:
+                return await getattr(stub, name)(request, metadata=self._metadata, timeout=CALL_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                raise explained(error, self._address.target) from error
 
-    def _open(self) -> Any:
+    @asynccontextmanager
+    async def _stub(self) -> AsyncGenerator[Any]:
+        """On the newest channel, which is not closed meanwhile; who leaves a former one last closes it."""
         if self._channel is None:
-            self._channel = self._new_channel()
-        return self._channel
+            self._channel = _Channel(self._new_channel())
+        used = self._channel
+        used.users += 1
+        try:
+            yield fleet_pb2_grpc.FleetStub(used.opened)
+        finally:
+            used.users -= 1
+            if used is not self._channel and not used.users:
+                await used.opened.close()
 
     def _new_channel(self) -> Any:
         if not self._address.secure:
@@ -174,8 +213,8 @@ class GrpcGateway:
 class _GrpcStream:
     """The messages of one call."""
 
-    def __init__(self, call: Any, target: str) -> None:
-        self._call, self._target = call, target
+    def __init__(self, call: Any, target: str, welcomed: asyncio.Event) -> None:
+        self._call, self._target, self._welcomed = call, target, welcomed
 
     async def write(self, message: pb.FromAgent) -> None:
         """Send a message."""
@@ -192,7 +231,11 @@ class _GrpcStream:
             found = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise explained(error, self._target) from error
-        return None if found is grpc.aio.EOF else found  # pyright: ignore[reportAttributeAccessIssue]
+        if found is grpc.aio.EOF:  # pyright: ignore[reportAttributeAccessIssue]
+            return None
+        if found.HasField("welcome"):
+            self._welcomed.set()
+        return found
 
     async def _ended(self) -> Exception:
         code, details = await self._call.code(), await self._call.details()

@@ -84,6 +84,12 @@ _BY_TEXT: Final = (
         "Look whether --url names the gateway and not the API.",
     ),
 )
+_REFUSALS: Final = (
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
+"""Of a gateway that says what to do."""
 _BY_CODE: Final = {
     grpc.StatusCode.UNIMPLEMENTED: ("What answers there is no gateway of Pavo.", "Look whether --url names it."),
     grpc.StatusCode.DEADLINE_EXCEEDED: ("The gateway did not answer in time.", "Look at the network between."),
@@ -98,12 +104,12 @@ def explained(error: Any, target: str) -> NotConnected:
         target: host and port.
     """
     code, told = error.code(), str(error.details() or "")
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+    if code == grpc.StatusCode.UNAUTHENTICATED:
         return Refused(
             f"The gateway at {target} does not take the token: {told[:300]}",
             "Make one by `pavo agent token create`; one that was revoked stays so.",
         )
-    if code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT):
+    if code in _REFUSALS:
         return Refused(f"The gateway at {target} refuses this agent: {told[:300]}", "Do what it says.")
     low = told.lower()
     for known in _BY_TEXT:

@@ -82,7 +82,7 @@ class KeptFiles:
         try:
             _check(named, staged)
             kept = JobFiles(self._database, self._publisher, keeping)
-            await kept.keep(JobFile(named.held, named.name, named.media_type, staged))
+            await kept.keep(JobFile(named.held, named.name, named.media_type, staged, who))
             return pb.ArtifactKept(bytes=staged.bytes, sha256=staged.sha256)
         finally:
             await asyncio.to_thread(keeping.store.discard, staged)

@@ -16,7 +16,8 @@ from pavo.artifacts.store import Staged
 from pavo.artifacts.wiring import Keeping
 from pavo.errors import Forbidden
 from pavo.jobs import events
-from pavo.jobs.agents.sessions import HeldJob
+from pavo.jobs.agents import sessions
+from pavo.jobs.agents.sessions import Asking, HeldJob
 from pavo.jobs.sql import access
 from pavo.kit.sql import Database
 from pavo.observe import metrics
@@ -41,6 +42,8 @@ class JobFile:
     name: str
     media_type: str
     staged: Staged
+    asking: Asking | None = None
+    """Who sends it; None: Pavo itself has made it."""
 
 
 class JobFiles:
@@ -57,7 +60,7 @@ class JobFiles:
         """Keep one; the same one again changes nothing. The caller discards what it has staged.
 
         Raises:
-            Forbidden: the job is gone.
+            Forbidden: the job is gone, or another program runs as the attempt's agent by now.
             ArtifactError: its name is none, or a limit is reached.
             Unavailable: PostgreSQL or the store is away.
         """
@@ -75,6 +78,8 @@ class JobFiles:
             place = await access.file_owner(session, new.held)
             if place is None:
                 raise Forbidden("There is no such job any more.", field="job_id")
+            if new.asking is not None:
+                await sessions.owner_of(session, new.asking, new.held)
             name = new.name if place.holds else checked_name(former_name(new.name, epoch))
             named = NewArtifact(name, new.media_type, new.staged)
             kept = await recording.record(session, self._keeping.store, self._keeping.limits, owner, [named])
