@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_right_flow_is_said_to_be_right(folder: Path) -> None:
     told = flow("validate", "refund.yaml", folder=folder).stdout
-    assert "refund is right: 8 steps" in told and "on Temporal alone, because of judge" in told
+    assert "refund is right: 8 steps" in told and "Steps that need Temporal: judge." in told
     assert "Not looked up: tools, agents, flows. No API was asked" in told
     found = json.loads(flow("validate", "-", "-o", "json", given=REFUND).stdout)
     assert found["ok"] and found["steps"] == 8 and found["only_on_temporal"] == ["judge"]

@@ -3,15 +3,18 @@
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
+
+from tests.command import pavo
 
 OF_SUCCESS = ("refund", "as expected", "fetch", "data-load", "Wrote")
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
 
 
-def test_the_guide_says_what_happens(root: Path, tmp_path: Path) -> None:
+def test_the_guide_says_what_happens(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     guide = (root / "docs" / "guides" / "flows.md").read_text()
     blocks = BLOCK.findall(guide)
     assert len(blocks) == guide.count("```") // 2 and len(blocks) >= 8
@@ -26,9 +29,8 @@ def test_the_guide_says_what_happens(root: Path, tmp_path: Path) -> None:
         if words[0] == "pip":
             continue
         ran.append(words[2])
-        command = [sys.executable, "-m", "pavo.cli.main", *words[1:]]
         clean = {key: value for key, value in os.environ.items() if key not in ("PAVO_URL", "COLUMNS")}
-        done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120)
+        done = pavo(words[1:], clean)
         said = done.stdout + done.stderr
         place = -1
         for line in says:

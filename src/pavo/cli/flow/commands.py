@@ -81,7 +81,7 @@ def _tell_checked(file: Path, found: CheckedFlow) -> None:
         return
     say(f"{file}: {found.flow} is right: {found.steps} steps, hash {(found.hash or '')[:12]}")
     if found.only_on_temporal:
-        say(f"It runs on Temporal alone, because of {', '.join(found.only_on_temporal)}.")
+        say(f"Steps that need Temporal: {', '.join(found.only_on_temporal)}.")
     for reason, names in _by_reason(found).items():
         say(f"Not looked up: {', '.join(names)}. {reason}")
 
