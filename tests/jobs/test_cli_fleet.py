@@ -1,7 +1,12 @@
 """`pavo repo` and `pavo agent`, typed as people type them, against a real API."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
+
+from pavo.cli.jobs.moments import local_time
+from pavo.jobs.sql.models import RemoteAgentRow
 from pavo.kit.sql import Database
 from tests.jobs.organisations import add_agent, somebody
 from tests.jobs.shell import Shell
@@ -11,7 +16,8 @@ URL = "https://git.example.com/acme/site.git"
 
 async def test_the_life_of_a_repository(shell: Shell) -> None:
     assert "pavo repo add NAME CLONE_URL" in (await shell.type("repo", "list")).stdout
-    await shell.type("repo", "add", "site", URL, "--forge", "gitea", "--verify", "tests:1200=make test x=1")
+    added = await shell.type("repo", "add", "site", URL, "--forge", "gitea", "--verify", "tests:1200=make test x=1")
+    assert "--repo site --program" in added.stderr + added.stdout, "what it names next can be typed"
     shown = (await shell.type("repo", "show", "site")).stdout
     assert "tests (at most 1200 s): make test x=1" in shown and "gitea" in shown
     changed = await shell.json("repo", "set", "site", "--name", "acme/site", "--empty-verify", "--review-plan")
@@ -57,6 +63,14 @@ async def test_a_token_of_the_operators_agents(shell: Shell) -> None:
     await shell.type("agent", "token", "revoke", made["id"], "--shared")
 
 
+async def _rests(database: Database, organisation_id: uuid.UUID, within: timedelta) -> datetime:
+    until = datetime.now(UTC) + within
+    mine = update(RemoteAgentRow).where(RemoteAgentRow.organisation_id == organisation_id)
+    async with database.transaction() as session:
+        await session.execute(mine.values(rests_until=until, rests_for="The disk is full."))
+    return until
+
+
 async def test_the_roster(shell: Shell, stack: str, database: Database) -> None:
     async with somebody(stack) as person:
         person.client.headers["X-User-Email"] = shell.user
@@ -65,6 +79,12 @@ async def test_the_roster(shell: Shell, stack: str, database: Database) -> None:
     await add_agent(database, organisation_id, "build-7", **more)
     assert "build-7" in (await shell.type("agent", "list")).stdout
     assert "codex" in (await shell.type("agent", "show", "build-7")).stdout
+    await _rests(database, organisation_id, timedelta(minutes=-1))
+    assert (await shell.json("agent", "show", "build-7"))["rests_until"] is None, "it rests no more"
+    until = await _rests(database, organisation_id, timedelta(minutes=30))
+    assert f"rests until {local_time(until)}" in (await shell.type("agent", "list")).stdout
+    shown = (await shell.type("agent", "show", "build-7")).stdout
+    assert f"rests until {local_time(until)}" in shown and "The disk is full." in shown
     assert "takes nothing new" in (await shell.type("agent", "drain", "build-7")).stdout
     assert (await shell.json("agent", "show", "build-7"))["state"] == "draining"
     assert (await shell.json("agent", "drain", "build-7", "--undo"))["state"] == "idle"

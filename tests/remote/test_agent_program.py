@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from pavo.deploy.certificates.authority import new_authority, sign
 from pavo.protocol import fleet_pb2 as pb
 from tests.forges.small_forge import Forge
 from tests.remote.fake_gateway import TOKEN, FakeGateway
@@ -263,3 +266,32 @@ async def test_a_doctor_tells_what_is_wrong(gateway: FakeGateway, tmp_path: Path
     await gateway.stop()
     away = await doctor(gateway.port)
     assert not away["Gateway"]["ok"] and not away["Token"]["ok"] and away["Token"]["remedy"]
+
+
+async def test_a_gateway_that_is_reached_the_wrong_way_is_told_in_words_alone(tmp_path: Path) -> None:
+    """By http where it has TLS, and without the authority that signed its certificate."""
+    now = datetime.now(UTC)
+    signed = sign(new_authority("test", now), "gateway", ["127.0.0.1"], now)
+    (tmp_path / "cert.pem").write_text(signed.certificate_pem)
+    (tmp_path / "key.pem").write_text(signed.key_pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+
+    async def doctor(scheme: str) -> tuple[dict[str, dict[str, str]], str]:
+        words = ["--url", f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", "--token", TOKEN, "-o", "json"]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pavo.cli.main", "agent", "doctor", "--state", str(tmp_path / "s"), *words),
+            env={name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, others = await process.communicate()
+        return {each["name"]: each for each in json.loads(said)["checks"]}, others.decode()
+
+    async with server:
+        plain, _ = await doctor("http")
+        secured, others = await doctor("https")
+    assert "by https://, not by http://" in plain["Token"]["remedy"], plain
+    assert "--ca" in secured["Token"]["remedy"] and "ssl_transport_security" not in others, others

@@ -263,15 +263,18 @@ async def test_capacity_and_draining_refuse_what_is_new(world: World) -> None:
     refused = (await world.gateway.result(command(job=OTHER).id)).failure
     assert refused.type == "NoCapacity" and refused.retryable and "--capacity" in refused.remedy
     await stream.send(drain=pb.Drain(reason="the machine is to be replaced"))
-    await world.gateway.until(lambda: stream.of("changed") and stream.of("changed")[-1].draining)
     world.handlers.go_on.set()
     await world.gateway.result(command().id)
-    await stream.send(command=command(job=OTHER, epoch=2))
-    assert (await world.gateway.result(command(job=OTHER, epoch=2).id)).failure.type == "Draining"
+    await stream.send(command=command(job=OTHER, epoch=3))  # somebody has undone it: the gateway says who gets what
+    assert (await world.gateway.result(command(job=OTHER, epoch=3).id)).HasField("executed")
+    assert not stream.of("changed") and not agent.program.capabilities().draining
+    agent.program.dispatcher.drain("its machine is to be replaced")
+    await stream.send(command=command(job=OTHER, epoch=4))
+    assert (await world.gateway.result(command(job=OTHER, epoch=4).id)).failure.type == "Draining"
     await stream.send(command=command("b"))
     assert (await world.gateway.result(command("b").id)).executed.changed  # what is here is finished
     agent.program.stop()
-    for each in (cleanup(), cleanup(OTHER, 1), cleanup(OTHER, 2)):
+    for each in (cleanup(), *(cleanup(OTHER, epoch) for epoch in (1, 3, 4))):
         await stream.send(command=each)
     async with asyncio.timeout(20):
         await agent.task  # nothing is left to do

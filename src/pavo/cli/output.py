@@ -149,6 +149,7 @@ def print_unfolded(out: Console, shown: RenderableType) -> None:
 
 
 def fields(values: Mapping[str, object], *, width: int = 12, to: Console | None = None) -> None:
-    """Print a line for each value, after its name."""
+    """Print a line for each value, after its name; a longer name than `width` makes room for all."""
+    width = max([width, *(len(name) + 1 for name in values)])
     for name, value in values.items():
         (to or console()).print(Text.assemble((f"{name:<{width}}", "bold"), printable_line(str(value))), soft_wrap=True)

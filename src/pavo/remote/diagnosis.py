@@ -69,6 +69,12 @@ _BY_TEXT: Final = (
         "Look at the host of --url and at this machine's name servers.",
     ),
     _Known(
+        "socket closed",
+        "What answers there closes the connection.",
+        "Where it goes on: a gateway with a certificate is reached by https://, not by http://; or something between "
+        "here and the gateway lets nobody through.",
+    ),
+    _Known(
         "connection refused",
         "Nothing listens there.",
         "Look at the port of --url, and whether `pavo gateway` runs.",

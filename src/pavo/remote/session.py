@@ -217,8 +217,8 @@ class Session:
             case "log_ack":
                 self._outbox.acknowledge(message.log_ack)
             case "drain":
-                self._dispatcher.drain(message.drain.reason)
-                self._outbox.send(pb.FromAgent(changed=self._capabilities()))
+                # who is to be given what is the gateway's: refusing here too would outlive that somebody undoes it
+                logger.info("This agent is given no new job until that is undone. %s", message.drain.reason[:300])
             case _:  # a pong, or what a newer gateway says
                 pass
 

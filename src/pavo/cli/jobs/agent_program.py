@@ -112,6 +112,7 @@ def _settings(
     profiles: Path | None,
 ) -> "AgentSettings":
     require("The agent program", "agent")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # each failed handshake is told once, with its remedy
     from pavo.remote.settings import AgentSettings, default_state
 
     where = url or os.environ.get("PAVO_AGENT_URL", "")

@@ -40,7 +40,7 @@ _AGENTS: Final[Listing[RemoteAgentOut]] = Listing(
     "agents",
     {
         "NAME": lambda one: one.name,
-        "STATE": lambda one: one.state,
+        "STATE": lambda one: _state(one),
         "JOBS": lambda one: f"{one.working}/{one.capacity}",
         "PROGRAMS": lambda one: ", ".join(one.programs),
         "LABELS": lambda one: ", ".join(one.labels),
@@ -49,6 +49,10 @@ _AGENTS: Final[Listing[RemoteAgentOut]] = Listing(
     nothing="There are no agents. Make a token: pavo agent token create; then, on their machine: pavo agent run",
     command="pavo agent list",
 )
+
+
+def _state(one: RemoteAgentOut) -> str:
+    return f"{one.state}, rests until {local_time(one.rests_until)}" if one.rests_until else one.state
 
 
 @agent_app.command(name="show")
@@ -64,7 +68,8 @@ def _print_agent(found: RemoteAgentOut) -> None:
         {
             "id": found.id,
             "name": f"{found.name}{', of the operator' if found.shared else ''}",
-            "state": found.state,
+            "state": _state(found),
+            **({"rests for": found.rests_for} if found.rests_until else {}),
             "jobs": f"{found.working} of {found.capacity}",
             **{f"job {index}": f"{each.id} {each.stage} {each.title}" for index, each in enumerate(found.jobs, 1)},
             "programs": ", ".join(found.programs) or "none",
@@ -91,6 +96,8 @@ def drain_agent(
     with OrganisationClient.from_environment(url, org) as client:
         found = client.drain(agent, wanted=not undo)
     told = f"finishes {found.working} jobs, and takes nothing new" if found.draining else "takes jobs"
+    if undo and found.draining:
+        told = "takes nothing new, for its program is about to end; started again it takes jobs"
     Printer(output).show(found, f"✓ {found.name} {told}.")
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
 from pavo.cli.help_epilogue import epilogue, give_examples
+from pavo.cli.jobs.event_lines import event_line
 from pavo.cli.jobs.export import export
 from pavo.cli.jobs.files import artifact, artifacts
 from pavo.cli.jobs.job_client import JobClient, JobRef
@@ -150,7 +151,7 @@ def _print_job(found: JobOut, known: WorkflowStatusOut | None) -> None:
         "repository": f"{found.repository}, from {found.base_branch}",
         "branch": found.branch,
         "program": found.program,
-        "agent": found.agent or "none yet",
+        "agent": _agent(found),
         "created": f"{local_time(found.created_at)} by {found.created_by or 'somebody who is gone'}",
         "heard": local_time(found.heard_at),
     }
@@ -169,6 +170,12 @@ def _print_job(found: JobOut, known: WorkflowStatusOut | None) -> None:
         for pending in known.workflow.pending:
             values[f"  {pending.activity}"] = f"{pending.state}, attempt {pending.attempt} {pending.last_failure}"
     fields(values)
+
+
+def _agent(job: JobOut) -> str:
+    if job.agent is None:
+        return "none yet"
+    return f"none, before {job.agent}" if job.stage == "QUEUED" else job.agent
 
 
 def _late_work(job: JobOut, attempt: JobAttemptOut) -> str:
@@ -308,7 +315,7 @@ def _over(event: EventOut) -> bool:
 
 
 def _print_event(out: Console, event: EventOut) -> None:
-    told = ", ".join(f"{name} {value}" for name, value in (event.model_extra or {}).items())
+    told = event_line(event.model_extra or {})
     line = (f"{local_time(event.at)}  ", f"{event.type:<14} ", printable_line(told))
     out.print(Text.assemble((line[0], "dim"), (line[1], "bold"), line[2]), soft_wrap=True)
 

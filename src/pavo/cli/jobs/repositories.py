@@ -91,7 +91,8 @@ def add_repository(
     ) | given({"author_name": author_name, "author_email": author_email})
     with OrganisationClient.from_environment(url, org) as client:
         found = client.add_repository({"name": name, "clone_url": clone_url, **values})
-    Printer(output).show(found, f'✓ {found.name} is added. Then: pavo job submit "…" --repo {found.name}')
+    then = f'pavo job submit "…" --repo {found.name} --program NAME'
+    Printer(output).show(found, f"✓ {found.name} is added. Then: {then}")
 
 
 @repo_app.command(name="list")

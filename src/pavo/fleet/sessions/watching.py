@@ -75,5 +75,7 @@ def judge(session: Session, standing: Standing) -> None:
         session.end(Ending("A newer session of this agent has begun, or the agent was removed.", come_back=False))
     elif not standing.online:
         session.end(Ending("This agent did not answer greetings, and counted as away.", come_back=True))
-    elif standing.drain_asked and not session.drain_told:
+    elif not standing.drain_asked:
+        session.drain_told = False
+    elif not session.drain_told:
         session.drain_told = session.send(pb.ToAgent(drain=pb.Drain(reason="Somebody asked for it.")))

@@ -47,6 +47,10 @@ class RemoteAgent:
     """Jobs that it is at, of all organisations."""
     jobs: Sequence[JobOfAgent] = ()
     """Those of them that are the organisation's."""
+    rests_until: datetime | None = None
+    """It gets no job before, for it could not take one; None: it does not rest."""
+    rests_for: str = ""
+    """Why not."""
 
     @property
     def state(self) -> AgentState:

@@ -1,9 +1,10 @@
 """SQL of the roster, as people see it. Every function works in its caller's session and commits nothing."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,8 +26,9 @@ async def agents(session: AsyncSession, organisation_id: uuid.UUID, name: str | 
     ordered: Any = aggregate_order_by(pair, JobRow.claimed_at, JobRow.id)
     own = select(func.json_agg(ordered)).where(_AT_IT, JobRow.organisation_id == organisation_id)
     working = select(func.count()).select_from(JobRow).where(_AT_IT)
+    rests = case((_ROW.rests_until > func.pavo_now(), _ROW.rests_until))
     query = (
-        select(_ROW, working.correlate(_ROW).scalar_subquery(), own.correlate(_ROW).scalar_subquery())
+        select(_ROW, working.correlate(_ROW).scalar_subquery(), own.correlate(_ROW).scalar_subquery(), rests)
         .where(_of(organisation_id))
         .order_by(_ROW.organisation_id.is_(None), _ROW.name)
         .execution_options(populate_existing=True)
@@ -51,7 +53,9 @@ async def remove(session: AsyncSession, agent_id: uuid.UUID) -> None:
     await session.execute(delete(_ROW).where(_ROW.id == agent_id))
 
 
-def _agent(row: RemoteAgentRow, working: int, jobs: list[list[str]] | None) -> RemoteAgent:
+def _agent(
+    row: RemoteAgentRow, working: int, jobs: list[list[str]] | None, rests_until: datetime | None
+) -> RemoteAgent:
     return RemoteAgent(
         id=row.id,
         name=row.name,
@@ -70,4 +74,6 @@ def _agent(row: RemoteAgentRow, working: int, jobs: list[list[str]] | None) -> R
         created_at=row.created_at,
         working=working,
         jobs=tuple(JobOfAgent(uuid.UUID(each[0]), each[1], each[2]) for each in jobs or ()),
+        rests_until=rests_until,
+        rests_for=row.rests_for if rests_until else "",
     )

@@ -43,6 +43,10 @@ class RemoteAgentOut(BaseModel):
     version: str
     sandbox: str
     """What holds there: bubblewrap, landlock."""
+    rests_until: datetime | None = None
+    """It could do no job a moment ago, and gets none before this; null: it does not rest."""
+    rests_for: str = ""
+    """Why it could not."""
     failed_pings: int
     """In a row; with three it counts as offline."""
     connected_at: datetime | None
