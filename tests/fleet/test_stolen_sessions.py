@@ -1,11 +1,13 @@
 """What is asked apart from a stream is answered to the program that greeted last as the agent, and to nobody else."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 
+from pavo.jobs.contracts import START_EXECUTION
 from pavo.protocol import fleet_pb2 as pb
 from pavo.protocol.limits import PROGRAM
 from tests.driving import until
@@ -18,6 +20,16 @@ SHORT = "UPDATE jobs SET lease_until = pavo_now() + interval '5 seconds' WHERE i
 LONG = "SELECT lease_until > pavo_now() + interval '30 seconds' AS long FROM jobs WHERE id = :id"
 BYTES = "SELECT bytes FROM artifacts WHERE subject_id = :id"
 FILES = "SELECT name FROM artifacts WHERE subject_id = :id"
+
+COMMAND = (
+    "INSERT INTO job_commands (id, job_id, epoch, kind, round, request) VALUES (:id, :job, 1, '{kind}', 0, ''::bytea)"
+)
+UNTOUCHED = """
+SELECT c.accepted_at, c.result, j.stage, a.cleanup_owed, a.commit,
+    (SELECT count(*) FROM job_logs l WHERE l.job_id = j.id) AS lines
+FROM job_commands c JOIN jobs j ON j.id = c.job_id JOIN job_attempts a ON a.job_id = j.id
+WHERE c.id = :id AND j.id = :job
+"""
 
 
 def renewing(there: FakeAgent, job: Job) -> Any:
@@ -121,3 +133,37 @@ async def test_whether_a_token_is_taken_is_told_beside_the_agent_that_runs(gatew
         await builder.connect()
         asked = pb.RenewRequest(agent="builder")
         assert not (await doctor.stub.Renew(asked, metadata=doctor.metadata)).jobs
+
+
+async def test_an_older_stream_writes_nothing_once_a_newer_session_has_begun(gateway: Gateway, rows: Rows) -> None:
+    """At another gateway: this one learns of it from the row alone, when the older program says something."""
+    async with agent(gateway.address, await rows.token()) as older:
+        await older.connect()
+        job, command = await rows.job(), str(uuid.uuid4())
+        of = {"job": job.uuid, "id": uuid.UUID(command)}
+        await rows.run(COMMAND.format(kind=START_EXECUTION), **of)
+        await rows.run("UPDATE job_attempts SET cleanup_owed = true WHERE job_id = :job", job=job.uuid)
+        named = {"command_id": command, "job_id": job.id, "epoch": job.epoch}
+        said = [
+            pb.FromAgent(accepted=pb.Accepted(command_id=command)),
+            pb.FromAgent(working=pb.Working(stage="EXECUTING", **named)),
+            pb.FromAgent(log=pb.LogChunk(job_id=job.id, epoch=job.epoch, lines=[pb.LogLine(seq=1, text="older")])),
+            pb.FromAgent(result=pb.Result(cleaned=pb.Cleaned(), **named)),
+            pb.FromAgent(result=pb.Result(executed=pb.Executed(commit="c", changed=True), **named)),
+        ]
+        for message in said:
+            await rows.run("UPDATE remote_agents SET session = session + 1 WHERE id = :id", id=await rows.agent_id())
+            await older.send(message)
+            assert "newer session" in (await older.goodbye()).reason, message
+            assert tuple(await rows.one(UNTOUCHED, **of)) == (None, None, "CLAIMED", True, None, 0), message
+            await older.connect()
+        await older.send(said[-1])  # as it is sent again, in the newest session
+        await older.until(lambda: older.of("result_ack"))
+        assert (await rows.one(UNTOUCHED, **of)).result is not None
+
+
+async def test_a_name_that_no_row_holds_is_no_fault_of_the_gateway(gateway: Gateway, rows: Rows) -> None:
+    async with agent(gateway.address, await rows.token()) as builder:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await builder.stub.Renew(pb.RenewRequest(agent="build\0er"), metadata=builder.metadata)
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED

@@ -15,6 +15,7 @@ from pavo.jobs.agents.token_service import AgentTokenService
 from pavo.kit.sql import Database
 from pavo.observe import metrics
 from pavo.protocol import fleet_pb2 as pb
+from pavo.protocol.texts import make_storable
 
 STATUS: Final = {"Forbidden": grpc.StatusCode.PERMISSION_DENIED, "Conflict": grpc.StatusCode.FAILED_PRECONDITION}
 
@@ -30,6 +31,7 @@ class Calls:
     async def renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
         """Prolong leases; an agent whose stream is dead keeps its jobs by it, and counts as away."""
         who = await asking(self._tokens, context)
+        make_storable(request)
         held = running(request.jobs)
         try:
             async with self._database.transaction() as transaction:

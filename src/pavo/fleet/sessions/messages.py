@@ -1,4 +1,5 @@
-"""What is done with each message of an agent. Whatever it sends, only what is its own is touched."""
+"""What is done with each message of an agent. Whatever it sends, only what is its own is touched, and nothing once it
+has a newer session: whoever has that sends again what was not acknowledged."""
 
 import asyncio
 import logging
@@ -6,11 +7,13 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from pavo.errors import InvalidInput, Unavailable
 from pavo.fleet.logs.intake import LogIntake
 from pavo.fleet.logs.lines import lines_of
 from pavo.fleet.sessions.greeting import attempt_of, with_capabilities
-from pavo.fleet.sessions.session import Ending, LogTail, Session
+from pavo.fleet.sessions.session import DISPLACED, Ending, LogTail, Session
 from pavo.fleet.work.outcomes import commit_of
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import HeldJob
@@ -36,6 +39,10 @@ MAX_STAGES: Final = 1_000
 """Commands of which is remembered what was shown last."""
 TRIES: Final = 3
 """Of a write that a lock or a deadlock kept."""
+
+
+class _Displaced(Exception):
+    """A newer session of the agent has begun."""
 
 
 class Messages:
@@ -76,6 +83,8 @@ class Messages:
             await taker(session, said)
         except InvalidInput as error:
             session.end(Ending(f"{error.field}: {error.detail}", error.remedy or "", come_back=False))
+        except _Displaced:
+            session.end(DISPLACED)
         except Unavailable as error:
             logger.info("A message (%s) of agent %s is left: %s", name, session.opened.name, error)
 
@@ -94,6 +103,7 @@ class Messages:
         if found is None:
             return
         async with self._database.transaction() as transaction:
+            await _check_newest(transaction, session)
             await commands.accepted(transaction, found, session.opened.agent_id)
 
     async def _result(self, session: Session, message: pb.Result) -> None:
@@ -108,6 +118,7 @@ class Messages:
 
         async def keep() -> tuple[commands.ResultKept, Sequence[Event]]:
             async with self._database.transaction() as transaction:
+                await _check_newest(transaction, session)
                 if cleaned is not None:
                     await sessions.pay_debt(transaction, agent_id, cleaned)
                 kept = await commands.keep_result(transaction, new)
@@ -138,6 +149,7 @@ class Messages:
 
         async def show() -> None:
             async with self._database.transaction() as transaction:
+                await _check_newest(transaction, session)
                 events = await commands.show_stage(transaction, told)
             self._publisher.publish(events)
 
@@ -186,6 +198,7 @@ class Messages:
                 "It sent log lines of an attempt that is another agent's.", field="log", remedy="Upgrade the program."
             )
         async with self._database.transaction() as transaction:
+            await _check_newest(transaction, session)
             kept = await sessions.what_is_kept(transaction, session.opened.agent_id, [held])
         tail = session.tails[key] = LogTail(held.job_id, held.epoch, kept[0].acked)
         return tail
@@ -199,6 +212,12 @@ class Messages:
         async with self._database.transaction() as transaction:
             await sessions.change_capabilities(transaction, session.opened, found)
         self._tell_queue(session.opened.organisation_id)
+
+
+async def _check_newest(transaction: AsyncSession, session: Session) -> None:
+    """Write nothing for a stream that has been left: its end may not have come yet."""
+    if not await sessions.is_newest(transaction, session.opened):
+        raise _Displaced
 
 
 async def _again(write: Callable[[], Awaitable[_T]]) -> _T:

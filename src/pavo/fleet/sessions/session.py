@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from pavo.errors import Unavailable
 from pavo.fleet.sessions.outbox import AttemptKey, Outbox
@@ -29,6 +30,9 @@ class Ending:
     def goodbye(self) -> pb.ToAgent:
         """The last message."""
         return pb.ToAgent(goodbye=pb.Goodbye(reason=self.reason, remedy=self.remedy, come_back=self.come_back))
+
+
+DISPLACED: Final = Ending("A newer session of this agent has begun, or the agent was removed.", come_back=False)
 
 
 @dataclass(slots=True)
@@ -234,7 +238,7 @@ class OpenSessions:
             raise Unavailable("The agent has a newer session.", dependency="fleet")
         self._by_agent[session.opened.agent_id] = session
         if former is not None:
-            former.end(Ending("A newer session of this agent has begun.", come_back=False))
+            former.end(DISPLACED)
 
     def remove(self, session: Session) -> None:
         """It is over."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pavo.errors import Unavailable
-from pavo.fleet.sessions.session import Ending, OpenSessions, Session
+from pavo.fleet.sessions.session import DISPLACED, Ending, OpenSessions, Session
 from pavo.jobs.agents import sessions
 from pavo.jobs.agents.sessions import Standing
 from pavo.jobs.leases.repository import NOTE_SECONDS, note_gateway
@@ -72,7 +72,7 @@ def judge(session: Session, standing: Standing) -> None:
     if not standing.allowed:
         session.end(Ending("The agent's token was revoked, or has expired.", "Start it with another one.", False))
     elif not standing.current:
-        session.end(Ending("A newer session of this agent has begun, or the agent was removed.", come_back=False))
+        session.end(DISPLACED)
     elif not standing.online:
         session.end(Ending("This agent did not answer greetings, and counted as away.", come_back=True))
     elif not standing.drain_asked:

@@ -189,6 +189,15 @@ async def change_capabilities(session: AsyncSession, opened: OpenSession, descri
     await session.execute(_CHANGE, {"id": opened.agent_id, "session": opened.number, **_shown(described)})
 
 
+_NEWEST: Final = text("SELECT 1 FROM remote_agents WHERE id = :id AND session = :session")
+
+
+async def is_newest(session: AsyncSession, opened: OpenSession) -> bool:
+    """Whether no newer session of its agent has begun, at this gateway or another one."""
+    found = await session.execute(_NEWEST, {"id": opened.agent_id, "session": opened.number})
+    return found.first() is not None
+
+
 _CLOSE: Final = text("""
 UPDATE remote_agents SET online = false, gateway = NULL, queue = NULL WHERE id = :id AND session = :session
 """)
