@@ -27,6 +27,7 @@ from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
+from pavo.flows.checking.checker import FlowChecker
 from pavo.flows.endpoints import router as flows_router
 from pavo.flows.templates.endpoints import router as templates_router
 from pavo.gates.endpoints import router as gates_router
@@ -120,6 +121,8 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
             _share(app, parts)
+            app.state.flows = FlowChecker()
+            opened.push_async_callback(app.state.flows.close)
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
@@ -159,7 +162,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
     app.state.policies = parts.policies
     app.state.usage, app.state.prices = parts.usage, parts.prices
-    app.state.artifacts, app.state.fleet, app.state.flows = parts.artifacts, parts.fleet, parts.flows
+    app.state.artifacts, app.state.fleet = parts.artifacts, parts.fleet
 
 
 @contextmanager

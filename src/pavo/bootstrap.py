@@ -26,7 +26,6 @@ from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.fleet.clients import GatewayClients, identity_of
-from pavo.flows.checking.checker import FlowChecker
 from pavo.gates.service import GateOwner, GateOwners, GateService, OwnsGates
 from pavo.inbox.service import InboxService
 from pavo.jobs import wiring as jobs
@@ -128,7 +127,6 @@ class ApiParts:
     usage: UsageService
     prices: PriceTable
     fleet: FleetServices
-    flows: FlowChecker
     agents: Imports
     announcements: Announcements[Announcement]
     tools: Announcements[ToolsAnnouncement]
@@ -171,19 +169,12 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             UsageService(database, _budget_gates(kinds)),
             prices,
             fleet_services(database, redis, secrets, prices.currency, closing),
-            _flow_checker(closing),
             Imports(AgentRegistry.load()),
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
             Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, gates, redis, temporal)),
         )
-
-
-def _flow_checker(closing: AsyncExitStack) -> FlowChecker:
-    checker = FlowChecker()
-    closing.push_async_callback(checker.close)
-    return checker
 
 
 def _announced(
