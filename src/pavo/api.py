@@ -120,9 +120,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
             with _remembering_failure(app):
                 parts = await opened.enter_async_context(bootstrap.api_parts(settings, slices))
                 await opened.enter_async_context(listening_if_wanted(settings.metrics, parts.scrape))
-            _share(app, parts)
-            app.state.flows = FlowChecker()
-            opened.push_async_callback(app.state.flows.close)
+            _share(app, parts, opened)
             app.state.reconciliation = FirstReconciliation(parts.reconciler.compare)
             reconciling = asyncio.create_task(app.state.reconciliation.run())
             yield
@@ -152,8 +150,10 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     return app
 
 
-def _share(app: FastAPI, parts: bootstrap.ApiParts) -> None:
+def _share(app: FastAPI, parts: bootstrap.ApiParts, opened: AsyncExitStack) -> None:
     """Put on the application what endpoints are handed."""
+    app.state.flows = FlowChecker()
+    opened.push_async_callback(app.state.flows.close)
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.agents = parts.accounts, parts.agents
