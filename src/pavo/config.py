@@ -162,8 +162,8 @@ class ExecutionSettings(Section):
     organisation, beside the tasks that it executes; of all together up to twice as many. Default: as many as
     PAVO_WORKER_TASKS."""
     max_activities: int | None = Field(default=None, ge=1, le=10_000, validation_alias="PAVO_WORKER_ACTIVITIES")
-    """Activities that one worker executes at once from each of its task queues (work, plans, short writes); 1: one at a
-    time. Default: as PAVO_WORKER_TASKS and PAVO_WORKER_PLANS say."""
+    """Activities that run agents and their tools, executions and plans together, that one worker executes at once; 1:
+    one at a time. Pavo's own short writes do not count. Default: as PAVO_WORKER_TASKS and PAVO_WORKER_PLANS say."""
     parked_agents: int = Field(default=8, ge=0, le=10_000, validation_alias="PAVO_WORKER_PARKED")
     """Agents, and their processes, that a worker keeps open at once while their tasks wait for a slot again."""
     agent_memory_mb: int = Field(default=2048, ge=64, validation_alias="PAVO_AGENT_MEMORY_MB")

@@ -309,12 +309,13 @@ def build_plan_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worke
     instances, execution = [instance for each in parts.kinds for instance in each.plans], settings.execution
     if not instances:
         return None
-    slots = 2 * (execution.max_plans or execution.max_tasks) + HANDING_BACK
+    slots = execution.max_activities or 2 * (execution.max_plans or execution.max_tasks) + HANDING_BACK
     return _activity_worker(settings, parts, plan_queue(settings.temporal.task_queue), instances, slots)
 
 
 def build_short_worker(settings: Settings, parts: bootstrap.WorkerParts) -> Worker:
-    """A worker for the short activities alone, in slots of their own: they never wait behind agents."""
+    """A worker for the short activities alone, in slots of their own: they never wait behind agents, however few of
+    those may run at once."""
     instances = [instance for each in parts.kinds for instance in each.short]
     queue = short_queue(settings.temporal.task_queue)
     return _activity_worker(settings, parts, queue, [*instances, parts.reconciler], SHORT_TASKS)
@@ -329,7 +330,7 @@ def _activity_worker(
         task_queue=queue,
         build_id=None if version else f"pavo-{__version__}",
         activities=[each for instance in instances for each in implementations(instance)],
-        max_concurrent_activities=settings.execution.max_activities or slots,
+        max_concurrent_activities=slots,
         max_concurrent_activity_task_polls=1,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),

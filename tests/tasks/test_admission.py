@@ -19,7 +19,7 @@ from pavo.tasks.work.interruption import Interruption
 from pavo.tasks.work.slots import admission, suspects
 from pavo.tasks.work.slots.admission import LONGEST_SECONDS, Admission
 from pavo.tasks.work.slots.handing_back import HandedBack
-from pavo.tasks.work.slots.places import Places
+from pavo.tasks.work.slots.places import Places, WorkerPlaces
 
 ORGANISATION = uuid.uuid4()
 
@@ -223,6 +223,46 @@ async def test_a_place_that_is_given_back_goes_to_one_that_still_waits(rows: Row
                     raise AssertionError("it was taken")
         rows.waiting = {third: "a place"}
     assert woken == [f"workflow of {third}"]
+
+
+async def test_a_worker_with_one_place_executes_and_plans_one_at_a_time(rows: Rows) -> None:
+    woken: list[str] = []
+    registry = AgentRegistry.load()
+    judge = Admission(cast(Any, None), cast(Any, Publisher()), registry, woken.append, in_all=WorkerPlaces(1))
+    tasks, plans, (first, second, third) = Places(1), Places(1, "plans"), (uuid.uuid4() for _ in range(3))
+    rows.deaths = dict.fromkeys([first, second, third], 0)
+
+    async def refused(task_id: uuid.UUID, places: Places, why: str) -> None:
+        with pytest.raises(HandedBack, match=why):
+            async with judge.admitted(task_id, places):
+                raise AssertionError("it was taken")
+
+    async with judge.admitted(first, tasks):
+        await refused(second, plans, "as many activities at once as it may")
+        await refused(third, tasks, "as many activities at once as it may")
+        assert not plans.waiting() and not tasks.waiting()
+        rows.waiting = {second: "a worker", third: "a worker"}
+    assert woken == [f"workflow of {second}"]
+    await refused(third, tasks, "as many")
+    async with judge.admitted(second, plans):
+        pass
+    assert woken == [f"workflow of {second}", f"workflow of {third}"]
+    async with judge.admitted(third, tasks):
+        pass
+
+
+async def test_who_finds_no_place_of_its_agent_gives_that_of_the_worker_to_the_next(rows: Rows) -> None:
+    woken: list[str] = []
+    in_all = WorkerPlaces(2)
+    judge = Admission(cast(Any, None), cast(Any, Publisher()), AgentRegistry.load(), woken.append, in_all=in_all)
+    tasks, plans, (first, second, third) = Places(1), Places(1, "plans"), (uuid.uuid4() for _ in range(3))
+    rows.deaths = dict.fromkeys([first, second, third], 0)
+    async with judge.admitted(first, tasks):
+        with pytest.raises(HandedBack, match="the agent's other tasks"):
+            async with judge.admitted(second, tasks):
+                raise AssertionError("it was taken")
+        async with judge.admitted(third, plans):
+            pass
 
 
 @pytest.mark.parametrize(("longest", "last"), [(LONGEST_SECONDS, 30.0), (2.0, 2.0)])

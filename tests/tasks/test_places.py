@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavo.tasks.work.slots.places import LATE_SECONDS, Group, Places
+from pavo.tasks.work.slots.places import LATE_SECONDS, Group, Places, WorkerPlaces
 
 GROUPS: list[Group] = [(name, uuid.UUID(int=0)) for name in "abcdef"]
 
@@ -96,3 +96,31 @@ def test_what_one_group_gives_back_wakes_another() -> None:
     assert not places.take(third, waits := uuid.uuid4())
     assert places.give(one) == waits
     assert places.take(third, waits)
+
+
+@given(st.integers(1, 9), st.lists(st.tuples(st.sampled_from(GROUPS), st.booleans()), max_size=100))
+def test_those_of_a_worker_are_so_many_and_no_more(size: int, moves: list[tuple[Group, bool]]) -> None:
+    places, held, waiting = WorkerPlaces(size), list[Group](), list[uuid.UUID]()
+    for group, give in moves:
+        if give and held:
+            woken = places.give(held.pop())
+            assert woken == (waiting[0] if waiting else None), "whoever came first, whatever its agent"
+            if woken is not None:
+                assert places.take(group, woken)
+                held.append(group)
+                del waiting[0]
+        elif not give:
+            free = len(held) < size
+            new = uuid.uuid4()
+            assert places.take(group, new) is free
+            (held.append(group) if free else waiting.append(new))
+        assert len(held) <= size and places.waiting() == len(waiting)
+
+
+def test_a_place_of_the_worker_is_kept_for_whoever_waits() -> None:
+    places, first, second, third = WorkerPlaces(1), *(uuid.uuid4() for _ in range(3))
+    assert places.take(GROUPS[0], first) and not places.take(GROUPS[1], second)
+    assert places.give(GROUPS[0]) == second
+    assert not places.take(GROUPS[0], third), "it came later"
+    assert places.forget(GROUPS[1], second) == third
+    assert places.take(GROUPS[0], third)

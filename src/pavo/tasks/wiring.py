@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from pavo.agents.registry import AgentRegistry
 from pavo.agents.signing.keys import SigningKeys
 from pavo.artifacts.sweeping import keep_sweeping
 from pavo.artifacts.wiring import artifact_folder, build_keeping
-from pavo.config import AgentSettings, HttpSettings, Settings, TemporalSettings, ToolSettings
+from pavo.config import AgentSettings, ExecutionSettings, HttpSettings, Settings, TemporalSettings, ToolSettings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
@@ -74,7 +74,7 @@ from pavo.tasks.work.planning import Planner
 from pavo.tasks.work.record_activities import TransitionRecorder
 from pavo.tasks.work.slots.admission import Admission
 from pavo.tasks.work.slots.parked import ParkedAgents, Slots
-from pavo.tasks.work.slots.places import Places
+from pavo.tasks.work.slots.places import Places, WorkerPlaces
 from pavo.tasks.work.slots.turns import Turns
 from pavo.tasks.work.step_recorder import StepRecorder
 from pavo.tasks.workflow import AgentTask
@@ -141,22 +141,20 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     settings, registry = clients.settings, AgentRegistry.load()
     version = (settings.execution.deployment, settings.execution.build_id)
     queued = partial(waiting_activities, clients.temporal, settings.temporal.task_queue, version)
-    places = Places(settings.execution.max_tasks)
-    plan_places = Places(settings.execution.max_plans or settings.execution.max_tasks, "plans")
-    turns = Turns(settings.execution.max_tasks, settings.execution.turn_seconds, queued, places.waiting, loop)
+    room = _Room(settings.execution, queued, loop)
     tools = open_tools(settings.tools)
     clients.closing.push_async_callback(asyncio.to_thread, tools.close)
-    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, turns, tools))
+    agents = await loop.run_on_agents_thread(lambda: _open_agents(clients, registry, room, tools))
     clients.closing.push_async_callback(loop.run_on_agents_thread, agents.close)
-    clients.closing.push_async_callback(end, asyncio.ensure_future(turns.watch()))
+    clients.closing.push_async_callback(end, asyncio.ensure_future(room.turns.watch()))
     word = operators_word(settings.tools)
     commands = task_commands(clients.temporal, clients.redis, clients.settings.temporal)
     family = TaskFamily(clients.database, commands)
     runner = AttemptRunner(loop, agents.admission, agents.freed)
     return KindAtWork(
         KIND,
-        long=[AgentWork(runner, turns, places, agents.planner, agents.executor)],
-        plans=[PlanWork(runner, plan_places, agents.planner)],
+        long=[AgentWork(runner, room.turns, room.tasks, agents.planner, agents.executor)],
+        plans=[PlanWork(runner, room.plans, agents.planner)],
         short=[TransitionRecorder(clients.database, clients.publisher), family],
         rows=TaskRows(clients.database, clients.publisher, family, *_second_line(clients.database, commands)),
         held_by=partial(held_by, clients.database),
@@ -164,6 +162,21 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         waiting=lambda: waiting_for_agents(clients.database, registry.names()),
         has={"tools": partial(tools_announcement, settings.execution.build_id or None, tools.registry, word)},
     )
+
+
+class _Room:
+    """The places of this worker, and whose turn it is to have them."""
+
+    def __init__(self, settings: ExecutionSettings, queued: Callable[[], Awaitable[int]], loop: AgentLoop) -> None:
+        self.tasks = Places(settings.max_tasks)
+        self.plans = Places(settings.max_plans or settings.max_tasks, "plans")
+        self.in_all = WorkerPlaces(settings.max_activities) if settings.max_activities else None
+        slots = min(settings.max_tasks, settings.max_activities or settings.max_tasks)
+        self.turns = Turns(slots, settings.turn_seconds, queued, self._waiting, loop)
+
+    def _waiting(self) -> int:
+        """How many wait for what an attempt that executes gives up: where plans share it, they do too."""
+        return self.tasks.waiting() + (self.in_all.waiting() if self.in_all is not None else 0)
 
 
 class _Stalled:
@@ -225,7 +238,7 @@ def signing_keys(settings: HttpSettings) -> SigningKeys:
 class _Agents:
     """What lives on the agents' loop."""
 
-    def __init__(self, clients: WorkerClients, registry: AgentRegistry, turns: Turns, tools: WorkerTools) -> None:
+    def __init__(self, clients: WorkerClients, registry: AgentRegistry, room: _Room, tools: WorkerTools) -> None:
         settings = clients.settings.execution
         self._database, self._redis = clients.new_database(), clients.new_redis()
         self._publisher = Publisher(self._redis)
@@ -252,10 +265,10 @@ class _Agents:
         self._connections = clients.keep(self._database)
         writer = TaskWriter(self._connections, self._database, f"{_holder()}{new_id()}", registry.codes)
         self.freed: deque[str] = deque()
-        self.admission = Admission(writer, self._publisher, registry, self.freed.append)
+        self.admission = Admission(writer, self._publisher, registry, self.freed.append, in_all=room.in_all)
         self.planner = Planner(hosting, writer, attempts)
         self._parked = ParkedAgents(settings.parked_agents, partial(epochs, self._database), attempts.runs)
-        slots = Slots(turns, self._parked)
+        slots = Slots(room.turns, self._parked)
         self.executor = BatchExecutor(hosting, writer, self._recorder, attempts, slots, settings.progress_steps)
         self._begin_anew = clients.begin_anew
         self._publisher.start()
@@ -294,5 +307,5 @@ class _Agents:
         await self._database.close()
 
 
-async def _open_agents(clients: WorkerClients, registry: AgentRegistry, turns: Turns, tools: WorkerTools) -> _Agents:
-    return _Agents(clients, registry, turns, tools)
+async def _open_agents(clients: WorkerClients, registry: AgentRegistry, room: _Room, tools: WorkerTools) -> _Agents:
+    return _Agents(clients, registry, room, tools)

@@ -5,7 +5,7 @@ to another worker, and what it waits for is told.
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -39,6 +39,7 @@ class Admission:
 
     Args:
         on_free: told the workflow of the task that waits longest for the place that was just given back.
+        in_all: places of all attempts of the process, where it has only so many; each gets one of those too.
         clock: seconds that only go forward.
     """
 
@@ -49,11 +50,13 @@ class Admission:
         registry: AgentRegistry,
         on_free: Callable[[str], object] = lambda _workflow_id: None,
         clock: Callable[[], float] = time.monotonic,
+        in_all: Places | None = None,
     ) -> None:
         self._writer = writer
         self._publisher = publisher
         self._registry = registry
         self._on_free = on_free
+        self._in_all = in_all
         self._imports = Imports(registry)
         self._suspects = Suspects(writer, clock)
 
@@ -88,11 +91,18 @@ class Admission:
                 await self._tell(applicant, None)
             yield
         finally:
-            await self._leave(applicant, places)
+            self._suspects.leave(applicant.task_id)
+            await self._give(applicant, self._all(places))
 
-    async def _leave(self, applicant: Applicant, places: Places) -> None:
-        self._suspects.leave(applicant.task_id)
-        next_one = places.give(applicant.group)
+    def _all(self, places: Places) -> Sequence[Places]:
+        return [places] if self._in_all is None else [self._in_all, places]
+
+    async def _give(self, applicant: Applicant, taken: Sequence[Places]) -> None:
+        woken = [(each, each.give(applicant.group)) for each in taken]
+        for places, next_one in woken:
+            await self._wake(applicant, places, next_one)
+
+    async def _wake(self, applicant: Applicant, places: Places, next_one: uuid.UUID | None) -> None:
         try:
             while next_one is not None:
                 waiting = await admissions.find(self._writer, next_one)
@@ -110,16 +120,20 @@ class Admission:
         if inside and lost:
             applicant = await self._count_crash(applicant)
         if not inside or applicant.is_given_up:
-            self._take(applicant, places)
+            await self._take(applicant, places)
             return
         alone = await self._suspects.check(applicant)
-        self._take(applicant, places)
+        await self._take(applicant, places)
         self._suspects.enter(applicant, alone=alone)
 
-    def _take(self, applicant: Applicant, places: Places) -> None:
-        if not places.take(applicant.group, applicant.task_id):
-            what = f"a place: the agent's other {places.noun} have all that it may have"
-            raise HandedBack(what, places.pause())
+    async def _take(self, applicant: Applicant, places: Places) -> None:
+        """Where there is one of each, all is done before anything else is."""
+        taken = list[Places]()
+        for each in self._all(places):
+            if not each.take(applicant.group, applicant.task_id):
+                await self._give(applicant, taken)
+                raise HandedBack(each.wanting, each.pause())
+            taken.append(each)
 
     async def _card(self, applicant: Applicant) -> AgentCard:
         """The description of its agent, whose import goes on where it takes long: a later attempt finds it."""

@@ -1,5 +1,5 @@
 """The places of one worker: how many tasks of one agent and organisation it executes at once, and how many it plans, so
-that steps of theirs that hang leave room for others.
+that steps of theirs that hang leave room for others; and how many it executes and plans in all.
 """
 
 import time
@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 Group: TypeAlias = tuple[str, uuid.UUID]
 """An agent, and the organisation that it works for."""
 
+ALL: Final[Group] = ("", uuid.UUID(int=0))
+"""In the place of any group."""
 SHORTEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 OFFERS_A_SECOND: Final = 10.0
@@ -39,6 +41,11 @@ class Places:
         self._taken: Counter[Group] = Counter()
         self._waiting: dict[Group, dict[uuid.UUID, float]] = {}
         """By group, in the order in which they came first: until when they are to come again."""
+
+    @property
+    def wanting(self) -> str:
+        """What a task waits for that gets none, for people."""
+        return f"a place: the agent's other {self.noun} have all that it may have"
 
     def take(self, group: Group, task_id: uuid.UUID) -> bool:
         """Whether the task gets a place; if not, it waits for one."""
@@ -93,3 +100,31 @@ class Places:
         if waiting:
             self._waiting[group] = waiting
         return waiting
+
+
+class WorkerPlaces(Places):
+    """The same for all groups together: never more than `size` at once, and first come, first served.
+
+    Args:
+        size: activities that run agents, whatever they do.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+
+    @property
+    def wanting(self) -> str:
+        """What a task waits for that gets none, for people."""
+        return "a worker: this one executes as many activities at once as it may"
+
+    def take(self, group: Group, task_id: uuid.UUID) -> bool:
+        """Whether the task gets a place; if not, it waits for one."""
+        return super().take(ALL, task_id)
+
+    def give(self, group: Group) -> uuid.UUID | None:
+        """Give a place back; the task that is woken for it, if one waits."""
+        return super().give(ALL)
+
+    def forget(self, group: Group, task_id: uuid.UUID) -> uuid.UUID | None:
+        """One that was to be woken waits no more; who is woken in its place."""
+        return super().forget(ALL, task_id)
