@@ -56,6 +56,9 @@ async def test_a_token_for_one_name_opens_no_other(gateway: Gateway, rows: Rows)
     async with agent(gateway.address, await rows.token("linter")) as builder:
         said = await builder.refused()
         assert "'linter' alone" in said.reason and said.remedy and not said.come_back
+        with pytest.raises(grpc.aio.AioRpcError) as refused:  # as pavo agent doctor asks
+            await builder.stub.Renew(pb.RenewRequest(agent="builder"), metadata=builder.metadata)
+        assert "'linter' alone" in (refused.value.details() or "")
 
 
 async def test_a_revoked_token_ends_its_sessions(gateway: Gateway, rows: Rows) -> None:

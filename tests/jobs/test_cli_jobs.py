@@ -21,7 +21,7 @@ async def submitted(shell: Shell, *words: str) -> uuid.UUID:
 
 
 async def test_the_life_of_a_job(shell: Shell) -> None:
-    assert "There are no such jobs" in (await shell.type("job", "list")).stdout
+    assert "No such jobs" in (await shell.type("job", "list")).stdout
     words = ("--title", "Login", "--label", "gpu", "--option", "effort=3", "--priority", "70")
     job = await submitted(shell, *words)
     shown = await shell.json("job", "show", str(job)[-8:])

@@ -1,15 +1,19 @@
 """What an agent's machine has, and what it lacks: git, programs, confinement, disk, the gateway."""
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pavo.errors import ConfigurationError, PavoError
 from pavo.protocol import fleet_pb2 as pb
@@ -22,6 +26,8 @@ from pavo.remote.settings import AgentSettings, GatewayAddress
 LEAST_FREE_BYTES: Final = 2_000_000_000
 OLDEST_GIT: Final = (2, 31)
 _SECONDS: Final = 10.0
+_ANSWER_BYTES: Final = 16_384
+"""Of a proxy's answer to CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Finding:
     ok: bool
     detail: str
     remedy: str = ""
+    found: bool = True
+    """False: a program that is not installed, which need not be."""
 
 
 def look(settings: AgentSettings, profiles: Mapping[str, Profile]) -> list[Finding]:
@@ -43,7 +51,7 @@ def look(settings: AgentSettings, profiles: Mapping[str, Profile]) -> list[Findi
         "Disk": lambda: _disk(settings.state),
         "Processes": _processes,
         "Confinement": lambda: _confinement(here),
-        "Gateway": lambda: _reach(settings.address, settings.ca),
+        "Gateway": lambda: reach(settings.address, settings.ca),
         "Token": lambda: asyncio.run(_token(settings)),
     }
     found = [_found(name, each) for name, each in looks.items()]
@@ -102,16 +110,73 @@ def _processes() -> str:
     return "what programs start ends with them"
 
 
-def _reach(address: GatewayAddress, ca: bytes | None) -> str:
-    """By TCP and TLS of our own, whose errors say more than gRPC's; a proxy is gRPC's to use."""
+def reach(address: GatewayAddress, ca: bytes | None) -> str:
+    """By TCP and TLS of our own, whose errors say more than gRPC's, and through the proxy that gRPC takes."""
+    proxy = proxy_for(address.host)
+    if proxy is None:
+        how, remedy = "", "Look at --url; where a proxy is the way out, name it by https_proxy, in small letters."
+    else:
+        how = f" through the proxy {proxy.hostname}:{proxy.port}"
+        remedy = "Look at https_proxy and no_proxy, and whether the proxy allows CONNECT to that host and port."
     try:
-        with socket.create_connection((address.host, address.port), timeout=_SECONDS) as plain:
-            if not address.secure:
-                return f"{address.target} listens"
-            return _tls(address, ca, plain)
+        with _way_to(address, proxy) as plain:
+            return (_tls(address, ca, plain) if address.secure else f"{address.target} listens") + how
     except OSError as error:
-        remedy = "Look at --url; behind a proxy set https_proxy, and judge by the next line."
-        raise ConfigurationError(f"{address.target} is not reached directly: {error}.", remedy=remedy) from error
+        raise ConfigurationError(f"{address.target} is not reached{how}: {error}.", remedy=remedy) from error
+
+
+def proxy_for(host: str) -> SplitResult | None:
+    """The CONNECT proxy by which gRPC reaches a host, by the variables that it reads; None: none.
+
+    Raises:
+        ConfigurationError: the variable names no proxy.
+    """
+    name = _first_set("grpc_proxy", "https_proxy", "http_proxy")
+    without = _first_set("no_grpc_proxy", "no_proxy")
+    left_out = [each.strip().lower() for each in os.environ.get(without, "").split(",")]
+    if not name or any(each and host.lower().endswith(each) for each in left_out):
+        return None
+    try:
+        found = urlsplit(os.environ[name])
+        if found.scheme == "http" and found.hostname and found.port:
+            return found
+    except ValueError:
+        pass
+    raise ConfigurationError("What it has names no proxy.", field=name, remedy="Give it as http://HOST:PORT.")
+
+
+def _first_set(*names: str) -> str:
+    """The variable that gRPC takes, which reads them in small letters alone; empty: none is set."""
+    return next((each for each in names if os.environ.get(each)), "")
+
+
+def _way_to(address: GatewayAddress, proxy: SplitResult | None) -> socket.socket:
+    if proxy is None:
+        return socket.create_connection((address.host, address.port), timeout=_SECONDS)
+    plain = socket.create_connection((proxy.hostname, proxy.port), timeout=_SECONDS)
+    try:
+        plain.sendall(_connect(address, proxy))
+        answer, until = b"", time.monotonic() + _SECONDS
+        while b"\r\n\r\n" not in answer and len(answer) < _ANSWER_BYTES and time.monotonic() < until:
+            part = plain.recv(_ANSWER_BYTES)
+            if not part:
+                break
+            answer += part
+        words = answer.split(b"\r\n", 1)[0].decode(errors="replace")[:200].split(" ", 1)
+        if len(words) < 2 or not words[1].startswith("2"):
+            raise OSError(f"the proxy answers {words[-1] or 'nothing'!r}")
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+def _connect(address: GatewayAddress, proxy: SplitResult) -> bytes:
+    lines = [f"CONNECT {address.target} HTTP/1.1", f"Host: {address.target}"]
+    if proxy.username:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        lines.append(f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}")
+    return "\r\n".join((*lines, "", "")).encode()
 
 
 def _tls(address: GatewayAddress, ca: bytes | None, plain: socket.socket) -> str:
@@ -163,7 +228,7 @@ def _program(profile: Profile, here: Sandboxes) -> Finding:
         return Finding(profile.name, True, "any command of a job")
     program = shutil.which(profile.program)
     if program is None:
-        return Finding(profile.name, True, "not installed")
+        return Finding(profile.name, True, "not installed", found=False)
     version = _said([program, *profile.version[1:]]) if profile.version else ""
     return Finding(profile.name, True, f"{program} {version}".strip())
 

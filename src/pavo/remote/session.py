@@ -130,6 +130,7 @@ class Session:
         await self._stream.write(pb.FromAgent(hello=hello))
         welcome = await self._welcome()
         self.number = welcome.session
+        logger.info("Connected to the gateway, session %s", self.number)
         self._outbox.begin(welcome.log_credit or CHUNK_BYTES)
         try:
             await self._compare(welcome)

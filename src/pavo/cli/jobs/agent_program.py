@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,14 +87,14 @@ def doctor(
 
     found = look(settings, load_profiles(settings.profiles))
     ok = all(each.ok for each in found)
-    shown = [{"name": each.name, "ok": each.ok, "detail": each.detail, "remedy": each.remedy} for each in found]
+    shown = [asdict(each) for each in found]
     Printer(output).show({"checks": shown, "ok": ok}, lambda: _print(shown))
     return 0 if ok else 1
 
 
 def _print(found: "list[dict[str, str | bool]]") -> None:
     for each in found:
-        mark = ("✓", "green") if each["ok"] else ("✗", "red")
+        mark = ("✗", "red") if not each["ok"] else ("✓", "green") if each["found"] else ("–", "dim")
         line = f" {each['name']:<16}{printable_line(str(each['detail']))}"
         console().print(Text.assemble(mark, line), soft_wrap=True)
         if each["remedy"]:

@@ -95,7 +95,8 @@ def drain_agent(
     """Have an agent finish what it is at, and take nothing new."""
     with OrganisationClient.from_environment(url, org) as client:
         found = client.drain(agent, wanted=not undo)
-    told = f"finishes {found.working} jobs, and takes nothing new" if found.draining else "takes jobs"
+    at_it = "1 job" if found.working == 1 else f"{found.working} jobs"
+    told = f"finishes {at_it}, and takes nothing new" if found.draining else "takes jobs"
     if undo and found.draining:
         told = "takes nothing new, for its program is about to end; started again it takes jobs"
     Printer(output).show(found, f"✓ {found.name} {told}.")

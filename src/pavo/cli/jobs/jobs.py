@@ -118,7 +118,7 @@ def _print_jobs(found: Sequence[ListedJob], more: int) -> None:
         )
         for each in found
     ]
-    table(COLUMNS, rows, nothing='There are no such jobs. Submit one: pavo job submit "…" --repo NAME --program NAME')
+    table(COLUMNS, rows, nothing='No such jobs. Submit one: pavo job submit "…" --repo NAME --program NAME')
     if more:
         told = f"These are the newest {more}; there are older ones. More: pavo job list -n {more * 5}"
         say(told, to=console(stderr=not console().file.isatty()))

@@ -34,7 +34,7 @@ def show_queue(
 
 def _print_queue(found: QueueOut) -> None:
     paused = f"paused since {local_time(found.paused_at)}" if found.paused else "open"
-    say(f"The queue is {paused}; {found.at_once} at once; {found.connected} of {found.agents} agents are connected.")
+    say(f"The queue is {paused}; {found.at_once} at once; {found.connected} of {found.agents} agents connected.")
     say("")
     rows = [
         (
@@ -52,7 +52,7 @@ def _print_queue(found: QueueOut) -> None:
         )
         for each in found.queued
     ]
-    table(QUEUED, waiting, nothing='Nothing waits. Submit a job: pavo job submit "…" --repo NAME')
+    table(QUEUED, waiting, nothing='Nothing waits. Submit a job: pavo job submit "…" --repo NAME --program NAME')
     total = found.counts.get("QUEUED", len(waiting))
     if total > len(waiting):
         say(f"These are the first {len(waiting)} of {total:,}. More: pavo queue show -n {min(500, total)}")
@@ -63,7 +63,7 @@ def pause_queue(*, org: OrganisationId = None, url: Url = None, output: Output =
     """Begin no further job; those in progress go on."""
     with JobClient.from_environment(url, org) as jobs:
         found = jobs.pause(wanted=True)
-    told = f"✓ The queue is paused; {len(found.executing)} jobs in progress go on. Then: pavo queue resume"
+    told = f"✓ The queue is paused; what is in progress goes on: {len(found.executing)}. Then: pavo queue resume"
     Printer(output).show(found, told)
 
 
@@ -72,7 +72,9 @@ def resume_queue(*, org: OrganisationId = None, url: Url = None, output: Output 
     """Begin jobs again, at once."""
     with JobClient.from_environment(url, org) as jobs:
         found = jobs.pause(wanted=False)
-    Printer(output).show(found, f"✓ The queue is open; {found.counts.get('QUEUED', 0)} jobs wait.")
+    waiting = found.counts.get("QUEUED", 0)
+    told = "1 job waits" if waiting == 1 else f"{waiting} jobs wait"
+    Printer(output).show(found, f"✓ The queue is open; {told}.")
 
 
 @queue_app.command(name="move")

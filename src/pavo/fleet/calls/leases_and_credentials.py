@@ -37,6 +37,7 @@ class Calls:
             async with self._database.transaction() as transaction:
                 asked = await sessions.agent_named(transaction, who, request.agent)
                 if asked is None:
+                    sessions.check_name(who.grant, request.agent)
                     raise Forbidden("There is no agent of this name for this token.", field="agent")
                 if held and not asked.same_program:
                     raise sessions.another_program()

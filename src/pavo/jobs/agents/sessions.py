@@ -118,7 +118,7 @@ async def open_session(
         Forbidden: the token is for another name.
         Conflict: another machine is there under this name, or there are too many agents.
     """
-    _check_name(grant, described.name)
+    check_name(grant, described.name)
     row = await _locked(session, grant.organisation_id, described.name)
     if row.there and row.machine_id not in ("", described.machine_id):
         raise Conflict(
@@ -142,7 +142,8 @@ async def open_session(
     return OpenSession(row.id, grant.organisation_id, described.name, number, queue)
 
 
-def _check_name(grant: AgentGrant, name: str) -> None:
+def check_name(grant: AgentGrant, name: str) -> None:
+    """Raise Forbidden where the token is for another agent alone."""
     if grant.agent is not None and grant.agent != name:
         raise Forbidden(
             f"This token is for the agent {grant.agent!r} alone.",
