@@ -122,6 +122,7 @@ async def test_nothing_that_is_kept_or_told_has_a_value(own: Own, database: Data
         assert CANARY not in part.log.read_text() and KEY not in part.log.read_text()
 
 
+@pytest.mark.fault
 async def test_a_worker_without_the_key_blames_no_agent(own: Own) -> None:
     own.worker.end()
     other = base64.b64encode(b"o" * 32).decode()
