@@ -133,6 +133,24 @@ async def test_it_starts_the_attempt_ends_and_goes_on_when_that_is_over(monitore
     assert [(await queueing.row(job)).stage for job in jobs] == [d.DONE, d.FAILED, d.CANCELLED]
 
 
+async def test_it_ends_though_an_attempt_that_was_started_has_not_begun(monitored: Monitored) -> None:
+    """Its worker hangs, or is gone: the attempt is started again each time, and nothing polls hot until it begins."""
+    queueing = monitored.queueing
+    org = await queueing.organisation()
+    await queueing.agent(org)
+    job = await queueing.job(org)
+    await monitored.commands.look(org)
+    await monitored.at(job, d.EXECUTING)
+    await monitored.ended(org)
+    late = "stage = 'CLAIMED', temporal_run_id = NULL, claimed_at = pavo_now() - interval '1 min'"
+    await queueing.execute(f"UPDATE jobs SET {late} WHERE id = :id", id=job)
+    before = (await monitored.monitor(org).describe()).run_id
+    await monitored.commands.look(org)
+    await monitored.ended(org)
+    described = await monitored.monitor(org).describe()
+    assert described.run_id != before and described.history_length < 30
+
+
 async def test_it_ends_where_nothing_can_be_given(monitored: Monitored) -> None:
     queueing = monitored.queueing
     org = await queueing.organisation()

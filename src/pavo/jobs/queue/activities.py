@@ -49,7 +49,7 @@ class QueueRecorder(QueueActivities, QueueLineActivities):
                 if isinstance(claim, str):
                     return Taken(jobs, more=True)
                 jobs.append(Claimed(str(claim.job_id), claim.epoch))
-            if jobs:  # they begin before anything else is looked at
+            if len(jobs) > len(found):  # those begin before anything else is looked at
                 return Taken(jobs, more=True)
         await self._commands.jobs_wait()
         return Taken(jobs)
