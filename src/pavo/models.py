@@ -4,6 +4,7 @@ from pavo.accounts import models as accounts
 from pavo.accounts.secrets import models as secrets
 from pavo.artifacts import models as artifacts
 from pavo.corpus import models as corpus
+from pavo.flows.ledger import models as flows
 from pavo.gates import models as gates
 from pavo.jobs.leases import models as leases
 from pavo.jobs.live import models as changes
@@ -29,6 +30,7 @@ __all__ = [
     "artifacts",
     "changes",
     "corpus",
+    "flows",
     "gates",
     "gateway_tokens",
     "idempotency",

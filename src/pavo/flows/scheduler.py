@@ -154,11 +154,18 @@ class Scheduler:
         """It runs."""
         self._running[work] = None
         if work.item is None:
+            if work.step in self._ready:  # another engine chose it
+                self._ready.remove(work.step)
             self._status[work.step] = Status.RUNNING
         elif work.item >= self._items[work.step].next:
             items = self._items[work.step]
             items.next = work.item + 1
             items.running.add(work.item)
+
+    def put_back(self, skips: Sequence[str], begins: Sequence[Work]) -> None:
+        """These moves were not made: they are judged anew."""
+        self._candidates.extendleft(reversed(skips))
+        self._ready.extendleft(reversed([work.step for work in begins if work.item is None]))
 
     def ended(self, work: Work, status: Status) -> None:
         """It has succeeded, failed or was cancelled. Told twice, it counts once."""

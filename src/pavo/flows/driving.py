@@ -1,0 +1,418 @@
+"""Executing a run that is held: what follows is asked of its progress, written, and then done.
+
+What has come of steps, what that leads to and what begins is one commit. Whenever it is not certain what is written
+(a reply was lost, somebody else has said something) the run is read anew: nothing that is kept here is needed for it.
+"""
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, cast
+
+from pavo.errors import Conflict, LeaseLost, Unavailable
+from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.definition.durations import duration_of
+from pavo.flows.definition.texts import work_of
+from pavo.flows.definition.written import Retry, WrittenStep
+from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
+from pavo.flows.ledger import histories, holding, recording
+from pavo.flows.ledger.changes import (
+    Again,
+    Began,
+    CancelTold,
+    Change,
+    Concluded,
+    Decided,
+    Ended,
+    ResultKey,
+    Retrying,
+    Unknown,
+)
+from pavo.flows.ledger.changes import Skipped as SkippedStep
+from pavo.flows.ledger.records import HANDING_OVER, History, Hold, OutOfStep, ResultRecord, RunRecord
+from pavo.flows.progress import Progress
+from pavo.flows.scheduler import Status
+from pavo.kit.clock import iso
+from pavo.kit.sql import Database
+from pavo.kit.threads.calls import call_in_thread
+
+IDLE_SECONDS: Final = 5.0
+"""A run that only waits, and longer than this, is given up until then: it needs no engine."""
+INTERRUPTIONS: Final = 10
+"""Beyond its tries, so often a step is done again after its engine was lost: it may be what ends them."""
+AGAIN_SECONDS: Final = 0.2
+"""Before the ledger is asked again that did not answer."""
+INTERRUPTED: Final = "its engine was lost while it was in flight: nobody knows whether it happened"
+TOO_LONG: Final = "the run took longer than the limit of its flow"
+_TIMERS: Final = frozenset(("sleep", "until"))
+_ASKED: Final = Retry(max=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of one attempt at a step."""
+
+    output: Any = None
+    error: str | None = None
+    kind: str = "error"
+    """Of the failure: transient, timeout or error."""
+    unknown: bool = False
+    """Whether it happened cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an attempt is told."""
+
+    run_id: uuid.UUID
+    organisation_id: uuid.UUID
+    key: ResultKey
+    idempotency_key: str
+    attempt: int
+    tool: str
+    """Of what undoes a step; empty: the step says what it does."""
+    values: Mapping[str, Any]
+    """By member of the step, with its expressions evaluated."""
+
+
+class Steps(Protocol):
+    """What steps do. Attempts are total and bounded: they answer, whatever happens."""
+
+    def is_repeatable(self, step: WrittenStep, *, undoes: bool) -> bool:
+        """Whether an attempt that was interrupted may be made again, with the same key."""
+        ...
+
+    async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
+        """Do it."""
+        ...
+
+
+class Driver:
+    """Of one run, as long as it is held."""
+
+    def __init__(self, database: Database, hold: Hold, steps: Steps, evaluator: Evaluates) -> None:
+        self._database, self._hold, self._steps, self._evaluator = database, hold, steps, evaluator
+        self._progress: Progress | None = None
+        self._run: RunRecord | None = None
+        self._results: dict[ResultKey, ResultRecord] = {}
+        self._attempts: dict[ResultKey, int] = {}
+        self._tasks: dict[ResultKey, asyncio.Task[Attempted]] = {}
+        self._due: dict[ResultKey, float] = {}
+        """Of timers and next attempts, by the monotonic clock."""
+        self._seq = 0
+        self._ends_at = 0.0
+        self._cancel_told = self._handing_over = False
+        self._poked = asyncio.Event()
+        self._definition: Definition | None = None
+        self.valid_until = math.inf
+        """By the monotonic clock: nothing begins later, since another engine may have the run by then."""
+
+    def poke(self) -> None:
+        """Somebody has written of the run: it is to be read anew."""
+        self._poked.set()
+
+    async def drive(self) -> None:
+        """Execute it until it is over, or nothing is to be done for a while; then it is given up.
+
+        Raises:
+            LeaseLost: it is another engine's.
+        """
+        try:
+            while True:
+                try:
+                    if await self._turn():
+                        return
+                except OutOfStep:
+                    self._progress = None
+                except (Conflict, Unavailable):
+                    self._progress = None
+                    await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _turn(self) -> bool:
+        """Go on by one commit; whether this engine is done with the run."""
+        self._check_lease()
+        progress = self._progress or await self._read()
+        changes = await self._changes(progress)
+        if changes:
+            await self._write(changes)
+            return isinstance(changes[-1], Concluded)
+        if not self._tasks and (self._handing_over or not self._is_due_soon()):
+            await self._release()
+            return True
+        await self._wait()
+        return False
+
+    # Reading
+
+    async def _read(self) -> Progress:
+        self._poked.clear()
+        async with self._database.transaction() as session:
+            await recording.held(session, self._hold)
+            history = await histories.history_of(session, self._hold.run_id)
+        return self._take(history)
+
+    def _take(self, history: History) -> Progress:
+        run = history.run
+        if self._definition is None:  # it was checked when it was kept
+            self._definition = definition_of(history.definition, lambda sources: [None] * len(sources))
+        about = {"id": str(run.id), "flow": run.flow, "started_at": iso(run.created_at)}
+        progress = Progress(self._definition, run.inputs, about)
+        for change in history.changes:
+            progress.told(change)
+        self._cancel_told = any(isinstance(each, CancelTold) for each in history.changes)
+        self._run, self._seq, self._results = run, run.seq, dict(history.results)
+        self._handing_over = run.state == HANDING_OVER
+        now = time.monotonic()
+        self._ends_at = now + run.seconds_left
+        self._attempts = {key: each.attempt for key, each in history.results.items()}
+        self._due = {
+            key: now + (each.due_seconds or 0.0)
+            for key, each in history.results.items()
+            if each.state in ("timer", "retrying")
+        }
+        self._progress = progress
+        for key in [each for each in self._tasks if not self._is_mine(each)]:
+            self._tasks.pop(key).cancel()
+        for key in self._results:
+            if self._is_mine(key) and key not in self._tasks:
+                self._start(key)  # the reply to the commit by which it began was lost
+        return progress
+
+    def _is_mine(self, key: ResultKey) -> bool:
+        """Whether this engine has written that it is in flight."""
+        found = self._results.get(key)
+        return found is not None and found.state == "running" and found.epoch == self._hold.epoch
+
+    # What is to be written
+
+    async def _changes(self, progress: Progress) -> list[Change]:
+        """What has happened, and all that follows at once."""
+        changes = [*self._cancel(), *self._interrupted(), *self._finished(), *self._timed()]
+        for change in changes:
+            progress.told(change)
+        while not self._handing_over:
+            more = await self._following(progress)
+            for change in more:
+                progress.told(change)
+            changes += more
+            if not more:
+                break
+        if progress.outcome is not None and not self._handing_over:
+            conclude = call_in_thread("result", progress.conclusion, progress.outcome, self._evaluator)
+            changes.append(await conclude)
+        return changes
+
+    def _cancel(self) -> list[Change]:
+        assert self._run is not None
+        if self._cancel_told:
+            return []
+        if self._run.cancel_asked:
+            self._cancel_told = True
+            return [CancelTold(self._run.cancel_compensates)]
+        if time.monotonic() >= self._ends_at:
+            self._cancel_told = True
+            return [CancelTold(compensate=self._flow_compensates(), why=TOO_LONG)]
+        return []
+
+    def _flow_compensates(self) -> bool:
+        assert self._progress is not None
+        return self._progress.definition.flow.on_failure.compensate
+
+    def _interrupted(self) -> list[Change]:
+        """What was in flight on an engine that was lost."""
+        found: list[Change] = []
+        for key, result in self._results.items():
+            if result.state != "running" or result.epoch >= self._hold.epoch or key in self._tasks:
+                continue
+            if not result.repeatable:
+                found.append(Unknown(key, INTERRUPTED))
+            elif self._handing_over:
+                continue
+            elif result.attempt >= self._retry(key).max + INTERRUPTIONS:
+                found.append(Ended(key, Status.FAILED, error="its engine was lost too often while it was in flight"))
+            else:
+                found.append(Again(key))
+        self._results = {}
+        return found
+
+    def _finished(self) -> list[Change]:
+        return [self._outcome(key, task.result()) for key, task in self._tasks.items() if task.done()]
+
+    def _outcome(self, key: ResultKey, attempted: Attempted) -> Change:
+        if attempted.unknown:
+            return Unknown(key, attempted.error or INTERRUPTED)
+        if attempted.error is None:
+            return Ended(key, Status.SUCCEEDED, attempted.output)
+        retry, tried = self._retry(key), self._attempts[key]
+        if attempted.kind in retry.only and tried < retry.max:
+            pause = retry.first * retry.factor ** min(tried - 1, 60)
+            return Retrying(key, min(pause, retry.longest), attempted.error)
+        return Ended(key, Status.FAILED, error=attempted.error)
+
+    def _retry(self, key: ResultKey) -> Retry:
+        assert self._progress is not None
+        return self._progress.definition.flow.steps[key.step].retry or _ASKED
+
+    def _timed(self) -> list[Change]:
+        """Timers that are due, and attempts."""
+        found: list[Change] = []
+        for key in [each for each, due in self._due.items() if due <= time.monotonic()]:
+            if self._is_timer(key):
+                found.append(Ended(key, Status.SUCCEEDED))
+            elif not self._handing_over:
+                found.append(Again(key))
+        return found
+
+    def _is_timer(self, key: ResultKey) -> bool:
+        return not key.undoes and self._step(key).kind in _TIMERS
+
+    def _stopped(self, progress: Progress) -> list[Change]:
+        """What should not go on: waits end at once, and so do attempts that may be repeated. Others come to their
+        end, since what they do cannot be called back."""
+        found: list[Change] = []
+        for work in progress.cancels:
+            key = ResultKey(work.step, work.item)
+            task = self._tasks.get(key)
+            waits = key in self._due if task is None else not task.done()
+            if waits and (task is None or self._steps.is_repeatable(self._step(key), undoes=False)):
+                found.append(Ended(key, Status.CANCELLED))
+        return found
+
+    async def _following(self, progress: Progress) -> list[Change]:
+        """What it has led to."""
+        if progress.skips:
+            return [SkippedStep(step, why) for step, why in progress.skips.items()]
+        if progress.begins:
+            found: list[Change] = []
+            for key in progress.begins:
+                found += await self._beginning(progress, key)
+            return found
+        if progress.decides:
+            return [await self._decided(progress, step) for step in progress.decides]
+        return list(self._stopped(progress))
+
+    async def _beginning(self, progress: Progress, key: ResultKey) -> list[Change]:
+        step = self._step(key)
+        if not self._is_timer(key):
+            return [Began(key, self._steps.is_repeatable(step, undoes=key.undoes))]
+        try:
+            return [Began(key, repeatable=True, timer=_timer(step, await self._filled(progress, key)))]
+        except (CannotEvaluate, ValueError) as error:
+            return [Began(key, repeatable=True), Ended(key, Status.FAILED, error=str(error)[:1_000])]
+
+    async def _decided(self, progress: Progress, step: str) -> Decided:
+        written = progress.definition.flow.steps[step]
+        found = await call_in_thread("decision", decide, written, progress.known, self._evaluator)
+        return Decided(step, found.decision, found.items, found.error)
+
+    # Writing and doing
+
+    async def _write(self, changes: Sequence[Change]) -> None:
+        async with self._database.transaction() as session:
+            written = await recording.commit(session, self._hold, self._seq, changes)
+        self._seq = written.seq
+        for change in changes:
+            if isinstance(change, Ended | Retrying | Unknown | Again):
+                self._due.pop(change.key, None)
+                if (task := self._tasks.pop(change.key, None)) is not None:
+                    task.cancel()
+        self._dispatch(changes, written.now)
+        if written.handing_over != self._handing_over or (written.cancel_asked and not self._cancel_told):
+            self.poke()
+
+    def _dispatch(self, changes: Sequence[Change], at: datetime) -> None:
+        """Do what was written to begin. Nothing else ever is."""
+        now = time.monotonic()
+        over = {each.key for each in changes if isinstance(each, Ended)}
+        for change in changes:
+            if isinstance(change, Retrying):
+                self._due[change.key] = now + change.after.total_seconds()
+            elif isinstance(change, Began) and change.key not in over:
+                self._attempts[change.key] = 1
+                if change.timer is None:
+                    self._start(change.key)
+                else:
+                    self._due[change.key] = now + _seconds(change.timer, at)
+            elif isinstance(change, Again) and change.key not in over:
+                self._attempts[change.key] += 1
+                self._start(change.key)
+
+    def _start(self, key: ResultKey) -> None:
+        self._tasks[key] = asyncio.create_task(self._attempt(key), name=f"step {key.step}")
+
+    async def _attempt(self, key: ResultKey) -> Attempted:
+        progress, run, step = self._progress, self._run, self._step(key)
+        assert progress is not None and run is not None
+        try:
+            values = await self._filled(progress, key)
+        except CannotEvaluate as error:
+            return Attempted(error=str(error))
+        tool = step.compensate.tool if key.undoes and step.compensate is not None else ""
+        name = key.idempotency_key(run.id)
+        given = Given(run.id, run.organisation_id, key, name, self._attempts[key], tool, values)
+        self._check_lease()
+        return await self._steps.attempt(step, given)
+
+    def _check_lease(self) -> None:
+        if time.monotonic() >= self.valid_until:
+            raise LeaseLost(f"The lease of the run {self._hold.run_id} was not renewed in time.")
+
+    async def _filled(self, progress: Progress, key: ResultKey) -> Mapping[str, Any]:
+        step = self._step(key)
+        text: Any = work_of(step)
+        if key.undoes:
+            text = {"with": dict(step.compensate.values)} if step.compensate is not None else {}
+        found = await call_in_thread("expressions", filled, text, progress.known, self._evaluator, progress.item(key))
+        return cast("Mapping[str, Any]", found)
+
+    def _step(self, key: ResultKey) -> WrittenStep:
+        assert self._progress is not None
+        return self._progress.definition.flow.steps[key.step]
+
+    # Waiting
+
+    def _is_due_soon(self) -> bool:
+        return any(due - time.monotonic() <= IDLE_SECONDS for due in self._due.values())
+
+    async def _wait(self) -> None:
+        """Until something has ended or is due, or somebody has written of the run."""
+        until = min((*self._due.values(), self._ends_at))
+        poked = asyncio.create_task(self._poked.wait())
+        try:
+            limit = max(until - time.monotonic(), 0.0)
+            waiting = {poked, *self._tasks.values()}
+            await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            poked.cancel()
+        if self._poked.is_set():
+            self._progress = None
+
+    async def _release(self) -> None:
+        async with self._database.transaction() as session:
+            row = await recording.held(session, self._hold)
+            if row.seq != self._seq or (row.cancel_asked_at is not None and not self._cancel_told):
+                raise OutOfStep("The run was written since.")
+            await holding.release(session, self._hold, idle=not self._handing_over)
+
+
+def _timer(step: WrittenStep, given: Mapping[str, Any]) -> timedelta | datetime:
+    """How long a step waits, or until when."""
+    if step.sleep is not None:
+        return duration_of(given["sleep"])
+    text = given["until"]
+    found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if found is None or found.tzinfo is None:
+        raise ValueError(f"`until` gives {text!r:.100}: a time such as 2026-11-26T08:00:00Z is wanted")
+    return found
+
+
+def _seconds(timer: timedelta | datetime, now: datetime) -> float:
+    return timer.total_seconds() if isinstance(timer, timedelta) else (timer - now).total_seconds()

@@ -1,0 +1,128 @@
+"""Reading runs: what was written of one, in order, and lists."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import NotFound
+from pavo.flows.ledger.changes import Began, CancelTold, Change, Decided, Ended, ResultKey, Skipped
+from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow, FlowVersionRow
+from pavo.flows.ledger.records import History, ResultRecord, RunRecord
+from pavo.flows.scheduler import Decision, Status
+
+_LEFT = func.extract("epoch", FlowRunRow.ends_by - func.pavo_now())
+_DUE = func.extract("epoch", FlowResultRow.due_at - func.pavo_now())
+
+
+async def run_of(session: AsyncSession, run_id: uuid.UUID, organisation_id: uuid.UUID | None = None) -> RunRecord:
+    """A run.
+
+    Args:
+        organisation_id: whose it must be; None: anybody's.
+
+    Raises:
+        NotFound: there is none, or it is another organisation's.
+    """
+    query = select(FlowRunRow, _LEFT).where(FlowRunRow.id == run_id)
+    if organisation_id is not None:
+        query = query.where(FlowRunRow.organisation_id == organisation_id)
+    found = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no run {run_id}.", field="run", remedy="See: pavo flow runs")
+    return _record(found[0], found[1])
+
+
+async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int) -> Sequence[RunRecord]:
+    """An organisation's runs, the newest first."""
+    query = select(FlowRunRow, _LEFT).where(FlowRunRow.organisation_id == organisation_id)
+    rows = await session.execute(query.order_by(FlowRunRow.id.desc()).limit(limit))
+    return [_record(each[0], each[1]) for each in rows]
+
+
+async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
+    """All that was written of a run, as of one moment: the transaction must be one that sees such.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    run = await run_of(session, run_id)
+    definition = select(FlowVersionRow.definition).where(
+        FlowVersionRow.organisation_id == run.organisation_id, FlowVersionRow.hash == run.hash
+    )
+    text = (await session.scalars(definition)).one()
+    decisions = await session.scalars(select(FlowDecisionRow).where(FlowDecisionRow.run_id == run_id))
+    results = await session.execute(select(FlowResultRow, _DUE).where(FlowResultRow.run_id == run_id))
+    numbered: list[tuple[int, Change]] = []
+    for row in decisions:
+        numbered += _decision(row)
+    found: dict[ResultKey, ResultRecord] = {}
+    for result in results:
+        row, due = result[0], result[1]
+        key = ResultKey(row.step, None if row.item < 0 else row.item, row.undoes)
+        numbered.append((row.began_seq, Began(key, row.repeatable)))
+        if row.seq is not None:
+            numbered.append((row.seq, Ended(key, Status(row.state), row.output, row.error)))
+        found[key] = _result(key, row, due)
+    numbered.sort(key=lambda each: each[0])
+    return History(run, text, [change for _, change in numbered], found)
+
+
+def _decision(row: FlowDecisionRow) -> list[tuple[int, Change]]:
+    value = row.value
+    match row.what:
+        case "skipped":
+            return [(row.seq, Skipped(row.step, value["why"]))]
+        case "decided":
+            chosen = value["chosen"]
+            decision = Decision(
+                condition=value["condition"],
+                chosen=None if chosen is None else tuple(chosen),
+                items=value["count"],
+                failed=value["failed"],
+            )
+            return [(row.seq, Decided(row.step, decision, value["items"], value["error"]))]
+        case "cancel":
+            return [(row.seq, CancelTold(value["compensate"], value["why"]))]
+        case _:
+            return []
+
+
+def _record(row: FlowRunRow, left: Any) -> RunRecord:
+    return RunRecord(
+        row.id,
+        row.organisation_id,
+        row.flow,
+        row.hash,
+        row.engine,
+        row.epoch,
+        row.state,
+        row.seq,
+        row.holder,
+        row.inputs,
+        row.created_at,
+        float(left),
+        row.cancel_asked_at is not None,
+        row.cancel_compensates,
+        row.fallback,
+        row.ended_at,
+        row.result,
+        row.error,
+    )
+
+
+def _result(key: ResultKey, row: FlowResultRow, due: Any) -> ResultRecord:
+    return ResultRecord(
+        key,
+        row.state,
+        row.attempt,
+        row.epoch,
+        row.repeatable,
+        None if due is None else max(float(due), 0.0),
+        row.output,
+        row.error,
+        row.begun_at,
+        row.ended_at,
+    )

@@ -1,0 +1,198 @@
+"""Who executes a run, and how it goes from one to another: claims, leases and the hand-over between engines.
+
+A run is held by one engine under an epoch, and every way to another holder raises it in one statement that names what
+it was. Leases decide when a local engine's run may be claimed, and never whether a write is accepted.
+"""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import Conflict, LeaseLost, NotFound
+from pavo.flows.ledger import recording
+from pavo.flows.ledger.models import FlowRunRow
+from pavo.flows.ledger.records import HANDING_OVER, LOCAL, OVER, RUNNING, TEMPORAL, WAITING, Hold
+
+_NOW = func.pavo_now()
+_FREE = or_(FlowRunRow.lease_until.is_(None), FlowRunRow.lease_until <= _NOW)
+LOST = "its engine was lost while it was in flight: nobody knows whether it happened"
+
+_CLAIM = """
+UPDATE flow_runs SET epoch = epoch + 1, state = 'running', holder = :holder, wake_at = NULL,
+    lease_until = pavo_now() + make_interval(secs => :seconds)
+WHERE id = (
+    SELECT id FROM flow_runs
+    WHERE engine = 'local' AND state IN ('waiting', 'running')
+      AND (wake_at IS NULL OR wake_at <= pavo_now())
+      AND (lease_until IS NULL OR lease_until <= pavo_now())
+      AND (CAST(:run AS uuid) IS NULL OR id = :run)
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, epoch
+"""
+
+
+async def claim(session: AsyncSession, holder: str, seconds: float, run: uuid.UUID | None = None) -> Hold | None:
+    """A run that waits for a local engine, if there is one; nobody else gets it for so many seconds.
+
+    Args:
+        run: this one alone.
+    """
+    found = (await session.execute(text(_CLAIM), {"holder": holder, "seconds": seconds, "run": run})).one_or_none()
+    return None if found is None else Hold(found[0], LOCAL, found[1], holder)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What whoever holds a run is told."""
+
+    seq: int
+    cancel_asked: bool
+    handing_over: bool
+
+
+async def renew(session: AsyncSession, hold: Hold, seconds: float) -> Renewed:
+    """Hold it for so many seconds more.
+
+    Raises:
+        LeaseLost: it is another one's.
+    """
+    row = await recording.held(session, hold)
+    until = _NOW + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(lease_until=until))
+    return Renewed(row.seq, row.cancel_asked_at is not None, row.state == HANDING_OVER)
+
+
+async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
+    """Give it up, so that others need not wait for the lease to expire.
+
+    Args:
+        idle: nothing is to be done until its next timer, or until somebody says something.
+
+    Raises:
+        LeaseLost: it is another one's.
+    """
+    row = await recording.held(session, hold)
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(holder=None, lease_until=None))
+    if idle:
+        await recording.wake_at(session, row.id)
+
+
+async def ask_cancel(session: AsyncSession, run_id: uuid.UUID, *, compensate: bool) -> None:
+    """Have it end. Asked twice, the first time counts.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it is over.
+    """
+    row = await recording.locked(session, run_id)
+    if row.state in OVER:
+        raise Conflict(f"The run has {row.state} already.", field="run")
+    if row.cancel_asked_at is None:
+        values: dict[str, Any] = {"cancel_asked_at": _NOW, "cancel_compensates": compensate, "wake_at": None}
+        await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+
+
+# From the local engine to Temporal
+
+
+async def begin_hand_over(session: AsyncSession, run_id: uuid.UUID) -> int:
+    """Keep anything from beginning on the local engine; what runs there may end. Done twice, it is the same.
+
+    Returns: the epoch, for `complete_hand_over`.
+
+    Raises:
+        Conflict: it is not the local engine's, or over.
+    """
+    row = await recording.locked(session, run_id)
+    if row.engine != LOCAL or row.state in OVER:
+        raise Conflict("Only a run of the local engine that is not over can be handed over.", field="run")
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(state=HANDING_OVER))
+    return row.epoch
+
+
+async def complete_hand_over(session: AsyncSession, run_id: uuid.UUID, epoch: int) -> int | None:
+    """Make it Temporal's, once its local engine has given it up, or its lease has expired.
+
+    Returns: the new epoch, which is part of the id under which the workflow is started; None: it is held still.
+
+    Raises:
+        LeaseLost: somebody else was here: the epoch is another, or nobody hands it over.
+    """
+    taken = {"engine": TEMPORAL, "epoch": epoch + 1, "state": WAITING, "holder": None, "lease_until": None}
+    of_it = (FlowRunRow.id == run_id, FlowRunRow.epoch == epoch, FlowRunRow.engine == LOCAL)
+    free = (FlowRunRow.state == HANDING_OVER, _FREE)
+    done = update(FlowRunRow).where(*of_it, *free).values(**taken, wake_at=None).returning(FlowRunRow.epoch)
+    found = (await session.scalars(done)).one_or_none()
+    if found is not None:
+        await recording.unsettle(session, run_id, LOST)
+        return found
+    row = await recording.locked(session, run_id)
+    if (row.engine, row.epoch, row.state) == (LOCAL, epoch, HANDING_OVER):
+        return None
+    raise LeaseLost(f"The run {run_id} is not handed over by this any more.")
+
+
+def start_id(run_id: uuid.UUID, epoch: int) -> str:
+    """Of the workflow; a second start under it is refused by Temporal, so a start without a reply is repeated."""
+    return f"flow:{run_id}:{epoch}"
+
+
+async def claim_for_temporal(session: AsyncSession, run_id: uuid.UUID, epoch: int, holder: str) -> Hold:
+    """The first thing that a workflow does. Done twice by the same one, it is the same.
+
+    Args:
+        holder: the workflow's run id.
+
+    Raises:
+        LeaseLost: it is not this one's to execute: to be failed without another try.
+    """
+    row = await recording.locked(session, run_id)
+    mine = row.engine == TEMPORAL and row.epoch == epoch and row.state not in OVER
+    if not mine or row.holder not in (None, holder):
+        raise LeaseLost(f"The run {run_id} is not to be executed under epoch {epoch}.")
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(state=RUNNING, holder=holder))
+    return Hold(run_id, TEMPORAL, epoch, holder)
+
+
+# From Temporal to the local engine
+
+
+async def take_back(session: AsyncSession, run_id: uuid.UUID, epoch: int, *, is_lost: bool = False) -> int:
+    """Make a run the local engine's: a new one, or one in which nothing is in flight.
+
+    Args:
+        epoch: as it was read. A start whose reply did not come is never followed by anything but this: the workflow,
+            if it is there, finds the epoch changed and ends.
+        is_lost: Temporal has lost its workflow for good: what is in flight is repeated, or people are asked.
+
+    Returns: the new epoch.
+
+    Raises:
+        LeaseLost: the epoch is another, or it is not Temporal's.
+        Conflict: something is in flight.
+    """
+    row = await recording.locked(session, run_id)
+    if row.engine != TEMPORAL or row.epoch != epoch or row.state in OVER:
+        raise LeaseLost(f"The run {run_id} is not Temporal's under epoch {epoch}.")
+    if not is_lost and await recording.is_in_flight(session, run_id):
+        raise Conflict("Steps of the run are in flight on Temporal.", field="run", remedy="Wait until it is idle.")
+    await recording.unsettle(session, run_id, LOST)
+    values = {"engine": LOCAL, "epoch": epoch + 1, "state": WAITING, "holder": None, "lease_until": None}
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(**values, wake_at=None))
+    return epoch + 1
+
+
+async def holder_of(session: AsyncSession, run_id: uuid.UUID) -> Hold:
+    """As which it is executed now.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    row = (await session.scalars(select(FlowRunRow).where(FlowRunRow.id == run_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.", field="run")
+    return Hold(run_id, row.engine, row.epoch, row.holder or "")

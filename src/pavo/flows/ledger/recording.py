@@ -1,0 +1,238 @@
+"""Writing of a run: each commit locks its row, needs the engine's own epoch, and says what it has read before."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from pavo.errors import Conflict, LeaseLost, NotFound
+from pavo.flows.ledger.changes import (
+    Again,
+    Answer,
+    Began,
+    CancelTold,
+    Change,
+    Concluded,
+    Decided,
+    Ended,
+    ResultKey,
+    Retrying,
+    Skipped,
+    Unknown,
+)
+from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow
+from pavo.flows.ledger.records import LOCAL, OVER, RUNNING, Hold, OutOfStep
+
+_BEGINNING: Final = (Began, Again)
+_NOW = func.pavo_now()
+_WAKE_AT: Final = """
+UPDATE flow_runs SET wake_at = least(
+    CASE WHEN ends_by > pavo_now() THEN ends_by END,
+    (SELECT min(due_at) FROM flow_results WHERE run_id = :run AND state IN ('timer', 'retrying')),
+    'infinity'
+) WHERE id = :run
+"""
+"""The limit of its flow counts once: then it is cancelled, whatever it still waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a commit has led to."""
+
+    seq: int
+    """To be named by the next one."""
+    cancel_asked: bool
+    handing_over: bool
+    """Nothing may begin any more."""
+    now: datetime
+    """By PostgreSQL."""
+
+
+async def locked(session: AsyncSession, run_id: uuid.UUID) -> FlowRunRow:
+    """The run, locked until the transaction ends.
+
+    Raises:
+        NotFound: there is none.
+    """
+    query = select(FlowRunRow).where(FlowRunRow.id == run_id).with_for_update()
+    found = (await session.scalars(query.execution_options(populate_existing=True))).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no run {run_id}.", field="run", remedy="See: pavo flow runs")
+    return found
+
+
+async def held(session: AsyncSession, hold: Hold) -> FlowRunRow:
+    """The run, locked, if it is still this engine's.
+
+    Raises:
+        LeaseLost: it is another one's, or over.
+    """
+    row = await locked(session, hold.run_id)
+    mine = (row.engine, row.epoch, row.holder) == (hold.engine, hold.epoch, hold.holder)
+    if not mine or row.state in OVER:
+        raise LeaseLost(f"The run {hold.run_id} is not this engine's any more.")
+    return row
+
+
+async def commit(session: AsyncSession, hold: Hold, after: int, changes: Sequence[Change]) -> Written:
+    """Write changes, all or none. Done twice, the second one is refused.
+
+    Args:
+        after: `seq` of what the engine has read.
+
+    Raises:
+        LeaseLost: the run is not this engine's any more.
+        OutOfStep: somebody else, or an earlier try of this, has written since.
+        Conflict: something would begin, and the run is being handed over, or the lease is over.
+    """
+    row = await held(session, hold)
+    if row.seq != after:
+        raise OutOfStep(f"The run {hold.run_id} was written since.")
+    handing_over = row.state != RUNNING
+    if any(isinstance(each, _BEGINNING) for each in changes) and (handing_over or await _is_over_due(session, row)):
+        raise Conflict("Nothing may begin: the run is being handed over, or the lease is over.")
+    columns: dict[str, Any] = {"seq": after + len(changes)}
+    for seq, change in enumerate(changes, after + 1):
+        if isinstance(change, Concluded):
+            columns |= _over(change)
+        else:
+            await _write(session, hold, seq, change)
+    written = update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(columns).returning(_NOW)
+    now = (await session.scalars(written)).one()
+    return Written(after + len(changes), row.cancel_asked_at is not None, handing_over, now)
+
+
+async def _is_over_due(session: AsyncSession, row: FlowRunRow) -> bool:
+    """Whether a local engine's lease has expired: others may claim it at any moment."""
+    if row.engine != LOCAL:
+        return False
+    query = select(FlowRunRow.lease_until > _NOW).where(FlowRunRow.id == row.id)
+    return not (await session.scalars(query)).one()
+
+
+def _over(change: Concluded) -> dict[str, Any]:
+    told = {"state": str(change.outcome), "result": change.result, "error": change.error, "ended_at": _NOW}
+    return {**told, "holder": None, "lease_until": None, "wake_at": None}
+
+
+async def _write(session: AsyncSession, hold: Hold, seq: int, change: Change) -> None:
+    match change:
+        case Began():
+            await _begin(session, hold, seq, change)
+        case Ended(key, status, output, error):
+            ended = {"state": str(status), "seq": seq, "output": output, "error": error, "ended_at": _NOW}
+            await _change(session, hold, key, ("running", "timer", "retrying"), {**ended, "due_at": None})
+        case Retrying(key, after, error):
+            values = {"state": "retrying", "due_at": _NOW + after, "error": error}
+            await _change(session, hold, key, ("running",), values)
+        case Again(key):
+            again = {"state": "running", "due_at": None, "epoch": hold.epoch, "attempt": FlowResultRow.attempt + 1}
+            await _change(session, hold, key, ("running", "retrying"), again)
+        case Unknown(key, error):
+            await _change(session, hold, key, ("running",), {"state": "unknown", "error": error})
+        case Concluded():
+            raise AssertionError("it is a change of the run's row")
+        case _:
+            await _decide(session, hold.run_id, seq, change)
+
+
+async def _begin(session: AsyncSession, hold: Hold, seq: int, change: Began) -> None:
+    key, timer = change.key, change.timer
+    due: Any = timer if timer is None or isinstance(timer, datetime) else _NOW + timer
+    row = {
+        "run_id": hold.run_id,
+        **_key_columns(key),
+        "state": "running" if timer is None else "timer",
+        "epoch": hold.epoch,
+        "repeatable": change.repeatable,
+        "began_seq": seq,
+        "due_at": due,
+    }
+    await session.execute(insert(FlowResultRow).values(row))
+
+
+async def _change(
+    session: AsyncSession, hold: Hold, key: ResultKey, states: Sequence[str], values: dict[str, Any]
+) -> None:
+    statement = update(FlowResultRow).where(of_key(hold.run_id, key), FlowResultRow.state.in_(states)).values(values)
+    found = await session.execute(statement.returning(FlowResultRow.step))
+    if found.one_or_none() is None:
+        raise OutOfStep(f"{key.idempotency_key(hold.run_id)} is not as this engine has read it.")
+
+
+async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Change) -> None:
+    step, value = "", dict[str, Any]()
+    match change:
+        case Skipped(step, why):
+            what, value = "skipped", {"why": why}
+        case Decided(step, decision, items, error):
+            what = "decided"
+            chosen = None if decision.chosen is None else list(decision.chosen)
+            value = {"condition": decision.condition, "chosen": chosen, "count": decision.items}
+            value |= {"failed": decision.failed, "items": list(items), "error": error}
+        case CancelTold(compensate, why):
+            what, value = "cancel", {"compensate": compensate, "why": why}
+        case _:
+            raise AssertionError(change)
+    row = {"run_id": run_id, "seq": seq, "what": what, "step": step, "value": value}
+    await session.execute(insert(FlowDecisionRow).values(row))
+
+
+async def answer(
+    session: AsyncSession, run_id: uuid.UUID, key: ResultKey, said: Answer, output: Any, who: uuid.UUID | None
+) -> None:
+    """Write down what people say of a step of which it is not known whether it happened; the run goes on.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: nobody is asked about that step (any more).
+    """
+    run = await locked(session, run_id)
+    seq = run.seq + 1
+    told: dict[str, Any] = {"state": said, "seq": seq, "ended_at": _NOW, "output": output}
+    told["error"] = None if said == "succeeded" else "it did not happen, people say"
+    if said == "again":
+        told = {"state": "retrying", "due_at": _NOW}
+    of_it = (of_key(run_id, key), FlowResultRow.state == "unknown")
+    found = await session.execute(update(FlowResultRow).where(*of_it).values(told).returning(FlowResultRow.step))
+    if found.one_or_none() is None or run.state in OVER:
+        raise Conflict(f"Nobody is asked about {key.step}.", field="step", remedy="See: pavo flow status ID")
+    value = {"said": said, "item": key.item, "undoes": key.undoes, "who": None if who is None else str(who)}
+    row = {"run_id": run_id, "seq": seq, "what": "answered", "step": key.step, "value": value}
+    await session.execute(insert(FlowDecisionRow).values(row))
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(seq=seq, wake_at=None))
+
+
+async def unsettle(session: AsyncSession, run_id: uuid.UUID, why: str) -> int:
+    """Have people asked about what is in flight on an engine that has lost the run and may not be repeated; how much
+    it is."""
+    of_it = (FlowResultRow.run_id == run_id, FlowResultRow.state == "running", FlowResultRow.repeatable.is_(False))
+    asked = update(FlowResultRow).where(*of_it).values(state="unknown", error=why).returning(FlowResultRow.step)
+    return len((await session.scalars(asked)).all())
+
+
+async def wake_at(session: AsyncSession, run_id: uuid.UUID) -> None:
+    """Write down when the run has to be looked at again: at its next timer, else once somebody says something."""
+    await session.execute(text(_WAKE_AT), {"run": run_id})
+
+
+def of_key(run_id: uuid.UUID, key: ResultKey) -> ColumnElement[bool]:
+    """The row of a result."""
+    columns = _key_columns(key)
+    return and_(
+        FlowResultRow.run_id == run_id, *(getattr(FlowResultRow, name) == value for name, value in columns.items())
+    )
+
+
+def _key_columns(key: ResultKey) -> dict[str, Any]:
+    return {"step": key.step, "item": -1 if key.item is None else key.item, "undoes": key.undoes}
+
+
+async def is_in_flight(session: AsyncSession, run_id: uuid.UUID) -> bool:
+    """Whether something has begun and not ended, timers and questions not counted."""
+    query = select(FlowResultRow.step).where(FlowResultRow.run_id == run_id, FlowResultRow.state == "running").limit(1)
+    return (await session.scalars(query)).one_or_none() is not None

@@ -1,0 +1,95 @@
+"""What the ledger tells of a run."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pavo.errors import LeaseLost
+from pavo.flows.ledger.changes import Change, ResultKey
+
+TEMPORAL: Final = "temporal"
+LOCAL: Final = "local"
+WAITING: Final = "waiting"
+RUNNING: Final = "running"
+HANDING_OVER: Final = "handing_over"
+OVER: Final = ("succeeded", "failed", "cancelled")
+IN_FLIGHT: Final = ("running",)
+"""States of results in which foreign code may be at work."""
+OPEN: Final = ("running", "timer", "retrying", "unknown")
+
+
+class OutOfStep(LeaseLost):
+    """The run was written by somebody else, or by a commit whose reply was lost: read it again."""
+
+    title = "The run has moved on"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to execute a run. Every write of an engine is held against it."""
+
+    run_id: uuid.UUID
+    engine: str
+    epoch: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run, as its row has it."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    flow: str
+    hash: str
+    engine: str
+    epoch: int
+    state: str
+    seq: int
+    holder: str | None
+    inputs: Mapping[str, Any]
+    created_at: datetime
+    seconds_left: float
+    """Until the limit of its flow."""
+    cancel_asked: bool
+    cancel_compensates: bool
+    fallback: bool
+    ended_at: datetime | None
+    result: Any
+    error: str | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing follows."""
+        return self.state in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """What has begun, as its row has it."""
+
+    key: ResultKey
+    state: str
+    attempt: int
+    epoch: int
+    repeatable: bool
+    due_seconds: float | None
+    """From now; 0: it is due."""
+    output: Any
+    error: str | None
+    begun_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that was written of a run."""
+
+    run: RunRecord
+    definition: str
+    """JSON."""
+    changes: Sequence[Change]
+    """In order, those that say where it is."""
+    results: Mapping[ResultKey, ResultRecord]
