@@ -67,7 +67,8 @@ async def renew(session: AsyncSession, hold: Hold, seconds: float) -> Renewed:
 
 
 async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
-    """Give it up, so that others need not wait for the lease to expire.
+    """Give it up, so that others need not wait for the lease to expire. A workflow stays what it is: it is asked for
+    by its name.
 
     Args:
         idle: nothing is to be done until its next timer, or until somebody says something.
@@ -76,6 +77,8 @@ async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
         LeaseLost: it is another one's.
     """
     row = await recording.held(session, hold)
+    if hold.engine == TEMPORAL:
+        return
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(holder=None, lease_until=None))
     if idle:
         await recording.wake_at(session, row.id)
