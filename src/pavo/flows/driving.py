@@ -37,6 +37,7 @@ from pavo.flows.ledger.records import HANDING_OVER, History, Hold, OutOfStep, Re
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
 from pavo.kit.clock import iso
+from pavo.kit.json_values import encode
 from pavo.kit.sql import Database
 from pavo.kit.threads.calls import call_in_thread
 
@@ -111,6 +112,12 @@ class Driver:
         self.valid_until = math.inf
         """By the monotonic clock: nothing begins later, since another engine may have the run by then."""
 
+    def heard(self, seq: int, *, cancel_asked: bool, handing_over: bool) -> None:
+        """What the run's row says: if that is news, the run is read anew."""
+        news = cancel_asked and not self._cancel_told
+        if news or seq > self._seq or handing_over != self._handing_over:
+            self.poke()
+
     def poke(self) -> None:
         """Somebody has written of the run: it is to be read anew."""
         self._poked.set()
@@ -139,6 +146,8 @@ class Driver:
     async def _turn(self) -> bool:
         """Go on by one commit; whether this engine is done with the run."""
         self._check_lease()
+        if self._poked.is_set():
+            self._progress = None
         progress = self._progress or await self._read()
         changes = await self._changes(progress)
         if changes:
@@ -250,12 +259,20 @@ class Driver:
         if attempted.unknown:
             return Unknown(key, attempted.error or INTERRUPTED)
         if attempted.error is None:
-            return Ended(key, Status.SUCCEEDED, attempted.output)
+            return self._succeeded(key, attempted.output)
         retry, tried = self._retry(key), self._attempts[key]
         if attempted.kind in retry.only and tried < retry.max:
             pause = retry.first * retry.factor ** min(tried - 1, 60)
             return Retrying(key, min(pause, retry.longest), attempted.error)
         return Ended(key, Status.FAILED, error=attempted.error)
+
+    def _succeeded(self, key: ResultKey, output: Any) -> Change:
+        assert self._progress is not None
+        most, size = self._progress.definition.flow.limits.output_bytes, len(encode(output))
+        if size <= most:
+            return Ended(key, Status.SUCCEEDED, output)
+        told = f"its output has {size:,} bytes, and `limits.output_bytes` is {most:,}"
+        return Ended(key, Status.FAILED, error=told)
 
     def _retry(self, key: ResultKey) -> Retry:
         assert self._progress is not None
@@ -325,8 +342,7 @@ class Driver:
                 if (task := self._tasks.pop(change.key, None)) is not None:
                     task.cancel()
         self._dispatch(changes, written.now)
-        if written.handing_over != self._handing_over or (written.cancel_asked and not self._cancel_told):
-            self.poke()
+        self.heard(written.seq, cancel_asked=written.cancel_asked, handing_over=written.handing_over)
 
     def _dispatch(self, changes: Sequence[Change], at: datetime) -> None:
         """Do what was written to begin. Nothing else ever is."""
@@ -392,8 +408,6 @@ class Driver:
             await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
             poked.cancel()
-        if self._poked.is_set():
-            self._progress = None
 
     async def _release(self) -> None:
         async with self._database.transaction() as session:

@@ -1,11 +1,13 @@
 """Reading runs: what was written of one, in order, and lists."""
 
+import math
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from pavo.errors import NotFound
 from pavo.flows.ledger.changes import Began, CancelTold, Change, Decided, Ended, ResultKey, Skipped
@@ -14,6 +16,11 @@ from pavo.flows.ledger.records import History, ResultRecord, RunRecord
 from pavo.flows.scheduler import Decision, Status
 
 _LEFT = func.extract("epoch", FlowRunRow.ends_by - func.pavo_now())
+_WAKES = case(
+    (FlowRunRow.wake_at.is_(None), 0.0),
+    (func.isfinite(FlowRunRow.wake_at), func.extract("epoch", FlowRunRow.wake_at - func.pavo_now())),
+)
+"""None: infinity, which Python's moments do not know."""
 _DUE = func.extract("epoch", FlowResultRow.due_at - func.pavo_now())
 
 
@@ -26,20 +33,24 @@ async def run_of(session: AsyncSession, run_id: uuid.UUID, organisation_id: uuid
     Raises:
         NotFound: there is none, or it is another organisation's.
     """
-    query = select(FlowRunRow, _LEFT).where(FlowRunRow.id == run_id)
+    query = select(FlowRunRow, _LEFT, _WAKES).options(defer(FlowRunRow.wake_at)).where(FlowRunRow.id == run_id)
     if organisation_id is not None:
         query = query.where(FlowRunRow.organisation_id == organisation_id)
     found = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
     if found is None:
         raise NotFound(f"There is no run {run_id}.", field="run", remedy="See: pavo flow runs")
-    return _record(found[0], found[1])
+    return _record(found[0], found[1], found[2])
 
 
 async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int) -> Sequence[RunRecord]:
     """An organisation's runs, the newest first."""
-    query = select(FlowRunRow, _LEFT).where(FlowRunRow.organisation_id == organisation_id)
+    query = (
+        select(FlowRunRow, _LEFT, _WAKES)
+        .options(defer(FlowRunRow.wake_at))
+        .where(FlowRunRow.organisation_id == organisation_id)
+    )
     rows = await session.execute(query.order_by(FlowRunRow.id.desc()).limit(limit))
-    return [_record(each[0], each[1]) for each in rows]
+    return [_record(each[0], each[1], each[2]) for each in rows]
 
 
 async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
@@ -90,7 +101,7 @@ def _decision(row: FlowDecisionRow) -> list[tuple[int, Change]]:
             return []
 
 
-def _record(row: FlowRunRow, left: Any) -> RunRecord:
+def _record(row: FlowRunRow, left: Any, wakes: Any) -> RunRecord:
     return RunRecord(
         row.id,
         row.organisation_id,
@@ -104,6 +115,7 @@ def _record(row: FlowRunRow, left: Any) -> RunRecord:
         row.inputs,
         row.created_at,
         float(left),
+        math.inf if wakes is None else max(float(wakes), 0.0),
         row.cancel_asked_at is not None,
         row.cancel_compensates,
         row.fallback,

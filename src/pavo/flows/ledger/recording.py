@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from pavo.errors import Conflict, LeaseLost, NotFound
 from pavo.flows.ledger.changes import (
@@ -58,7 +59,7 @@ async def locked(session: AsyncSession, run_id: uuid.UUID) -> FlowRunRow:
     Raises:
         NotFound: there is none.
     """
-    query = select(FlowRunRow).where(FlowRunRow.id == run_id).with_for_update()
+    query = select(FlowRunRow).options(defer(FlowRunRow.wake_at)).where(FlowRunRow.id == run_id).with_for_update()
     found = (await session.scalars(query.execution_options(populate_existing=True))).one_or_none()
     if found is None:
         raise NotFound(f"There is no run {run_id}.", field="run", remedy="See: pavo flow runs")

@@ -53,6 +53,8 @@ class RunRecord:
     created_at: datetime
     seconds_left: float
     """Until the limit of its flow."""
+    wakes_in: float
+    """Seconds until there is something to do; infinity: until somebody says something."""
     cancel_asked: bool
     cancel_compensates: bool
     fallback: bool

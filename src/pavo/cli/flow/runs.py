@@ -1,0 +1,202 @@
+"""`pavo flow run`, `runs` and `status`: on the local engine, with PostgreSQL alone."""
+
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from cyclopts import Parameter
+
+from pavo.agents.registry import declared
+from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
+from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
+from pavo.cli.flow.commands import File, evaluator_of_command, read_file
+from pavo.cli.installation import find_installation
+from pavo.cli.output import Output, Printer, say
+from pavo.cli.table import table
+from pavo.config import Settings
+from pavo.errors import InvalidInput
+from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.ledger.changes import ResultKey, Skipped
+from pavo.flows.ledger.records import History, RunRecord
+from pavo.flows.local.engine import LocalEngine
+from pavo.flows.local.steps import GROUP, LocalSteps
+from pavo.flows.runs import RunService
+from pavo.kit.clock import iso
+from pavo.kit.json_values import encode_text
+from pavo.kit.sql import Database
+from pavo.tools.registry import ToolRegistry
+from pavo.tools.wiring import open_tools
+
+_EXIT: Final = {"succeeded": DONE, "failed": FAILED, "cancelled": FAILED}
+_SHOWN: Final = 60
+_ITEMS: Final = 20
+"""Of a list, in the text."""
+
+Engine = Annotated[
+    Literal["local"],
+    Parameter(help="Who executes it. local: this command itself; its state is in PostgreSQL, and it may be killed."),
+]
+Inputs = Annotated[
+    Sequence[str] | None,
+    Parameter(name="--input", help="NAME=VALUE, as often as needed; a value that is JSON is taken as JSON."),
+]
+RunId = Annotated[uuid.UUID, Parameter(help="The run.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    runs: RunService
+    database: Database
+    settings: Settings
+    organisation: uuid.UUID
+
+
+@asynccontextmanager
+async def _connected(data_dir: Path | None, org: str | None) -> AsyncGenerator[_Here]:
+    settings = find_installation(data_dir).settings
+    async with connected_operator(data_dir) as operator:
+        organisation = await operator.organisation(org)
+    database = Database(settings.database.url, pool_size=4)
+    try:
+        yield _Here(RunService(database), database, settings, organisation)
+    finally:
+        await database.close()
+
+
+async def run(
+    file: File,
+    /,
+    *,
+    input: Inputs = None,
+    engine: Engine = "local",
+    resume: uuid.UUID | None = None,
+    org: OrganisationName = None,
+    output: Output = "text",
+    data_dir: DataDir = None,
+) -> int:
+    """Run a flow until it is over, and show what became of its steps. The exit code is 0 when it succeeded, 1 when it
+    failed or was cancelled, and 5 when it waits for people.
+
+    Args:
+        resume: a run of this flow that was interrupted: it goes on, with what it had, and the file is not looked at.
+    """
+    given = _inputs(input or ())
+    with evaluator_of_command() as evaluator:
+        async with _connected(data_dir, org) as here:
+            tools = open_tools(here.settings.tools)
+            try:
+                steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+                if resume is None:
+                    definition = definition_of(read_file(file), evaluator.wrong)
+                    _check_able(steps, definition)
+                    run_id = await here.runs.begin(here.organisation, definition, given)
+                else:
+                    run_id = resume
+                    await here.runs.history(here.organisation, run_id)
+                if not Printer(output).for_programs:
+                    say(f"Run {run_id}", to=Printer(output).people)
+                await LocalEngine(here.database, steps, evaluator).run(run_id)
+            finally:
+                tools.close()
+            return _show(await here.runs.history(here.organisation, run_id), output)
+
+
+def _check_able(steps: LocalSteps, definition: Definition) -> None:
+    unable = list(steps.unable(definition))
+    if unable:
+        told = "; ".join(f"{name}: {why}" for name, why in unable)
+        remedy = "Take other steps, or run it on Temporal."
+        raise InvalidInput(f"The local engine cannot run it: {told[:2_000]}.", field="engine", remedy=remedy)
+
+
+def _inputs(texts: Sequence[str]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            remedy = "Write it like --input limit=100."
+            raise InvalidInput(f"{text[:100]!r} has no value.", field="--input", remedy=remedy)
+        try:
+            found[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+async def list_runs(
+    *,
+    limit: Annotated[int, Parameter(help="So many at most.")] = 20,
+    org: OrganisationName = None,
+    output: Output = "text",
+    data_dir: DataDir = None,
+) -> None:
+    """List runs, the newest first."""
+    async with _connected(data_dir, org) as here:
+        found = await here.runs.runs(here.organisation, max(1, min(limit, 1_000)))
+    rows = [(str(each.id), each.flow, each.engine, each.state, local_time(each.created_at)) for each in found]
+    document = {"runs": [_run_document(each) for each in found]}
+    Printer(output).show(document, lambda: table(("RUN", "FLOW", "ENGINE", "STATE", "SINCE"), rows))
+
+
+async def status(
+    run: RunId, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> int:
+    """Show what became of a run's steps. The exit code is that of `pavo flow run`."""
+    async with _connected(data_dir, org) as here:
+        return _show(await here.runs.history(here.organisation, run), output)
+
+
+def _show(history: History, output: Output) -> int:
+    document = {**_run_document(history.run), "result": history.run.result, "steps": _steps(history)}
+    Printer(output).show(document, lambda: _tell(history))
+    return _EXIT.get(history.run.state, NOT_AVAILABLE)
+
+
+def _run_document(run: RunRecord) -> dict[str, Any]:
+    about: dict[str, Any] = {"id": str(run.id), "flow": run.flow, "hash": run.hash, "engine": run.engine}
+    about |= {"epoch": run.epoch, "state": run.state, "error": run.error, "created_at": iso(run.created_at)}
+    return {**about, "ended_at": None if run.ended_at is None else iso(run.ended_at)}
+
+
+def _steps(history: History) -> list[dict[str, Any]]:
+    """What was skipped, and what has begun, in that order in which it was written."""
+    found: list[dict[str, Any]] = []
+    for change in history.changes:
+        if isinstance(change, Skipped):
+            found.append({"step": change.step, "state": "skipped", "error": change.why})
+    for key, each in sorted(history.results.items(), key=lambda pair: _place(pair[0])):
+        about: dict[str, Any] = {"step": key.step, "item": key.item, "undoes": key.undoes, "state": each.state}
+        found.append({**about, "attempt": each.attempt, "output": each.output, "error": each.error})
+    return found
+
+
+def _place(key: ResultKey) -> tuple[bool, str, int]:
+    return key.undoes, key.step, -1 if key.item is None else key.item
+
+
+def _tell(history: History) -> None:
+    shown: dict[str, int] = {}
+    rows: list[tuple[str, str, str, str]] = []
+    for each in _steps(history):
+        item = each.get("item")
+        shown[each["step"]] = shown.get(each["step"], 0) + 1
+        if item is not None and shown[each["step"]] > _ITEMS and each["state"] == "succeeded":
+            continue
+        name = each["step"] if item is None else f"  {each['step']} [{item}]"
+        name = f"undo {name}" if each.get("undoes") else name
+        told = each["error"] if each["state"] != "succeeded" else _short(each["output"])
+        rows.append((name, each["state"], str(each.get("attempt", "")), told or ""))
+    table(("STEP", "STATE", "TRIES", "WHAT CAME OF IT"), rows)
+    run = history.run
+    say(f"{run.flow}: {run.state}{f' ({run.error})' if run.error else ''}")
+    if run.result is not None:
+        say(encode_text(run.result))
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else encode_text(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,108 @@
+"""Runs of flows as a program begins and reads them."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pavo.errors import InvalidInput
+from pavo.flows.definition.definition import Definition
+from pavo.flows.definition.problems import did_you_mean
+from pavo.flows.ledger import histories, holding, recording, versions
+from pavo.flows.ledger.changes import Answer, ResultKey
+from pavo.flows.ledger.records import LOCAL, History, RunRecord
+from pavo.kit.ids import new_id
+from pavo.kit.json_schema import SchemaTooCostly, misfit
+from pavo.kit.json_values import NotStorable, plain
+from pavo.kit.sql import Database
+
+
+def checked_inputs(definition: Definition, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Inputs as they are kept, without those that have their defaults.
+
+    Raises:
+        InvalidInput: one is missing, unknown or not as declared.
+    """
+    declared = definition.flow.inputs
+    for name in inputs:
+        if name not in declared:
+            remedy = did_you_mean(name, declared, f"It has {', '.join(declared) or 'none'}.")
+            raise InvalidInput(f"The flow has no input {name!r}.", field=f"inputs.{name}"[:200], remedy=remedy)
+    for name, schema in declared.items():
+        if name not in inputs and "default" not in schema:
+            raise InvalidInput(f"{name} is missing.", field=f"inputs.{name}", remedy=f"Give it: --input {name}=…")
+        if name in inputs:
+            _check(name, schema, inputs[name])
+    try:
+        return plain(dict(inputs))[0]
+    except NotStorable as error:
+        raise InvalidInput(f"inputs: {error}.", field="inputs", remedy=error.remedy) from error
+
+
+def _check(name: str, schema: Mapping[str, Any], value: Any) -> None:
+    try:
+        wrong = misfit(schema, value)
+    except SchemaTooCostly as error:
+        raise InvalidInput(f"{name} cannot be checked: {error}.", field=f"inputs.{name}") from error
+    if wrong is not None:
+        remedy = "Give what the flow declares; see: pavo flow show FILE"
+        raise InvalidInput(f"{name}: {wrong.message[:300]}", field=f"inputs.{name}", remedy=remedy)
+
+
+class RunService:
+    """Of an organisation's runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(
+        self, organisation_id: uuid.UUID, definition: Definition, inputs: Mapping[str, Any], engine: str = LOCAL
+    ) -> uuid.UUID:
+        """Write a run down; an engine begins it.
+
+        Raises:
+            InvalidInput: the inputs are not as the flow declares.
+        """
+        given, run_id = checked_inputs(definition, inputs), new_id()
+        async with self._database.transaction() as session:
+            await versions.begin_run(session, run_id, organisation_id, definition, given, engine)
+        return run_id
+
+    async def history(self, organisation_id: uuid.UUID, run_id: uuid.UUID) -> History:
+        """All of a run.
+
+        Raises:
+            NotFound: there is none of this organisation's.
+        """
+        async with self._database.transaction() as session:
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            await histories.run_of(session, run_id, organisation_id)
+            return await histories.history_of(session, run_id)
+
+    async def runs(self, organisation_id: uuid.UUID, limit: int) -> Sequence[RunRecord]:
+        """The newest ones."""
+        async with self._database.reading() as session:
+            return await histories.runs_of(session, organisation_id, limit)
+
+    async def cancel(self, organisation_id: uuid.UUID, run_id: uuid.UUID, *, compensate: bool) -> None:
+        """Have a run end.
+
+        Raises:
+            NotFound: there is none of this organisation's.
+            Conflict: it is over.
+        """
+        async with self._database.transaction() as session:
+            await histories.run_of(session, run_id, organisation_id)
+            await holding.ask_cancel(session, run_id, compensate=compensate)
+
+    async def answer(
+        self, organisation_id: uuid.UUID, run_id: uuid.UUID, key: ResultKey, said: Answer, output: Any, who: uuid.UUID
+    ) -> None:
+        """Say what became of a step of which it is not known whether it happened.
+
+        Raises:
+            NotFound: there is no such run of this organisation's.
+            Conflict: nobody asks.
+        """
+        async with self._database.transaction() as session:
+            await histories.run_of(session, run_id, organisation_id)
+            await recording.answer(session, run_id, key, said, output, who)
