@@ -36,6 +36,9 @@ EXAMPLES: Final = {
         "pavo flow new chores --template repository-chore --set repository=acme/site --set program=codex "
         "--set tell=mail.send@1": "a flow and its tests",
     },
+    "flow run": {"pavo flow run refund.yaml --engine local --input ticket=T-7": "until it is over"},
+    "flow runs": {"pavo flow runs": "the newest ones"},
+    "flow status": {"pavo flow status ID": "what became of its steps"},
     "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",

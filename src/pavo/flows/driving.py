@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, cast
 
 from pavo.errors import Conflict, LeaseLost, Unavailable
-from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import Retry, WrittenStep
@@ -34,9 +34,8 @@ from pavo.flows.ledger.changes import (
 )
 from pavo.flows.ledger.changes import Skipped as SkippedStep
 from pavo.flows.ledger.records import HANDING_OVER, History, Hold, OutOfStep, ResultRecord, RunRecord
-from pavo.flows.progress import Progress
+from pavo.flows.progress import Progress, progress_of
 from pavo.flows.scheduler import Status
-from pavo.kit.clock import iso
 from pavo.kit.json_values import encode
 from pavo.kit.sql import Database
 from pavo.kit.threads.calls import call_in_thread
@@ -170,12 +169,8 @@ class Driver:
 
     def _take(self, history: History) -> Progress:
         run = history.run
-        if self._definition is None:  # it was checked when it was kept
-            self._definition = definition_of(history.definition, lambda sources: [None] * len(sources))
-        about = {"id": str(run.id), "flow": run.flow, "started_at": iso(run.created_at)}
-        progress = Progress(self._definition, run.inputs, about)
-        for change in history.changes:
-            progress.told(change)
+        progress = progress_of(history, self._definition)
+        self._definition = progress.definition
         self._cancel_told = any(isinstance(each, CancelTold) for each in history.changes)
         self._run, self._seq, self._results = run, run.seq, dict(history.results)
         self._handing_over = run.state == HANDING_OVER

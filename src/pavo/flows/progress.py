@@ -8,11 +8,29 @@ in the same transaction.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pavo.flows.definition.definition import Definition
+from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, Known, filled, item_values
 from pavo.flows.ledger.changes import Began, CancelTold, Change, Concluded, Decided, Ended, ResultKey, Skipped
+from pavo.flows.ledger.records import History
 from pavo.flows.scheduler import CONDITION, Scheduler, Status, Work
+from pavo.kit.clock import iso
 from pavo.kit.json_schema import SchemaTooCostly, misfit
+
+
+def progress_of(history: History, definition: Definition | None = None) -> "Progress":
+    """Where a run is, by what was written of it.
+
+    Args:
+        definition: of the version that it executes, where that was read before.
+    """
+    run = history.run
+    if definition is None:  # it was checked when it was kept
+        definition = definition_of(history.definition, lambda sources: [None] * len(sources))
+    about = {"id": str(run.id), "flow": run.flow, "started_at": iso(run.created_at)}
+    found = Progress(definition, run.inputs, about)
+    for change in history.changes:
+        found.told(change)
+    return found
 
 
 class Progress:

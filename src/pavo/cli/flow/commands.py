@@ -50,7 +50,7 @@ def validate(
     An API, named by --url or PAVO_URL, also knows which tools, agents and repositories there are. Without one it is
     said what could not be looked up.
     """
-    data = _read(file)
+    data = read_file(file)
     asked = None if offline else url or os.environ.get("PAVO_URL")
     found = _checked_by_api(data, asked) if asked else _checked_here(data)
     Printer(output).show(found, lambda: _tell_checked(file, found))
@@ -97,7 +97,7 @@ def _by_reason(found: CheckedFlow) -> dict[str, list[str]]:
 def show(file: File, /, *, output: Output = "text") -> None:
     """Show a flow's steps, each behind what it needs."""
     with _evaluator() as evaluator:
-        found = definition_of(_read(file), evaluator.wrong)
+        found = definition_of(read_file(file), evaluator.wrong)
     steps = found.flow.steps
     document = {
         "flow": found.flow.flow,
@@ -159,8 +159,8 @@ def test(file: File, cases: Path | None = None, /, *, output: Output = "text") -
         cases: their file. Default: that of the flow's name, such as refund.cases.yaml for refund.yaml.
     """
     with _evaluator() as evaluator:
-        definition = definition_of(_read(file), evaluator.wrong)
-        wanted = cases_of(_read(cases or file.with_name(f"{file.stem}{CASES}")), definition)
+        definition = definition_of(read_file(file), evaluator.wrong)
+        wanted = cases_of(read_file(cases or file.with_name(f"{file.stem}{CASES}")), definition)
         judged = [judge(definition, each, evaluator) for each in wanted.cases]
     failed = [each for each in judged if each.wrong]
     document = {
@@ -186,7 +186,7 @@ def schema(*, output: Output = "text") -> None:
     Printer(output).show(json_schema(), lambda: print_json(json_schema()))
 
 
-def _read(file: Path) -> bytes:
+def read_file(file: Path) -> bytes:
     """What is in a file; somewhat more than a flow may have says enough."""
     try:
         if str(file) == "-":

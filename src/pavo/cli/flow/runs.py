@@ -13,17 +13,19 @@ from cyclopts import Parameter
 from pavo.agents.registry import declared
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
-from pavo.cli.flow.commands import File, evaluator_of_command, read_file
+from pavo.cli.flow.commands import File, read_file
 from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.table import table
 from pavo.config import Settings
 from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.changes import ResultKey, Skipped
 from pavo.flows.ledger.records import History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import GROUP, LocalSteps
+from pavo.flows.progress import progress_of
 from pavo.flows.runs import RunService
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
@@ -84,25 +86,36 @@ async def run(
     Args:
         resume: a run of this flow that was interrupted: it goes on, with what it had, and the file is not looked at.
     """
-    given = _inputs(input or ())
-    with evaluator_of_command() as evaluator:
-        async with _connected(data_dir, org) as here:
-            tools = open_tools(here.settings.tools)
-            try:
-                steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
-                if resume is None:
-                    definition = definition_of(read_file(file), evaluator.wrong)
-                    _check_able(steps, definition)
-                    run_id = await here.runs.begin(here.organisation, definition, given)
-                else:
-                    run_id = resume
-                    await here.runs.history(here.organisation, run_id)
-                if not Printer(output).for_programs:
-                    say(f"Run {run_id}", to=Printer(output).people)
-                await LocalEngine(here.database, steps, evaluator).run(run_id)
-            finally:
-                tools.close()
-            return _show(await here.runs.history(here.organisation, run_id), output)
+    given, evaluator = _inputs(input or ()), Evaluator()
+    try:
+        async with _connected(data_dir, org) as here, _engine(here, evaluator) as local:
+            if resume is None:
+                definition = definition_of(read_file(file), evaluator.wrong)
+                _check_able(local.steps, definition)
+                resume = await here.runs.begin(here.organisation, definition, given)
+            else:
+                await here.runs.history(here.organisation, resume)
+            say(f"Run {resume}", to=Printer(output).people)
+            await local.engine.run(resume)
+            return _show(await here.runs.history(here.organisation, resume), output)
+    finally:
+        evaluator.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    engine: LocalEngine
+    steps: LocalSteps
+
+
+@asynccontextmanager
+async def _engine(here: _Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
+    tools = open_tools(here.settings.tools)
+    try:
+        steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+        yield _Local(LocalEngine(here.database, steps, evaluator), steps)
+    finally:
+        tools.close()
 
 
 def _check_able(steps: LocalSteps, definition: Definition) -> None:
@@ -163,15 +176,28 @@ def _run_document(run: RunRecord) -> dict[str, Any]:
 
 
 def _steps(history: History) -> list[dict[str, Any]]:
-    """What was skipped, and what has begun, in that order in which it was written."""
+    """Each step behind what it needs, then its items; at the end what was undone."""
+    progress = progress_of(history)
+    skipped = {each.step: each.why for each in history.changes if isinstance(each, Skipped)}
+    keys = sorted(history.results, key=_place)
+    of_step: dict[str, list[ResultKey]] = {}
+    for key in keys:
+        if not key.undoes:
+            of_step.setdefault(key.step, []).append(key)
     found: list[dict[str, Any]] = []
-    for change in history.changes:
-        if isinstance(change, Skipped):
-            found.append({"step": change.step, "state": "skipped", "error": change.why})
-    for key, each in sorted(history.results.items(), key=lambda pair: _place(pair[0])):
-        about: dict[str, Any] = {"step": key.step, "item": key.item, "undoes": key.undoes, "state": each.state}
-        found.append({**about, "attempt": each.attempt, "output": each.output, "error": each.error})
-    return found
+    for name in progress.definition.graph.order:
+        if ResultKey(name) not in history.results:
+            known = progress.known.steps[name]
+            told = skipped.get(name, known["error"])
+            found.append({"step": name, "state": str(progress.status(name)), "output": known["output"], "error": told})
+        found += [_result(history, key) for key in of_step.get(name, ())]
+    return found + [_result(history, key) for key in keys if key.undoes]
+
+
+def _result(history: History, key: ResultKey) -> dict[str, Any]:
+    each = history.results[key]
+    about: dict[str, Any] = {"step": key.step, "item": key.item, "undoes": key.undoes, "state": each.state}
+    return {**about, "attempt": each.attempt, "output": each.output, "error": each.error}
 
 
 def _place(key: ResultKey) -> tuple[bool, str, int]:
@@ -179,22 +205,27 @@ def _place(key: ResultKey) -> tuple[bool, str, int]:
 
 
 def _tell(history: History) -> None:
-    shown: dict[str, int] = {}
-    rows: list[tuple[str, str, str, str]] = []
-    for each in _steps(history):
-        item = each.get("item")
-        shown[each["step"]] = shown.get(each["step"], 0) + 1
-        if item is not None and shown[each["step"]] > _ITEMS and each["state"] == "succeeded":
-            continue
-        name = each["step"] if item is None else f"  {each['step']} [{item}]"
-        name = f"undo {name}" if each.get("undoes") else name
-        told = each["error"] if each["state"] != "succeeded" else _short(each["output"])
-        rows.append((name, each["state"], str(each.get("attempt", "")), told or ""))
-    table(("STEP", "STATE", "TRIES", "WHAT CAME OF IT"), rows)
+    steps = _steps(history)
+    table(("STEP", "STATE", "TRIES", "WHAT CAME OF IT"), [_row(each) for each in steps if _is_told(each)])
+    hidden = sum(not _is_told(each) for each in steps)
+    if hidden:
+        say(f"… and {hidden:,} more items that have succeeded.")
     run = history.run
     say(f"{run.flow}: {run.state}{f' ({run.error})' if run.error else ''}")
     if run.result is not None:
         say(encode_text(run.result))
+
+
+def _is_told(step: Mapping[str, Any]) -> bool:
+    item = step.get("item")
+    return item is None or item < _ITEMS or step["state"] != "succeeded"
+
+
+def _row(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    item = step.get("item")
+    name = step["step"] if item is None else f"  {step['step']} [{item}]"
+    told = _short(step["output"]) if step["state"] == "succeeded" else step["error"]
+    return f"undo {name}" if step.get("undoes") else name, step["state"], str(step.get("attempt", "")), told or ""
 
 
 def _short(value: Any) -> str:
