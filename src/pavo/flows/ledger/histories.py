@@ -53,6 +53,12 @@ async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int)
     return [_record(each[0], each[1], each[2]) for each in rows]
 
 
+async def asks(session: AsyncSession, run_id: uuid.UUID) -> bool:
+    """Whether people are asked what became of a step."""
+    query = select(FlowResultRow.step).where(FlowResultRow.run_id == run_id, FlowResultRow.state == "unknown").limit(1)
+    return (await session.scalars(query)).one_or_none() is not None
+
+
 async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
     """All that was written of a run, as of one moment: the transaction must be one that sees such.
 

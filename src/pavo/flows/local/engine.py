@@ -57,9 +57,10 @@ class LocalEngine:
             await self._claim_and_execute(run_id)
             async with self._database.reading() as session:
                 record = await histories.run_of(session, run_id)
+                asks = await histories.asks(session, run_id)
             if record.is_over or record.engine != LOCAL:
                 return record
-            if record.holder is None and record.wakes_in >= record.seconds_left - 1:
+            if asks and record.holder is None and record.wakes_in >= record.seconds_left - 1:
                 return record
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,0 +1,299 @@
+"""Runs on the local engine, from the beginning to what they give."""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from pavo.errors import InvalidInput, NotFound, Unavailable
+from pavo.flows.definition.definition import Definition
+from pavo.flows.expressions.evaluating import Evaluator
+from pavo.flows.ledger.changes import ResultKey
+from pavo.flows.ledger.records import History, RunRecord
+from pavo.flows.local.engine import LocalEngine
+from pavo.flows.local.steps import LocalSteps
+from pavo.flows.runs import RunService
+from pavo.kit.sql import Database
+from pavo.tools.builtin.web import WebPage
+from pavo.tools.contract import tool
+from pavo.tools.described import Tool, tool_of
+from pavo.tools.registry import ToolRegistry
+
+
+@dataclass
+class Called:
+    """Tools whose functions note how they are called."""
+
+    functions: dict[str, Tool] = field(default_factory=dict[str, Tool])
+    calls: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    at_once: int = 0
+    most: int = 0
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    hold: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        for function in (self.echo, self.flaky, self.broken, self.hangs, self.slowly, self.undo):
+            self.functions[function.__name__] = tool_of(function.__name__, function)
+
+    def echo(self, value: Any = None) -> Any:
+        """Give what is given."""
+        with self.turn:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        self.calls.append(("echo", value))
+        time.sleep(0.01)
+        with self.turn:
+            self.at_once -= 1
+        return value
+
+    def flaky(self, times: int) -> str:
+        """Be away so often."""
+        self.calls.append(("flaky", times))
+        if len(self.calls) <= times:
+            raise Unavailable("It is away.", dependency="it")
+        return "there"
+
+    def broken(self) -> str:
+        """Fail."""
+        self.calls.append(("broken", None))
+        raise ValueError("no")
+
+    def hangs(self) -> str:
+        """Wait for whoever calls."""
+        self.hold.wait(60)
+        return "late"
+
+    @tool(effect="read")
+    async def slowly(self) -> str:
+        """Wait on a loop."""
+        await asyncio.sleep(60)
+        return "late"
+
+    @tool(effect="idempotent")
+    def undo(self, value: Any) -> None:
+        """Undo it."""
+        self.calls.append(("undo", value))
+
+    def settle(self) -> None:
+        """They are there."""
+
+    def all(self) -> Sequence[Tool]:
+        return list(self.functions.values())
+
+    def is_ready(self, name: str) -> bool:
+        return True
+
+    def find(self, name: str) -> Tool | None:
+        return self.functions.get(name)
+
+
+class Pages:
+    """The web."""
+
+    async def get(self, url: str) -> WebPage:
+        return WebPage(503 if "away" in url else 200, url, "text/plain", f"page of {url}", cut=False)
+
+
+@dataclass
+class Local:
+    """An engine, and runs of an organisation."""
+
+    service: RunService
+    engine: LocalEngine
+    steps: LocalSteps
+    organisation: uuid.UUID
+    define: Callable[..., Definition]
+
+    async def begin(self, text: str, inputs: Mapping[str, Any] | None = None) -> uuid.UUID:
+        return await self.service.begin(self.organisation, self.define(text), inputs or {})
+
+    async def run(self, text: str, inputs: Mapping[str, Any] | None = None) -> RunRecord:
+        async with asyncio.timeout(60):
+            return await self.engine.run(await self.begin(text, inputs))
+
+    async def history(self, run: uuid.UUID) -> History:
+        return await self.service.history(self.organisation, run)
+
+    async def states(self, run: uuid.UUID) -> dict[str, str]:
+        return {key.step: each.state for key, each in (await self.history(run)).results.items()}
+
+
+@pytest.fixture
+def tools() -> Called:
+    return Called()
+
+
+@pytest_asyncio.fixture
+async def local(
+    database: Database,
+    evaluator: Evaluator,
+    organisation: uuid.UUID,
+    define: Callable[..., Definition],
+    tools: Called,
+) -> AsyncIterator[Local]:
+    registry = ToolRegistry({}, tools)
+    steps = LocalSteps(registry, registry, Pages())
+    yield Local(RunService(database), LocalEngine(database, steps, evaluator), steps, organisation, define)
+    tools.hold.set()
+
+
+async def test_a_flow_of_every_kind_that_there_is(local: Local, tools: Called) -> None:
+    found = await local.run(
+        """
+flow: kinds
+inputs: {names: {type: array, items: {type: string}}, much: {type: integer, default: 3}}
+result: {all: "${{ steps.each.output }}", page: "${{ steps.page.output.body }}", way: "${{ steps.way.output }}"}
+steps:
+  first: {tool: echo@1, with: {value: {n: "${{ inputs.much }}"}}, output: {type: object, required: [n]}}
+  nap: {needs: first, sleep: 50ms}
+  then: {needs: nap, until: "2020-01-01T00:00:00Z"}
+  way:
+    needs: then
+    branch: [{when: "${{ steps.first.output.n > 2 }}", go: each}, {else: true, go: never}]
+  never: {needs: way, tool: broken@1}
+  each:
+    needs: way
+    for_each: {in: "${{ inputs.names }}", as: name, max: 5, parallel: 2}
+    python: echo
+    with: {value: "${{ name }} ${{ index }}"}
+  page: {needs: each, http: {url: "https://example.com/${{ inputs.much }}"}}
+""",
+        {"names": ["a", "b", "c"]},
+    )
+    assert found.state == "succeeded", found.error
+    assert found.result == {"all": ["a 0", "b 1", "c 2"], "page": "page of https://example.com/3", "way": ["each"]}
+    assert [value for _, value in tools.calls[:1]] == [{"n": 3}]
+    assert len(tools.calls) == 4 and tools.most <= 2
+
+
+async def test_what_may_pass_is_tried_again_and_what_does_not_is_not(local: Local, tools: Called) -> None:
+    retry = "retry: {max: 3, first: 10ms}"
+    found = await local.run(f"flow: f\nsteps: {{a: {{tool: flaky@1, with: {{times: 2}}, {retry}}}}}")
+    assert found.state == "succeeded"
+    [result] = (await local.history(found.id)).results.values()
+    assert (result.attempt, result.output) == (3, "there")
+    tools.calls.clear()
+    found = await local.run(f"flow: f\nsteps: {{a: {{tool: flaky@1, with: {{times: 9}}, {retry}}}}}")
+    assert found.state == "failed" and len(tools.calls) == 3
+    tools.calls.clear()
+    found = await local.run(f"flow: f\nsteps: {{a: {{tool: broken@1, {retry}}}}}")
+    assert found.state == "failed" and len(tools.calls) == 1
+    assert found.error is not None and "ValueError: no" in found.error
+
+
+async def test_a_time_out_ends_a_step_and_of_an_unsafe_one_people_are_asked(local: Local, tools: Called) -> None:
+    found = await local.run("flow: f\nsteps: {a: {tool: slowly@1, timeout: 100ms}}")
+    assert found.state == "failed" and found.error is not None and "did not answer within" in found.error
+    found = await local.run("flow: f\nresult: '${{ steps.a.output }}'\nsteps: {a: {tool: hangs@1, timeout: 100ms}}")
+    assert found.state == "running" and found.holder is None
+    assert await local.states(found.id) == {"a": "unknown"}
+    await local.service.answer(local.organisation, found.id, ResultKey("a"), "succeeded", "done", uuid.uuid4())
+    found = await local.engine.run(found.id)
+    assert (found.state, found.result) == ("succeeded", "done")
+
+
+async def test_an_output_that_is_not_as_declared_or_too_large_fails_its_step(local: Local) -> None:
+    found = await local.run("flow: f\nsteps: {a: {tool: echo@1, with: {value: 7}, output: {type: string}}}")
+    assert found.state == "failed" and found.error is not None and "not as declared" in found.error
+    large = "x" * 2_000
+    flow = f"flow: f\nlimits: {{output_bytes: 1024}}\nsteps: {{a: {{tool: echo@1, with: {{value: {large}}}}}}}"
+    found = await local.run(flow)
+    assert found.state == "failed" and found.error is not None and "limits.output_bytes" in found.error
+
+
+async def test_what_succeeded_is_undone_in_reverse_after_a_failure(local: Local, tools: Called) -> None:
+    step = "tool: echo@1, compensate: {tool: undo@1, with: {value: '${{ steps.%s.output }}'}}"
+    found = await local.run(
+        f"""
+flow: f
+on_failure: {{compensate: true}}
+steps:
+  a: {{with: {{value: 1}}, {step % "a"}}}
+  b: {{needs: a, with: {{value: 2}}, {step % "b"}}}
+  c: {{needs: b, tool: broken@1}}
+"""
+    )
+    assert found.state == "failed"
+    assert [value for name, value in tools.calls if name == "undo"] == [2, 1]
+
+
+async def test_a_run_is_cancelled_while_it_waits_and_when_its_limit_is_over(local: Local) -> None:
+    run = await local.begin("flow: f\nsteps: {a: {sleep: 4s}, b: {needs: a, tool: echo@1}}")
+    going = asyncio.create_task(local.engine.run(run))
+    async with asyncio.timeout(30):
+        while await local.states(run) != {"a": "timer"}:
+            await asyncio.sleep(0.01)
+        await local.service.cancel(local.organisation, run, compensate=False)
+        assert (await going).state == "cancelled"
+    found = await local.run("flow: f\nlimits: {duration: 300ms}\nsteps: {a: {sleep: 1h}}")
+    assert found.state == "cancelled" and found.error is not None and "limit" in found.error
+
+
+async def test_a_long_wait_needs_no_engine_and_goes_on_by_the_clock_of_the_ledger(
+    local: Local, database: Database
+) -> None:
+    run = await local.begin("flow: f\nsteps: {a: {sleep: 6s}}")
+    going = asyncio.create_task(local.engine.run(run))
+    async with asyncio.timeout(30):
+        while (await local.history(run)).run.holder is not None or not await local.states(run):
+            await asyncio.sleep(0.01)
+        assert not going.done()
+        found = await going
+    assert found.state == "succeeded"
+    [result] = (await local.history(run)).results.values()
+    assert result.ended_at is not None and (result.ended_at - result.begun_at).total_seconds() >= 6
+
+
+async def test_no_more_is_in_flight_than_the_limit(local: Local, tools: Called) -> None:
+    steps = ", ".join(f"s{number}: {{tool: echo@1}}" for number in range(20))
+    found = await local.run(f"flow: f\nlimits: {{in_flight: 3}}\nsteps: {{{steps}}}")
+    assert found.state == "succeeded"
+    assert len(tools.calls) == 20 and tools.most <= 3
+
+
+async def test_an_engine_serves_whatever_waits(local: Local, tools: Called) -> None:
+    runs = [await local.begin("flow: f\nsteps: {a: {tool: echo@1}, b: {needs: a, sleep: 10ms}}") for _ in range(5)]
+    serving = asyncio.create_task(local.engine.serve())
+    try:
+        async with asyncio.timeout(60):
+            for run in runs:
+                while not (await local.history(run)).run.is_over:
+                    await asyncio.sleep(0.02)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    assert {(await local.history(run)).run.state for run in runs} == {"succeeded"}
+    assert len(tools.calls) == 5
+
+
+async def test_wrong_inputs_begin_nothing(local: Local) -> None:
+    flow = "flow: f\ninputs: {n: {type: integer}}\nsteps: {a: {tool: echo@1}}"
+    for inputs in ({}, {"n": "x"}, {"n": 1, "m": 2}, {"n": 1, "N": "\0"}):
+        with pytest.raises(InvalidInput) as wrong:
+            await local.begin(flow, inputs)
+        assert wrong.value.field is not None and wrong.value.field.startswith("inputs")
+    assert await local.service.runs(local.organisation, 10) == []
+
+
+async def test_another_organisation_sees_nothing_of_a_run(local: Local) -> None:
+    found = await local.run("flow: f\nsteps: {a: {tool: echo@1}}")
+    stranger = uuid.uuid4()
+    with pytest.raises(NotFound):
+        await local.service.history(stranger, found.id)
+    with pytest.raises(NotFound):
+        await local.service.cancel(stranger, found.id, compensate=False)
+    with pytest.raises(NotFound):
+        await local.service.answer(stranger, found.id, ResultKey("a"), "again", None, stranger)
+    assert await local.service.runs(stranger, 10) == []
+
+
+def test_what_the_local_engine_cannot_do_is_named_with_its_steps(local: Local) -> None:
+    request = "d: {http: {url: 'https://x.y', method: POST}}"
+    flow = f"flow: f\nsteps: {{a: {{agent: x}}, b: {{tool: echo@2}}, c: {{tool: nothing@1}}, {request}}}"
+    assert [name for name, _ in local.steps.unable(local.define(flow))] == ["a", "b", "c", "d"]
