@@ -7,13 +7,12 @@ What has come of steps, what that leads to and what begins is one commit. Whenev
 import asyncio
 import math
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from pavo.errors import Conflict, LeaseLost, Unavailable
+from pavo.flows.attempts import Attempted, Given, Steps
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.texts import work_of
@@ -50,45 +49,6 @@ INTERRUPTED: Final = "its engine was lost while it was in flight: nobody knows w
 TOO_LONG: Final = "the run took longer than the limit of its flow"
 _TIMERS: Final = frozenset(("sleep", "until"))
 _ASKED: Final = Retry(max=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    """What came of one attempt at a step."""
-
-    output: Any = None
-    error: str | None = None
-    kind: str = "error"
-    """Of the failure: transient, timeout or error."""
-    unknown: bool = False
-    """Whether it happened cannot be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What an attempt is told."""
-
-    run_id: uuid.UUID
-    organisation_id: uuid.UUID
-    key: ResultKey
-    idempotency_key: str
-    attempt: int
-    tool: str
-    """Of what undoes a step; empty: the step says what it does."""
-    values: Mapping[str, Any]
-    """By member of the step, with its expressions evaluated."""
-
-
-class Steps(Protocol):
-    """What steps do. Attempts are total and bounded: they answer, whatever happens."""
-
-    def is_repeatable(self, step: WrittenStep, *, undoes: bool) -> bool:
-        """Whether an attempt that was interrupted may be made again, with the same key."""
-        ...
-
-    async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
-        """Do it."""
-        ...
 
 
 class Driver:

@@ -13,9 +13,10 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import LeaseLost, Unavailable
+from pavo.flows.attempts import Attempted, Given
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.written import WrittenStep
-from pavo.flows.driving import Attempted, Driver, Given
+from pavo.flows.driving import Driver
 from pavo.flows.expressions.evaluating import Evaluated, Evaluation
 from pavo.flows.ledger import holding
 from pavo.flows.ledger.changes import ResultKey

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Conflict, LeaseLost
 from pavo.flows import driving
@@ -335,7 +336,7 @@ class Engines(RuleBasedStateMachine):
         async with self.database.transaction() as session:
             await session.execute(text(statement))
 
-    async def _in_transaction(self, what: Any) -> Any:
+    async def _in_transaction(self, what: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
         async with self.database.transaction() as session:
             return await what(session)
 

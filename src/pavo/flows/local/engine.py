@@ -13,7 +13,8 @@ import uuid
 from typing import Final
 
 from pavo.errors import LeaseLost, Unavailable
-from pavo.flows.driving import Driver, Steps
+from pavo.flows.attempts import Steps
+from pavo.flows.driving import Driver
 from pavo.flows.evaluation import Evaluates
 from pavo.flows.ledger import histories, holding
 from pavo.flows.ledger.records import LOCAL, Hold, RunRecord

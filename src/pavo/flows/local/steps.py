@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from pavo.errors import NotFound, ToolFailed, Unavailable
+from pavo.flows.attempts import Attempted, Given
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.reference_checks import output_schema
 from pavo.flows.definition.written import WrittenStep
-from pavo.flows.driving import Attempted, Given
 from pavo.kit.json_schema import SchemaTooCostly, misfit
 from pavo.tools.arguments import WrongArguments
 from pavo.tools.builtin.web import WebPage

@@ -1,0 +1,48 @@
+"""What an engine asks of whoever does steps, and what it is answered."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pavo.flows.definition.written import WrittenStep
+from pavo.flows.ledger.changes import ResultKey
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of one attempt at a step."""
+
+    output: Any = None
+    error: str | None = None
+    kind: str = "error"
+    """Of the failure: transient, timeout or error."""
+    unknown: bool = False
+    """Whether it happened cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an attempt is told."""
+
+    run_id: uuid.UUID
+    organisation_id: uuid.UUID
+    key: ResultKey
+    idempotency_key: str
+    attempt: int
+    tool: str
+    """Of what undoes a step; empty: the step says what it does."""
+    values: Mapping[str, Any]
+    """By member of the step, with its expressions evaluated."""
+
+
+class Steps(Protocol):
+    """What steps do. Attempts are total and bounded: they answer, whatever happens."""
+
+    def is_repeatable(self, step: WrittenStep, *, undoes: bool) -> bool:
+        """Whether an attempt that was interrupted may be made again, with the same key."""
+        ...
+
+    async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
+        """Do it."""
+        ...
