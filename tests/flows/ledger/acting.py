@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState
 
 from pavo.errors import LeaseLost, Unavailable
 from pavo.flows.attempts import Attempted, Given
@@ -87,13 +88,16 @@ class DeceivingDatabase(Database):
     async def transaction(self) -> AsyncGenerator[AsyncSession]:
         await self.gate.stop()
         async with super().transaction() as session:
-            event.listen(session.sync_session, "do_orm_execute", lambda _state: self.gate.line())
+            event.listen(session.sync_session, "do_orm_execute", self._line)
             yield session
             self.gate.line()
         if self.gate.loses_reply:
             self.gate.loses_reply = False
             raise Unavailable("The reply was lost.", dependency="postgres")
         await self.gate.stop()
+
+    def _line(self, _state: ORMExecuteState) -> None:
+        self.gate.line()
 
 
 @dataclass
