@@ -198,9 +198,11 @@ class Actor:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until it stands still."""
+        """Wait until it stands still: at a stop, or for something that others do."""
         seen, same = -1, 0
-        while same < 3 and not self.is_over:
+        while same < 40 and not self.is_over:
+            if same >= 2 and self.gate.parked and not self.gate.permits:
+                return
             same = same + 1 if self.gate.steps == seen else 0
             seen = self.gate.steps
             await asyncio.sleep(0.002)

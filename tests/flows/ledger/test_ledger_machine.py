@@ -110,8 +110,8 @@ class Engines(RuleBasedStateMachine):
     def do(self, what: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)
 
-    @initialize(flow=drawn_flow(), data=st.data(), temporal=st.sampled_from((False, False, True)))
-    def begin(self, flow: dict[str, Any], data: st.DataObject, temporal: bool) -> None:
+    @initialize(flow=drawn_flow(), data=st.data(), temporal=st.integers(0, 3), permits=st.integers(4, 30))
+    def begin(self, flow: dict[str, Any], data: st.DataObject, temporal: int, permits: int) -> None:
         self.actors: list[Actor] = []
         self.started: dict[str, Started] = {}
         self.run = new_id()
@@ -126,7 +126,9 @@ class Engines(RuleBasedStateMachine):
         transients = {key: data.draw(st.sampled_from((0, 0, 1))) for key in keys}
         unsafe = frozenset(step for step in flow["steps"] if data.draw(st.booleans()))
         self.world = World(self.database, self.definition, fails, transients, unsafe, self.run)
-        self.do(self._begin(TEMPORAL if temporal else LOCAL))
+        self.do(self._begin(TEMPORAL if temporal == 3 else LOCAL))
+        if temporal < 3:
+            self.local_engine(permits)
 
     async def _begin(self, engine: str) -> None:
         organisation = uuid.uuid4()
@@ -182,9 +184,11 @@ class Engines(RuleBasedStateMachine):
                 actor.driver.valid_until = 0.0
         self.do(self._execute("UPDATE flow_runs SET lease_until = pavo_now() WHERE lease_until IS NOT NULL"))
 
-    @rule(complete=st.booleans())
-    def hand_over(self, complete: bool) -> None:
+    @rule(seldom=st.integers(0, 2), complete=st.booleans())
+    def hand_over(self, seldom: int, complete: bool) -> None:
         row = self.row()
+        if seldom:
+            return
         try:
             epoch = self.do(self._in_transaction(lambda session: holding.begin_hand_over(session, self.run)))
         except Conflict:
@@ -208,6 +212,12 @@ class Engines(RuleBasedStateMachine):
             assert found == epoch + 1
             with pytest.raises(LeaseLost):  # done twice, it is refused
                 self.do(self._in_transaction(lambda session: holding.complete_hand_over(session, self.run, epoch)))
+
+    @rule(which=st.integers(0, 9), lines=st.integers(0, 60), permits=st.integers(4, 20))
+    def die_and_be_followed(self, which: int, lines: int, permits: int) -> None:
+        self.die(which, lines)
+        self.leases_expire()
+        self.local_engine(permits)
 
     @rule(late=st.integers(0, 2))
     def start_on_temporal(self, late: int) -> None:
