@@ -129,8 +129,10 @@ class World:
         if given.idempotency_key != key.idempotency_key(self.run_id):
             self.wrong.append(f"{key} has the key {given.idempotency_key}")
         self.done[key] += 1
-        if key.step in self.unsafe and self.done[key] > 1 + self.transients.get(key, 0) + self.again[key]:
-            self.wrong.append(f"{key} is done {self.done[key]} times")
+        lost = self.done[key] - 1 - self.finished[key]
+        known = self.transients.get(key, 0) + self.again[key]
+        if key.step in self.unsafe and (lost > self.again[key] or self.finished[key] > known):
+            self.wrong.append(f"{key} is done again: {lost} times nobody knows, {self.finished[key]} times it happened")
         await gate.stop()
         self.finished[key] += 1
         if self.finished[key] <= self.transients.get(key, 0):
