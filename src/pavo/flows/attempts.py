@@ -1,10 +1,12 @@
-"""What an engine asks of whoever does steps, and what it is answered."""
+"""What an engine asks of whoever does steps, what it is answered, and the waits that it does itself."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger.changes import ResultKey
 
@@ -46,3 +48,26 @@ class Steps(Protocol):
     async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
         """Do it."""
         ...
+
+
+def timer_of(step: WrittenStep, given: Mapping[str, Any]) -> timedelta | datetime:
+    """How long a step waits, or until when.
+
+    Args:
+        given: its members, with their expressions evaluated.
+
+    Raises:
+        ValueError: they say neither.
+    """
+    if step.sleep is not None:
+        return duration_of(given["sleep"])
+    text = given["until"]
+    found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if found is None or found.tzinfo is None:
+        raise ValueError(f"`until` gives {text!r:.100}: a time such as 2026-11-26T08:00:00Z is wanted")
+    return found
+
+
+def seconds_of(timer: timedelta | datetime, now: datetime) -> float:
+    """From now."""
+    return timer.total_seconds() if isinstance(timer, timedelta) else (timer - now).total_seconds()

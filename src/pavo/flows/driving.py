@@ -8,13 +8,13 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any, Final, cast
 
 from pavo.errors import Conflict, LeaseLost, Unavailable
-from pavo.flows.attempts import Attempted, Given, Steps
+from pavo.flows.attempts import Attempted, Given, Steps, seconds_of, timer_of
 from pavo.flows.definition.definition import Definition
-from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import Retry, WrittenStep
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
@@ -34,9 +34,10 @@ from pavo.flows.ledger.changes import (
 from pavo.flows.ledger.changes import Skipped as SkippedStep
 from pavo.flows.ledger.records import HANDING_OVER, History, Hold, OutOfStep, ResultRecord, RunRecord
 from pavo.flows.progress import Progress, progress_of
-from pavo.flows.scheduler import Status
-from pavo.kit.json_values import encode
+from pavo.flows.scheduler import Decision, Status
+from pavo.kit.json_values import NotStorable, encode, plain
 from pavo.kit.sql import Database
+from pavo.kit.texts.storable import storable
 from pavo.kit.threads.calls import call_in_thread
 
 IDLE_SECONDS: Final = 5.0
@@ -68,6 +69,8 @@ class Driver:
         self._cancel_told = self._handing_over = False
         self._poked = asyncio.Event()
         self._definition: Definition | None = None
+        self._repeatable: dict[tuple[str, bool], bool] = {}
+        """Of steps, and of what undoes them; to find out may import foreign code."""
         self.valid_until = math.inf
         """By the monotonic clock: nothing begins later, since another engine may have the run by then."""
 
@@ -142,6 +145,7 @@ class Driver:
             for key, each in history.results.items()
             if each.state in ("timer", "retrying")
         }
+        self._repeatable |= {(key.step, key.undoes): each.repeatable for key, each in history.results.items()}
         self._progress = progress
         for key in [each for each in self._tasks if not self._is_mine(each)]:
             self._tasks.pop(key).cancel()
@@ -187,8 +191,8 @@ class Driver:
         return []
 
     def _flow_compensates(self) -> bool:
-        assert self._progress is not None
-        return self._progress.definition.flow.on_failure.compensate
+        assert self._definition is not None
+        return self._definition.flow.on_failure.compensate
 
     def _interrupted(self) -> list[Change]:
         """What was in flight on an engine that was lost."""
@@ -212,26 +216,26 @@ class Driver:
 
     def _outcome(self, key: ResultKey, attempted: Attempted) -> Change:
         if attempted.unknown:
-            return Unknown(key, attempted.error or INTERRUPTED)
+            return Unknown(key, storable(attempted.error or INTERRUPTED))
         if attempted.error is None:
             return self._succeeded(key, attempted.output)
+        error = storable(attempted.error)
         retry, tried = self._retry(key), self._attempts[key]
         if attempted.kind in retry.only and tried < retry.max:
             pause = retry.first * retry.factor ** min(tried - 1, 60)
-            return Retrying(key, min(pause, retry.longest), attempted.error)
-        return Ended(key, Status.FAILED, error=attempted.error)
+            return Retrying(key, min(pause, retry.longest), error)
+        return Ended(key, Status.FAILED, error=error)
 
     def _succeeded(self, key: ResultKey, output: Any) -> Change:
-        assert self._progress is not None
-        most, size = self._progress.definition.flow.limits.output_bytes, len(encode(output))
+        assert self._definition is not None
+        most, size = self._definition.flow.limits.output_bytes, len(encode(output))
         if size <= most:
             return Ended(key, Status.SUCCEEDED, output)
         told = f"its output has {size:,} bytes, and `limits.output_bytes` is {most:,}"
         return Ended(key, Status.FAILED, error=told)
 
     def _retry(self, key: ResultKey) -> Retry:
-        assert self._progress is not None
-        return self._progress.definition.flow.steps[key.step].retry or _ASKED
+        return self._step(key).retry or _ASKED
 
     def _timed(self) -> list[Change]:
         """Timers that are due, and attempts."""
@@ -254,7 +258,7 @@ class Driver:
             key = ResultKey(work.step, work.item)
             task = self._tasks.get(key)
             waits = key in self._due if task is None else not task.done()
-            if waits and (task is None or self._steps.is_repeatable(self._step(key), undoes=False)):
+            if waits and (task is None or self._repeatable.get((key.step, False), False)):
                 found.append(Ended(key, Status.CANCELLED))
         return found
 
@@ -274,16 +278,27 @@ class Driver:
     async def _beginning(self, progress: Progress, key: ResultKey) -> list[Change]:
         step = self._step(key)
         if not self._is_timer(key):
-            return [Began(key, self._steps.is_repeatable(step, undoes=key.undoes))]
+            return [Began(key, await self._may_repeat(key))]
         try:
-            return [Began(key, repeatable=True, timer=_timer(step, await self._filled(progress, key)))]
+            return [Began(key, repeatable=True, timer=timer_of(step, await self._filled(progress, key)))]
         except (CannotEvaluate, ValueError) as error:
-            return [Began(key, repeatable=True), Ended(key, Status.FAILED, error=str(error)[:1_000])]
+            return [Began(key, repeatable=True), Ended(key, Status.FAILED, error=storable(str(error))[:1_000])]
+
+    async def _may_repeat(self, key: ResultKey) -> bool:
+        place = (key.step, key.undoes)
+        if place not in self._repeatable:
+            ask = partial(self._steps.is_repeatable, self._step(key), undoes=key.undoes)
+            self._repeatable[place] = await call_in_thread("tool", ask)
+        return self._repeatable[place]
 
     async def _decided(self, progress: Progress, step: str) -> Decided:
         written = progress.definition.flow.steps[step]
         found = await call_in_thread("decision", decide, written, progress.known, self._evaluator)
-        return Decided(step, found.decision, found.items, found.error)
+        try:
+            items, _ = plain(list(found.items))
+        except NotStorable as error:
+            return Decided(step, Decision(failed=True), error=f"its list cannot be kept: {error}")
+        return Decided(step, found.decision, items, None if found.error is None else storable(found.error))
 
     # Writing and doing
 
@@ -311,24 +326,25 @@ class Driver:
                 if change.timer is None:
                     self._start(change.key)
                 else:
-                    self._due[change.key] = now + _seconds(change.timer, at)
+                    self._due[change.key] = now + seconds_of(change.timer, at)
             elif isinstance(change, Again) and change.key not in over:
                 self._attempts[change.key] += 1
                 self._start(change.key)
 
     def _start(self, key: ResultKey) -> None:
-        self._tasks[key] = asyncio.create_task(self._attempt(key), name=f"step {key.step}")
+        assert self._progress is not None and self._run is not None
+        attempt = self._attempt(key, self._progress, self._run, self._attempts[key])
+        self._tasks[key] = asyncio.create_task(attempt, name=f"step {key.step}")
 
-    async def _attempt(self, key: ResultKey) -> Attempted:
-        progress, run, step = self._progress, self._run, self._step(key)
-        assert progress is not None and run is not None
+    async def _attempt(self, key: ResultKey, progress: Progress, run: RunRecord, number: int) -> Attempted:
+        step = self._step(key)
         try:
             values = await self._filled(progress, key)
         except CannotEvaluate as error:
             return Attempted(error=str(error))
         tool = step.compensate.tool if key.undoes and step.compensate is not None else ""
         name = key.idempotency_key(run.id)
-        given = Given(run.id, run.organisation_id, key, name, self._attempts[key], tool, values)
+        given = Given(run.id, run.organisation_id, key, name, number, tool, values)
         self._check_lease()
         return await self._steps.attempt(step, given)
 
@@ -345,8 +361,8 @@ class Driver:
         return cast("Mapping[str, Any]", found)
 
     def _step(self, key: ResultKey) -> WrittenStep:
-        assert self._progress is not None
-        return self._progress.definition.flow.steps[key.step]
+        assert self._definition is not None
+        return self._definition.flow.steps[key.step]
 
     # Waiting
 
@@ -355,10 +371,12 @@ class Driver:
 
     async def _wait(self) -> None:
         """Until something has ended or is due, or somebody has written of the run."""
-        until = min((*self._due.values(), self._ends_at))
+        until = [due for key, due in self._due.items() if not self._handing_over or self._is_timer(key)]
+        if not self._cancel_told:
+            until.append(self._ends_at)
         poked = asyncio.create_task(self._poked.wait())
         try:
-            limit = max(until - time.monotonic(), 0.0)
+            limit = max(min(until) - time.monotonic(), 0.0) if until else None
             waiting = {poked, *self._tasks.values()}
             await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -370,18 +388,3 @@ class Driver:
             if row.seq != self._seq or (row.cancel_asked_at is not None and not self._cancel_told):
                 raise OutOfStep("The run was written since.")
             await holding.release(session, self._hold, idle=not self._handing_over)
-
-
-def _timer(step: WrittenStep, given: Mapping[str, Any]) -> timedelta | datetime:
-    """How long a step waits, or until when."""
-    if step.sleep is not None:
-        return duration_of(given["sleep"])
-    text = given["until"]
-    found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    if found is None or found.tzinfo is None:
-        raise ValueError(f"`until` gives {text!r:.100}: a time such as 2026-11-26T08:00:00Z is wanted")
-    return found
-
-
-def _seconds(timer: timedelta | datetime, now: datetime) -> float:
-    return timer.total_seconds() if isinstance(timer, timedelta) else (timer - now).total_seconds()

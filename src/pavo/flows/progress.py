@@ -15,6 +15,8 @@ from pavo.flows.ledger.records import History
 from pavo.flows.scheduler import CONDITION, Scheduler, Status, Work
 from pavo.kit.clock import iso
 from pavo.kit.json_schema import SchemaTooCostly, misfit
+from pavo.kit.json_values import NotStorable, plain
+from pavo.kit.texts.storable import storable
 
 
 def progress_of(history: History, definition: Definition | None = None) -> "Progress":
@@ -102,10 +104,10 @@ class Progress:
         if outcome is not Status.SUCCEEDED or flow.result is None:
             return Concluded(outcome, error=self._why(outcome))
         try:
-            result = filled(flow.result, self.known, evaluator)
+            result, _ = plain(filled(flow.result, self.known, evaluator))
             wrong = misfit(flow.output, result) if flow.output is not None else None
-        except (CannotEvaluate, SchemaTooCostly) as error:
-            return Concluded(Status.FAILED, error=str(error))
+        except (CannotEvaluate, NotStorable, SchemaTooCostly) as error:
+            return Concluded(Status.FAILED, error=storable(str(error)))
         if wrong is not None:
             return Concluded(Status.FAILED, error=f"the result is not as declared: {wrong.message[:300]}")
         return Concluded(outcome, result)

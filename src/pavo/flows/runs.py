@@ -7,9 +7,11 @@ from typing import Any
 from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.problems import did_you_mean
+from pavo.flows.definition.reference_checks import output_schema
 from pavo.flows.ledger import histories, holding, recording, versions
 from pavo.flows.ledger.changes import Answer, ResultKey
 from pavo.flows.ledger.records import LOCAL, History, RunRecord
+from pavo.flows.progress import progress_of
 from pavo.kit.ids import new_id
 from pavo.kit.json_schema import SchemaTooCostly, misfit
 from pavo.kit.json_values import NotStorable, plain
@@ -99,10 +101,32 @@ class RunService:
     ) -> None:
         """Say what became of a step of which it is not known whether it happened.
 
+        Args:
+            output: what it gave, where it has succeeded.
+
         Raises:
             NotFound: there is no such run of this organisation's.
             Conflict: nobody asks.
+            InvalidInput: the output is not what the step may give.
         """
+        history = await self.history(organisation_id, run_id)
+        kept = _checked_output(history, key, output) if said == "succeeded" else None
         async with self._database.transaction() as session:
-            await histories.run_of(session, run_id, organisation_id)
-            await recording.answer(session, run_id, key, said, output, who)
+            await recording.answer(session, run_id, key, said, kept, who)
+
+
+def _checked_output(history: History, key: ResultKey, output: Any) -> Any:
+    """What people say that a step gave, as it is kept."""
+    flow = progress_of(history).definition.flow
+    step = flow.steps.get(key.step)
+    if step is None:
+        raise InvalidInput(f"The flow has no step {key.step[:100]!r}.", field="step", remedy="See: pavo flow status ID")
+    try:
+        kept, size = plain(output)
+        wrong = None if key.undoes else misfit(output_schema(step), kept)
+    except (NotStorable, SchemaTooCostly) as error:
+        raise InvalidInput(f"The output cannot be kept: {error}.", field="output") from error
+    if wrong is not None or size > flow.limits.output_bytes:
+        told = wrong.message[:300] if wrong is not None else f"It has {size:,} bytes, which is too many."
+        raise InvalidInput(told, field="output", remedy="Give what the step's `output` and the flow's limits declare.")
+    return kept

@@ -8,10 +8,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.errors import Conflict, LeaseLost, NotFound
+from pavo.errors import Conflict, LeaseLost
 from pavo.flows.ledger import recording
 from pavo.flows.ledger.models import FlowRunRow
 from pavo.flows.ledger.records import HANDING_OVER, LOCAL, OVER, RUNNING, TEMPORAL, WAITING, Hold
@@ -187,15 +187,3 @@ async def take_back(session: AsyncSession, run_id: uuid.UUID, epoch: int, *, is_
     values = {"engine": LOCAL, "epoch": epoch + 1, "state": WAITING, "holder": None, "lease_until": None}
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(**values, wake_at=None))
     return epoch + 1
-
-
-async def holder_of(session: AsyncSession, run_id: uuid.UUID) -> Hold:
-    """As which it is executed now.
-
-    Raises:
-        NotFound: there is no such run.
-    """
-    row = (await session.scalars(select(FlowRunRow).where(FlowRunRow.id == run_id))).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no run {run_id}.", field="run")
-    return Hold(run_id, row.engine, row.epoch, row.holder or "")

@@ -15,9 +15,6 @@ WAITING: Final = "waiting"
 RUNNING: Final = "running"
 HANDING_OVER: Final = "handing_over"
 OVER: Final = ("succeeded", "failed", "cancelled")
-IN_FLIGHT: Final = ("running",)
-"""States of results in which foreign code may be at work."""
-OPEN: Final = ("running", "timer", "retrying", "unknown")
 
 
 class OutOfStep(LeaseLost):

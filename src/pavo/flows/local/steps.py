@@ -16,6 +16,7 @@ from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.reference_checks import output_schema
 from pavo.flows.definition.written import WrittenStep
 from pavo.kit.json_schema import SchemaTooCostly, misfit
+from pavo.kit.threads.calls import call_in_thread
 from pavo.tools.arguments import WrongArguments
 from pavo.tools.builtin.web import WebPage
 from pavo.tools.contract import UNSAFE, ToolContext
@@ -85,12 +86,21 @@ class LocalSteps:
         if not given.tool and step.http is not None:
             return _checked(step, await self._page(given.values["http"]))
         try:
-            tool = self._tool(given.tool) if given.tool else self._function_of(step)
+            tool = await self._found(step, given)
         except NotFound as error:
             return Attempted(error=f"{error.detail} {error.remedy or ''}".strip())
         seconds = tool.seconds if step.timeout is None else min(tool.seconds, step.timeout.total_seconds())
         attempted = await _called(dataclasses.replace(tool, seconds=seconds), given)
         return attempted if given.tool else _checked(step, attempted)
+
+    async def _found(self, step: WrittenStep, given: Given) -> Tool:
+        """Importing it, where it was not, holds up nobody else."""
+        if given.tool:
+            return await call_in_thread("tool", self._tool, given.tool)
+        registry, name = (self._tools, step.tool or "") if step.kind == "tool" else (self._functions, step.python or "")
+        if registry.is_ready(name.partition("@")[0]):
+            return self._function_of(step)
+        return await call_in_thread("tool", self._function_of, step)
 
     def _function_of(self, step: WrittenStep) -> Tool:
         return self._tool(step.tool or "") if step.kind == "tool" else self._functions.get(step.python or "")
