@@ -7,17 +7,16 @@ What has come of steps, what that leads to and what begins is one commit. Whenev
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, cast
+from typing import Final
 
 from pavo.errors import Conflict, LeaseLost, Unavailable
-from pavo.flows.attempts import Attempted, Given, Steps, seconds_of, timer_of
+from pavo.flows import turns
+from pavo.flows.attempts import Attempted, Given, Steps, seconds_of
 from pavo.flows.definition.definition import Definition
-from pavo.flows.definition.texts import work_of
-from pavo.flows.definition.written import Retry, WrittenStep
-from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
+from pavo.flows.definition.written import WrittenStep
+from pavo.flows.evaluation import CannotEvaluate, Evaluates
 from pavo.flows.ledger import histories, holding, recording
 from pavo.flows.ledger.changes import (
     Again,
@@ -25,20 +24,16 @@ from pavo.flows.ledger.changes import (
     CancelTold,
     Change,
     Concluded,
-    Decided,
     Ended,
     ResultKey,
     Retrying,
     Unknown,
 )
-from pavo.flows.ledger.changes import Skipped as SkippedStep
 from pavo.flows.ledger.records import HANDING_OVER, History, Hold, OutOfStep, ResultRecord, RunRecord
 from pavo.flows.progress import Progress, progress_of
-from pavo.flows.scheduler import Decision, Status
-from pavo.kit.json_values import NotStorable, encode, plain
+from pavo.flows.scheduler import Status
+from pavo.flows.turns import Turns
 from pavo.kit.sql import Database
-from pavo.kit.texts.storable import storable
-from pavo.kit.threads.calls import call_in_thread
 
 IDLE_SECONDS: Final = 5.0
 """A run that only waits, and longer than this, is given up until then: it needs no engine."""
@@ -46,17 +41,14 @@ INTERRUPTIONS: Final = 10
 """Beyond its tries, so often a step is done again after its engine was lost: it may be what ends them."""
 AGAIN_SECONDS: Final = 0.2
 """Before the ledger is asked again that did not answer."""
-INTERRUPTED: Final = "its engine was lost while it was in flight: nobody knows whether it happened"
 TOO_LONG: Final = "the run took longer than the limit of its flow"
-_TIMERS: Final = frozenset(("sleep", "until"))
-_ASKED: Final = Retry(max=1)
 
 
 class Driver:
     """Of one run, as long as it is held."""
 
     def __init__(self, database: Database, hold: Hold, steps: Steps, evaluator: Evaluates) -> None:
-        self._database, self._hold, self._steps, self._evaluator = database, hold, steps, evaluator
+        self._database, self._hold, self._steps = database, hold, steps
         self._progress: Progress | None = None
         self._run: RunRecord | None = None
         self._results: dict[ResultKey, ResultRecord] = {}
@@ -69,8 +61,7 @@ class Driver:
         self._cancel_told = self._handing_over = False
         self._poked = asyncio.Event()
         self._definition: Definition | None = None
-        self._repeatable: dict[tuple[str, bool], bool] = {}
-        """Of steps, and of what undoes them; to find out may import foreign code."""
+        self._turns = Turns(steps, evaluator)
         self.valid_until = math.inf
         """By the monotonic clock: nothing begins later, since another engine may have the run by then."""
 
@@ -145,7 +136,7 @@ class Driver:
             for key, each in history.results.items()
             if each.state in ("timer", "retrying")
         }
-        self._repeatable |= {(key.step, key.undoes): each.repeatable for key, each in history.results.items()}
+        self._turns.read(history.results)
         self._progress = progress
         for key in [each for each in self._tasks if not self._is_mine(each)]:
             self._tasks.pop(key).cancel()
@@ -166,17 +157,13 @@ class Driver:
         changes = [*self._cancel(), *self._interrupted(), *self._finished(), *self._timed()]
         for change in changes:
             progress.told(change)
-        while not self._handing_over:
-            more = await self._following(progress)
-            for change in more:
-                progress.told(change)
-            changes += more
-            if not more:
-                break
-        if progress.outcome is not None and not self._handing_over:
-            conclude = call_in_thread("result", progress.conclusion, progress.outcome, self._evaluator)
-            changes.append(await conclude)
-        return changes
+        return changes if self._handing_over else changes + await self._turns.following(progress, self._may_stop)
+
+    def _may_stop(self, key: ResultKey, *, repeatable: bool) -> bool:
+        """Whether it ends at once: waits do, and attempts that may be repeated. Others come to their end, since what
+        they do cannot be called back."""
+        task = self._tasks.get(key)
+        return key in self._due if task is None else repeatable and not task.done()
 
     def _cancel(self) -> list[Change]:
         assert self._run is not None
@@ -201,10 +188,10 @@ class Driver:
             if result.state != "running" or result.epoch >= self._hold.epoch or key in self._tasks:
                 continue
             if not result.repeatable:
-                found.append(Unknown(key, INTERRUPTED))
+                found.append(Unknown(key, turns.INTERRUPTED))
             elif self._handing_over:
                 continue
-            elif result.attempt >= self._retry(key).max + INTERRUPTIONS:
+            elif result.attempt >= turns.retry_of(self._step(key)).max + INTERRUPTIONS:
                 found.append(Ended(key, Status.FAILED, error="its engine was lost too often while it was in flight"))
             else:
                 found.append(Again(key))
@@ -215,27 +202,8 @@ class Driver:
         return [self._outcome(key, task.result()) for key, task in self._tasks.items() if task.done()]
 
     def _outcome(self, key: ResultKey, attempted: Attempted) -> Change:
-        if attempted.unknown:
-            return Unknown(key, storable(attempted.error or INTERRUPTED))
-        if attempted.error is None:
-            return self._succeeded(key, attempted.output)
-        error = storable(attempted.error)
-        retry, tried = self._retry(key), self._attempts[key]
-        if attempted.kind in retry.only and tried < retry.max:
-            pause = retry.first * retry.factor ** min(tried - 1, 60)
-            return Retrying(key, min(pause, retry.longest), error)
-        return Ended(key, Status.FAILED, error=error)
-
-    def _succeeded(self, key: ResultKey, output: Any) -> Change:
         assert self._definition is not None
-        most, size = self._definition.flow.limits.output_bytes, len(encode(output))
-        if size <= most:
-            return Ended(key, Status.SUCCEEDED, output)
-        told = f"its output has {size:,} bytes, and `limits.output_bytes` is {most:,}"
-        return Ended(key, Status.FAILED, error=told)
-
-    def _retry(self, key: ResultKey) -> Retry:
-        return self._step(key).retry or _ASKED
+        return turns.outcome(self._definition, key, self._attempts[key], attempted)
 
     def _timed(self) -> list[Change]:
         """Timers that are due, and attempts."""
@@ -248,57 +216,7 @@ class Driver:
         return found
 
     def _is_timer(self, key: ResultKey) -> bool:
-        return not key.undoes and self._step(key).kind in _TIMERS
-
-    def _stopped(self, progress: Progress) -> list[Change]:
-        """What should not go on: waits end at once, and so do attempts that may be repeated. Others come to their
-        end, since what they do cannot be called back."""
-        found: list[Change] = []
-        for work in progress.cancels:
-            key = ResultKey(work.step, work.item)
-            task = self._tasks.get(key)
-            waits = key in self._due if task is None else not task.done()
-            if waits and (task is None or self._repeatable.get((key.step, False), False)):
-                found.append(Ended(key, Status.CANCELLED))
-        return found
-
-    async def _following(self, progress: Progress) -> list[Change]:
-        """What it has led to."""
-        if progress.skips:
-            return [SkippedStep(step, why) for step, why in progress.skips.items()]
-        if progress.begins:
-            found: list[Change] = []
-            for key in progress.begins:
-                found += await self._beginning(progress, key)
-            return found
-        if progress.decides:
-            return [await self._decided(progress, step) for step in progress.decides]
-        return list(self._stopped(progress))
-
-    async def _beginning(self, progress: Progress, key: ResultKey) -> list[Change]:
-        step = self._step(key)
-        if not self._is_timer(key):
-            return [Began(key, await self._may_repeat(key))]
-        try:
-            return [Began(key, repeatable=True, timer=timer_of(step, await self._filled(progress, key)))]
-        except (CannotEvaluate, ValueError) as error:
-            return [Began(key, repeatable=True), Ended(key, Status.FAILED, error=storable(str(error))[:1_000])]
-
-    async def _may_repeat(self, key: ResultKey) -> bool:
-        place = (key.step, key.undoes)
-        if place not in self._repeatable:
-            ask = partial(self._steps.is_repeatable, self._step(key), undoes=key.undoes)
-            self._repeatable[place] = await call_in_thread("tool", ask)
-        return self._repeatable[place]
-
-    async def _decided(self, progress: Progress, step: str) -> Decided:
-        written = progress.definition.flow.steps[step]
-        found = await call_in_thread("decision", decide, written, progress.known, self._evaluator)
-        try:
-            items, _ = plain(list(found.items))
-        except NotStorable as error:
-            return Decided(step, Decision(failed=True), error=f"its list cannot be kept: {error}")
-        return Decided(step, found.decision, items, None if found.error is None else storable(found.error))
+        return turns.is_timer(self._step(key), key)
 
     # Writing and doing
 
@@ -339,7 +257,7 @@ class Driver:
     async def _attempt(self, key: ResultKey, progress: Progress, run: RunRecord, number: int) -> Attempted:
         step = self._step(key)
         try:
-            values = await self._filled(progress, key)
+            values = await self._turns.filled(progress, key)
         except CannotEvaluate as error:
             return Attempted(error=str(error))
         tool = step.compensate.tool if key.undoes and step.compensate is not None else ""
@@ -351,14 +269,6 @@ class Driver:
     def _check_lease(self) -> None:
         if time.monotonic() >= self.valid_until:
             raise LeaseLost(f"The lease of the run {self._hold.run_id} was not renewed in time.")
-
-    async def _filled(self, progress: Progress, key: ResultKey) -> Mapping[str, Any]:
-        step = self._step(key)
-        text: Any = work_of(step)
-        if key.undoes:
-            text = {"with": dict(step.compensate.values)} if step.compensate is not None else {}
-        found = await call_in_thread("expressions", filled, text, progress.known, self._evaluator, progress.item(key))
-        return cast("Mapping[str, Any]", found)
 
     def _step(self, key: ResultKey) -> WrittenStep:
         assert self._definition is not None
