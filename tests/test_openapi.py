@@ -45,6 +45,8 @@ NEVER_TOO_EARLY = {
     "PATCH /api/orgs/{organisation_id}/queue",
     "POST /api/orgs/{organisation_id}/queue/pause",
     "POST /api/orgs/{organisation_id}/queue/resume",
+    "POST /api/flows/{name}/versions/{number}/deprecate",
+    "POST /api/flows/{name}/versions/{number}/undeprecate",
 }
 """Commands that are possible whatever state something is in."""
 FINDS = {
@@ -57,6 +59,9 @@ FINDS = {
     "GET /api/gates",
     "GET /api/inbox",
     "PUT /api/budgets",
+    "GET /api/flows",
+    "POST /api/flows",
+    "POST /api/flows/validate",
 }
 CREATE = {
     "POST /api/tasks",

@@ -16,6 +16,7 @@ _NOW = sa.text("pavo_now()")
 
 def upgrade() -> None:
     _versions()
+    _releases()
     _runs()
     _results()
     op.create_table(
@@ -60,6 +61,28 @@ def _versions() -> None:
         sa.UniqueConstraint("organisation_id", "hash", name=op.f("uq_flow_versions_organisation_id")),
     )
     op.create_index("uq_flow_versions_number", "flow_versions", ["organisation_id", "name", "number"], unique=True)
+
+
+def _releases() -> None:
+    op.create_table(
+        "flow_releases",
+        sa.Column("organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("rolled_back", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("by", sa.Uuid(), nullable=True),
+        sa.Column("at", _MOMENT, server_default=_NOW, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"],
+            ["organisations.id"],
+            name=op.f("fk_flow_releases_organisation_id_organisations"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["by"], ["users.id"], name=op.f("fk_flow_releases_by_users"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("organisation_id", "name", "place", name=op.f("pk_flow_releases")),
+    )
 
 
 def _runs() -> None:
@@ -148,5 +171,5 @@ def _results() -> None:
 
 
 def downgrade() -> None:
-    for table in ("flow_decisions", "flow_results", "flow_runs", "flow_versions"):
+    for table in ("flow_decisions", "flow_results", "flow_runs", "flow_releases", "flow_versions"):
         op.drop_table(table)

@@ -17,7 +17,7 @@ async def get_flow_schema(who: Caller) -> FlowSchema:
     return FlowSchema(dict(json_schema()))
 
 
-@router.post("/validate", operation_id="validate_flow")
+@router.post("/validate", operation_id="validate_flow", responses=problems(404))
 async def validate_flow(checker: TheChecker, known: TheNames, who: Caller, given: FlowText) -> CheckedFlow:
     """All that is wrong with a flow, each with line, column, path and remedy. Tools, agents and repositories that its
     steps name are looked up among those that there are. Nothing is kept of it."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from pavo.flows.definition.definition import Compile, Definition, definition_of
 from pavo.flows.definition.problems import WrongDefinition
+from pavo.kit.json_values import encode_text
 
 Names: TypeAlias = Literal["tools", "tool_versions", "agents", "repositories", "flows", "python"]
 """Kinds of names that a flow's steps may hold."""
@@ -90,17 +91,35 @@ class FlowSchema(RootModel[dict[str, Any]]):
     """The JSON Schema (draft 2020-12) of flows' files."""
 
 
+class Examined(BaseModel):
+    """A flow that was checked, to be kept where it is right."""
+
+    checked: CheckedFlow
+    text: str | None = None
+    """What it says, as JSON; None of one that is wrong."""
+
+
 def check(data: bytes | str, compile: Compile, known: KnownNames) -> CheckedFlow:
     """Check a flow.
 
     Args:
         compile: see `expressions.evaluating.Evaluator.wrong`.
     """
+    return examine(data, compile, known).checked
+
+
+def examine(data: bytes | str, compile: Compile, known: KnownNames, *, keep: bool = False) -> Examined:
+    """Check a flow.
+
+    Args:
+        keep: what it says is wanted too.
+    """
     try:
         found = definition_of(data, compile, known)
     except WrongDefinition as wrong:
-        return CheckedFlow(ok=False, problems=[FlowProblem.model_validate(each) for each in wrong.extra["problems"]])
-    return CheckedFlow(
+        problems = [FlowProblem.model_validate(each) for each in wrong.extra["problems"]]
+        return Examined(checked=CheckedFlow(ok=False, problems=problems))
+    checked = CheckedFlow(
         ok=True,
         flow=found.flow.flow,
         steps=len(found.flow.steps),
@@ -108,6 +127,7 @@ def check(data: bytes | str, compile: Compile, known: KnownNames) -> CheckedFlow
         only_on_temporal=list(found.only_on_temporal),
         unchecked=list(_unchecked(found, known)),
     )
+    return Examined(checked=checked, text=encode_text(found.value) if keep else None)
 
 
 def wrong_as_a_whole(message: str, remedy: str) -> CheckedFlow:

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from pavo.errors import Unavailable
-from pavo.flows.checking.checked import CheckedFlow, KnownNames, wrong_as_a_whole
+from pavo.flows.checking.checked import CheckedFlow, Examined, KnownNames, wrong_as_a_whole
 from pavo.flows.kept_process import Ended, KeptProcess, TooSlow
 from pavo.kit.threads.calls import call_in_thread
 
@@ -24,7 +24,7 @@ AT_ONCE: Final = 4
 """Of one person, waiting ones included: nobody keeps the others out."""
 ANSWER_BYTES: Final = 10_000_000
 """A hundred problems whose paths are as long as a flow allows are shorter."""
-_FIRST: Final = b'{"bytes":2,"known":{}}\n{}'
+_FIRST: Final = b'{"bytes":2,"known":{},"keep":false}\n{}'
 
 
 class FlowChecker:
@@ -50,6 +50,14 @@ class FlowChecker:
         Raises:
             Unavailable: others' flows are being checked, or this person has too many checked at once.
         """
+        return (await self.examine(text, known, who, keep=False)).checked
+
+    async def examine(self, text: str, known: KnownNames, who: uuid.UUID, *, keep: bool = True) -> Examined:
+        """The same, and what the flow says, where it is right.
+
+        Raises:
+            Unavailable: as `check`.
+        """
         if self._asking[who] >= AT_ONCE:
             raise _busy(f"{AT_ONCE} flows of yours are being checked")
         self._asking[who] += 1
@@ -63,7 +71,7 @@ class FlowChecker:
             self._leave(who)
             raise
         # Who goes away meanwhile leaves the process at work until its answer, or its time, is over.
-        checking = asyncio.ensure_future(self._checked(text, known))
+        checking = asyncio.ensure_future(self._checked(text, known, keep))
         checking.add_done_callback(lambda _: self._over(who))
         return await asyncio.shield(checking)
 
@@ -72,25 +80,26 @@ class FlowChecker:
         for process in self._all:
             await call_in_thread("flow-check-end", process.close)
 
-    async def _checked(self, text: str, known: KnownNames) -> CheckedFlow:
+    async def _checked(self, text: str, known: KnownNames, keep: bool) -> Examined:
         process = self._idle.pop()
         try:
-            return await call_in_thread("flow-check", self._ask, process, text, known)
+            return await call_in_thread("flow-check", self._ask, process, text, known, keep)
         finally:
             self._idle.append(process)
 
-    def _ask(self, process: KeptProcess, text: str, known: KnownNames) -> CheckedFlow:
+    def _ask(self, process: KeptProcess, text: str, known: KnownNames, keep: bool) -> Examined:
         data = text.encode("utf-8", "surrogatepass")
-        request = orjson.dumps({"bytes": len(data), "known": known.model_dump()}) + b"\n" + data
+        request = orjson.dumps({"bytes": len(data), "known": known.model_dump(), "keep": keep}) + b"\n" + data
         for _ in range(2):  # a process that was ended by somebody else is no fault of this flow
             try:
-                return CheckedFlow.model_validate_json(process.ask(request))
+                return Examined.model_validate_json(process.ask(request))
             except TooSlow:
                 told = f"checking it took longer than {self._seconds:g} s"
-                return wrong_as_a_whole(told, "Make it smaller, by child flows, or try again.")
+                return Examined(checked=wrong_as_a_whole(told, "Make it smaller, by child flows, or try again."))
             except Ended:
                 logger.warning("The process that checked a flow of %s bytes has ended.", f"{len(data):,}")
-        return wrong_as_a_whole("checking it takes more memory than it may", "Make it smaller, by child flows.")
+        told = "checking it takes more memory than it may"
+        return Examined(checked=wrong_as_a_whole(told, "Make it smaller, by child flows."))
 
     def _over(self, who: uuid.UUID) -> None:
         self._turns.release()

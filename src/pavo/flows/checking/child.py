@@ -1,7 +1,7 @@
 """The process in which strangers' flows are checked: `python -m pavo.flows.checking.child`.
 
-Each request is a line of JSON, `{"bytes": …, "known": {…}}`, and so many bytes of text; each answer a line, the
-`CheckedFlow` in JSON. Whoever asks ends it when an answer takes too long; SIGXCPU does where nobody is left to do so.
+Each request is a line of JSON, `{"bytes": …, "known": {…}, "keep": …}`, and so many bytes of text; each answer a line,
+the `Examined` in JSON. Whoever asks ends it when an answer takes too long; SIGXCPU does where nobody is left to do so.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from pavo.flows.checking.checked import CheckedFlow, KnownNames, check, wrong_as_a_whole
+from pavo.flows.checking.checked import Examined, KnownNames, examine, wrong_as_a_whole
 from pavo.flows.expressions.evaluating import Evaluator
 
 CPU_SECONDS: Final = 30
@@ -31,17 +31,18 @@ def main() -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
             request = orjson.loads(line)
             text = asked.read(request["bytes"])
-            answers.write(_answer(text, KnownNames.model_validate(request["known"]), evaluator))
+            known = KnownNames.model_validate(request["known"])
+            answers.write(_answer(text, known, evaluator, keep=request["keep"]))
             answers.flush()
     finally:
         evaluator.close()
 
 
-def _answer(text: bytes, known: KnownNames, evaluator: Evaluator) -> bytes:
+def _answer(text: bytes, known: KnownNames, evaluator: Evaluator, *, keep: bool) -> bytes:
     try:
-        found = check(text, evaluator.wrong, known)
+        found = examine(text, evaluator.wrong, known, keep=keep)
     except (MemoryError, RecursionError):
-        found: CheckedFlow = wrong_as_a_whole("checking it takes more memory than it may", "Make it smaller.")
+        found = Examined(checked=wrong_as_a_whole("checking it takes more memory than it may", "Make it smaller."))
     return found.model_dump_json().encode("utf-8", "replace") + b"\n"
 
 

@@ -52,6 +52,25 @@ class FlowVersionRow(Base):
     deprecated_reason: Mapped[str] = mapped_column(Text, server_default="")
 
 
+class FlowReleaseRow(Base):
+    """A version was made the current one of its name; the one with the greatest place is."""
+
+    __tablename__ = "flow_releases"
+
+    organisation_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(OrganisationRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """From 1, in order."""
+    number: Mapped[int]
+    rolled_back: Mapped[bool]
+    """Somebody went back, or on, to a version that was there; else it was published."""
+    reason: Mapped[str] = mapped_column(Text, server_default="")
+    by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))
+    at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
+
+
 class FlowRunRow(Base):
     """A run. Whoever writes of it locks this row."""
 

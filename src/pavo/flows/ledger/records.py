@@ -24,6 +24,55 @@ class OutOfStep(LeaseLost):
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """What a flow says, as it is kept: checked before."""
+
+    name: str
+    hash: str
+    text: str
+    """JSON, with its steps in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowVersion:
+    """A published version."""
+
+    id: uuid.UUID
+    organisation_id: uuid.UUID
+    name: str
+    number: int
+    hash: str
+    published_at: datetime
+    published_by: str | None
+    """Address of who published it; None: somebody who is gone."""
+    deprecated_at: datetime | None
+    deprecated_reason: str
+    current: bool
+    """Whether it is the one that runs execute that name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version was made the current one."""
+
+    number: int
+    at: datetime
+    by: str | None
+    """Address; None: somebody who is gone."""
+    reason: str
+    rolled_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFlow:
+    """A flow by its name, as lists show it."""
+
+    current: FlowVersion
+    newest: int
+    """Number of its newest version."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """The right to execute a run. Every write of an engine is held against it."""
 

@@ -1,0 +1,205 @@
+"""Wire shapes of published flows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pavo.flows.checking.checked import Unchecked
+from pavo.flows.definition.reading import MAX_BYTES
+from pavo.flows.ledger.records import FlowVersion, PublishedFlow
+from pavo.flows.published.service import Published, ShownFlow, VersionText
+from pavo.kit.pagination import Page
+from pavo.kit.texts.fields import FilledText, Text
+
+_IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_OUT = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+MAX_REASON = 1_000
+
+
+class FlowPublish(BaseModel):
+    """A flow to be published."""
+
+    model_config = _IN
+
+    text: Text = Field(max_length=MAX_BYTES)
+    """YAML or JSON, at most 1,000,000 bytes in UTF-8."""
+    reason: Text = Field("", max_length=MAX_REASON)
+    """For people: what has changed, and why."""
+
+
+class FlowRollback(BaseModel):
+    """Why a version becomes the current one."""
+
+    model_config = _IN
+
+    reason: Text = Field("", max_length=MAX_REASON)
+
+
+class FlowDeprecation(BaseModel):
+    """Why no new run of a version is wanted."""
+
+    model_config = _IN
+
+    reason: FilledText = Field(max_length=MAX_REASON)
+    """Told to whoever tries."""
+
+
+class FlowVersionOut(BaseModel):
+    """A published version of a flow; what it says never changes."""
+
+    model_config = _OUT
+
+    name: str
+    number: int
+    """From 1, without gaps."""
+    hash: str
+    """SHA-256 of what it says."""
+    current: bool
+    """Whether runs that name no version execute it."""
+    published_at: datetime
+    published_by: str | None
+    """Address; null: somebody who is gone."""
+    deprecated_at: datetime | None
+    """Since then no new run of it begins."""
+    deprecated_reason: str
+
+
+class FlowVersionText(FlowVersionOut):
+    """A version, with what it says."""
+
+    definition: dict[str, Any]
+    """The flow, with its steps in the order in which they were written."""
+
+
+class PublishedOut(FlowVersionOut):
+    """A version that was published."""
+
+    unchecked: list[Unchecked]
+    """Names in it that were not looked up, and why."""
+    only_on_temporal: list[str]
+    """Ids of the steps that are Temporal workflows of their own."""
+
+
+class FlowReleaseOut(BaseModel):
+    """A version was made the current one."""
+
+    model_config = _OUT
+
+    number: int
+    at: datetime
+    by: str | None
+    """Address; null: somebody who is gone."""
+    reason: str
+    rolled_back: bool
+    """Somebody went back, or on, to it; false: it was published."""
+
+
+class ListedFlow(FlowVersionOut):
+    """A flow, by its current version."""
+
+    newest: int
+    """Number of its newest version; another one than `number` where somebody has rolled back."""
+
+
+class FlowOut(FlowVersionText):
+    """A flow: its current version, and which were current before."""
+
+    newest: int
+    """Number of its newest version."""
+    releases: list[FlowReleaseOut]
+    """The newest first, at most 50."""
+
+
+class FlowPage(BaseModel):
+    """A page of flows, the one that was published last first."""
+
+    items: list[ListedFlow]
+    next_cursor: str | None
+
+
+class FlowVersionPage(BaseModel):
+    """Versions, the newest first."""
+
+    model_config = _OUT
+
+    items: list[FlowVersionOut]
+    next: int | None
+    """`before` of the next page; null: this is the last one."""
+
+
+class ChangedPathOut(BaseModel):
+    """A value that differs."""
+
+    model_config = _OUT
+
+    path: str
+    """Such as `with.id` in a step, or `inputs.limit` in the flow."""
+    before: str | None
+    """JSON, at most 500 characters; null: it was not there."""
+    after: str | None
+    """Likewise; null: it is not there any more."""
+
+
+class ChangedStepOut(BaseModel):
+    """A step that both versions have."""
+
+    model_config = _OUT
+
+    step: str
+    changes: list[ChangedPathOut]
+
+
+class FlowDifferenceOut(BaseModel):
+    """What differs between two versions."""
+
+    model_config = _OUT
+
+    added: list[str]
+    """Ids of steps."""
+    removed: list[str]
+    changed: list[ChangedStepOut]
+    flow: list[ChangedPathOut]
+    """Outside of steps: inputs, result, limits, …"""
+    moved: bool
+    """Whether the steps that both have stand in another order."""
+    text: str
+    """A unified diff of YAML, a part for each step that differs."""
+    cut: bool
+    """Whether more differs than is told: at most 1,000 paths, and 200,000 characters of text."""
+
+
+def version_out(found: FlowVersion) -> FlowVersionOut:
+    """As it is shown."""
+    return FlowVersionOut.model_validate(found)
+
+
+def text_out(found: VersionText) -> FlowVersionText:
+    """With what it says."""
+    return FlowVersionText.model_validate({**_members(found.version), "definition": found.definition})
+
+
+def published_out(found: Published) -> PublishedOut:
+    """As it is shown to whoever published it."""
+    checked = found.checked
+    told = {"unchecked": checked.unchecked, "only_on_temporal": checked.only_on_temporal}
+    return PublishedOut.model_validate({**_members(found.version), **told})
+
+
+def flow_out(found: ShownFlow) -> FlowOut:
+    """As it is shown."""
+    releases = [FlowReleaseOut.model_validate(each) for each in found.releases]
+    told = {"definition": found.current.definition, "newest": found.newest, "releases": releases}
+    return FlowOut.model_validate({**_members(found.current.version), **told})
+
+
+def flow_page(found: Page[PublishedFlow]) -> FlowPage:
+    """A page, as it is shown."""
+    items = [ListedFlow.model_validate({**_members(each.current), "newest": each.newest}) for each in found.items]
+    return FlowPage(items=items, next_cursor=found.next_cursor)
+
+
+def _members(found: FlowVersion) -> Mapping[str, Any]:
+    hidden: set[str] = {"id", "organisation_id"}
+    return {name: getattr(found, name) for name in FlowVersion.__dataclass_fields__ if name not in hidden}

@@ -1,0 +1,1 @@
+"""HTTP of published flows and of runs."""
