@@ -1,15 +1,19 @@
 """What tests of flows share."""
 
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import pytest
+import pytest_asyncio
+from sqlalchemy import text as sql
 
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.names import Known
 from pavo.flows.definition.problems import WrongDefinition
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.trial import Fake, Trial, Tried
+from pavo.kit.sql import Database
 
 Try: TypeAlias = Callable[..., Tried]
 
@@ -48,3 +52,14 @@ def tried(define: Callable[..., Definition], evaluator: Evaluator) -> Try:
         return Trial(define(text), evaluator, fakes).run(inputs or {})
 
     return run
+
+
+@pytest_asyncio.fixture
+async def organisation(database: Database) -> AsyncIterator[uuid.UUID]:
+    """One whose flows are run; they go with it."""
+    found = uuid.uuid4()
+    async with database.transaction() as session:
+        await session.execute(sql("INSERT INTO organisations (id, name) VALUES (:id, 'o')"), {"id": found})
+    yield found
+    async with database.transaction() as session:
+        await session.execute(sql("DELETE FROM organisations WHERE id = :id"), {"id": found})

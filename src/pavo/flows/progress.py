@@ -10,7 +10,18 @@ from typing import Any
 
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, Known, filled, item_values
-from pavo.flows.ledger.changes import Began, CancelTold, Change, Concluded, Decided, Ended, ResultKey, Skipped
+from pavo.flows.ledger.changes import (
+    Began,
+    CancelTold,
+    Change,
+    Concluded,
+    Decided,
+    Ended,
+    LeftUnknown,
+    ResultKey,
+    Skipped,
+    Unknown,
+)
 from pavo.flows.ledger.records import History
 from pavo.flows.scheduler import CONDITION, Scheduler, Status, Work
 from pavo.kit.clock import iso
@@ -32,6 +43,9 @@ def progress_of(history: History, definition: Definition | None = None) -> "Prog
     found = Progress(definition, run.inputs, about)
     for change in history.changes:
         found.told(change)
+    for key, result in history.results.items():
+        if result.is_asked:
+            found.told(Unknown(key, result.error or ""))
     return found
 
 
@@ -47,7 +61,8 @@ class Progress:
         self._scheduler = Scheduler(definition)
         self._items: dict[str, Sequence[Any]] = {}
         self._undoing: set[ResultKey] = set()
-        self._why_cancelled: str | None = None
+        self._asked: dict[ResultKey, None] = {}
+        self._cancelled: CancelTold | None = None
         self.known = Known.at_the_beginning(definition, inputs, run)
         self.skips: dict[str, str] = {}
         """Steps that do not happen, and why; to be written now."""
@@ -77,8 +92,7 @@ class Progress:
 
     def told(self, change: Change) -> None:
         """It has happened."""
-        if not isinstance(change, Began | Skipped):
-            self._put_back()
+        self._put_back(change)
         match change:
             case Skipped(step, why):
                 self.skips.pop(step, None)
@@ -86,16 +100,30 @@ class Progress:
                 self._show(step, Status.SKIPPED, error=why)
             case Decided():
                 self._decided(change)
-            case CancelTold(compensate, why):
-                self._why_cancelled = why or None
+            case CancelTold(compensate):
+                self._cancelled = change
                 self._scheduler.cancel(compensate=compensate)
+            case Unknown(key):
+                self._asked[key] = None
+            case LeftUnknown(key):
+                self._ended(Ended(key, Status.CANCELLED))
             case Began(key):
                 self._began(key)
             case Ended():
                 self._ended(change)
-            case _:
-                return
+            case _:  # it goes on
+                pass
         self._look_on()
+
+    @property
+    def leaves(self) -> Sequence[ResultKey]:
+        """What people need not say any more: the run is cancelled, and nothing of it is to be undone."""
+        cancelled = self._cancelled
+        if cancelled is None:
+            return ()
+        steps = self._definition.flow.steps
+        undone = {key for key in self._asked if cancelled.compensate and steps[key.step].compensate is not None}
+        return [key for key in self._asked if not key.undoes and key not in undone]
 
     def conclusion(self, outcome: Status, evaluator: Evaluates) -> Concluded:
         """What the run gives, now that all is over."""
@@ -112,8 +140,10 @@ class Progress:
             return Concluded(Status.FAILED, error=f"the result is not as declared: {wrong.message[:300]}")
         return Concluded(outcome, result)
 
-    def _put_back(self) -> None:
-        """What was to begin, or to be skipped, was not: its engine was handing the run over."""
+    def _put_back(self, change: Change) -> None:
+        """What was to begin, or to be skipped, was not: its engine was handing the run over, or was lost."""
+        if isinstance(change, Began | Skipped):
+            return
         self._scheduler.put_back(list(self.skips), [each.work for each in self.begins if not each.undoes])
         self.skips, self.begins = {}, {}
 
@@ -160,6 +190,7 @@ class Progress:
 
     def _ended(self, change: Ended) -> None:
         key = change.key
+        self._asked.pop(key, None)
         if key.undoes:
             self._scheduler.compensated(key.work)
             return
@@ -194,7 +225,7 @@ class Progress:
     def _why(self, outcome: Status) -> str | None:
         """What kept it from succeeding: of the first step that failed, in the order of the flow."""
         if outcome is not Status.FAILED:
-            return self._why_cancelled
+            return None if self._cancelled is None else self._cancelled.why or None
         for name in self._definition.graph.order:
             shown = self.known.steps[name]
             if shown["status"] == Status.FAILED:

@@ -9,7 +9,17 @@ from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import Retry, WrittenStep
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
-from pavo.flows.ledger.changes import Began, Change, Decided, Ended, ResultKey, Retrying, Skipped, Unknown
+from pavo.flows.ledger.changes import (
+    Began,
+    Change,
+    Decided,
+    Ended,
+    LeftUnknown,
+    ResultKey,
+    Retrying,
+    Skipped,
+    Unknown,
+)
 from pavo.flows.ledger.records import ResultRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Decision, Status
@@ -98,6 +108,8 @@ class Turns:
             return found
         if progress.decides:
             return [await self._decided(progress, step) for step in progress.decides]
+        if progress.leaves:
+            return [LeftUnknown(key) for key in progress.leaves]
         return [
             Ended(key, Status.CANCELLED)
             for key in (ResultKey(work.step, work.item) for work in progress.cancels)

@@ -22,8 +22,8 @@ from pavo.flows import driving
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.evaluation import decide
 from pavo.flows.ledger import histories, holding, recording, versions
-from pavo.flows.ledger.changes import Began, Decided, Ended, ResultKey, Skipped
-from pavo.flows.ledger.records import HANDING_OVER, LOCAL, TEMPORAL, WAITING, RunRecord
+from pavo.flows.ledger.changes import Began, CancelTold, Decided, Ended, LeftUnknown, ResultKey, Skipped
+from pavo.flows.ledger.records import HANDING_OVER, LOCAL, TEMPORAL, WAITING, History, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
 from pavo.kit.ids import new_id
@@ -247,6 +247,15 @@ class Engines(RuleBasedStateMachine):
         except Conflict:
             assert not lost
 
+    @rule(compensate=st.booleans())
+    def cancel(self, compensate: bool) -> None:
+        if self.random.random() < 0.8:  # it ends what is of interest
+            return
+        try:
+            self.do(self._in_transaction(lambda session: holding.ask_cancel(session, self.run, compensate=compensate)))
+        except Conflict:
+            assert self.row().is_over
+
     @rule()
     def people_answer(self) -> None:
         self.do(self._answer())
@@ -255,7 +264,7 @@ class Engines(RuleBasedStateMachine):
         async with self.database.transaction() as session:
             history = await histories.history_of(session, self.run)
         for key, result in history.results.items():
-            if result.state != "unknown" or history.run.is_over:
+            if not result.is_asked or history.run.is_over:
                 continue
             happened = self.world.finished[key] > self.world.transients[key]
             said: Any = "again" if not happened else "failed" if self.world.fails[key] else "succeeded"
@@ -323,7 +332,12 @@ class Engines(RuleBasedStateMachine):
         history = self.do(read())
         ended = [each.key for each in history.changes if isinstance(each, Ended)]
         assert len(ended) == len(set(ended))
-        assert {each.state for each in history.results.values()} <= {"succeeded", "failed", "cancelled"}
+        left = {each.key for each in history.changes if isinstance(each, LeftUnknown)}
+        assert {key for key, each in history.results.items() if each.state == "unknown"} == left
+        assert not left or history.run.cancel_asked
+        over = [each for key, each in history.results.items() if key not in left]
+        assert {each.state for each in over} <= {"succeeded", "failed", "cancelled"}
+        assert history.run.cancel_asked or history.run.state != "cancelled"
         progress = Progress(self.definition, {}, {})
         for change in history.changes:
             progress.told(change)
@@ -334,8 +348,9 @@ class Engines(RuleBasedStateMachine):
             if result.state == "succeeded" and self.definition.flow.steps[key.step].kind != "sleep":
                 assert result.output == self.world.output(key)
                 assert self.world.finished[key] > self.world.transients[key]
+        self._compare_undone(history)
         alone = expected(self.definition, self.world)
-        if self.definition.flow.on_failure.policy == "continue":
+        if self.definition.flow.on_failure.policy == "continue" and not history.run.cancel_asked:
             assert {name: alone.status(name) for name in self.definition.flow.steps} == {
                 name: progress.status(name) for name in self.definition.flow.steps
             }
@@ -343,6 +358,22 @@ class Engines(RuleBasedStateMachine):
             told = {name: (each["status"], each["output"]) for name, each in progress.known.steps.items()}
             wanted = {name: (each["status"], each["output"]) for name, each in alone.known.steps.items()}
             assert told == wanted
+
+    def _compare_undone(self, history: History) -> None:
+        """What succeeded is undone once, the latest end first, where that is wanted."""
+        told = next((each for each in history.changes if isinstance(each, CancelTold)), None)
+        failed = history.run.state == "failed" and self.definition.flow.on_failure.compensate
+        wanted = history.run.state == "cancelled" and told is not None and told.compensate
+        steps = self.definition.flow.steps
+        done = [
+            each.key
+            for each in history.changes
+            if isinstance(each, Ended) and each.status is Status.SUCCEEDED and not each.key.undoes
+            if steps[each.key.step].compensate is not None
+        ]
+        undone = [each.key for each in history.changes if isinstance(each, Began) and each.key.undoes]
+        expected = [ResultKey(key.step, key.item, undoes=True) for key in reversed(done)]
+        assert undone == (expected if failed or wanted else []), history.run.state
 
     async def _read(self) -> RunRecord:
         async with self.database.reading() as session:

@@ -100,6 +100,13 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftUnknown:
+    """The run is cancelled, and nobody is asked any more: for the rest of it the step was cancelled."""
+
+    key: ResultKey
+
+
+@dataclass(frozen=True, slots=True)
 class Concluded:
     """The run is over."""
 
@@ -108,6 +115,8 @@ class Concluded:
     error: str | None = None
 
 
-Change: TypeAlias = Skipped | Decided | CancelTold | Began | Ended | Retrying | Again | Unknown | Concluded
+Change: TypeAlias = (
+    Skipped | Decided | CancelTold | Began | Ended | Retrying | Again | Unknown | LeftUnknown | Concluded
+)
 Answer: TypeAlias = Literal["succeeded", "failed", "again"]
 """What people say of a step of which it is not known whether it happened."""

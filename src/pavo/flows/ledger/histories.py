@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.errors import NotFound
-from pavo.flows.ledger.changes import Began, CancelTold, Change, Decided, Ended, ResultKey, Skipped
+from pavo.flows.ledger.changes import Began, CancelTold, Change, Decided, Ended, LeftUnknown, ResultKey, Skipped
 from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow, FlowVersionRow
 from pavo.flows.ledger.records import History, ResultRecord, RunRecord
 from pavo.flows.scheduler import Decision, Status
@@ -55,7 +55,8 @@ async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int)
 
 async def asks(session: AsyncSession, run_id: uuid.UUID) -> bool:
     """Whether people are asked what became of a step."""
-    query = select(FlowResultRow.step).where(FlowResultRow.run_id == run_id, FlowResultRow.state == "unknown").limit(1)
+    asked = (FlowResultRow.state == "unknown", FlowResultRow.seq.is_(None))
+    query = select(FlowResultRow.step).where(FlowResultRow.run_id == run_id, *asked).limit(1)
     return (await session.scalars(query)).one_or_none() is not None
 
 
@@ -81,10 +82,14 @@ async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
         key = ResultKey(row.step, None if row.item < 0 else row.item, row.undoes)
         numbered.append((row.began_seq, Began(key, row.repeatable)))
         if row.seq is not None:
-            numbered.append((row.seq, Ended(key, Status(row.state), row.output, row.error)))
+            numbered.append((row.seq, _end(key, row)))
         found[key] = _result(key, row, due)
     numbered.sort(key=lambda each: each[0])
     return History(run, text, [change for _, change in numbered], found)
+
+
+def _end(key: ResultKey, row: FlowResultRow) -> Change:
+    return LeftUnknown(key) if row.state == "unknown" else Ended(key, Status(row.state), row.output, row.error)
 
 
 def _decision(row: FlowDecisionRow) -> list[tuple[int, Change]]:

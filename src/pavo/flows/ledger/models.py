@@ -136,7 +136,7 @@ class FlowResultRow(Base):
     """-1: of the step as a whole."""
     undoes: Mapped[bool] = mapped_column(primary_key=True)
     state: Mapped[str] = mapped_column(Text)
-    """`unknown`: people are asked whether it happened."""
+    """`unknown`: people are asked whether it happened, until `seq` is set: then the run was cancelled without it."""
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     epoch: Mapped[int] = mapped_column(BigInteger)
     """Of whoever has begun this attempt."""

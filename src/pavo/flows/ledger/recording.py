@@ -20,6 +20,7 @@ from pavo.flows.ledger.changes import (
     Concluded,
     Decided,
     Ended,
+    LeftUnknown,
     ResultKey,
     Retrying,
     Skipped,
@@ -135,6 +136,8 @@ async def _write(session: AsyncSession, hold: Hold, seq: int, change: Change) ->
             await _change(session, hold, key, ("running", "retrying"), again)
         case Unknown(key, error):
             await _change(session, hold, key, ("running",), {"state": "unknown", "error": error})
+        case LeftUnknown(key):
+            await _change(session, hold, key, ("unknown",), {"seq": seq, "ended_at": _NOW})
         case Concluded():
             raise AssertionError("it is a change of the run's row")
         case _:
@@ -193,14 +196,17 @@ async def answer(
         Conflict: nobody is asked about that step (any more).
     """
     run = await locked(session, run_id)
+    if run.state in OVER:
+        over = f"The run is over ({run.state}): what is said of its steps changes nothing any more."
+        raise Conflict(over, field="run")
     seq = run.seq + 1
     told: dict[str, Any] = {"state": said, "seq": seq, "ended_at": _NOW, "output": output}
     told["error"] = None if said == "succeeded" else "it did not happen, people say"
     if said == "again":
         told = {"state": "retrying", "due_at": _NOW}
-    of_it = (of_key(run_id, key), FlowResultRow.state == "unknown")
+    of_it = (of_key(run_id, key), FlowResultRow.state == "unknown", FlowResultRow.seq.is_(None))
     found = await session.execute(update(FlowResultRow).where(*of_it).values(told).returning(FlowResultRow.step))
-    if found.one_or_none() is None or run.state in OVER:
+    if found.one_or_none() is None:
         raise Conflict(f"Nobody is asked about {key.step}.", field="step", remedy="See: pavo flow status ID")
     value = {"said": said, "item": key.item, "undoes": key.undoes, "who": None if who is None else str(who)}
     row = {"run_id": run_id, "seq": seq, "what": "answered", "step": key.step, "value": value}

@@ -130,6 +130,11 @@ class ResultRecord:
     begun_at: datetime
     ended_at: datetime | None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether people are asked what became of it."""
+        return self.state == "unknown" and self.ended_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class History:
