@@ -42,6 +42,7 @@ from pavo.observe.telemetry import Telemetry, open_telemetry
 from pavo.runs.kinds import ApiClients, KindAtWork, KindServed, Slice, WorkerClients, subjects_of
 from pavo.runs.reconcile import Reconciler
 from pavo.runs.story import plan_queue, short_queue
+from pavo.schedules import wiring as schedules
 from pavo.tasks import wiring as tasks
 from pavo.temporal.client import connect
 from pavo.temporal.queues import KINDS, describe_queue
@@ -57,7 +58,7 @@ from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
 
-SLICES: Final[Sequence[Slice]] = (tasks, jobs)
+SLICES: Final[Sequence[Slice]] = (tasks, jobs, schedules)
 """What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
 KEPT_SHARE = 4
 """One connection in four."""

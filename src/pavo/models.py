@@ -13,6 +13,7 @@ from pavo.kit.sql import Base
 from pavo.llm import models as llm
 from pavo.llm.named import models as model_endpoints
 from pavo.runs import idempotency
+from pavo.schedules import models as schedules
 from pavo.tasks.sql import gateway_tokens
 from pavo.tasks.sql import models as tasks
 from pavo.timeline import models as timeline
@@ -40,6 +41,7 @@ __all__ = [
     "metadata",
     "model_endpoints",
     "policies",
+    "schedules",
     "secrets",
     "tasks",
     "timeline",

@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from pavo.accounts import repository
 from pavo.accounts.domain import Identity, name_of, normal_email
 from pavo.accounts.models import UserRow
 
@@ -49,3 +50,11 @@ async def creator(session: AsyncSession, who: Identity, named: str | None) -> uu
 async def user_with_email(session: AsyncSession, email: str) -> uuid.UUID | None:
     """The id of the user with this address, in its normal spelling."""
     return (await session.scalars(select(UserRow.id).where(UserRow.email == email))).one_or_none()
+
+
+async def identity_in(session: AsyncSession, user_id: uuid.UUID, organisation_id: uuid.UUID) -> Identity | None:
+    """The user as who acts in this organisation while nobody asks; None: they are gone, or no member any more."""
+    found = await repository.user_by_id(session, user_id)
+    if found is None or organisation_id not in found.organisation_ids:
+        return None
+    return replace(found, organisation_id=organisation_id)

@@ -1,6 +1,7 @@
 """What people do with jobs that are there: cancel, queue again, have a review answered, adopt, look at the workflow."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,6 +69,11 @@ class JobService:
         """
         async with self._database.reading() as session:
             return _theirs(who, await jobs.find(session, job_id), job_id)
+
+    async def stages(self, job_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+        """In which stages these jobs are; those that are gone are left out."""
+        async with self._database.reading() as session:
+            return await jobs.stages(session, job_ids)
 
     async def cancel(self, who: Identity, job_id: uuid.UUID) -> a.CancelReceipt:
         """Cancel a job: one that waits at once, one in progress with all that runs for it at its agent.

@@ -80,14 +80,22 @@ def queue_commands(database: Database, temporal: Client, settings: TemporalSetti
     return QueueCommands(database, temporal, settings.task_queue)
 
 
+def job_services(clients: ApiClients | WorkerClients) -> tuple[JobService, JobSubmission]:
+    """What is done with jobs, and how they are submitted, in any process."""
+    database, publisher, settings = clients.database, clients.publisher, clients.settings
+    commands = job_commands(clients.temporal, clients.redis, settings.temporal)
+    queue = queue_commands(database, clients.temporal, settings.temporal)
+    views = JobViews(database, PriceTable.load(settings.usage.prices).currency)
+    submission = JobSubmission(database, publisher, views, queue.look)
+    return JobService(database, publisher, commands, queue.look), submission
+
+
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of jobs."""
     database, publisher = clients.database, clients.publisher
     commands = job_commands(clients.temporal, clients.redis, clients.settings.temporal)
     queue = queue_commands(database, clients.temporal, clients.settings.temporal)
-    service = JobService(database, publisher, commands, queue.look)
-    views = JobViews(database, PriceTable.load(clients.settings.usage.prices).currency)
-    submission = JobSubmission(database, publisher, views, queue.look)
+    service, submission = job_services(clients)
     gates = JobGates(database, commands)
     services = JobUseCases(service, QueueService(database, publisher, queue), gates, submission, JobBearers(database))
 

@@ -152,6 +152,17 @@ ATTEMPTS: Final = Gauge("pavo_attempts_running", "Plans and attempts that agents
 
 # Remote agents: pings that a worker records are of schedules, those of a gateway are of its rounds
 
+FIRINGS: Final = Counter(
+    "pavo_schedule_firings_total",
+    "Times of schedules that were settled: something was started, left out for a reason, or could not be started.",
+    ("outcome",),
+    (("started",), ("skipped",), ("failed",)),
+)
+FIRING_LATENESS: Final = Histogram(
+    "pavo_schedule_lateness_seconds",
+    "Seconds from the time that a schedule names, without jitter, until what it starts has begun.",
+    buckets=LONG,
+)
 AGENT_PINGS: Final = Counter(
     "pavo_agent_pings_total",
     "Pings of remote agents that were recorded, by whether the agent answered within five seconds.",
@@ -205,6 +216,8 @@ OF_BOTH: Final[tuple[Meter, ...]] = (
     MODEL_TOKENS,
     MODEL_COST,
     BUDGETS_ASKED,
+    FIRINGS,
+    FIRING_LATENESS,
 )
 OF_API: Final[tuple[Meter, ...]] = (
     HTTP_REQUESTS,

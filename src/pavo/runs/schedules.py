@@ -90,6 +90,20 @@ async def ensure_schedule(client: Client, wanted: Scheduled) -> None:
             await _bring_up_to_date(client, wanted.id, schedule)
 
 
+async def put_schedule(client: Client, name: str, wanted: Schedule) -> None:
+    """Have a schedule as it is wanted in all that it says, paused or not; one that is there is replaced.
+
+    Raises:
+        Unavailable: Temporal does not answer, or does not take it.
+    """
+    with translated():
+        try:
+            await client.create_schedule(name, wanted, rpc_timeout=RPC_TIMEOUT)
+        except ScheduleAlreadyRunningError:
+            handle = client.get_schedule_handle(name)
+            await handle.update(lambda _: ScheduleUpdate(schedule=wanted), rpc_timeout=RPC_TIMEOUT)
+
+
 async def rest_schedule(client: Client, name: str, why: str) -> None:
     """Pause a schedule until `resume_schedule`; one that is paused, or is not there, stays as it is.
 

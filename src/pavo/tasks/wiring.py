@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from pavo.config import AgentSettings, ExecutionSettings, HttpSettings, Settings
 from pavo.corpus.service import CorpusService
 from pavo.kit.cancellation import KeptRunning, end
 from pavo.kit.ids import new_id
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, KeptConnections
 from pavo.llm.gateway.wiring import model_calls
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
@@ -50,6 +50,7 @@ from pavo.tasks.gateway.relaying import WorkerGateways
 from pavo.tasks.reconcile import TaskRows
 from pavo.tasks.review import ReviewService
 from pavo.tasks.service import TaskService
+from pavo.tasks.sql import repository
 from pavo.tasks.sql.admissions import count_end, waiting_for_agents
 from pavo.tasks.sql.in_flight import in_flight
 from pavo.tasks.sql.lease import epochs
@@ -115,11 +116,24 @@ def task_commands(temporal: Client, redis: Redis, settings: TemporalSettings) ->
     return TaskCommands(temporal, settings.task_queue, presence, search_attributes=settings.search_attributes)
 
 
+def task_service(clients: ApiClients | WorkerClients, connections: KeptConnections, agents: Imports) -> TaskService:
+    """The use cases of a task's life, in any process."""
+    commands = task_commands(clients.temporal, clients.redis, clients.settings.temporal)
+    statements = RequestStatements(connections)
+    return TaskService(clients.database, statements, clients.redis, clients.publisher, agents, commands)
+
+
+async def task_stages(database: Database, task_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    """In which stages these tasks are; deleted ones are left out."""
+    async with database.reading() as session:
+        return await repository.stages(session, task_ids)
+
+
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of tasks."""
     database, commands = clients.database, task_commands(clients.temporal, clients.redis, clients.settings.temporal)
-    statements, agents = RequestStatements(clients.connections), Imports(AgentRegistry.load())
-    tasks = TaskService(database, statements, clients.redis, clients.publisher, agents, commands)
+    agents = Imports(AgentRegistry.load())
+    tasks = task_service(clients, clients.connections, agents)
     review = ReviewService(database, clients.publisher, commands)
     edit = EditService(database, clients.publisher, agents)
     conversation = ConversationService(database, clients.publisher, FollowUps(database, commands))

@@ -40,6 +40,16 @@ class JobSubmission:
         self._database, self._publisher = database, publisher
         self._views, self._look = views, look
 
+    async def check(self, organisation_id: uuid.UUID, new: JobCreate) -> None:
+        """See whether such a job could be submitted now.
+
+        Raises:
+            InvalidInput, TooLarge: as `submit`.
+        """
+        _checked(new)
+        async with self._database.transaction() as session:
+            await chosen(session, organisation_id, new.repository)
+
     async def submit(
         self, who: Identity, organisation_id: uuid.UUID, new: JobCreate, key: str | None = None
     ) -> tuple[JobView, bool]:

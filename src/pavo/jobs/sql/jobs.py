@@ -22,6 +22,12 @@ async def owners(session: AsyncSession, job_ids: Sequence[uuid.UUID]) -> Mapping
     return {row.id: row.organisation_id for row in await session.execute(query)}
 
 
+async def stages(session: AsyncSession, job_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    """In which stages these jobs are; those that are gone are left out."""
+    query = select(JobRow.id, JobRow.stage).where(JobRow.id.in_(job_ids), JobRow.deleted_at.is_(None))
+    return {row.id: row.stage for row in await session.execute(query)}
+
+
 async def census(session: AsyncSession) -> Mapping[str, int]:
     """How many jobs are in each stage; stages without any at 0."""
     query = select(JobRow.stage, func.count()).where(JobRow.deleted_at.is_(None)).group_by(JobRow.stage)

@@ -192,6 +192,12 @@ async def owners(session: AsyncSession, task_ids: Sequence[uuid.UUID]) -> dict[u
     return {row.id: row.organisation_id for row in await session.execute(query)}
 
 
+async def stages(session: AsyncSession, task_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """In which stages these tasks are; deleted ones are left out."""
+    query = select(TaskRow.id, TaskRow.stage).where(TaskRow.id.in_(task_ids), TaskRow.deleted_at.is_(None))
+    return {row.id: row.stage for row in await session.execute(query)}
+
+
 async def settled(session: AsyncSession, age: timedelta, after: uuid.UUID | None) -> list[TaskRow]:
     """Tasks that say they run and were not written for this long: the next page of them by id."""
     query = (

@@ -1,0 +1,1 @@
+"""Schedules: what begins tasks, jobs and runs of flows again and again, each time once."""

@@ -1,0 +1,1 @@
+"""Firings: what is due is written down once, and begun once."""

@@ -1,0 +1,1 @@
+"""The times of schedules: how they are written, and when they are."""

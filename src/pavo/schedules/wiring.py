@@ -1,0 +1,80 @@
+"""How schedules come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from pavo.agents.importing import Imports
+from pavo.agents.registry import AgentRegistry
+from pavo.config import Settings
+from pavo.jobs.wiring import job_services
+from pavo.kit.cancellation import KeptRunning
+from pavo.kit.sql import KeptConnections
+from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
+from pavo.schedules import domain as d
+from pavo.schedules import repository
+from pavo.schedules.firing.activities import FiringRecorder
+from pavo.schedules.firing.contracts import FIRE_TYPE
+from pavo.schedules.firing.rounds import FiringRounds
+from pavo.schedules.firing.starter import Starter
+from pavo.schedules.firing.workflow import FireSchedule
+from pavo.schedules.firing.works import JobWork, TaskWork, Work
+from pavo.schedules.mirror import Mirror
+from pavo.schedules.service import ScheduleService
+from pavo.schedules.use_cases import ScheduleUseCases
+from pavo.schedules.watching import ScheduleRows
+from pavo.tasks.wiring import task_service, task_stages
+
+KIND: Final = Kind(d.NOUN, FireSchedule, FIRE_TYPE, d.schedule_of_workflow)
+
+
+def routers() -> Sequence[Any]:
+    """The endpoints of schedules."""
+    from pavo.schedules.endpoints import router
+
+    return [router]
+
+
+def works_of(clients: ApiClients | WorkerClients, connections: KeptConnections) -> Mapping[str, Work]:
+    """What can be started, by kind."""
+    jobs, submission = job_services(clients)
+    agents = Imports(AgentRegistry.load())
+    tasks = TaskWork(task_service(clients, connections, agents), agents, partial(task_stages, clients.database))
+    return {"task": tasks, "job": JobWork(jobs, submission)}
+
+
+def _mirror(clients: ApiClients | WorkerClients) -> Mirror:
+    settings: Settings = clients.settings
+    return Mirror(clients.database, clients.temporal, settings.temporal.task_queue)
+
+
+async def served(clients: ApiClients) -> KindServed:
+    """The use cases of schedules."""
+    database, works, mirror = clients.database, works_of(clients, clients.connections), _mirror(clients)
+    service = ScheduleService(database, works, mirror, Starter(database, works))
+
+    async def census() -> Mapping[str, int]:
+        async with database.reading() as session:
+            return await repository.census(session)
+
+    async def owners(schedule_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
+        async with database.reading() as session:
+            return await repository.owners(session, schedule_ids)
+
+    return KindServed(KIND, ScheduleUseCases(service), ScheduleRows(database, mirror), census, owners)
+
+
+async def at_work(clients: WorkerClients) -> KindAtWork:
+    """The short writes of firings, and the rounds that begin what waits."""
+    database, connections = clients.database, clients.keep(clients.database)
+    clients.closing.push_async_callback(connections.close)
+    starter = Starter(database, works_of(clients, connections))
+
+    async def held_by(_: str) -> Sequence[str]:
+        return []
+
+    rounds = FiringRounds(database, starter)
+    clients.closing.push_async_callback(KeptRunning(rounds.run, "firings-of-schedules").end)
+    rows = ScheduleRows(database, _mirror(clients))
+    return KindAtWork(KIND, long=[], short=[FiringRecorder(database, starter)], rows=rows, held_by=held_by)
