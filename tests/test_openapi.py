@@ -47,6 +47,10 @@ NEVER_TOO_EARLY = {
     "POST /api/orgs/{organisation_id}/queue/resume",
     "POST /api/flows/{name}/versions/{number}/deprecate",
     "POST /api/flows/{name}/versions/{number}/undeprecate",
+    "DELETE /api/schedules/{schedule_id}",
+    "POST /api/schedules/{schedule_id}/pause",
+    "POST /api/schedules/{schedule_id}/resume",
+    "POST /api/schedules/{schedule_id}/trigger",
 }
 """Commands that are possible whatever state something is in."""
 FINDS = {
@@ -56,6 +60,8 @@ FINDS = {
     "POST /api/policies",
     "GET /api/usage",
     "GET /api/budgets",
+    "GET /api/schedules",
+    "POST /api/schedules",
     "GET /api/gates",
     "GET /api/inbox",
     "PUT /api/budgets",
@@ -64,6 +70,7 @@ FINDS = {
     "POST /api/flows/validate",
 }
 CREATE = {
+    "POST /api/schedules",
     "POST /api/tasks",
     "POST /api/organisations",
     "POST /api/tokens",

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Header, Query, Response
 
 from pavo.accounts.dependencies import Caller
 from pavo.kit.problem import problems
-from pavo.schedules.dependencies import TheSchedules
+from pavo.schedules.dependencies import TheBackfill, TheSchedules
 from pavo.schedules.presenters import firing_out, firing_page, schedule_out
 from pavo.schedules.schemas import (
+    BackfillIn,
+    BackfillOut,
     FiringOut,
     FiringPage,
     PauseIn,
@@ -23,11 +25,11 @@ from pavo.schedules.schemas import (
     TriggerIn,
 )
 
-router = APIRouter(prefix="/api/schedules", tags=["schedules"], responses=problems(401, 404, 422))
+router = APIRouter(prefix="/api/schedules", tags=["schedules"], responses=problems(401, 422))
 ONE = "/{schedule_id}"
 
 
-@router.post("", status_code=201, operation_id="create_schedule", responses=problems(409))
+@router.post("", status_code=201, operation_id="create_schedule", responses=problems(404, 409))
 async def create_schedule(schedules: TheSchedules, response: Response, who: Caller, new: ScheduleCreate) -> ScheduleOut:
     """Make a schedule, which starts a task or a coding job at its times."""
     view = await schedules.create(who, new)
@@ -35,7 +37,7 @@ async def create_schedule(schedules: TheSchedules, response: Response, who: Call
     return schedule_out(view)
 
 
-@router.get("", operation_id="list_schedules")
+@router.get("", operation_id="list_schedules", responses=problems(404))
 async def list_schedules(
     schedules: TheSchedules, who: Caller, organisation_id: Annotated[uuid.UUID | None, Query()] = None
 ) -> ScheduleList:
@@ -49,13 +51,13 @@ async def preview_schedule(schedules: TheSchedules, who: Caller, wanted: Preview
     return PreviewOut(times=[*await schedules.preview(wanted.times, wanted.after, wanted.count)])
 
 
-@router.get(ONE, operation_id="get_schedule")
+@router.get(ONE, operation_id="get_schedule", responses=problems(404))
 async def get_schedule(schedules: TheSchedules, who: Caller, schedule_id: uuid.UUID) -> ScheduleOut:
     """One schedule, with its next ten times."""
     return schedule_out(await schedules.get(who, schedule_id))
 
 
-@router.patch(ONE, operation_id="edit_schedule", responses=problems(409))
+@router.patch(ONE, operation_id="edit_schedule", responses=problems(404, 409))
 async def edit_schedule(
     schedules: TheSchedules, who: Caller, schedule_id: uuid.UUID, edit: ScheduleEdit
 ) -> ScheduleOut:
@@ -63,25 +65,25 @@ async def edit_schedule(
     return schedule_out(await schedules.change(who, schedule_id, edit))
 
 
-@router.delete(ONE, status_code=204, operation_id="delete_schedule")
+@router.delete(ONE, status_code=204, operation_id="delete_schedule", responses=problems(404))
 async def delete_schedule(schedules: TheSchedules, who: Caller, schedule_id: uuid.UUID) -> None:
     """Remove a schedule with its firings; what it started stays."""
     await schedules.delete(who, schedule_id)
 
 
-@router.post(f"{ONE}/pause", operation_id="pause_schedule")
+@router.post(f"{ONE}/pause", operation_id="pause_schedule", responses=problems(404))
 async def pause_schedule(schedules: TheSchedules, who: Caller, schedule_id: uuid.UUID, why: PauseIn) -> ScheduleOut:
     """Have it start nothing by itself."""
     return schedule_out(await schedules.pause(who, schedule_id, why.reason))
 
 
-@router.post(f"{ONE}/resume", operation_id="resume_schedule")
+@router.post(f"{ONE}/resume", operation_id="resume_schedule", responses=problems(404))
 async def resume_schedule(schedules: TheSchedules, who: Caller, schedule_id: uuid.UUID) -> ScheduleOut:
     """Have it go on with its next time; those of the pause can be back-filled."""
     return schedule_out(await schedules.resume(who, schedule_id))
 
 
-@router.post(f"{ONE}/trigger", operation_id="trigger_schedule")
+@router.post(f"{ONE}/trigger", operation_id="trigger_schedule", responses=problems(404))
 async def trigger_schedule(
     schedules: TheSchedules,
     who: Caller,
@@ -93,7 +95,18 @@ async def trigger_schedule(
     return firing_out(await schedules.trigger(who, schedule_id, wanted.overlap, idempotency_key))
 
 
-@router.get(f"{ONE}/firings", operation_id="list_firings")
+@router.post(f"{ONE}/backfill", operation_id="backfill_schedule", responses=problems(404, 409))
+async def backfill_schedule(
+    backfill: TheBackfill, who: Caller, schedule_id: uuid.UUID, wanted: BackfillIn
+) -> BackfillOut:
+    """Show exactly which times of the past would start; sent again with their hash, they do.
+
+    Each time starts once: those that have something under way are left out.
+    """
+    return BackfillOut.model_validate(await backfill.backfill(who, schedule_id, wanted))
+
+
+@router.get(f"{ONE}/firings", operation_id="list_firings", responses=problems(404))
 async def list_firings(
     schedules: TheSchedules,
     who: Caller,

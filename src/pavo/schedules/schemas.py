@@ -40,8 +40,8 @@ class ScheduleCreate(BaseModel):
     overlap: Overlap = "SKIP"
     """While what it started before is open: SKIP leaves a time out; BUFFER_ONE has one wait, BUFFER_ALL each;
     CANCEL_OTHER stops the former and then starts; TERMINATE_OTHER does not wait for its end; ALLOW_ALL starts all."""
-    catch_up: Length = timedelta(hours=1)
-    """What could not start in time, because Pavo was away, starts later by so much at most."""
+    catch_up: Length = Field(default_factory=lambda: timedelta(hours=1))
+    """What could not start in time, because Pavo was away, starts later by so much at most; 1h if nothing is said."""
     paused: FilledText | None = Field(None, max_length=500)
     """Why it does not go on yet; null: it goes on."""
     organisation_id: uuid.UUID | None = None

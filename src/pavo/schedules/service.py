@@ -95,7 +95,7 @@ class ScheduleService:
             NotFound: unknown, deleted, or not theirs.
         """
         async with self._database.reading() as session:
-            row = _theirs(who, await repository.find(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.find(session, schedule_id), schedule_id)
             return (await _views(session, [row], SHOWN))[0]
 
     async def all_of(self, who: Identity, organisation_id: uuid.UUID | None) -> Sequence[ScheduleView]:
@@ -115,7 +115,7 @@ class ScheduleService:
             Conflict: the name is taken, or another version is current.
         """
         async with self._database.reading() as session:
-            row = _theirs(who, await repository.find(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.find(session, schedule_id), schedule_id)
         values: dict[str, Any] = {"acts_for": who.user_id}
         if edit.starts is not None:
             acting = acting_in(who, row.organisation_id)
@@ -124,7 +124,7 @@ class ScheduleService:
             values["catch_up_seconds"] = int(edit.catch_up.total_seconds())
         values |= {name: getattr(edit, name) for name in ("name", "overlap") if getattr(edit, name) is not None}
         async with self._database.transaction() as session:
-            row = _theirs(who, await repository.lock(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
             if edit.version not in (None, row.version):
                 remedy = "Look at it, and change that."
                 raise Conflict(f"Its version is {row.version} now.", field="version", remedy=remedy)
@@ -144,7 +144,7 @@ class ScheduleService:
             NotFound: unknown, or not theirs.
         """
         async with self._database.transaction() as session:
-            row = _theirs(who, await repository.lock(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
             await _pause(session, schedule_id, who, reason, row.paused_at or await time_of(session))
         await self._mirror.reflect_or_leave(schedule_id)
         return await self.get(who, schedule_id)
@@ -156,7 +156,7 @@ class ScheduleService:
             NotFound: unknown, or not theirs.
         """
         async with self._database.transaction() as session:
-            row = _theirs(who, await repository.lock(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
             if row.paused_at is not None:
                 values = {"paused_at": None, "paused_by": None, "paused_reason": ""}
                 await repository.change(session, schedule_id, values)
@@ -170,7 +170,7 @@ class ScheduleService:
             NotFound: unknown, or not theirs.
         """
         async with self._database.transaction() as session:
-            _theirs(who, await repository.lock(session, schedule_id), schedule_id)
+            theirs(who, await repository.lock(session, schedule_id), schedule_id)
             await repository.remove(session, schedule_id)
         await self._mirror.reflect_or_leave(schedule_id)
 
@@ -187,7 +187,7 @@ class ScheduleService:
             raise InvalidInput("It has 1 to 255 printable characters.", field=HEADER, remedy="Use a UUID.")
         firing_id = uuid.uuid4() if key is None else uuid.uuid5(schedule_id, f"{who.user_id}/{key}")
         async with self._database.transaction() as session:
-            row = _theirs(who, await repository.lock(session, schedule_id), schedule_id)
+            row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
             if await ledger.find(session, firing_id) is None:
                 now = [await time_of(session)]
                 wanted = overlap or row.overlap
@@ -214,7 +214,7 @@ class ScheduleService:
         """
         before = None if cursor is None else Cursor.decode(cursor)
         async with self._database.reading() as session:
-            _theirs(who, await repository.find(session, schedule_id), schedule_id)
+            theirs(who, await repository.find(session, schedule_id), schedule_id)
         await self._starter.note_ends(schedule_id)
         async with self._database.reading() as session:
             found = await ledger.page(session, schedule_id, states, before, limit + 1)
@@ -275,7 +275,12 @@ def _taken(name: str) -> Conflict:
     return Conflict(f"There is a schedule {name!r}.", field="name", remedy="Use another name, or change that one.")
 
 
-def _theirs(who: Identity, row: ScheduleRow | None, schedule_id: uuid.UUID) -> ScheduleRow:
+def theirs(who: Identity, row: ScheduleRow | None, schedule_id: uuid.UUID) -> ScheduleRow:
+    """The schedule.
+
+    Raises:
+        NotFound: unknown, or not theirs: said alike.
+    """
     if row is None or row.organisation_id not in who.organisation_ids:
         raise _unknown(schedule_id)
     return row

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pavo.schedules.backfill import BackfillService
 from pavo.schedules.service import ScheduleService
 
 
@@ -10,3 +11,4 @@ class ScheduleUseCases:
     """What people and programs do with schedules."""
 
     schedules: ScheduleService
+    backfill: BackfillService

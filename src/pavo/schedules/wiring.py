@@ -14,6 +14,7 @@ from pavo.kit.sql import KeptConnections
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.schedules import domain as d
 from pavo.schedules import repository
+from pavo.schedules.backfill import BackfillService
 from pavo.schedules.firing.activities import FiringRecorder
 from pavo.schedules.firing.contracts import FIRE_TYPE
 from pavo.schedules.firing.rounds import FiringRounds
@@ -52,7 +53,8 @@ def _mirror(clients: ApiClients | WorkerClients) -> Mirror:
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of schedules."""
     database, works, mirror = clients.database, works_of(clients, clients.connections), _mirror(clients)
-    service = ScheduleService(database, works, mirror, Starter(database, works))
+    starter = Starter(database, works)
+    services = ScheduleUseCases(ScheduleService(database, works, mirror, starter), BackfillService(database, starter))
 
     async def census() -> Mapping[str, int]:
         async with database.reading() as session:
@@ -62,7 +64,7 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await repository.owners(session, schedule_ids)
 
-    return KindServed(KIND, ScheduleUseCases(service), ScheduleRows(database, mirror), census, owners)
+    return KindServed(KIND, services, ScheduleRows(database, mirror), census, owners)
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:

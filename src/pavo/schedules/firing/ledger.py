@@ -130,6 +130,14 @@ async def at(
     return {row.nominal_at: row for row in await session.scalars(query)}
 
 
+async def at_between(
+    session: AsyncSession, schedule_id: uuid.UUID, since: datetime, until: datetime
+) -> Mapping[datetime, FiringRow]:
+    """The firings of all times between these two moments, with both."""
+    query = select(_F).where(_F.schedule_id == schedule_id, _F.nominal_at.between(since, until))
+    return {row.nominal_at: row for row in await session.scalars(query)}
+
+
 async def find(session: AsyncSession, firing_id: uuid.UUID) -> FiringRow | None:
     """One, as it is now."""
     return await session.get(_F, firing_id, populate_existing=True)

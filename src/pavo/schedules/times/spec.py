@@ -61,7 +61,7 @@ class IntervalSpec(BaseModel):
     model_config = _STRICT
 
     every: Length
-    offset: Length = NONE
+    offset: Length = Field(default_factory=timedelta)
     """Later than that, each of them; less than `every`."""
 
 
@@ -80,7 +80,7 @@ class TimesSpec(BaseModel):
     time_zone: Annotated[Text, Field(max_length=100)] = "UTC"
     """Of cron lines and calendars, such as Europe/Berlin. A time that the clock leaps over does not come on that day;
     one that it shows twice comes once."""
-    jitter: Length = NONE
+    jitter: Length = Field(default_factory=timedelta)
     """Each start is later by up to so much."""
     start: AwareDatetime | None = None
     """Nothing starts before."""
