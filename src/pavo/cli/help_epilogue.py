@@ -36,6 +36,9 @@ EXAMPLES: Final = {
         "pavo flow new chores --template repository-chore --set repository=acme/site --set program=codex "
         "--set tell=mail.send@1": "a flow and its tests",
     },
+    "flow convert": {
+        "pavo flow convert refund.json --from simple -O refund.yaml": "and what could not be carried over",
+    },
     "flow run": {"pavo flow run refund.yaml --engine local --input ticket=T-7": "until it is over"},
     "flow runs": {"pavo flow runs": "the newest ones"},
     "flow status": {"pavo flow status ID": "what became of its steps"},

@@ -207,6 +207,7 @@ def _evaluator() -> Generator[Evaluator]:
         evaluator.close()
 
 
+flow_app.command("pavo.cli.flow.convert:convert_file", name="convert")
 flow_app.command("pavo.cli.flow.runs:run", name="run")
 flow_app.command("pavo.cli.flow.runs:list_runs", name="runs")
 flow_app.command("pavo.cli.flow.runs:status", name="status")
