@@ -48,7 +48,7 @@ for group, path, name, summary in (
     (JOBS, "pavo.cli.jobs.queue:queue_app", "queue", "The order in which they are done."),
     (JOBS, "pavo.cli.jobs.repositories:repo_app", "repo", "The repositories that coding jobs work in."),
     (JOBS, "pavo.cli.jobs.agents:agent_app", "agent", "Agents on other machines that do coding jobs."),
-    (FLOWS, "pavo.cli.flow.commands:flow_app", "flow", "Check, show and test flows."),
+    (FLOWS, "pavo.cli.flow.commands:flow_app", "flow", "Check, test, publish and run flows."),
     (STACK, "pavo.cli.stack.up:up", "up", "Start the whole stack on this machine."),
     (STACK, "pavo.cli.stack.down:down", "down", "Stop the stack; tasks in flight go on at the next start."),
     (STACK, "pavo.cli.stack.status:status", "status", "Show the stack's parts."),

@@ -1,7 +1,6 @@
 """`pavo flow`: check a flow's file, see what it would do, and test it with fakes. Nothing of this needs a stack."""
 
 import os
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,23 +11,22 @@ from rich.text import Text
 
 from pavo.cli.api_client import ApiClient
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
+from pavo.cli.flow import moving, published
+from pavo.cli.flow.files import File, read_file
 from pavo.cli.flow.new import CASES, list_templates, new
 from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, print_json, say
 from pavo.cli.table import table
-from pavo.errors import InvalidInput
 from pavo.flows.cases import Judged, cases_of, judge
 from pavo.flows.checking.checked import NAMES, CheckedFlow, FlowText, KnownNames, check
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.form import json_schema
 from pavo.flows.definition.graph import needs_of
-from pavo.flows.definition.reading import MAX_BYTES
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.expressions.evaluating import Evaluator
 
-flow_app = App(name="flow", help="Check, show and test flows.", help_epilogue=epilogue("flow"))
+flow_app = App(name="flow", help="Check, test, publish and run flows.", help_epilogue=epilogue("flow"))
 
-File = Annotated[Path, Parameter(help="The flow, in YAML or JSON; - reads standard input.", allow_leading_hyphen=True)]
 flow_app.command(list_templates, name="templates")
 flow_app.command(new)
 
@@ -186,18 +184,6 @@ def schema(*, output: Output = "text") -> None:
     Printer(output).show(json_schema(), lambda: print_json(json_schema()))
 
 
-def read_file(file: Path) -> bytes:
-    """What is in a file; somewhat more than a flow may have says enough."""
-    try:
-        if str(file) == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with file.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        remedy = "Name a file that is there and can be read."
-        raise InvalidInput(f"{file}: {error.strerror or error}.", field="file", remedy=remedy) from error
-
-
 @contextmanager
 def _evaluator() -> Generator[Evaluator]:
     evaluator = Evaluator()
@@ -208,7 +194,18 @@ def _evaluator() -> Generator[Evaluator]:
 
 
 flow_app.command("pavo.cli.flow.convert:convert_file", name="convert")
-flow_app.command("pavo.cli.flow.runs:run", name="run")
-flow_app.command("pavo.cli.flow.runs:list_runs", name="runs")
-flow_app.command("pavo.cli.flow.runs:status", name="status")
+for _command in (published.publish, published.versions, published.diff, published.rollback, published.deprecate):
+    flow_app.command(_command)
+flow_app.command(published.list_flows, name="list")
+flow_app.command(moving.export)
+flow_app.command(moving.import_flows, name="import")
 give_examples(flow_app, "flow")
+_LATER = {
+    "run": ("run", "Run a flow until it is over, and show what became of its steps."),
+    "runs": ("list_runs", "List runs, the newest first."),
+    "status": ("status", "Show what became of a run's steps."),
+}
+"""Loaded when they are typed: they need more than the extra `flows`."""
+for _name, (_place, _help) in _LATER.items():
+    _path = f"pavo.cli.flow.runs:{_place}"
+    flow_app.command(_path, name=_name, help=_help, help_epilogue=epilogue(f"flow {_name}"))

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from pavo.agents.registry import declared
 from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
-from pavo.cli.flow.commands import File, read_file
+from pavo.cli.flow.files import File, read_file
 from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.table import table

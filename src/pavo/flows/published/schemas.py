@@ -1,6 +1,5 @@
-"""Wire shapes of published flows."""
+"""Wire shapes of published flows. They are read by clients too."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pavo.flows.checking.checked import Unchecked
 from pavo.flows.definition.reading import MAX_BYTES
-from pavo.flows.ledger.records import FlowVersion, PublishedFlow
-from pavo.flows.published.service import Published, ShownFlow, VersionText
-from pavo.kit.pagination import Page
 from pavo.kit.texts.fields import FilledText, Text
 
 _IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -76,6 +72,8 @@ class FlowVersionText(FlowVersionOut):
 class PublishedOut(FlowVersionOut):
     """A version that was published."""
 
+    is_new: bool
+    """Whether this request has published it; false: it was published before."""
     unchecked: list[Unchecked]
     """Names in it that were not looked up, and why."""
     only_on_temporal: list[str]
@@ -168,38 +166,3 @@ class FlowDifferenceOut(BaseModel):
     """A unified diff of YAML, a part for each step that differs."""
     cut: bool
     """Whether more differs than is told: at most 1,000 paths, and 200,000 characters of text."""
-
-
-def version_out(found: FlowVersion) -> FlowVersionOut:
-    """As it is shown."""
-    return FlowVersionOut.model_validate(found)
-
-
-def text_out(found: VersionText) -> FlowVersionText:
-    """With what it says."""
-    return FlowVersionText.model_validate({**_members(found.version), "definition": found.definition})
-
-
-def published_out(found: Published) -> PublishedOut:
-    """As it is shown to whoever published it."""
-    checked = found.checked
-    told = {"unchecked": checked.unchecked, "only_on_temporal": checked.only_on_temporal}
-    return PublishedOut.model_validate({**_members(found.version), **told})
-
-
-def flow_out(found: ShownFlow) -> FlowOut:
-    """As it is shown."""
-    releases = [FlowReleaseOut.model_validate(each) for each in found.releases]
-    told = {"definition": found.current.definition, "newest": found.newest, "releases": releases}
-    return FlowOut.model_validate({**_members(found.current.version), **told})
-
-
-def flow_page(found: Page[PublishedFlow]) -> FlowPage:
-    """A page, as it is shown."""
-    items = [ListedFlow.model_validate({**_members(each.current), "newest": each.newest}) for each in found.items]
-    return FlowPage(items=items, next_cursor=found.next_cursor)
-
-
-def _members(found: FlowVersion) -> Mapping[str, Any]:
-    hidden: set[str] = {"id", "organisation_id"}
-    return {name: getattr(found, name) for name in FlowVersion.__dataclass_fields__ if name not in hidden}

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pavo.accounts.dependencies import Caller
 from pavo.flows.dependencies import TheFlows, TheNames, TheOrganisation
 from pavo.flows.ledger.catalogue import WantedFlows
+from pavo.flows.published.presenters import flow_out, flow_page, published_out, text_out, version_out
 from pavo.flows.published.schemas import (
     FlowDeprecation,
     FlowDifferenceOut,
@@ -18,11 +19,6 @@ from pavo.flows.published.schemas import (
     FlowVersionPage,
     FlowVersionText,
     PublishedOut,
-    flow_out,
-    flow_page,
-    published_out,
-    text_out,
-    version_out,
 )
 from pavo.kit.problem import problems
 from pavo.kit.texts.fields import Text
