@@ -128,3 +128,19 @@ def test_what_a_template_does_not_take_is_refused_and_nothing_written(tmp_path: 
     told = flow("new", "x", "--template", "research-review-write", *wrong, folder=tmp_path, rc=0).stdout
     assert "Wrote" in told, "who is asked is no expression"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["x.cases.yaml", "x.yaml"]
+
+
+def test_what_other_engines_take_becomes_a_flow(tmp_path: Path) -> None:
+    (tmp_path / "old flow.json").write_text('{"steps": {"a": {"action": "x", "when": "y"}}}')
+    found = json.loads(flow("convert", "old flow.json", "--from", "simple", "-o", "json", folder=tmp_path).stdout)
+    assert found["flow"].startswith("flow: old_flow\n") and found["functions"] == {"x": "x"} and found["file"] is None
+    assert [(each["path"], each["line"]) for each in found["left"]] == [("steps.a.when", 1)]
+    (tmp_path / "there.yaml").write_text("mine")
+    told = flow("convert", "old flow.json", "--from", "simple", "-O", "there.yaml", folder=tmp_path, rc=2).stderr
+    assert "There is already there.yaml" in told and (tmp_path / "there.yaml").read_text() == "mine"
+    wrong = flow("convert", "-", "--from", "actions", "-o", "json", given="{}", rc=2)
+    assert json.loads(wrong.stdout)["problems"][0]["message"] == "there are no jobs"
+    assert (
+        "'Old One' is no name"
+        in flow("convert", "old flow.json", *("--from", "simple", "--name", "Old One"), folder=tmp_path, rc=2).stderr
+    )
