@@ -8,12 +8,14 @@ import jsonschema
 import psycopg
 from jsonschema.protocols import Validator
 
+from pavo.flows.requests.event_schemas import FlowRunEvent
 from pavo.jobs.requests.event_schemas import JobEvent
 from pavo.tasks.endpoints import STREAM
 from pavo.tasks.wire.event_schemas import TaskEvent
 
 _TASKS: dict[str, Any] = TaskEvent.model_json_schema()["$defs"]
 _JOBS: dict[str, Any] = JobEvent.model_json_schema()["$defs"]
+_RUNS: dict[str, Any] = FlowRunEvent.model_json_schema()["$defs"]
 _AS_EVER = ("tick", "progress")
 """Types of which there are very many: one of each shape is looked at."""
 _seen = set[tuple[Any, ...]]()
@@ -44,6 +46,7 @@ def _validators(defined: dict[str, Any], known: str) -> dict[str, Validator]:
 
 _VALIDATORS = _validators(_TASKS, "PavoEvent")
 _OF_JOBS = _validators(_JOBS, "KnownJobEvent")
+_OF_RUNS = _validators(_RUNS, "KnownFlowRunEvent")
 _AGENTS = _validator(_TASKS, "#/$defs/AgentEvent")
 _FRAME = jsonschema.Draft202012Validator(
     _closed(STREAM[200]["content"]["text/event-stream"]["schema"]["contentSchema"]["items"])
@@ -63,8 +66,17 @@ def check(event: dict[str, Any]) -> None:
 
 def check_job(event: dict[str, Any]) -> None:
     """The same of a job's event, whose type must be one that is described."""
-    assert event["type"] in _OF_JOBS, f"{event} is described nowhere"
-    wrong = [error.message for error in _OF_JOBS[event["type"]].iter_errors(event)]
+    _check_described(event, _OF_JOBS)
+
+
+def check_run(event: dict[str, Any]) -> None:
+    """The same of an event of a run of a flow."""
+    _check_described(event, _OF_RUNS)
+
+
+def _check_described(event: dict[str, Any], validators: dict[str, Validator]) -> None:
+    assert event["type"] in validators, f"{event} is described nowhere"
+    wrong = [error.message for error in validators[event["type"]].iter_errors(event)]
     assert not wrong, f"{event} is not as it is described: {wrong}"
 
 
@@ -82,15 +94,17 @@ def framed(lines: Sequence[str]) -> tuple[int, dict[str, Any]] | None:
 
 
 def check_all(url: str) -> int:
-    """The same, of all events of tasks and of jobs that a database has; how many those are."""
+    """The same, of all events of tasks, of jobs and of runs of flows that a database has; how many those are."""
     query = """
-        SELECT t.id IS NOT NULL, e.seq, e.type, e.at, e.data FROM events e
-        LEFT JOIN tasks t ON t.id = e.timeline_id LEFT JOIN jobs j ON j.id = e.timeline_id
-        WHERE t.id IS NOT NULL OR j.id IS NOT NULL ORDER BY e.timeline_id, e.seq
+        SELECT CASE WHEN t.id IS NOT NULL THEN 'task' WHEN j.id IS NOT NULL THEN 'job' ELSE 'run' END,
+            e.seq, e.type, e.at, e.data
+        FROM events e LEFT JOIN tasks t ON t.id = e.timeline_id LEFT JOIN jobs j ON j.id = e.timeline_id
+        LEFT JOIN flow_runs r ON r.id = e.timeline_id
+        WHERE t.id IS NOT NULL OR j.id IS NOT NULL OR r.id IS NOT NULL ORDER BY e.timeline_id, e.seq
     """
+    checks = {"task": check, "job": check_job, "run": check_run}
     with psycopg.connect(url) as connection:
         rows = connection.execute(query).fetchall()
-    for of_task, seq, kind, at, data in rows:
-        event = {"seq": seq, "type": kind, "at": at.isoformat(), **data}
-        (check if of_task else check_job)(event)
+    for subject, seq, kind, at, data in rows:
+        checks[subject]({"seq": seq, "type": kind, "at": at.isoformat(), **data})
     return len(rows)

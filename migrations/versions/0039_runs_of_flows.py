@@ -109,6 +109,8 @@ def _runs() -> None:
         sa.Column("ended_at", _MOMENT, nullable=True),
         sa.Column("result", _JSON, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("deleted_at", _MOMENT, nullable=True),
+        sa.Column("removed_at", _MOMENT, nullable=True),
         sa.CheckConstraint("engine IN ('temporal', 'local')", name=op.f("ck_flow_runs_engine")),
         sa.CheckConstraint(
             "state IN ('waiting', 'running', 'handing_over', 'succeeded', 'failed', 'cancelled')",
@@ -138,6 +140,13 @@ def _runs() -> None:
         postgresql_where=sa.text("state IN ('waiting', 'running', 'handing_over')"),
     )
     op.create_index("ix_flow_runs_organisation", "flow_runs", ["organisation_id", "id"], unique=False)
+    op.create_index(
+        "ix_flow_runs_deleted",
+        "flow_runs",
+        ["deleted_at"],
+        unique=False,
+        postgresql_where=sa.text("deleted_at IS NOT NULL AND removed_at IS NULL"),
+    )
 
 
 def _results() -> None:

@@ -34,6 +34,7 @@ async def run_of(session: AsyncSession, run_id: uuid.UUID, organisation_id: uuid
         NotFound: there is none, or it is another organisation's.
     """
     query = select(FlowRunRow, _LEFT, _WAKES).options(defer(FlowRunRow.wake_at)).where(FlowRunRow.id == run_id)
+    query = query.where(FlowRunRow.deleted_at.is_(None))
     if organisation_id is not None:
         query = query.where(FlowRunRow.organisation_id == organisation_id)
     found = (await session.execute(query.execution_options(populate_existing=True))).one_or_none()
@@ -47,7 +48,7 @@ async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int)
     query = (
         select(FlowRunRow, _LEFT, _WAKES)
         .options(defer(FlowRunRow.wake_at))
-        .where(FlowRunRow.organisation_id == organisation_id)
+        .where(FlowRunRow.organisation_id == organisation_id, FlowRunRow.deleted_at.is_(None))
     )
     rows = await session.execute(query.order_by(FlowRunRow.id.desc()).limit(limit))
     return [_record(each[0], each[1], each[2]) for each in rows]

@@ -5,6 +5,7 @@ it was. Leases decide when a local engine's run may be claimed, and never whethe
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,10 @@ from sqlalchemy import func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Conflict, LeaseLost
-from pavo.flows.ledger import recording
+from pavo.flows.ledger import events, recording
 from pavo.flows.ledger.models import FlowRunRow
 from pavo.flows.ledger.records import HANDING_OVER, LOCAL, OVER, RUNNING, TEMPORAL, WAITING, Hold
+from pavo.timeline.domain import Event
 
 _NOW = func.pavo_now()
 _FREE = or_(FlowRunRow.lease_until.is_(None), FlowRunRow.lease_until <= _NOW)
@@ -84,8 +86,13 @@ async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
         await recording.wake_at(session, row.id)
 
 
-async def ask_cancel(session: AsyncSession, run_id: uuid.UUID, *, compensate: bool) -> None:
+async def ask_cancel(
+    session: AsyncSession, run_id: uuid.UUID, *, compensate: bool, by: str | None = None
+) -> Sequence[Event]:
     """Have it end. Asked twice, the first time counts.
+
+    Args:
+        by: the address of whoever asks.
 
     Raises:
         NotFound: there is no such run.
@@ -94,9 +101,11 @@ async def ask_cancel(session: AsyncSession, run_id: uuid.UUID, *, compensate: bo
     row = await recording.locked(session, run_id)
     if row.state in OVER:
         raise Conflict(f"The run has {row.state} already.", field="run")
-    if row.cancel_asked_at is None:
-        values: dict[str, Any] = {"cancel_asked_at": _NOW, "cancel_compensates": compensate, "wake_at": None}
-        await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+    if row.cancel_asked_at is not None:
+        return []
+    values: dict[str, Any] = {"cancel_asked_at": _NOW, "cancel_compensates": compensate, "wake_at": None}
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+    return await recording.tell(session, run_id, [events.cancel_asked(by, compensate=compensate)])
 
 
 # From the local engine to Temporal
@@ -132,6 +141,7 @@ async def complete_hand_over(session: AsyncSession, run_id: uuid.UUID, epoch: in
     found = (await session.scalars(done)).one_or_none()
     if found is not None:
         await recording.unsettle(session, run_id, LOST)
+        await recording.tell(session, run_id, [events.run_moved(TEMPORAL, found)])
         return found
     row = await recording.locked(session, run_id)
     if (row.engine, row.epoch, row.state) == (LOCAL, epoch, HANDING_OVER):
@@ -186,4 +196,5 @@ async def take_back(session: AsyncSession, run_id: uuid.UUID, epoch: int, *, is_
     await recording.unsettle(session, run_id, LOST)
     values = {"engine": LOCAL, "epoch": epoch + 1, "state": WAITING, "holder": None, "lease_until": None}
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(**values, wake_at=None))
+    await recording.tell(session, run_id, [events.run_moved(LOCAL, epoch + 1)])
     return epoch + 1

@@ -87,6 +87,9 @@ class FlowRunRow(Base):
         ),
         Index("ix_flow_runs_open", "engine", "wake_at", "id", postgresql_where=_OPEN),
         Index("ix_flow_runs_organisation", "organisation_id", "id"),
+        Index(
+            "ix_flow_runs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
@@ -118,6 +121,10 @@ class FlowRunRow(Base):
     ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[str | None] = mapped_column(Text)
+    deleted_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """Somebody removed it: what it held goes, and the row stays for those who ask by an old request."""
+    removed_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """Since then nothing of it is left but this row."""
 
 
 class FlowResultRow(Base):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.errors import Conflict, LeaseLost, NotFound
+from pavo.flows.ledger import events
 from pavo.flows.ledger.changes import (
     Again,
     Answer,
@@ -28,6 +29,8 @@ from pavo.flows.ledger.changes import (
 )
 from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow
 from pavo.flows.ledger.records import LOCAL, OVER, RUNNING, Hold, OutOfStep
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event, NewEvent
 
 _BEGINNING: Final = (Began, Again)
 _NOW = func.pavo_now()
@@ -52,6 +55,8 @@ class Written:
     """Nothing may begin any more."""
     now: datetime
     """By PostgreSQL."""
+    events: Sequence[Event]
+    """To be published after the commit."""
 
 
 async def locked(session: AsyncSession, run_id: uuid.UUID) -> FlowRunRow:
@@ -105,7 +110,13 @@ async def commit(session: AsyncSession, hold: Hold, after: int, changes: Sequenc
             await _write(session, hold, seq, change)
     written = update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(columns).returning(_NOW)
     now = (await session.scalars(written)).one()
-    return Written(after + len(changes), row.cancel_asked_at is not None, handing_over, now)
+    told = await tell(session, hold.run_id, events.of_changes(changes))
+    return Written(after + len(changes), row.cancel_asked_at is not None, handing_over, now, told)
+
+
+async def tell(session: AsyncSession, run_id: uuid.UUID, told: Sequence[NewEvent]) -> Sequence[Event]:
+    """Append to a run's timeline; its end closes it. To be published after the commit."""
+    return await timeline.append(session, run_id, told, close=any(each.type == events.ENDED for each in told))
 
 
 async def _is_over_due(session: AsyncSession, row: FlowRunRow) -> bool:
@@ -188,7 +199,7 @@ async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Ch
 
 async def answer(
     session: AsyncSession, run_id: uuid.UUID, key: ResultKey, said: Answer, output: Any, who: uuid.UUID | None
-) -> None:
+) -> Sequence[Event]:
     """Write down what people say of a step of which it is not known whether it happened; the run goes on.
 
     Raises:
@@ -212,6 +223,7 @@ async def answer(
     row = {"run_id": run_id, "seq": seq, "what": "answered", "step": key.step, "value": value}
     await session.execute(insert(FlowDecisionRow).values(row))
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(seq=seq, wake_at=None))
+    return await tell(session, run_id, [events.step_answered(key, said)])
 
 
 async def unsettle(session: AsyncSession, run_id: uuid.UUID, why: str) -> int:

@@ -1,7 +1,7 @@
 """Versions of flows as they are written, and the beginning of runs of them."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select, text, update
@@ -10,10 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Conflict
 from pavo.flows.definition.definition import Definition
+from pavo.flows.ledger import events
 from pavo.flows.ledger.models import FlowReleaseRow, FlowRunRow, FlowVersionRow
 from pavo.flows.ledger.records import Declared
 from pavo.kit.ids import new_id
 from pavo.kit.json_values import encode_text
+from pavo.timeline import service as timeline
+from pavo.timeline.domain import Event
 
 # One at a time for each name: numbers have no gaps, and what is current is what was said last.
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 39))")
@@ -114,8 +117,10 @@ async def begin_run(
     who: uuid.UUID | None = None,
     *,
     fallback: bool = False,
-) -> None:
+) -> Sequence[Event]:
     """Write a run down, before any engine hears of it. Done twice, it is the same run.
+
+    Returns: what is to be published after the commit.
 
     Raises:
         Conflict: the id is another run's, or the version is deprecated.
@@ -133,14 +138,14 @@ async def begin_run(
         "fallback": fallback,
         "ends_by": func.pavo_now() + definition.flow.limits.duration,
     }
-    added = await session.scalars(
-        insert_or_not(FlowRunRow).values(values).on_conflict_do_nothing().returning(FlowRunRow.id)
-    )
-    if added.one_or_none() is None:
-        same = (FlowRunRow.id == run_id, FlowRunRow.hash == definition.hash)
-        mine = (FlowRunRow.organisation_id == organisation_id, FlowRunRow.inputs == dict(inputs))
-        if (await session.scalars(select(FlowRunRow.id).where(*same, *mine))).one_or_none() is None:
-            raise Conflict(f"The id {run_id} is another run's.", field="id", remedy="Give a new one.")
+    adding = insert_or_not(FlowRunRow).values(values).on_conflict_do_nothing().returning(FlowRunRow.id)
+    if (await session.scalars(adding)).one_or_none() is not None:
+        first = events.run_started(definition.flow.flow, definition.hash, engine, fallback=fallback)
+        return await timeline.create(session, run_id, first)
+    same = [getattr(FlowRunRow, name) == values[name] for name in ("id", "hash", "organisation_id", "inputs")]
+    if (await session.scalars(select(FlowRunRow.id).where(*same))).one_or_none() is None:
+        raise Conflict(f"The id {run_id} is another run's.", field="id", remedy="Give a new one.")
+    return []
 
 
 async def _check_deprecated(session: AsyncSession, organisation_id: uuid.UUID, definition: Definition) -> None:
