@@ -101,10 +101,9 @@ def _of_cron(line: str, place: str) -> Calendar:
 
 
 def _calendar(spec: CalendarSpec, place: str) -> Calendar:
-    texts = {which: getattr(spec, which.name) for which in FIELDS}
-    found = {which.name: values_of(text, which, f"{place}.{which.name}") for which, text in texts.items()}
-    year = found.pop("year") if spec.year.strip() != "*" else found.pop("year") and None
-    return Calendar(year=year, **found)
+    found = {which.name: values_of(getattr(spec, which.name), which, f"{place}.{which.name}") for which in FIELDS}
+    year = found.pop("year")
+    return Calendar(year=None if spec.year.strip() == "*" else year, **found)
 
 
 def _interval(spec: IntervalSpec, place: str) -> Interval:
