@@ -99,6 +99,8 @@ def _runs() -> None:
         sa.Column("holder", sa.Text(), nullable=True),
         sa.Column("lease_until", _MOMENT, nullable=True),
         sa.Column("wake_at", _MOMENT, nullable=True),
+        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failed_seq", sa.BigInteger(), nullable=True),
         sa.Column("inputs", _JSON, server_default=sa.text("'{}'"), nullable=False),
         sa.Column("fallback", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=True),

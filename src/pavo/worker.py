@@ -38,7 +38,7 @@ from pavo.logging import configure_logging
 from pavo.observe.listener import listening_if_wanted
 from pavo.runs import worker_ends
 from pavo.runs.handover import hand_over
-from pavo.runs.kinds import Slice, ids_of, workflows_of
+from pavo.runs.kinds import Beside, Slice, ids_of, workflows_of
 from pavo.runs.presence import be_present
 from pavo.runs.reconcile import ROUNDS, ReconcileRounds
 from pavo.runs.schedules import ensure_schedules
@@ -150,7 +150,8 @@ async def _require_namespace(client: Client) -> None:
 
 async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.Event) -> None:
     # The short queue first: what runs on the others may hand work to it at once.
-    long = _ending_together(build_plan_worker(settings, parts), build_worker(settings, parts))
+    own = [beside for each in parts.kinds for beside in each.beside]
+    long = _ending_together((build_plan_worker(settings, parts), build_worker(settings, parts)), own)
     async with build_short_worker(settings, parts), long, AsyncExitStack() as beside:
         await _is_current(settings, parts.temporal)
         announce_ready()
@@ -160,7 +161,8 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
         )
         for doing in (*present, rounds.run(), _keep_schedules(settings, parts), _follow_routing(settings, parts)):
             beside.push_async_callback(end, asyncio.ensure_future(doing))
-        parts.deliverer.start()
+        for each in (parts.deliverer, *own):
+            each.start()
         beside.push_async_callback(parts.deliverer.close)
         await _replace_predecessor(parts)
         await _wake_waiting(parts)
@@ -170,12 +172,12 @@ async def _run(settings: Settings, parts: bootstrap.WorkerParts, stop: asyncio.E
 
 
 @asynccontextmanager
-async def _ending_together(*workers: Worker | None) -> AsyncGenerator[None]:
+async def _ending_together(workers: Sequence[Worker | None], own: Sequence[Beside]) -> AsyncGenerator[None]:
     """Each gives its agents their grace at the same time, and none takes work that another one has stopped taking."""
     async with AsyncExitStack() as polling:
         begun = [await polling.enter_async_context(each) for each in workers if each]
         yield
-        await asyncio.gather(*(each.shutdown() for each in begun))
+        await asyncio.gather(*(each.shutdown() for each in begun), *(each.close() for each in own))
 
 
 async def _is_current(settings: Settings, client: Client) -> bool:

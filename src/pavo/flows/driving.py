@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from pavo.errors import Conflict, LeaseLost, Unavailable
+from pavo.errors import Conflict, Unavailable
 from pavo.flows import turns
 from pavo.flows.attempts import Attempted, Given, Steps, seconds_of
 from pavo.flows.definition.definition import Definition
@@ -62,8 +62,26 @@ class Driver:
         self._poked = asyncio.Event()
         self._definition: Definition | None = None
         self._turns = Turns(steps, evaluator)
-        self.valid_until = math.inf
-        """By the monotonic clock: nothing begins later, since another engine may have the run by then."""
+        self._ending = False
+        self._failure: Exception | None = None
+        """What kept it from finding out what follows; first what is in flight comes to its end."""
+        self._valid_until = math.inf
+        self._prolonged = asyncio.Event()
+
+    def holds_until(self, moment: float) -> None:
+        """Its lease lasts so long.
+
+        Args:
+            moment: by the monotonic clock. Nothing begins later and nothing is written, since another engine may have
+                the run by then; but for that the driver waits to be told of a further moment.
+        """
+        self._valid_until = moment
+        self._prolonged.set()
+
+    def end_soon(self) -> None:
+        """Begin nothing more; what is in flight comes to its end, and the run is given up."""
+        self._ending = True
+        self.poke()
 
     def heard(self, seq: int, *, cancel_asked: bool, handing_over: bool) -> None:
         """What the run's row says: if that is news, the run is read anew."""
@@ -80,6 +98,7 @@ class Driver:
 
         Raises:
             LeaseLost: it is another engine's.
+            Exception: whatever nobody foresaw. What had come of steps by then is written.
         """
         try:
             while True:
@@ -98,7 +117,7 @@ class Driver:
 
     async def _turn(self) -> bool:
         """Go on by one commit; whether this engine is done with the run."""
-        self._check_lease()
+        await self._holds()
         if self._poked.is_set():
             self._progress = None
         progress = self._progress or await self._read()
@@ -106,7 +125,9 @@ class Driver:
         if changes:
             await self._write(changes)
             return isinstance(changes[-1], Concluded)
-        if not self._tasks and (self._handing_over or not self._is_due_soon()):
+        if not self._tasks and self._failure is not None:
+            raise self._failure
+        if not self._tasks and (self._begins_nothing or not self._is_due_soon()):
             await self._release()
             return True
         await self._wait()
@@ -157,7 +178,14 @@ class Driver:
         changes = [*self._cancel(), *self._interrupted(), *self._finished(), *self._timed()]
         for change in changes:
             progress.told(change)
-        return changes if self._handing_over else changes + await self._turns.following(progress, self._may_stop)
+        if self._begins_nothing:
+            return changes
+        try:
+            return changes + await self._turns.following(progress, self._may_stop)
+        except Exception as error:  # noqa: BLE001 - raised once what is in flight has come to its end
+            self._failure = error
+            self.end_soon()
+            return changes
 
     def _may_stop(self, key: ResultKey, *, repeatable: bool) -> bool:
         """Whether it ends at once: waits do, and attempts that may be repeated. Others come to their end, since what
@@ -189,7 +217,7 @@ class Driver:
                 continue
             if not result.repeatable:
                 found.append(Unknown(key, turns.INTERRUPTED))
-            elif self._handing_over:
+            elif self._begins_nothing:
                 continue
             elif result.attempt >= turns.retry_of(self._step(key)).max + INTERRUPTIONS:
                 found.append(Ended(key, Status.FAILED, error="its engine was lost too often while it was in flight"))
@@ -211,9 +239,13 @@ class Driver:
         for key in [each for each, due in self._due.items() if due <= time.monotonic()]:
             if self._is_timer(key):
                 found.append(Ended(key, Status.SUCCEEDED))
-            elif not self._handing_over:
+            elif not self._begins_nothing:
                 found.append(Again(key))
         return found
+
+    @property
+    def _begins_nothing(self) -> bool:
+        return self._handing_over or self._ending
 
     def _is_timer(self, key: ResultKey) -> bool:
         return turns.is_timer(self._step(key), key)
@@ -263,12 +295,14 @@ class Driver:
         tool = step.compensate.tool if key.undoes and step.compensate is not None else ""
         name = key.idempotency_key(run.id)
         given = Given(run.id, run.organisation_id, key, name, number, tool, values)
-        self._check_lease()
+        await self._holds()
         return await self._steps.attempt(step, given)
 
-    def _check_lease(self) -> None:
-        if time.monotonic() >= self.valid_until:
-            raise LeaseLost(f"The lease of the run {self._hold.run_id} was not renewed in time.")
+    async def _holds(self) -> None:
+        """Wait while the lease is over. Whoever keeps it is told that it is another engine's, or renews it."""
+        while time.monotonic() >= self._valid_until:
+            self._prolonged.clear()
+            await self._prolonged.wait()
 
     def _step(self, key: ResultKey) -> WrittenStep:
         assert self._definition is not None
@@ -281,7 +315,7 @@ class Driver:
 
     async def _wait(self) -> None:
         """Until something has ended or is due, or somebody has written of the run."""
-        until = [due for key, due in self._due.items() if not self._handing_over or self._is_timer(key)]
+        until = [due for key, due in self._due.items() if not self._begins_nothing or self._is_timer(key)]
         if not self._cancel_told:
             until.append(self._ends_at)
         poked = asyncio.create_task(self._poked.wait())
@@ -297,4 +331,4 @@ class Driver:
             row = await recording.held(session, self._hold)
             if row.seq != self._seq or (row.cancel_asked_at is not None and not self._cancel_told):
                 raise OutOfStep("The run was written since.")
-            await holding.release(session, self._hold, idle=not self._handing_over)
+            await holding.release(session, self._hold, idle=not self._begins_nothing)

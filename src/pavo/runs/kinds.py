@@ -115,6 +115,18 @@ class Rows(Protocol):
         ...
 
 
+class Beside(Protocol):
+    """Work of a worker process that Temporal does not hand out."""
+
+    def start(self) -> None:
+        """Begin, once the worker is ready."""
+        ...
+
+    async def close(self) -> None:
+        """Take nothing more, give what is under way a moment, and give up the rest; also where it was not begun."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class KindAtWork:
     """A kind in a worker process."""
@@ -135,6 +147,8 @@ class KindAtWork:
     """Instances whose activities plan, in the slots of `PAVO_WORKER_PLANS`."""
     has: Mapping[str, Callable[[], BaseModel]] = field(default_factory=dict[str, Callable[[], BaseModel]])
     """What this worker has, by a noun, as it tells the API (`agents/announced`); it may change."""
+    beside: Sequence[Beside] = ()
+    """What it does without being asked by Temporal; it ends together with the activities."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Engines that are stopped, killed and deceived between any two statements, and the steps that they do."""
 
 import asyncio
+import math
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -166,6 +167,8 @@ class Actor:
         self.database = DeceivingDatabase(url, self.gate)
         self.world, self.name, self.epoch = world, name, epoch
         self.driver: Driver | None = None
+        self.held: Hold | None = None
+        self.is_paused = False
         self.refused = False
         self.task = asyncio.create_task(self._live())
 
@@ -178,7 +181,7 @@ class Actor:
             hold = await self._hold()
             while hold is not None:
                 steps = ActingSteps(self.world, self.gate, hold)
-                self.driver = Driver(self.database, hold, steps, Literals())
+                self.driver, self.held, self.is_paused = Driver(self.database, hold, steps, Literals()), hold, False
                 await self.driver.drive()
                 if self.epoch is not None:
                     return
@@ -193,6 +196,27 @@ class Actor:
             if self.epoch is not None:
                 return await holding.claim_for_temporal(session, self.world.run_id, self.epoch, self.name)
             return await holding.claim(session, self.name, LEASE, self.world.run_id)
+
+    def pause(self) -> None:
+        """As far as it knows its lease is over."""
+        if self.epoch is None and self.driver is not None:
+            self.driver.holds_until(0.0)
+            self.is_paused = True
+
+    async def keep(self) -> None:
+        """What keeps its lease goes on: it is renewed, or somebody else has the run."""
+        if not self.is_paused or self.driver is None or self.held is None:
+            return
+        try:
+            async with self.world.database.transaction() as session:
+                await holding.renew(session, self.held, LEASE)
+        except LeaseLost:
+            self.refused = True
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+        else:
+            self.is_paused = False
+            self.driver.holds_until(math.inf)
 
     async def advance(self, permits: int) -> None:
         """Let it go on past so many stops."""

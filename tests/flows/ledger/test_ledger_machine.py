@@ -33,7 +33,7 @@ from tests.flows.ledger.acting import Actor, Literals, World
 from tests.machines import loop_beside, run_machine
 from tests.parts import Stores, drop_database, new_database
 
-EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("PAVO_TEST_EXAMPLES", "12"))
 JOINS = ("all_success", "any_success", "all_done")
 RETRY = {"max": 90, "first": "0s"}
 
@@ -182,10 +182,19 @@ class Engines(RuleBasedStateMachine):
 
     @rule()
     def leases_expire(self) -> None:
-        for actor in self.actors:
-            if actor.epoch is None and actor.driver is not None:
-                actor.driver.valid_until = 0.0
+        self.do(self._pause())
         self.do(self._execute("UPDATE flow_runs SET lease_until = pavo_now() WHERE lease_until IS NOT NULL"))
+
+    async def _pause(self) -> None:
+        for actor in self.actors:
+            actor.pause()
+
+    @rule(which=st.integers(0, 9))
+    def keep_a_lease(self, which: int) -> None:
+        """Also one that is over, or another engine's since."""
+        if actor := self._alive(which):
+            self.do(actor.keep())
+            self.do(actor.settle())
 
     @rule(complete=st.booleans())
     def hand_over(self, complete: bool) -> None:
@@ -297,6 +306,7 @@ class Engines(RuleBasedStateMachine):
             actor.gate.free = True
             await actor.gate.allow(0)
         while not (row := await self._read()).is_over:
+            await self._keep()
             await self._answer()
             if row.engine == TEMPORAL and row.state == WAITING:
                 name = holding.start_id(self.run, row.epoch)
@@ -314,6 +324,10 @@ class Engines(RuleBasedStateMachine):
                         lambda session: holding.take_back(session, self.run, row.epoch, is_lost=True)
                     )
             await asyncio.sleep(0.01)
+
+    async def _keep(self) -> None:
+        for actor in [each for each in self.actors if not each.is_over]:
+            await actor.keep()
 
     async def _free(self, epoch: int | None) -> Actor:
         actor = await self._actor(epoch)

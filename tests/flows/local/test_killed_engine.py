@@ -1,74 +1,20 @@
-"""The local engine is killed again and again in the middle of a flow: each step is done once, and counts once."""
+"""The local engine is killed or stopped in the middle of a flow: each step is done once, and counts once."""
 
 import asyncio
+import signal
 import subprocess
-import sys
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
+from sqlalchemy import text
 
 from pavo.flows.definition.definition import Definition
 from pavo.flows.ledger.changes import ResultKey
-from pavo.flows.ledger.records import History
 from pavo.flows.runs import RunService
 from pavo.kit.sql import Database
-
-STEPS = 50
-PATIENCE = 100
-
-
-def a_flow() -> bytes:
-    """Chains beside each other; every third step is safe, and some come together."""
-    steps = {}
-    for number in range(STEPS):
-        name = f"s{number}"
-        needs = [f"s{number - 4}"] if number >= 4 else []
-        if number % 10 == 9:
-            needs = sorted({*needs, f"s{number - 1}"})
-        kind = "count.safe@1" if number % 3 == 0 else "count.unsafe@1"
-        steps[name] = {"tool": kind, "needs": needs, "with": {"step": name}}
-    return orjson.dumps({"flow": "killed", "limits": {"in_flight": 4}, "steps": steps})
-
-
-class Killed:
-    """A run whose engine is killed whenever so many steps more were done."""
-
-    def __init__(self, service: RunService, url: str, organisation: uuid.UUID, run: uuid.UUID, file: Path) -> None:
-        self.service, self.url, self.organisation, self.run, self.file = service, url, organisation, run, file
-        self.asked = 0
-        file.touch()
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        words = [sys.executable, "-m", "tests.flows.local.counting", self.url, str(self.run), str(self.file)]
-        return subprocess.Popen(words, cwd=Path(__file__).parents[3])
-
-    def calls(self) -> Counter[str]:
-        return Counter(line.split()[0] for line in self.file.read_text().splitlines())
-
-    async def history(self) -> History:
-        return await self.service.history(self.organisation, self.run)
-
-    async def kill_after(self, process: "subprocess.Popen[bytes]", more: int) -> None:
-        wanted = self.calls().total() + more
-        try:
-            while process.poll() is None and self.calls().total() < wanted:
-                await asyncio.sleep(0.005)
-        finally:
-            process.kill()
-            process.wait(10)
-
-    async def answer(self, who: uuid.UUID) -> None:
-        """What people see in the world: it happened or did not."""
-        for key, result in (await self.history()).results.items():
-            if result.state != "unknown":
-                continue
-            self.asked += 1
-            happened = self.calls()[key.step] > 0
-            said = "succeeded" if happened else "again"
-            await self.service.answer(self.organisation, self.run, key, said, {"step": key.step}, who)
+from tests.driving import until
+from tests.flows.local.engine_apart import PATIENCE, STEPS, EngineApart, a_flow
 
 
 async def test_each_step_is_done_once_however_often_the_engine_is_killed(
@@ -80,7 +26,7 @@ async def test_each_step_is_done_once_however_often_the_engine_is_killed(
 ) -> None:
     service = RunService(database)
     run = await service.begin(organisation, define(a_flow()), {})
-    killed = Killed(service, environment["DATABASE_URL"], organisation, run, tmp_path / "calls")
+    killed = EngineApart(service, environment["DATABASE_URL"], organisation, run, tmp_path / "calls")
     async with asyncio.timeout(PATIENCE):
         for more in (1, 7, 9):
             await killed.kill_after(killed.start(), more)
@@ -99,3 +45,90 @@ async def test_each_step_is_done_once_however_often_the_engine_is_killed(
         assert done >= 1 if number % 3 == 0 else done == 1, (number, done)
     keys = {line.split()[1] for line in killed.file.read_text().splitlines()}
     assert keys == {ResultKey(f"s{number}").idempotency_key(run) for number in range(STEPS)}
+
+
+async def stopped(engine: EngineApart, process: "subprocess.Popen[bytes]", database: Database) -> None:
+    """Stop an engine with steps in flight, in no transaction, until its lease is over."""
+    while process.poll() is None:
+        await engine.done(3, process)
+        process.send_signal(signal.SIGSTOP)
+        flying = [each for each in (await engine.history()).results.values() if each.state == "running"]
+        if any(not each.repeatable for each in flying) and await _is_free(engine, database):
+            break
+        process.send_signal(signal.SIGCONT)
+
+    async def is_over_due() -> bool:
+        query = text("SELECT lease_until <= pavo_now() FROM flow_runs WHERE id = :run")
+        async with database.reading() as session:
+            return bool((await session.scalars(query, {"run": engine.run})).one())
+
+    await until(is_over_due)
+
+
+async def _is_free(engine: EngineApart, database: Database) -> bool:
+    query = text("SELECT id FROM flow_runs WHERE id = :run FOR UPDATE SKIP LOCKED")
+    async with database.transaction() as session:
+        return (await session.scalars(query, {"run": engine.run})).one_or_none() is not None
+
+
+async def test_an_engine_that_stood_still_for_longer_than_its_lease_goes_on_where_nobody_has_claimed_the_run(
+    database: Database,
+    environment: dict[str, str],
+    organisation: uuid.UUID,
+    define: Callable[..., Definition],
+    tmp_path: Path,
+) -> None:
+    service = RunService(database)
+    run = await service.begin(organisation, define(a_flow()), {})
+    engine = EngineApart(service, environment["DATABASE_URL"], organisation, run, tmp_path / "calls")
+    process = engine.start()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                await stopped(engine, process, database)
+                process.send_signal(signal.SIGCONT)
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+    history = await engine.history()
+    assert (history.run.state, history.run.epoch) == ("succeeded", 1), history.run.error
+    assert set(engine.calls().values()) == {1} and engine.calls().total() == STEPS
+    assert {each.attempt for each in history.results.values()} == {1}
+
+
+async def test_an_engine_that_stood_still_writes_nothing_where_another_one_has_the_run(
+    database: Database,
+    environment: dict[str, str],
+    organisation: uuid.UUID,
+    define: Callable[..., Definition],
+    tmp_path: Path,
+) -> None:
+    service = RunService(database)
+    run = await service.begin(organisation, define(a_flow()), {})
+    engine = EngineApart(service, environment["DATABASE_URL"], organisation, run, tmp_path / "calls")
+    first = engine.start()
+    second = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await stopped(engine, first, database)
+            second = engine.start()
+            await until(lambda: _has_asked(engine))
+            first.send_signal(signal.SIGCONT)
+            while not (await engine.history()).run.is_over:
+                await engine.answer(uuid.uuid4())
+                await asyncio.sleep(0.05)
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait(10)
+    history = await engine.history()
+    assert history.run.state == "succeeded" and engine.asked > 0
+    for number in range(STEPS):
+        done = engine.calls()[f"s{number}"]
+        assert done >= 1 if number % 3 == 0 else done == 1, (number, done)
+
+
+async def _has_asked(engine: EngineApart) -> bool:
+    return any(each.is_asked for each in (await engine.history()).results.values())

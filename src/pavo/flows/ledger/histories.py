@@ -61,6 +61,19 @@ async def asks(session: AsyncSession, run_id: uuid.UUID) -> bool:
     return (await session.scalars(query)).one_or_none() is not None
 
 
+async def definition_of(session: AsyncSession, organisation_id: uuid.UUID, hash: str) -> str:
+    """What a version says, as JSON; it is there as long as there are runs of it.
+
+    Raises:
+        NotFound: it is not.
+    """
+    of_it = (FlowVersionRow.organisation_id == organisation_id, FlowVersionRow.hash == hash)
+    found = (await session.scalars(select(FlowVersionRow.definition).where(*of_it))).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no version {hash[:12]}.", field="hash")
+    return found
+
+
 async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
     """All that was written of a run, as of one moment: the transaction must be one that sees such.
 
@@ -68,10 +81,7 @@ async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
         NotFound: there is no such run.
     """
     run = await run_of(session, run_id)
-    definition = select(FlowVersionRow.definition).where(
-        FlowVersionRow.organisation_id == run.organisation_id, FlowVersionRow.hash == run.hash
-    )
-    text = (await session.scalars(definition)).one()
+    text = await definition_of(session, run.organisation_id, run.hash)
     decisions = await session.scalars(select(FlowDecisionRow).where(FlowDecisionRow.run_id == run_id))
     results = await session.execute(select(FlowResultRow, _DUE).where(FlowResultRow.run_id == run_id))
     numbered: list[tuple[int, Change]] = []

@@ -7,7 +7,8 @@ it was. Leases decide when a local engine's run may be claimed, and never whethe
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from sqlalchemy import func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,10 +17,14 @@ from pavo.errors import Conflict, LeaseLost
 from pavo.flows.ledger import events, recording
 from pavo.flows.ledger.models import FlowRunRow
 from pavo.flows.ledger.records import HANDING_OVER, LOCAL, OVER, RUNNING, TEMPORAL, WAITING, Hold
-from pavo.timeline.domain import Event
+from pavo.timeline.domain import Event, NewEvent
 
 _NOW = func.pavo_now()
 _FREE = or_(FlowRunRow.lease_until.is_(None), FlowRunRow.lease_until <= _NOW)
+FAILURES: Final = 5
+"""Of a run's execution, without anything new that was written between them: then the run has failed."""
+FIRST_PAUSE_SECONDS: Final = 0.5
+"""After the first failure; after each further one twice as long."""
 LOST = "its engine was lost while it was in flight: nobody knows whether it happened"
 
 _CLAIM = """
@@ -31,19 +36,48 @@ WHERE id = (
       AND (wake_at IS NULL OR wake_at <= pavo_now())
       AND (lease_until IS NULL OR lease_until <= pavo_now())
       AND (CAST(:run AS uuid) IS NULL OR id = :run)
+      AND (CAST(:hashes AS text[]) IS NULL OR hash = ANY(:hashes))
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, epoch
 """
 
 
-async def claim(session: AsyncSession, holder: str, seconds: float, run: uuid.UUID | None = None) -> Hold | None:
+_WAITING = """
+SELECT organisation_id, hash FROM flow_runs
+WHERE engine = 'local' AND state IN ('waiting', 'running')
+  AND (wake_at IS NULL OR wake_at <= pavo_now())
+  AND (lease_until IS NULL OR lease_until <= pavo_now())
+  AND hash <> ALL(:passed_over)
+ORDER BY id LIMIT 1
+"""
+
+
+async def waiting(session: AsyncSession, passed_over: Sequence[str]) -> tuple[uuid.UUID, str] | None:
+    """The organisation and the version of a run that waits for a local engine, if there is one.
+
+    Args:
+        passed_over: versions, by their hashes, that are not looked for.
+    """
+    found = (await session.execute(text(_WAITING), {"passed_over": list(passed_over)})).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+async def claim(
+    session: AsyncSession,
+    holder: str,
+    seconds: float,
+    run: uuid.UUID | None = None,
+    hashes: Sequence[str] | None = None,
+) -> Hold | None:
     """A run that waits for a local engine, if there is one; nobody else gets it for so many seconds.
 
     Args:
         run: this one alone.
+        hashes: of these versions alone.
     """
-    found = (await session.execute(text(_CLAIM), {"holder": holder, "seconds": seconds, "run": run})).one_or_none()
+    which = {"run": run, "hashes": None if hashes is None else list(hashes)}
+    found = (await session.execute(text(_CLAIM), {"holder": holder, "seconds": seconds, **which})).one_or_none()
     return None if found is None else Hold(found[0], LOCAL, found[1], holder)
 
 
@@ -84,6 +118,28 @@ async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(holder=None, lease_until=None))
     if idle:
         await recording.wake_at(session, row.id)
+
+
+async def fail(session: AsyncSession, hold: Hold, why: str) -> Sequence[Event]:
+    """Give a run up whose execution failed for a reason that nobody foresaw, for a while that grows; or for good,
+    after FAILURES without anything new in between.
+
+    Raises:
+        LeaseLost: it is another one's.
+    """
+    row = await recording.held(session, hold)
+    failures = row.failures + 1 if row.failed_seq == row.seq else 1
+    values: dict[str, Any] = {"failures": failures, "failed_seq": row.seq, "holder": None, "lease_until": None}
+    ended: list[NewEvent] = []
+    if failures >= FAILURES:
+        await recording.leave(session, row.id)
+        told = f"its execution failed {failures} times at one place: {why}. Nothing was undone; see the workers' log"
+        values |= {"state": "failed", "error": told, "ended_at": _NOW, "wake_at": None}
+        ended = [events.run_ended("failed", told)]
+    else:
+        values["wake_at"] = _NOW + timedelta(seconds=FIRST_PAUSE_SECONDS * 2 ** (failures - 1))
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(values))
+    return await recording.tell(session, row.id, ended)
 
 
 async def ask_cancel(

@@ -109,6 +109,10 @@ class FlowRunRow(Base):
     """Until then nobody else claims it; None: nobody holds it, or Temporal does."""
     wake_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     """Before that there is nothing to do; infinity: until somebody says something; None: there is."""
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """Of its execution, one after the other, for reasons that nobody foresaw."""
+    failed_seq: Mapped[int | None] = mapped_column(BigInteger)
+    """What was written of it by the last of them; where more is, it counts anew."""
     inputs: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     fallback: Mapped[bool] = mapped_column(server_default=text("false"))
     """It began on the local engine because Temporal was away."""

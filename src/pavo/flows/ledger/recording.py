@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -232,6 +232,16 @@ async def unsettle(session: AsyncSession, run_id: uuid.UUID, why: str) -> int:
     of_it = (FlowResultRow.run_id == run_id, FlowResultRow.state == "running", FlowResultRow.repeatable.is_(False))
     asked = update(FlowResultRow).where(*of_it).values(state="unknown", error=why).returning(FlowResultRow.step)
     return len((await session.scalars(asked)).all())
+
+
+async def leave(session: AsyncSession, run_id: uuid.UUID) -> None:
+    """Nothing follows of what has begun and not ended: the run is over."""
+    open_ = (FlowResultRow.run_id == run_id, FlowResultRow.ended_at.is_(None))
+    happened = (FlowResultRow.state == "unknown") | (
+        (FlowResultRow.state == "running") & FlowResultRow.repeatable.is_(False)
+    )
+    state = case((happened, "unknown"), else_="cancelled")
+    await session.execute(update(FlowResultRow).where(*open_).values(state=state, ended_at=_NOW, due_at=None))
 
 
 async def wake_at(session: AsyncSession, run_id: uuid.UUID) -> None:

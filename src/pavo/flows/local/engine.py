@@ -10,9 +10,11 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
-from pavo.errors import LeaseLost, Unavailable
+from pavo.agents.raised import described
+from pavo.errors import LeaseLost, NotFound, Unavailable
 from pavo.flows.attempts import Steps
 from pavo.flows.driving import Driver
 from pavo.flows.evaluation import Evaluates
@@ -20,6 +22,7 @@ from pavo.flows.ledger import histories, holding
 from pavo.flows.ledger.records import LOCAL, Hold, RunRecord
 from pavo.kit import cancellation
 from pavo.kit.sql import Database
+from pavo.kit.texts.storable import storable
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +30,10 @@ LEASE_SECONDS: Final = 10.0
 """After so long another engine takes over the runs of one that was killed."""
 RENEWALS: Final = 5
 """In the time of a lease: what is asked of a run from outside is heard as often."""
+AGAIN_SECONDS: Final = 0.2
+"""Before a lease is renewed again that is over: whoever looks for runs to claim is as quick."""
 LOOK_SECONDS: Final = 0.5
 """Between looks for runs to claim."""
-AT_ONCE: Final = 32
-"""Runs of one engine; those that only wait do not count."""
 
 
 class LocalEngine:
@@ -45,6 +48,8 @@ class LocalEngine:
     ) -> None:
         self._database, self._steps, self._evaluator = database, steps, evaluator
         self._lease_seconds = lease_seconds
+        self._driving: dict[uuid.UUID, Driver] = {}
+        self._ending = False
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     async def run(self, run_id: uuid.UUID) -> RunRecord:
@@ -55,7 +60,8 @@ class LocalEngine:
             Unavailable: PostgreSQL is away when it is to be claimed.
         """
         while True:
-            await self._claim_and_execute(run_id)
+            if (claimed := await self.claim(run_id)) is not None:
+                await self.execute(*claimed)
             async with self._database.reading() as session:
                 record = await histories.run_of(session, run_id)
                 asks = await histories.asks(session, run_id)
@@ -65,78 +71,94 @@ class LocalEngine:
                 return record
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def serve(self) -> None:
-        """Execute whatever waits for a local engine, until this is cancelled."""
-        running: set[asyncio.Task[bool]] = set()
-        try:
-            while True:
-                found = False
-                if len(running) < AT_ONCE:
-                    found = await self._begin_one(running)
-                if not found:
-                    await asyncio.sleep(LOOK_SECONDS)
-                running -= {each for each in running if each.done()}
-        finally:
-            for task in running:
-                await cancellation.end(task)
+    async def claim(
+        self, run_id: uuid.UUID | None = None, hashes: Sequence[str] | None = None
+    ) -> tuple[Hold, float] | None:
+        """A run that waits, and until when it is held, by the monotonic clock.
 
-    async def _begin_one(self, running: set[asyncio.Task[bool]]) -> bool:
-        try:
-            hold, until = await self._claim(None)
-        except Unavailable as error:
-            logger.warning("The runs of flows cannot be read: %s", error)
-            return False
-        if hold is not None:
-            running.add(asyncio.create_task(self._execute(hold, until)))
-        return hold is not None
+        Args:
+            run_id: this one alone.
+            hashes: of these versions alone.
 
-    async def _claim(self, run_id: uuid.UUID | None) -> tuple[Hold | None, float]:
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
         until = time.monotonic() + self._lease_seconds
         async with self._database.transaction() as session:
-            return await holding.claim(session, self.name, self._lease_seconds, run_id), until
+            hold = await holding.claim(session, self.name, self._lease_seconds, run_id, hashes)
+        return None if hold is None else (hold, until)
 
-    async def _claim_and_execute(self, run_id: uuid.UUID) -> None:
-        hold, until = await self._claim(run_id)
-        if hold is not None:
-            await self._execute(hold, until)
+    def end_soon(self) -> None:
+        """Begin nothing more; what is in flight comes to its end, and the runs are given up."""
+        self._ending = True
+        for driver in self._driving.values():
+            driver.end_soon()
 
-    async def _execute(self, hold: Hold, until: float) -> bool:
-        """Whether it was this engine's to the end."""
+    async def execute(self, hold: Hold, until: float) -> None:
+        """Go on with a run that was claimed, until it is over, waits, or is another one's. When this is cancelled, the
+        run is given up, so that others need not wait for its lease to expire."""
         driver = Driver(self._database, hold, self._steps, self._evaluator)
-        driver.valid_until = until
+        driver.holds_until(until)
+        self._driving[hold.run_id] = driver
+        if self._ending:
+            driver.end_soon()
         doing = asyncio.create_task(driver.drive(), name=f"run {hold.run_id}")
         keeping = asyncio.create_task(self._keep(hold, driver), name=f"lease of {hold.run_id}")
+        failed: Exception | None = None
         try:
             await asyncio.wait({doing, keeping}, return_when=asyncio.FIRST_COMPLETED)
             (doing if doing.done() else keeping).result()
-        except LeaseLost as lost:
+        except asyncio.CancelledError:
+            await cancellation.end(doing, keeping)
+            await self._release(hold)
+            raise
+        except (LeaseLost, NotFound) as lost:
             logger.warning("Run %s: %s", hold.run_id, lost)
-            return False
-        except Exception:
-            logger.exception("Run %s cannot be executed here; it is tried again when its lease is over.", hold.run_id)
-            await asyncio.sleep(self._lease_seconds)
-            return False
+        except Exception as error:
+            logger.exception("Run %s cannot be executed.", hold.run_id)
+            failed = error
         finally:
-            for task in (doing, keeping):
-                await cancellation.end(task)
-        return True
+            self._driving.pop(hold.run_id, None)
+            await cancellation.end(doing, keeping)
+        if failed is not None:
+            await self._fail(hold, failed)
+
+    async def _release(self, hold: Hold) -> None:
+        try:
+            async with self._database.transaction() as session:
+                await holding.release(session, hold, idle=False)
+        except (LeaseLost, NotFound):  # it is over, or has gone on elsewhere
+            return
+        except Unavailable as error:
+            logger.warning("Run %s is given up when its lease is over: %s", hold.run_id, error)
+
+    async def _fail(self, hold: Hold, error: Exception) -> None:
+        try:
+            async with self._database.transaction() as session:
+                await holding.fail(session, hold, storable(described(error))[:1_000])
+        except (LeaseLost, NotFound):
+            return
+        except Unavailable as away:
+            logger.warning("Run %s is tried again when its lease is over: %s", hold.run_id, away)
 
     async def _keep(self, hold: Hold, driver: Driver) -> None:
-        """Renew the lease, and tell the driver what is new.
+        """Renew the lease, and tell the driver what is new. One that is over is renewed as well, where nobody has
+        claimed the run meanwhile: then it is as if it had never been.
 
         Raises:
-            LeaseLost: it was not renewed in time, or the run is another one's.
+            LeaseLost: the run is another one's.
         """
+        pause = self._lease_seconds / RENEWALS
         while True:
-            await asyncio.sleep(self._lease_seconds / RENEWALS)
+            await asyncio.sleep(pause)
             before = time.monotonic()
             try:
                 async with self._database.transaction() as session:
                     told = await holding.renew(session, hold, self._lease_seconds)
             except Unavailable as error:
-                if time.monotonic() >= driver.valid_until:
-                    raise LeaseLost("PostgreSQL did not answer for as long as the lease.") from error
+                logger.warning("The lease of run %s cannot be renewed: %s", hold.run_id, error)
+                pause = AGAIN_SECONDS
                 continue
-            if time.monotonic() < driver.valid_until:  # else others may have had it, and nothing begins any more
-                driver.valid_until = before + self._lease_seconds
+            driver.holds_until(before + self._lease_seconds)
             driver.heard(told.seq, cancel_asked=told.cancel_asked, handing_over=told.handing_over)
+            pause = self._lease_seconds / RENEWALS
