@@ -161,6 +161,7 @@ def _results() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("taken_by", sa.Text(), nullable=True),
         sa.Column("repeatable", sa.Boolean(), nullable=False),
         sa.Column("began_seq", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=True),
@@ -179,6 +180,10 @@ def _results() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "step", "item", "undoes", name=op.f("pk_flow_results")),
     )
+    is_open = sa.text("seq IS NULL")
+    op.create_index("ix_flow_results_open", "flow_results", ["run_id"], unique=False, postgresql_where=is_open)
+    op.create_index("ix_flow_results_run_id_began_seq", "flow_results", ["run_id", "began_seq"], unique=False)
+    op.create_index("ix_flow_results_run_id_seq", "flow_results", ["run_id", "seq"], unique=False)
 
 
 def downgrade() -> None:

@@ -26,6 +26,7 @@ from pavo.config import Settings
 from pavo.corpus.service import CorpusService
 from pavo.errors import ConfigurationError
 from pavo.fleet.clients import GatewayClients, identity_of
+from pavo.flows import wiring as flows
 from pavo.gates.service import GateOwner, GateOwners, GateService, OwnsGates
 from pavo.inbox.service import InboxService
 from pavo.jobs import wiring as jobs
@@ -58,7 +59,7 @@ from pavo.webhooks.deliverer import Deliverer
 from pavo.webhooks.service import WebhookService
 from pavo.webhooks.wiring import build_deliverer
 
-SLICES: Final[Sequence[Slice]] = (tasks, jobs, schedules)
+SLICES: Final[Sequence[Slice]] = (tasks, jobs, flows, schedules)
 """What brings durable work. A process, its checks and its metrics loop over these; nothing else names them."""
 KEPT_SHARE = 4
 """One connection in four."""

@@ -37,11 +37,8 @@ from pavo.kit.sql import Database
 
 IDLE_SECONDS: Final = 5.0
 """A run that only waits, and longer than this, is given up until then: it needs no engine."""
-INTERRUPTIONS: Final = 10
-"""Beyond its tries, so often a step is done again after its engine was lost: it may be what ends them."""
 AGAIN_SECONDS: Final = 0.2
 """Before the ledger is asked again that did not answer."""
-TOO_LONG: Final = "the run took longer than the limit of its flow"
 
 
 class Driver:
@@ -194,37 +191,19 @@ class Driver:
         return key in self._due if task is None else repeatable and not task.done()
 
     def _cancel(self) -> list[Change]:
-        assert self._run is not None
+        assert self._run is not None and self._definition is not None
         if self._cancel_told:
             return []
-        if self._run.cancel_asked:
-            self._cancel_told = True
-            return [CancelTold(self._run.cancel_compensates)]
-        if time.monotonic() >= self._ends_at:
-            self._cancel_told = True
-            return [CancelTold(compensate=self._flow_compensates(), why=TOO_LONG)]
-        return []
-
-    def _flow_compensates(self) -> bool:
-        assert self._definition is not None
-        return self._definition.flow.on_failure.compensate
+        found = turns.cancel(self._definition, self._run, is_too_long=time.monotonic() >= self._ends_at)
+        self._cancel_told = bool(found)
+        return found
 
     def _interrupted(self) -> list[Change]:
         """What was in flight on an engine that was lost."""
-        found: list[Change] = []
-        for key, result in self._results.items():
-            if result.state != "running" or result.epoch >= self._hold.epoch or key in self._tasks:
-                continue
-            if not result.repeatable:
-                found.append(Unknown(key, turns.INTERRUPTED))
-            elif self._begins_nothing:
-                continue
-            elif result.attempt >= turns.retry_of(self._step(key)).max + INTERRUPTIONS:
-                found.append(Ended(key, Status.FAILED, error="its engine was lost too often while it was in flight"))
-            else:
-                found.append(Again(key))
+        assert self._definition is not None
+        left = {key: each for key, each in self._results.items() if key not in self._tasks}
         self._results = {}
-        return found
+        return turns.interrupted(self._definition, left, self._hold.epoch, may_begin=not self._begins_nothing)
 
     def _finished(self) -> list[Change]:
         return [self._outcome(key, task.result()) for key, task in self._tasks.items() if task.done()]

@@ -5,7 +5,7 @@ whichever engine. What a change leads to at once (skips, beginnings) is asked fo
 in the same transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pavo.flows.definition.definition import Definition, definition_of
@@ -22,7 +22,7 @@ from pavo.flows.ledger.changes import (
     Skipped,
     Unknown,
 )
-from pavo.flows.ledger.records import History
+from pavo.flows.ledger.records import History, RunRecord
 from pavo.flows.scheduler import CONDITION, Scheduler, Status, Work
 from pavo.kit.clock import iso
 from pavo.kit.json_schema import SchemaTooCostly, misfit
@@ -36,17 +36,19 @@ def progress_of(history: History, definition: Definition | None = None) -> "Prog
     Args:
         definition: of the version that it executes, where that was read before.
     """
-    run = history.run
     if definition is None:  # it was checked when it was kept
         definition = definition_of(history.definition, lambda sources: [None] * len(sources))
-    about = {"id": str(run.id), "flow": run.flow, "started_at": iso(run.created_at)}
-    found = Progress(definition, run.inputs, about)
+    found = progress_at_beginning(history.run, definition)
     for change in history.changes:
         found.told(change)
-    for key, result in history.results.items():
-        if result.is_asked:
-            found.told(Unknown(key, result.error or ""))
+    found.asks(key for key, result in history.results.items() if result.is_asked)
     return found
+
+
+def progress_at_beginning(run: RunRecord, definition: Definition) -> "Progress":
+    """Of a run of which nothing is written yet."""
+    about = {"id": str(run.id), "flow": run.flow, "started_at": iso(run.created_at)}
+    return Progress(definition, run.inputs, about)
 
 
 class Progress:
@@ -113,6 +115,11 @@ class Progress:
                 self._ended(change)
             case _:  # it goes on
                 pass
+        self._look_on()
+
+    def asks(self, keys: Iterable[ResultKey]) -> None:
+        """Of these, and of no others, people are asked what became of them; it is not part of what is read in order."""
+        self._asked = dict.fromkeys(keys)
         self._look_on()
 
     @property

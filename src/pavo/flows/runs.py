@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition
@@ -10,7 +10,7 @@ from pavo.flows.definition.problems import did_you_mean
 from pavo.flows.definition.reference_checks import output_schema
 from pavo.flows.ledger import histories, holding, recording, versions
 from pavo.flows.ledger.changes import Answer, ResultKey
-from pavo.flows.ledger.records import LOCAL, History, RunRecord
+from pavo.flows.ledger.records import LOCAL, TEMPORAL, History, RunRecord
 from pavo.flows.progress import progress_of
 from pavo.kit.ids import new_id
 from pavo.kit.json_schema import SchemaTooCostly, misfit
@@ -50,11 +50,25 @@ def _check(name: str, schema: Mapping[str, Any], value: Any) -> None:
         raise InvalidInput(f"{name}: {wrong.message[:300]}", field=f"inputs.{name}", remedy=remedy)
 
 
-class RunService:
-    """Of an organisation's runs."""
+class Hurry(Protocol):
+    """Never raises for what is away."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    async def __call__(self, run_id: uuid.UUID, epoch: int, *, is_begun: bool) -> None: ...
+
+
+class RunService:
+    """Of an organisation's runs.
+
+    Args:
+        hurry: tells the workflow of a run, or starts it, at once; without it the workers' watch does.
+    """
+
+    def __init__(self, database: Database, hurry: Hurry | None = None) -> None:
+        self._database, self._hurry = database, hurry
+
+    async def _tell(self, run: RunRecord) -> None:
+        if self._hurry is not None and run.engine == TEMPORAL:
+            await self._hurry(run.id, run.epoch, is_begun=run.holder is not None)
 
     async def begin(
         self, organisation_id: uuid.UUID, definition: Definition, inputs: Mapping[str, Any], engine: str = LOCAL
@@ -67,6 +81,8 @@ class RunService:
         given, run_id = checked_inputs(definition, inputs), new_id()
         async with self._database.transaction() as session:
             await versions.begin_run(session, run_id, organisation_id, definition, given, engine)
+            run = await histories.run_of(session, run_id)
+        await self._tell(run)
         return run_id
 
     async def history(self, organisation_id: uuid.UUID, run_id: uuid.UUID) -> History:
@@ -93,8 +109,9 @@ class RunService:
             Conflict: it is over.
         """
         async with self._database.transaction() as session:
-            await histories.run_of(session, run_id, organisation_id)
+            run = await histories.run_of(session, run_id, organisation_id)
             await holding.ask_cancel(session, run_id, compensate=compensate)
+        await self._tell(run)
 
     async def answer(
         self, organisation_id: uuid.UUID, run_id: uuid.UUID, key: ResultKey, said: Answer, output: Any, who: uuid.UUID
@@ -113,6 +130,7 @@ class RunService:
         kept = _checked_output(history, key, output) if said == "succeeded" else None
         async with self._database.transaction() as session:
             await recording.answer(session, run_id, key, said, kept, who)
+        await self._tell(history.run)
 
 
 def _checked_output(history: History, key: ResultKey, output: Any) -> Any:

@@ -10,7 +10,9 @@ from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import Retry, WrittenStep
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
 from pavo.flows.ledger.changes import (
+    Again,
     Began,
+    CancelTold,
     Change,
     Decided,
     Ended,
@@ -20,13 +22,17 @@ from pavo.flows.ledger.changes import (
     Skipped,
     Unknown,
 )
-from pavo.flows.ledger.records import ResultRecord
+from pavo.flows.ledger.records import ResultRecord, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Decision, Status
 from pavo.kit.json_values import NotStorable, encode, plain
 from pavo.kit.texts.storable import storable
 from pavo.kit.threads.calls import call_in_thread
 
+INTERRUPTIONS: Final = 10
+"""Beyond its tries, so often a step is done again after its engine was lost: it may be what ends them."""
+TOO_LONG: Final = "the run took longer than the limit of its flow"
+LOST_TOO_OFTEN: Final = "its engine was lost too often while it was in flight"
 INTERRUPTED: Final = "its engine was lost while it was in flight: nobody knows whether it happened"
 _TIMERS: Final = frozenset(("sleep", "until"))
 _ASKED: Final = Retry(max=1)
@@ -66,6 +72,37 @@ def _succeeded(definition: Definition, key: ResultKey, output: Any) -> Change:
         return Ended(key, Status.SUCCEEDED, output)
     told = f"its output has {size:,} bytes, and `limits.output_bytes` is {most:,}"
     return Ended(key, Status.FAILED, error=told)
+
+
+def cancel(definition: Definition, run: RunRecord, *, is_too_long: bool) -> list[Change]:
+    """What is to be written of a run that is to end, and was not told so yet."""
+    if run.cancel_asked:
+        return [CancelTold(run.cancel_compensates)]
+    return [CancelTold(definition.flow.on_failure.compensate, TOO_LONG)] if is_too_long else []
+
+
+def interrupted(
+    definition: Definition, results: Mapping[ResultKey, ResultRecord], epoch: int, *, may_begin: bool
+) -> list[Change]:
+    """What is to be written of what was in flight on an engine that was lost.
+
+    Args:
+        epoch: of the engine that goes on.
+        may_begin: whether it may do anything again now.
+    """
+    found: list[Change] = []
+    for key, result in results.items():
+        if result.state != "running" or result.epoch >= epoch:
+            continue
+        if not result.repeatable:
+            found.append(Unknown(key, INTERRUPTED))
+        elif not may_begin:
+            continue
+        elif result.attempt >= retry_of(definition.flow.steps[key.step]).max + INTERRUPTIONS:
+            found.append(Ended(key, Status.FAILED, error=LOST_TOO_OFTEN))
+        else:
+            found.append(Again(key))
+    return found
 
 
 class MayStop(Protocol):

@@ -26,6 +26,7 @@ from pavo.flows.ledger.changes import Began, CancelTold, Decided, Ended, LeftUnk
 from pavo.flows.ledger.records import HANDING_OVER, LOCAL, TEMPORAL, WAITING, History, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
+from pavo.flows.temporal.contracts import start_id
 from pavo.kit.ids import new_id
 from pavo.kit.migrate import upgrade
 from pavo.kit.sql import Database
@@ -236,7 +237,7 @@ class Engines(RuleBasedStateMachine):
         """Under the run's epoch, or an older one: a start that was long under way."""
         row = self.row()
         epoch = max(row.epoch - late, 0)
-        name = holding.start_id(self.run, epoch)
+        name = start_id(str(self.run), epoch)
         if (row.engine == TEMPORAL or late) and name not in self.started:
             actor = self.do(self._actor(epoch))
             self.actors.append(actor)
@@ -309,7 +310,7 @@ class Engines(RuleBasedStateMachine):
             await self._keep()
             await self._answer()
             if row.engine == TEMPORAL and row.state == WAITING:
-                name = holding.start_id(self.run, row.epoch)
+                name = start_id(str(self.run), row.epoch)
                 if name not in self.started:
                     self.started[name] = Started(row.epoch, await self._free(row.epoch))
             elif row.state == HANDING_OVER:
@@ -318,7 +319,7 @@ class Engines(RuleBasedStateMachine):
             elif row.engine == LOCAL and all(each.is_over for each in self.actors):
                 await self._execute("UPDATE flow_runs SET lease_until = NULL")
                 await self._free(None)
-            elif row.engine == TEMPORAL and self.started[holding.start_id(self.run, row.epoch)].actor.is_over:
+            elif row.engine == TEMPORAL and self.started[start_id(str(self.run), row.epoch)].actor.is_over:
                 with contextlib.suppress(LeaseLost):  # it has just come to its end
                     await self._in_transaction(
                         lambda session: holding.take_back(session, self.run, row.epoch, is_lost=True)

@@ -11,98 +11,6 @@ from pavo.kit.sql import Database
 from tests.flows.local.doubles import Called, Local
 
 
-async def test_a_flow_of_every_kind_that_there_is(local: Local, tools: Called) -> None:
-    found = await local.run(
-        """
-flow: kinds
-inputs: {names: {type: array, items: {type: string}}, much: {type: integer, default: 3}}
-result: {all: "${{ steps.each.output }}", page: "${{ steps.page.output.body }}", way: "${{ steps.way.output }}"}
-steps:
-  first: {tool: echo@1, with: {value: {n: "${{ inputs.much }}"}}, output: {type: object, required: [n]}}
-  nap: {needs: first, sleep: 50ms}
-  then: {needs: nap, until: "2020-01-01T00:00:00Z"}
-  way:
-    needs: then
-    branch: [{when: "${{ steps.first.output.n > 2 }}", go: each}, {else: true, go: never}]
-  never: {needs: way, tool: broken@1}
-  each:
-    needs: way
-    for_each: {in: "${{ inputs.names }}", as: name, max: 5, parallel: 2}
-    python: echo
-    with: {value: "${{ name }} ${{ index }}"}
-  page: {needs: each, http: {url: "https://example.com/${{ inputs.much }}"}}
-""",
-        {"names": ["a", "b", "c"]},
-    )
-    assert found.state == "succeeded", found.error
-    assert found.result == {"all": ["a 0", "b 1", "c 2"], "page": "page of https://example.com/3", "way": ["each"]}
-    assert [value for _, value in tools.calls[:1]] == [{"n": 3}]
-    assert len(tools.calls) == 4 and tools.most <= 2
-
-
-async def test_what_may_pass_is_tried_again_and_what_does_not_is_not(local: Local, tools: Called) -> None:
-    retry = "retry: {max: 3, first: 10ms}"
-    found = await local.run(f"flow: f\nsteps: {{a: {{tool: flaky@1, with: {{times: 2}}, {retry}}}}}")
-    assert found.state == "succeeded"
-    [result] = (await local.history(found.id)).results.values()
-    assert (result.attempt, result.output) == (3, "there")
-    tools.calls.clear()
-    found = await local.run(f"flow: f\nsteps: {{a: {{tool: flaky@1, with: {{times: 9}}, {retry}}}}}")
-    assert found.state == "failed" and len(tools.calls) == 3
-    tools.calls.clear()
-    found = await local.run(f"flow: f\nsteps: {{a: {{tool: broken@1, {retry}}}}}")
-    assert found.state == "failed" and len(tools.calls) == 1
-    assert found.error is not None and "ValueError: no" in found.error
-
-
-async def test_a_time_out_ends_a_step_and_of_an_unsafe_one_people_are_asked(local: Local, tools: Called) -> None:
-    found = await local.run("flow: f\nsteps: {a: {tool: slowly@1, timeout: 100ms}}")
-    assert found.state == "failed" and found.error is not None and "did not answer within" in found.error
-    found = await local.run("flow: f\nresult: '${{ steps.a.output }}'\nsteps: {a: {tool: hangs@1, timeout: 100ms}}")
-    assert found.state == "running" and found.holder is None
-    assert await local.states(found.id) == {"a": "unknown"}
-    await local.service.answer(local.organisation, found.id, ResultKey("a"), "succeeded", "done", uuid.uuid4())
-    found = await local.engine.run(found.id)
-    assert (found.state, found.result) == ("succeeded", "done")
-
-
-async def test_an_output_that_is_not_as_declared_or_too_large_fails_its_step(local: Local) -> None:
-    found = await local.run("flow: f\nsteps: {a: {tool: echo@1, with: {value: 7}, output: {type: string}}}")
-    assert found.state == "failed" and found.error is not None and "not as declared" in found.error
-    large = "x" * 2_000
-    flow = f"flow: f\nlimits: {{output_bytes: 1024}}\nsteps: {{a: {{tool: echo@1, with: {{value: {large}}}}}}}"
-    found = await local.run(flow)
-    assert found.state == "failed" and found.error is not None and "limits.output_bytes" in found.error
-
-
-async def test_what_succeeded_is_undone_in_reverse_after_a_failure(local: Local, tools: Called) -> None:
-    step = "tool: echo@1, compensate: {tool: undo@1, with: {value: '${{ steps.%s.output }}'}}"
-    found = await local.run(
-        f"""
-flow: f
-on_failure: {{compensate: true}}
-steps:
-  a: {{with: {{value: 1}}, {step % "a"}}}
-  b: {{needs: a, with: {{value: 2}}, {step % "b"}}}
-  c: {{needs: b, tool: broken@1}}
-"""
-    )
-    assert found.state == "failed"
-    assert [value for name, value in tools.calls if name == "undo"] == [2, 1]
-
-
-async def test_a_run_is_cancelled_while_it_waits_and_when_its_limit_is_over(local: Local) -> None:
-    run = await local.begin("flow: f\nsteps: {a: {sleep: 4s}, b: {needs: a, tool: echo@1}}")
-    going = asyncio.create_task(local.engine.run(run))
-    async with asyncio.timeout(30):
-        while await local.states(run) != {"a": "timer"}:
-            await asyncio.sleep(0.01)
-        await local.service.cancel(local.organisation, run, compensate=False)
-        assert (await going).state == "cancelled"
-    found = await local.run("flow: f\nlimits: {duration: 300ms}\nsteps: {a: {sleep: 1h}}")
-    assert found.state == "cancelled" and found.error is not None and "limit" in found.error
-
-
 async def test_a_long_wait_needs_no_engine_and_goes_on_by_the_clock_of_the_ledger(
     local: Local, database: Database
 ) -> None:
@@ -116,13 +24,6 @@ async def test_a_long_wait_needs_no_engine_and_goes_on_by_the_clock_of_the_ledge
     assert found.state == "succeeded"
     [result] = (await local.history(run)).results.values()
     assert result.ended_at is not None and (result.ended_at - result.begun_at).total_seconds() >= 6
-
-
-async def test_no_more_is_in_flight_than_the_limit(local: Local, tools: Called) -> None:
-    steps = ", ".join(f"s{number}: {{tool: echo@1}}" for number in range(20))
-    found = await local.run(f"flow: f\nlimits: {{in_flight: 3}}\nsteps: {{{steps}}}")
-    assert found.state == "succeeded"
-    assert len(tools.calls) == 20 and tools.most <= 3
 
 
 async def test_wrong_inputs_begin_nothing(local: Local) -> None:

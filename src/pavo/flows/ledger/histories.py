@@ -2,10 +2,10 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -81,22 +81,45 @@ async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
         NotFound: there is no such run.
     """
     run = await run_of(session, run_id)
-    text = await definition_of(session, run.organisation_id, run.hash)
-    decisions = await session.scalars(select(FlowDecisionRow).where(FlowDecisionRow.run_id == run_id))
     results = await session.execute(select(FlowResultRow, _DUE).where(FlowResultRow.run_id == run_id))
+    rows = [(each[0], each[1]) for each in results]
+    found = {key: _result(key, row, due) for key, row, due in ((_key(row), row, due) for row, due in rows)}
+    changes = await _changes(session, run_id, 0, [row for row, _ in rows])
+    return History(run, await definition_of(session, run.organisation_id, run.hash), changes, found)
+
+
+async def changes_since(session: AsyncSession, run_id: uuid.UUID, seq: int) -> Sequence[Change]:
+    """What was written of a run after that, in order; its row is to be locked, or the transaction sees one moment."""
+    newer = or_(FlowResultRow.began_seq > seq, FlowResultRow.seq > seq)
+    rows = (await session.scalars(select(FlowResultRow).where(FlowResultRow.run_id == run_id, newer))).all()
+    return await _changes(session, run_id, seq, rows)
+
+
+async def open_results(session: AsyncSession, run_id: uuid.UUID) -> Mapping[ResultKey, ResultRecord]:
+    """What has begun and not ended."""
+    query = select(FlowResultRow, _DUE).where(FlowResultRow.run_id == run_id, FlowResultRow.seq.is_(None))
+    rows = await session.execute(query.execution_options(populate_existing=True))
+    return {key: _result(key, row, due) for key, row, due in ((_key(each[0]), each[0], each[1]) for each in rows)}
+
+
+async def _changes(
+    session: AsyncSession, run_id: uuid.UUID, after: int, results: Sequence[FlowResultRow]
+) -> Sequence[Change]:
+    of_it = (FlowDecisionRow.run_id == run_id, FlowDecisionRow.seq > after)
     numbered: list[tuple[int, Change]] = []
-    for row in decisions:
-        numbered += _decision(row)
-    found: dict[ResultKey, ResultRecord] = {}
-    for result in results:
-        row, due = result[0], result[1]
-        key = ResultKey(row.step, None if row.item < 0 else row.item, row.undoes)
-        numbered.append((row.began_seq, Began(key, row.repeatable)))
-        if row.seq is not None:
+    for decision in await session.scalars(select(FlowDecisionRow).where(*of_it)):
+        numbered += _decision(decision)
+    for row in results:
+        key = _key(row)
+        if row.began_seq > after:
+            numbered.append((row.began_seq, Began(key, row.repeatable)))
+        if row.seq is not None and row.seq > after:
             numbered.append((row.seq, _end(key, row)))
-        found[key] = _result(key, row, due)
-    numbered.sort(key=lambda each: each[0])
-    return History(run, text, [change for _, change in numbered], found)
+    return [change for _, change in sorted(numbered, key=lambda each: each[0])]
+
+
+def _key(row: FlowResultRow) -> ResultKey:
+    return ResultKey(row.step, None if row.item < 0 else row.item, row.undoes)
 
 
 def _end(key: ResultKey, row: FlowResultRow) -> Change:

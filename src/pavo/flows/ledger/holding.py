@@ -14,9 +14,10 @@ from sqlalchemy import func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.errors import Conflict, LeaseLost
-from pavo.flows.ledger import events, recording
+from pavo.flows.ledger import events, histories, recording
 from pavo.flows.ledger.models import FlowRunRow
 from pavo.flows.ledger.records import HANDING_OVER, LOCAL, OVER, RUNNING, TEMPORAL, WAITING, Hold
+from pavo.kit.json_values import decode
 from pavo.timeline.domain import Event, NewEvent
 
 _NOW = func.pavo_now()
@@ -205,11 +206,6 @@ async def complete_hand_over(session: AsyncSession, run_id: uuid.UUID, epoch: in
     raise LeaseLost(f"The run {run_id} is not handed over by this any more.")
 
 
-def start_id(run_id: uuid.UUID, epoch: int) -> str:
-    """Of the workflow; a second start under it is refused by Temporal, so a start without a reply is repeated."""
-    return f"flow:{run_id}:{epoch}"
-
-
 async def claim_for_temporal(session: AsyncSession, run_id: uuid.UUID, epoch: int, holder: str) -> Hold:
     """The first thing that a workflow does. Done twice by the same one, it is the same.
 
@@ -223,7 +219,9 @@ async def claim_for_temporal(session: AsyncSession, run_id: uuid.UUID, epoch: in
     mine = row.engine == TEMPORAL and row.epoch == epoch and row.state not in OVER
     if not mine or row.holder not in (None, holder):
         raise LeaseLost(f"The run {run_id} is not to be executed under epoch {epoch}.")
-    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(state=RUNNING, holder=holder))
+    if row.holder is None:
+        taken = update(FlowRunRow).where(FlowRunRow.id == run_id).values(state=RUNNING, holder=holder)
+        await session.execute(taken)
     return Hold(run_id, TEMPORAL, epoch, holder)
 
 
@@ -254,3 +252,19 @@ async def take_back(session: AsyncSession, run_id: uuid.UUID, epoch: int, *, is_
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(**values, wake_at=None))
     await recording.tell(session, run_id, [events.run_moved(LOCAL, epoch + 1)])
     return epoch + 1
+
+
+async def fall_back(session: AsyncSession, run_id: uuid.UUID, epoch: int) -> bool:
+    """Make a new run the local engine's, if its flow says that it may be; it goes back once Temporal is there.
+
+    Raises:
+        LeaseLost, Conflict: see `take_back`.
+    """
+    await recording.locked(session, run_id)
+    run = await histories.run_of(session, run_id)
+    definition = await histories.definition_of(session, run.organisation_id, run.hash)
+    if decode(definition).get("fallback") != LOCAL:
+        return False
+    await take_back(session, run_id, epoch)
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(fallback=True))
+    return True

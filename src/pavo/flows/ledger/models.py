@@ -139,6 +139,9 @@ class FlowResultRow(Base):
         CheckConstraint(
             "state IN ('running', 'timer', 'retrying', 'unknown', 'succeeded', 'failed', 'cancelled')", name="state"
         ),
+        Index("ix_flow_results_open", "run_id", postgresql_where=text("seq IS NULL")),
+        Index("ix_flow_results_run_id_began_seq", "run_id", "began_seq"),
+        Index("ix_flow_results_run_id_seq", "run_id", "seq"),
     )
 
     run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(FlowRunRow.id, ondelete="CASCADE"), primary_key=True)
@@ -151,6 +154,8 @@ class FlowResultRow(Base):
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     epoch: Mapped[int] = mapped_column(BigInteger)
     """Of whoever has begun this attempt."""
+    taken_by: Mapped[str | None] = mapped_column(Text)
+    """The call of an activity that makes this attempt; only what may be repeated is made by another one as well."""
     repeatable: Mapped[bool]
     """Whether it may be done again where it was interrupted, with the same key."""
     began_seq: Mapped[int] = mapped_column(BigInteger)

@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -144,6 +144,7 @@ async def _write(session: AsyncSession, hold: Hold, seq: int, change: Change) ->
             await _change(session, hold, key, ("running",), values)
         case Again(key):
             again = {"state": "running", "due_at": None, "epoch": hold.epoch, "attempt": FlowResultRow.attempt + 1}
+            again |= {"taken_by": None}
             await _change(session, hold, key, ("running", "retrying"), again)
         case Unknown(key, error):
             await _change(session, hold, key, ("running",), {"state": "unknown", "error": error})
@@ -195,6 +196,52 @@ async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Ch
             raise AssertionError(change)
     row = {"run_id": run_id, "seq": seq, "what": what, "step": step, "value": value}
     await session.execute(insert(FlowDecisionRow).values(row))
+
+
+Taken: TypeAlias = Literal["yes", "no", "was"]
+
+
+async def take(
+    session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, token: str
+) -> Literal["yes", "no", "was"]:
+    """Whether the attempt is to be made now: whoever asks writes down that it makes it.
+
+    Args:
+        token: of this call of an activity; asked again with the same, the answer is the same.
+
+    Returns: no: it is not in flight (any more); was: somebody has made it before, and it may not be repeated.
+    """
+    run = select(FlowRunRow.id).where(FlowRunRow.id == hold.run_id, FlowRunRow.epoch == hold.epoch)
+    mine = run.where(FlowRunRow.engine == hold.engine, FlowRunRow.holder == hold.holder, FlowRunRow.state == RUNNING)
+    in_flight = (
+        of_key(hold.run_id, key),
+        FlowResultRow.state == "running",
+        FlowResultRow.attempt == attempt,
+        mine.exists(),
+    )
+    free = or_(FlowResultRow.repeatable, FlowResultRow.taken_by.is_(None), FlowResultRow.taken_by == token)
+    taken = update(FlowResultRow).where(*in_flight, free).values(taken_by=token).returning(FlowResultRow.step)
+    if (await session.scalars(taken)).one_or_none() is not None:
+        return "yes"
+    found = await session.scalars(select(FlowResultRow.step).where(*in_flight))
+    return "no" if found.one_or_none() is None else "was"
+
+
+async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, change: Change) -> bool:
+    """Write what came of an attempt, whatever was written of the run meanwhile. Done twice, the second one is refused.
+
+    Returns: False: it is not in flight any more, and what came of it counts for nothing.
+
+    Raises:
+        LeaseLost: the run is not this engine's any more.
+    """
+    row = await held(session, hold)
+    in_flight = (of_key(hold.run_id, key), FlowResultRow.state == "running", FlowResultRow.attempt == attempt)
+    if (await session.scalars(select(FlowResultRow.step).where(*in_flight))).one_or_none() is None:
+        return False
+    await _write(session, hold, row.seq + 1, change)
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(seq=row.seq + 1))
+    return True
 
 
 async def answer(

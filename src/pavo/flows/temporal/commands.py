@@ -1,0 +1,60 @@
+"""What tells the workflows of runs, and starts them."""
+
+import logging
+import uuid
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from pavo.errors import PavoError
+from pavo.flows.temporal.contracts import SIGNAL_LOOK, FlowInput, start_id
+from pavo.flows.temporal.workflow import FlowRun
+from pavo.runs.presence import Presence
+from pavo.runs.workflow_calls import RPC_TIMEOUT, Start, WorkflowCalls
+from pavo.temporal.failures import NoSuchRun
+
+logger = logging.getLogger(__name__)
+
+
+class FlowCommands:
+    """Of a process.
+
+    Args:
+        task_queue: on which the workflows run.
+    """
+
+    def __init__(self, temporal: Client, task_queue: str, presence: Presence) -> None:
+        self._temporal = temporal
+        self._calls = WorkflowCalls(temporal, task_queue, presence, {})
+
+    async def is_there(self) -> bool:
+        """Whether Temporal answers."""
+        try:
+            return await self._temporal.service_client.check_health(timeout=RPC_TIMEOUT)
+        except RPCError:
+            return False
+
+    async def start(self, run_id: uuid.UUID, epoch: int) -> None:
+        """Start the workflow of a run under an epoch; one that was started before stays as it is.
+
+        Raises:
+            Unavailable: Temporal is away; it may have been started all the same.
+        """
+        name = start_id(str(run_id), epoch)
+        await self._calls.start(Start(FlowRun.run, FlowInput(str(run_id), epoch), name))
+
+    async def look(self, run_id: uuid.UUID, epoch: int) -> None:
+        """Have its workflow look at what was written of the run.
+
+        Raises:
+            Unavailable: Temporal is away.
+            NoSuchRun: no workflow of it is open.
+        """
+        await self._calls.signal(start_id(str(run_id), epoch), SIGNAL_LOOK)
+
+    async def hurry(self, run_id: uuid.UUID, epoch: int, *, is_begun: bool) -> None:
+        """Start it or have it look. Never raises for what is away: the watch makes up for it."""
+        try:
+            await (self.look(run_id, epoch) if is_begun else self.start(run_id, epoch))
+        except (PavoError, NoSuchRun) as error:
+            logger.info("Run %s is told later: %s", run_id, error)

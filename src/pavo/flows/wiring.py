@@ -1,0 +1,88 @@
+"""How flows come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from temporalio.client import Client
+
+from pavo.config import TemporalSettings
+from pavo.flows.ledger import due
+from pavo.flows.runs import RunService
+from pavo.flows.temporal.commands import FlowCommands
+from pavo.flows.temporal.contracts import NOUN, WORKFLOW_TYPE, run_of_workflow
+from pavo.flows.temporal.reconcile import FlowRows
+from pavo.flows.temporal.watching import RunWatch
+from pavo.flows.temporal.workflow import FlowRun
+from pavo.kit.cancellation import KeptRunning
+from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
+from pavo.runs.presence import Presence
+
+KIND: Final = Kind(NOUN, FlowRun, WORKFLOW_TYPE, run_of_workflow)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowUseCases:
+    """What endpoints of flows call."""
+
+    runs: RunService
+
+
+def routers() -> Sequence[Any]:
+    """The endpoints of flows."""
+    from pavo.flows.endpoints import router as flows
+    from pavo.flows.templates.endpoints import router as templates
+
+    return [flows, templates]
+
+
+def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:
+    """What starts and tells the workflows of runs."""
+    return FlowCommands(temporal, settings.task_queue, Presence(redis, temporal.namespace, settings.task_queue))
+
+
+async def served(clients: ApiClients) -> KindServed:
+    """The use cases of runs."""
+    database = clients.database
+    commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
+
+    async def census() -> Mapping[str, int]:
+        async with database.reading() as session:
+            return await due.census(session)
+
+    async def owners(run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
+        async with database.reading() as session:
+            return await due.owners(session, run_ids)
+
+    services = FlowUseCases(RunService(database, commands.hurry))
+    return KindServed(KIND, services, FlowRows(database), census, owners)
+
+
+async def at_work(clients: WorkerClients) -> KindAtWork:
+    """Attempts at steps, the short transactions between them, and the watch over runs that nobody was told of."""
+    # Here, for they are what an API has no use for: the expressions' process, and the tools.
+    from pavo.agents.registry import declared
+    from pavo.flows.expressions.evaluating import Evaluator
+    from pavo.flows.local.steps import GROUP, LocalSteps
+    from pavo.flows.temporal.accounts import Accounts
+    from pavo.flows.temporal.advancing import RunAdvancing
+    from pavo.flows.temporal.attempting import StepAttempts
+    from pavo.tools.registry import ToolRegistry
+    from pavo.tools.wiring import open_tools
+
+    tools, evaluator = open_tools(clients.settings.tools), Evaluator()
+    clients.closing.callback(tools.close)
+    clients.closing.callback(evaluator.close)
+    steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+    commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
+    watch = RunWatch(clients.database, commands)
+    clients.closing.push_async_callback(KeptRunning(watch.run, "runs-of-flows").end)
+
+    async def held_by(_: str) -> Sequence[str]:
+        return []
+
+    accounts = Accounts(steps, evaluator)
+    attempts, advancing = StepAttempts(clients.database, steps, accounts), RunAdvancing(clients.database, accounts)
+    return KindAtWork(KIND, long=[attempts], short=[advancing], rows=FlowRows(clients.database), held_by=held_by)
