@@ -27,10 +27,6 @@ from pavo.bootstrap import SLICES
 from pavo.config import HttpSettings, LimitSettings, Settings
 from pavo.corpus.endpoints import router as corpus_router
 from pavo.errors import ConfigurationError, Conflict, InvalidInput, NotFound, PavoError
-from pavo.flows.endpoints import router as flows_router
-from pavo.flows.requests.published import router as published_flows_router
-from pavo.flows.templates.endpoints import router as templates_router
-from pavo.flows.use_cases import flow_use_cases
 from pavo.gates.endpoints import router as gates_router
 from pavo.health import FirstReconciliation, metrics_router
 from pavo.health import router as health_router
@@ -81,7 +77,7 @@ STATUS: dict[type[PavoError], int] = {
 ACCOUNTS = (accounts_router, tokens_router, organisations_router, secrets_router, model_endpoints_router)
 INBOX = (gates_router, inbox_router, usage_router)
 MODELS = (model_gateway_router,)
-TOOLS_AND_FLOWS = (tools_router, policies_router, flows_router, published_flows_router, templates_router)
+TOOLS = (tools_router, policies_router)
 FLEET = (repositories_router, remote_agents_router, agent_tokens_router)
 
 LARGER_BODIES = {"/llm/v1/": BodyBounds(8_000_000, 200_000), DECODE: BodyBounds(6_000_000)}
@@ -137,7 +133,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS_AND_FLOWS, *FLEET)
+    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS, *FLEET)
     for router in (*of_slices, *others, codec_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
@@ -153,7 +149,6 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
 
 def _share(app: FastAPI, parts: bootstrap.ApiParts, opened: AsyncExitStack) -> None:
     """Put on the application what endpoints are handed."""
-    app.state.flows = flow_use_cases(parts.database, opened)
     app.state.parts, app.state.watching, app.state.corpus = parts, parts.watching, parts.corpus
     app.state.services = {each.kind.noun: each.services for each in parts.kinds}
     app.state.accounts, app.state.agents = parts.accounts, parts.agents

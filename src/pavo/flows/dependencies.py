@@ -10,6 +10,7 @@ from pavo.agents.endpoints import TheAgents, TheAnnouncements
 from pavo.flows.checking.checked import KnownNames, Names
 from pavo.flows.checking.checker import FlowChecker
 from pavo.flows.published.service import PublishedFlows
+from pavo.flows.temporal.contracts import NOUN
 from pavo.flows.use_cases import FlowUseCases
 from pavo.jobs.dependencies import TheRepositories
 from pavo.tools.announced.availability import available
@@ -17,8 +18,8 @@ from pavo.tools.dependencies import TheTools
 
 
 def _use_cases(request: Request) -> FlowUseCases:
-    """Those that `api.create_app` put on the application."""
-    found: FlowUseCases = request.app.state.flows
+    """Those that `wiring.served` has made."""
+    found: FlowUseCases = request.app.state.services[NOUN]
     return found
 
 

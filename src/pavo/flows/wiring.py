@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -10,7 +9,6 @@ from temporalio.client import Client
 
 from pavo.config import TemporalSettings
 from pavo.flows.ledger import due
-from pavo.flows.runs import RunService
 from pavo.flows.temporal.commands import FlowCommands
 from pavo.flows.temporal.contracts import NOUN, WORKFLOW_TYPE, run_of_workflow
 from pavo.flows.temporal.reconcile import FlowRows
@@ -23,19 +21,13 @@ from pavo.runs.presence import Presence
 KIND: Final = Kind(NOUN, FlowRun, WORKFLOW_TYPE, run_of_workflow)
 
 
-@dataclass(frozen=True, slots=True)
-class FlowUseCases:
-    """What endpoints of flows call."""
-
-    runs: RunService
-
-
 def routers() -> Sequence[Any]:
     """The endpoints of flows."""
     from pavo.flows.endpoints import router as flows
+    from pavo.flows.requests.published import router as published
     from pavo.flows.templates.endpoints import router as templates
 
-    return [flows, templates]
+    return [flows, published, templates]
 
 
 def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:
@@ -44,7 +36,9 @@ def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) ->
 
 
 async def served(clients: ApiClients) -> KindServed:
-    """The use cases of runs."""
+    """The use cases of flows."""
+    from pavo.flows.use_cases import flow_use_cases  # here, for a worker has no use for what they import
+
     database = clients.database
     commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
 
@@ -56,7 +50,7 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await due.owners(session, run_ids)
 
-    services = FlowUseCases(RunService(database, commands.hurry))
+    services = flow_use_cases(database, clients.closing, commands.hurry)
     return KindServed(KIND, services, FlowRows(database), census, owners)
 
 
