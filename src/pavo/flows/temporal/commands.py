@@ -24,7 +24,7 @@ class FlowCommands:
     """
 
     def __init__(self, temporal: Client, task_queue: str, presence: Presence) -> None:
-        self._temporal = temporal
+        self._temporal, self.task_queue = temporal, task_queue
         self._calls = WorkflowCalls(temporal, task_queue, presence, {})
 
     async def is_there(self) -> bool:
