@@ -78,5 +78,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
         return []
 
     accounts = Accounts(steps, evaluator)
-    attempts, advancing = StepAttempts(clients.database, steps, accounts), RunAdvancing(clients.database, accounts)
+    publish = clients.publisher.publish
+    attempts = StepAttempts(clients.database, steps, accounts, publish)
+    advancing = RunAdvancing(clients.database, accounts, publish)
     return KindAtWork(KIND, long=[attempts], short=[advancing], rows=FlowRows(clients.database), held_by=held_by)

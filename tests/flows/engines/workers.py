@@ -24,9 +24,13 @@ async def working(
     temporal: Client, database: Database, steps: LocalSteps, evaluator: Evaluates, queue: str
 ) -> AsyncIterator[None]:
     """A worker for runs, in this process."""
+
+    def nobody(_: object) -> None:
+        """Looks."""
+
     accounts = Accounts(steps, evaluator)
-    short = implementations(RunAdvancing(database, accounts))
-    long = [*short, *implementations(StepAttempts(database, steps, accounts))]
+    short = implementations(RunAdvancing(database, accounts, nobody))
+    long = [*short, *implementations(StepAttempts(database, steps, accounts, nobody))]
     runner = Sandbox()
     async with (
         Worker(temporal, task_queue=short_queue(queue), activities=short),

@@ -227,10 +227,10 @@ async def take(
     return "no" if found.one_or_none() is None else "was"
 
 
-async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, change: Change) -> bool:
+async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, change: Change) -> Sequence[Event]:
     """Write what came of an attempt, whatever was written of the run meanwhile. Done twice, the second one is refused.
 
-    Returns: False: it is not in flight any more, and what came of it counts for nothing.
+    Returns: to be published after the commit; none where it is not in flight any more, and counts for nothing.
 
     Raises:
         LeaseLost: the run is not this engine's any more.
@@ -238,10 +238,10 @@ async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int
     row = await held(session, hold)
     in_flight = (of_key(hold.run_id, key), FlowResultRow.state == "running", FlowResultRow.attempt == attempt)
     if (await session.scalars(select(FlowResultRow.step).where(*in_flight))).one_or_none() is None:
-        return False
+        return ()
     await _write(session, hold, row.seq + 1, change)
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(seq=row.seq + 1))
-    return True
+    return await tell(session, hold.run_id, events.of_changes([change]))
 
 
 async def answer(

@@ -3,9 +3,9 @@
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +18,10 @@ from pavo.flows.ledger.records import RunRecord
 from pavo.flows.progress import Progress, progress_at_beginning
 from pavo.flows.turns import Turns
 from pavo.kit.json_values import encode
+from pavo.timeline.domain import Event
 
+Publish: TypeAlias = Callable[[Sequence[Event]], None]
+"""See `timeline.publish`."""
 MOST_BYTES: Final = 64_000_000
 """Of all outputs that are kept."""
 _RUN_BYTES: Final = 20_000

@@ -15,9 +15,10 @@ from pavo.flows.ledger.changes import Again, Change, Concluded, Ended, ResultKey
 from pavo.flows.ledger.records import ResultRecord, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
-from pavo.flows.temporal.accounts import Account, Accounts
+from pavo.flows.temporal.accounts import Account, Accounts, Publish
 from pavo.flows.temporal.contracts import Advance, Doing, FlowTurns, Standing
 from pavo.kit.sql import Database
+from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,14 @@ TRIES: Final = 5
 
 
 class RunAdvancing(FlowTurns):
-    """Of a worker."""
+    """Of a worker.
 
-    def __init__(self, database: Database, accounts: Accounts) -> None:
-        self._database, self._accounts = database, accounts
+    Args:
+        publish: tells viewers what was committed.
+    """
+
+    def __init__(self, database: Database, accounts: Accounts, publish: Publish) -> None:
+        self._database, self._accounts, self._publish = database, accounts, publish
         self._failures: dict[uuid.UUID, int] = {}
 
     @activity.defn(name="advance_flow")
@@ -39,10 +44,11 @@ class RunAdvancing(FlowTurns):
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        run_id = uuid.UUID(request.run_id)
+        run_id, told = uuid.UUID(request.run_id), list[Event]()
         try:
             async with self._accounts.using(run_id) as account, self._database.transaction() as session:
-                standing = await self._advance(session, account, request)
+                standing = await self._advance(session, account, request, told)
+            self._publish(told)
         except (LeaseLost, NotFound) as error:
             logger.info("Run %s: %s", run_id, error)
             standing = Standing(holds=False)
@@ -55,7 +61,7 @@ class RunAdvancing(FlowTurns):
             self._failures.pop(run_id, None)
         return standing
 
-    async def _advance(self, session: AsyncSession, account: Account, request: Advance) -> Standing:
+    async def _advance(self, session: AsyncSession, account: Account, request: Advance, told: list[Event]) -> Standing:
         run_id = uuid.UUID(request.run_id)
         hold = await holding.claim_for_temporal(session, run_id, request.epoch, request.holder)
         run = await histories.run_of(session, run_id)
@@ -67,6 +73,7 @@ class RunAdvancing(FlowTurns):
         if changes:
             written = await recording.commit(session, hold, run.seq, changes)
             account.note(changes, written.seq)
+            told += written.events
             if isinstance(changes[-1], Concluded):
                 return Standing(holds=True, outcome=str(changes[-1].outcome))
             found = await histories.open_results(session, run_id)
@@ -88,7 +95,8 @@ class RunAdvancing(FlowTurns):
             hold = await holding.claim_for_temporal(session, run_id, request.epoch, request.holder)
             seq = (await histories.run_of(session, run_id)).seq
             told = f"it cannot be gone on with: {type(error).__name__}; the worker's log says more"
-            await recording.commit(session, hold, seq, [Concluded(Status.FAILED, error=told)])
+            written = await recording.commit(session, hold, seq, [Concluded(Status.FAILED, error=told)])
+        self._publish(written.events)
         return Standing(holds=True, outcome=str(Status.FAILED))
 
 

@@ -17,7 +17,7 @@ from pavo.flows.ledger import histories, recording
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import TEMPORAL, Hold, RunRecord
 from pavo.flows.progress import Progress
-from pavo.flows.temporal.accounts import Account, Accounts
+from pavo.flows.temporal.accounts import Account, Accounts, Publish
 from pavo.flows.temporal.contracts import DoStep, FlowSteps
 from pavo.kit import cancellation
 from pavo.kit.ids import new_id
@@ -36,10 +36,11 @@ class StepAttempts(FlowSteps):
 
     Args:
         steps: what attempts do.
+        publish: tells viewers what was committed.
     """
 
-    def __init__(self, database: Database, steps: Steps, accounts: Accounts) -> None:
-        self._database, self._steps, self._accounts = database, steps, accounts
+    def __init__(self, database: Database, steps: Steps, accounts: Accounts, publish: Publish) -> None:
+        self._database, self._steps, self._accounts, self._publish = database, steps, accounts, publish
 
     @activity.defn(name="do_flow_step")
     async def do_flow_step(self, request: DoStep) -> None:
@@ -73,7 +74,8 @@ class StepAttempts(FlowSteps):
         else:
             attempted = await self._attempt(progress, key, given)
         change = turns.outcome(definition, key, doing.attempt, attempted)
-        await self._patiently(lambda session: recording.report(session, hold, key, doing.attempt, change))
+        told = await self._patiently(lambda session: recording.report(session, hold, key, doing.attempt, change))
+        self._publish(told)
 
     async def _given(
         self, account: Account, progress: Progress, run: RunRecord, key: ResultKey, attempt: int
