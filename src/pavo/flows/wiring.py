@@ -1,5 +1,6 @@
 """How flows come into the processes of Pavo: their kind, and their classes wired to what a process shares."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -55,11 +56,13 @@ async def served(clients: ApiClients) -> KindServed:
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:
-    """Attempts at steps, the short transactions between them, and the watch over runs that nobody was told of."""
+    """Attempts at steps, the short transactions between them, the local engine, and the watch over runs that nobody was
+    told of."""
     # Here, for they are what an API has no use for: the expressions' process, and the tools.
     from pavo.agents.registry import declared
     from pavo.flows.expressions.evaluating import Evaluator
     from pavo.flows.local.steps import GROUP, LocalSteps
+    from pavo.flows.local.wiring import serving
     from pavo.flows.temporal.accounts import Accounts
     from pavo.flows.temporal.advancing import RunAdvancing
     from pavo.flows.temporal.attempting import StepAttempts
@@ -67,8 +70,8 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     from pavo.tools.wiring import open_tools
 
     tools, evaluator = open_tools(clients.settings.tools), Evaluator()
-    clients.closing.callback(tools.close)
-    clients.closing.callback(evaluator.close)
+    clients.closing.push_async_callback(asyncio.to_thread, tools.close)
+    clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
     steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
     commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
     watch = RunWatch(clients.database, commands)
@@ -77,8 +80,8 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     async def held_by(_: str) -> Sequence[str]:
         return []
 
-    accounts = Accounts(steps, evaluator)
-    publish = clients.publisher.publish
+    accounts, publish = Accounts(steps, evaluator), clients.publisher.publish
     attempts = StepAttempts(clients.database, steps, accounts, publish)
-    advancing = RunAdvancing(clients.database, accounts, publish)
-    return KindAtWork(KIND, long=[attempts], short=[advancing], rows=FlowRows(clients.database), held_by=held_by)
+    advancing, rows = RunAdvancing(clients.database, accounts, publish), FlowRows(clients.database)
+    local = [serving(clients, tools)]
+    return KindAtWork(KIND, long=[attempts], short=[advancing], rows=rows, held_by=held_by, beside=local)

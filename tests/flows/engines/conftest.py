@@ -22,8 +22,8 @@ from pavo.flows.temporal.commands import FlowCommands
 from pavo.kit.sql import Database
 from pavo.runs.presence import Presence
 from pavo.tools.registry import ToolRegistry
-from tests.flows.local.doubles import Called, Pages
 from tests.flows.engines.workers import working
+from tests.flows.local.doubles import Called, Pages
 
 LONG = 60.0
 

@@ -5,8 +5,8 @@ import uuid
 
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL
-from tests.flows.local.doubles import Called
 from tests.flows.engines.conftest import Engine
+from tests.flows.local.doubles import Called
 
 
 async def test_a_flow_of_every_kind_that_there_is(engine: Engine, tools: Called) -> None:

@@ -22,12 +22,12 @@ from pavo.flows.temporal.commands import FlowCommands
 from pavo.flows.temporal.watching import RunWatch
 from pavo.kit.sql import Database
 from pavo.runs.presence import Presence
-from tests.flows.local.test_killed_engine import STEPS, Killed, a_flow
+from tests.flows.local.engine_apart import STEPS, EngineApart, a_flow
 
 PATIENCE = 100.0
 
 
-class KilledWorkers(Killed):
+class KilledWorkers(EngineApart):
     """The same for workers of a queue."""
 
     temporal: Client

@@ -8,7 +8,7 @@ import pytest
 from pavo.errors import InvalidInput, NotFound
 from pavo.flows.ledger.changes import ResultKey
 from pavo.kit.sql import Database
-from tests.flows.local.doubles import Called, Local
+from tests.flows.local.doubles import Local
 
 
 async def test_a_long_wait_needs_no_engine_and_goes_on_by_the_clock_of_the_ledger(
