@@ -42,6 +42,10 @@ EXAMPLES: Final = {
     "flow run": {"pavo flow run refund.yaml --engine local --input ticket=T-7": "until it is over"},
     "flow runs": {"pavo flow runs": "the newest ones"},
     "flow status": {"pavo flow status 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "what became of its steps"},
+    "flow cancel": {"pavo flow cancel 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f --compensate": "and undo what it did"},
+    "flow answer": {
+        "pavo flow answer 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f pay --said again": "it did not happen, and is to be done"
+    },
     "flow publish": {'pavo flow publish refund.yaml --reason "asks twice"': "the next version, and the current one"},
     "flow list": {"pavo flow list": "those that are published"},
     "flow versions": {"pavo flow versions refund": "the newest first"},

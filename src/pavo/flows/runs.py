@@ -114,12 +114,19 @@ class RunService:
         await self._tell(run)
 
     async def answer(
-        self, organisation_id: uuid.UUID, run_id: uuid.UUID, key: ResultKey, said: Answer, output: Any, who: uuid.UUID
+        self,
+        organisation_id: uuid.UUID,
+        run_id: uuid.UUID,
+        key: ResultKey,
+        said: Answer,
+        output: Any,
+        who: uuid.UUID | None,
     ) -> None:
         """Say what became of a step of which it is not known whether it happened.
 
         Args:
             output: what it gave, where it has succeeded.
+            who: None: an operator.
 
         Raises:
             NotFound: there is no such run of this organisation's.

@@ -201,11 +201,13 @@ flow_app.command(moving.export)
 flow_app.command(moving.import_flows, name="import")
 give_examples(flow_app, "flow")
 _LATER = {
-    "run": ("run", "Run a flow until it is over, and show what became of its steps."),
-    "runs": ("list_runs", "List runs, the newest first."),
-    "status": ("status", "Show what became of a run's steps."),
+    "run": ("runs:run", "Run a flow until it is over, and show what became of its steps."),
+    "runs": ("runs:list_runs", "List runs, the newest first."),
+    "status": ("runs:status", "Show what became of a run's steps."),
+    "cancel": ("people:cancel", "Have a run end."),
+    "answer": ("people:answer", "Say what became of a step of which nobody knows whether it happened."),
 }
 """Loaded when they are typed: they need more than the extra `flows`."""
 for _name, (_place, _help) in _LATER.items():
-    _path = f"pavo.cli.flow.runs:{_place}"
+    _path = f"pavo.cli.flow.{_place}"
     flow_app.command(_path, name=_name, help=_help, help_epilogue=epilogue(f"flow {_name}"))

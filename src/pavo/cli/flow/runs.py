@@ -4,20 +4,18 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import Parameter
 
 from pavo.agents.registry import declared
-from pavo.cli.admin.operators import DataDir, OrganisationName, connected_operator, local_time
+from pavo.cli.admin.operators import DataDir, OrganisationName, local_time
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
+from pavo.cli.flow.connected import Here, RunId, connected
 from pavo.cli.flow.files import File, read_file
-from pavo.cli.installation import find_installation
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.table import table
-from pavo.config import Settings
 from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.expressions.evaluating import Evaluator
@@ -26,10 +24,8 @@ from pavo.flows.ledger.records import History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import GROUP, LocalSteps
 from pavo.flows.progress import progress_of
-from pavo.flows.runs import RunService
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
-from pavo.kit.sql import Database
 from pavo.tools.registry import ToolRegistry
 from pavo.tools.wiring import open_tools
 
@@ -46,27 +42,6 @@ Inputs = Annotated[
     Sequence[str] | None,
     Parameter(name="--input", help="NAME=VALUE, as often as needed; a value that is JSON is taken as JSON."),
 ]
-RunId = Annotated[uuid.UUID, Parameter(help="The run.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Here:
-    runs: RunService
-    database: Database
-    settings: Settings
-    organisation: uuid.UUID
-
-
-@asynccontextmanager
-async def _connected(data_dir: Path | None, org: str | None) -> AsyncGenerator[_Here]:
-    settings = find_installation(data_dir).settings
-    async with connected_operator(data_dir) as operator:
-        organisation = await operator.organisation(org)
-    database = Database(settings.database.url, pool_size=4)
-    try:
-        yield _Here(RunService(database), database, settings, organisation)
-    finally:
-        await database.close()
 
 
 async def run(
@@ -88,7 +63,7 @@ async def run(
     """
     given, evaluator = _inputs(input or ()), Evaluator()
     try:
-        async with _connected(data_dir, org) as here, _engine(here, evaluator) as local:
+        async with connected(data_dir, org) as here, _engine(here, evaluator) as local:
             if resume is None:
                 definition = definition_of(read_file(file), evaluator.wrong)
                 _check_able(local.steps, definition)
@@ -109,7 +84,7 @@ class _Local:
 
 
 @asynccontextmanager
-async def _engine(here: _Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
+async def _engine(here: Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
     tools = open_tools(here.settings.tools)
     try:
         steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
@@ -148,7 +123,7 @@ async def list_runs(
     data_dir: DataDir = None,
 ) -> None:
     """List runs, the newest first."""
-    async with _connected(data_dir, org) as here:
+    async with connected(data_dir, org) as here:
         found = await here.runs.runs(here.organisation, max(1, min(limit, 1_000)))
     rows = [(str(each.id), each.flow, each.engine, each.state, local_time(each.created_at)) for each in found]
     document = {"runs": [_run_document(each) for each in found]}
@@ -159,7 +134,7 @@ async def status(
     run: RunId, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
 ) -> int:
     """Show what became of a run's steps. The exit code is that of `pavo flow run`."""
-    async with _connected(data_dir, org) as here:
+    async with connected(data_dir, org) as here:
         return _show(await here.runs.history(here.organisation, run), output)
 
 
@@ -211,6 +186,8 @@ def _tell(history: History) -> None:
     if hidden:
         say(f"… and {hidden:,} more items that have succeeded.")
     run = history.run
+    for key in (key for key, each in history.results.items() if each.is_asked and not run.is_over):
+        say(f"What became of it? pavo flow answer {run.id} {key.step}{_options(key)} --said succeeded|failed|again")
     say(f"{run.flow}: {run.state}{f' ({run.error})' if run.error else ''}")
     if run.result is not None:
         say(encode_text(run.result))
@@ -231,3 +208,7 @@ def _row(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _short(value: Any) -> str:
     text = "" if value is None else encode_text(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _options(key: ResultKey) -> str:
+    return ("" if key.item is None else f" --item {key.item}") + (" --undo" if key.undoes else "")
