@@ -1,4 +1,4 @@
-"""`pavo flow run`, `runs` and `status`, as processes."""
+"""`pavo flow run`, `runs` and `status`, as processes, beside a worker."""
 
 import asyncio
 import json
@@ -7,6 +7,8 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+
+import pytest
 
 FLOW = """
 flow: greet
@@ -34,16 +36,17 @@ class Commands:
         return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("engine", ["local", "temporal"])
 async def test_a_flow_is_run_listed_and_shown(
-    environment: dict[str, str], organisation: uuid.UUID, tmp_path: Path
+    engine: str, environment: dict[str, str], organisation: uuid.UUID, stack: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "greet.yaml"
     file.write_text(FLOW)
     pavo = Commands(environment, organisation)
-    code, out, err = await pavo("run", str(file), "--input", 'names=["ada","grace"]', "-o", "json")
+    code, out, err = await pavo("run", str(file), "--input", 'names=["ada","grace"]', "--engine", engine, "-o", "json")
     assert code == 0, err
     found = json.loads(out)
-    assert (found["state"], found["result"]) == ("succeeded", ["few"])
+    assert (found["state"], found["result"], found["engine"]) == ("succeeded", ["few"], engine)
     steps = [(each["step"], each.get("item"), each["state"]) for each in found["steps"]]
     assert steps[:2] == [("nap", None, "succeeded"), ("way", None, "succeeded")]
     assert set(steps[2:]) == {("few", None, "succeeded"), ("many", None, "skipped")}

@@ -1,5 +1,6 @@
-"""`pavo flow run`, `runs` and `status`: on the local engine, with PostgreSQL alone."""
+"""`pavo flow run`, `runs` and `status`: on the local engine, with PostgreSQL alone, or by the workers on Temporal."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.changes import ResultKey, Skipped
-from pavo.flows.ledger.records import History, RunRecord
+from pavo.flows.ledger.records import LOCAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import GROUP, LocalSteps
 from pavo.flows.progress import progress_of
@@ -30,13 +31,18 @@ from pavo.tools.registry import ToolRegistry
 from pavo.tools.wiring import open_tools
 
 _EXIT: Final = {"succeeded": DONE, "failed": FAILED, "cancelled": FAILED}
+_LOOK_SECONDS: Final = 0.3
+"""Between looks at a run that workers execute."""
 _SHOWN: Final = 60
 _ITEMS: Final = 20
 """Of a list, in the text."""
 
 Engine = Annotated[
-    Literal["local"],
-    Parameter(help="Who executes it. local: this command itself; its state is in PostgreSQL, and it may be killed."),
+    Literal["local", "temporal"],
+    Parameter(
+        help="Who executes it. local: this command itself; its state is in PostgreSQL, and it may be killed. temporal: "
+        "the workers; this command only looks on."
+    ),
 ]
 Inputs = Annotated[
     Sequence[str] | None,
@@ -49,7 +55,7 @@ async def run(
     /,
     *,
     input: Inputs = None,
-    engine: Engine = "local",
+    engine: Engine = LOCAL,
     resume: uuid.UUID | None = None,
     org: OrganisationName = None,
     output: Output = "text",
@@ -67,14 +73,23 @@ async def run(
             if resume is None:
                 definition = definition_of(read_file(file), evaluator.wrong)
                 _check_able(local.steps, definition)
-                resume = await here.runs.begin(here.organisation, definition, given)
-            else:
-                await here.runs.history(here.organisation, resume)
+                resume = await here.runs.begin(here.organisation, definition, given, engine)
+            is_local = (await here.runs.history(here.organisation, resume)).run.engine == LOCAL
             say(f"Run {resume}", to=Printer(output).people)
-            await local.engine.run(resume)
+            await (local.engine.run(resume) if is_local else _look_on(here, resume))
             return _show(await here.runs.history(here.organisation, resume), output)
     finally:
         evaluator.close()
+
+
+async def _look_on(here: _Here, run: uuid.UUID) -> None:
+    """Until it is over, or nothing of it goes on before people have said something."""
+    while True:
+        history = await here.runs.history(here.organisation, run)
+        left = [each for each in history.results.values() if each.ended_at is None]
+        if history.run.is_over or (left and all(each.is_asked for each in left)):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
