@@ -82,7 +82,7 @@ async def run(
         evaluator.close()
 
 
-async def _look_on(here: _Here, run: uuid.UUID) -> None:
+async def _look_on(here: Here, run: uuid.UUID) -> None:
     """Until it is over, or nothing of it goes on before people have said something."""
     while True:
         history = await here.runs.history(here.organisation, run)
