@@ -58,6 +58,31 @@ EXAMPLES: Final = {
     "flow export": {"pavo flow export --to flows.yaml": "all versions of all flows"},
     "flow import": {"pavo flow import flows.yaml": "what is not there yet"},
     "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
+    "schedule": {
+        'pavo schedule create nightly --cron "0 2 * * *" --task "Report" --accept': "a task each night",
+        "pavo schedule next nightly": "its next ten times",
+        "pavo schedule backfill nightly --since 7d": "what is missing of a week, once you have seen it",
+    },
+    "schedule create": {
+        'pavo schedule create nightly --cron "0 2 * * *" --task "Report" --accept': "a task each night",
+        'pavo schedule create deps --cron "@weekly" --job "Update them" --repo acme/site --program codex': "a job",
+    },
+    "schedule set": {"pavo schedule set nightly --overlap BUFFER_ONE": "one waits for the former's end"},
+    "schedule list": {"pavo schedule list": "by name, each with its next time"},
+    "schedule show": {"pavo schedule show nightly": "what it starts, and what became of its last times"},
+    "schedule firings": {"pavo schedule firings nightly -n 50": "what became of its times"},
+    "schedule next": {
+        "pavo schedule next nightly": "its next ten times",
+        'pavo schedule next --cron "30 2 * * *" --time-zone Europe/Berlin': "before there is a schedule",
+    },
+    "schedule pause": {'pavo schedule pause nightly "The source is down"': "nothing starts by itself"},
+    "schedule resume": {"pavo schedule resume nightly": "it goes on with its next time"},
+    "schedule trigger": {"pavo schedule trigger nightly": "once, now"},
+    "schedule backfill": {
+        "pavo schedule backfill nightly --since 7d": "what is missing of a week",
+        "pavo schedule backfill nightly --since 7d --which failed --yes": "what failed, without a question",
+    },
+    "schedule delete": {"pavo schedule delete nightly": "what it started stays"},
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
         'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",

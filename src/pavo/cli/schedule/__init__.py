@@ -1,0 +1,1 @@
+"""`pavo schedule`: what starts again and again."""
