@@ -4,14 +4,14 @@ import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
 from pavo.errors import Conflict, InvalidInput, TooLarge
-from pavo.kit.clock import iso
+from pavo.kit.clock import iso, moment_or_age
 from pavo.kit.sql import Database, time_of
 from pavo.schedules import domain as d
 from pavo.schedules import repository
@@ -35,6 +35,8 @@ _WENT_WRONG: Final = ("FAILED", "STOPPED", "CANCELLED", "TERMINATED", "failed", 
 class Backfill:
     """Exactly the times that start, or would start."""
 
+    since: datetime
+    until: datetime
     times: Sequence[datetime]
     hash: str
     written: bool
@@ -58,27 +60,40 @@ class BackfillService:
         await self._starter.note_ends(schedule_id)
         async with self._database.transaction() as session:
             row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
-            moments, known = await _chosen(session, row, wanted)
+            since, until = _between(wanted, await time_of(session))
+            moments, known = await _chosen(session, row, wanted.which, since, until)
             found = _hash(row, moments, wanted, known)
             if wanted.hash is None:
-                return Backfill(moments, found, False)
+                return Backfill(since, until, moments, found, False)
             if wanted.hash != found:
                 remedy = "Look at them once more, and send the new hash."
                 raise Conflict("These are not the times that were shown.", field="hash", remedy=remedy)
             new = [moment for moment in moments if moment not in known]
             await ledger.add(session, schedule_id, new, reason=d.BACKFILLED, overlap=wanted.overlap)
             await ledger.again(session, [known[each].id for each in moments if each in known], wanted.overlap)
-        return Backfill(moments, found, True)
+        return Backfill(since, until, moments, found, True)
+
+
+def _between(wanted: BackfillIn, now: datetime) -> tuple[datetime, datetime]:
+    """The moments that are meant.
+
+    Raises:
+        InvalidInput: they are none, or there is nothing between them.
+    """
+    found = list[datetime]()
+    for field, said in (("since", wanted.since), ("until", wanted.until)):
+        moment = now if said is None else moment_or_age(said, field=field)
+        found.append(min(now, now - moment if isinstance(moment, timedelta) else moment).astimezone(UTC))
+    since, until = found
+    if since >= until:
+        remedy = "Give a moment before `until`, and before now."
+        raise InvalidInput("There is nothing between these moments.", field="since", remedy=remedy)
+    return since, until
 
 
 async def _chosen(
-    session: AsyncSession, row: ScheduleRow, wanted: BackfillIn
+    session: AsyncSession, row: ScheduleRow, which: d.Which, since: datetime, until: datetime
 ) -> tuple[Sequence[datetime], Mapping[datetime, FiringRow]]:
-    now = await time_of(session)
-    since, until = wanted.since.astimezone(UTC), min(wanted.until or now, now).astimezone(UTC)
-    if since > until:
-        remedy = "Give a moment before `until`, and before now."
-        raise InvalidInput("There is nothing between these moments.", field="since", remedy=remedy)
     times = compiled(TimesSpec.model_validate(row.times))
     moments = list[datetime]()
     if since.microsecond == 0 and is_one(times, since):
@@ -88,7 +103,7 @@ async def _chosen(
         if len(moments) > LOOKED_AT:
             raise _too_many(f"more than {LOOKED_AT:,}")
     known = await ledger.at_between(session, row.id, since, until)
-    chosen = [moment for moment in moments if _is_wanted(known.get(moment), wanted.which)]
+    chosen = [moment for moment in moments if _is_wanted(known.get(moment), which)]
     if len(chosen) > MAX_TIMES:
         raise _too_many(f"{len(chosen):,}")
     return chosen, known

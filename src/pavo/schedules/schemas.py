@@ -84,9 +84,10 @@ class BackfillIn(BaseModel):
 
     model_config = _STRICT
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
-    """Null: now."""
+    since: FilledText = Field(max_length=40)
+    """From when on: 2026-11-26T08:00:00Z, or how long ago: 24h, 7d."""
+    until: FilledText | None = Field(None, max_length=40)
+    """Until when, likewise; null: now."""
     which: Which = "missing"
     """missing: those at which nothing was started; failed: those whose start or work failed; all."""
     overlap: Overlap = "BUFFER_ALL"
@@ -120,6 +121,9 @@ class BackfillOut(BaseModel):
 
     model_config = _OUT
 
+    since: datetime
+    until: datetime
+    """What was asked for, in moments: to be sent with the hash."""
     times: list[datetime]
     hash: str
     """To be sent with the same request: then they start."""

@@ -17,9 +17,9 @@ from pavo.cli.schedule import typed as t
 from pavo.cli.schedule.client import ScheduleClient
 from pavo.cli.table import Listing, table
 from pavo.errors import InvalidInput
-from pavo.kit.clock import iso, moment_or_age, now
+from pavo.kit.clock import iso
 from pavo.schedules.domain import Overlap, Which
-from pavo.schedules.schemas import BackfillOut, FiringOut, ScheduleOut
+from pavo.schedules.schemas import FiringOut, ScheduleOut
 from pavo.schedules.times.spec import length_text
 
 schedule_app = App(
@@ -294,8 +294,7 @@ def backfill_schedule(
         which: missing: those at which nothing was started; failed: whose start or work failed; all.
         overlap: for these times: one after the other, if nothing is said.
     """
-    wanted: dict[str, Any] = {"since": _moment(since, "--since"), "which": which, "overlap": overlap}
-    wanted["until"] = _moment(until or "0s", "--until")
+    wanted: dict[str, Any] = {"since": since, "until": until, "which": which, "overlap": overlap}
     with ScheduleClient.from_environment(url, org) as client:
         one = client.named(schedule)
         shown = client.backfill(one, wanted)
@@ -306,14 +305,10 @@ def backfill_schedule(
             _print_times(shown.times)
         if not confirm(f"Start {one.name} for these {len(shown.times)} times?", approved=yes):
             return exit_codes.FAILED
-        found: BackfillOut = client.backfill(one, {**wanted, "hash": shown.hash})
+        moments = {"since": iso(shown.since), "until": iso(shown.until)}
+        found = client.backfill(one, {**wanted, **moments, "hash": shown.hash})
     Printer(output).show(found, f"✓ {len(found.times)} times start. See: pavo schedule firings {one.name}")
     return exit_codes.DONE
-
-
-def _moment(text: str, field: str) -> str:
-    found = moment_or_age(text, field=field)
-    return iso(found if isinstance(found, datetime) else now() - found)
 
 
 @schedule_app.command(name="delete")
