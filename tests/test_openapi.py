@@ -68,6 +68,8 @@ FINDS = {
     "GET /api/flows",
     "POST /api/flows",
     "POST /api/flows/validate",
+    "GET /api/flow-runs",
+    "POST /api/flow-runs",
 }
 CREATE = {
     "POST /api/schedules",
@@ -76,6 +78,7 @@ CREATE = {
     "POST /api/tokens",
     "POST /api/invitations/accept",
     "POST /api/policies",
+    "POST /api/flow-runs",
     "PUT /api/organisations/{organisation_id}/secrets/{name}",
     "PUT /api/organisations/{organisation_id}/model-endpoints/{name}",
 }

@@ -5,14 +5,19 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pavo.accounts.dependencies import Caller, own_organisation
+from pavo.accounts.dependencies import Caller, StreamCaller, own_organisation
 from pavo.agents.endpoints import TheAgents, TheAnnouncements
 from pavo.flows.checking.checked import KnownNames, Names
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.ledger.listing import RunLine
 from pavo.flows.published.service import PublishedFlows
+from pavo.flows.published.starting import RunStarts
+from pavo.flows.runs import RunService
+from pavo.flows.shown.views import RunViews
 from pavo.flows.temporal.contracts import NOUN
 from pavo.flows.use_cases import FlowUseCases
 from pavo.jobs.dependencies import TheRepositories
+from pavo.timeline.domain import Subject
 from pavo.tools.announced.availability import available
 from pavo.tools.dependencies import TheTools
 
@@ -32,6 +37,36 @@ async def _published(request: Request) -> PublishedFlows:
     return _use_cases(request).published
 
 
+async def _runs(request: Request) -> RunService:
+    return _use_cases(request).runs
+
+
+async def _starts(request: Request) -> RunStarts:
+    return _use_cases(request).starts
+
+
+async def _views(request: Request) -> RunViews:
+    return _use_cases(request).views
+
+
+async def own_run(request: Request, who: Caller, run_id: uuid.UUID) -> RunLine:
+    """The run of the path.
+
+    Raises:
+        NotFound: unknown, removed, or not theirs.
+    """
+    return await _use_cases(request).views.own(who, run_id)
+
+
+async def watched_run(request: Request, who: StreamCaller, run_id: uuid.UUID) -> Subject:
+    """The run of the path as the subject of a stream, removed or not.
+
+    Raises:
+        NotFound: unknown, or not theirs.
+    """
+    return await _use_cases(request).views.watched(who, run_id)
+
+
 async def _organisation(request: Request, who: Caller, organisation_id: uuid.UUID | None = None) -> uuid.UUID:
     """The organisation that is meant; the caller's own, if none is named.
 
@@ -43,6 +78,11 @@ async def _organisation(request: Request, who: Caller, organisation_id: uuid.UUI
 
 TheChecker = Annotated[FlowChecker, Depends(_checker)]
 TheFlows = Annotated[PublishedFlows, Depends(_published)]
+TheRuns = Annotated[RunService, Depends(_runs)]
+TheStarts = Annotated[RunStarts, Depends(_starts)]
+TheViews = Annotated[RunViews, Depends(_views)]
+OwnRun = Annotated[RunLine, Depends(own_run)]
+WatchedRun = Annotated[Subject, Depends(watched_run)]
 TheOrganisation = Annotated[uuid.UUID, Depends(_organisation)]
 
 

@@ -4,18 +4,21 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from pavo.errors import InvalidInput
+from pavo.accounts.domain import Identity
+from pavo.errors import Conflict, InvalidInput
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.problems import did_you_mean
 from pavo.flows.definition.reference_checks import output_schema
-from pavo.flows.ledger import histories, holding, recording, versions
+from pavo.flows.ledger import histories, holding, recording, removal, removing, versions
 from pavo.flows.ledger.changes import Answer, ResultKey
-from pavo.flows.ledger.records import LOCAL, TEMPORAL, History, RunRecord
+from pavo.flows.ledger.records import LOCAL, OVER, TEMPORAL, History, RunRecord
 from pavo.flows.progress import progress_of
 from pavo.kit.ids import new_id
 from pavo.kit.json_schema import SchemaTooCostly, misfit
 from pavo.kit.json_values import NotStorable, plain
 from pavo.kit.sql import Database
+from pavo.runs import idempotency
+from pavo.runs.idempotency import KeyedRequest
 
 
 def checked_inputs(definition: Definition, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -71,16 +74,31 @@ class RunService:
             await self._hurry(run.id, run.epoch, is_begun=run.holder is not None)
 
     async def begin(
-        self, organisation_id: uuid.UUID, definition: Definition, inputs: Mapping[str, Any], engine: str = LOCAL
+        self,
+        organisation_id: uuid.UUID,
+        definition: Definition,
+        inputs: Mapping[str, Any],
+        engine: str = LOCAL,
+        *,
+        who: Identity | None = None,
+        request: KeyedRequest | None = None,
     ) -> uuid.UUID:
         """Write a run down; an engine begins it.
 
+        Args:
+            request: what its Idempotency-Key stands for.
+
         Raises:
             InvalidInput: the inputs are not as the flow declares.
+            Conflict: the version is deprecated.
+            Repeated: the key has begun a run before.
+            IdempotencyMismatch: the key belongs to another request.
         """
-        given, run_id = checked_inputs(definition, inputs), new_id()
+        given, run_id, by = checked_inputs(definition, inputs), new_id(), None if who is None else who.user_id
         async with self._database.transaction() as session:
-            await versions.begin_run(session, run_id, organisation_id, definition, given, engine)
+            if who is not None and request is not None:
+                await idempotency.claim(session, who, request, run_id)
+            await versions.begin_run(session, run_id, organisation_id, definition, given, engine, by)
             run = await histories.run_of(session, run_id)
         await self._tell(run)
         return run_id
@@ -101,8 +119,13 @@ class RunService:
         async with self._database.reading() as session:
             return await histories.runs_of(session, organisation_id, limit)
 
-    async def cancel(self, organisation_id: uuid.UUID, run_id: uuid.UUID, *, compensate: bool) -> None:
+    async def cancel(
+        self, organisation_id: uuid.UUID, run_id: uuid.UUID, *, compensate: bool, by: str | None = None
+    ) -> None:
         """Have a run end.
+
+        Args:
+            by: the address of whoever asks.
 
         Raises:
             NotFound: there is none of this organisation's.
@@ -110,8 +133,24 @@ class RunService:
         """
         async with self._database.transaction() as session:
             run = await histories.run_of(session, run_id, organisation_id)
-            await holding.ask_cancel(session, run_id, compensate=compensate)
+            await holding.ask_cancel(session, run_id, compensate=compensate, by=by)
         await self._tell(run)
+
+    async def remove(self, organisation_id: uuid.UUID, run_id: uuid.UUID) -> None:
+        """Remove a run that is over, with all that is kept of its steps; what follows it ends.
+
+        Raises:
+            NotFound: there is none of this organisation's.
+            Conflict: it is not over.
+        """
+        async with self._database.transaction() as session:
+            await histories.run_of(session, run_id, organisation_id)
+            row = await recording.locked(session, run_id)
+            if row.state not in OVER:
+                raise Conflict(f"The run is {row.state}.", field="run", remedy="Cancel it first.")
+            if row.deleted_at is None:
+                await removal.bury(session, run_id)
+        await removing.begin(self._database, run_id)
 
     async def answer(
         self,

@@ -1,11 +1,13 @@
-"""All use cases of flows, as the composition root builds them and endpoints find them."""
+"""All use cases of flows, as `wiring.served` builds them and endpoints find them."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from pavo.flows.checking.checker import FlowChecker
 from pavo.flows.published.service import PublishedFlows
+from pavo.flows.published.starting import RunStarts
 from pavo.flows.runs import Hurry, RunService
+from pavo.flows.shown.views import RunViews
 from pavo.kit.sql import Database
 
 
@@ -16,6 +18,8 @@ class FlowUseCases:
     checker: FlowChecker
     published: PublishedFlows
     runs: RunService
+    starts: RunStarts
+    views: RunViews
 
 
 def flow_use_cases(database: Database, closing: AsyncExitStack, hurry: Hurry | None = None) -> FlowUseCases:
@@ -26,4 +30,5 @@ def flow_use_cases(database: Database, closing: AsyncExitStack, hurry: Hurry | N
     """
     checker = FlowChecker()
     closing.push_async_callback(checker.close)
-    return FlowUseCases(checker, PublishedFlows(database, checker), RunService(database, hurry))
+    published, runs = PublishedFlows(database, checker), RunService(database, hurry)
+    return FlowUseCases(checker, published, runs, RunStarts(published, runs), RunViews(database))

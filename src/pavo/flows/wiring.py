@@ -26,9 +26,10 @@ def routers() -> Sequence[Any]:
     """The endpoints of flows."""
     from pavo.flows.endpoints import router as flows
     from pavo.flows.requests.published import router as published
+    from pavo.flows.requests.runs import router as runs
     from pavo.flows.templates.endpoints import router as templates
 
-    return [flows, published, templates]
+    return [flows, published, runs, templates]
 
 
 def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:

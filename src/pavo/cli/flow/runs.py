@@ -20,11 +20,11 @@ from pavo.cli.table import table
 from pavo.errors import InvalidInput
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.expressions.evaluating import Evaluator
-from pavo.flows.ledger.changes import ResultKey, Skipped
+from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import GROUP, LocalSteps
-from pavo.flows.progress import progress_of
+from pavo.flows.shown.tree import ShownStep, steps_of
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
 from pavo.tools.registry import ToolRegistry
@@ -166,32 +166,12 @@ def _run_document(run: RunRecord) -> dict[str, Any]:
 
 
 def _steps(history: History) -> list[dict[str, Any]]:
-    """Each step behind what it needs, then its items; at the end what was undone."""
-    progress = progress_of(history)
-    skipped = {each.step: each.why for each in history.changes if isinstance(each, Skipped)}
-    keys = sorted(history.results, key=_place)
-    of_step: dict[str, list[ResultKey]] = {}
-    for key in keys:
-        if not key.undoes:
-            of_step.setdefault(key.step, []).append(key)
-    found: list[dict[str, Any]] = []
-    for name in progress.definition.graph.order:
-        if ResultKey(name) not in history.results:
-            known = progress.known.steps[name]
-            told = skipped.get(name, known["error"])
-            found.append({"step": name, "state": str(progress.status(name)), "output": known["output"], "error": told})
-        found += [_result(history, key) for key in of_step.get(name, ())]
-    return found + [_result(history, key) for key in keys if key.undoes]
+    return [_step(each) for each in steps_of(history)]
 
 
-def _result(history: History, key: ResultKey) -> dict[str, Any]:
-    each = history.results[key]
-    about: dict[str, Any] = {"step": key.step, "item": key.item, "undoes": key.undoes, "state": each.state}
+def _step(each: ShownStep) -> dict[str, Any]:
+    about: dict[str, Any] = {"step": each.step, "item": each.item, "undoes": each.undoes, "state": each.state}
     return {**about, "attempt": each.attempt, "output": each.output, "error": each.error}
-
-
-def _place(key: ResultKey) -> tuple[bool, str, int]:
-    return key.undoes, key.step, -1 if key.item is None else key.item
 
 
 def _tell(history: History) -> None:
@@ -209,15 +189,15 @@ def _tell(history: History) -> None:
 
 
 def _is_told(step: Mapping[str, Any]) -> bool:
-    item = step.get("item")
+    item = step["item"]
     return item is None or item < _ITEMS or step["state"] != "succeeded"
 
 
 def _row(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    item = step.get("item")
+    item = step["item"]
     name = step["step"] if item is None else f"  {step['step']} [{item}]"
     told = _short(step["output"]) if step["state"] == "succeeded" else step["error"]
-    return f"undo {name}" if step.get("undoes") else name, step["state"], str(step.get("attempt", "")), told or ""
+    return f"undo {name}" if step["undoes"] else name, step["state"], str(step["attempt"] or ""), told or ""
 
 
 def _short(value: Any) -> str:

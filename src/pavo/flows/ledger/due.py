@@ -85,8 +85,8 @@ async def begun(session: AsyncSession, age_seconds: float, last: uuid.UUID | Non
     return [BegunRun(each.id, each.epoch, each.seq) for each in rows]
 
 
-_CENSUS: Final = "SELECT state, count(*) FROM flow_runs GROUP BY state"
-_OWNERS: Final = "SELECT id, organisation_id FROM flow_runs WHERE id = ANY(:ids)"
+_CENSUS: Final = "SELECT state, count(*) FROM flow_runs WHERE deleted_at IS NULL GROUP BY state"
+_OWNERS: Final = "SELECT id, organisation_id FROM flow_runs WHERE id = ANY(:ids) AND deleted_at IS NULL"
 
 
 async def census(session: AsyncSession) -> Mapping[str, int]:

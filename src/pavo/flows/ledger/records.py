@@ -9,6 +9,8 @@ from typing import Any, Final
 from pavo.errors import LeaseLost
 from pavo.flows.ledger.changes import Change, ResultKey
 
+NOUN: Final = "flow_run"
+"""What a run is called among the kinds of durable work."""
 TEMPORAL: Final = "temporal"
 LOCAL: Final = "local"
 WAITING: Final = "waiting"

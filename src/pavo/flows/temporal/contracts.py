@@ -8,9 +8,9 @@ from typing import Final
 
 from temporalio import activity, workflow
 
+from pavo.flows.ledger.records import NOUN as NOUN
 from pavo.runs.story import HEARTBEAT_TIMEOUT, INFRASTRUCTURE
 
-NOUN: Final = "flow_run"
 WORKFLOW_TYPE: Final = "FlowRun"
 SIGNAL_LOOK: Final = "look"
 """Somebody has written of the run: it is looked at again."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from pavo.errors import LeaseLost
-from pavo.flows.ledger import due, recording
+from pavo.flows.ledger import due, recording, removing
 from pavo.flows.ledger.changes import Concluded
 from pavo.flows.ledger.records import TEMPORAL, Hold
 from pavo.flows.scheduler import Status
@@ -48,4 +48,5 @@ class FlowRows:
             return True
 
     async def go_on(self) -> None:
-        """Nothing is left to later rounds: `RunWatch` looks all the time."""
+        """Go on with removals: see `ledger.removing`."""
+        await removing.go_on(self._database)

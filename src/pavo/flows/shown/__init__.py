@@ -1,0 +1,1 @@
+"""Runs as people see them: lists, and the tree of a run's steps."""
