@@ -60,20 +60,17 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     """Attempts at steps, the short transactions between them, the local engine, and the watch over runs that nobody was
     told of."""
     # Here, for they are what an API has no use for: the expressions' process, and the tools.
-    from pavo.agents.registry import declared
     from pavo.flows.expressions.evaluating import Evaluator
-    from pavo.flows.local.steps import GROUP, LocalSteps
-    from pavo.flows.local.wiring import serving
+    from pavo.flows.local.wiring import local_steps, serving
     from pavo.flows.temporal.accounts import Accounts
     from pavo.flows.temporal.advancing import RunAdvancing
     from pavo.flows.temporal.attempting import StepAttempts
-    from pavo.tools.registry import ToolRegistry
     from pavo.tools.wiring import open_tools
 
     tools, evaluator = open_tools(clients.settings.tools), Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, tools.close)
     clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
-    steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+    steps = local_steps(clients.database, clients.settings, tools)
     commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
     watch = RunWatch(clients.database, commands)
     clients.closing.push_async_callback(KeptRunning(watch.run, "runs-of-flows").end)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from cyclopts import Parameter
 
-from pavo.agents.registry import declared
 from pavo.cli.admin.operators import DataDir, OrganisationName, local_time
 from pavo.cli.exit_codes import DONE, FAILED, NOT_AVAILABLE
 from pavo.cli.flow.connected import Here, RunId, connected
@@ -23,11 +22,11 @@ from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
-from pavo.flows.local.steps import GROUP, LocalSteps
+from pavo.flows.local.steps import LocalSteps
+from pavo.flows.local.wiring import local_steps
 from pavo.flows.shown.tree import ShownStep, steps_of
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
-from pavo.tools.registry import ToolRegistry
 from pavo.tools.wiring import open_tools
 
 _EXIT: Final = {"succeeded": DONE, "failed": FAILED, "cancelled": FAILED}
@@ -102,7 +101,7 @@ class _Local:
 async def _engine(here: Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
     tools = open_tools(here.settings.tools)
     try:
-        steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+        steps = local_steps(here.database, here.settings, tools)
         yield _Local(LocalEngine(here.database, steps, evaluator), steps)
     finally:
         tools.close()

@@ -14,9 +14,12 @@ from pavo.errors import NotFound, ToolFailed, Unavailable
 from pavo.flows.attempts import Attempted, Given
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.reference_checks import output_schema
+from pavo.flows.definition.texts import work_of
 from pavo.flows.definition.written import WrittenStep
+from pavo.flows.local.secrets import NoSuchSecret, Resolving, Secrets, without
 from pavo.kit.json_schema import SchemaTooCostly, misfit
 from pavo.kit.threads.calls import call_in_thread
+from pavo.observe.hidden import Hidden, hide_in_here
 from pavo.tools.arguments import WrongArguments
 from pavo.tools.builtin.web import WebPage
 from pavo.tools.contract import UNSAFE, ToolContext
@@ -44,10 +47,11 @@ class LocalSteps:
     Args:
         tools, functions: by name; cheap until one is asked for.
         web: reads pages, of hosts that the operator permits.
+        secrets: those that steps refer to; None: no flow that does is executed.
     """
 
-    def __init__(self, tools: ToolRegistry, functions: ToolRegistry, web: Web) -> None:
-        self._tools, self._functions, self._web = tools, functions, web
+    def __init__(self, tools: ToolRegistry, functions: ToolRegistry, web: Web, secrets: Secrets | None = None) -> None:
+        self._tools, self._functions, self._web, self._secrets = tools, functions, web, secrets
 
     def unable(self, definition: Definition) -> Iterator[tuple[str, str]]:
         """Steps that cannot be done here, and why. It may import the tools that they name, which takes seconds."""
@@ -55,14 +59,16 @@ class LocalSteps:
             why = self._why_unable(step)
             if why is not None:
                 yield name, why
-        if definition.flow.secrets:
-            yield "secrets", "references to secrets are not resolved on the local engine"
+        if definition.flow.secrets and self._secrets is None:
+            yield "secrets", "references to secrets are not resolved here"
 
     def _why_unable(self, step: WrittenStep) -> str | None:
         if step.kind not in KINDS:
             return f"the local engine does not do `{step.kind}`"
         if step.http is not None and step.http.method != "GET":
             return f"the local engine does not do {step.http.method} requests"
+        if step.http is not None and (step.http.headers or step.http.body is not None):
+            return "the local engine sends neither headers nor a body"
         try:
             if step.compensate is not None:
                 self._tool(step.compensate.tool)
@@ -82,7 +88,25 @@ class LocalSteps:
             return True  # it fails before it has done anything
 
     async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
-        """Do it; whatever it does, this answers within its seconds."""
+        """Do it; whatever it does, this answers within its seconds. The secrets that it is told are hidden in what it
+        logs and answers."""
+        hide_in_here(hidden := Hidden())
+        try:
+            known = await self._with_secrets(step, given, hidden)
+        except NoSuchSecret as error:
+            return Attempted(error=str(error))
+        except Unavailable as error:
+            return Attempted(error=error.detail, kind="transient")
+        return without(hidden, await self._attempt(step, known))
+
+    async def _with_secrets(self, step: WrittenStep, given: Given, hidden: Hidden) -> Given:
+        if self._secrets is None:
+            return given
+        written = {"with": step.compensate.values} if given.tool and step.compensate is not None else work_of(step)
+        resolving = Resolving(self._secrets, given.organisation_id, hidden)
+        return dataclasses.replace(given, values=await resolving.resolved(written, given.values))
+
+    async def _attempt(self, step: WrittenStep, given: Given) -> Attempted:
         if not given.tool and step.http is not None:
             return _checked(step, await self._page(given.values["http"]))
         try:

@@ -4,7 +4,10 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 
+from pavo.accounts.secrets.sealing import KeyRing
+from pavo.accounts.secrets.service import SecretService
 from pavo.agents.registry import declared
+from pavo.config import Settings
 from pavo.flows.definition.definition import definition_of
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger import histories
@@ -29,9 +32,19 @@ def serving(clients: WorkerClients, tools: WorkerTools | None = None) -> LocalSe
         clients.closing.push_async_callback(asyncio.to_thread, tools.close)
     evaluator = Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
-    steps = LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web)
+    steps = local_steps(clients.database, clients.settings, tools)
     engine = LocalEngine(clients.database, steps, evaluator)
     return LocalServer(clients.database, engine, Looking(clients.database, steps))
+
+
+def local_steps(database: Database, settings: Settings, tools: WorkerTools) -> LocalSteps:
+    """What steps do in this process.
+
+    Raises:
+        ConfigurationError: a key that opens secrets is none.
+    """
+    secrets = SecretService(database, KeyRing.of(settings.sealing))
+    return LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web, secrets)
 
 
 class Looking:
