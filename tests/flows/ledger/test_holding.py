@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -16,7 +17,7 @@ from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger import histories, holding, recording
-from pavo.flows.ledger.changes import Again, Began, Change, Ended, ResultKey, Unknown
+from pavo.flows.ledger.changes import Again, Began, CancelTold, Change, Ended, ResultKey, Unknown
 from pavo.flows.ledger.records import LOCAL, TEMPORAL, History, Hold, OutOfStep
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.runs import RunService
@@ -186,6 +187,19 @@ async def test_what_is_in_flight_on_temporal_is_taken_back_where_that_has_lost_i
     with pytest.raises(LeaseLost):
         await ledger(holding.claim_for_temporal, ledger.run, 0, "late")
     assert await ledger.claim() is not None
+
+
+async def test_a_limit_that_passes_while_a_run_is_given_up_is_not_passed_over(begin: Begin) -> None:
+    ledger = await begin()
+    hold = await ledger.held()
+    await ledger.commit(hold, Began(A, repeatable=True, timer=timedelta(hours=1)))
+    statement = text("UPDATE flow_runs SET ends_by = pavo_now() WHERE id = :run")
+    await ledger(AsyncSession.execute, statement, {"run": ledger.run})
+    await ledger(holding.release, hold, idle=True)
+    hold = await ledger.held()
+    await ledger.commit(hold, CancelTold(compensate=False), after=1)
+    await ledger(holding.release, hold, idle=True)
+    assert await ledger.claim() is None
 
 
 async def test_what_was_in_flight_is_done_again_only_where_it_may_be(begin: Begin) -> None:

@@ -36,12 +36,13 @@ _BEGINNING: Final = (Began, Again)
 _NOW = func.pavo_now()
 _WAKE_AT: Final = """
 UPDATE flow_runs SET wake_at = least(
-    CASE WHEN ends_by > pavo_now() THEN ends_by END,
+    CASE WHEN NOT EXISTS (SELECT FROM flow_decisions WHERE run_id = :run AND what = 'cancel') THEN ends_by END,
     (SELECT min(due_at) FROM flow_results WHERE run_id = :run AND state IN ('timer', 'retrying')),
     'infinity'
 ) WHERE id = :run
 """
-"""The limit of its flow counts once: then it is cancelled, whatever it still waits for."""
+"""The limit of its flow counts once: then it is cancelled, whatever it still waits for. Whether it was is looked up:
+the limit may have passed since its engine looked at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
