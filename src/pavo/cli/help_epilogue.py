@@ -56,6 +56,7 @@ EXAMPLES: Final = {
         "pavo flow deprecate refund 2 --undo": "they begin again",
     },
     "flow export": {"pavo flow export --to flows.yaml": "all versions of all flows"},
+    "flow watch": {"pavo flow watch 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "until it is over"},
     "flow import": {"pavo flow import flows.yaml": "what is not there yet"},
     "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
     "schedule": {

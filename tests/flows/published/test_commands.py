@@ -73,6 +73,16 @@ async def test_what_is_exported_is_imported_once(
     assert [each["number"] for each in one["flows"][0]["versions"]] == [1, 2, 3] and one["flows"][0]["current"] == 2
 
 
+async def test_a_run_is_watched_until_it_is_over(shell: Shell, other: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAVO_USER", other.client.headers["X-User-Email"])
+    begun = await other.post("/flow-runs", 201, text=flow(), engine="local")
+    told = (await shell.type("flow", "watch", begun["id"])).stdout.splitlines()
+    assert "run_started" in told[0] and "outcome succeeded" in told[-1]
+    last = (await shell.type("flow", "watch", begun["id"], "--after", str(len(told) - 1), "-o", "json")).stdout
+    assert json.loads(last)["type"] == "run_ended"
+    assert "There is no run" in (await shell.type("flow", "watch", str(uuid.uuid4()), code=3)).stderr
+
+
 async def test_what_cannot_be_imported_is_told(shell: Shell, tmp_path: Path) -> None:
     steps = {"a": {"sleep": "1s"}}
     right = {"number": 1, "hash": "x", "definition": {"flow": "right", "steps": steps}}

@@ -17,6 +17,8 @@ from pavo.flows.published.schemas import (
     ListedFlow,
     PublishedOut,
 )
+from pavo.flows.shown.schemas import FlowRunOut
+from pavo.timeline.schemas import EventOut
 
 MAX_PAGE: Final = 200
 """The longest page that the API gives."""
@@ -93,6 +95,14 @@ class FlowClient:
         if reason is None:
             return self._change(name, number, "undeprecate", None)
         return self._change(name, number, "deprecate", {"reason": reason})
+
+    def run(self, run_id: uuid.UUID) -> FlowRunOut:
+        """A run, with its steps."""
+        return self.api.ask(FlowRunOut, "GET", f"/api/flow-runs/{run_id}")
+
+    def events(self, run_id: uuid.UUID, after: int = 0) -> Iterator[EventOut]:
+        """A run's timeline, until it is over: see `ApiClient.stream`."""
+        return self.api.stream(f"/api/flow-runs/{run_id}/events", EventOut.model_validate_json, after)
 
     def _change(self, name: str, number: int, what: str, body: dict[str, Any] | None) -> FlowVersionOut:
         path = f"{_path(name)}/versions/{number}/{what}"
