@@ -7,9 +7,9 @@ What has come of steps, what that leads to and what begins is one commit. Whenev
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from pavo.errors import Conflict, Unavailable
 from pavo.flows import turns
@@ -34,6 +34,7 @@ from pavo.flows.progress import Progress, progress_of
 from pavo.flows.scheduler import Status
 from pavo.flows.turns import Turns
 from pavo.kit.sql import Database
+from pavo.timeline.domain import Event
 
 IDLE_SECONDS: Final = 5.0
 """A run that only waits, and longer than this, is given up until then: it needs no engine."""
@@ -41,10 +42,25 @@ AGAIN_SECONDS: Final = 0.2
 """Before the ledger is asked again that did not answer."""
 
 
-class Driver:
-    """Of one run, as long as it is held."""
+Publish: TypeAlias = Callable[[Sequence[Event]], None]
+"""See `timeline.publish`."""
 
-    def __init__(self, database: Database, hold: Hold, steps: Steps, evaluator: Evaluates) -> None:
+
+def unheard(events: Sequence[Event]) -> None:
+    """Where no viewers are told; they read the events in PostgreSQL."""
+
+
+class Driver:
+    """Of one run, as long as it is held.
+
+    Args:
+        publish: tells viewers what was committed.
+    """
+
+    def __init__(
+        self, database: Database, hold: Hold, steps: Steps, evaluator: Evaluates, publish: Publish = unheard
+    ) -> None:
+        self._publish = publish
         self._database, self._hold, self._steps = database, hold, steps
         self._progress: Progress | None = None
         self._run: RunRecord | None = None
@@ -234,6 +250,7 @@ class Driver:
     async def _write(self, changes: Sequence[Change]) -> None:
         async with self._database.transaction() as session:
             written = await recording.commit(session, self._hold, self._seq, changes)
+        self._publish(written.events)
         self._seq = written.seq
         for change in changes:
             if isinstance(change, Ended | Retrying | Unknown | Again):

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import event, text
 
+from pavo.flows.driving import Publish, unheard
 from pavo.flows.evaluation import Evaluates
 from pavo.flows.expressions.evaluating import Evaluated, Evaluation, Evaluator
 from pavo.flows.ledger import holding, recording
@@ -18,13 +19,16 @@ from pavo.flows.local.engine import LOOK_SECONDS, LocalEngine
 from pavo.flows.local.serving import LocalServer
 from pavo.flows.local.wiring import Looking
 from pavo.kit.sql import Database
+from pavo.timeline.domain import Event
 from tests.driving import until
 from tests.flows.local.doubles import Called, Local
 
 
 @asynccontextmanager
-async def served(local: Local, database: Database, evaluator: Evaluates) -> AsyncIterator[None]:
-    engine = LocalEngine(database, local.steps, evaluator)
+async def served(
+    local: Local, database: Database, evaluator: Evaluates, publish: Publish = unheard
+) -> AsyncIterator[None]:
+    engine = LocalEngine(database, local.steps, evaluator, publish=publish)
     found = LocalServer(database, engine, Looking(database, local.steps))
     found.start()
     try:
@@ -166,9 +170,11 @@ async def test_what_fails_again_and_again_for_no_reason_of_its_own_has_failed(
     local: Local, database: Database, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, times: int, state: str
 ) -> None:
     monkeypatch.setattr(holding, "FIRST_PAUSE_SECONDS", 0.01)
-    run, poisoned = await local.begin(ASKS), Poisoned(evaluator, times)
-    async with served(local, database, poisoned):
+    run, poisoned, told = await local.begin(ASKS), Poisoned(evaluator, times), list[Event]()
+    async with served(local, database, poisoned, told.extend):
         await until(lambda: are_over(local, run))
+    assert [each.type for each in told][:2] == ["step_started", "step_ended"]
+    assert (told[-1].type, told[-1].data["outcome"]) == ("run_ended", state)
     found = (await local.history(run)).run
     assert (found.state, poisoned.failed) == (state, min(times, holding.FAILURES))
     if state == "failed":

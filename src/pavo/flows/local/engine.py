@@ -16,7 +16,7 @@ from typing import Final
 from pavo.agents.raised import described
 from pavo.errors import LeaseLost, NotFound, Unavailable
 from pavo.flows.attempts import Steps
-from pavo.flows.driving import Driver
+from pavo.flows.driving import Driver, Publish, unheard
 from pavo.flows.evaluation import Evaluates
 from pavo.flows.ledger import histories, holding
 from pavo.flows.ledger.records import LOCAL, Hold, RunRecord
@@ -41,11 +41,18 @@ class LocalEngine:
 
     Args:
         lease_seconds: see LEASE_SECONDS.
+        publish: tells viewers what was committed.
     """
 
     def __init__(
-        self, database: Database, steps: Steps, evaluator: Evaluates, lease_seconds: float = LEASE_SECONDS
+        self,
+        database: Database,
+        steps: Steps,
+        evaluator: Evaluates,
+        lease_seconds: float = LEASE_SECONDS,
+        publish: Publish = unheard,
     ) -> None:
+        self._publish = publish
         self._database, self._steps, self._evaluator = database, steps, evaluator
         self._lease_seconds = lease_seconds
         self._driving: dict[uuid.UUID, Driver] = {}
@@ -97,7 +104,7 @@ class LocalEngine:
     async def execute(self, hold: Hold, until: float) -> None:
         """Go on with a run that was claimed, until it is over, waits, or is another one's. When this is cancelled, the
         run is given up, so that others need not wait for its lease to expire."""
-        driver = Driver(self._database, hold, self._steps, self._evaluator)
+        driver = Driver(self._database, hold, self._steps, self._evaluator, self._publish)
         driver.holds_until(until)
         self._driving[hold.run_id] = driver
         if self._ending:
@@ -135,7 +142,8 @@ class LocalEngine:
     async def _fail(self, hold: Hold, error: Exception) -> None:
         try:
             async with self._database.transaction() as session:
-                await holding.fail(session, hold, storable(described(error))[:1_000])
+                told = await holding.fail(session, hold, storable(described(error))[:1_000])
+            self._publish(told)
         except (LeaseLost, NotFound):
             return
         except Unavailable as away:

@@ -33,7 +33,7 @@ def serving(clients: WorkerClients, tools: WorkerTools | None = None) -> LocalSe
     evaluator = Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
     steps = local_steps(clients.database, clients.settings, tools)
-    engine = LocalEngine(clients.database, steps, evaluator)
+    engine = LocalEngine(clients.database, steps, evaluator, publish=clients.publisher.publish)
     return LocalServer(clients.database, engine, Looking(clients.database, steps))
 
 
