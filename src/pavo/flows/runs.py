@@ -9,7 +9,7 @@ from pavo.errors import Conflict, InvalidInput
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.problems import did_you_mean
 from pavo.flows.definition.reference_checks import output_schema
-from pavo.flows.ledger import histories, holding, recording, removal, removing, versions
+from pavo.flows.ledger import due, histories, holding, recording, removal, removing, versions
 from pavo.flows.ledger.changes import Answer, ResultKey
 from pavo.flows.ledger.records import LOCAL, OVER, TEMPORAL, History, RunRecord
 from pavo.flows.progress import progress_of
@@ -118,6 +118,11 @@ class RunService:
         """The newest ones."""
         async with self._database.reading() as session:
             return await histories.runs_of(session, organisation_id, limit)
+
+    async def states(self, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+        """In which states these runs are; those that are gone are left out."""
+        async with self._database.reading() as session:
+            return await due.states(session, run_ids)
 
     async def cancel(
         self, organisation_id: uuid.UUID, run_id: uuid.UUID, *, compensate: bool, by: str | None = None

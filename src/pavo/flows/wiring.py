@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
 from temporalio.client import Client
@@ -18,6 +18,10 @@ from pavo.flows.temporal.workflow import FlowRun
 from pavo.kit.cancellation import KeptRunning
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+
+if TYPE_CHECKING:
+    from pavo.flows.published.starting import RunStarts
+    from pavo.flows.runs import RunService
 
 KIND: Final = Kind(NOUN, FlowRun, WORKFLOW_TYPE, run_of_workflow)
 
@@ -35,6 +39,15 @@ def routers() -> Sequence[Any]:
 def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:
     """What starts and tells the workflows of runs."""
     return FlowCommands(temporal, settings.task_queue, Presence(redis, temporal.namespace, settings.task_queue))
+
+
+def flow_runs(clients: ApiClients | WorkerClients) -> "tuple[RunStarts, RunService]":
+    """What begins runs of published versions, and what is done with them, in any process."""
+    from pavo.flows.use_cases import flow_use_cases
+
+    commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
+    services = flow_use_cases(clients.database, clients.closing, commands.hurry)
+    return services.starts, services.runs
 
 
 async def served(clients: ApiClients) -> KindServed:

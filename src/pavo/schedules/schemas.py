@@ -19,6 +19,19 @@ Name = Annotated[Text, StringConstraints(pattern=f"^{NAME}$", max_length=63)]
 State = Literal["due", "starting", "started", "skipped", "failed"]
 
 
+class FlowStart(BaseModel):
+    """A run of a published flow."""
+
+    model_config = _STRICT
+
+    name: Text = Field(min_length=1, max_length=200)
+    version: StrictInt | None = Field(None, ge=1)
+    """Null: the one that is current when the time comes."""
+    inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    engine: Literal["local", "temporal"] = "local"
+    """Who executes it."""
+
+
 class StartsIn(BaseModel):
     """What is started: one of these, as it is created."""
 
@@ -26,6 +39,7 @@ class StartsIn(BaseModel):
 
     task: TaskCreate | None = None
     job: JobCreate | None = None
+    flow: FlowStart | None = None
 
 
 class ScheduleCreate(BaseModel):

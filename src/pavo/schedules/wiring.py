@@ -8,6 +8,7 @@ from typing import Any, Final
 from pavo.agents.importing import Imports
 from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
+from pavo.flows.wiring import flow_runs
 from pavo.jobs.wiring import job_services
 from pavo.kit.cancellation import KeptRunning
 from pavo.kit.sql import KeptConnections
@@ -39,10 +40,12 @@ def routers() -> Sequence[Any]:
 
 def works_of(clients: ApiClients | WorkerClients, connections: KeptConnections) -> Mapping[str, Work]:
     """What can be started, by kind."""
+    from pavo.schedules.firing.flow_work import FlowWork  # here, as flows do it: it reads definitions
+
     jobs, submission = job_services(clients)
     agents = Imports(AgentRegistry.load())
     tasks = TaskWork(task_service(clients, connections, agents), agents, partial(task_stages, clients.database))
-    return {"task": tasks, "job": JobWork(jobs, submission)}
+    return {"task": tasks, "job": JobWork(jobs, submission), "flow": FlowWork(*flow_runs(clients))}
 
 
 def _mirror(clients: ApiClients | WorkerClients) -> Mirror:

@@ -86,6 +86,7 @@ async def begun(session: AsyncSession, age_seconds: float, last: uuid.UUID | Non
 
 
 _CENSUS: Final = "SELECT state, count(*) FROM flow_runs WHERE deleted_at IS NULL GROUP BY state"
+_STATES: Final = "SELECT id, state FROM flow_runs WHERE id = ANY(:ids) AND deleted_at IS NULL"
 _OWNERS: Final = "SELECT id, organisation_id FROM flow_runs WHERE id = ANY(:ids) AND deleted_at IS NULL"
 
 
@@ -93,6 +94,12 @@ async def census(session: AsyncSession) -> Mapping[str, int]:
     """How many runs there are in each state; states without any at 0."""
     rows = await session.execute(text(_CENSUS))
     return dict.fromkeys((WAITING, RUNNING, HANDING_OVER, *OVER), 0) | {each[0]: each[1] for each in rows}
+
+
+async def states(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    """In which states these runs are; those that are gone are left out."""
+    rows = await session.execute(text(_STATES), {"ids": list(run_ids)})
+    return {each[0]: each[1] for each in rows}
 
 
 async def owners(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:

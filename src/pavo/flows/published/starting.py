@@ -14,7 +14,7 @@ from pavo.flows.checking.checked import KnownNames
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.ledger.records import LOCAL, NOUN, Declared
 from pavo.flows.published.service import PublishedFlows
-from pavo.flows.runs import RunService
+from pavo.flows.runs import RunService, checked_inputs
 from pavo.kit.json_values import encode_text
 from pavo.kit.threads.calls import call_in_thread
 from pavo.runs import idempotency
@@ -43,6 +43,18 @@ class RunStarts:
         self._published, self._runs = published, runs
         self._reading = asyncio.Semaphore(1)
         self._read: OrderedDict[str, Definition] = OrderedDict()
+
+    async def check(self, asked: RunRequest) -> None:
+        """See whether a run of a published version could begin now.
+
+        Raises:
+            NotFound, InvalidInput: as `of_version`.
+        """
+        found = await self._published.version(asked.organisation_id, asked.flow, asked.version)
+        version = found.version
+        definition = await self._definition(Declared(version.name, version.hash, encode_text(found.definition)))
+        _check_engine(definition, asked.engine)
+        checked_inputs(definition, asked.inputs)
 
     async def of_version(self, who: Identity, asked: RunRequest, key: str | None) -> tuple[uuid.UUID, bool]:
         """Begin a run of a published version, the current one if none is named; its id, and whether it is new.

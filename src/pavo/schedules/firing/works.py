@@ -72,7 +72,7 @@ class TaskWork:
 
     async def make(self, who: Identity, body: Mapping[str, Any], key: str) -> uuid.UUID:
         """A task."""
-        view, _ = await self._tasks.create(who, _read(TaskCreate, body), key)
+        view, _ = await self._tasks.create(who, read_body(TaskCreate, body), key)
         return view.task.id
 
     async def begin(self, who: Identity, subject_id: uuid.UUID) -> None:
@@ -108,7 +108,7 @@ class JobWork:
 
     async def make(self, who: Identity, body: Mapping[str, Any], key: str) -> uuid.UUID:
         """A job, which waits for an agent."""
-        job, _ = await self._submission.submit(who, who.organisation_id, _read(JobCreate, body), key)
+        job, _ = await self._submission.submit(who, who.organisation_id, read_body(JobCreate, body), key)
         return job.id
 
     async def begin(self, who: Identity, subject_id: uuid.UUID) -> None:
@@ -130,7 +130,12 @@ class JobWork:
             return  # it is over
 
 
-def _read(model: type[T], body: Mapping[str, Any]) -> T:
+def read_body(model: type[T], body: Mapping[str, Any]) -> T:
+    """What is kept of a schedule, as it is asked for.
+
+    Raises:
+        InvalidInput: it is none any more.
+    """
     try:
         return model.model_validate(body)
     except ValidationError as error:
