@@ -1,7 +1,7 @@
-"""Flows on the local engine beside an engine in memory: `python -m bench.flows [--rounds 5] [--only local,simple,…]`.
+"""Flows on the local engine beside an engine in memory: `python -m bench.flows [--rounds 5] [--lengths 0,10,50]`.
 
-The same steps of 0, 10 and 50 ms: twenty, each behind the one before; and eight branches of five, then a step that needs
-all of them. A step is a function that blocks; both engines call it on a thread. The local engine's state is in
+The same steps of 0, 10 and 50 ms: twenty, each behind the one before; and eight branches of five, then a step that
+needs all of them. A step is a function that blocks; both engines call it on a thread. The local engine's state is in
 PostgreSQL, on data that survive a power cut: each step is committed before it begins and once it has ended. The other
 one's (`bench.arms.simple_engine`) is a dict, and gone with its process.
 

@@ -248,8 +248,7 @@ class Driver:
     # Writing and doing
 
     async def _write(self, changes: Sequence[Change]) -> None:
-        async with self._database.transaction() as session:
-            written = await recording.commit(session, self._hold, self._seq, changes)
+        written = await recording.commit_at_once(self._database, self._hold, self._seq, changes)
         self._publish(written.events)
         self._seq = written.seq
         for change in changes:

@@ -9,7 +9,7 @@ from pavo.flows.definition.written import WrittenStep
 from pavo.flows.expressions.context import context_of
 from pavo.flows.expressions.evaluating import Evaluated, Evaluation
 from pavo.flows.expressions.references import references
-from pavo.flows.expressions.templates import Expression, expression_of, template_of
+from pavo.flows.expressions.templates import OPEN, Expression, expression_of, template_of, texts_in
 from pavo.flows.scheduler import Decision, Status
 from pavo.kit.json_values import encode_text
 
@@ -100,6 +100,11 @@ def filled(value: Any, known: Known, evaluator: Evaluates, item: Mapping[str, An
         members = cast(Mapping[str, Any], value)
         return {name: filled(each, known, evaluator, item) for name, each in members.items()}
     return value
+
+
+def has_expressions(value: Any) -> bool:
+    """Whether evaluating it asks the evaluator, as far as that can be seen at once."""
+    return any(OPEN in text for _, text in texts_in(value))
 
 
 def _chosen(step: WrittenStep, known: Known, evaluator: Evaluates) -> tuple[str, ...]:

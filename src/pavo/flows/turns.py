@@ -6,9 +6,9 @@ from typing import Any, Final, Protocol, cast
 
 from pavo.flows.attempts import Attempted, Steps, timer_of
 from pavo.flows.definition.definition import Definition
-from pavo.flows.definition.texts import work_of
+from pavo.flows.definition.texts import decision_of, work_of
 from pavo.flows.definition.written import Retry, WrittenStep
-from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled
+from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled, has_expressions
 from pavo.flows.ledger.changes import (
     Again,
     Began,
@@ -118,6 +118,8 @@ class Turns:
         self._steps, self._evaluator = steps, evaluator
         self._repeatable: dict[tuple[str, bool], bool] = {}
         """Of steps, and of what undoes them; to find out may import foreign code."""
+        self._called: dict[tuple[bool, str, str], bool] = {}
+        """The same of what they call, which many steps may do."""
 
     def read(self, results: Mapping[ResultKey, ResultRecord]) -> None:
         """What was found out before, and written."""
@@ -165,13 +167,19 @@ class Turns:
     async def _may_repeat(self, step: WrittenStep, key: ResultKey) -> bool:
         place = (key.step, key.undoes)
         if place not in self._repeatable:
-            ask = partial(self._steps.is_repeatable, step, undoes=key.undoes)
-            self._repeatable[place] = await call_in_thread("tool", ask)
+            undone = step.compensate.tool if key.undoes and step.compensate is not None else ""
+            called = (key.undoes, step.kind, undone or str(getattr(step, step.kind)))
+            if called not in self._called:
+                ask = partial(self._steps.is_repeatable, step, undoes=key.undoes)
+                self._called[called] = await call_in_thread("tool", ask)
+            self._repeatable[place] = self._called[called]
         return self._repeatable[place]
 
     async def _decided(self, progress: Progress, step: str) -> Decided:
         written = progress.definition.flow.steps[step]
-        found = await call_in_thread("decision", decide, written, progress.known, self._evaluator)
+        arguments = (written, progress.known, self._evaluator)
+        asks = has_expressions(decision_of(written))
+        found = await call_in_thread("decision", decide, *arguments) if asks else decide(*arguments)
         try:
             items, _ = plain(list(found.items))
         except NotStorable as error:
@@ -188,5 +196,7 @@ class Turns:
         text: Any = work_of(step)
         if key.undoes:
             text = {"with": dict(step.compensate.values)} if step.compensate is not None else {}
-        found = await call_in_thread("expressions", filled, text, progress.known, self._evaluator, progress.item(key))
+        arguments = (text, progress.known, self._evaluator, progress.item(key))
+        # Asking for expressions blocks, and a thread costs more than what has none.
+        found = await call_in_thread("expressions", filled, *arguments) if has_expressions(text) else filled(*arguments)
         return cast("Mapping[str, Any]", found)

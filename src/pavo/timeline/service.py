@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, LiteralString
 
 import orjson
 from sqlalchemy import BigInteger, DateTime, Text, delete, func, select, text, update
@@ -64,6 +64,18 @@ async def append(
     values = {"timeline": timeline_id, "events": payload(events), "close": close}
     row = (await session.execute(_APPEND, values)).one()
     return numbered(timeline_id, row.first_seq, row.at, events, close=close)
+
+
+APPENDED_TO: Final[LiteralString] = (
+    "appended AS MATERIALIZED (SELECT told.first_seq, told.at FROM {0}"
+    " CROSS JOIN LATERAL timeline_append({0}.id, %(events)s::jsonb, false) told)"
+)
+"""A part of a statement: events follow on the timeline of the one row of the part that it is formatted with."""
+
+
+def append_values(events: Sequence[NewEvent]) -> dict[str, Any]:
+    """The values that `APPENDED_TO` takes; `numbered` tells what it has stored."""
+    return {"events": payload(events)}
 
 
 async def reopen(session: AsyncSession, timeline_id: uuid.UUID) -> None:

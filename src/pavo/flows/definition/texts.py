@@ -1,6 +1,6 @@
 """Every place of a flow where an expression may stand, and what it may refer to there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +61,9 @@ def work_of(step: WrittenStep) -> Mapping[str, Any]:
     if step.wait_for is not None:
         found["wait_for"] = {"key": step.wait_for.key}
     return found
+
+
+def decision_of(step: WrittenStep) -> Sequence[Any]:
+    """What is evaluated when it is decided whether the step happens, which way, and for which items."""
+    items = None if step.for_each is None else step.for_each.items
+    return [step.condition, items, *(case.when for case in step.branch or ())]

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.errors import Conflict, LeaseLost, NotFound
-from pavo.flows.ledger import events
+from pavo.flows.ledger import at_once, events
+from pavo.flows.ledger.at_once import decision_of, key_columns
 from pavo.flows.ledger.changes import (
     Again,
     Answer,
@@ -29,10 +30,12 @@ from pavo.flows.ledger.changes import (
 )
 from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow
 from pavo.flows.ledger.records import LOCAL, OVER, RUNNING, Hold, OutOfStep
+from pavo.kit.sql import Database
 from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 
 _BEGINNING: Final = (Began, Again)
+_OfSteps: TypeAlias = Skipped | Decided | CancelTold | Began | Ended | Retrying | Again | Unknown | LeftUnknown
 _NOW = func.pavo_now()
 _WAKE_AT: Final = """
 UPDATE flow_runs SET wake_at = least(
@@ -115,6 +118,19 @@ async def commit(session: AsyncSession, hold: Hold, after: int, changes: Sequenc
     return Written(after + len(changes), row.cancel_asked_at is not None, handing_over, now, told)
 
 
+async def commit_at_once(database: Database, hold: Hold, after: int, changes: Sequence[Change]) -> Written:
+    """`commit`, in a transaction of its own: in one statement, where these changes are such.
+
+    Raises:
+        Unavailable: PostgreSQL does not answer: they may be written.
+    """
+    done = await at_once.write(database.kept, hold, after, changes, events.of_changes(changes))
+    if done is not None:
+        return Written(after + len(changes), done.cancel_asked, False, done.now, done.told)
+    async with database.transaction() as session:
+        return await commit(session, hold, after, changes)
+
+
 async def tell(session: AsyncSession, run_id: uuid.UUID, told: Sequence[NewEvent]) -> Sequence[Event]:
     """Append to a run's timeline; its end closes it. To be published after the commit."""
     return await timeline.append(session, run_id, told, close=any(each.type == events.ENDED for each in told))
@@ -133,7 +149,7 @@ def _over(change: Concluded) -> dict[str, Any]:
     return {**told, "holder": None, "lease_until": None, "wake_at": None}
 
 
-async def _write(session: AsyncSession, hold: Hold, seq: int, change: Change) -> None:
+async def _write(session: AsyncSession, hold: Hold, seq: int, change: _OfSteps) -> None:
     match change:
         case Began():
             await _begin(session, hold, seq, change)
@@ -151,8 +167,6 @@ async def _write(session: AsyncSession, hold: Hold, seq: int, change: Change) ->
             await _change(session, hold, key, ("running",), {"state": "unknown", "error": error})
         case LeftUnknown(key):
             await _change(session, hold, key, ("unknown",), {"seq": seq, "ended_at": _NOW})
-        case Concluded():
-            raise AssertionError("it is a change of the run's row")
         case _:
             await _decide(session, hold.run_id, seq, change)
 
@@ -162,7 +176,7 @@ async def _begin(session: AsyncSession, hold: Hold, seq: int, change: Began) -> 
     due: Any = timer if timer is None or isinstance(timer, datetime) else _NOW + timer
     row = {
         "run_id": hold.run_id,
-        **_key_columns(key),
+        **key_columns(key),
         "state": "running" if timer is None else "timer",
         "epoch": hold.epoch,
         "repeatable": change.repeatable,
@@ -181,20 +195,8 @@ async def _change(
         raise OutOfStep(f"{key.idempotency_key(hold.run_id)} is not as this engine has read it.")
 
 
-async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Change) -> None:
-    step, value = "", dict[str, Any]()
-    match change:
-        case Skipped(step, why):
-            what, value = "skipped", {"why": why}
-        case Decided(step, decision, items, error):
-            what = "decided"
-            chosen = None if decision.chosen is None else list(decision.chosen)
-            value = {"condition": decision.condition, "chosen": chosen, "count": decision.items}
-            value |= {"failed": decision.failed, "items": list(items), "error": error}
-        case CancelTold(compensate, why):
-            what, value = "cancel", {"compensate": compensate, "why": why}
-        case _:
-            raise AssertionError(change)
+async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Skipped | Decided | CancelTold) -> None:
+    what, step, value = decision_of(change)
     row = {"run_id": run_id, "seq": seq, "what": what, "step": step, "value": value}
     await session.execute(insert(FlowDecisionRow).values(row))
 
@@ -299,14 +301,10 @@ async def wake_at(session: AsyncSession, run_id: uuid.UUID) -> None:
 
 def of_key(run_id: uuid.UUID, key: ResultKey) -> ColumnElement[bool]:
     """The row of a result."""
-    columns = _key_columns(key)
+    columns = key_columns(key)
     return and_(
         FlowResultRow.run_id == run_id, *(getattr(FlowResultRow, name) == value for name, value in columns.items())
     )
-
-
-def _key_columns(key: ResultKey) -> dict[str, Any]:
-    return {"step": key.step, "item": -1 if key.item is None else key.item, "undoes": key.undoes}
 
 
 async def is_in_flight(session: AsyncSession, run_id: uuid.UUID) -> bool:
