@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 from sqlalchemy import event, text
@@ -23,7 +23,7 @@ from pavo.flows.expressions.evaluating import Evaluated, Evaluation
 from pavo.flows.ledger import holding
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import Hold
-from pavo.kit.sql import Database
+from pavo.kit.sql import Database, KeptConnections
 
 LEASE = 3_600.0
 
@@ -78,12 +78,31 @@ class Gate:
             self.changed.notify_all()
 
 
+class DeceivingConnections(KeptConnections):
+    """The same of statements that are transactions of their own."""
+
+    def __init__(self, database: Database, gate: Gate) -> None:
+        super().__init__(database, 1, patience=30)
+        self.gate = gate
+
+    async def rows(self, statement: LiteralString, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        await self.gate.stop()
+        found = await super().rows(statement, values)
+        self.gate.line()
+        if self.gate.loses_reply:
+            self.gate.loses_reply = False
+            raise Unavailable("The reply was lost.", dependency="postgres")
+        await self.gate.stop()
+        return found
+
+
 class DeceivingDatabase(Database):
     """Stops before each transaction and after it, dies at each statement, and loses replies to commits."""
 
     def __init__(self, url: str, gate: Gate) -> None:
         super().__init__(url, pool_size=4, pool_timeout=30)
         self.gate = gate
+        self.kept = DeceivingConnections(self, gate)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncSession]:

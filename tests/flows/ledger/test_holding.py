@@ -51,6 +51,8 @@ class Ledger:
     run: uuid.UUID
     steps: Noting
     engine: LocalEngine
+    at_once: bool
+    """Whether commits are written in one statement, where they can be."""
 
     async def __call__(
         self, what: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -67,6 +69,8 @@ class Ledger:
         return found
 
     async def commit(self, hold: Hold, *changes: Change, after: int = 0) -> int:
+        if self.at_once:
+            return (await recording.commit_at_once(self.database, hold, after, changes)).seq
         return (await self(recording.commit, hold, after, changes)).seq
 
     async def expire(self) -> None:
@@ -86,13 +90,17 @@ class Ledger:
 Begin = Callable[..., Awaitable[Ledger]]
 
 
-@pytest.fixture
+@pytest.fixture(params=[False, True], ids=["change by change", "at once"])
 def begin(
-    database: Database, organisation: uuid.UUID, define: Callable[..., Definition], evaluator: Evaluator
+    database: Database,
+    organisation: uuid.UUID,
+    define: Callable[..., Definition],
+    evaluator: Evaluator,
+    request: pytest.FixtureRequest,
 ) -> Begin:
     async def begun(flow: str = FLOW, engine: str = LOCAL) -> Ledger:
         run, steps = await RunService(database).begin(organisation, define(flow), {}, engine), Noting()
-        return Ledger(database, run, steps, LocalEngine(database, steps, evaluator))
+        return Ledger(database, run, steps, LocalEngine(database, steps, evaluator), request.param)
 
     return begun
 
