@@ -118,8 +118,6 @@ class Turns:
         self._steps, self._evaluator = steps, evaluator
         self._repeatable: dict[tuple[str, bool], bool] = {}
         """Of steps, and of what undoes them; to find out may import foreign code."""
-        self._called: dict[tuple[bool, str, str], bool] = {}
-        """The same of what they call, which many steps may do."""
 
     def read(self, results: Mapping[ResultKey, ResultRecord]) -> None:
         """What was found out before, and written."""
@@ -167,12 +165,8 @@ class Turns:
     async def _may_repeat(self, step: WrittenStep, key: ResultKey) -> bool:
         place = (key.step, key.undoes)
         if place not in self._repeatable:
-            undone = step.compensate.tool if key.undoes and step.compensate is not None else ""
-            called = (key.undoes, step.kind, undone or str(getattr(step, step.kind)))
-            if called not in self._called:
-                ask = partial(self._steps.is_repeatable, step, undoes=key.undoes)
-                self._called[called] = await call_in_thread("tool", ask)
-            self._repeatable[place] = self._called[called]
+            ask = partial(self._steps.is_repeatable, step, undoes=key.undoes)
+            self._repeatable[place] = await call_in_thread("tool", ask)
         return self._repeatable[place]
 
     async def _decided(self, progress: Progress, step: str) -> Decided:
