@@ -242,6 +242,7 @@ async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int
     in_flight = (of_key(hold.run_id, key), FlowResultRow.state == "running", FlowResultRow.attempt == attempt)
     if (await session.scalars(select(FlowResultRow.step).where(*in_flight))).one_or_none() is None:
         return ()
+    assert not isinstance(change, Concluded), "it is a change of the run's row"
     await _write(session, hold, row.seq + 1, change)
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(seq=row.seq + 1))
     return await tell(session, hold.run_id, events.of_changes([change]))
