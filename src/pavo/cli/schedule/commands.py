@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias
 
 from cyclopts import App, Parameter, validators
+from rich.console import Console
 
 from pavo.cli import exit_codes
 from pavo.cli.confirm import confirm
@@ -223,11 +224,11 @@ def next_times(
     Printer(output).show(found, lambda: _print_times(found.times))
 
 
-def _print_times(times: Sequence[datetime]) -> None:
+def _print_times(times: Sequence[datetime], to: Console | None = None) -> None:
     for each in times:
-        say(f"{iso(each)[:19]}Z  {each.astimezone():%a %Y-%m-%d %H:%M:%S %Z}")
+        say(f"{iso(each)[:19]}Z  {each.astimezone():%a %Y-%m-%d %H:%M:%S %Z}", to=to)
     if not times:
-        say("There are none any more.")
+        say("There are none any more.", to=to)
 
 
 @schedule_app.command(name="pause")
@@ -301,8 +302,7 @@ def backfill_schedule(
         if not shown.times:
             Printer(output).show(shown, "There is no such time: nothing is to start.")
             return exit_codes.DONE
-        if output == "text":
-            _print_times(shown.times)
+        _print_times(shown.times, Printer(output).people)
         if not confirm(f"Start {one.name} for these {len(shown.times)} times?", approved=yes):
             return exit_codes.FAILED
         moments = {"since": iso(shown.since), "until": iso(shown.until)}
