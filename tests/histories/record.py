@@ -1,7 +1,7 @@
-"""Record the histories of every shape: `python -m tests.histories.record v3 tasks`, on stores of its own; or `v2 jobs`.
+"""Record the histories of every shape: `python -m tests.histories.record v3 tasks`, or `v2 jobs`, on stores of its own.
 
 Run it once for every released shape of the workflow and commit the files; never record over a released file. Tasks:
-`v1` is of a time when an attempt was a chain of batches, `v2` has one attempt as one activity. Jobs: `v1`.
+`v1` is of a time when an attempt was a chain of batches, `v2` has one attempt as one activity. Jobs and flows: `v1`.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from pavo.kit.sql import Database
 from pavo.temporal.client import connect
 from tests.driving import Tasks
 from tests.faults.rogues import install
+from tests.histories.flow_shapes import FLOW_SHAPES, recorded_flows
 from tests.histories.job_shapes import JOB_SHAPES, recorded_jobs
 from tests.histories.shapes import SHAPES, Recorded
 from tests.parts import Parts, free_port
@@ -71,7 +72,18 @@ async def record_jobs(stack: Recording) -> None:
         await database.close()
 
 
-KINDS = {"tasks": record_tasks, "jobs": record_jobs}
+async def record_flows(stack: Recording) -> None:
+    """One run of each shape."""
+    database = Database(stack.settings.database.url)
+    try:
+        for name, shape in FLOW_SHAPES.items():
+            async with recorded_flows(stack.settings, stack.temporal, database) as recorded:
+                await stack.keep(name, await shape(recorded), under="flows")
+    finally:
+        await database.close()
+
+
+KINDS = {"tasks": record_tasks, "jobs": record_jobs, "flows": record_flows}
 
 
 async def record(folder: Path, stores: dict[str, str], label: str, kind: str) -> None:

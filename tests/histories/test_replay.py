@@ -11,12 +11,14 @@ from temporalio.workflow import _Definition  # pyright: ignore[reportPrivateUsag
 
 from pavo.temporal.sandbox import Sandbox
 from pavo.worker import workflows
+from tests.histories.flow_shapes import FLOW_SHAPES
 from tests.histories.job_shapes import JOB_SHAPES
 from tests.histories.shapes import FIRST, SHAPES
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*.json.gz"))
 JOBS = sorted(HERE.glob("jobs/*.json.gz"))
+FLOWS = sorted(HERE.glob("flows/*.json.gz"))
 BY_TYPE = {_Definition.must_from_class(each).name: each for each in workflows()}
 
 
@@ -39,7 +41,11 @@ def test_every_shape_of_jobs_is_recorded() -> None:
     assert {file.name.split("-")[1] for file in JOBS if file.name.startswith("v1-")} == set(JOB_SHAPES)
 
 
-@pytest.mark.parametrize("file", [*FILES, *JOBS], ids=lambda file: file.name.removesuffix(".json.gz"))
+def test_every_shape_of_flows_is_recorded() -> None:
+    assert {file.name.split("-")[1] for file in FLOWS if file.name.startswith("v1-")} == set(FLOW_SHAPES)
+
+
+@pytest.mark.parametrize("file", [*FILES, *JOBS, *FLOWS], ids=lambda file: file.name.removesuffix(".json.gz"))
 async def test_replay(file: Path) -> None:
     """By the class that a worker has for it, and as a worker runs it."""
     history = history_of(file)
@@ -81,3 +87,14 @@ def test_the_shapes_of_jobs_are_what_their_names_say() -> None:
     assert kinds("jobs/v1-attempt_that_is_there-1").count("START_CHILD_WORKFLOW_EXECUTION_FAILED") == 1
     assert kinds("jobs/v1-queue_that_others_hold-1").count("TIMER_FIRED") >= 1
     assert kinds("jobs/v1-ping_of_a_silent_agent-1").count("ACTIVITY_TASK_TIMED_OUT") == 1
+
+
+def test_the_shapes_of_flows_are_what_their_names_say() -> None:
+    for name in ("a_run_that_moves_on", "many_items"):
+        assert kinds(f"flows/v1-{name}-1")[-1] == "WORKFLOW_EXECUTION_CONTINUED_AS_NEW", name
+        assert (HERE / f"flows/v1-{name}-2.json.gz").exists()
+    assert kinds("flows/v1-items_waits_and_branches-1").count("ACTIVITY_TASK_SCHEDULED") == 3, "one for each item"
+    assert kinds("flows/v1-tries_that_fail-1").count("ACTIVITY_TASK_SCHEDULED") == 3
+    assert kinds("flows/v1-what_is_undone-1").count("ACTIVITY_TASK_SCHEDULED") == 3
+    assert kinds("flows/v1-a_question-1").count("WORKFLOW_EXECUTION_SIGNALED") >= 1
+    assert "ACTIVITY_TASK_CANCEL_REQUESTED" in kinds("flows/v1-a_cancelled_run-1")

@@ -230,8 +230,13 @@ async def take(
     return "no" if found.one_or_none() is None else "was"
 
 
-async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, change: Change) -> Sequence[Event]:
+async def report(
+    session: AsyncSession, hold: Hold, key: ResultKey, attempt: int, change: Change, token: str
+) -> Sequence[Event]:
     """Write what came of an attempt, whatever was written of the run meanwhile. Done twice, the second one is refused.
+
+    Args:
+        token: by which it was taken: where its worker was taken for lost, people need not be asked any more.
 
     Returns: to be published after the commit; none where it is not in flight any more, and counts for nothing.
 
@@ -239,8 +244,14 @@ async def report(session: AsyncSession, hold: Hold, key: ResultKey, attempt: int
         LeaseLost: the run is not this engine's any more.
     """
     row = await held(session, hold)
-    in_flight = (of_key(hold.run_id, key), FlowResultRow.state == "running", FlowResultRow.attempt == attempt)
-    if (await session.scalars(select(FlowResultRow.step).where(*in_flight))).one_or_none() is None:
+    asked = and_(FlowResultRow.state == "unknown", FlowResultRow.seq.is_(None), FlowResultRow.taken_by == token)
+    in_flight = (
+        of_key(hold.run_id, key),
+        FlowResultRow.attempt == attempt,
+        or_(FlowResultRow.state == "running", asked),
+    )
+    found = update(FlowResultRow).where(*in_flight).values(state="running").returning(FlowResultRow.step)
+    if (await session.scalars(found)).one_or_none() is None:
         return ()
     assert not isinstance(change, Concluded), "it is a change of the run's row"
     await _write(session, hold, row.seq + 1, change)

@@ -74,7 +74,7 @@ class StepAttempts(FlowSteps):
         else:
             attempted = await self._attempt(progress, key, given)
         change = turns.outcome(definition, key, doing.attempt, attempted)
-        told = await self._patiently(lambda session: recording.report(session, hold, key, doing.attempt, change))
+        told = await self._patiently(lambda session: recording.report(session, hold, key, doing.attempt, change, token))
         self._publish(told)
 
     async def _given(

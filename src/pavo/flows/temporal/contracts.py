@@ -9,13 +9,15 @@ from typing import Final
 from temporalio import activity, workflow
 
 from pavo.flows.ledger.records import NOUN as NOUN
-from pavo.runs.story import HEARTBEAT_TIMEOUT, INFRASTRUCTURE
+from pavo.runs.story import INFRASTRUCTURE
 
 WORKFLOW_TYPE: Final = "FlowRun"
 SIGNAL_LOOK: Final = "look"
 """Somebody has written of the run: it is looked at again."""
 _PREFIX: Final = "flow:"
 
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=10)
+"""Of an attempt. A worker that is only slow is not to be taken for dead: people would be asked about what it does."""
 STEP: Final = workflow.ActivityConfig(
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     schedule_to_close_timeout=timedelta(days=3650),
