@@ -1,6 +1,6 @@
 """A worker for runs in the process of whoever wants one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from temporalio.client import Client
@@ -22,7 +22,7 @@ from pavo.worker import STICKY_TIMEOUT
 @asynccontextmanager
 async def working(
     temporal: Client, database: Database, steps: LocalSteps, evaluator: Evaluates, queue: str
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """A worker for runs, in this process."""
 
     def nobody(_: object) -> None:

@@ -12,7 +12,7 @@ from pavo.errors import LeaseLost, NotFound, Unavailable
 from pavo.flows import turns
 from pavo.flows.ledger import histories, holding, recording
 from pavo.flows.ledger.changes import Again, Change, Concluded, Ended, ResultKey
-from pavo.flows.ledger.records import ResultRecord, RunRecord
+from pavo.flows.ledger.records import OutOfStep, ResultRecord, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
 from pavo.flows.temporal.accounts import Account, Accounts, Publish
@@ -49,6 +49,8 @@ class RunAdvancing(FlowTurns):
             async with self._accounts.using(run_id) as account, self._database.transaction() as session:
                 standing = await self._advance(session, account, request, told)
             self._publish(told)
+        except OutOfStep as error:  # what this worker kept is not what is written: it has forgotten that now
+            standing = await self._failed(request, error)
         except (LeaseLost, NotFound) as error:
             logger.info("Run %s: %s", run_id, error)
             standing = Standing(holds=False)

@@ -7,6 +7,7 @@ names the epoch that it has read, and a look that is not needed changes nothing.
 import asyncio
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from pavo.errors import Conflict, LeaseLost, PavoError, Unavailable
@@ -65,9 +66,21 @@ class RunWatch:
             await self._complete(run_id, epoch)
         now = asyncio.get_running_loop().time()
         self._told = {run_id: at for run_id, at in self._told.items() if now - at < AGAIN_SECONDS}
-        for each in found:
-            if each.run_id not in self._told:
-                await self._tell(each)
+        await self._tell_all([each for each in found if each.run_id not in self._told])
+
+    async def _tell_all(self, runs: Sequence[due.DueRun]) -> None:
+        """Once Temporal has not answered it is not asked again in this look: each answer would be waited for."""
+        away: Unavailable | None = None
+        for each in runs:
+            try:
+                if away is None:
+                    await self._tell(each)
+            except Unavailable as error:
+                away = error
+            if away is not None and not each.is_begun and each.age_seconds >= self._falls_back_after:
+                await self._fall_back(each)
+        if away is not None:
+            raise away
 
     async def _tell(self, run: due.DueRun) -> None:
         try:
@@ -77,11 +90,6 @@ class RunWatch:
                 await self._commands.start(run.run_id, run.epoch)
         except NoSuchRun:
             logger.info("Run %s has no open workflow; the reconciler says why", run.run_id)
-        except Unavailable:
-            if run.is_begun or run.age_seconds < self._falls_back_after:
-                raise
-            await self._fall_back(run)
-            return
         self._told[run.run_id] = asyncio.get_running_loop().time()
 
     async def _fall_back(self, run: due.DueRun) -> None:
