@@ -38,4 +38,5 @@ async def test_a_worker_executes_runs_and_gives_them_up_when_it_ends(
     finally:
         await asyncio.to_thread(worker.end)
     found = await read(second)
-    assert found.is_over or found.holder is None
+    given_up = found.holder is None or f":{worker.pid}:" not in found.holder  # another worker may have it by now
+    assert found.is_over or given_up
