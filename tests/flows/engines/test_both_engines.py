@@ -106,3 +106,9 @@ async def test_no_more_is_in_flight_than_the_limit(engine: Engine, tools: Called
     found = await engine.run(f"flow: f\nlimits: {{in_flight: 3}}\nsteps: {{{steps}}}")
     assert found.state == "succeeded"
     assert len(tools.calls) == 20 and tools.most <= 3
+
+
+async def test_a_step_that_no_engine_does_fails_and_nothing_is_done_in_its_place(engine: Engine) -> None:
+    for step in ("http: {url: 'https://example.com', method: POST}", "gate: {ask: owners}", "agent: intern"):
+        found = await engine.run(f"flow: f\nsteps: {{a: {{{step}}}}}")
+        assert found.state == "failed" and "no engine of this build" in (found.error or ""), found

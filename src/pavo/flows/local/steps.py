@@ -63,12 +63,8 @@ class LocalSteps:
             yield "secrets", "references to secrets are not resolved here"
 
     def _why_unable(self, step: WrittenStep) -> str | None:
-        if step.kind not in KINDS:
-            return f"the local engine does not do `{step.kind}`"
-        if step.http is not None and step.http.method != "GET":
-            return f"the local engine does not do {step.http.method} requests"
-        if step.http is not None and (step.http.headers or step.http.body is not None):
-            return "the local engine sends neither headers nor a body"
+        if (why := _not_done(step)) is not None:
+            return why
         try:
             if step.compensate is not None:
                 self._tool(step.compensate.tool)
@@ -90,6 +86,9 @@ class LocalSteps:
     async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
         """Do it; whatever it does, this answers within its seconds. The secrets that it is told are hidden in what it
         logs and answers."""
+        why = None if given.tool else _not_done(step)
+        if why is not None:  # nobody has looked before: nothing else is done in its place
+            return Attempted(error=why)
         hide_in_here(hidden := Hidden())
         try:
             known = await self._with_secrets(step, given, hidden)
@@ -150,6 +149,17 @@ class LocalSteps:
             kind = "transient" if page.status == 429 or page.status >= 500 else "error"
             return Attempted(error=f"{url:.200} answers {page.status}", kind=kind)
         return Attempted(told)
+
+
+def _not_done(step: WrittenStep) -> str | None:
+    """Why no engine of this build does such a step."""
+    if step.kind not in KINDS:
+        return f"no engine of this build does `{step.kind}`"
+    if step.http is not None and step.http.method != "GET":
+        return f"no engine of this build does {step.http.method} requests"
+    if step.http is not None and (step.http.headers or step.http.body is not None):
+        return "no engine of this build sends headers or a body"
+    return None
 
 
 class _Watched:

@@ -97,6 +97,7 @@ class RunAdvancing(FlowTurns):
             hold = await holding.claim_for_temporal(session, run_id, request.epoch, request.holder)
             seq = (await histories.run_of(session, run_id)).seq
             told = f"it cannot be gone on with: {type(error).__name__}; the worker's log says more"
+            await recording.leave(session, run_id)
             written = await recording.commit(session, hold, seq, [Concluded(Status.FAILED, error=told)])
         self._publish(written.events)
         return Standing(holds=True, outcome=str(Status.FAILED))

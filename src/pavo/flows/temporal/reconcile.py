@@ -45,6 +45,7 @@ class FlowRows:
                 await recording.commit(session, hold, row.next.transition, [Concluded(Status.FAILED, error=cause)])
             except LeaseLost:
                 return False
+            await recording.leave(session, row.subject_id)
             return True
 
     async def go_on(self) -> None:
