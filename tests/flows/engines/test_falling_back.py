@@ -51,6 +51,9 @@ async def test_a_run_that_temporal_does_not_take_begins_on_the_local_engine_if_i
     if not fallback:
         return
     temporal.there = True
+    await patient.look()  # it has just seen a start refused
+    assert (await service.history(organisation, run)).run.engine == LOCAL
+    patient = RunWatch(database, cast(FlowCommands, temporal), 3_600)
     await patient.look()
     assert (await service.history(organisation, run)).run.state == HANDING_OVER
     await patient.look()

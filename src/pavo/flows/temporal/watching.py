@@ -38,6 +38,8 @@ class RunWatch:
         self._database, self._commands = database, commands
         self._falls_back_after = falls_back_after
         self._told: dict[uuid.UUID, float] = {}
+        self._refused_until = 0.0
+        """Temporal has taken no start lately: it is given nothing back, though it answers. Runs would go to and fro."""
 
     async def run(self) -> None:
         """Without an end."""
@@ -59,7 +61,8 @@ class RunWatch:
         async with self._database.reading() as session:
             found, handing = await due.due(session, SETTLED_SECONDS), await due.handing_over(session)
             fallen = await due.fallen_back(session)
-        if fallen and await self._commands.is_there():
+        is_refused = asyncio.get_running_loop().time() < self._refused_until
+        if fallen and not is_refused and await self._commands.is_there():
             for run_id in fallen:
                 await self._give_back(run_id)
         for run_id, epoch in handing:
@@ -77,6 +80,7 @@ class RunWatch:
                     await self._tell(each)
             except Unavailable as error:
                 away = error
+                self._refused_until = asyncio.get_running_loop().time() + self._falls_back_after
             if away is not None and not each.is_begun and each.age_seconds >= self._falls_back_after:
                 await self._fall_back(each)
         if away is not None:
