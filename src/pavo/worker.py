@@ -46,6 +46,7 @@ from pavo.runs.story import HEARTBEAT_SECONDS, plan_queue, short_queue
 from pavo.runs.waking import wake
 from pavo.temporal.activities import implementations
 from pavo.temporal.failures import NoSuchRun
+from pavo.temporal.queues import STICKY_TIMEOUT
 from pavo.temporal.sandbox import Sandbox
 from pavo.temporal.worker_routing import Routing, routing_of
 
@@ -59,8 +60,6 @@ WORKFLOW_THREADS = 8
 """In which workflows are advanced. Each wants the interpreter: with a hundred, heartbeats came late."""
 HANDING_BACK = 4
 """Slots for attempts that find no place: it takes a moment to say so."""
-STICKY_TIMEOUT = timedelta(seconds=2)
-"""How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 GRACEFUL_SECONDS = 12.0
 """For activities to end after a shutdown: an agent's stop_grace is 5 s by default, and the commit comes after it."""
 RPC_TIMEOUT = timedelta(seconds=10)

@@ -1,4 +1,5 @@
-"""Flows: declared work of many steps with dependencies. `Flow` writes a definition in Python."""
+"""Flows: declared work of many steps with dependencies. `Flow` writes a definition in Python, and
+`TemporalWorkflowEngine` executes flows inside a program."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from pavo.flows.building.parts import Undo as Undo
     from pavo.flows.building.parts import Way as Way
     from pavo.flows.building.parts import cel as cel
+    from pavo.flows.embedded.engine import TemporalWorkflowEngine as TemporalWorkflowEngine
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from pavo.flows.building.flow import Flow
 
         return Flow
+    if name == "TemporalWorkflowEngine":
+        from pavo.flows.embedded.engine import TemporalWorkflowEngine
+
+        return TemporalWorkflowEngine
     if name in ("ForEach", "Retries", "Undo", "Way", "cel"):
         from pavo.flows.building import parts
 

@@ -64,14 +64,16 @@ class RunService:
 
     Args:
         hurry: tells the workflow of a run, or starts it, at once; without it the workers' watch does.
+        program: that alone executes the runs that are begun here; None: the workers do.
     """
 
-    def __init__(self, database: Database, hurry: Hurry | None = None) -> None:
-        self._database, self._hurry = database, hurry
+    def __init__(self, database: Database, hurry: Hurry | None = None, program: str | None = None) -> None:
+        self._database, self._hurry, self._program = database, hurry, program
 
     async def _tell(self, run: RunRecord) -> None:
-        if self._hurry is not None and run.engine == TEMPORAL:
-            await self._hurry(run.id, run.epoch, is_begun=run.holder is not None)
+        is_begun = run.holder is not None
+        if self._hurry is not None and run.engine == TEMPORAL and (is_begun or run.program == self._program):
+            await self._hurry(run.id, run.epoch, is_begun=is_begun)
 
     async def begin(
         self,
@@ -82,23 +84,29 @@ class RunService:
         *,
         who: Identity | None = None,
         request: KeyedRequest | None = None,
+        run_id: uuid.UUID | None = None,
+        fallback: bool = False,
     ) -> uuid.UUID:
         """Write a run down; an engine begins it.
 
         Args:
             request: what its Idempotency-Key stands for.
+            run_id: its id; done twice with one, it is one run. Default: a new one.
+            fallback: it goes to Temporal once that answers.
 
         Raises:
             InvalidInput: the inputs are not as the flow declares.
-            Conflict: the version is deprecated.
+            Conflict: the version is deprecated, or the id is another run's.
             Repeated: the key has begun a run before.
             IdempotencyMismatch: the key belongs to another request.
         """
-        given, run_id, by = checked_inputs(definition, inputs), new_id(), None if who is None else who.user_id
+        given, by = checked_inputs(definition, inputs), None if who is None else who.user_id
+        run_id = run_id or new_id()
         async with self._database.transaction() as session:
             if who is not None and request is not None:
                 await idempotency.claim(session, who, request, run_id)
-            await versions.begin_run(session, run_id, organisation_id, definition, given, engine, by)
+            whose = (session, run_id, organisation_id)
+            await versions.begin_run(*whose, definition, given, engine, by, fallback=fallback, program=self._program)
             run = await histories.run_of(session, run_id)
         await self._tell(run)
         return run_id
@@ -115,9 +123,9 @@ class RunService:
             return await histories.history_of(session, run_id)
 
     async def runs(self, organisation_id: uuid.UUID, limit: int) -> Sequence[RunRecord]:
-        """The newest ones."""
+        """The newest ones; where this is of a program, its own."""
         async with self._database.reading() as session:
-            return await histories.runs_of(session, organisation_id, limit)
+            return await histories.runs_of(session, organisation_id, limit, self._program)
 
     async def states(self, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
         """In which states these runs are; those that are gone are left out."""

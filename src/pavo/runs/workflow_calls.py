@@ -73,11 +73,11 @@ class WorkflowCalls:
     """Starts the workflows of one kind and sends them updates and signals.
 
     Args:
-        presence: of the workers of the task queue.
+        presence: of the workers of the task queue; None: nobody can tell whether any live.
         refusals: what the updates of its workflow refuse; another type becomes `Conflict`.
     """
 
-    def __init__(self, client: Client, task_queue: str, presence: Presence, refusals: Refusals) -> None:
+    def __init__(self, client: Client, task_queue: str, presence: Presence | None, refusals: Refusals) -> None:
         self._client = client
         self._task_queue = task_queue
         self._presence = presence
@@ -235,7 +235,7 @@ class WorkflowCalls:
         if not_taken is not None:
             await not_taken()
         version = await self._pinned_to(workflow_id)
-        while workers := await self._presence.workers(version):
+        while workers := None if self._presence is None else await self._presence.workers(version):
             if handle := await sending.taken_within(LOOK_SECONDS):
                 return handle
             if asyncio.get_running_loop().time() > until:

@@ -28,6 +28,7 @@ async def connect(
     runtime: Runtime | None = None,
     interceptors: Sequence[Interceptor] = (),
     identity: str | None = None,
+    lazy: bool = False,
 ) -> Client:
     """A client of the configured namespace.
 
@@ -35,6 +36,7 @@ async def connect(
         runtime: the SDK's runtime, where its default one will not do.
         interceptors: for the client and for every worker on it.
         identity: what Temporal calls this client and its workers; default: process id and host.
+        lazy: it connects when it is used first; no worker can be built on it.
 
     Raises:
         ConfigurationError: a certificate, a key or Temporal's own configuration file cannot be read.
@@ -56,6 +58,7 @@ async def connect(
             runtime=runtime,
             interceptors=interceptors,
             identity=identity,
+            lazy=lazy,
         )
     except RuntimeError as error:
         raise Unavailable(f"Temporal cannot be reached at {address}: {error}", dependency="temporal") from error

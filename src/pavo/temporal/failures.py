@@ -2,11 +2,15 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.service import RPCError, RPCStatusCode
 
 from pavo.errors import Unavailable
+
+_NOT_CONNECTED: Final = "Failed client connect"
+"""So begins the error of a client that connects when it is used first."""
 
 
 class NoSuchRun(Exception):
@@ -15,7 +19,7 @@ class NoSuchRun(Exception):
 
 @contextmanager
 def translated() -> Generator[None, None, None]:
-    """RPC errors become `NoSuchRun` or `Unavailable`; failures of workflows and updates pass."""
+    """Errors of RPCs and of connecting become `NoSuchRun` or `Unavailable`; failures of workflows and updates pass."""
     try:
         yield
     except RPCError as error:
@@ -29,6 +33,10 @@ def translated() -> Generator[None, None, None]:
         if error.status == RPCStatusCode.NOT_FOUND:
             raise NoSuchRun(str(error)) from error
         raise Unavailable(f"Temporal does not take the command: {error}", dependency="temporal") from error
+    except RuntimeError as error:
+        if not str(error).startswith(_NOT_CONNECTED):
+            raise
+        raise Unavailable(f"Temporal cannot be reached: {error}", dependency="temporal") from error
 
 
 def _no_namespace(error: RPCError) -> bool:

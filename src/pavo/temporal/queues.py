@@ -13,6 +13,8 @@ from temporalio.client import Client
 from pavo.temporal.failures import translated
 
 RPC_TIMEOUT: Final = timedelta(seconds=3)
+STICKY_TIMEOUT: Final = timedelta(seconds=2)
+"""How long a workflow task waits for the worker that has the workflow in memory before any other may take it."""
 KINDS: Final = {
     "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,

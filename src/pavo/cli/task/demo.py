@@ -1,20 +1,17 @@
 """`pavo demo`: a task that survives the SIGKILL of its worker, on a stack that is thrown away afterwards."""
 
-import asyncio
 import contextlib
 import logging
 import shutil
 import signal
 import tempfile
-import threading
 import time
-from collections.abc import Coroutine, Generator, Sequence
-from concurrent.futures import Future
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -31,6 +28,7 @@ from pavo.deploy.local.stack import EmbeddedStack, remove_data
 from pavo.errors import AgentError
 from pavo.kit.clock import now
 from pavo.kit.extras import require
+from pavo.kit.threads.loop import LoopInThread
 from pavo.tasks.domain import DONE, WAIT_RFC
 from pavo.tasks.schemas import TaskCreate, TaskOut
 from pavo.timeline.schemas import EventOut
@@ -38,8 +36,6 @@ from pavo.timeline.schemas import EventOut
 TITLE: Final = "Analyze churn drivers"
 STEP_SECONDS: Final = 0.1
 WORKER: Final = "worker-1"
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def _tell_next(out: Console) -> None:
 
 
 def _on_stack(folder: Path, steps: int, out: Console) -> Survival:
-    with _Loop() as loop:
+    with LoopInThread("stack") as loop:
         began, ready = time.monotonic(), list[str]()
         stack = EmbeddedStack(
             folder,
@@ -213,33 +209,6 @@ def mark(out: Console, ok: bool, text: str) -> None:
 
 def _data(event: EventOut) -> dict[str, Any]:
     return event.model_extra or {}
-
-
-class _Loop:
-    """An event loop in a thread of its own: the stack is supervised while this thread talks to the API."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="stack")
-
-    def __enter__(self) -> "_Loop":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-
-    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run it in that thread and wait for its result; an interruption of this thread cancels it."""
-        running: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return running.result()
-        except BaseException:
-            running.cancel()
-            raise
 
 
 def _remove(folder: Path) -> None:

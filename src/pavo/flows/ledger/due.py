@@ -16,16 +16,19 @@ SELECT id, epoch, holder IS NOT NULL, extract(epoch FROM pavo_now() - created_at
 FROM flow_runs
 WHERE engine = 'temporal' AND state IN ('waiting', 'running')
   AND (wake_at IS NULL OR wake_at <= pavo_now() - make_interval(secs => :settled))
+  AND program IS NOT DISTINCT FROM :program
 ORDER BY id LIMIT :most
 """
 _HANDING_OVER: Final = """
 SELECT id, epoch FROM flow_runs
 WHERE engine = 'local' AND state = 'handing_over' AND (lease_until IS NULL OR lease_until <= pavo_now())
+  AND program IS NOT DISTINCT FROM :program
 ORDER BY id LIMIT :most
 """
 _FALLEN_BACK: Final = """
 SELECT id FROM flow_runs
 WHERE engine = 'local' AND state IN ('waiting', 'running') AND fallback
+  AND program IS NOT DISTINCT FROM :program
 ORDER BY id LIMIT :most
 """
 
@@ -41,25 +44,27 @@ class DueRun:
     age_seconds: float
 
 
-async def due(session: AsyncSession, settled_seconds: float) -> Sequence[DueRun]:
+async def due(session: AsyncSession, settled_seconds: float, program: str | None = None) -> Sequence[DueRun]:
     """Temporal's runs that are to be begun or looked at, the oldest first.
 
     Args:
         settled_seconds: so long its workflow's own timer has had to do it.
+        program: whose runs; None: the workers'.
     """
-    rows = await session.execute(text(_DUE), {"settled": settled_seconds, "most": AT_ONCE})
+    asked = {"settled": settled_seconds, "most": AT_ONCE, "program": program}
+    rows = await session.execute(text(_DUE), asked)
     return [DueRun(each[0], each[1], each[2], float(each[3])) for each in rows]
 
 
-async def handing_over(session: AsyncSession) -> Sequence[tuple[uuid.UUID, int]]:
+async def handing_over(session: AsyncSession, program: str | None = None) -> Sequence[tuple[uuid.UUID, int]]:
     """Runs that no local engine holds any more, and their epochs: Temporal may have them."""
-    rows = await session.execute(text(_HANDING_OVER), {"most": AT_ONCE})
+    rows = await session.execute(text(_HANDING_OVER), {"most": AT_ONCE, "program": program})
     return [(each.id, each.epoch) for each in rows]
 
 
-async def fallen_back(session: AsyncSession) -> Sequence[uuid.UUID]:
+async def fallen_back(session: AsyncSession, program: str | None = None) -> Sequence[uuid.UUID]:
     """Runs that began on the local engine because Temporal was away."""
-    return (await session.scalars(text(_FALLEN_BACK), {"most": AT_ONCE})).all()
+    return (await session.scalars(text(_FALLEN_BACK), {"most": AT_ONCE, "program": program})).all()
 
 
 _BEGUN: Final = """

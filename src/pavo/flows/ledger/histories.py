@@ -43,13 +43,21 @@ async def run_of(session: AsyncSession, run_id: uuid.UUID, organisation_id: uuid
     return _record(found[0], found[1], found[2])
 
 
-async def runs_of(session: AsyncSession, organisation_id: uuid.UUID, limit: int) -> Sequence[RunRecord]:
-    """An organisation's runs, the newest first."""
+async def runs_of(
+    session: AsyncSession, organisation_id: uuid.UUID, limit: int, program: str | None = None
+) -> Sequence[RunRecord]:
+    """An organisation's runs, the newest first.
+
+    Args:
+        program: its runs alone.
+    """
     query = (
         select(FlowRunRow, _LEFT, _WAKES)
         .options(defer(FlowRunRow.wake_at))
         .where(FlowRunRow.organisation_id == organisation_id, FlowRunRow.deleted_at.is_(None))
     )
+    if program is not None:
+        query = query.where(FlowRunRow.program == program)
     rows = await session.execute(query.order_by(FlowRunRow.id.desc()).limit(limit))
     return [_record(each[0], each[1], each[2]) for each in rows]
 
@@ -163,6 +171,7 @@ def _record(row: FlowRunRow, left: Any, wakes: Any) -> RunRecord:
         math.inf if wakes is None else max(float(wakes), 0.0),
         row.cancel_asked_at is not None,
         row.cancel_compensates,
+        row.program,
         row.fallback,
         row.ended_at,
         row.result,

@@ -38,6 +38,7 @@ WHERE id = (
       AND (lease_until IS NULL OR lease_until <= pavo_now())
       AND (CAST(:run AS uuid) IS NULL OR id = :run)
       AND (CAST(:hashes AS text[]) IS NULL OR hash = ANY(:hashes))
+      AND program IS NOT DISTINCT FROM :program
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, epoch
@@ -49,18 +50,22 @@ SELECT organisation_id, hash FROM flow_runs
 WHERE engine = 'local' AND state IN ('waiting', 'running')
   AND (wake_at IS NULL OR wake_at <= pavo_now())
   AND (lease_until IS NULL OR lease_until <= pavo_now())
-  AND hash <> ALL(:passed_over)
+  AND hash <> ALL(:passed_over) AND program IS NOT DISTINCT FROM :program
 ORDER BY id LIMIT 1
 """
 
 
-async def waiting(session: AsyncSession, passed_over: Sequence[str]) -> tuple[uuid.UUID, str] | None:
+async def waiting(
+    session: AsyncSession, passed_over: Sequence[str], program: str | None = None
+) -> tuple[uuid.UUID, str] | None:
     """The organisation and the version of a run that waits for a local engine, if there is one.
 
     Args:
         passed_over: versions, by their hashes, that are not looked for.
+        program: whose runs; None: the workers'.
     """
-    found = (await session.execute(text(_WAITING), {"passed_over": list(passed_over)})).one_or_none()
+    asked = {"passed_over": list(passed_over), "program": program}
+    found = (await session.execute(text(_WAITING), asked)).one_or_none()
     return None if found is None else (found[0], found[1])
 
 
@@ -70,14 +75,16 @@ async def claim(
     seconds: float,
     run: uuid.UUID | None = None,
     hashes: Sequence[str] | None = None,
+    program: str | None = None,
 ) -> Hold | None:
     """A run that waits for a local engine, if there is one; nobody else gets it for so many seconds.
 
     Args:
         run: this one alone.
         hashes: of these versions alone.
+        program: whose runs; None: the workers'.
     """
-    which = {"run": run, "hashes": None if hashes is None else list(hashes)}
+    which = {"run": run, "hashes": None if hashes is None else list(hashes), "program": program}
     found = (await session.execute(text(_CLAIM), {"holder": holder, "seconds": seconds, **which})).one_or_none()
     return None if found is None else Hold(found[0], LOCAL, found[1], holder)
 

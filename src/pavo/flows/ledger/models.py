@@ -114,6 +114,8 @@ class FlowRunRow(Base):
     failed_seq: Mapped[int | None] = mapped_column(BigInteger)
     """What was written of it by the last of them; where more is, it counts anew."""
     inputs: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    program: Mapped[str | None] = mapped_column(Text)
+    """The program that alone executes it, for it has the functions; None: the workers do."""
     fallback: Mapped[bool] = mapped_column(server_default=text("false"))
     """It began on the local engine because Temporal was away."""
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))

@@ -105,6 +105,8 @@ class RunRecord:
     """Seconds until there is something to do; infinity: until somebody says something."""
     cancel_asked: bool
     cancel_compensates: bool
+    program: str | None
+    """That alone executes it; None: the workers do."""
     fallback: bool
     ended_at: datetime | None
     result: Any

@@ -117,8 +117,12 @@ async def begin_run(
     who: uuid.UUID | None = None,
     *,
     fallback: bool = False,
+    program: str | None = None,
 ) -> Sequence[Event]:
     """Write a run down, before any engine hears of it. Done twice, it is the same run.
+
+    Args:
+        program: that alone executes it; None: the workers do.
 
     Returns: what is to be published after the commit.
 
@@ -136,6 +140,7 @@ async def begin_run(
         "inputs": dict(inputs),
         "created_by": who,
         "fallback": fallback,
+        "program": program,
         "ends_by": func.pavo_now() + definition.flow.limits.duration,
     }
     adding = insert_or_not(FlowRunRow).values(values).on_conflict_do_nothing().returning(FlowRunRow.id)

@@ -42,6 +42,7 @@ class LocalEngine:
     Args:
         lease_seconds: see LEASE_SECONDS.
         publish: tells viewers what was committed.
+        program: whose runs it claims; None: the workers'.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class LocalEngine:
         evaluator: Evaluates,
         lease_seconds: float = LEASE_SECONDS,
         publish: Publish = unheard,
+        program: str | None = None,
     ) -> None:
         self._publish = publish
+        self.program: Final = program
         self._database, self._steps, self._evaluator = database, steps, evaluator
         self._lease_seconds = lease_seconds
         self._driving: dict[uuid.UUID, Driver] = {}
@@ -92,7 +95,7 @@ class LocalEngine:
         """
         until = time.monotonic() + self._lease_seconds
         async with self._database.transaction() as session:
-            hold = await holding.claim(session, self.name, self._lease_seconds, run_id, hashes)
+            hold = await holding.claim(session, self.name, self._lease_seconds, run_id, hashes, self.program)
         return None if hold is None else (hold, until)
 
     def end_soon(self) -> None:

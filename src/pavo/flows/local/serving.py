@@ -91,7 +91,7 @@ class LocalServer:
         able = [hash_ for hash_, is_able in known.items() if is_able]
         passed_over = [*self._judging, *(hash_ for hash_, is_able in known.items() if not is_able)]
         async with self._database.reading() as session:
-            found = await holding.waiting(session, passed_over)
+            found = await holding.waiting(session, passed_over, self._engine.program)
         self._is_away = False
         if found is None:
             return False

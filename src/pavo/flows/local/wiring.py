@@ -37,14 +37,19 @@ def serving(clients: WorkerClients, tools: WorkerTools | None = None) -> LocalSe
     return LocalServer(clients.database, engine, Looking(clients.database, steps))
 
 
-def local_steps(database: Database, settings: Settings, tools: WorkerTools) -> LocalSteps:
+def local_steps(
+    database: Database, settings: Settings, tools: WorkerTools, functions: ToolRegistry | None = None
+) -> LocalSteps:
     """What steps do in this process.
+
+    Args:
+        functions: what `python` names. Default: the installed ones.
 
     Raises:
         ConfigurationError: a key that opens secrets is none.
     """
     secrets = SecretService(database, KeyRing.of(settings.sealing))
-    return LocalSteps(tools.registry, ToolRegistry(declared(GROUP)), tools.web, secrets)
+    return LocalSteps(tools.registry, functions or ToolRegistry(declared(GROUP)), tools.web, secrets)
 
 
 class Looking:

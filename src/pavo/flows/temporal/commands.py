@@ -4,14 +4,13 @@ import logging
 import uuid
 
 from temporalio.client import Client
-from temporalio.service import RPCError
 
-from pavo.errors import PavoError
+from pavo.errors import PavoError, Unavailable
 from pavo.flows.temporal.contracts import SIGNAL_LOOK, FlowInput, start_id
 from pavo.flows.temporal.workflow import FlowRun
 from pavo.runs.presence import Presence
 from pavo.runs.workflow_calls import RPC_TIMEOUT, Start, WorkflowCalls
-from pavo.temporal.failures import NoSuchRun
+from pavo.temporal.failures import NoSuchRun, translated
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +20,19 @@ class FlowCommands:
 
     Args:
         task_queue: on which the workflows run.
+        presence: see `WorkflowCalls`; starts and signals do not ask it.
     """
 
-    def __init__(self, temporal: Client, task_queue: str, presence: Presence) -> None:
+    def __init__(self, temporal: Client, task_queue: str, presence: Presence | None = None) -> None:
         self._temporal, self.task_queue = temporal, task_queue
         self._calls = WorkflowCalls(temporal, task_queue, presence, {})
 
     async def is_there(self) -> bool:
         """Whether Temporal answers."""
         try:
-            return await self._temporal.service_client.check_health(timeout=RPC_TIMEOUT)
-        except RPCError:
+            with translated():
+                return await self._temporal.service_client.check_health(timeout=RPC_TIMEOUT)
+        except (Unavailable, NoSuchRun):
             return False
 
     async def start(self, run_id: uuid.UUID, epoch: int) -> None:

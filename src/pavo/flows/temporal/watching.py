@@ -32,14 +32,26 @@ class RunWatch:
 
     Args:
         falls_back_after: see FALLS_BACK_AFTER.
+        program: whose runs it watches; None: the workers'.
     """
 
-    def __init__(self, database: Database, commands: FlowCommands, falls_back_after: float = FALLS_BACK_AFTER) -> None:
-        self._database, self._commands = database, commands
+    def __init__(
+        self,
+        database: Database,
+        commands: FlowCommands,
+        falls_back_after: float = FALLS_BACK_AFTER,
+        program: str | None = None,
+    ) -> None:
+        self._database, self._commands, self._program = database, commands, program
         self._falls_back_after = falls_back_after
         self._told: dict[uuid.UUID, float] = {}
         self._refused_until = 0.0
         """Temporal has taken no start lately: it is given nothing back, though it answers. Runs would go to and fro."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Temporal has not taken a run lately."""
+        return asyncio.get_running_loop().time() < self._refused_until
 
     async def run(self) -> None:
         """Without an end."""
@@ -59,10 +71,10 @@ class RunWatch:
             Unavailable: PostgreSQL or Temporal is away.
         """
         async with self._database.reading() as session:
-            found, handing = await due.due(session, SETTLED_SECONDS), await due.handing_over(session)
-            fallen = await due.fallen_back(session)
-        is_refused = asyncio.get_running_loop().time() < self._refused_until
-        if fallen and not is_refused and await self._commands.is_there():
+            found = await due.due(session, SETTLED_SECONDS, self._program)
+            handing = await due.handing_over(session, self._program)
+            fallen = await due.fallen_back(session, self._program)
+        if fallen and not self.is_refused and await self._commands.is_there():
             for run_id in fallen:
                 await self._give_back(run_id)
         for run_id, epoch in handing:

@@ -1,0 +1,1 @@
+"""An engine for flows inside a program of somebody else's."""
