@@ -63,7 +63,8 @@ def main(order: str) -> int:
         engine.register(REFUND)
         run = engine.start("refund", {"order": order}, run_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"refund/{order}")))
         found = engine.result(run)
-        print(f"{found['flow']} of {order}: {found['state']} on {found['engine']}, {found['results'].get('pay')}")  # noqa: T201
+        told = f"{found['flow']} of {order}: {found['state']} on {found['engine']}, {found['results'].get('pay')}"
+        print(told)  # noqa: T201
         return 0 if found["state"] == "succeeded" else 1
 
 
