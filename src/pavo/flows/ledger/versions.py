@@ -143,14 +143,25 @@ async def begin_run(
         "program": program,
         "ends_by": func.pavo_now() + definition.flow.limits.duration,
     }
-    adding = insert_or_not(FlowRunRow).values(values).on_conflict_do_nothing().returning(FlowRunRow.id)
-    if (await session.scalars(adding)).one_or_none() is not None:
+    if await _add_run(session, values):
         first = events.run_started(definition.flow.flow, definition.hash, engine, fallback=fallback)
         return await timeline.create(session, run_id, first)
+    return []
+
+
+async def _add_run(session: AsyncSession, values: Mapping[str, Any]) -> bool:
+    """Whether it is new.
+
+    Raises:
+        Conflict: the id is another run's.
+    """
+    adding = insert_or_not(FlowRunRow).values(dict(values)).on_conflict_do_nothing().returning(FlowRunRow.id)
+    if (await session.scalars(adding)).one_or_none() is not None:
+        return True
     same = [getattr(FlowRunRow, name) == values[name] for name in ("id", "hash", "organisation_id", "inputs")]
     if (await session.scalars(select(FlowRunRow.id).where(*same))).one_or_none() is None:
-        raise Conflict(f"The id {run_id} is another run's.", field="id", remedy="Give a new one.")
-    return []
+        raise Conflict(f"The id {values['id']} is another run's.", field="id", remedy="Give a new one.")
+    return False
 
 
 async def _check_deprecated(session: AsyncSession, organisation_id: uuid.UUID, definition: Definition) -> None:
