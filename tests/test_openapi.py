@@ -58,6 +58,7 @@ FINDS = {
     "POST /api/invitations/accept",
     "GET /api/policies",
     "POST /api/policies",
+    "POST /api/flows/generate",
     "GET /api/usage",
     "GET /api/budgets",
     "GET /api/schedules",
@@ -72,6 +73,8 @@ FINDS = {
     "POST /api/flow-runs",
 }
 CREATE = {
+    "POST /api/flows",
+    "POST /api/flows/generate",
     "POST /api/schedules",
     "POST /api/tasks",
     "POST /api/organisations",

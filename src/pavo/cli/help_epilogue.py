@@ -35,6 +35,8 @@ EXAMPLES: Final = {
     "flow new": {
         "pavo flow new chores --template repository-chore --set repository=acme/site --set program=codex "
         "--set tell=mail.send@1": "a flow and its tests",
+        'pavo flow new "ask people about orders over 100, then send mail"': "written by a model, and shown",
+        'pavo flow new "try the payment three times" --edit refund.yaml': "a flow that is changed",
     },
     "flow convert": {
         "pavo flow convert refund.json --from simple -O refund.yaml": "and what could not be carried over",

@@ -9,6 +9,8 @@ from pavo.accounts.dependencies import Caller, StreamCaller, own_organisation
 from pavo.agents.endpoints import TheAgents, TheAnnouncements
 from pavo.flows.checking.checked import KnownNames, Names
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.generated.prompt import Described, Offered
+from pavo.flows.generated.service import FlowGenerator
 from pavo.flows.ledger.listing import RunLine
 from pavo.flows.published.service import PublishedFlows
 from pavo.flows.published.starting import RunStarts
@@ -19,7 +21,7 @@ from pavo.flows.use_cases import FlowUseCases
 from pavo.jobs.dependencies import TheRepositories
 from pavo.timeline.domain import Subject
 from pavo.tools.announced.availability import available
-from pavo.tools.dependencies import TheTools
+from pavo.tools.dependencies import ThePolicies, TheTools
 
 
 def _use_cases(request: Request) -> FlowUseCases:
@@ -47,6 +49,10 @@ async def _starts(request: Request) -> RunStarts:
 
 async def _views(request: Request) -> RunViews:
     return _use_cases(request).views
+
+
+async def _generator(request: Request) -> FlowGenerator:
+    return _use_cases(request).generator
 
 
 async def own_run(request: Request, who: Caller, run_id: uuid.UUID) -> RunLine:
@@ -83,6 +89,7 @@ TheStarts = Annotated[RunStarts, Depends(_starts)]
 TheViews = Annotated[RunViews, Depends(_views)]
 OwnRun = Annotated[RunLine, Depends(own_run)]
 WatchedRun = Annotated[Subject, Depends(watched_run)]
+TheGenerator = Annotated[FlowGenerator, Depends(_generator)]
 TheOrganisation = Annotated[uuid.UUID, Depends(_organisation)]
 
 
@@ -117,3 +124,24 @@ async def _names(
 
 
 TheNames = Annotated[KnownNames, Depends(_names)]
+
+
+async def _offer(
+    organisation: TheOrganisation,
+    known: TheNames,
+    tools: TheTools,
+    policies: ThePolicies,
+    announcements: TheAnnouncements,
+) -> Offered:
+    """The same with what tools and agents say of themselves, for whoever is to write a flow of them."""
+    listed = available(await tools.live(), await policies.effects(organisation))
+    live = await announcements.live()
+    said = {each.name: each.description for told in (live[1] if live else ()) for each in told.agents}
+    return Offered(
+        known,
+        [Described(each.name, each.description, each.counts_as, each.parameters) for each in listed.items],
+        [Described(name, description) for name, description in sorted(said.items())],
+    )
+
+
+TheOffer = Annotated[Offered, Depends(_offer)]

@@ -3,12 +3,17 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from pavo.config import Settings
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.generated.asking import CALL_SECONDS, TRIES
+from pavo.flows.generated.examiner import ProposalExaminer
+from pavo.flows.generated.service import FlowGenerator
 from pavo.flows.published.service import PublishedFlows
 from pavo.flows.published.starting import RunStarts
 from pavo.flows.runs import Hurry, RunService
 from pavo.flows.shown.views import RunViews
 from pavo.kit.sql import Database
+from pavo.llm.gateway.wiring import model_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,12 @@ class FlowUseCases:
     runs: RunService
     starts: RunStarts
     views: RunViews
+    generator: FlowGenerator
 
 
-def flow_use_cases(database: Database, closing: AsyncExitStack, hurry: Hurry | None = None) -> FlowUseCases:
+def flow_use_cases(
+    database: Database, settings: Settings, closing: AsyncExitStack, hurry: Hurry | None = None
+) -> FlowUseCases:
     """All of them, on one database and the running event loop.
 
     Args:
@@ -31,4 +39,17 @@ def flow_use_cases(database: Database, closing: AsyncExitStack, hurry: Hurry | N
     checker = FlowChecker()
     closing.push_async_callback(checker.close)
     published, runs = PublishedFlows(database, checker), RunService(database, hurry)
-    return FlowUseCases(checker, published, runs, RunStarts(published, runs), RunViews(database))
+    generator = _generator(database, settings, closing, published)
+    return FlowUseCases(checker, published, runs, RunStarts(published, runs), RunViews(database), generator)
+
+
+def _generator(
+    database: Database, settings: Settings, closing: AsyncExitStack, published: PublishedFlows
+) -> FlowGenerator:
+    """Somebody waits for it, so calls of models are given up sooner than those of agents."""
+    bounds = {"seconds": min(settings.llm.seconds, CALL_SECONDS), "tries": min(settings.llm.tries, TRIES)}
+    models = model_calls(database, settings.model_copy(update={"llm": settings.llm.model_copy(update=bounds)}))
+    closing.push_async_callback(models.close)
+    examiner = ProposalExaminer()
+    closing.push_async_callback(examiner.close)
+    return FlowGenerator(database, models, examiner, published)

@@ -29,11 +29,12 @@ KIND: Final = Kind(NOUN, FlowRun, WORKFLOW_TYPE, run_of_workflow)
 def routers() -> Sequence[Any]:
     """The endpoints of flows."""
     from pavo.flows.endpoints import router as flows
+    from pavo.flows.requests.generated import router as generated
     from pavo.flows.requests.published import router as published
     from pavo.flows.requests.runs import router as runs
     from pavo.flows.templates.endpoints import router as templates
 
-    return [flows, published, runs, templates]
+    return [flows, generated, published, runs, templates]
 
 
 def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:
@@ -46,7 +47,7 @@ def flow_runs(clients: ApiClients | WorkerClients) -> "tuple[RunStarts, RunServi
     from pavo.flows.use_cases import flow_use_cases
 
     commands = flow_commands(clients.temporal, clients.redis, clients.settings.temporal)
-    services = flow_use_cases(clients.database, clients.closing, commands.hurry)
+    services = flow_use_cases(clients.database, clients.settings, clients.closing, commands.hurry)
     return services.starts, services.runs
 
 
@@ -65,7 +66,7 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await due.owners(session, run_ids)
 
-    services = flow_use_cases(database, clients.closing, commands.hurry)
+    services = flow_use_cases(database, clients.settings, clients.closing, commands.hurry)
     return KindServed(KIND, services, FlowRows(database), census, owners)
 
 

@@ -107,6 +107,11 @@ class ModelCalls:
         self._usage = UsageService(database)
         self._under_way: dict[uuid.UUID, _Running] = {}
 
+    @property
+    def currency(self) -> str:
+        """That of the price table."""
+        return self._prices.currency
+
     async def close(self) -> None:
         """Close the connections to models' servers."""
         await self._client.close()

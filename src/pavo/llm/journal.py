@@ -6,8 +6,9 @@ twice changes nothing but its bill, so a call without an answer is made again.
 """
 
 import uuid
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -159,6 +160,26 @@ async def fail(session: AsyncSession, call_id: uuid.UUID, error: str, epoch: int
         exhausted: a budget does not suffice.
     """
     return await _settled(session, call_id, epoch, state="failed", error=error, exhausted=exhausted)
+
+
+async def ids(session: AsyncSession, subject: Subject, beginning: str) -> Sequence[uuid.UUID]:
+    """Of the calls of a subject whose identities begin so."""
+    mine = and_(ModelCallRow.subject_id == subject.id, ModelCallRow.scope == subject.scope)
+    query = select(ModelCallRow.id).where(mine, func.starts_with(ModelCallRow.identity, beginning))
+    return list(await session.scalars(query))
+
+
+_FORGET: Final = text("""
+DELETE FROM model_calls WHERE subject_id = :subject AND scope = :scope
+    AND (starts_with(identity, :beginning) OR started_at < pavo_now() - CAST(:age AS interval))
+""")
+
+
+async def forget(session: AsyncSession, subject: Subject, beginning: str, age: timedelta) -> None:
+    """Remove calls of a subject whose answers nobody asks for again: those whose identities begin so, and those that
+    are older than this, which a crash has left. What they took stays counted."""
+    values = {"subject": subject.id, "scope": subject.scope, "beginning": beginning, "age": age}
+    await session.execute(_FORGET, values)
 
 
 _REFUSED: Final = text("""

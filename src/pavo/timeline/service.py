@@ -52,6 +52,22 @@ async def create(session: AsyncSession, timeline_id: uuid.UUID, first: NewEvent)
     return numbered(timeline_id, 1, at, [first])
 
 
+_BEGIN_SILENT: Final = text("INSERT INTO timelines (id) VALUES (:timeline) ON CONFLICT DO NOTHING")
+
+
+async def begin_silent(session: AsyncSession, timeline_id: uuid.UUID) -> None:
+    """A timeline without events, of a subject of which nobody follows any; where it is there, nothing is done."""
+    await session.execute(_BEGIN_SILENT, {"timeline": timeline_id})
+
+
+_KEPT: Final = text("SELECT 1 FROM timelines WHERE id = :timeline FOR SHARE")
+
+
+async def is_kept(session: AsyncSession, timeline_id: uuid.UUID) -> bool:
+    """Whether a timeline is there, and stays until the session ends."""
+    return (await session.execute(_KEPT, {"timeline": timeline_id})).first() is not None
+
+
 async def append(
     session: AsyncSession, timeline_id: uuid.UUID, events: Sequence[NewEvent], *, close: bool = False
 ) -> list[Event]:

@@ -51,3 +51,9 @@ async def count_abandoned(database: Database) -> int:
 async def count_all(session: AsyncSession, task_id: uuid.UUID) -> None:
     """Of a task that is deleted in the caller's transaction: no attempt can settle any more."""
     await session.execute(_ABANDON, {"task": task_id, "before": "infinity"})
+
+
+async def count_older(session: AsyncSession, subject_id: uuid.UUID, age: timedelta) -> None:
+    """Of a subject that has no attempts: calls that have been under way for longer than this were cut."""
+    before = text("SELECT budget_abandon(:task, pavo_now() - CAST(:age AS interval))")
+    await session.execute(before, {"task": subject_id, "age": age})

@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
+import httpx2
+
 from pavo.cli.api_client import ApiClient
+from pavo.flows.generated.schemas import MAX_SECONDS, FlowGenerate, GeneratedFlow
 from pavo.flows.published.schemas import (
     FlowDifferenceOut,
     FlowOut,
@@ -46,9 +49,22 @@ class FlowClient:
         with ApiClient.from_environment(url) as api:
             yield cls(api, organisation_id)
 
-    def publish(self, text: str, reason: str = "") -> PublishedOut:
-        """Publish a flow; what is published stays as it is."""
-        return self.api.ask(PublishedOut, "POST", "/api/flows", json={"text": text, "reason": reason}, params=self.of)
+    def publish(self, text: str, reason: str = "", accept: str | None = None) -> PublishedOut:
+        """Publish a flow; what is published stays as it is.
+
+        Args:
+            accept: the hash that it has to have.
+        """
+        body = {"text": text, "reason": reason, **({"accept": accept} if accept is not None else {})}
+        return self.api.ask(PublishedOut, "POST", "/api/flows", json=body, params=self.of)
+
+    def generate(self, wanted: FlowGenerate) -> GeneratedFlow:
+        """Have a model write one; it takes some minutes at most, and is asked for once, for it is paid for."""
+        body = wanted.model_dump(exclude_none=True)
+        answer = self.api.send_once(
+            "POST", "/api/flows/generate", json=body, params=self.of, timeout=httpx2.Timeout(MAX_SECONDS, connect=10)
+        )
+        return GeneratedFlow.model_validate_json(answer.content)
 
     def flows(self, chosen: dict[str, Any], limit: int | None = None) -> list[ListedFlow]:
         """Those that are meant, the one that was published last first."""

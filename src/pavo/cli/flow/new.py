@@ -1,12 +1,15 @@
-"""`pavo flow templates` and `pavo flow new`: which flows there are to begin from, and writing one out."""
+"""`pavo flow templates` and `pavo flow new`: which flows there are to begin from, and writing one out, of a template or
+of what somebody says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from pavo.cli.exit_codes import DONE
 from pavo.cli.output import Output, Printer, say
+from pavo.cli.parameters import OrganisationId, Url
 from pavo.cli.table import table
 from pavo.cli.task.run_options import options_of
 from pavo.errors import InvalidInput
@@ -36,34 +39,57 @@ def _parameter(item: tuple[str, Any]) -> str:
 
 
 def new(
-    name: str,
+    name: Annotated[str, Parameter(name="NAME", help="The flow's name; or, without --template, what it is to do.")],
     /,
     *,
-    template: Annotated[str, Parameter(help="Of which template; see: pavo flow templates")],
+    template: Annotated[str | None, Parameter(help="Of which template; see: pavo flow templates")] = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative=(), help="NAME=VALUE, a parameter; may be repeated.")
     ] = None,
+    edit: Annotated[
+        str | None, Parameter(help="A flow that is changed as NAME says: its file, or the name of a published one.")
+    ] = None,
+    model: Annotated[
+        str | None, Parameter(help="Which model writes it, also as endpoint:NAME/MODEL; default: the deployment's.")
+    ] = None,
     folder: Annotated[Path, Parameter(help="Where the files go.")] = Path(),
     overwrite: Annotated[bool, Parameter(negative=(), help="Replace files that are there.")] = False,
+    org: OrganisationId = None,
+    url: Url = None,
     output: Output = "text",
-) -> None:
-    """Write out a flow and its cases, NAME.yaml and NAME.cases.yaml, of a template. They are yours to change.
+) -> int:
+    """Write out a flow and its cases, NAME.yaml and NAME.cases.yaml. They are yours to change.
 
-    Args:
-        name: the flow's.
+    With --template they are that template's. Without it a model writes them of a sentence, or changes a flow by
+    --edit: an API, by --url or PAVO_URL, asks it, checks what it writes and tries it with fakes. What it would call and
+    may cost is shown; nothing runs. The exit code is 1 where it refuses, or writes none that is right.
     """
+    if template is None:
+        from pavo.cli.flow import generating  # it needs more than templates do
+
+        if set_:
+            raise InvalidInput("--set is for templates.", field="--set", remedy="Name one: --template TEMPLATE.")
+        return generating.write_of(name, edit, model, generating.Where(folder, overwrite, org, url), Printer(output))
+    for option, value in (("--edit", edit), ("--model", model)):
+        if value is not None:
+            raise InvalidInput(f"A template takes no {option}.", field=option, remedy="Leave one of the two out.")
+    _of_template(name, template, set_ or [], folder, overwrite=overwrite, printer=Printer(output))
+    return DONE
+
+
+def _of_template(
+    name: str, template: str, pairs: Sequence[str], folder: Path, *, overwrite: bool, printer: Printer
+) -> None:
     found = template_named(template)
-    made = filled(found, name, _given(found, set_ or []))
+    made = filled(found, name, _given(found, pairs))
     checked = _checked(made.flow)
     if not checked.ok:
         first = checked.problems[0]
         told = f"With these parameters the flow is wrong: {first.path}: {first.message}."
         raise InvalidInput(told, field="--set", remedy=first.remedy)
-    files = {folder / f"{name}.yaml": made.flow, folder / f"{name}{CASES}": made.cases}
-    _write(files, overwrite=overwrite)
-    written = [str(each) for each in files]
+    written = write_files({folder / f"{name}.yaml": made.flow, folder / f"{name}{CASES}": made.cases}, overwrite)
     document = {"files": written, "template": template, "hash": checked.hash}
-    Printer(output).show(document, lambda: say(f"Wrote {' and '.join(written)}. Next: {_next(folder, name)}"))
+    printer.show(document, lambda: say(f"Wrote {' and '.join(written)}. Next: {_next(folder, name)}"))
 
 
 def _given(template: Template, pairs: Sequence[str]) -> dict[str, Any]:
@@ -91,8 +117,13 @@ def _next(folder: Path, name: str) -> str:
     return f"pavo flow test {folder / f'{name}.yaml'}"
 
 
-def _write(files: dict[Path, str], *, overwrite: bool) -> None:
-    there = [] if overwrite else [str(each) for each in files if each.exists() or each.is_symlink()]
+def write_files(files: Mapping[Path, str], overwrite: bool) -> list[str]:
+    """Write them; their names.
+
+    Raises:
+        InvalidInput: some are there, or the folder takes none.
+    """
+    there = [] if overwrite else [str(each) for each in files if is_there(each)]
     if there:
         remedy = "Choose another name or --folder, or say --overwrite."
         raise InvalidInput(f"There is already {' and '.join(there)}.", field="NAME", remedy=remedy)
@@ -103,3 +134,9 @@ def _write(files: dict[Path, str], *, overwrite: bool) -> None:
         except OSError as error:
             remedy = "Name a --folder that is there and can be written to."
             raise InvalidInput(f"{file}: {error.strerror or error}.", field="--folder", remedy=remedy) from error
+    return [str(each) for each in files]
+
+
+def is_there(file: Path) -> bool:
+    """Whether something has this name."""
+    return file.exists() or file.is_symlink()

@@ -19,7 +19,16 @@ Reason = Annotated[str, Parameter(help="For people: why.")]
 
 
 def publish(
-    file: File, /, *, reason: Reason = "", org: OrganisationId = None, url: Url = None, output: Output = "text"
+    file: File,
+    /,
+    *,
+    reason: Reason = "",
+    accept: Annotated[
+        str | None, Parameter(help="The hash that you have looked at: a file that says something else is refused.")
+    ] = None,
+    org: OrganisationId = None,
+    url: Url = None,
+    output: Output = "text",
 ) -> None:
     """Publish a flow: it becomes the next version of its name, and the current one. What is published already keeps
     its number, and changes nothing."""
@@ -28,7 +37,7 @@ def publish(
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file} is not in UTF-8.", field="file", remedy="Save it in UTF-8.") from error
     with FlowClient.from_environment(url, org) as client:
-        found = client.publish(text, reason)
+        found = client.publish(text, reason, accept)
     Printer(output).show(found, lambda: _tell_published(found))
 
 

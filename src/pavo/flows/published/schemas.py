@@ -12,6 +12,7 @@ from pavo.kit.texts.fields import FilledText, Text
 _IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _OUT = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 MAX_REASON = 1_000
+HASH = "^[0-9a-f]{64}$"
 
 
 class FlowPublish(BaseModel):
@@ -23,6 +24,9 @@ class FlowPublish(BaseModel):
     """YAML or JSON, at most 1,000,000 bytes in UTF-8."""
     reason: Text = Field("", max_length=MAX_REASON)
     """For people: what has changed, and why."""
+    accept: str | None = Field(None, pattern=HASH)
+    """The hash that a person has accepted, as a check or a generator has shown it: a text that says something else is
+    refused."""
 
 
 class FlowRollback(BaseModel):

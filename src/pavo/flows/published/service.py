@@ -65,19 +65,34 @@ class PublishedFlows:
         self._comparing = asyncio.Semaphore(COMPARED_AT_ONCE)
 
     async def publish(
-        self, organisation_id: uuid.UUID, text: str, known: KnownNames, who: uuid.UUID, reason: str = ""
+        self,
+        organisation_id: uuid.UUID,
+        text: str,
+        known: KnownNames,
+        who: uuid.UUID,
+        reason: str = "",
+        accepted: str | None = None,
     ) -> Published:
         """Make a text the next version of its name, and the current one. What was published before keeps its number,
         and changes nothing.
 
+        Args:
+            accepted: the hash that the text has to have.
+
         Raises:
             InvalidInput: the flow is wrong; `problems` tells all of it.
+            Conflict: it is another one than was accepted.
             Unavailable: others' flows are being checked.
         """
         declared, checked = await self.checked(text, known, who)
         if declared.name in RESERVED:
             told = f"A flow cannot be called {declared.name!r}: the API has something else there."
             raise InvalidInput(told, field="flow", remedy="Choose another name.")
+        if accepted is not None and accepted != declared.hash:
+            remedy = "Look at it, and accept that hash; or publish the text that was accepted."
+            raise Conflict(
+                f"The text's hash is {declared.hash}, another one was accepted.", field="accept", remedy=remedy
+            )
         async with self._database.transaction() as session:
             number, created = await versions.publish(session, organisation_id, declared, who, reason)
             found, _ = await catalogue.version(session, organisation_id, declared.name, number)

@@ -34,7 +34,7 @@ ONE = "/{name}/versions/{number}"
     "",
     status_code=201,
     operation_id="publish_flow",
-    responses={200: {"model": PublishedOut, "description": "It was published before."}},
+    responses={200: {"model": PublishedOut, "description": "It was published before."}, **problems(409)},
 )
 async def publish_flow(
     flows: TheFlows,
@@ -46,7 +46,7 @@ async def publish_flow(
 ) -> PublishedOut:
     """Publish a flow: it becomes the next version of its name, and the current one. A flow that says the same as a
     version that is there is that version: nothing changes, and what is current stays."""
-    found = await flows.publish(organisation, new.text, known, who.user_id, new.reason)
+    found = await flows.publish(organisation, new.text, known, who.user_id, new.reason, new.accept)
     if not found.created:
         response.status_code = 200
     return published_out(found)
