@@ -16,12 +16,12 @@ from typing import Any
 from pavo import bootstrap, config
 from pavo.kit.sql import KeptConnections
 from pavo.runs.kinds import WorkerClients
-from pavo.schedules.firing import ledger
 from pavo.schedules.firing.activities import FiringRecorder
 from pavo.schedules.firing.contracts import Fired
 from pavo.schedules.firing.starter import Starter
-from pavo.schedules.firing.works import TaskWork
-from pavo.schedules.wiring import works_of
+from pavo.starts.firings import Firings
+from pavo.starts.wiring import works_of
+from pavo.starts.works import TaskWork
 from pavo.temporal.client import connect
 from pavo.timeline.publish import Publisher
 
@@ -46,7 +46,7 @@ def die_at(point: str) -> None:
         "starting": (TaskWork, "make", die),
         "made": (TaskWork, "make", make_and_die),
         "noted": (TaskWork, "begin", die),
-        "begun": (ledger, "started", die),
+        "begun": (Firings, "started", die),
     }
     setattr(*places[point])
 

@@ -23,6 +23,7 @@ from pavo.schedules.service import theirs
 from pavo.schedules.times.compiled import compiled
 from pavo.schedules.times.computing import is_one, upcoming
 from pavo.schedules.times.spec import TimesSpec
+from pavo.starts.firings import FAILED, SKIPPED, STARTED
 
 MAX_TIMES: Final = 1_000
 """Of one back-fill."""
@@ -111,11 +112,11 @@ async def _chosen(
 
 def _is_wanted(firing: FiringRow | None, which: d.Which) -> bool:
     """One that is under way is not, whatever is wanted."""
-    if firing is None or firing.state == d.SKIPPED:
+    if firing is None or firing.state == SKIPPED:
         return which in ("missing", "all")
-    if firing.state == d.FAILED or (firing.outcome is not None and firing.outcome in _WENT_WRONG):
+    if firing.state == FAILED or (firing.outcome is not None and firing.outcome in _WENT_WRONG):
         return which in ("failed", "all")
-    return which == "all" and firing.state == d.STARTED and firing.ended_at is not None
+    return which == "all" and firing.state == STARTED and firing.ended_at is not None
 
 
 def _too_many(count: str) -> TooLarge:

@@ -9,14 +9,7 @@ from typing import Final, Literal, TypeAlias
 NOUN: Final = "schedule"
 """What people call one of them: see `runs.kinds.Kind`."""
 Overlap: TypeAlias = Literal["SKIP", "BUFFER_ONE", "BUFFER_ALL", "CANCEL_OTHER", "TERMINATE_OTHER", "ALLOW_ALL"]
-Kind: TypeAlias = Literal["task", "job", "flow"]
 Which: TypeAlias = Literal["missing", "failed", "all"]
-
-DUE: Final = "due"
-STARTING: Final = "starting"
-STARTED: Final = "started"
-SKIPPED: Final = "skipped"
-FAILED: Final = "failed"
 
 BY_SCHEDULE: Final = "schedule"
 CAUGHT_UP: Final = "catch_up"

@@ -22,12 +22,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from pavo.accounts.models import OrganisationRow, UserRow
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base
+from pavo.starts.firings import IS_STATE, FiringColumns
 
 _MOMENT = DateTime(timezone=True)
 OVERLAPS: Final = ("SKIP", "BUFFER_ONE", "BUFFER_ALL", "CANCEL_OTHER", "TERMINATE_OTHER", "ALLOW_ALL")
-STATES: Final = ("due", "starting", "started", "skipped", "failed")
 _NAMED = ", ".join(f"'{each}'" for each in OVERLAPS)
-_STATES = ", ".join(f"'{each}'" for each in STATES)
 
 
 class ScheduleRow(Base):
@@ -80,13 +79,13 @@ class ScheduleRow(Base):
     """It starts nothing more; the row goes once its mirror is gone."""
 
 
-class FiringRow(Base):
+class FiringRow(FiringColumns, Base):
     """One time of a schedule, and what became of it."""
 
     __tablename__ = "schedule_firings"
     __table_args__ = (
         UniqueConstraint("schedule_id", "nominal_at"),
-        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        CheckConstraint(IS_STATE, name="state"),
         CheckConstraint(f"overlap IN ({_NAMED})", name="overlap"),
         Index(
             "ix_schedule_firings_unsettled",
@@ -96,27 +95,9 @@ class FiringRow(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     schedule_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(ScheduleRow.id, ondelete="CASCADE"))
     nominal_at: Mapped[datetime] = mapped_column(_MOMENT)
     """When it was to be, without jitter."""
     reason: Mapped[str] = mapped_column(Text)
     """schedule, catch_up, trigger or backfill."""
     overlap: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(Text, server_default="due")
-    attempt: Mapped[int] = mapped_column(server_default=text("1"))
-    """One more with each back-fill that has it start again: a part of the key under which something is made."""
-    kind: Mapped[str | None] = mapped_column(Text)
-    body: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    """What is started, as the schedule said when that began: a retry starts the same."""
-    acts_for: Mapped[uuid.UUID | None] = mapped_column()
-    subject_id: Mapped[uuid.UUID | None] = mapped_column()
-    """The task, job or run."""
-    told: Mapped[str] = mapped_column(Text, server_default="")
-    """Why it was skipped, failed, or waits."""
-    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
-    started_at: Mapped[datetime | None] = mapped_column(_MOMENT)
-    ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
-    """When it was noticed that the subject is over; None: it is open, as far as is known."""
-    outcome: Mapped[str | None] = mapped_column(Text)
-    """The subject's stage then: DONE, FAILED, …, or gone."""

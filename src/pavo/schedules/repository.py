@@ -10,8 +10,8 @@ from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from pavo.schedules import domain as d
 from pavo.schedules.models import FiringRow, ScheduleRow
+from pavo.starts.firings import STARTING
 
 _S: Final = ScheduleRow
 PAGE: Final = 200
@@ -82,7 +82,7 @@ async def remove(session: AsyncSession, schedule_id: uuid.UUID) -> None:
 
 async def drop(session: AsyncSession, schedule_id: uuid.UUID) -> bool:
     """Nothing is left of a deleted one, unless something of it is just being started."""
-    query = select(FiringRow.id).where(FiringRow.schedule_id == schedule_id, FiringRow.state == d.STARTING)
+    query = select(FiringRow.id).where(FiringRow.schedule_id == schedule_id, FiringRow.state == STARTING)
     if (await session.scalars(query.limit(1))).first() is not None:
         return False
     row = await session.get(_S, schedule_id)

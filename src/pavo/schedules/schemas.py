@@ -2,44 +2,19 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from pavo.jobs.requests.schemas import JobCreate
 from pavo.kit.texts.fields import FilledText, Text
-from pavo.schedules.domain import Kind, Overlap, Which
+from pavo.schedules.domain import Overlap, Which
 from pavo.schedules.times.spec import Length, TimesSpec
-from pavo.tasks.schemas import TaskCreate
+from pavo.starts.schemas import Kind, StartsIn, State
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _OUT = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 Name = Annotated[Text, StringConstraints(pattern=f"^{NAME}$", max_length=63)]
-State = Literal["due", "starting", "started", "skipped", "failed"]
-
-
-class FlowStart(BaseModel):
-    """A run of a published flow."""
-
-    model_config = _STRICT
-
-    name: Text = Field(min_length=1, max_length=200)
-    version: StrictInt | None = Field(None, ge=1)
-    """Null: the one that is current when the time comes."""
-    inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
-    engine: Literal["local", "temporal"] = "local"
-    """Who executes it."""
-
-
-class StartsIn(BaseModel):
-    """What is started: one of these, as it is created."""
-
-    model_config = _STRICT
-
-    task: TaskCreate | None = None
-    job: JobCreate | None = None
-    flow: FlowStart | None = None
 
 
 class ScheduleCreate(BaseModel):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.accounts.domain import Identity
@@ -21,14 +20,16 @@ from pavo.schedules import domain as d
 from pavo.schedules import repository
 from pavo.schedules.firing import ledger
 from pavo.schedules.firing.starter import Starter
-from pavo.schedules.firing.works import Work, acting_in
 from pavo.schedules.mirror import Mirror
 from pavo.schedules.models import FiringRow, ScheduleRow
 from pavo.schedules.repository import NewSchedule
-from pavo.schedules.schemas import ScheduleCreate, ScheduleEdit, StartsIn
+from pavo.schedules.schemas import ScheduleCreate, ScheduleEdit
 from pavo.schedules.times.compiled import Times, compiled
 from pavo.schedules.times.computing import first, following
 from pavo.schedules.times.spec import TimesSpec
+from pavo.starts.checking import named
+from pavo.starts.schemas import StartsIn
+from pavo.starts.works import Work, acting_in
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class ScheduleService:
         firing_id = uuid.uuid4() if key is None else uuid.uuid5(schedule_id, f"{who.user_id}/{key}")
         async with self._database.transaction() as session:
             row = theirs(who, await repository.lock(session, schedule_id), schedule_id)
-            if await ledger.find(session, firing_id) is None:
+            if await ledger.FIRINGS.find(session, firing_id) is None:
                 now = [await time_of(session)]
                 wanted = overlap or row.overlap
                 await ledger.add(session, schedule_id, now, reason=d.TRIGGERED, overlap=wanted, id=firing_id)
@@ -198,7 +199,7 @@ class ScheduleService:
         except (PavoError, TimeoutError) as error:
             logger.warning("What schedule %s has due begins later: %s", schedule_id, error or "it takes long")
         async with self._database.reading() as session:
-            found = await ledger.find(session, firing_id)
+            found = await ledger.FIRINGS.find(session, firing_id)
         if found is None:
             raise _unknown(schedule_id)
         return found
@@ -235,11 +236,7 @@ class ScheduleService:
 
     async def _checked(self, who: Identity, starts: StartsIn) -> tuple[str, Mapping[str, Any]]:
         """The kind, and the body as it is kept."""
-        named: dict[str, BaseModel] = {name: body for name, body in starts if body is not None}
-        if len(named) != 1:
-            remedy = f"Name exactly one of {', '.join(StartsIn.model_fields)}."
-            raise InvalidInput(f"It says {len(named)} things to start.", field="starts", remedy=remedy)
-        [(kind, body)] = named.items()
+        kind, body = named(starts)
         await self._works[kind].check(who, body)
         return kind, body.model_dump(mode="json", exclude_unset=True)
 

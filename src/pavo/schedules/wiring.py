@@ -2,31 +2,25 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
-from pavo.agents.importing import Imports
-from pavo.agents.registry import AgentRegistry
 from pavo.config import Settings
-from pavo.flows.wiring import flow_runs
-from pavo.jobs.wiring import job_services
 from pavo.kit.cancellation import KeptRunning
-from pavo.kit.sql import KeptConnections
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.schedules import domain as d
 from pavo.schedules import repository
 from pavo.schedules.backfill import BackfillService
+from pavo.schedules.firing import ledger
 from pavo.schedules.firing.activities import FiringRecorder
 from pavo.schedules.firing.contracts import FIRE_TYPE
-from pavo.schedules.firing.rounds import FiringRounds
 from pavo.schedules.firing.starter import Starter
 from pavo.schedules.firing.workflow import FireSchedule
-from pavo.schedules.firing.works import JobWork, TaskWork, Work
 from pavo.schedules.mirror import Mirror
 from pavo.schedules.service import ScheduleService
 from pavo.schedules.use_cases import ScheduleUseCases
 from pavo.schedules.watching import ScheduleRows
-from pavo.tasks.wiring import task_service, task_stages
+from pavo.starts.rounds import FiringRounds
+from pavo.starts.wiring import works_of
 
 KIND: Final = Kind(d.NOUN, FireSchedule, FIRE_TYPE, d.schedule_of_workflow)
 
@@ -36,16 +30,6 @@ def routers() -> Sequence[Any]:
     from pavo.schedules.endpoints import router
 
     return [router]
-
-
-def works_of(clients: ApiClients | WorkerClients, connections: KeptConnections) -> Mapping[str, Work]:
-    """What can be started, by kind."""
-    from pavo.schedules.firing.flow_work import FlowWork  # here, as flows do it: it reads definitions
-
-    jobs, submission = job_services(clients)
-    agents = Imports(AgentRegistry.load())
-    tasks = TaskWork(task_service(clients, connections, agents), agents, partial(task_stages, clients.database))
-    return {"task": tasks, "job": JobWork(jobs, submission), "flow": FlowWork(*flow_runs(clients))}
 
 
 def _mirror(clients: ApiClients | WorkerClients) -> Mirror:
@@ -79,7 +63,11 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     async def held_by(_: str) -> Sequence[str]:
         return []
 
-    rounds = FiringRounds(database, starter)
+    async def take(count: int) -> Sequence[uuid.UUID]:
+        async with database.transaction() as session:
+            return await ledger.take_unsettled(session, count)
+
+    rounds = FiringRounds(d.NOUN, take, starter.advance)
     clients.closing.push_async_callback(KeptRunning(rounds.run, "firings-of-schedules").end)
     rows = ScheduleRows(database, _mirror(clients))
     return KindAtWork(KIND, long=[], short=[FiringRecorder(database, starter)], rows=rows, held_by=held_by)

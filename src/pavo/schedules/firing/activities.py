@@ -18,6 +18,7 @@ from pavo.schedules.models import ScheduleRow
 from pavo.schedules.times.compiled import compiled
 from pavo.schedules.times.computing import is_one
 from pavo.schedules.times.spec import TimesSpec
+from pavo.starts.firings import SKIPPED
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class FiringRecorder(FiringActivities):
             same = {"reason": d.BY_SCHEDULE, "overlap": schedule.overlap}
             if schedule.paused_at is not None and fired.nominal_at > schedule.paused_at:
                 told = f"paused: {schedule.paused_reason}"
-                new = await ledger.add(session, schedule_id, [fired.nominal_at], **same, state=d.SKIPPED, told=told)
-                metrics.FIRINGS.add(d.SKIPPED, by=len(new))
+                new = await ledger.add(session, schedule_id, [fired.nominal_at], **same, state=SKIPPED, told=told)
+                metrics.FIRINGS.add(SKIPPED, by=len(new))
                 return
             await ledger.add(session, schedule_id, [fired.nominal_at], **same)
         try:

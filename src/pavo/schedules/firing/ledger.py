@@ -5,15 +5,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import CursorResult, and_, exists, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pavo.kit.pagination import Cursor
 from pavo.schedules import domain as d
 from pavo.schedules.models import FiringRow, ScheduleRow
+from pavo.starts.firings import DUE, FAILED, SKIPPED, STARTED, STARTING, Firings, changed
 
 _F: Final = FiringRow
+FIRINGS: Final = Firings(FiringRow)
+"""How they begin."""
 PAGE: Final = 500
 """Firings of one schedule that are looked at together."""
 AGAIN: Final = timedelta(seconds=2)
@@ -42,19 +45,19 @@ async def add(
 
 async def again(session: AsyncSession, firing_ids: Sequence[uuid.UUID], overlap: str) -> int:
     """Have firings that are settled start once more; answers how many."""
-    settled = or_(_F.state.in_((d.SKIPPED, d.FAILED)), and_(_F.state == d.STARTED, _F.ended_at.is_not(None)))
+    settled = or_(_F.state.in_((SKIPPED, FAILED)), and_(_F.state == STARTED, _F.ended_at.is_not(None)))
     cleared = {"kind": None, "body": None, "acts_for": None, "subject_id": None, "started_at": None}
     values: dict[str, Any] = {
         **cleared,
         "ended_at": None,
         "outcome": None,
         "told": "",
-        "state": d.DUE,
+        "state": DUE,
         "reason": d.BACKFILLED,
         "overlap": overlap,
         "attempt": _F.attempt + 1,
     }
-    return await _changed(session, update(_F).where(_F.id.in_(firing_ids), settled).values(values))
+    return await changed(session, update(_F).where(_F.id.in_(firing_ids), settled).values(values))
 
 
 async def locked(session: AsyncSession, schedule_id: uuid.UUID) -> ScheduleRow | None:
@@ -71,55 +74,14 @@ async def in_state(session: AsyncSession, schedule_id: uuid.UUID, state: str, li
 
 async def open_(session: AsyncSession, schedule_id: uuid.UUID, limit: int = PAGE) -> Sequence[FiringRow]:
     """Those that started something which is not over, as far as is known; oldest first."""
-    query = select(_F).where(_F.schedule_id == schedule_id, _F.state == d.STARTED, _F.ended_at.is_(None))
+    query = select(_F).where(_F.schedule_id == schedule_id, _F.state == STARTED, _F.ended_at.is_(None))
     return (await session.scalars(query.order_by(_F.nominal_at).limit(limit))).all()
-
-
-async def begin(session: AsyncSession, firing_id: uuid.UUID, schedule: ScheduleRow) -> FiringRow:
-    """It is starting from now on, what the schedule says at the moment."""
-    values = {"state": d.STARTING, "kind": schedule.kind, "body": schedule.body, "acts_for": schedule.acts_for}
-    statement = update(_F).where(_F.id == firing_id).values(**values, told="").returning(_F)
-    return (await session.scalars(statement.execution_options(populate_existing=True))).one()
-
-
-async def note_subject(session: AsyncSession, firing_id: uuid.UUID, attempt: int, subject_id: uuid.UUID) -> None:
-    """What was made for it."""
-    mine = (_F.id == firing_id, _F.attempt == attempt)
-    await session.execute(update(_F).where(*mine).values(subject_id=subject_id))
-
-
-async def started(session: AsyncSession, firing_id: uuid.UUID, attempt: int) -> float | None:
-    """It has begun: seconds after its time. None: that was known."""
-    mine = (_F.id == firing_id, _F.attempt == attempt, _F.state.in_((d.STARTING, d.FAILED)))
-    values = {"state": d.STARTED, "started_at": func.pavo_now(), "told": ""}
-    late = func.extract("epoch", func.pavo_now() - _F.nominal_at)
-    found = (await session.scalars(update(_F).where(*mine).values(values).returning(late))).one_or_none()
-    return None if found is None else float(found)
-
-
-async def failed(session: AsyncSession, firing_id: uuid.UUID, attempt: int, told: str) -> bool:
-    """It cannot begin; False: it has."""
-    mine = (_F.id == firing_id, _F.attempt == attempt, _F.state == d.STARTING)
-    return await _changed(session, update(_F).where(*mine).values(state=d.FAILED, told=told)) > 0
-
-
-async def skip(session: AsyncSession, firing_id: uuid.UUID, why: str) -> None:
-    """It never begins."""
-    mine = (_F.id == firing_id, _F.state == d.DUE)
-    await session.execute(update(_F).where(*mine).values(state=d.SKIPPED, told=why))
 
 
 async def tell(session: AsyncSession, firing_ids: Sequence[uuid.UUID], why: str) -> None:
     """Why these wait."""
-    mine = (_F.id.in_(firing_ids), _F.state == d.DUE, _F.told != why)
+    mine = (_F.id.in_(firing_ids), _F.state == DUE, _F.told != why)
     await session.execute(update(_F).where(*mine).values(told=why))
-
-
-async def ended(session: AsyncSession, outcomes: Mapping[uuid.UUID, str]) -> None:
-    """What these firings started is over, and what became of it."""
-    for firing_id, outcome in outcomes.items():
-        mine = (_F.id == firing_id, _F.state == d.STARTED, _F.ended_at.is_(None))
-        await session.execute(update(_F).where(*mine).values(ended_at=func.pavo_now(), outcome=outcome))
 
 
 async def at(
@@ -138,11 +100,6 @@ async def at_between(
     return {row.nominal_at: row for row in await session.scalars(query)}
 
 
-async def find(session: AsyncSession, firing_id: uuid.UUID) -> FiringRow | None:
-    """One, as it is now."""
-    return await session.get(_F, firing_id, populate_existing=True)
-
-
 async def page(
     session: AsyncSession, schedule_id: uuid.UUID, states: Sequence[str], before: Cursor | None, limit: int
 ) -> Sequence[FiringRow]:
@@ -158,16 +115,10 @@ async def page(
 
 async def take_unsettled(session: AsyncSession, limit: int) -> Sequence[uuid.UUID]:
     """Schedules with firings to begin, which nobody has looked at for a moment; from now on the caller does."""
-    unsettled = exists().where(_F.schedule_id == ScheduleRow.id, _F.state.in_((d.DUE, d.STARTING)))
+    unsettled = exists().where(_F.schedule_id == ScheduleRow.id, _F.state.in_((DUE, STARTING)))
     now, looked = func.pavo_now(), ScheduleRow.looked_at
     aside = or_(looked.is_(None), looked < now - AGAIN, looked > now + SETS_BACK)
     some = select(ScheduleRow.id).where(unsettled, aside).order_by(looked.nulls_first()).limit(limit)
     taken = some.with_for_update(skip_locked=True).scalar_subquery()
     statement = update(ScheduleRow).where(ScheduleRow.id.in_(taken)).values(looked_at=now).returning(ScheduleRow.id)
     return (await session.scalars(statement)).all()
-
-
-async def _changed(session: AsyncSession, statement: Any) -> int:
-    result = await session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount

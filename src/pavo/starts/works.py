@@ -1,4 +1,4 @@
-"""What schedules start, kind by kind: over the services of tasks and jobs, which do the same for people."""
+"""What is started, kind by kind: over the services of tasks and jobs, which do the same for people."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ GONE: Final = "gone"
 
 
 class Work(Protocol):
-    """One kind of what schedules start. Somebody acts in the organisation that is their home in their identity."""
+    """One kind of what is started. Somebody acts in the organisation that is their home in their identity."""
 
     async def check(self, who: Identity, body: BaseModel) -> None:
         """See whether one could be made.

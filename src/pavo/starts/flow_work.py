@@ -1,4 +1,4 @@
-"""Runs of published flows, as schedules start them."""
+"""Runs of published flows, as schedules and triggers start them."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from pavo.errors import Conflict, NotFound
 from pavo.flows.ledger.records import OVER
 from pavo.flows.published.starting import RunRequest, RunStarts
 from pavo.flows.runs import RunService
-from pavo.schedules.firing.works import read_body
-from pavo.schedules.schemas import FlowStart
+from pavo.starts.schemas import FlowStart
+from pavo.starts.works import read_body
 
 
 class FlowWork:
