@@ -56,6 +56,7 @@ from pavo.temporal.client import codec_token
 from pavo.temporal.endpoints import router as codec_router
 from pavo.tools.announced.endpoints import router as tools_router
 from pavo.tools.policies.endpoints import router as policies_router
+from pavo.triggers.endpoints import router as triggers_router
 from pavo.ui.endpoints import router as ui_router
 from pavo.usage.endpoints import router as usage_router
 from pavo.webhooks.endpoints import router as webhooks_router
@@ -133,7 +134,7 @@ def create_app(settings: Settings, slices: Sequence[Slice] = SLICES) -> FastAPI:
     )
     app.state.settings = settings
     of_slices = [router for each in slices for router in each.routers()]
-    others = (*ACCOUNTS, corpus_router, webhooks_router, *INBOX, *MODELS, *TOOLS, *FLEET)
+    others = (*ACCOUNTS, corpus_router, webhooks_router, triggers_router, *INBOX, *MODELS, *TOOLS, *FLEET)
     for router in (*of_slices, *others, codec_router, ui_router):
         app.include_router(router, responses=problems(*ALWAYS, 503))
     app.include_router(agents_router, responses=problems(*ALWAYS, 401, 503))
@@ -155,7 +156,7 @@ def _share(app: FastAPI, parts: bootstrap.ApiParts, opened: AsyncExitStack) -> N
     app.state.secrets, app.state.model_endpoints = parts.secrets, parts.model_endpoints
     app.state.model_gateway = parts.model_gateway
     app.state.webhooks, app.state.gates, app.state.inbox = parts.webhooks, parts.gates, parts.inbox
-    app.state.policies = parts.policies
+    app.state.policies, app.state.triggers = parts.policies, parts.triggers
     app.state.usage, app.state.prices = parts.usage, parts.prices
     app.state.artifacts, app.state.fleet = parts.artifacts, parts.fleet
 

@@ -53,6 +53,8 @@ from pavo.timeline.viewers import Budget
 from pavo.timeline.watching import WatchService
 from pavo.tools.announced.announcement import ToolsAnnouncement
 from pavo.tools.policies.service import PolicyService
+from pavo.triggers import wiring as triggers
+from pavo.triggers.use_cases import TriggerUseCases
 from pavo.usage.prices import PriceTable
 from pavo.usage.service import LooksAgain, OwnsBudgetGates, UsageService
 from pavo.webhooks.deliverer import Deliverer
@@ -123,6 +125,7 @@ class ApiParts:
     corpus: CorpusService
     artifacts: ArtifactService
     webhooks: WebhookService
+    triggers: TriggerUseCases
     gates: GateService
     inbox: InboxService
     policies: PolicyService
@@ -150,14 +153,14 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
         kinds = [await each.served(clients) for each in slices]
         webhooks, secrets = WebhookService(database, settings.webhooks), SecretService(database, ring)
         gates = GateService(database, _gate_owner(kinds), subjects := subjects_of([each.kind for each in kinds]))
-        standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
-        closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
+        firing = triggers.served(clients)
+        asked = _asks(settings, kinds, webhooks, firing, gates, redis, temporal)
         yield ApiParts(
             database,
             redis,
             temporal,
             follower,
-            WatchService(database, follower, standing),
+            WatchService(database, follower, _standing(database, kinds, closing)),
             build_accounts(database, settings),
             secrets,
             EndpointService(database, secrets, settings.llm),
@@ -165,6 +168,7 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             CorpusService(database),
             build_artifacts(database, settings),
             webhooks,
+            firing,
             gates,
             InboxService(database, subjects),
             PolicyService(database),
@@ -175,8 +179,15 @@ async def api_parts(settings: Settings, slices: Sequence[Slice] = SLICES) -> Asy
             *_announced(redis, temporal.namespace, settings.temporal.task_queue),
             kinds,
             Reconciler([(each.kind, each.rows) for each in kinds], temporal),
-            Scrape("api", metrics.OF_API, telemetry.sdk, _asks(settings, kinds, webhooks, gates, redis, temporal)),
+            Scrape("api", metrics.OF_API, telemetry.sdk, asked),
         )
+
+
+def _standing(database: Database, kinds: Sequence[KindServed], closing: AsyncExitStack) -> StandingWatch:
+    """Whose what is watched is, followed."""
+    standing = StandingWatch(database, {each.kind.noun: each.owners for each in kinds})
+    closing.push_async_callback(end, asyncio.create_task(standing.run(), name="standing"))
+    return standing
 
 
 def _announced(
@@ -226,6 +237,7 @@ def _asks(
     settings: Settings,
     kinds: Sequence[KindServed],
     webhooks: WebhookService,
+    firing: TriggerUseCases,
     gates: GateService,
     redis: Redis,
     temporal: Client,
@@ -234,10 +246,8 @@ def _asks(
 
     async def postgres() -> None:
         metrics.RUNS.replace({})
-        found = {each.kind.noun: await each.census() for each in kinds}
-        stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
-        metrics.RUNS.replace(stages)
-        await _measure(kinds)
+        metrics.TRIGGERS.replace({})
+        await _measure(kinds, firing)
         for gauge in (metrics.WEBHOOKS_WAITING, metrics.WEBHOOKS_OLDEST, metrics.GATES_OPEN, metrics.GATES_OLDEST):
             gauge.replace({})
         waiting = await webhooks.waiting()
@@ -264,7 +274,11 @@ def _asks(
     return {"postgres": postgres, "temporal": queues, "redis": ping}
 
 
-async def _measure(kinds: Sequence[KindServed]) -> None:
+async def _measure(kinds: Sequence[KindServed], firing: TriggerUseCases) -> None:
+    found = {each.kind.noun: await each.census() for each in kinds}
+    stages = {(noun, stage): count for noun, census in found.items() for stage, count in census.items()}
+    metrics.RUNS.replace(stages)
+    metrics.TRIGGERS.replace({(stage,): count for stage, count in (await firing.triggers.census()).items()})
     for each in kinds:
         if each.measure is not None:
             await each.measure()
@@ -315,6 +329,7 @@ async def worker_parts(
             begin_anew=begin_anew,
         )
         kinds = [await each.at_work(clients) for each in slices]
+        triggers.begin_beside(clients)
         yield WorkerParts(
             redis,
             temporal,

@@ -20,6 +20,7 @@ from pavo.timeline import models as timeline
 from pavo.tools import models as tools
 from pavo.tools.policies import models as policies
 from pavo.transcripts import models as transcripts
+from pavo.triggers import models as triggers
 from pavo.usage import models as usage
 from pavo.webhooks import models as webhooks
 
@@ -47,6 +48,7 @@ __all__ = [
     "timeline",
     "tools",
     "transcripts",
+    "triggers",
     "usage",
     "webhooks",
 ]

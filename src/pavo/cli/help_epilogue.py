@@ -4,6 +4,8 @@ from typing import Final
 
 from cyclopts import App
 
+from pavo.cli.schedule.examples import STARTING
+
 EXIT_CODES: Final = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not possible now, 5 not available."
 EXAMPLES: Final = {
     "pavo": {
@@ -61,31 +63,7 @@ EXAMPLES: Final = {
     "flow watch": {"pavo flow watch 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "until it is over"},
     "flow import": {"pavo flow import flows.yaml": "what is not there yet"},
     "flow schema": {"pavo flow schema > flow.schema.json": "for an editor"},
-    "schedule": {
-        'pavo schedule create nightly --cron "0 2 * * *" --task "Report" --accept': "a task each night",
-        "pavo schedule next nightly": "its next ten times",
-        "pavo schedule backfill nightly --since 7d": "what is missing of a week, once you have seen it",
-    },
-    "schedule create": {
-        'pavo schedule create nightly --cron "0 2 * * *" --task "Report" --accept': "a task each night",
-        'pavo schedule create deps --cron "@weekly" --job "Update them" --repo acme/site --program codex': "a job",
-    },
-    "schedule set": {"pavo schedule set nightly --overlap BUFFER_ONE": "one waits for the former's end"},
-    "schedule list": {"pavo schedule list": "by name, each with its next time"},
-    "schedule show": {"pavo schedule show nightly": "what it starts, and what became of its last times"},
-    "schedule firings": {"pavo schedule firings nightly -n 50": "what became of its times"},
-    "schedule next": {
-        "pavo schedule next nightly": "its next ten times",
-        'pavo schedule next --cron "30 2 * * *" --time-zone Europe/Berlin': "before there is a schedule",
-    },
-    "schedule pause": {'pavo schedule pause nightly "The source is down"': "nothing starts by itself"},
-    "schedule resume": {"pavo schedule resume nightly": "it goes on with its next time"},
-    "schedule trigger": {"pavo schedule trigger nightly": "once, now"},
-    "schedule backfill": {
-        "pavo schedule backfill nightly --since 7d": "what is missing of a week",
-        "pavo schedule backfill nightly --since 7d --which failed --yes": "what failed, without a question",
-    },
-    "schedule delete": {"pavo schedule delete nightly": "what it started stays"},
+    **STARTING,
     "task": {
         "pavo task list --stage WAIT_RFC": "the tasks that wait for your review",
         'pavo task message last "Look at Norway too"': "say something to it; its agent reads that",

@@ -44,6 +44,7 @@ for group, path, name, summary in (
     (TASKS, "pavo.cli.usage.commands:usage", "usage", "What models' calls took: tokens, cost, time."),
     (TASKS, "pavo.cli.usage.commands:budget_app", "budget", "What bounds models' calls: money and tokens."),
     (TASKS, "pavo.cli.schedule.commands:schedule_app", "schedule", "What starts again and again."),
+    (TASKS, "pavo.cli.trigger.commands:trigger_app", "trigger", "What starts when a message comes, or something ends."),
     (TASKS, "pavo.cli.task.demo:demo", "demo", "Watch a task survive a killed worker."),
     (JOBS, "pavo.cli.jobs.jobs:job_app", "job", "Submit, list, watch, cancel and rework coding jobs."),
     (JOBS, "pavo.cli.jobs.queue:queue_app", "queue", "The order in which they are done."),

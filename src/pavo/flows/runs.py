@@ -1,7 +1,7 @@
 """Runs of flows as a program begins and reads them."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from pavo.accounts.domain import Identity
@@ -21,8 +21,11 @@ from pavo.runs import idempotency
 from pavo.runs.idempotency import KeyedRequest
 
 
-def checked_inputs(definition: Definition, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_inputs(definition: Definition, inputs: Mapping[str, Any], later: Collection[str] = ()) -> Mapping[str, Any]:
     """Inputs as they are kept, without those that have their defaults.
+
+    Args:
+        later: names of those whose values are not known yet, and are not looked at.
 
     Raises:
         InvalidInput: one is missing, unknown or not as declared.
@@ -35,7 +38,7 @@ def checked_inputs(definition: Definition, inputs: Mapping[str, Any]) -> Mapping
     for name, schema in declared.items():
         if name not in inputs and "default" not in schema:
             raise InvalidInput(f"{name} is missing.", field=f"inputs.{name}", remedy=f"Give it: --input {name}=…")
-        if name in inputs:
+        if name in inputs and name not in later:
             _check(name, schema, inputs[name])
     try:
         return plain(dict(inputs))[0]

@@ -49,6 +49,7 @@ WEBHOOKS_WAITING: Final = Gauge(
 WEBHOOKS_OLDEST: Final = Gauge(
     "pavo_webhook_messages_oldest_seconds", "Age of the oldest of those messages; 0 where there is none."
 )
+TRIGGERS: Final = Gauge("pavo_triggers", "Triggers that go on, and that are paused.", ("stage",))
 GATES_OPEN: Final = Gauge(
     "pavo_gates_open",
     "What agents ask, calls of tools that people are to allow or to tell of, and budgets, that wait for people.",
@@ -163,6 +164,23 @@ FIRING_LATENESS: Final = Histogram(
     "Seconds from the time that a schedule names, without jitter, until what it starts has begun.",
     buckets=LONG,
 )
+TRIGGER_MESSAGES: Final = Counter(
+    "pavo_trigger_messages_total",
+    "Messages to triggers: taken, taken before, refused, or sent away because too many came.",
+    ("outcome",),
+    (("taken",), ("repeated",), ("refused",), ("limited",)),
+)
+TRIGGER_FIRINGS: Final = Counter(
+    "pavo_trigger_firings_total",
+    "Messages and ends that were settled: something was started, left out for a reason, or could not be started.",
+    ("outcome",),
+    (("started",), ("skipped",), ("failed",)),
+)
+TRIGGER_LATENESS: Final = Histogram(
+    "pavo_trigger_lateness_seconds",
+    "Seconds from a message or an end until what it starts has begun.",
+    buckets=LONG,
+)
 AGENT_PINGS: Final = Counter(
     "pavo_agent_pings_total",
     "Pings of remote agents that were recorded, by whether the agent answered within five seconds.",
@@ -218,6 +236,8 @@ OF_BOTH: Final[tuple[Meter, ...]] = (
     BUDGETS_ASKED,
     FIRINGS,
     FIRING_LATENESS,
+    TRIGGER_FIRINGS,
+    TRIGGER_LATENESS,
 )
 OF_API: Final[tuple[Meter, ...]] = (
     HTTP_REQUESTS,
@@ -241,6 +261,8 @@ OF_API: Final[tuple[Meter, ...]] = (
     JOB_COMMANDS_PENDING,
     REMOTE_AGENTS,
     DEPENDENCY_UP,
+    TRIGGERS,
+    TRIGGER_MESSAGES,
     *OF_BOTH,
 )
 OF_WORKER: Final[tuple[Meter, ...]] = (

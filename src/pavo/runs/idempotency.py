@@ -33,7 +33,7 @@ class IdempotencyRow(Base):
     request_hash: Mapped[str] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(Text)
     """What was made: the noun of its kind."""
-    subject_id: Mapped[uuid.UUID | None] = mapped_column()
+    subject_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     """The id of what was made; NULL in rows of the version before, which have a task's id below."""
     task_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     """The task that it belongs to: a key of something else goes with it. Of a task itself a trigger fills it."""
@@ -111,6 +111,12 @@ async def claim(
     made = found.subject_id or found.task_id
     assert made is not None, "the trigger fills both"
     raise Repeated(made)
+
+
+async def key_of(session: AsyncSession, organisation_id: uuid.UUID, subject_id: uuid.UUID) -> str | None:
+    """The key under which something was made; None: it was made without one."""
+    mine = (IdempotencyRow.subject_id == subject_id, IdempotencyRow.organisation_id == organisation_id)
+    return (await session.scalars(select(IdempotencyRow.key).where(*mine).limit(1))).one_or_none()
 
 
 def gone(kind: str) -> Conflict:

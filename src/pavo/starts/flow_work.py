@@ -1,7 +1,7 @@
 """Runs of published flows, as schedules and triggers start them."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,10 +21,14 @@ class FlowWork:
     def __init__(self, starts: RunStarts, runs: RunService) -> None:
         self._starts, self._runs = starts, runs
 
-    async def check(self, who: Identity, body: BaseModel) -> None:
-        """As a run is checked when it begins."""
+    async def check(self, who: Identity, body: BaseModel, later: Collection[str] = ()) -> None:
+        """As a run is checked when it begins.
+
+        Args:
+            later: names of inputs whose values are not known yet.
+        """
         assert isinstance(body, FlowStart)
-        await self._starts.check(_request(who, body))
+        await self._starts.check(_request(who, body), later)
 
     async def make(self, who: Identity, body: Mapping[str, Any], key: str) -> uuid.UUID:
         """A run, which its engine begins."""

@@ -63,6 +63,8 @@ SECRET_PREFIX: Final = "whsec_"
 MAX_SECRETS: Final = 4
 """Valid at once: the newest and those that rotations have left for a while."""
 LONGEST_OVERLAP: Final = timedelta(days=7)
+OVERLAP: Final = timedelta(days=1)
+"""How long a secret goes on counting after a rotation, by default."""
 
 
 @dataclass(frozen=True, slots=True)

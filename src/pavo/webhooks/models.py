@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from pavo.accounts.models import OrganisationRow, UserRow
 from pavo.kit.ids import new_id
 from pavo.kit.sql import Base
+from pavo.webhooks.signing_secrets import SecretColumns, SigningSecrets
 
 _MOMENT = DateTime(timezone=True)
 
@@ -56,17 +57,15 @@ class WebhookRow(Base):
     disabled_reason: Mapped[str | None] = mapped_column(Text)
 
 
-class WebhookSecretRow(Base):
-    """A secret that signs what is sent. Needed as it is, for the receiver has to compute the same signature."""
+class WebhookSecretRow(SecretColumns, Base):
+    """A secret that signs what is sent."""
 
     __tablename__ = "webhook_secrets"
 
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=new_id)
     webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
-    secret: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=func.pavo_now())
-    expires_at: Mapped[datetime | None] = mapped_column(_MOMENT)
-    """When it stops to sign; None: the newest one."""
+
+
+SECRETS: Final = SigningSecrets(WebhookSecretRow, "webhook_id", "webhook")
 
 
 class WebhookDeliveryRow(Base):

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select, tuple_, update
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from pavo.kit.ids import new_id
 from pavo.kit.pagination import Cursor
 from pavo.webhooks.domain import Delivery, Webhook
+from pavo.webhooks.models import SECRETS
 from pavo.webhooks.models import WebhookDeliveryRow as D
 from pavo.webhooks.models import WebhookRow as W
 from pavo.webhooks.models import WebhookSecretRow as S
@@ -54,7 +54,7 @@ async def add(
     )
     webhook_id = (await session.scalars(statement)).one_or_none()
     if webhook_id is not None:
-        await add_secret(session, webhook_id, secret)
+        await SECRETS.add(session, webhook_id, secret)
     return webhook_id
 
 
@@ -104,23 +104,6 @@ async def remove(session: AsyncSession, organisation_id: uuid.UUID, webhook_id: 
     """Remove the webhook and its secrets; what waits for it is pruned. False if there is none."""
     statement = delete(W).where(W.organisation_id == organisation_id, W.id == webhook_id).returning(W.id)
     return (await session.scalars(statement)).one_or_none() is not None
-
-
-async def add_secret(session: AsyncSession, webhook_id: uuid.UUID, secret: str) -> None:
-    """A secret that signs from now on."""
-    await session.execute(insert(S).values(id=new_id(), webhook_id=webhook_id, secret=secret))
-
-
-async def valid_secrets(session: AsyncSession, webhook_id: uuid.UUID) -> int:
-    """How many secrets sign at the moment; those that do not any more are removed."""
-    await session.execute(delete(S).where(S.webhook_id == webhook_id, S.expires_at <= func.pavo_now()))
-    return (await session.scalars(select(func.count()).where(S.webhook_id == webhook_id))).one()
-
-
-async def retire_secrets(session: AsyncSession, webhook_id: uuid.UUID, after: timedelta) -> None:
-    """Secrets without an end get one."""
-    current = (S.webhook_id == webhook_id, S.expires_at.is_(None))
-    await session.execute(update(S).where(*current).values(expires_at=func.pavo_now() + after))
 
 
 _DELIVERY = select(

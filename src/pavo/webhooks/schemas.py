@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from pavo.kit.texts.fields import Text
-from pavo.webhooks.domain import LONGEST_OVERLAP, MAX_DESCRIPTION, MAX_URL, EventType
-from pavo.webhooks.service import OVERLAP
+from pavo.webhooks.domain import LONGEST_OVERLAP, MAX_DESCRIPTION, MAX_URL, OVERLAP, EventType
 
 Url = Annotated[Text, Field(max_length=MAX_URL)]
 Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION)]

@@ -16,9 +16,8 @@ from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database
 from pavo.webhooks import outbox, repository
 from pavo.webhooks.domain import (
-    LONGEST_OVERLAP,
     MAX_DESCRIPTION,
-    MAX_SECRETS,
+    OVERLAP,
     Delivery,
     EventType,
     Waiting,
@@ -26,13 +25,11 @@ from pavo.webhooks.domain import (
     new_secret,
     parse_url,
 )
+from pavo.webhooks.models import SECRETS
 
 MAX_WEBHOOKS: Final = 10
 """Of an organisation: each change of a task writes a message for each."""
 MAX_PAGE: Final = 200
-OVERLAP: Final = timedelta(days=1)
-"""How long a secret goes on signing after a rotation, by default."""
-
 DeliveryState = Literal["pending", "delivered", "given_up"]
 
 
@@ -183,20 +180,9 @@ class WebhookService:
             InvalidInput: the time is none.
             Conflict: several rotations still overlap.
         """
-        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-            raise InvalidInput(
-                f"Secrets overlap for up to {LONGEST_OVERLAP.days} days.", field="overlap", remedy="Give less."
-            )
-        secret = new_secret()
         async with self._database.transaction() as session:
             await self._lock(session, organisation_id, webhook_id)
-            if await repository.valid_secrets(session, webhook_id) >= MAX_SECRETS:
-                raise Conflict(
-                    f"{MAX_SECRETS} secrets of this webhook are valid.",
-                    remedy="Wait until one has expired; or remove the webhook and add it again.",
-                )
-            await repository.retire_secrets(session, webhook_id, overlap)
-            await repository.add_secret(session, webhook_id, secret)
+            secret = await SECRETS.rotate(session, webhook_id, overlap)
             return WebhookWithSecret(await self._get(session, organisation_id, webhook_id), secret)
 
     async def test(self, organisation_id: uuid.UUID, webhook_id: uuid.UUID) -> Delivery:

@@ -18,8 +18,8 @@ from pavo.cli.help_epilogue import epilogue, give_examples
 from pavo.cli.output import Output, Printer, console, say
 from pavo.cli.parameters import Limit
 from pavo.cli.table import Listing, table
-from pavo.webhooks.domain import Delivery, Webhook
-from pavo.webhooks.service import OVERLAP, DeliveryState, WebhookWithSecret
+from pavo.webhooks.domain import OVERLAP, Delivery, Webhook
+from pavo.webhooks.service import DeliveryState, WebhookWithSecret
 
 webhook_app = App(
     name="webhook",

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -44,8 +44,11 @@ class RunStarts:
         self._reading = asyncio.Semaphore(1)
         self._read: OrderedDict[str, Definition] = OrderedDict()
 
-    async def check(self, asked: RunRequest) -> None:
+    async def check(self, asked: RunRequest, later: Collection[str] = ()) -> None:
         """See whether a run of a published version could begin now.
+
+        Args:
+            later: names of inputs whose values are not known yet.
 
         Raises:
             NotFound, InvalidInput: as `of_version`.
@@ -54,7 +57,7 @@ class RunStarts:
         version = found.version
         definition = await self._definition(Declared(version.name, version.hash, encode_text(found.definition)))
         _check_engine(definition, asked.engine)
-        checked_inputs(definition, asked.inputs)
+        checked_inputs(definition, asked.inputs, later)
 
     async def of_version(self, who: Identity, asked: RunRequest, key: str | None) -> tuple[uuid.UUID, bool]:
         """Begin a run of a published version, the current one if none is named; its id, and whether it is new.

@@ -1,0 +1,1 @@
+"""`pavo trigger`: what starts when a message comes, or something ends."""

@@ -1,0 +1,1 @@
+"""Triggers: what is started when a signed message comes, or when something of Pavo's ends."""

@@ -1,0 +1,1 @@
+"""From a message or an end to what it starts."""
