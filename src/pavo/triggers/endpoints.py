@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -44,7 +44,13 @@ async def list_triggers(
     return TriggerList(items=[trigger_out(each) for each in await triggers.all_of(who, organisation_id)])
 
 
-@router.post(ONE, status_code=202, operation_id="fire_trigger", responses=problems(409, 413))
+_SIGNED: Final[dict[str, Any]] = {
+    "security": [],  # the signature is what it asks for
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"title": "Message"}}}},
+}
+
+
+@router.post(ONE, status_code=202, operation_id="fire_trigger", responses=problems(409, 413), openapi_extra=_SIGNED)
 async def fire_trigger(receiving: TheReceiving, request: Request, trigger_id: uuid.UUID) -> TakenOut:
     """Send a message, signed by a secret of the trigger: as Standard Webhooks says (`webhook-id`,
     `webhook-timestamp`, `webhook-signature`), or by `X-Hub-Signature-256`. Sent again, it answers the same."""
