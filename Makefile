@@ -9,7 +9,7 @@ PROCESSES := 3
 # A network's certificate may be in the system's own store alone, as behind many companies' proxies.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo demo-jobs test again native slowest check up bench soak clean setup lock
+.PHONY: demo demo-jobs test again native slowest check up bench eval soak clean setup lock
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
@@ -47,6 +47,9 @@ check: $(STAMP)  ## style, types, imports, sizes
 
 bench: $(STAMP)  ## Pavo and its peers on the same work
 	$(BIN)/python -m bench $(ARGS)
+
+eval: $(STAMP)  ## how well a model writes flows; ARGS="--model MODEL --base-url https://…/v1"
+	$(BIN)/python -m bench.generating $(ARGS)
 
 soak: $(STAMP)  ## the long fault tests: 12 minutes; ARGS="--minutes 2 --seed 7"
 	$(BIN)/python -m tests.faults.soak $(ARGS)
