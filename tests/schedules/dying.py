@@ -21,7 +21,7 @@ from pavo.schedules.firing.contracts import Fired
 from pavo.schedules.firing.starter import Starter
 from pavo.starts.firings import Firings
 from pavo.starts.wiring import works_of
-from pavo.starts.works import TaskWork
+from pavo.works.task_work import TaskWork
 from pavo.temporal.client import connect
 from pavo.timeline.publish import Publisher
 

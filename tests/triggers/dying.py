@@ -17,7 +17,7 @@ from pavo import bootstrap, config
 from pavo.kit.sql import KeptConnections
 from pavo.runs.kinds import WorkerClients
 from pavo.starts.firings import Firings
-from pavo.starts.works import TaskWork
+from pavo.works.task_work import TaskWork
 from pavo.temporal.client import connect
 from pavo.timeline.publish import Publisher
 from pavo.triggers.firing.starter import TriggerStarter

@@ -12,6 +12,14 @@ from pavo.flows.ledger.changes import ResultKey
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """What a step has others do: a task, a job."""
+
+    kind: str
+    work_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Attempted:
     """What came of one attempt at a step."""
 
@@ -21,6 +29,8 @@ class Attempted:
     """Of the failure: transient, timeout or error."""
     unknown: bool = False
     """Whether it happened cannot be told."""
+    awaits: Awaited | None = None
+    """It was begun, and ends when this is over."""
 
 
 @dataclass(frozen=True, slots=True)

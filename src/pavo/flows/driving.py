@@ -69,6 +69,8 @@ class Driver:
         self._tasks: dict[ResultKey, asyncio.Task[Attempted]] = {}
         self._due: dict[ResultKey, float] = {}
         """Of timers and next attempts, by the monotonic clock."""
+        self._awaiting = set[ResultKey]()
+        """What others do, by what was read."""
         self._seq = 0
         self._ends_at = 0.0
         self._cancel_told = self._handing_over = False
@@ -170,6 +172,7 @@ class Driver:
             for key, each in history.results.items()
             if each.state in ("timer", "retrying")
         }
+        self._awaiting = {key for key, each in history.results.items() if each.state == "awaiting"}
         self._turns.read(history.results)
         self._progress = progress
         for key in [each for each in self._tasks if not self._is_mine(each)]:
@@ -204,7 +207,7 @@ class Driver:
         """Whether it ends at once: waits do, and attempts that may be repeated. Others come to their end, since what
         they do cannot be called back."""
         task = self._tasks.get(key)
-        return key in self._due if task is None else repeatable and not task.done()
+        return key in self._due or key in self._awaiting if task is None else repeatable and not task.done()
 
     def _cancel(self) -> list[Change]:
         assert self._run is not None and self._definition is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from pavo.flows.attempts import Attempted, Steps, timer_of
 from pavo.flows.definition.definition import Definition
@@ -11,6 +11,7 @@ from pavo.flows.definition.written import Retry, WrittenStep
 from pavo.flows.evaluation import CannotEvaluate, Evaluates, decide, filled, has_expressions
 from pavo.flows.ledger.changes import (
     Again,
+    Awaiting,
     Began,
     CancelTold,
     Change,
@@ -38,6 +39,10 @@ _TIMERS: Final = frozenset(("sleep", "until"))
 _ASKED: Final = Retry(max=1)
 
 
+OfAttempt: TypeAlias = Ended | Retrying | Unknown | Awaiting
+"""What may be written of one."""
+
+
 def retry_of(step: WrittenStep) -> Retry:
     """How often a step is tried."""
     return step.retry or _ASKED
@@ -48,12 +53,14 @@ def is_timer(step: WrittenStep, key: ResultKey) -> bool:
     return not key.undoes and step.kind in _TIMERS
 
 
-def outcome(definition: Definition, key: ResultKey, tried: int, attempted: Attempted) -> Change:
+def outcome(definition: Definition, key: ResultKey, tried: int, attempted: Attempted) -> OfAttempt:
     """What is to be written of an attempt.
 
     Args:
         tried: the number of this attempt, from 1.
     """
+    if attempted.awaits is not None:
+        return Awaiting(key, attempted.awaits.kind, attempted.awaits.work_id)
     if attempted.unknown:
         return Unknown(key, storable(attempted.error or INTERRUPTED))
     if attempted.error is None:
@@ -66,7 +73,7 @@ def outcome(definition: Definition, key: ResultKey, tried: int, attempted: Attem
     return Ended(key, Status.FAILED, error=error)
 
 
-def _succeeded(definition: Definition, key: ResultKey, output: Any) -> Change:
+def _succeeded(definition: Definition, key: ResultKey, output: Any) -> Ended:
     most, size = definition.flow.limits.output_bytes, len(encode(output))
     if size <= most:
         return Ended(key, Status.SUCCEEDED, output)

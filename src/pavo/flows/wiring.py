@@ -74,12 +74,15 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     """Attempts at steps, the short transactions between them, the local engine, and the watch over runs that nobody was
     told of."""
     # Here, for they are what an API has no use for: the expressions' process, and the tools.
+    from pavo.flows.awaited.steps import StepsWithWork
+    from pavo.flows.awaited.watching import WorkWatch
     from pavo.flows.expressions.evaluating import Evaluator
     from pavo.flows.local.wiring import local_steps, serving
     from pavo.flows.temporal.accounts import Accounts
     from pavo.flows.temporal.advancing import RunAdvancing
     from pavo.flows.temporal.attempting import StepAttempts
     from pavo.tools.wiring import open_tools
+    from pavo.works.wiring import works
 
     tools, evaluator = open_tools(clients.settings.tools), Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, tools.close)
@@ -92,8 +95,14 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     async def held_by(_: str) -> Sequence[str]:
         return []
 
-    accounts, publish = Accounts(steps, evaluator), clients.publisher.publish
-    attempts = StepAttempts(clients.database, steps, accounts, publish)
+    connections = clients.keep(clients.database)
+    clients.closing.push_async_callback(connections.close)
+    others, publish = works(clients, connections), clients.publisher.publish
+    awaiting = WorkWatch(clients.database, others, commands.hurry, publish)
+    clients.closing.push_async_callback(KeptRunning(awaiting.run, "work-of-flows").end)
+    with_work = StepsWithWork(clients.database, steps, others)
+    accounts = Accounts(with_work, evaluator)
+    attempts = StepAttempts(clients.database, with_work, accounts, publish)
     advancing, rows = RunAdvancing(clients.database, accounts, publish), FlowRows(clients.database)
     local = [serving(clients, tools)]
     return KindAtWork(KIND, long=[attempts], short=[advancing], rows=rows, held_by=held_by, beside=local)

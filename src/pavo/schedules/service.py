@@ -29,7 +29,7 @@ from pavo.schedules.times.computing import first, following
 from pavo.schedules.times.spec import TimesSpec
 from pavo.starts.checking import named
 from pavo.starts.schemas import StartsIn
-from pavo.starts.works import Work, acting_in
+from pavo.works.work import Work, acting_in
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pavo.accounts.people import identity_in
 from pavo.errors import PavoError, Unavailable
 from pavo.kit.sql import Database
 from pavo.starts.firings import FAILED, STARTED, Firings, R
-from pavo.starts.works import GONE, Work
+from pavo.works.work import GONE, Work
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pavo.flows.ledger.records import OVER
 from pavo.flows.published.starting import RunRequest, RunStarts
 from pavo.flows.runs import RunService
 from pavo.starts.schemas import FlowStart
-from pavo.starts.works import read_body
+from pavo.works.work import Outcome, read_body
 
 
 class FlowWork:
@@ -45,6 +45,11 @@ class FlowWork:
     def is_over(self, stage: str) -> bool:
         """Whether nothing of it goes on."""
         return stage in OVER
+
+    async def outcome(self, who: Identity, subject_id: uuid.UUID) -> Outcome:
+        """Its result, or why it has none."""
+        run = (await self._runs.history(who.organisation_id, subject_id)).run
+        return Outcome(run.state, run.result, None if run.state == "succeeded" else run.error or f"it was {run.state}")
 
     async def stop(self, who: Identity, subject_id: uuid.UUID) -> None:
         """Cancel it; what it has done is compensated."""

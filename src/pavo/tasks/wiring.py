@@ -54,6 +54,7 @@ from pavo.tasks.sql import repository
 from pavo.tasks.sql.admissions import count_end, waiting_for_agents
 from pavo.tasks.sql.in_flight import in_flight
 from pavo.tasks.sql.lease import epochs
+from pavo.tasks.sql.outcomes import outcome_of
 from pavo.tasks.sql.request_statements import RequestStatements
 from pavo.tasks.sql.stage_counts import tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
@@ -127,6 +128,12 @@ async def task_stages(database: Database, task_ids: Sequence[uuid.UUID]) -> Mapp
     """In which stages these tasks are; deleted ones are left out."""
     async with database.reading() as session:
         return await repository.stages(session, task_ids)
+
+
+async def task_outcome(database: Database, task_id: uuid.UUID) -> tuple[str, str | None, str | None]:
+    """See `sql.outcomes.outcome_of`."""
+    async with database.reading() as session:
+        return await outcome_of(session, task_id)
 
 
 async def served(clients: ApiClients) -> KindServed:

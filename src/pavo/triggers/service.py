@@ -16,7 +16,7 @@ from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database, time_of
 from pavo.starts.checking import named
 from pavo.starts.flow_work import FlowWork
-from pavo.starts.works import Work, acting_in
+from pavo.works.work import Work, acting_in
 from pavo.triggers import domain as d
 from pavo.triggers import repository
 from pavo.triggers.firing import ledger

@@ -14,7 +14,7 @@ from pavo.triggers.domain import NOUN
 from pavo.triggers.firing import ledger
 
 if TYPE_CHECKING:
-    from pavo.starts.works import Work
+    from pavo.works.work import Work
     from pavo.triggers.firing.mapping import TriggerMapping
     from pavo.triggers.firing.starter import TriggerStarter
     from pavo.triggers.use_cases import TriggerUseCases

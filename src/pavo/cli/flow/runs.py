@@ -71,7 +71,7 @@ async def run(
         async with connected(data_dir, org) as here, _engine(here, evaluator) as local:
             if resume is None:
                 definition = definition_of(read_file(file), evaluator.wrong)
-                _check_able(local.steps, definition)
+                _check_able(local.steps, definition, () if engine == LOCAL else definition.only_on_temporal)
                 resume = await here.runs.begin(here.organisation, definition, given, engine)
             is_local = (await here.runs.history(here.organisation, resume)).run.engine == LOCAL
             say(f"Run {resume}", to=Printer(output).people)
@@ -107,8 +107,8 @@ async def _engine(here: Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
         tools.close()
 
 
-def _check_able(steps: LocalSteps, definition: Definition) -> None:
-    unable = list(steps.unable(definition))
+def _check_able(steps: LocalSteps, definition: Definition, but: Sequence[str]) -> None:
+    unable = list(steps.unable(definition, but))
     if unable:
         told = "; ".join(f"{name}: {why}" for name, why in unable)
         remedy = "Take other steps, or run it on Temporal."

@@ -19,6 +19,9 @@ from pavo.kit.json_values import fingerprint, plain
 ON_TEMPORAL = frozenset(("agent", "job"))
 """Kinds of steps that are Temporal workflows of their own."""
 
+UNDONE = frozenset(("gate", "flow", "wait_for"))
+"""Kinds of steps that no engine of this build does."""
+
 Compile = Callable[[Sequence[str]], Sequence[str | None]]
 """What is wrong with each of these expressions; None: nothing."""
 
@@ -33,6 +36,11 @@ class Definition:
     """SHA-256, in hex, of what it says; comments, order of members and `$schema` do not matter."""
     value: Mapping[str, Any]
     """As it is written."""
+
+    @property
+    def undone(self) -> Sequence[str]:
+        """Ids of the steps that keep it from every engine of this build."""
+        return [name for name, step in self.flow.steps.items() if step.kind in UNDONE]
 
     @property
     def only_on_temporal(self) -> Sequence[str]:

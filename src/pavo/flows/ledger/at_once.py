@@ -30,7 +30,7 @@ WITH run AS MATERIALIZED (
     FROM run, jsonb_to_recordset(%(ended)s::jsonb)
         AS e(step text, item int, undoes bool, state text, seq bigint, output jsonb, error text)
     WHERE r.run_id = run.id AND r.step = e.step AND r.item = e.item AND r.undoes = e.undoes
-        AND r.state IN ('running', 'timer', 'retrying')
+        AND r.state IN ('running', 'timer', 'retrying', 'awaiting')
     RETURNING r.step
 ), decided AS (
     INSERT INTO flow_decisions (run_id, seq, what, step, value)

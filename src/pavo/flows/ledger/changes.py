@@ -92,6 +92,16 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaiting:
+    """Others do it: it ends when their work is over, whichever engine has the run then."""
+
+    key: ResultKey
+    kind: str
+    """Of the work: task, job."""
+    work_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Whether it happened cannot be told: people are asked."""
 
@@ -116,7 +126,7 @@ class Concluded:
 
 
 Change: TypeAlias = (
-    Skipped | Decided | CancelTold | Began | Ended | Retrying | Again | Unknown | LeftUnknown | Concluded
+    Skipped | Decided | CancelTold | Began | Awaiting | Ended | Retrying | Again | Unknown | LeftUnknown | Concluded
 )
 Answer: TypeAlias = Literal["succeeded", "failed", "again"]
 """What people say of a step of which it is not known whether it happened."""

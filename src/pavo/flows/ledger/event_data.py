@@ -91,6 +91,18 @@ class FlowStepStartedEvent(TypedDict):
 
 
 @_described
+class FlowStepWaitsEvent(TypedDict):
+    """Others do it: a task, or a coding job; it ends when that is over."""
+
+    type: Literal["step_waits"]
+    step: str
+    item: NotRequired[int]
+    undoes: NotRequired[bool]
+    task: NotRequired[str]
+    job: NotRequired[str]
+
+
+@_described
 class FlowStepRetryingEvent(TypedDict):
     """An attempt failed, and another one follows."""
 
@@ -161,6 +173,7 @@ FlowRunEvents: TypeAlias = (
     | FlowStepSkippedEvent
     | FlowStepDecidedEvent
     | FlowStepStartedEvent
+    | FlowStepWaitsEvent
     | FlowStepRetryingEvent
     | FlowStepUnknownEvent
     | FlowStepAnsweredEvent

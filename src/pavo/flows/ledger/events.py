@@ -7,6 +7,7 @@ from typing import Any, Final
 from pavo.flows.ledger.changes import (
     Again,
     Answer,
+    Awaiting,
     Began,
     CancelTold,
     Change,
@@ -79,13 +80,15 @@ def _of_change(change: Change) -> NewEvent | None:
             return _of_work(change)
 
 
-def _of_work(change: Began | Again | Retrying | Unknown | LeftUnknown | Ended) -> NewEvent:
+def _of_work(change: Began | Again | Awaiting | Retrying | Unknown | LeftUnknown | Ended) -> NewEvent:
     about = _of(change.key)
     match change:
         case Began():
             return NewEvent("step_started", about)
         case Again():
             return NewEvent("step_started", {**about, "again": True})
+        case Awaiting(_, kind, work_id):
+            return NewEvent("step_waits", {**about, kind: str(work_id)})
         case Retrying(_, after, error):
             told = {"after_seconds": after.total_seconds(), "error": error[:MAX_TOLD]}
             return NewEvent("step_retrying", {**about, **told})

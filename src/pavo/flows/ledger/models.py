@@ -139,8 +139,10 @@ class FlowResultRow(Base):
     __tablename__ = "flow_results"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('running', 'timer', 'retrying', 'unknown', 'succeeded', 'failed', 'cancelled')", name="state"
+            "state IN ('running', 'awaiting', 'timer', 'retrying', 'unknown', 'succeeded', 'failed', 'cancelled')",
+            name="state",
         ),
+        Index("ix_flow_results_work", "run_id", postgresql_where=text("work_id IS NOT NULL AND NOT is_left")),
         Index("ix_flow_results_open", "run_id", postgresql_where=text("seq IS NULL")),
         Index("ix_flow_results_run_id_began_seq", "run_id", "began_seq"),
         Index("ix_flow_results_run_id_seq", "run_id", "seq"),
@@ -156,6 +158,11 @@ class FlowResultRow(Base):
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     epoch: Mapped[int] = mapped_column(BigInteger)
     """Of whoever has begun this attempt."""
+    work_kind: Mapped[str | None] = mapped_column(Text)
+    """Of what it has others do: task, job."""
+    work_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    is_left: Mapped[bool] = mapped_column(server_default=text("true"))
+    """Nobody needs to look at that work any more: it is over, or was told to end."""
     taken_by: Mapped[str | None] = mapped_column(Text)
     """The call of an activity that makes this attempt; only what may be repeated is made by another one as well."""
     repeatable: Mapped[bool]

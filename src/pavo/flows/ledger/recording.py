@@ -16,6 +16,7 @@ from pavo.flows.ledger.at_once import decision_of, key_columns
 from pavo.flows.ledger.changes import (
     Again,
     Answer,
+    Awaiting,
     Began,
     CancelTold,
     Change,
@@ -35,7 +36,9 @@ from pavo.timeline import service as timeline
 from pavo.timeline.domain import Event, NewEvent
 
 _BEGINNING: Final = (Began, Again)
-_OfSteps: TypeAlias = Skipped | Decided | CancelTold | Began | Ended | Retrying | Again | Unknown | LeftUnknown
+_OfSteps: TypeAlias = (
+    Skipped | Decided | CancelTold | Began | Awaiting | Ended | Retrying | Again | Unknown | LeftUnknown
+)
 _NOW = func.pavo_now()
 _WAKE_AT: Final = """
 UPDATE flow_runs SET wake_at = least(
@@ -155,7 +158,10 @@ async def _write(session: AsyncSession, hold: Hold, seq: int, change: _OfSteps) 
             await _begin(session, hold, seq, change)
         case Ended(key, status, output, error):
             ended = {"state": str(status), "seq": seq, "output": output, "error": error, "ended_at": _NOW}
-            await _change(session, hold, key, ("running", "timer", "retrying"), {**ended, "due_at": None})
+            await _change(session, hold, key, ("running", "timer", "retrying", "awaiting"), {**ended, "due_at": None})
+        case Awaiting(key, kind, work_id):
+            work = {"state": "awaiting", "work_kind": kind, "work_id": work_id, "is_left": False}
+            await _change(session, hold, key, ("running",), work)
         case Retrying(key, after, error):
             values = {"state": "retrying", "due_at": _NOW + after, "error": error}
             await _change(session, hold, key, ("running",), values)
@@ -201,6 +207,7 @@ async def _decide(session: AsyncSession, run_id: uuid.UUID, seq: int, change: Sk
     await session.execute(insert(FlowDecisionRow).values(row))
 
 
+Told: TypeAlias = Sequence[Event] | None
 Taken: TypeAlias = Literal["yes", "no", "was"]
 
 
@@ -257,6 +264,29 @@ async def report(
     await _write(session, hold, row.seq + 1, change)
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == hold.run_id).values(seq=row.seq + 1))
     return await tell(session, hold.run_id, events.of_changes([change]))
+
+
+async def settle(
+    session: AsyncSession, run_id: uuid.UUID, key: ResultKey, work_id: uuid.UUID, change: _OfSteps
+) -> Told:
+    """Write what came of the work that a step awaits, whichever engine has the run; it goes on by that. Done twice, the
+    second one is refused.
+
+    Returns: None: nothing awaits it any more.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    row = await locked(session, run_id)
+    awaits = (of_key(run_id, key), FlowResultRow.state == "awaiting", FlowResultRow.work_id == work_id)
+    found = update(FlowResultRow).where(*awaits).values(state="running", is_left=True).returning(FlowResultRow.step)
+    if row.state in OVER or (await session.scalars(found)).one_or_none() is None:
+        return None
+    hold = Hold(run_id, row.engine, row.epoch, row.holder or "")
+    await _write(session, hold, row.seq + 1, change)
+    values = {"seq": row.seq + 1, "wake_at": None}
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+    return await tell(session, run_id, events.of_changes([change]))
 
 
 async def answer(

@@ -6,7 +6,7 @@ bytes, and total.
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -53,10 +53,14 @@ class LocalSteps:
     def __init__(self, tools: ToolRegistry, functions: ToolRegistry, web: Web, secrets: Secrets | None = None) -> None:
         self._tools, self._functions, self._web, self._secrets = tools, functions, web, secrets
 
-    def unable(self, definition: Definition) -> Iterator[tuple[str, str]]:
-        """Steps that cannot be done here, and why. It may import the tools that they name, which takes seconds."""
+    def unable(self, definition: Definition, but: Container[str] = ()) -> Iterator[tuple[str, str]]:
+        """Steps that cannot be done here, and why. It may import the tools that they name, which takes seconds.
+
+        Args:
+            but: ids of steps that somebody else does.
+        """
         for name, step in definition.flow.steps.items():
-            why = self._why_unable(step)
+            why = None if name in but else self._why_unable(step)
             if why is not None:
                 yield name, why
         if definition.flow.secrets and self._secrets is None:
@@ -107,14 +111,14 @@ class LocalSteps:
 
     async def _attempt(self, step: WrittenStep, given: Given) -> Attempted:
         if not given.tool and step.http is not None:
-            return _checked(step, await self._page(given.values["http"]))
+            return checked(step, await self._page(given.values["http"]))
         try:
             tool = await self._found(step, given)
         except NotFound as error:
             return Attempted(error=f"{error.detail} {error.remedy or ''}".strip())
         seconds = tool.seconds if step.timeout is None else min(tool.seconds, step.timeout.total_seconds())
         attempted = await _called(dataclasses.replace(tool, seconds=seconds), given)
-        return attempted if given.tool else _checked(step, attempted)
+        return attempted if given.tool else checked(step, attempted)
 
     async def _found(self, step: WrittenStep, given: Given) -> Tool:
         """Importing it, where it was not, holds up nobody else."""
@@ -216,7 +220,7 @@ async def _called(tool: Tool, given: Given) -> Attempted:
     return Attempted(error=told, kind=watched.kind, unknown=outcome.unknown)
 
 
-def _checked(step: WrittenStep, attempted: Attempted) -> Attempted:
+def checked(step: WrittenStep, attempted: Attempted) -> Attempted:
     """Its output, if it is as the step declares."""
     if attempted.error is not None or attempted.unknown:
         return attempted

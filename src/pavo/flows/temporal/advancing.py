@@ -128,7 +128,7 @@ async def _changes(
 
     def may_stop(key: ResultKey, *, repeatable: bool) -> bool:
         result = found.get(key)
-        waits = result is not None and result.state in ("timer", "retrying")
+        waits = result is not None and result.state in ("timer", "retrying", "awaiting")
         return key not in over and (waits or (repeatable and (result is None or result.state == "running")))
 
     return changes + (await account.turns.following(progress, may_stop) if may_begin else [])

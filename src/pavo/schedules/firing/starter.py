@@ -17,7 +17,7 @@ from pavo.schedules.firing import ledger
 from pavo.schedules.models import FiringRow
 from pavo.starts.beginning import Beginning
 from pavo.starts.firings import DUE, SKIPPED, STARTED, STARTING
-from pavo.starts.works import Work
+from pavo.works.work import Work
 
 logger = logging.getLogger(__name__)
 
