@@ -26,8 +26,7 @@ async def test_an_agent_does_a_step_and_its_report_is_what_the_step_gives(person
     [task] = await tasks(person)
     assert task["stage"] == "DONE" and task["title"] == "write"
     page = await person.get(f"/flow-runs/{begun['id']}/timeline")
-    waits = [each["data"] for each in page["items"] if each["type"] == "step_waits"]
-    assert [each["task"] for each in waits] == [task["id"]]
+    assert [each["task"] for each in page["items"] if each["type"] == "step_waits"] == [task["id"]]
 
 
 async def test_a_task_ends_with_the_run_that_has_it_done(person: Person) -> None:

@@ -16,7 +16,7 @@ _OUT = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 Engine: TypeAlias = Literal["temporal", "local"]
 RunState: TypeAlias = Literal["waiting", "running", "handing_over", "succeeded", "failed", "cancelled"]
 StepState: TypeAlias = Literal[
-    "waiting", "running", "timer", "retrying", "unknown", "succeeded", "failed", "skipped", "cancelled"
+    "waiting", "running", "awaiting", "timer", "retrying", "unknown", "succeeded", "failed", "skipped", "cancelled"
 ]
 STATES: dict[str, Sequence[str]] = {
     "open": ("waiting", "running", "handing_over"),
@@ -109,7 +109,8 @@ class FlowStepOut(BaseModel):
     kind: str
     """tool, agent, job, flow, gate, sleep, until, branch, python, http or wait_for."""
     state: StepState
-    """timer: it waits for a moment; retrying: for its next attempt; unknown: people are asked whether it happened."""
+    """awaiting: a task or a job does it; timer: it waits for a moment; retrying: for its next attempt; unknown: people are
+    asked whether it happened."""
     item: int | None
     """Number in its list, from 0; null: the step as a whole."""
     undoes: bool
