@@ -4,11 +4,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger.changes import ResultKey
+
+BEGINS_WORK: Final = frozenset(("agent", "job", "gate"))
+"""Kinds of steps whose attempt begins work of others, within a moment. It is not cut: nobody would know of that work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, cast
 
-from pavo.flows.attempts import Attempted, Steps, timer_of
+from pavo.flows.attempts import BEGINS_WORK, Attempted, Steps, timer_of
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.texts import decision_of, work_of
 from pavo.flows.definition.written import Retry, WrittenStep
@@ -157,8 +157,12 @@ class Turns:
         return [
             Ended(key, Status.CANCELLED)
             for key in (ResultKey(work.step, work.item) for work in progress.cancels)
-            if may_stop(key, repeatable=self._repeatable.get((key.step, False), False))
+            if may_stop(key, repeatable=self._may_be_cut(progress, key))
         ]
+
+    def _may_be_cut(self, progress: Progress, key: ResultKey) -> bool:
+        kind = progress.definition.flow.steps[key.step].kind
+        return kind not in BEGINS_WORK and self._repeatable.get((key.step, False), False)
 
     async def _beginning(self, progress: Progress, key: ResultKey) -> list[Change]:
         step = progress.definition.flow.steps[key.step]

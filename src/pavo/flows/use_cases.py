@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from pavo.config import Settings
+from pavo.flows.awaited.gates import FlowGates
 from pavo.flows.checking.checker import FlowChecker
 from pavo.flows.generated.asking import CALL_SECONDS, TRIES
 from pavo.flows.generated.examiner import ProposalExaminer
@@ -23,6 +24,7 @@ class FlowUseCases:
     checker: FlowChecker
     published: PublishedFlows
     runs: RunService
+    gates: FlowGates
     starts: RunStarts
     views: RunViews
     generator: FlowGenerator
@@ -40,7 +42,8 @@ def flow_use_cases(
     closing.push_async_callback(checker.close)
     published, runs = PublishedFlows(database, checker), RunService(database, hurry)
     generator = _generator(database, settings, closing, published)
-    return FlowUseCases(checker, published, runs, RunStarts(published, runs), RunViews(database), generator)
+    starts = RunStarts(published, runs)
+    return FlowUseCases(checker, published, runs, FlowGates(database), starts, RunViews(database), generator)
 
 
 def _generator(

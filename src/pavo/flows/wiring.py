@@ -18,12 +18,26 @@ from pavo.flows.temporal.workflow import FlowRun
 from pavo.kit.cancellation import KeptRunning
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+from pavo.runs.subjects import SubjectRows
 
 if TYPE_CHECKING:
     from pavo.flows.published.starting import RunStarts
     from pavo.flows.runs import RunService
 
-KIND: Final = Kind(NOUN, FlowRun, WORKFLOW_TYPE, run_of_workflow)
+KIND: Final = Kind(
+    NOUN,
+    FlowRun,
+    WORKFLOW_TYPE,
+    run_of_workflow,
+    subjects=SubjectRows(
+        "flow_runs",
+        worker="flow",
+        title="flow",
+        failed="state = 'failed'",
+        failed_since="coalesce(ended_at, created_at)",
+        cause="error",
+    ),
+)
 
 
 def routers() -> Sequence[Any]:

@@ -1,7 +1,7 @@
 """SQL of gates. Every function works in its caller's session, and in that of the gate's owner where it writes."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -244,6 +244,23 @@ async def not_open(session: AsyncSession, gate_ids: Iterable[uuid.UUID]) -> Sequ
     """Which of these are closed, or rest."""
     query = select(GateRow.id).where(GateRow.id.in_(list(gate_ids)), GateRow.state != OPEN)
     return (await session.scalars(query)).all()
+
+
+async def states(session: AsyncSession, gate_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
+    """In which states these are; those that are gone are left out."""
+    rows = await session.execute(select(GateRow.id, GateRow.state).where(GateRow.id.in_(gate_ids)))
+    return {each[0]: each[1] for each in rows}
+
+
+async def overdue(session: AsyncSession, gate_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """The subjects of those of these whose time is over."""
+    due = (GateRow.id.in_(gate_ids), GateRow.state == OPEN, GateRow.expires_at <= func.pavo_now())
+    return (await session.scalars(select(GateRow.subject_id).where(*due).distinct())).all()
+
+
+async def rest(session: AsyncSession, gate_id: uuid.UUID) -> None:
+    """Nobody waits for an answer to it any more."""
+    await session.execute(update(GateRow).where(GateRow.id == gate_id, GateRow.state == OPEN).values(state=PAUSED))
 
 
 async def is_asked(session: AsyncSession, subject_id: uuid.UUID) -> bool:

@@ -12,12 +12,13 @@ from typing import Final
 class SubjectRows:
     """How a kind's rows are read: SQL over its table, written by the kind itself.
 
-    The table has `id`, `organisation_id`, `created_by` and `title`.
+    The table has `id`, `organisation_id` and `created_by`.
     """
 
     table: str
     worker: str
     """Who or what does it: the agent's type, the program."""
+    title: str = "title"
     there: str = "deleted_at IS NULL"
     """Which of its rows are there at all."""
     failed: str = "stage = 'FAILED'"
@@ -49,8 +50,8 @@ class Subjects:
         """A query in brackets, for a FROM: noun, id, organisation_id, created_by, title, worker, failed, failed_since,
         cause."""
         each = [
-            f"SELECT CAST('{noun}' AS text) AS noun, id, organisation_id, created_by, title, {rows.worker} AS worker,"
-            f" {rows.failed} AS failed, {rows.failed_since} AS failed_since, {rows.cause} AS cause"
+            f"SELECT CAST('{noun}' AS text) AS noun, id, organisation_id, created_by, {rows.title} AS title,"
+            f" {rows.worker} AS worker, {rows.failed} AS failed, {rows.failed_since} AS failed_since, {rows.cause} AS cause"
             f" FROM {rows.table} WHERE {rows.there}"
             for noun, rows in self.kinds.items()
         ]

@@ -7,6 +7,7 @@ from pavo.accounts.domain import Identity
 from pavo.accounts.people import identity_in
 from pavo.errors import PavoError, Unavailable
 from pavo.flows.attempts import Attempted, Awaited, Given, Steps
+from pavo.flows.awaited.gates import WORK, GateWork
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger import awaited
 from pavo.kit.json_values import encode_text
@@ -26,21 +27,25 @@ class StepsWithWork:
 
     Args:
         others: all other steps.
-        works: by kind: task, job.
+        works: by kind: task, job. Gates it opens itself.
     """
 
     def __init__(self, database: Database, others: Steps, works: Mapping[str, Work]) -> None:
         self._database, self._others, self._works = database, others, works
+        self._gates = GateWork(database)
 
     def is_repeatable(self, step: WrittenStep, *, undoes: bool) -> bool:
         """Work is begun under a key."""
-        return (not undoes and step.kind in KINDS) or self._others.is_repeatable(step, undoes=undoes)
+        mine = not undoes and (step.kind in KINDS or step.gate is not None)
+        return mine or self._others.is_repeatable(step, undoes=undoes)
 
     async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
         """Begin the work of a step, or do it here."""
-        if given.tool or step.kind not in KINDS:
+        if given.tool or (step.kind not in KINDS and step.gate is None):
             return await self._others.attempt(step, given)
         try:
+            if step.gate is not None:
+                return Attempted(awaits=Awaited(WORK, await self._gates.open(step, given)))
             return await self._begin(step, given)
         except Unavailable as error:
             return Attempted(error=error.detail, kind="transient")

@@ -13,15 +13,19 @@ from pavo.accounts.people import identity_in
 from pavo.errors import NotFound, PavoError
 from pavo.flows import turns
 from pavo.flows.attempts import Attempted
+from pavo.flows.awaited.gates import WORK, GateWork
 from pavo.flows.awaited.steps import NOBODY
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger import awaited, histories, recording
 from pavo.flows.ledger.awaited import AwaitedWork
+from pavo.flows.ledger.changes import Ended
 from pavo.flows.ledger.records import TEMPORAL
 from pavo.flows.local.steps import checked
 from pavo.flows.runs import Hurry
+from pavo.flows.scheduler import Status
 from pavo.flows.temporal.accounts import Publish
+from pavo.gates.domain import EXPIRED
 from pavo.kit.sql import Database
 from pavo.works.work import GONE, Outcome, Work
 
@@ -41,7 +45,9 @@ class WorkWatch:
     """
 
     def __init__(self, database: Database, works: Mapping[str, Work], hurry: Hurry, publish: Publish) -> None:
-        self._database, self._works, self._hurry, self._publish = database, works, hurry, publish
+        self._database, self._hurry, self._publish = database, hurry, publish
+        self._gates = GateWork(database)
+        self._works: Mapping[str, Work] = {**works, WORK: self._gates}
         self._definitions: dict[tuple[uuid.UUID, str], Definition] = {}
 
     async def run(self) -> None:
@@ -67,7 +73,7 @@ class WorkWatch:
                 found = await awaited.page(session, last)
             for kind in {each.kind for each in found}:
                 await self._look_at(kind, [each for each in found if each.kind == kind])
-            if len(found) < awaited.AT_ONCE - 1:
+            if len(found) < awaited.AT_ONCE:
                 return
             last = found[-1].place
 
@@ -87,17 +93,31 @@ class WorkWatch:
         async with self._database.reading() as session:
             who = await identity_in(session, each.created_by, each.organisation_id) if each.created_by else None
         if each.is_awaited:
-            await self._settle(each, await _outcome(work, who, each.work_id))
+            await self._settle(each, await self._outcome(each, who))
             return
-        if not is_over and who is not None:
+        if not is_over and each.kind == WORK:
+            await self._gates.stop(who, each.work_id)
+        elif not is_over and who is not None:
             await work.stop(who, each.work_id)
         async with self._database.transaction() as session:
             await awaited.leave(session, each)
 
+    async def _outcome(self, each: AwaitedWork, who: Identity | None) -> Outcome:
+        if each.kind == WORK:
+            return await self._gates.outcome(who, each.work_id)
+        if who is None:
+            return Outcome(GONE, error=NOBODY)
+        try:
+            return await self._works[each.kind].outcome(who, each.work_id)
+        except NotFound:
+            return Outcome(GONE, error="it was deleted")
+
     async def _settle(self, each: AwaitedWork, outcome: Outcome) -> None:
         definition = await self._definition(each)
         step = definition.flow.steps[each.key.step]
-        change = turns.outcome(definition, each.key, each.attempt, attempted(step, outcome))
+        change: turns.OfAttempt = turns.outcome(definition, each.key, each.attempt, attempted(step, outcome))
+        if outcome.stage == EXPIRED and step.gate is not None and step.gate.on_expiry == "skip":
+            change = Ended(each.key, Status.SKIPPED, error=outcome.error)
         async with self._database.transaction() as session:
             told = await recording.settle(session, each.run_id, each.key, each.work_id, change)
         if told is None:
@@ -115,15 +135,6 @@ class WorkWatch:
                 del self._definitions[next(iter(self._definitions))]
             self._definitions[place] = definition_of(text, lambda sources: [None] * len(sources))
         return self._definitions[place]
-
-
-async def _outcome(work: Work, who: Identity | None, work_id: uuid.UUID) -> Outcome:
-    if who is None:
-        return Outcome(GONE, error=NOBODY)
-    try:
-        return await work.outcome(who, work_id)
-    except NotFound:
-        return Outcome(GONE, error="it was deleted")
 
 
 def attempted(step: WrittenStep, outcome: Outcome) -> Attempted:

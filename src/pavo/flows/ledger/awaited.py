@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -46,11 +46,11 @@ async def page(session: AsyncSession, after: tuple[uuid.UUID, uuid.UUID] | None)
     watched = (FlowResultRow.work_id.is_not(None), FlowResultRow.is_left.is_(False))
     query = select(FlowResultRow, FlowRunRow).join(FlowRunRow, FlowRunRow.id == FlowResultRow.run_id).where(*watched)
     query = query.options(defer(FlowRunRow.wake_at))  # it may be infinity, which Python's moments do not know
+    place = FlowResultRow.run_id, FlowResultRow.work_id
     if after is not None:
-        query = query.where(FlowResultRow.run_id >= after[0])
-    rows = await session.execute(query.order_by(FlowResultRow.run_id, FlowResultRow.work_id).limit(AT_ONCE))
-    found = [_work(each[0], each[1]) for each in rows]
-    return found if after is None else [each for each in found if each.place > after]
+        query = query.where(tuple_(*place) > after)
+    rows = await session.execute(query.order_by(*place).limit(AT_ONCE))
+    return [_work(each[0], each[1]) for each in rows]
 
 
 def _work(result: FlowResultRow, run: FlowRunRow) -> AwaitedWork:

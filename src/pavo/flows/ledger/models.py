@@ -139,7 +139,8 @@ class FlowResultRow(Base):
     __tablename__ = "flow_results"
     __table_args__ = (
         CheckConstraint(
-            "state IN ('running', 'awaiting', 'timer', 'retrying', 'unknown', 'succeeded', 'failed', 'cancelled')",
+            "state IN ('running', 'timer', 'retrying', 'unknown', 'succeeded', 'failed', 'cancelled', 'skipped',"
+            " 'awaiting')",
             name="state",
         ),
         Index("ix_flow_results_work", "run_id", postgresql_where=text("work_id IS NOT NULL AND NOT is_left")),

@@ -37,6 +37,7 @@ HOLDINGS: Final = (
     # Outputs have up to 1 MB, and so have the lists of decisions.
     Holding("flow_results", "run_id", 50),
     Holding("flow_decisions", "run_id", 50),
+    Holding("gates", "subject_id", 100),
     Holding(
         *("events", "timeline_id", 500),
         rows="seq < (SELECT last_seq FROM timelines WHERE id = :run)",

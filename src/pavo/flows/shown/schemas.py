@@ -109,8 +109,8 @@ class FlowStepOut(BaseModel):
     kind: str
     """tool, agent, job, flow, gate, sleep, until, branch, python, http or wait_for."""
     state: StepState
-    """awaiting: a task or a job does it; timer: it waits for a moment; retrying: for its next attempt; unknown: people are
-    asked whether it happened."""
+    """awaiting: a task, a job or an answer is awaited; timer: it waits for a moment; retrying: for its next attempt;
+    unknown: people are asked whether it happened."""
     item: int | None
     """Number in its list, from 0; null: the step as a whole."""
     undoes: bool

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0041"
-down_revision = "0040"
+revision = "0042"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.add_column("flow_results", sa.Column("work_id", sa.Uuid(), nullable=True))
     op.add_column("flow_results", sa.Column("is_left", sa.Boolean(), server_default=sa.text("true"), nullable=False))
     op.drop_constraint(op.f(_STATE), "flow_results", type_="check")
-    op.create_check_constraint(op.f(_STATE), "flow_results", f"state IN ({_BEFORE}, 'awaiting')")
+    op.create_check_constraint(op.f(_STATE), "flow_results", f"state IN ({_BEFORE}, 'skipped', 'awaiting')")
     watched = sa.text("work_id IS NOT NULL AND NOT is_left")
     op.create_index("ix_flow_results_work", "flow_results", ["run_id"], unique=False, postgresql_where=watched)
 
