@@ -51,7 +51,8 @@ class Subjects:
         cause."""
         each = [
             f"SELECT CAST('{noun}' AS text) AS noun, id, organisation_id, created_by, {rows.title} AS title,"
-            f" {rows.worker} AS worker, {rows.failed} AS failed, {rows.failed_since} AS failed_since, {rows.cause} AS cause"
+            f" {rows.worker} AS worker, {rows.failed} AS failed, {rows.failed_since} AS failed_since,"
+            f" {rows.cause} AS cause"
             f" FROM {rows.table} WHERE {rows.there}"
             for noun, rows in self.kinds.items()
         ]
