@@ -92,7 +92,7 @@ class FlowStepStartedEvent(TypedDict):
 
 @_described
 class FlowStepWaitsEvent(TypedDict):
-    """Others do it: a task, or a coding job; it ends when that is over."""
+    """Others do it: a task, a coding job, or whoever answers a gate; it ends when that is over."""
 
     type: Literal["step_waits"]
     step: str
@@ -100,6 +100,7 @@ class FlowStepWaitsEvent(TypedDict):
     undoes: NotRequired[bool]
     task: NotRequired[str]
     job: NotRequired[str]
+    gate: NotRequired[str]
 
 
 @_described
