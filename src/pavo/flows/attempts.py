@@ -11,7 +11,7 @@ from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger.changes import ResultKey
 
 BEGINS_WORK: Final = frozenset(("agent", "job", "gate"))
-"""Kinds of steps whose attempt begins work of others, within a moment. It is not cut: nobody would know of that work."""
+"""Steps whose attempt begins work of others, within a moment. It is not cut: nobody would know of that work."""
 
 
 @dataclass(frozen=True, slots=True)
