@@ -21,9 +21,9 @@ from pavo.schedules.firing.contracts import Fired
 from pavo.schedules.firing.starter import Starter
 from pavo.starts.firings import Firings
 from pavo.starts.wiring import works_of
-from pavo.works.task_work import TaskWork
 from pavo.temporal.client import connect
 from pavo.timeline.publish import Publisher
+from pavo.works.task_work import TaskWork
 
 BOUND_SECONDS = 60.0
 

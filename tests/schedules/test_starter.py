@@ -24,6 +24,7 @@ from pavo.schedules.firing.activities import FiringRecorder
 from pavo.schedules.firing.contracts import Fired
 from pavo.schedules.firing.starter import Starter
 from pavo.schedules.models import FiringRow
+from pavo.works.work import Outcome
 from tests.parts import Stores, drop_database, new_database
 
 HOUR = timedelta(hours=1)
@@ -63,6 +64,9 @@ class StandIn:
 
     def is_over(self, stage: str) -> bool:
         return stage != "RUNNING"
+
+    async def outcome(self, who: Identity, subject_id: uuid.UUID) -> Outcome:
+        return Outcome(self.at[subject_id])
 
     async def stop(self, who: Identity, subject_id: uuid.UUID) -> None:
         self.stopped.append(subject_id)

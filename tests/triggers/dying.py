@@ -17,11 +17,11 @@ from pavo import bootstrap, config
 from pavo.kit.sql import KeptConnections
 from pavo.runs.kinds import WorkerClients
 from pavo.starts.firings import Firings
-from pavo.works.task_work import TaskWork
 from pavo.temporal.client import connect
 from pavo.timeline.publish import Publisher
 from pavo.triggers.firing.starter import TriggerStarter
 from pavo.triggers.wiring import starting
+from pavo.works.task_work import TaskWork
 
 BOUND_SECONDS = 60.0
 

@@ -16,7 +16,6 @@ from pavo.kit.pagination import Cursor, Page
 from pavo.kit.sql import Database, time_of
 from pavo.starts.checking import named
 from pavo.starts.flow_work import FlowWork
-from pavo.works.work import Work, acting_in
 from pavo.triggers import domain as d
 from pavo.triggers import repository
 from pavo.triggers.firing import ledger
@@ -26,6 +25,7 @@ from pavo.triggers.models import SECRETS, TriggerFiringRow, TriggerRow
 from pavo.triggers.repository import NewTrigger
 from pavo.triggers.schemas import EndOf, TriggerCreate
 from pavo.webhooks.domain import new_secret
+from pavo.works.work import Work, acting_in
 
 
 @dataclass(frozen=True, slots=True)

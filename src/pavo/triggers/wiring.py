@@ -14,10 +14,10 @@ from pavo.triggers.domain import NOUN
 from pavo.triggers.firing import ledger
 
 if TYPE_CHECKING:
-    from pavo.works.work import Work
     from pavo.triggers.firing.mapping import TriggerMapping
     from pavo.triggers.firing.starter import TriggerStarter
     from pavo.triggers.use_cases import TriggerUseCases
+    from pavo.works.work import Work
 
 
 def starting(

@@ -20,12 +20,12 @@ from pavo.observe import metrics
 from pavo.runs import idempotency
 from pavo.starts.beginning import MAX_TOLD, Began, Beginning, firing_of
 from pavo.starts.firings import DUE, FAILED, SKIPPED, STARTED, STARTING
-from pavo.works.work import Work
 from pavo.triggers import repository
 from pavo.triggers.domain import KEPT, MAX_FAILURES, too_deep
 from pavo.triggers.firing import ledger
 from pavo.triggers.firing.mapping import TriggerMapping
 from pavo.triggers.models import TriggerFiringRow, TriggerRow
+from pavo.works.work import Work
 
 logger = logging.getLogger(__name__)
 
