@@ -9,9 +9,10 @@ from pavo.errors import Conflict, InvalidInput
 from pavo.flows.definition.definition import Definition
 from pavo.flows.definition.problems import did_you_mean
 from pavo.flows.definition.reference_checks import output_schema
-from pavo.flows.ledger import due, histories, holding, recording, removal, removing, versions
+from pavo.flows.ledger import due, histories, holding, recording, versions
 from pavo.flows.ledger.changes import Answer, ResultKey
 from pavo.flows.ledger.records import LOCAL, OVER, TEMPORAL, History, RunRecord
+from pavo.flows.ledger.removals import removal, removing
 from pavo.flows.progress import progress_of
 from pavo.kit.ids import new_id
 from pavo.kit.json_schema import SchemaTooCostly, misfit

@@ -54,9 +54,8 @@ from pavo.tasks.sql import repository
 from pavo.tasks.sql.admissions import count_end, waiting_for_agents
 from pavo.tasks.sql.in_flight import in_flight
 from pavo.tasks.sql.lease import epochs
-from pavo.tasks.sql.outcomes import outcome_of
 from pavo.tasks.sql.request_statements import RequestStatements
-from pavo.tasks.sql.stage_counts import tasks_by_stage
+from pavo.tasks.sql.stages import outcome_of, tasks_by_stage
 from pavo.tasks.sql.transitions.writer import TaskWriter
 from pavo.tasks.use_cases import TaskUseCases
 from pavo.tasks.waits.activities import TaskFamily
@@ -131,7 +130,7 @@ async def task_stages(database: Database, task_ids: Sequence[uuid.UUID]) -> Mapp
 
 
 async def task_outcome(database: Database, task_id: uuid.UUID) -> tuple[str, str | None, str | None]:
-    """See `sql.outcomes.outcome_of`."""
+    """See `sql.stages.outcome_of`."""
     async with database.reading() as session:
         return await outcome_of(session, task_id)
 

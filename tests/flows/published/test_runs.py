@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pavo.flows.ledger import removing
-from pavo.flows.ledger.removal import HOLDINGS
+from pavo.flows.ledger.removals import removing
+from pavo.flows.ledger.removals.removal import HOLDINGS
 from pavo.kit.sql import Database
 from tests.driving import until
 from tests.flows.published.people import Person

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from pavo.errors import LeaseLost
-from pavo.flows.ledger import due, recording, removing
+from pavo.flows.ledger import due, recording
 from pavo.flows.ledger.changes import Concluded
 from pavo.flows.ledger.records import TEMPORAL, Hold
+from pavo.flows.ledger.removals import removing
 from pavo.flows.scheduler import Status
 from pavo.flows.temporal.contracts import start_id
 from pavo.kit.sql import Database
@@ -49,5 +50,5 @@ class FlowRows:
             return True
 
     async def go_on(self) -> None:
-        """Go on with removals: see `ledger.removing`."""
+        """Go on with removals: see `ledger.removals.removing`."""
         await removing.go_on(self._database)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from pavo.errors import PavoError, Unavailable
-from pavo.flows.ledger import removal
-from pavo.flows.ledger.removal import LeftRun
+from pavo.flows.ledger.removals import removal
+from pavo.flows.ledger.removals.removal import LeftRun
 from pavo.kit.sql import Database
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The removal of runs that are over."""
