@@ -14,6 +14,7 @@ from sqlalchemy import text as sql
 from pavo.config import LlmSettings
 from pavo.flows.checking.checked import KnownNames
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.generated.asking import subject_of
 from pavo.flows.generated.examiner import ProposalExaminer
 from pavo.flows.generated.prompt import Described, Offered
 from pavo.flows.generated.service import Answered, Asked, FlowGenerator
@@ -64,6 +65,13 @@ def said(flow: str = FLOW, cases: str | None = CASES) -> dict[str, Any]:
     return {"text": f"Here it is.\n```flow\n{flow}```\n{more}"}
 
 
+class Limited(ProposalExaminer):
+    """May be given less time; the processes begin with it."""
+
+    def limit(self, seconds: float) -> None:
+        self.__init__(seconds)
+
+
 @dataclass
 class Writing:
     """An organisation for which flows are written."""
@@ -72,7 +80,10 @@ class Writing:
     server: ModelServer
     organisation_id: uuid.UUID
     user_id: uuid.UUID
-    generator: Callable[..., FlowGenerator]
+    person: Person
+    examiner: "Limited"
+    settings: dict[str, Any]
+    generator: Callable[[], FlowGenerator]
     script: ModelScript = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +95,13 @@ class Writing:
         given = {"request": "Tell of large sums.", **asked}
         return await self.generator().generate(Asked(self.organisation_id, self.user_id, **given), offered)
 
+    async def age(self, table: str, column: str) -> None:
+        """Have all of this organisation's generations be two hours older."""
+        column_of = {"budget_reservations": "task_id", "model_calls": "subject_id"}[table]
+        query = f"UPDATE {table} SET {column} = {column} - interval '2 hours' WHERE {column_of} = :subject"
+        async with self.database.transaction() as session:
+            await session.execute(sql(query), {"subject": subject_of(self.organisation_id).id})
+
     async def count(self, query: str) -> int:
         async with self.database.reading() as session:
             return (await session.execute(sql(query), {"organisation": self.organisation_id})).scalar_one()
@@ -94,25 +112,19 @@ async def writing(database: Database, model_server: ModelServer, tmp_path: Path,
     (tmp_path / "prices.toml").write_text('[[models]]\nmatch = "scripted"\ninput = 1000\noutput = 1000\n')
     prices = PriceTable.load(tmp_path / "prices.toml")
     async with AsyncExitStack() as closing, somebody(stack) as person:
-        checker, examiner = FlowChecker(60), ProposalExaminer(60)
-        for each in (checker, examiner):
-            closing.push_async_callback(each.close)
+        checker, examiner = FlowChecker(60), Limited(60)
+        closing.push_async_callback(checker.close)
+        settings: dict[str, Any] = {"base_url": model_server.base_url, "model": "scripted", "tries": 2}
 
-        def generator(**more: Any) -> FlowGenerator:
-            given: dict[str, Any] = {
-                "base_url": model_server.base_url,
-                "model": "scripted",
-                "tries": 2,
-                "silence_seconds": 5,
-                **more,
-            }
-            calls = ModelCalls(database, LlmSettings(**given), prices)
+        def generator() -> FlowGenerator:
+            calls = ModelCalls(database, LlmSettings(**settings), prices)
             closing.push_async_callback(calls.close)
             return FlowGenerator(database, calls, examiner, PublishedFlows(database, checker))
 
-        session = await person.get("/session")
-        user = uuid.UUID(session["user_id"])
-        yield Writing(database, model_server, person.organisation_id, user, generator)
+        user = uuid.UUID((await person.get("/session"))["user_id"])
+        given = (database, model_server, person.organisation_id, user, person, examiner, settings, generator)
+        yield Writing(*given)
+        await examiner.close()
 
 
 @pytest_asyncio.fixture(scope="module")

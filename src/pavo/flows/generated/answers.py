@@ -64,7 +64,7 @@ def answer_in(text: str) -> Answer:
     prose, blocks = _blocks(said.splitlines())
     refusal = next((line.partition(REFUSE)[2] for line in prose if line.lstrip(" *#>").startswith(REFUSE)), None)
     if refusal is not None:
-        following = said.partition(REFUSE)[2].strip()
+        following = said.partition(REFUSE)[2].strip(" *\n")
         return Refused(_words(following)) if following else Unreadable("it refuses and does not say why")
     flow = next((body for info, body in reversed(blocks) if info in _FLOW and _is_flow(body)), None)
     if flow is None and not blocks and _is_flow(said):
@@ -84,7 +84,8 @@ def _text_of(completion: Mapping[str, Any]) -> tuple[str, bool]:
     choice = _members(first)
     content = _members(choice.get("message")).get("content")
     text = storable(content, MAX_ANSWER) if isinstance(content, str) else ""
-    return text, choice.get("finish_reason") in _CUT
+    reason = choice.get("finish_reason")
+    return text, isinstance(reason, str) and reason in _CUT
 
 
 def _members(value: object) -> Mapping[str, Any]:
