@@ -10,7 +10,7 @@ from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger.changes import ResultKey
 
-BEGINS_WORK: Final = frozenset(("agent", "job", "gate"))
+BEGINS_WORK: Final = frozenset(("agent", "job", "gate", "flow"))
 """Steps whose attempt begins work of others, within a moment. It is not cut: nobody would know of that work."""
 
 

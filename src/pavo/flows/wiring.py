@@ -88,6 +88,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     """Attempts at steps, the short transactions between them, the local engine, and the watch over runs that nobody was
     told of."""
     # Here, for they are what an API has no use for: the expressions' process, and the tools.
+    from pavo.flows.awaited.children import ChildRuns
     from pavo.flows.awaited.steps import StepsWithWork
     from pavo.flows.awaited.watching import WorkWatch
     from pavo.flows.expressions.evaluating import Evaluator
@@ -114,7 +115,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     others, publish = works(clients, connections), clients.publisher.publish
     awaiting = WorkWatch(clients.database, others, commands.hurry, publish)
     clients.closing.push_async_callback(KeptRunning(awaiting.run, "work-of-flows").end)
-    with_work = StepsWithWork(clients.database, steps, others)
+    with_work = StepsWithWork(clients.database, steps, others, ChildRuns(clients.database, commands.hurry, publish))
     accounts = Accounts(with_work, evaluator)
     attempts = StepAttempts(clients.database, with_work, accounts, publish)
     advancing, rows = RunAdvancing(clients.database, accounts, publish), FlowRows(clients.database)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -13,6 +13,7 @@ from pavo.accounts.people import identity_in
 from pavo.errors import NotFound, PavoError
 from pavo.flows import turns
 from pavo.flows.attempts import Attempted
+from pavo.flows.awaited.children import RUN, ChildRuns
 from pavo.flows.awaited.gates import WORK, GateWork
 from pavo.flows.awaited.steps import NOBODY
 from pavo.flows.definition.definition import Definition, definition_of
@@ -35,19 +36,28 @@ LOOK_SECONDS: Final = 1.0
 _KEPT: Final = 32
 
 
+class Looks(Protocol):
+    """What is asked of each kind of work, once a second."""
+
+    async def stages(self, subject_ids: Sequence[uuid.UUID], /) -> Mapping[uuid.UUID, str]: ...
+
+    def is_over(self, stage: str) -> bool: ...
+
+
 class WorkWatch:
     """Of a worker. Several may see the same end; the ledger takes one.
 
     Args:
-        works: by kind: task, job.
+        works: by kind: task, job. It looks at gates and runs too, and at nothing else.
         hurry: tells the workflow of a run.
         publish: tells viewers what was committed.
     """
 
     def __init__(self, database: Database, works: Mapping[str, Work], hurry: Hurry, publish: Publish) -> None:
         self._database, self._hurry, self._publish = database, hurry, publish
-        self._gates = GateWork(database)
-        self._works: Mapping[str, Work] = {**works, WORK: self._gates}
+        self._gates, self._children = GateWork(database), ChildRuns(database, hurry, publish)
+        self._works: Mapping[str, Work] = works
+        self._looks: Mapping[str, Looks] = {**works, WORK: self._gates, RUN: self._children}
         self._definitions: dict[tuple[uuid.UUID, str], Definition] = {}
 
     async def run(self) -> None:
@@ -71,43 +81,54 @@ class WorkWatch:
         while True:
             async with self._database.reading() as session:
                 found = await awaited.page(session, last)
-            for kind in {each.kind for each in found}:
+            for kind in {each.kind for each in found if each.kind in self._looks}:
                 await self._look_at(kind, [each for each in found if each.kind == kind])
             if len(found) < awaited.AT_ONCE:
                 return
             last = found[-1].place
 
     async def _look_at(self, kind: str, found: Sequence[AwaitedWork]) -> None:
-        work = self._works[kind]
+        work = self._looks[kind]
         stages = await work.stages([each.work_id for each in found])
         for each in found:
             stage = stages.get(each.work_id, GONE)
             is_over = stage == GONE or work.is_over(stage)
             try:
                 if is_over or not each.is_awaited:
-                    await self._end(each, work, is_over=is_over)
+                    await self._end(each, is_over=is_over)
             except PavoError as error:
                 logger.info("The %s of step %s of run %s: %s", kind, each.key.step, each.run_id, error)
 
-    async def _end(self, each: AwaitedWork, work: Work, *, is_over: bool) -> None:
+    async def _end(self, each: AwaitedWork, *, is_over: bool) -> None:
         async with self._database.reading() as session:
             who = await identity_in(session, each.created_by, each.organisation_id) if each.created_by else None
         if each.is_awaited:
             await self._settle(each, await self._outcome(each, who))
             return
-        if not is_over and each.kind == WORK:
-            await self._gates.stop(who, each.work_id)
-        elif not is_over and who is not None:
-            await work.stop(who, each.work_id)
+        if not is_over:
+            await self._stop(each, who)
         async with self._database.transaction() as session:
             await awaited.leave(session, each)
+
+    async def _stop(self, each: AwaitedWork, who: Identity | None) -> None:
+        if each.kind == WORK:
+            await self._gates.stop(who, each.work_id)
+        elif each.kind == RUN:
+            compensate = each.cancel_compensates
+            if compensate is None:
+                compensate = (await self._definition(each)).flow.on_failure.compensate
+            await self._children.cancel(each.organisation_id, each.work_id, compensate=compensate)
+        elif who is not None:
+            await self._works[each.kind].stop(who, each.work_id)
 
     async def _outcome(self, each: AwaitedWork, who: Identity | None) -> Outcome:
         if each.kind == WORK:
             return await self._gates.outcome(who, each.work_id)
-        if who is None:
-            return Outcome(GONE, error=NOBODY)
         try:
+            if each.kind == RUN:
+                return await self._children.outcome(each.organisation_id, each.work_id)
+            if who is None:
+                return Outcome(GONE, error=NOBODY)
             return await self._works[each.kind].outcome(who, each.work_id)
         except NotFound:
             return Outcome(GONE, error="it was deleted")

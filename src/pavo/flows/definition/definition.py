@@ -19,7 +19,7 @@ from pavo.kit.json_values import fingerprint, plain
 ON_TEMPORAL = frozenset(("agent", "job"))
 """Kinds of steps that are Temporal workflows of their own."""
 
-UNDONE = frozenset(("flow", "wait_for"))
+UNDONE = frozenset(("wait_for",))
 """Kinds of steps that no engine of this build does."""
 
 Compile = Callable[[Sequence[str]], Sequence[str | None]]

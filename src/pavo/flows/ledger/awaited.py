@@ -34,6 +34,8 @@ class AwaitedWork:
     work_id: uuid.UUID
     is_awaited: bool
     """False: the step ended without it."""
+    cancel_compensates: bool | None
+    """Of the run, where somebody has cancelled it."""
 
     @property
     def place(self) -> tuple[uuid.UUID, uuid.UUID]:
@@ -68,6 +70,7 @@ def _work(result: FlowResultRow, run: FlowRunRow) -> AwaitedWork:
         result.work_kind,
         result.work_id,
         result.state == "awaiting",
+        run.cancel_compensates if run.cancel_asked_at is not None else None,
     )
 
 

@@ -25,6 +25,10 @@ class FlowRunStartedEvent(TypedDict):
     engine: EngineName
     fallback: NotRequired[bool]
     """Whether it began on the local engine because Temporal was away."""
+    parent: NotRequired[str]
+    """The run of which it is a step."""
+    parent_step: NotRequired[str]
+    parent_item: NotRequired[int]
 
 
 @_described
@@ -92,7 +96,7 @@ class FlowStepStartedEvent(TypedDict):
 
 @_described
 class FlowStepWaitsEvent(TypedDict):
-    """Others do it: a task, a coding job, or whoever answers a gate; it ends when that is over."""
+    """Others do it: a task, a coding job, a run of another flow, or whoever answers a gate; it ends when that is over."""
 
     type: Literal["step_waits"]
     step: str
@@ -101,6 +105,7 @@ class FlowStepWaitsEvent(TypedDict):
     task: NotRequired[str]
     job: NotRequired[str]
     gate: NotRequired[str]
+    run: NotRequired[str]
 
 
 @_described

@@ -20,6 +20,7 @@ from pavo.flows.ledger.changes import (
     Skipped,
     Unknown,
 )
+from pavo.flows.ledger.records import Parent
 from pavo.timeline.domain import NewEvent
 
 ENDED: Final = "run_ended"
@@ -29,9 +30,14 @@ MAX_TOLD: Final = 1_000
 MAX_CHOSEN: Final = 50
 
 
-def run_started(flow: str, version_hash: str, engine: str, *, fallback: bool) -> NewEvent:
+def run_started(
+    flow: str, version_hash: str, engine: str, *, fallback: bool, parent: Parent | None = None
+) -> NewEvent:
     """The run was written down."""
     told: dict[str, Any] = {"flow": flow, "hash": version_hash, "engine": engine}
+    if parent is not None:
+        told |= {"parent": str(parent.run_id), "parent_step": parent.step}
+        told |= {} if parent.item is None else {"parent_item": parent.item}
     return NewEvent("run_started", told | ({"fallback": True} if fallback else {}))
 
 

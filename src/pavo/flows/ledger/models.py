@@ -87,6 +87,7 @@ class FlowRunRow(Base):
         ),
         Index("ix_flow_runs_open", "engine", "wake_at", "id", postgresql_where=_OPEN),
         Index("ix_flow_runs_organisation", "organisation_id", "id"),
+        Index("ix_flow_runs_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index(
             "ix_flow_runs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL AND removed_at IS NULL")
         ),
@@ -116,6 +117,13 @@ class FlowRunRow(Base):
     inputs: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     program: Mapped[str | None] = mapped_column(Text)
     """The program that alone executes it, for it has the functions; None: the workers do."""
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("flow_runs.id", ondelete="SET NULL"))
+    """The run of which it is a step."""
+    parent_step: Mapped[str | None] = mapped_column(Text)
+    parent_item: Mapped[int | None]
+    """None: the step as a whole."""
+    depth: Mapped[int] = mapped_column(server_default=text("0"))
+    """So many runs are above it."""
     fallback: Mapped[bool] = mapped_column(server_default=text("false"))
     """It began on the local engine because Temporal was away."""
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey(UserRow.id, ondelete="SET NULL"))

@@ -85,6 +85,18 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Of which run a run is a step."""
+
+    run_id: uuid.UUID
+    step: str
+    item: int | None
+    """None: the step as a whole."""
+    depth: int
+    """Of the child: so many runs are above it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run, as its row has it."""
 

@@ -12,7 +12,7 @@ from pavo.errors import Conflict
 from pavo.flows.definition.definition import Definition
 from pavo.flows.ledger import events
 from pavo.flows.ledger.models import FlowReleaseRow, FlowRunRow, FlowVersionRow
-from pavo.flows.ledger.records import Declared
+from pavo.flows.ledger.records import Declared, Parent
 from pavo.kit.ids import new_id
 from pavo.kit.json_values import encode_text
 from pavo.timeline import service as timeline
@@ -118,11 +118,13 @@ async def begin_run(
     *,
     fallback: bool = False,
     program: str | None = None,
+    parent: Parent | None = None,
 ) -> Sequence[Event]:
     """Write a run down, before any engine hears of it. Done twice, it is the same run.
 
     Args:
         program: that alone executes it; None: the workers do.
+        parent: of which run it is a step.
 
     Returns: what is to be published after the commit.
 
@@ -143,8 +145,11 @@ async def begin_run(
         "program": program,
         "ends_by": func.pavo_now() + definition.flow.limits.duration,
     }
+    if parent is not None:
+        values |= {"parent_id": parent.run_id, "parent_step": parent.step, "parent_item": parent.item}
+        values |= {"depth": parent.depth}
     if await _add_run(session, values):
-        first = events.run_started(definition.flow.flow, definition.hash, engine, fallback=fallback)
+        first = events.run_started(definition.flow.flow, definition.hash, engine, fallback=fallback, parent=parent)
         return await timeline.create(session, run_id, first)
     return []
 

@@ -118,7 +118,7 @@ def _definition(text: str) -> Definition:
 def _check_engine(definition: Definition, engine: str) -> None:
     if definition.undone:
         told = f"No engine of this build does these steps: {', '.join(definition.undone)[:500]}."
-        raise InvalidInput(told, field="flow", remedy="Child flows and `wait_for` come with a later version.")
+        raise InvalidInput(told, field="flow", remedy="`wait_for` comes with a later version.")
     steps = definition.only_on_temporal
     if engine == LOCAL and steps:
         told = f"The local engine cannot run it: {', '.join(steps)[:500]} are Temporal workflows of their own."
