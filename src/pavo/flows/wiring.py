@@ -115,9 +115,10 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     others, publish = works(clients, connections), clients.publisher.publish
     awaiting = WorkWatch(clients.database, others, commands.hurry, publish)
     clients.closing.push_async_callback(KeptRunning(awaiting.run, "work-of-flows").end)
-    with_work = StepsWithWork(clients.database, steps, others, ChildRuns(clients.database, commands.hurry, publish))
+    children = ChildRuns(clients.database, commands.hurry, publish)
+    with_work = StepsWithWork(clients.database, steps, others, children)
     accounts = Accounts(with_work, evaluator)
     attempts = StepAttempts(clients.database, with_work, accounts, publish)
     advancing, rows = RunAdvancing(clients.database, accounts, publish), FlowRows(clients.database)
-    local = [serving(clients, tools)]
+    local = [serving(clients, tools, lambda here: StepsWithWork(clients.database, here, {}, children))]
     return KindAtWork(KIND, long=[attempts], short=[advancing], rows=rows, held_by=held_by, beside=local)

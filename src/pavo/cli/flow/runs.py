@@ -17,13 +17,18 @@ from pavo.cli.flow.files import File, read_file
 from pavo.cli.output import Output, Printer, say
 from pavo.cli.table import table
 from pavo.errors import InvalidInput
+from pavo.flows.awaited.alone import run_alone
+from pavo.flows.awaited.children import ChildRuns
+from pavo.flows.awaited.steps import StepsWithWork
+from pavo.flows.awaited.watching import WorkWatch
 from pavo.flows.definition.definition import Definition, definition_of
+from pavo.flows.driving import unheard
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import LocalSteps
-from pavo.flows.local.wiring import local_steps
+from pavo.flows.local.wiring import BEGUN, local_steps
 from pavo.flows.shown.tree import ShownStep, steps_of
 from pavo.kit.clock import iso
 from pavo.kit.json_values import encode_text
@@ -75,10 +80,22 @@ async def run(
                 resume = await here.runs.begin(here.organisation, definition, given, engine)
             is_local = (await here.runs.history(here.organisation, resume)).run.engine == LOCAL
             say(f"Run {resume}", to=Printer(output).people)
-            await (local.engine.run(resume) if is_local else _look_on(here, resume))
+            await (_run_alone(here, local.engine, resume) if is_local else _look_on(here, resume))
             return _show(await here.runs.history(here.organisation, resume), output)
     finally:
         evaluator.close()
+
+
+async def _run_alone(here: Here, engine: LocalEngine, run: uuid.UUID) -> None:
+    def asked(gate: uuid.UUID) -> None:
+        say(f"It waits for an answer: pavo gate answer {gate}", to=Printer("text").people)
+
+    watch = WorkWatch(here.database, {}, _nobody, unheard)
+    await run_alone(here.database, engine, watch, run, asked)
+
+
+async def _nobody(run_id: uuid.UUID, epoch: int, *, is_begun: bool) -> None:
+    """Workers look after runs of Temporal's."""
 
 
 async def _look_on(here: Here, run: uuid.UUID) -> None:
@@ -101,8 +118,9 @@ class _Local:
 async def _engine(here: Here, evaluator: Evaluator) -> AsyncGenerator[_Local]:
     tools = open_tools(here.settings.tools)
     try:
-        steps = local_steps(here.database, here.settings, tools)
-        yield _Local(LocalEngine(here.database, steps, evaluator), steps)
+        steps = local_steps(here.database, here.settings, tools, begun=BEGUN)
+        doing = StepsWithWork(here.database, steps, {}, ChildRuns(here.database))
+        yield _Local(LocalEngine(here.database, doing, evaluator), steps)
     finally:
         tools.close()
 

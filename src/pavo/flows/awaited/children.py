@@ -50,9 +50,7 @@ class ChildRuns:
             raise Conflict(told, field="flow", remedy="Name another version.")
         inputs = checked_inputs(definition, given.values["with"])
         async with self._database.transaction() as session:
-            run, told = await children.begin_child(
-                session, given.run_id, given.key, given.attempt, definition, inputs
-            )
+            run, told = await children.begin_child(session, given.run_id, given.key, given.attempt, definition, inputs)
         self._publish(told)
         if self._hurry is not None and run.engine == TEMPORAL:
             await self._hurry(run.id, run.epoch, is_begun=run.holder is not None)

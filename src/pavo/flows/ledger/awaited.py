@@ -83,3 +83,10 @@ async def leave(session: AsyncSession, work: AwaitedWork) -> None:
 async def creator(session: AsyncSession, run_id: uuid.UUID) -> uuid.UUID | None:
     """Who began the run; None: an operator did, or they are gone."""
     return (await session.scalars(select(FlowRunRow.created_by).where(FlowRunRow.id == run_id))).one_or_none()
+
+
+async def gates(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Sequence[uuid.UUID]:
+    """That steps of these runs await."""
+    of_them = (FlowResultRow.run_id.in_(run_ids), FlowResultRow.state == "awaiting", FlowResultRow.work_kind == "gate")
+    rows = await session.scalars(select(FlowResultRow.work_id).where(*of_them).order_by(FlowResultRow.begun_at))
+    return [each for each in rows if each is not None]

@@ -38,7 +38,7 @@ async def begin_child(
 
     Raises:
         NotFound: the parent is gone.
-        Conflict: nothing waits for it any more; runs are too deep; the version is deprecated, or is not for that engine.
+        Conflict: nothing waits for it (any more); it is too deep; its version is deprecated, or not for that engine.
     """
     parent = await recording.locked(session, parent_id)
     in_flight = (recording.of_key(parent_id, key), FlowResultRow.state == "running", FlowResultRow.attempt == attempt)

@@ -96,7 +96,7 @@ class FlowStepStartedEvent(TypedDict):
 
 @_described
 class FlowStepWaitsEvent(TypedDict):
-    """Others do it: a task, a coding job, a run of another flow, or whoever answers a gate; it ends when that is over."""
+    """Others do it: a task, a coding job, another run, or whoever answers a gate; it ends when that is over."""
 
     type: Literal["step_waits"]
     step: str

@@ -30,9 +30,7 @@ MAX_TOLD: Final = 1_000
 MAX_CHOSEN: Final = 50
 
 
-def run_started(
-    flow: str, version_hash: str, engine: str, *, fallback: bool, parent: Parent | None = None
-) -> NewEvent:
+def run_started(flow: str, version_hash: str, engine: str, *, fallback: bool, parent: Parent | None = None) -> NewEvent:
     """The run was written down."""
     told: dict[str, Any] = {"flow": flow, "hash": version_hash, "engine": engine}
     if parent is not None:

@@ -191,4 +191,6 @@ def _result(key: ResultKey, row: FlowResultRow, due: Any) -> ResultRecord:
         row.error,
         row.begun_at,
         row.ended_at,
+        row.work_kind,
+        row.work_id,
     )

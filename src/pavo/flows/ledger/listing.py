@@ -44,6 +44,10 @@ class RunLine:
     created_by: str | None
     ended_at: datetime | None
     error: str | None
+    parent_id: uuid.UUID | None
+    """The run of which it is a step."""
+    parent_step: str | None
+    parent_item: int | None
 
 
 def _lines() -> Any:
@@ -64,6 +68,9 @@ def _lines() -> Any:
             UserRow.email,
             FlowRunRow.ended_at,
             FlowRunRow.error,
+            FlowRunRow.parent_id,
+            FlowRunRow.parent_step,
+            FlowRunRow.parent_item,
         )
         .join(
             FlowVersionRow,

@@ -145,6 +145,9 @@ class ResultRecord:
     error: str | None
     begun_at: datetime
     ended_at: datetime | None
+    work_kind: str | None = None
+    """Of what it has others do: task, job, run, gate."""
+    work_id: uuid.UUID | None = None
 
     @property
     def is_asked(self) -> bool:

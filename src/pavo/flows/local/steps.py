@@ -48,10 +48,19 @@ class LocalSteps:
         tools, functions: by name; cheap until one is asked for.
         web: reads pages, of hosts that the operator permits.
         secrets: those that steps refer to; None: no flow that does is executed.
+        begun: kinds of steps that somebody else begins here, as the work of others.
     """
 
-    def __init__(self, tools: ToolRegistry, functions: ToolRegistry, web: Web, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        tools: ToolRegistry,
+        functions: ToolRegistry,
+        web: Web,
+        secrets: Secrets | None = None,
+        begun: Container[str] = (),
+    ) -> None:
         self._tools, self._functions, self._web, self._secrets = tools, functions, web, secrets
+        self._begun = begun
 
     def unable(self, definition: Definition, but: Container[str] = ()) -> Iterator[tuple[str, str]]:
         """Steps that cannot be done here, and why. It may import the tools that they name, which takes seconds.
@@ -67,7 +76,7 @@ class LocalSteps:
             yield "secrets", "references to secrets are not resolved here"
 
     def _why_unable(self, step: WrittenStep) -> str | None:
-        if (why := _not_done(step)) is not None:
+        if step.kind not in self._begun and (why := _not_done(step)) is not None:
             return why
         try:
             if step.compensate is not None:

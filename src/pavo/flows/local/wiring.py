@@ -2,12 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import Final
 
 from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
 from pavo.agents.registry import declared
 from pavo.config import Settings
+from pavo.flows.attempts import Steps
 from pavo.flows.definition.definition import definition_of
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger import histories
@@ -20,11 +22,17 @@ from pavo.runs.kinds import WorkerClients
 from pavo.tools.registry import ToolRegistry
 from pavo.tools.wiring import WorkerTools, open_tools
 
+BEGUN: Final = frozenset(("gate", "flow"))
+"""Kinds of steps that are begun on the local engine, and end when people have answered, or another run is over."""
 
-def serving(clients: WorkerClients, tools: WorkerTools | None = None) -> LocalServer:
+
+def serving(
+    clients: WorkerClients, tools: WorkerTools | None = None, others: Callable[[Steps], Steps] | None = None
+) -> LocalServer:
     """What executes runs of the local engine in a worker process; it is not begun yet.
 
     Args:
+        others: has steps of the kinds BEGUN begun, beside those that are done here; default: nobody does.
         tools: the worker's, where they are open; default: it opens some of its own.
     """
     if tools is None:
@@ -32,24 +40,30 @@ def serving(clients: WorkerClients, tools: WorkerTools | None = None) -> LocalSe
         clients.closing.push_async_callback(asyncio.to_thread, tools.close)
     evaluator = Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
-    steps = local_steps(clients.database, clients.settings, tools)
-    engine = LocalEngine(clients.database, steps, evaluator, publish=clients.publisher.publish)
+    steps = local_steps(clients.database, clients.settings, tools, begun=BEGUN if others else ())
+    doing = steps if others is None else others(steps)
+    engine = LocalEngine(clients.database, doing, evaluator, publish=clients.publisher.publish)
     return LocalServer(clients.database, engine, Looking(clients.database, steps))
 
 
 def local_steps(
-    database: Database, settings: Settings, tools: WorkerTools, functions: ToolRegistry | None = None
+    database: Database,
+    settings: Settings,
+    tools: WorkerTools,
+    functions: ToolRegistry | None = None,
+    begun: Container[str] = (),
 ) -> LocalSteps:
     """What steps do in this process.
 
     Args:
         functions: what `python` names. Default: the installed ones.
+        begun: see `LocalSteps`.
 
     Raises:
         ConfigurationError: a key that opens secrets is none.
     """
     secrets = SecretService(database, KeyRing.of(settings.sealing))
-    return LocalSteps(tools.registry, functions or ToolRegistry(declared(GROUP)), tools.web, secrets)
+    return LocalSteps(tools.registry, functions or ToolRegistry(declared(GROUP)), tools.web, secrets, begun)
 
 
 class Looking:

@@ -98,6 +98,11 @@ class ListedFlowRun(BaseModel):
     """Address; null: somebody who is gone, or a command on the deployment's own machine."""
     ended_at: datetime | None
     error: str | None
+    parent_id: uuid.UUID | None
+    """The run of which this one is a step; null: it stands alone."""
+    parent_step: str | None
+    parent_item: int | None
+    """Number in the step's list, from 0; null: the step as a whole."""
 
 
 class FlowStepOut(BaseModel):
@@ -109,8 +114,8 @@ class FlowStepOut(BaseModel):
     kind: str
     """tool, agent, job, flow, gate, sleep, until, branch, python, http or wait_for."""
     state: StepState
-    """awaiting: a task, a job or an answer is awaited; timer: it waits for a moment; retrying: for its next attempt;
-    unknown: people are asked whether it happened."""
+    """awaiting: a task, a job, another run or an answer is awaited; timer: it waits for a moment; retrying: for its
+    next attempt; unknown: people are asked whether it happened."""
     item: int | None
     """Number in its list, from 0; null: the step as a whole."""
     undoes: bool
@@ -128,6 +133,10 @@ class FlowStepOut(BaseModel):
     """Until its timer or its next attempt."""
     items: dict[str, int] | None
     """Of a step that is done for each of a list: how many items are in which state."""
+    work_kind: Literal["task", "job", "run", "gate"] | None
+    """What it has others do."""
+    work_id: uuid.UUID | None
+    """Its id."""
 
 
 class FlowRunOut(ListedFlowRun):

@@ -1,5 +1,6 @@
 """The tree of a run's steps: each behind what it needs, then its items; at the end what was undone."""
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,9 @@ class ShownStep:
     """Until its timer or its next attempt."""
     items: Mapping[str, int] | None = None
     """Of a step that is done for each of a list: how many items are in which state."""
+    work_kind: str | None = None
+    """Of what it has others do: task, job, run, gate."""
+    work_id: uuid.UUID | None = None
 
 
 def steps_of(history: History) -> list[ShownStep]:
@@ -119,6 +123,8 @@ def _result(progress: Progress, found: ResultRecord) -> ShownStep:
         begun_at=found.begun_at,
         ended_at=found.ended_at,
         due_seconds=found.due_seconds,
+        work_kind=found.work_kind,
+        work_id=found.work_id,
     )
 
 
