@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pavo.flows.definition.definition import definition_of
+from pavo.flows.ledger import versions
+from pavo.kit.sql import Database
+
 FLOW = """
 flow: greet
 inputs: {names: {type: array, items: {type: string}}, most: {type: integer, default: 5}}
@@ -58,3 +62,19 @@ async def test_a_flow_is_run_listed_and_shown(
     assert code == 2 and "inputs.names" in err
     code, out, err = await pavo("status", str(uuid.uuid4()))
     assert code == 3 and "There is no run" in err
+
+
+async def test_a_run_that_has_others_below_it_is_executed_by_one_command(
+    environment: dict[str, str], database: Database, organisation: uuid.UUID, tmp_path: Path
+) -> None:
+    gate = "{ask: members, expires: 300ms, on_expiry: skip}"
+    asks = f'flow: asks\nresult: "${{{{ steps.ask.status }}}}"\nsteps: {{ask: {{gate: {gate}}}}}'
+    definition = definition_of(asks, lambda sources: [None] * len(sources))
+    async with database.transaction() as session:
+        await versions.publish(session, organisation, versions.declared(definition), None)
+    file = tmp_path / "above.yaml"
+    file.write_text('flow: above\nresult: "${{ steps.down.output }}"\nsteps: {down: {flow: asks@1}}')
+    code, out, err = await Commands(environment, organisation)("run", str(file), "-o", "json")
+    assert code == 0, err
+    assert (json.loads(out)["state"], json.loads(out)["result"]) == ("succeeded", "skipped")
+    assert "pavo inbox answer" in err

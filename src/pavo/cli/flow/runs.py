@@ -88,7 +88,7 @@ async def run(
 
 async def _run_alone(here: Here, engine: LocalEngine, run: uuid.UUID) -> None:
     def asked(gate: uuid.UUID) -> None:
-        say(f"It waits for an answer: pavo gate answer {gate}", to=Printer("text").people)
+        say(f"It waits for an answer: pavo inbox answer {gate}", to=Printer("text").people)
 
     watch = WorkWatch(here.database, {}, _nobody, unheard)
     await run_alone(here.database, engine, watch, run, asked)

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from pavo.errors import Unavailable
 from pavo.flows.awaited.watching import WorkWatch
-from pavo.flows.ledger import awaited, children
 from pavo.flows.ledger.records import RunRecord
+from pavo.flows.ledger.works import awaited, children
 from pavo.flows.local.engine import LOOK_SECONDS, LocalEngine
 from pavo.kit.cancellation import end
 from pavo.kit.sql import Database

@@ -10,8 +10,9 @@ from pavo.flows.attempts import Given
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.driving import Publish, unheard
-from pavo.flows.ledger import catalogue, children, due, histories, holding
+from pavo.flows.ledger import catalogue, due, histories, holding
 from pavo.flows.ledger.records import OVER, TEMPORAL
+from pavo.flows.ledger.works import children
 from pavo.flows.runs import Hurry, checked_inputs
 from pavo.kit.sql import Database
 from pavo.kit.threads.calls import call_in_thread

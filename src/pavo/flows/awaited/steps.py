@@ -12,7 +12,7 @@ from pavo.flows.attempts import Attempted, Awaited, Given, Steps
 from pavo.flows.awaited.children import RUN, ChildRuns
 from pavo.flows.awaited.gates import WORK, GateWork
 from pavo.flows.definition.written import WrittenStep
-from pavo.flows.ledger import awaited
+from pavo.flows.ledger.works import awaited
 from pavo.kit.json_values import encode_text
 from pavo.kit.sql import Database
 from pavo.works.work import Work

@@ -18,10 +18,11 @@ from pavo.flows.awaited.gates import WORK, GateWork
 from pavo.flows.awaited.steps import NOBODY
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.definition.written import WrittenStep
-from pavo.flows.ledger import awaited, histories, recording
-from pavo.flows.ledger.awaited import AwaitedWork
+from pavo.flows.ledger import histories, recording
 from pavo.flows.ledger.changes import Ended
 from pavo.flows.ledger.records import TEMPORAL
+from pavo.flows.ledger.works import awaited
+from pavo.flows.ledger.works.awaited import AwaitedWork
 from pavo.flows.local.steps import checked
 from pavo.flows.runs import Hurry
 from pavo.flows.scheduler import Status

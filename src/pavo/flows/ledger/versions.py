@@ -133,25 +133,20 @@ async def begin_run(
     """
     await keep(session, organisation_id, declared(definition))
     await _check_deprecated(session, organisation_id, definition)
-    values = {
-        "id": run_id,
-        "organisation_id": organisation_id,
-        "flow": definition.flow.flow,
-        "hash": definition.hash,
-        "engine": engine,
-        "inputs": dict(inputs),
-        "created_by": who,
-        "fallback": fallback,
-        "program": program,
-        "ends_by": func.pavo_now() + definition.flow.limits.duration,
-    }
-    if parent is not None:
-        values |= {"parent_id": parent.run_id, "parent_step": parent.step, "parent_item": parent.item}
-        values |= {"depth": parent.depth}
+    values: dict[str, Any] = {"id": run_id, "organisation_id": organisation_id, "engine": engine, **_below(parent)}
+    values |= {"flow": definition.flow.flow, "hash": definition.hash, "inputs": dict(inputs), "created_by": who}
+    values |= {"fallback": fallback, "program": program, "ends_by": func.pavo_now() + definition.flow.limits.duration}
     if await _add_run(session, values):
         first = events.run_started(definition.flow.flow, definition.hash, engine, fallback=fallback, parent=parent)
         return await timeline.create(session, run_id, first)
     return []
+
+
+def _below(parent: Parent | None) -> Mapping[str, Any]:
+    if parent is None:
+        return {}
+    of_it = {"parent_id": parent.run_id, "parent_step": parent.step, "parent_item": parent.item}
+    return {**of_it, "depth": parent.depth}
 
 
 async def _add_run(session: AsyncSession, values: Mapping[str, Any]) -> bool:

@@ -1,0 +1,1 @@
+"""What steps have others do: what is awaited, and the runs that are steps of others."""
