@@ -80,15 +80,15 @@ async def run(
                 resume = await here.runs.begin(here.organisation, definition, given, engine)
             is_local = (await here.runs.history(here.organisation, resume)).run.engine == LOCAL
             say(f"Run {resume}", to=Printer(output).people)
-            await (_run_alone(here, local.engine, resume) if is_local else _look_on(here, resume))
+            await (_run_alone(here, local.engine, resume, output) if is_local else _look_on(here, resume))
             return _show(await here.runs.history(here.organisation, resume), output)
     finally:
         evaluator.close()
 
 
-async def _run_alone(here: Here, engine: LocalEngine, run: uuid.UUID) -> None:
+async def _run_alone(here: Here, engine: LocalEngine, run: uuid.UUID, output: Output) -> None:
     def asked(gate: uuid.UUID) -> None:
-        say(f"It waits for an answer: pavo inbox answer {gate}", to=Printer("text").people)
+        say(f"It waits for an answer: pavo inbox answer {gate}", to=Printer(output).people)
 
     watch = WorkWatch(here.database, {}, _nobody, unheard)
     await run_alone(here.database, engine, watch, run, asked)
