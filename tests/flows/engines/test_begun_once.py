@@ -43,6 +43,11 @@ async def test_a_run_is_begun_once_for_each_try(
             seq = (await histories.run_of(session, run)).seq
             await recording.commit(session, hold, seq, changes)
 
+    async def deep(depth: int) -> None:
+        async with database.transaction() as session:
+            values = {"run": run, "depth": depth}
+            await session.execute(text("UPDATE flow_runs SET depth = :depth WHERE id = :run"), values)
+
     async def begin(attempt: int) -> uuid.UUID:
         given = Given(run, organisation, KEY, KEY.idempotency_key(run), attempt, "", {"with": {}})
         return await children.begin(step, given)
@@ -51,6 +56,10 @@ async def test_a_run_is_begun_once_for_each_try(
     with pytest.raises(Conflict, match="Nothing waits"):
         await begin(1)
     await write(hold, Began(KEY, repeatable=True))
+    await deep(8)
+    with pytest.raises(Conflict, match="8 others above"):
+        await begin(1)
+    await deep(7)
     first, same = await asyncio.gather(begin(1), begin(1))
     assert first == same
 

@@ -92,13 +92,3 @@ async def test_flows_of_others_are_unknown(person: Person, other: Person) -> Non
     await publish(other, DOUBLE)
     told = await person.post("/flow-runs", 422, text=PARENT, inputs={"numbers": [1]}, engine="temporal")
     assert "double" in told["detail"], told
-
-
-async def test_runs_are_not_deeper_than_they_may_be(person: Person) -> None:
-    await publish(person, "flow: f0\nsteps: {nap: {sleep: 1ms}}")
-    for depth in range(1, 10):
-        await publish(person, f"flow: f{depth}\nsteps: {{down: {{flow: f{depth - 1}@1}}}}")
-    run = await over(person, await begin(person, "flow: top\nsteps: {down: {flow: f7@1}}", "local"))
-    assert run["state"] == "succeeded", run["error"]
-    run = await over(person, await begin(person, "flow: top\nsteps: {down: {flow: f9@1}}", "local"))
-    assert run["state"] == "failed" and "above" in run["error"], run["error"]
