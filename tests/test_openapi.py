@@ -77,6 +77,8 @@ FINDS = {
     "POST /api/flows",
     "POST /api/flows/validate",
     "GET /api/flow-runs",
+    "GET /api/flow-doctor",
+    "POST /api/flow-doctor/repair",
     "POST /api/flow-runs",
 }
 CREATE = {

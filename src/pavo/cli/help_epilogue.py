@@ -44,6 +44,10 @@ EXAMPLES: Final = {
         "pavo flow convert refund.json --from simple -O refund.yaml": "and what could not be carried over",
     },
     "flow run": {"pavo flow run refund.yaml --engine local --input ticket=T-7": "until it is over"},
+    "flow doctor": {
+        "pavo flow doctor": "rows and workflows that disagree, and runs that nobody executes",
+        "pavo flow doctor --repair": "and what can be done about it",
+    },
     "flow runs": {"pavo flow runs": "the newest ones"},
     "flow status": {"pavo flow status 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "what became of its steps"},
     "flow cancel": {"pavo flow cancel 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f --compensate": "and undo what it did"},

@@ -9,6 +9,7 @@ from pavo.accounts.dependencies import Caller, StreamCaller, own_organisation
 from pavo.agents.endpoints import TheAgents, TheAnnouncements
 from pavo.flows.checking.checked import KnownNames, Names
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.doctoring.doctor import FlowDoctor
 from pavo.flows.generated.prompt import Described, Offered
 from pavo.flows.generated.service import FlowGenerator
 from pavo.flows.ledger.listing import RunLine
@@ -51,6 +52,12 @@ async def _views(request: Request) -> RunViews:
     return _use_cases(request).views
 
 
+async def _doctor(request: Request) -> FlowDoctor:
+    found = _use_cases(request).doctor
+    assert found is not None, "an API has one"
+    return found
+
+
 async def _generator(request: Request) -> FlowGenerator:
     return _use_cases(request).generator
 
@@ -89,6 +96,7 @@ TheStarts = Annotated[RunStarts, Depends(_starts)]
 TheViews = Annotated[RunViews, Depends(_views)]
 OwnRun = Annotated[RunLine, Depends(own_run)]
 WatchedRun = Annotated[Subject, Depends(watched_run)]
+TheDoctor = Annotated[FlowDoctor, Depends(_doctor)]
 TheGenerator = Annotated[FlowGenerator, Depends(_generator)]
 TheOrganisation = Annotated[uuid.UUID, Depends(_organisation)]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pavo.config import Settings
 from pavo.flows.awaited.gates import FlowGates
 from pavo.flows.checking.checker import FlowChecker
+from pavo.flows.doctoring.doctor import FlowDoctor
 from pavo.flows.generated.asking import CALL_SECONDS, TRIES
 from pavo.flows.generated.examiner import ProposalExaminer
 from pavo.flows.generated.service import FlowGenerator
@@ -28,6 +29,8 @@ class FlowUseCases:
     starts: RunStarts
     views: RunViews
     generator: FlowGenerator
+    doctor: FlowDoctor | None = None
+    """Of an API."""
 
 
 def flow_use_cases(

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
@@ -18,6 +19,7 @@ from pavo.flows.temporal.workflow import FlowRun
 from pavo.kit.cancellation import KeptRunning
 from pavo.runs.kinds import ApiClients, Kind, KindAtWork, KindServed, WorkerClients
 from pavo.runs.presence import Presence
+from pavo.runs.reconcile import Reconciler
 from pavo.runs.subjects import SubjectRows
 
 if TYPE_CHECKING:
@@ -43,12 +45,13 @@ KIND: Final = Kind(
 def routers() -> Sequence[Any]:
     """The endpoints of flows."""
     from pavo.flows.endpoints import router as flows
+    from pavo.flows.requests.doctor import router as doctor
     from pavo.flows.requests.generated import router as generated
     from pavo.flows.requests.published import router as published
     from pavo.flows.requests.runs import router as runs
     from pavo.flows.templates.endpoints import router as templates
 
-    return [flows, generated, published, runs, templates]
+    return [flows, doctor, generated, published, runs, templates]
 
 
 def flow_commands(temporal: Client, redis: Redis, settings: TemporalSettings) -> FlowCommands:
@@ -67,6 +70,7 @@ def flow_runs(clients: ApiClients | WorkerClients) -> "tuple[RunStarts, RunServi
 
 async def served(clients: ApiClients) -> KindServed:
     """The use cases of flows."""
+    from pavo.flows.doctoring.doctor import FlowDoctor
     from pavo.flows.use_cases import flow_use_cases  # here, for a worker has no use for what they import
 
     database = clients.database
@@ -80,8 +84,10 @@ async def served(clients: ApiClients) -> KindServed:
         async with database.reading() as session:
             return await due.owners(session, run_ids)
 
+    rows = FlowRows(database)
+    doctor = FlowDoctor(database, KIND, rows, Reconciler([(KIND, rows)], clients.temporal), commands)
     services = flow_use_cases(database, clients.settings, clients.closing, commands.hurry)
-    return KindServed(KIND, services, FlowRows(database), census, owners)
+    return KindServed(KIND, replace(services, doctor=doctor), rows, census, owners)
 
 
 async def at_work(clients: WorkerClients) -> KindAtWork:

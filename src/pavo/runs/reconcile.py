@@ -94,21 +94,21 @@ class Reconciler(ReconcileActivities):
         return found
 
     async def _compare(self, kind: Kind, rows: Rows) -> int:
-        open_ids = await self._open_workflows(kind)
+        open_ids = await self.open_workflows(kind)
         found = 0
         async for row in rows.running(SETTLED_AFTER):
             if row.workflow_id not in open_ids:
-                found += await self._repair(kind, rows, row)
+                found += await self.repair(kind, rows, row)
         return found
 
-    async def _repair(self, kind: Kind, rows: Rows, row: RunningRow) -> bool:
+    async def repair(self, kind: Kind, rows: Rows, row: RunningRow) -> bool:
         """Whether it was lost, and is explained now. One that cannot be explained keeps no other from it.
 
         Raises:
             Unavailable: PostgreSQL or Temporal is away.
         """
         try:
-            lost = await self._lost(kind, row)
+            lost = await self.lost(kind, row)
             if lost is None or not await rows.explain(row, lost.cause, lost.remedy):
                 return False
         except Unavailable:
@@ -119,14 +119,22 @@ class Reconciler(ReconcileActivities):
         logger.error("%s %s said %s without a workflow: %s", kind.noun, row.subject_id, row.stage, lost.cause)
         return True
 
-    async def _open_workflows(self, kind: Kind) -> set[str]:
-        """Ids that Temporal lists as running: a hint that spares asking for each of many."""
+    async def open_workflows(self, kind: Kind) -> set[str]:
+        """Ids that Temporal lists as running: a hint that spares asking for each of many.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
         query = f"WorkflowType = '{kind.type_name}' AND ExecutionStatus = 'Running'"
         with translated():
             return {run.id async for run in self._temporal.list_workflows(query, page_size=1000)}
 
-    async def _lost(self, kind: Kind, row: RunningRow) -> Lost | None:
-        """None when its workflow is open after all."""
+    async def lost(self, kind: Kind, row: RunningRow) -> Lost | None:
+        """Why the run of a row is lost; None when its workflow is open after all.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
         remedy = f"Resume the {kind.noun}: it goes on after what was last recorded."
         try:
             with translated():

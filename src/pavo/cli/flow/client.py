@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx2
 
 from pavo.cli.api_client import ApiClient
+from pavo.flows.doctoring.schemas import FlowDoctorOut
 from pavo.flows.generated.schemas import MAX_SECONDS, FlowGenerate, GeneratedFlow
 from pavo.flows.published.schemas import (
     FlowDifferenceOut,
@@ -65,6 +66,11 @@ class FlowClient:
             "POST", "/api/flows/generate", json=body, params=self.of, timeout=httpx2.Timeout(MAX_SECONDS, connect=10)
         )
         return GeneratedFlow.model_validate_json(answer.content)
+
+    def doctor(self, *, repair: bool) -> FlowDoctorOut:
+        """What is wrong with runs; with `repair` what can be done about it is done."""
+        method, path = ("POST", "/api/flow-doctor/repair") if repair else ("GET", "/api/flow-doctor")
+        return self.api.ask(FlowDoctorOut, method, path, params=self.of)
 
     def flows(self, chosen: dict[str, Any], limit: int | None = None) -> list[ListedFlow]:
         """Those that are meant, the one that was published last first."""

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pavo.cli.api_client import ApiClient
 from pavo.cli.exit_codes import DONE, FAILED, WRONG_USAGE
-from pavo.cli.flow import moving, published, watching
+from pavo.cli.flow import doctor, moving, published, watching
 from pavo.cli.flow.files import File, read_file
 from pavo.cli.flow.new import CASES, list_templates, new
 from pavo.cli.help_epilogue import epilogue, give_examples
@@ -200,6 +200,7 @@ flow_app.command(published.list_flows, name="list")
 flow_app.command(moving.export)
 flow_app.command(moving.import_flows, name="import")
 flow_app.command(watching.watch)
+flow_app.command(doctor.doctor)
 give_examples(flow_app, "flow")
 _LATER = {
     "run": ("runs:run", "Run a flow until it is over, and show what became of its steps."),

@@ -111,3 +111,93 @@ async def owners(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Mapping
     """Whose runs these are; those that are gone are left out."""
     rows = await session.execute(text(_OWNERS), {"ids": list(run_ids)})
     return {each[0]: each[1] for each in rows}
+
+
+_OPEN: Final = """
+SELECT id, flow, hash, engine, state, epoch, seq, holder IS NOT NULL AS held, program,
+    extract(epoch FROM pavo_now() - lease_until) AS expired
+FROM flow_runs
+WHERE organisation_id = :organisation AND state IN ('waiting', 'running', 'handing_over') AND deleted_at IS NULL
+  AND created_at < pavo_now() - make_interval(secs => :settled)
+  AND (engine = 'temporal' OR (
+    (lease_until IS NULL OR lease_until < pavo_now() - make_interval(secs => :settled))
+    AND (wake_at IS NULL OR wake_at < pavo_now() - make_interval(secs => :settled))
+  ))
+ORDER BY id LIMIT :most
+"""
+_STANDING: Final = """
+SELECT id, flow, engine, epoch, state,
+    state IN ('succeeded', 'failed', 'cancelled') AND ended_at < pavo_now() - make_interval(secs => :settled) AS is_over
+FROM flow_runs WHERE organisation_id = :organisation AND id = ANY(:ids)
+"""
+_TEXTS: Final = """
+SELECT hash, definition FROM flow_versions WHERE organisation_id = :organisation AND hash = ANY(:hashes)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is not over, and that either Temporal has or nobody."""
+
+    run_id: uuid.UUID
+    flow: str
+    hash: str
+    engine: str
+    state: str
+    epoch: int
+    seq: int
+    held: bool
+    program: str | None
+    expired_seconds: float | None
+    """Since its lease is over; None: it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the row of a run is."""
+
+    run_id: uuid.UUID
+    flow: str
+    engine: str
+    epoch: int
+    state: str
+    is_over: bool
+    """For long enough that its workflow has ended as well."""
+
+
+async def open_runs(
+    session: AsyncSession, organisation_id: uuid.UUID, settled_seconds: float, most: int
+) -> Sequence[OpenRun]:
+    """Runs of an organisation that Temporal has, and those of local engines that are due and have nobody, all of them
+    for so long; the oldest first."""
+    asked = {"organisation": organisation_id, "settled": settled_seconds, "most": most}
+    rows = await session.execute(text(_OPEN), asked)
+    return [
+        OpenRun(
+            each.id,
+            each.flow,
+            each.hash,
+            each.engine,
+            each.state,
+            each.epoch,
+            each.seq,
+            each.held,
+            each.program,
+            None if each.expired is None else float(each.expired),
+        )
+        for each in rows
+    ]
+
+
+async def standing(
+    session: AsyncSession, organisation_id: uuid.UUID, run_ids: Sequence[uuid.UUID], settled_seconds: float
+) -> Sequence[Standing]:
+    """Where these runs are; others' are left out."""
+    asked = {"organisation": organisation_id, "ids": list(run_ids), "settled": settled_seconds}
+    return [Standing(*each) for each in await session.execute(text(_STANDING), asked)]
+
+
+async def texts(session: AsyncSession, organisation_id: uuid.UUID, hashes: Sequence[str]) -> Mapping[str, str]:
+    """What these versions say, by hash."""
+    rows = await session.execute(text(_TEXTS), {"organisation": organisation_id, "hashes": list(hashes)})
+    return {each[0]: each[1] for each in rows}

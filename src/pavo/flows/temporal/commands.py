@@ -3,7 +3,7 @@
 import logging
 import uuid
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from pavo.errors import PavoError, Unavailable
 from pavo.flows.temporal.contracts import SIGNAL_LOOK, FlowInput, start_id
@@ -52,6 +52,33 @@ class FlowCommands:
             NoSuchRun: no workflow of it is open.
         """
         await self._calls.signal(start_id(str(run_id), epoch), SIGNAL_LOOK)
+
+    async def is_open(self, run_id: uuid.UUID, epoch: int) -> bool:
+        """Whether its workflow goes on, as Temporal's history has it.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        try:
+            with translated():
+                handle = self._temporal.get_workflow_handle(start_id(str(run_id), epoch))
+                return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status == WorkflowExecutionStatus.RUNNING
+        except NoSuchRun:
+            return False
+
+    async def end(self, run_id: uuid.UUID, epoch: int, why: str) -> None:
+        """End a workflow whose run is none of its any more; one that has ended stays as it is.
+
+        Raises:
+            Unavailable: Temporal is away.
+        """
+        try:
+            with translated():
+                await self._temporal.get_workflow_handle(start_id(str(run_id), epoch)).terminate(
+                    why, rpc_timeout=RPC_TIMEOUT
+                )
+        except NoSuchRun:
+            return
 
     async def hurry(self, run_id: uuid.UUID, epoch: int, *, is_begun: bool) -> None:
         """Start it or have it look. Never raises for what is away: the watch makes up for it."""

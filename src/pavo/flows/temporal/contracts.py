@@ -40,6 +40,12 @@ def run_of_workflow(workflow_id: str) -> str | None:
     return workflow_id.removeprefix(_PREFIX).partition(":")[0]
 
 
+def epoch_of_workflow(workflow_id: str) -> int | None:
+    """Under which epoch a run's workflow was started; None for other workflows."""
+    epoch = workflow_id.removeprefix(_PREFIX).partition(":")[2]
+    return int(epoch) if workflow_id.startswith(_PREFIX) and epoch.isdecimal() else None
+
+
 @dataclass
 class FlowState:
     """What a run of the workflow hands to its successor."""

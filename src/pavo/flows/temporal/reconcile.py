@@ -16,6 +16,11 @@ from pavo.runs.fence import Fence
 from pavo.runs.kinds import RunningRow
 
 
+def running_row(run_id: uuid.UUID, epoch: int, seq: int) -> RunningRow:
+    """A run that a workflow has claimed, as the second line reads it. The fence's transition is the run's `seq`."""
+    return RunningRow(run_id, start_id(str(run_id), epoch), "running", Fence("", epoch, seq))
+
+
 class FlowRows:
     """Runs of Temporal's that are under way: see `runs.kinds.Rows`."""
 
@@ -23,14 +28,13 @@ class FlowRows:
         self._database = database
 
     async def running(self, age: timedelta) -> AsyncIterator[RunningRow]:
-        """Those that a workflow has claimed. The fence's transition is the run's `seq`."""
+        """Those that a workflow has claimed."""
         last: uuid.UUID | None = None
         while True:
             async with self._database.reading() as session:
                 page = await due.begun(session, age.total_seconds(), last)
             for run in page:
-                fence = Fence("", run.epoch, run.seq)
-                yield RunningRow(run.run_id, start_id(str(run.run_id), run.epoch), "running", fence)
+                yield running_row(run.run_id, run.epoch, run.seq)
             if len(page) < due.AT_ONCE:
                 return
             last = page[-1].run_id
