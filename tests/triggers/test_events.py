@@ -94,3 +94,17 @@ async def test_an_engine_that_dies_as_a_run_ends_starts_it_once(
             assert found == (1 if point == "after" else 0), point
     found = await triggers.until(made["id"], lambda all_: len(all_) == 4 and all(e["state"] == "skipped" for e in all_))
     assert {each["cause_id"] for each in found} == set(ids)
+
+
+async def test_what_a_step_has_done_counts_to_the_chain(triggers: Triggers) -> None:
+    """A run that a trigger has started has an agent do a step: that task's end is the second link."""
+    await triggers.publish(NAP)
+    await triggers.publish(PULL)
+    await triggers.publish("flow: work\nsteps: {a: {agent: intern, with: {title: A step, options: {steps: 1}}}}")
+    work = {"flow": {"name": "work", "engine": "temporal"}}
+    first = await triggers.create(when={"kind": "flow", "flows": ["nap"]}, starts=work)
+    second = await triggers.create(when={"kind": "task"}, starts={"flow": {"name": "pull"}})
+    await run(triggers, "nap")
+    [one] = await triggers.until(first["id"], lambda all_: bool(all_) and all_[0]["outcome"] == "succeeded")
+    [two] = await triggers.until(second["id"], lambda all_: bool(all_) and all_[0]["outcome"] == "succeeded")
+    assert (one["depth"], two["depth"]) == (1, 2)
