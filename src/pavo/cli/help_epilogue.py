@@ -51,6 +51,10 @@ EXAMPLES: Final = {
     "flow runs": {"pavo flow runs": "the newest ones"},
     "flow status": {"pavo flow status 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "what became of its steps"},
     "flow cancel": {"pavo flow cancel 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f --compensate": "and undo what it did"},
+    "flow pause": {
+        'pavo flow pause 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f --reason "the bank is closed"': "nothing new begins"
+    },
+    "flow resume": {"pavo flow resume 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "it goes on"},
     "flow answer": {
         "pavo flow answer 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f pay --said again": "it did not happen, and is to be done"
     },

@@ -163,7 +163,7 @@ class Driver:
         self._definition = progress.definition
         self._cancel_told = any(isinstance(each, CancelTold) for each in history.changes)
         self._run, self._seq, self._results = run, run.seq, dict(history.results)
-        self._handing_over = run.state == HANDING_OVER
+        self._handing_over = run.state == HANDING_OVER or run.is_paused
         now = time.monotonic()
         self._ends_at = now + run.seconds_left
         self._attempts = {key: each.attempt for key, each in history.results.items()}

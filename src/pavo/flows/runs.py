@@ -153,6 +153,33 @@ class RunService:
             await holding.ask_cancel(session, run_id, compensate=compensate, by=by)
         await self._tell(run)
 
+    async def pause(self, organisation_id: uuid.UUID, run_id: uuid.UUID, reason: str, by: str | None = None) -> None:
+        """Have nothing begin any more, until somebody has the run go on.
+
+        Args:
+            by: the address of whoever asks.
+
+        Raises:
+            NotFound: there is none of this organisation's.
+            Conflict: it is over, or is being cancelled.
+        """
+        async with self._database.transaction() as session:
+            run = await histories.run_of(session, run_id, organisation_id)
+            await holding.pause(session, run_id, reason, by)
+        await self._tell(run)
+
+    async def resume(self, organisation_id: uuid.UUID, run_id: uuid.UUID, by: str | None = None) -> None:
+        """Have a run that was paused go on.
+
+        Raises:
+            NotFound: there is none of this organisation's.
+            Conflict: it is over.
+        """
+        async with self._database.transaction() as session:
+            run = await histories.run_of(session, run_id, organisation_id)
+            await holding.resume(session, run_id, by)
+        await self._tell(run)
+
     async def remove(self, organisation_id: uuid.UUID, run_id: uuid.UUID) -> None:
         """Remove a run that is over, with all that is kept of its steps; what follows it ends.
 

@@ -3,9 +3,12 @@
 import asyncio
 import uuid
 
+import pytest
+
+from pavo.errors import Conflict
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL
-from tests.flows.engines.conftest import Engine
+from tests.flows.engines.conftest import LONG, Engine
 from tests.flows.local.doubles import Called
 
 
@@ -112,3 +115,62 @@ async def test_a_step_that_no_engine_does_fails_and_nothing_is_done_in_its_place
     for step in ("http: {url: 'https://example.com', method: POST}", "gate: {ask: owners}", "agent: intern"):
         found = await engine.run(f"flow: f\nsteps: {{a: {{{step}}}}}")
         assert found.state == "failed" and "no engine of this build" in (found.error or ""), found
+
+
+async def test_nothing_of_a_paused_run_begins_until_it_is_resumed(engine: Engine, tools: Called) -> None:
+    flow = """flow: long
+steps:
+  first: {tool: hangs@1}
+  nap: {sleep: 1ms}
+  later: {sleep: 2s}
+  echo: {needs: [first, nap], tool: echo@1, with: {value: 7}}
+"""
+    run = await engine.begin(flow)
+    going = asyncio.create_task(engine.go_on(run))
+    try:
+        async with asyncio.timeout(LONG):
+            await _in_states(engine, run, first="running", nap="succeeded", later="timer")
+            await engine.service.pause(engine.organisation, run, "the bank is closed")
+            await engine.service.pause(engine.organisation, run, "another reason")
+            tools.hold.set()
+            record = (await engine.history(run)).run
+            assert (record.state, record.is_paused, record.paused_reason) == ("running", True, "the bank is closed")
+            await _has_seen_it(engine, run)
+            assert "echo" not in await engine.states(run) and tools.calls == []
+            await engine.service.resume(engine.organisation, run)
+            await engine.service.resume(engine.organisation, run)
+            assert (await going).state == "succeeded"
+    finally:
+        going.cancel()
+    assert tools.calls == [("echo", 7)]
+    with pytest.raises(Conflict, match="succeeded"):
+        await engine.service.pause(engine.organisation, run, "")
+
+
+async def test_a_paused_run_that_is_cancelled_ends(engine: Engine, tools: Called) -> None:
+    flow = "flow: long\nsteps:\n  nap: {sleep: 1h}\n  echo: {needs: nap, tool: echo@1}\n"
+    run = await engine.begin(flow)
+    await engine.service.pause(engine.organisation, run, "")
+    going = asyncio.create_task(engine.go_on(run))
+    try:
+        async with asyncio.timeout(LONG):
+            await engine.service.cancel(engine.organisation, run, compensate=False)
+            assert (await going).state == "cancelled"
+    finally:
+        going.cancel()
+    assert tools.calls == []
+
+
+async def _has_seen_it(engine: Engine, run: uuid.UUID) -> None:
+    """The engine has looked since the first step ended: the local one gives the run up, Temporal's notes a later timer."""
+    while True:
+        history = await engine.history(run)
+        states = {key.step: each.state for key, each in history.results.items()}
+        if states["first"] == "succeeded" and (history.run.holder is None or states["later"] == "succeeded"):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def _in_states(engine: Engine, run: uuid.UUID, **wanted: str) -> None:
+    while await engine.states(run) != wanted:
+        await asyncio.sleep(0.02)

@@ -207,6 +207,8 @@ _LATER = {
     "runs": ("runs:list_runs", "List runs, the newest first."),
     "status": ("runs:status", "Show what became of a run's steps."),
     "cancel": ("people:cancel", "Have a run end."),
+    "pause": ("people:pause", "Have nothing of a run begin, until it is resumed."),
+    "resume": ("people:resume", "Have a run that was paused go on."),
     "answer": ("people:answer", "Say what became of a step of which nobody knows whether it happened."),
 }
 """Loaded when they are typed: they need more than the extra `flows`."""

@@ -1,6 +1,6 @@
-"""`pavo flow cancel` and `answer`: what people say of a run, on whichever engine it is."""
+"""`pavo flow cancel`, `pause`, `resume` and `answer`: what people say of a run, on whichever engine it is."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from cyclopts import Parameter
@@ -11,6 +11,7 @@ from pavo.cli.output import Output, Printer, say
 from pavo.errors import InvalidInput
 from pavo.flows.ledger.changes import ResultKey
 
+MAX_REASON: Final = 500
 Gives = Annotated[
     str | None,
     Parameter(help="What the step gave, as JSON, where it succeeded. Default: null.", allow_leading_hyphen=True),
@@ -38,6 +39,33 @@ async def cancel(
         await here.runs.cancel(here.organisation, run, compensate=compensate)
     document = {"id": str(run), "cancel_asked": True, "compensate": compensate}
     Printer(output).show(document, lambda: say(f"The run is to end. See: pavo flow status {run}"))
+
+
+async def pause(
+    run: RunId,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="For those who look at it.")] = "",
+    org: OrganisationName = None,
+    output: Output = "text",
+    data_dir: DataDir = None,
+) -> None:
+    """Have nothing of a run begin any more, until it is resumed: what is in flight comes to its end, and timers go on.
+    Asked twice, the first time counts."""
+    async with connected(data_dir, org) as here:
+        await here.runs.pause(here.organisation, run, reason[:MAX_REASON])
+    document = {"id": str(run), "paused": True, "reason": reason[:MAX_REASON]}
+    Printer(output).show(document, lambda: say(f"The run is paused. See: pavo flow status {run}"))
+
+
+async def resume(
+    run: RunId, /, *, org: OrganisationName = None, output: Output = "text", data_dir: DataDir = None
+) -> None:
+    """Have a run that was paused go on."""
+    async with connected(data_dir, org) as here:
+        await here.runs.resume(here.organisation, run)
+    document = {"id": str(run), "paused": False}
+    Printer(output).show(document, lambda: say(f"The run goes on. See: pavo flow status {run}"))
 
 
 async def answer(

@@ -179,6 +179,7 @@ def _show(history: History, output: Output) -> int:
 def _run_document(run: RunRecord) -> dict[str, Any]:
     about: dict[str, Any] = {"id": str(run.id), "flow": run.flow, "hash": run.hash, "engine": run.engine}
     about |= {"epoch": run.epoch, "state": run.state, "error": run.error, "created_at": iso(run.created_at)}
+    about |= {"paused_at": None if run.paused_at is None else iso(run.paused_at), "paused_reason": run.paused_reason}
     return {**about, "ended_at": None if run.ended_at is None else iso(run.ended_at)}
 
 
@@ -200,6 +201,9 @@ def _tell(history: History) -> None:
     run = history.run
     for key in (key for key, each in history.results.items() if each.is_asked and not run.is_over):
         say(f"What became of it? pavo flow answer {run.id} {key.step}{_options(key)} --said succeeded|failed|again")
+    if run.is_paused:
+        why = f": {run.paused_reason}" if run.paused_reason else ""
+        say(f"It is paused{why}. Have it go on: pavo flow resume {run.id}")
     say(f"{run.flow}: {run.state}{f' ({run.error})' if run.error else ''}")
     if run.result is not None:
         say(encode_text(run.result))

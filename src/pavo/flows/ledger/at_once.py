@@ -23,6 +23,7 @@ WITH run AS MATERIALIZED (
     SELECT id, cancel_asked_at IS NOT NULL AS cancel_asked FROM flow_runs
     WHERE id = %(run)s AND engine = %(engine)s AND epoch = %(epoch)s AND holder = %(holder)s AND state = 'running'
         AND seq = %(after)s AND (NOT %(begins)s OR engine <> 'local' OR lease_until > pavo_now())
+        AND (NOT %(begins)s OR paused_at IS NULL OR cancel_asked_at IS NOT NULL)
     FOR UPDATE
 ), ended AS (
     UPDATE flow_results r SET

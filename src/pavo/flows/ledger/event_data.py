@@ -60,6 +60,23 @@ class FlowRunCancellingEvent(TypedDict):
 
 
 @_described
+class FlowRunPausedEvent(TypedDict):
+    """Somebody paused the run: nothing begins any more, what is in flight comes to its end."""
+
+    type: Literal["run_paused"]
+    reason: NotRequired[str]
+    by: NotRequired[str]
+
+
+@_described
+class FlowRunResumedEvent(TypedDict):
+    """Somebody had the run go on."""
+
+    type: Literal["run_resumed"]
+    by: NotRequired[str]
+
+
+@_described
 class FlowStepSkippedEvent(TypedDict):
     """A step does not happen."""
 
@@ -176,6 +193,8 @@ FlowRunEvents: TypeAlias = (
     | FlowRunMovedEvent
     | FlowRunCancelAskedEvent
     | FlowRunCancellingEvent
+    | FlowRunPausedEvent
+    | FlowRunResumedEvent
     | FlowStepSkippedEvent
     | FlowStepDecidedEvent
     | FlowStepStartedEvent

@@ -49,6 +49,16 @@ def cancel_asked(by: str | None, *, compensate: bool) -> NewEvent:
     return NewEvent("cancel_asked", {"compensate": compensate} | ({"by": by} if by else {}))
 
 
+def run_paused(reason: str, by: str | None) -> NewEvent:
+    """Somebody paused it."""
+    return NewEvent("run_paused", {**_told("reason", reason), **({"by": by} if by else {})})
+
+
+def run_resumed(by: str | None) -> NewEvent:
+    """Somebody had it go on."""
+    return NewEvent("run_resumed", {"by": by} if by else {})
+
+
 def step_answered(key: ResultKey, said: Answer) -> NewEvent:
     """Somebody said what became of a step."""
     return NewEvent("step_answered", {**_of(key), "said": said})

@@ -173,6 +173,8 @@ def _record(row: FlowRunRow, left: Any, wakes: Any) -> RunRecord:
         row.cancel_compensates,
         row.program,
         row.fallback,
+        row.paused_at,
+        row.paused_reason,
         row.ended_at,
         row.result,
         row.error,

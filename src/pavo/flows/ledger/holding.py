@@ -39,6 +39,7 @@ WHERE id = (
       AND (CAST(:run AS uuid) IS NULL OR id = :run)
       AND (CAST(:hashes AS text[]) IS NULL OR hash = ANY(:hashes))
       AND program IS NOT DISTINCT FROM :program
+      AND (paused_at IS NULL OR cancel_asked_at IS NOT NULL)
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, epoch
@@ -51,6 +52,7 @@ WHERE engine = 'local' AND state IN ('waiting', 'running')
   AND (wake_at IS NULL OR wake_at <= pavo_now())
   AND (lease_until IS NULL OR lease_until <= pavo_now())
   AND hash <> ALL(:passed_over) AND program IS NOT DISTINCT FROM :program
+  AND (paused_at IS NULL OR cancel_asked_at IS NOT NULL)
 ORDER BY id LIMIT 1
 """
 
@@ -96,6 +98,7 @@ class Renewed:
     seq: int
     cancel_asked: bool
     handing_over: bool
+    """Nothing may begin any more, or for now: it is handed over, or paused."""
 
 
 async def renew(session: AsyncSession, hold: Hold, seconds: float) -> Renewed:
@@ -107,7 +110,7 @@ async def renew(session: AsyncSession, hold: Hold, seconds: float) -> Renewed:
     row = await recording.held(session, hold)
     until = _NOW + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == row.id).values(lease_until=until))
-    return Renewed(row.seq, row.cancel_asked_at is not None, row.state == HANDING_OVER)
+    return Renewed(row.seq, row.cancel_asked_at is not None, row.state == HANDING_OVER or recording.is_paused(row))
 
 
 async def release(session: AsyncSession, hold: Hold, *, idle: bool) -> None:
@@ -170,6 +173,46 @@ async def ask_cancel(
     values: dict[str, Any] = {"cancel_asked_at": _NOW, "cancel_compensates": compensate, "wake_at": None}
     await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
     return await recording.tell(session, run_id, [events.cancel_asked(by, compensate=compensate)])
+
+
+async def pause(session: AsyncSession, run_id: uuid.UUID, reason: str, by: str | None = None) -> Sequence[Event]:
+    """Have nothing begin any more; what is in flight comes to its end, and timers go on. Asked twice, the first time
+    counts.
+
+    Args:
+        by: the address of whoever asks.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it is over, or is being cancelled.
+    """
+    row = await recording.locked(session, run_id)
+    if row.state in OVER:
+        raise Conflict(f"The run has {row.state} already.", field="run")
+    if row.cancel_asked_at is not None:
+        raise Conflict("The run is being cancelled.", field="run", remedy="Wait for its end: pavo flow status ID")
+    if row.paused_at is not None:
+        return []
+    values = {"paused_at": _NOW, "paused_reason": reason}
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+    return await recording.tell(session, run_id, [events.run_paused(reason, by)])
+
+
+async def resume(session: AsyncSession, run_id: uuid.UUID, by: str | None = None) -> Sequence[Event]:
+    """Have a run that was paused go on; one that is not goes on as it is.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it is over.
+    """
+    row = await recording.locked(session, run_id)
+    if row.state in OVER:
+        raise Conflict(f"The run has {row.state} already.", field="run")
+    if row.paused_at is None:
+        return []
+    values: dict[str, Any] = {"paused_at": None, "paused_reason": None, "wake_at": None}
+    await session.execute(update(FlowRunRow).where(FlowRunRow.id == run_id).values(values))
+    return await recording.tell(session, run_id, [events.run_resumed(by)])
 
 
 # From the local engine to Temporal

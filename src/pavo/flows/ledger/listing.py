@@ -38,6 +38,8 @@ class RunLine:
     state: str
     fallback: bool
     cancel_asked: bool
+    paused_at: datetime | None
+    paused_reason: str | None
     asked: int
     """So many steps people are asked about."""
     created_at: datetime
@@ -63,6 +65,8 @@ def _lines() -> Any:
             FlowRunRow.state,
             FlowRunRow.fallback,
             FlowRunRow.cancel_asked_at.is_not(None),
+            FlowRunRow.paused_at,
+            FlowRunRow.paused_reason,
             select(func.count()).select_from(FlowResultRow).where(*asked).scalar_subquery(),
             FlowRunRow.created_at,
             UserRow.email,

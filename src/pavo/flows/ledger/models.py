@@ -132,6 +132,9 @@ class FlowRunRow(Base):
     """By the limit of its flow; then it is cancelled."""
     cancel_asked_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     cancel_compensates: Mapped[bool] = mapped_column(server_default=text("false"))
+    paused_at: Mapped[datetime | None] = mapped_column(_MOMENT)
+    """Since then nothing begins, unless it is cancelled."""
+    paused_reason: Mapped[str | None] = mapped_column(Text)
     ended_at: Mapped[datetime | None] = mapped_column(_MOMENT)
     result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[str | None] = mapped_column(Text)

@@ -92,6 +92,11 @@ async def held(session: AsyncSession, hold: Hold) -> FlowRunRow:
     return row
 
 
+def is_paused(row: FlowRunRow) -> bool:
+    """Whether nothing may begin, for somebody has paused it."""
+    return row.paused_at is not None and row.cancel_asked_at is None
+
+
 async def commit(session: AsyncSession, hold: Hold, after: int, changes: Sequence[Change]) -> Written:
     """Write changes, all or none. Done twice, the second one is refused.
 
@@ -101,12 +106,12 @@ async def commit(session: AsyncSession, hold: Hold, after: int, changes: Sequenc
     Raises:
         LeaseLost: the run is not this engine's any more.
         OutOfStep: somebody else, or an earlier try of this, has written since.
-        Conflict: something would begin, and the run is being handed over, or the lease is over.
+        Conflict: something would begin, and the run is being handed over, or paused, or the lease is over.
     """
     row = await held(session, hold)
     if row.seq != after:
         raise OutOfStep(f"The run {hold.run_id} was written since.")
-    handing_over = row.state != RUNNING
+    handing_over = row.state != RUNNING or is_paused(row)
     if any(isinstance(each, _BEGINNING) for each in changes) and (handing_over or await _is_over_due(session, row)):
         raise Conflict("Nothing may begin: the run is being handed over, or the lease is over.")
     columns: dict[str, Any] = {"seq": after + len(changes)}

@@ -120,9 +120,16 @@ class RunRecord:
     program: str | None
     """That alone executes it; None: the workers do."""
     fallback: bool
+    paused_at: datetime | None
+    paused_reason: str | None
     ended_at: datetime | None
     result: Any
     error: str | None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing begins for somebody has paused it; one that is cancelled comes to its end."""
+        return self.paused_at is not None and not self.cancel_asked and not self.is_over
 
     @property
     def is_over(self) -> bool:

@@ -23,6 +23,7 @@ from pavo.flows.shown.schemas import (
     FlowRunCreate,
     FlowRunOut,
     FlowRunPage,
+    FlowRunPause,
     FlowTextRun,
     ListedFlowRun,
 )
@@ -153,6 +154,23 @@ def _states(text: str | None) -> Sequence[str] | None:
 async def get_flow_run(views: TheViews, run: OwnRun) -> FlowRunOut:
     """A run with its steps: states, attempts, outputs, errors, and what is waited for."""
     return run_out(await views.show(run))
+
+
+@router.post(f"{ONE}/pause", operation_id="pause_flow_run", responses=problems(409))
+async def pause_flow_run(
+    runs: TheRuns, views: TheViews, who: Caller, run: OwnRun, given: FlowRunPause
+) -> ListedFlowRun:
+    """Have nothing begin any more until the run is resumed. What is in flight comes to its end, timers go on. Asked
+    twice, the first time counts."""
+    await runs.pause(run.organisation_id, run.id, given.reason, by=who.email)
+    return listed_run(await views.own(who, run.id))
+
+
+@router.post(f"{ONE}/resume", operation_id="resume_flow_run", responses=problems(409))
+async def resume_flow_run(runs: TheRuns, views: TheViews, who: Caller, run: OwnRun) -> ListedFlowRun:
+    """Have a run that was paused go on."""
+    await runs.resume(run.organisation_id, run.id, by=who.email)
+    return listed_run(await views.own(who, run.id))
 
 
 @router.post(f"{ONE}/cancel", operation_id="cancel_flow_run", responses=problems(409))

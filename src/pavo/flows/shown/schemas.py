@@ -49,6 +49,15 @@ class FlowTextRun(BaseModel):
     engine: Engine | None = None
 
 
+class FlowRunPause(BaseModel):
+    """Why a run is paused."""
+
+    model_config = _IN
+
+    reason: Text = Field(default="", max_length=500)
+    """For those who look at it."""
+
+
 class FlowRunCancel(BaseModel):
     """How a run ends."""
 
@@ -91,6 +100,9 @@ class ListedFlowRun(BaseModel):
     fallback: bool
     """Whether it began on the local engine because Temporal was away."""
     cancel_asked: bool
+    paused_at: datetime | None
+    """Since then nothing begins; null: it is not paused."""
+    paused_reason: str | None
     asked: int
     """Steps of which people are asked what became of them."""
     created_at: datetime

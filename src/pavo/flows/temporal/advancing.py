@@ -71,7 +71,8 @@ class RunAdvancing(FlowTurns):
         found = await histories.open_results(session, run_id)
         account.turns.read(found)
         progress.asks(key for key, each in found.items() if each.is_asked)
-        changes = await _changes(account, progress, run, found, may_begin=not request.rests, epoch=hold.epoch)
+        may_begin = not (request.rests or run.is_paused)
+        changes = await _changes(account, progress, run, found, may_begin=may_begin, epoch=hold.epoch)
         if changes:
             written = await recording.commit(session, hold, run.seq, changes)
             account.note(changes, written.seq)
@@ -138,7 +139,8 @@ def _standing(run: RunRecord, found: Mapping[ResultKey, ResultRecord], *, is_can
     doing = [
         Doing(key.step, key.item, key.undoes, each.attempt) for key, each in found.items() if each.state == "running"
     ]
-    due = [each.due_seconds for each in found.values() if each.due_seconds is not None]
+    waits = ("timer",) if run.is_paused else ("timer", "retrying")
+    due = [each.due_seconds for each in found.values() if each.due_seconds is not None and each.state in waits]
     if not is_cancelled:
         due.append(run.seconds_left)
     return Standing(holds=True, doing=doing, wakes_in=max(min(due), 0.01) if due else None)
