@@ -266,6 +266,31 @@ class Engines(RuleBasedStateMachine):
         except Conflict:
             assert self.row().is_over
 
+    @rule(which=st.integers(0, 9))
+    def stand_still(self, which: int) -> None:
+        """Nothing begins of a run that is paused, whoever has it, and whatever they knew before."""
+        if self.random.random() < 0.5:
+            return
+        try:
+            self.do(self._in_transaction(lambda session: holding.pause(session, self.run, "why")))
+        except Conflict:
+            assert self.row().is_over or self.row().cancel_asked
+            return
+        before = self.do(self._attempts())
+        if actor := self._alive(which):
+            self.do(actor.advance(self.random.randint(1, 12)))
+        assert self.do(self._attempts()) == before
+
+    async def _attempts(self) -> int:
+        async with self.database.reading() as session:
+            query = text("SELECT coalesce(sum(attempt), 0) FROM flow_results WHERE run_id = :run")
+            return int((await session.scalars(query, {"run": self.run})).one())
+
+    @rule()
+    def go_on(self) -> None:
+        with contextlib.suppress(Conflict):  # it is over
+            self.do(self._in_transaction(lambda session: holding.resume(session, self.run)))
+
     @rule()
     def people_answer(self) -> None:
         self.do(self._answer())
@@ -306,6 +331,8 @@ class Engines(RuleBasedStateMachine):
         for actor in self.actors:
             actor.gate.free = True
             await actor.gate.allow(0)
+        with contextlib.suppress(Conflict):  # it is over
+            await self._in_transaction(lambda session: holding.resume(session, self.run))
         while not (row := await self._read()).is_over:
             await self._keep()
             await self._answer()
