@@ -91,13 +91,12 @@ async def prune(session: AsyncSession, kept: timedelta) -> None:
 
     Of messages that count once by their body the row stays, empty: nobody can send them again, ever.
     """
-    settled = _F.state.not_in((DUE, STARTING))
+    settled, by_body = _F.state.not_in((DUE, STARTING)), _F.delivery.startswith(BY_BODY)
     old = and_(_F.created_at < func.pavo_now() - kept, settled)
-    orphan = ~exists().where(TriggerRow.id == _F.trigger_id)
-    by_body = _F.delivery.startswith(BY_BODY)
-    gone = select(_F.id).where(or_(and_(old, ~by_body), and_(orphan, settled))).limit(PRUNED_AT_ONCE)
-    await session.execute(delete(_F).where(_F.id.in_(gone.scalar_subquery())))
+    orphan = and_(~exists().where(TriggerRow.id == _F.trigger_id), settled)
+    for gone in (and_(old, ~by_body), orphan):
+        some = select(_F.id).where(gone).limit(PRUNED_AT_ONCE).scalar_subquery()
+        await session.execute(delete(_F).where(_F.id.in_(some)))
     holding = or_(_F.payload.is_not(None), _F.body.is_not(None))
-    full = select(_F.id).where(old, by_body, holding).limit(PRUNED_AT_ONCE)
-    emptied = {"payload": null(), "body": null()}
-    await session.execute(update(_F).where(_F.id.in_(full.scalar_subquery())).values(emptied))
+    full = select(_F.id).where(old, by_body, holding).limit(PRUNED_AT_ONCE).scalar_subquery()
+    await session.execute(update(_F).where(_F.id.in_(full)).values({"payload": null(), "body": null()}))
