@@ -1,6 +1,7 @@
 """Asking a model on behalf of an organisation: by its endpoints, within its budgets, counted as every call is."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -20,6 +21,8 @@ from pavo.timeline import service as timeline
 from pavo.usage import abandoned
 from pavo.usage.domain import Payer, Sums
 from pavo.usage.runs import of_calls
+
+logger = logging.getLogger(__name__)
 
 AGENT: Final = "flow-generator"
 """What the calls are counted as; the rules of PAVO_LLM_MODELS may name it."""
@@ -67,8 +70,11 @@ class OrganisationsModel:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with self._database.transaction() as session:
-            await journal.forget(session, self._subject, self._name, CUT_AFTER)
+        try:
+            async with self._database.transaction() as session:
+                await journal.forget(session, self._subject, self._name, CUT_AFTER)
+        except Unavailable as error:  # what was paid for is worth more; a later generation removes them
+            logger.warning("Answers of models stay for a while: %s", error.detail)
 
     async def spent(self) -> Sums:
         """What the calls of this generation took; tries that were lost are not among them."""
