@@ -1,5 +1,6 @@
 """What an engine asks of whoever does steps, what it is answered, and the waits that it does itself."""
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final, Protocol
 from pavo.flows.definition.durations import duration_of
 from pavo.flows.definition.written import WrittenStep
 from pavo.flows.ledger.changes import ResultKey
+from pavo.observe import metrics
 
 BEGINS_WORK: Final = frozenset(("agent", "job", "gate", "flow"))
 """Steps whose attempt begins work of others, within a moment. It is not cut: nobody would know of that work."""
@@ -61,6 +63,24 @@ class Steps(Protocol):
     async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
         """Do it."""
         ...
+
+
+class Timed:
+    """The same steps, whose attempts are timed for the metrics."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def is_repeatable(self, step: WrittenStep, *, undoes: bool) -> bool:
+        """See `Steps`."""
+        return self._steps.is_repeatable(step, undoes=undoes)
+
+    async def attempt(self, step: WrittenStep, given: Given) -> Attempted:
+        """See `Steps`; one that is cut is not counted."""
+        began = time.monotonic()
+        attempted = await self._steps.attempt(step, given)
+        metrics.FLOW_ATTEMPT_SECONDS.observe(time.monotonic() - began, "tool" if given.tool else step.kind)
+        return attempted
 
 
 def timer_of(step: WrittenStep, given: Mapping[str, Any]) -> timedelta | datetime:

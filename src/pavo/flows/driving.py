@@ -34,6 +34,7 @@ from pavo.flows.progress import Progress, progress_of
 from pavo.flows.scheduler import Status
 from pavo.flows.turns import Turns
 from pavo.kit.sql import Database
+from pavo.observe import metrics
 from pavo.timeline.domain import Event
 
 IDLE_SECONDS: Final = 5.0
@@ -255,6 +256,8 @@ class Driver:
         self._publish(written.events)
         self._seq = written.seq
         for change in changes:
+            if isinstance(change, Concluded):
+                metrics.FLOW_RUNS_ENDED.add(self._hold.engine, str(change.outcome))
             if isinstance(change, Ended | Retrying | Unknown | Again):
                 self._due.pop(change.key, None)
                 if (task := self._tasks.pop(change.key, None)) is not None:

@@ -94,6 +94,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     """Attempts at steps, the short transactions between them, the local engine, and the watch over runs that nobody was
     told of."""
     # Here, for they are what an API has no use for: the expressions' process, and the tools.
+    from pavo.flows.attempts import Timed
     from pavo.flows.awaited.children import ChildRuns
     from pavo.flows.awaited.steps import StepsWithWork
     from pavo.flows.awaited.watching import WorkWatch
@@ -122,7 +123,7 @@ async def at_work(clients: WorkerClients) -> KindAtWork:
     awaiting = WorkWatch(clients.database, others, commands.hurry, publish)
     clients.closing.push_async_callback(KeptRunning(awaiting.run, "work-of-flows").end)
     children = ChildRuns(clients.database, commands.hurry, publish)
-    with_work = StepsWithWork(clients.database, steps, others, children)
+    with_work = Timed(StepsWithWork(clients.database, steps, others, children))
     accounts = Accounts(with_work, evaluator)
     attempts = StepAttempts(clients.database, with_work, accounts, publish)
     advancing, rows = RunAdvancing(clients.database, accounts, publish), FlowRows(clients.database)

@@ -181,6 +181,18 @@ TRIGGER_LATENESS: Final = Histogram(
     "Seconds from a message or an end until what it starts has begun.",
     buckets=LONG,
 )
+FLOW_RUNS_ENDED: Final = Counter(
+    "pavo_flow_runs_ended_total",
+    "Runs of flows that an engine here brought to their end, by the engine.",
+    ("engine", "outcome"),
+    tuple((engine, outcome) for engine in ("local", "temporal") for outcome in ("succeeded", "failed", "cancelled")),
+)
+FLOW_ATTEMPT_SECONDS: Final = Histogram(
+    "pavo_flow_attempt_seconds",
+    "Seconds that an attempt at a step of a flow took, by the kind of the step; of what others do, until it was begun.",
+    ("kind",),
+    buckets=LONG,
+)
 AGENT_PINGS: Final = Counter(
     "pavo_agent_pings_total",
     "Pings of remote agents that were recorded, by whether the agent answered within five seconds.",
@@ -285,6 +297,8 @@ OF_WORKER: Final[tuple[Meter, ...]] = (
     WEBHOOKS_DISABLED,
     TURNS,
     ATTEMPTS,
+    FLOW_RUNS_ENDED,
+    FLOW_ATTEMPT_SECONDS,
     AGENT_PINGS,
     AGENTS_LOST,
     *OF_BOTH,

@@ -8,6 +8,7 @@ import pytest
 from pavo.errors import Conflict
 from pavo.flows.ledger.changes import ResultKey
 from pavo.flows.ledger.records import LOCAL, TEMPORAL
+from pavo.observe import metrics
 from tests.flows.engines.conftest import LONG, Engine
 from tests.flows.local.doubles import Called
 
@@ -176,3 +177,14 @@ async def _has_seen_it(engine: Engine, run: uuid.UUID) -> None:
 async def _in_states(engine: Engine, run: uuid.UUID, **wanted: str) -> None:
     while await engine.states(run) != wanted:
         await asyncio.sleep(0.02)
+
+
+async def test_ends_of_runs_are_counted_once(engine: Engine) -> None:
+    def counted() -> dict[str, float]:
+        values = metrics.FLOW_RUNS_ENDED.values
+        return {outcome: values.get((engine.name, outcome), 0) for outcome in ("succeeded", "failed")}
+
+    before = counted()
+    await engine.run("flow: one\nsteps: {echo: {tool: echo@1}}\n")
+    await engine.run("flow: two\nsteps: {broken: {tool: broken@1}}\n")
+    assert counted() == {outcome: count + 1 for outcome, count in before.items()}

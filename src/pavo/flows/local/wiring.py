@@ -9,7 +9,7 @@ from pavo.accounts.secrets.sealing import KeyRing
 from pavo.accounts.secrets.service import SecretService
 from pavo.agents.registry import declared
 from pavo.config import Settings
-from pavo.flows.attempts import Steps
+from pavo.flows.attempts import Steps, Timed
 from pavo.flows.definition.definition import definition_of
 from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger import histories
@@ -41,7 +41,7 @@ def serving(
     evaluator = Evaluator()
     clients.closing.push_async_callback(asyncio.to_thread, evaluator.close)
     steps = local_steps(clients.database, clients.settings, tools, begun=BEGUN if others else ())
-    doing = steps if others is None else others(steps)
+    doing = Timed(steps if others is None else others(steps))
     engine = LocalEngine(clients.database, doing, evaluator, publish=clients.publisher.publish)
     return LocalServer(clients.database, engine, Looking(clients.database, steps))
 

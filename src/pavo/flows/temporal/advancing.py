@@ -12,12 +12,13 @@ from pavo.errors import LeaseLost, NotFound, Unavailable
 from pavo.flows import turns
 from pavo.flows.ledger import histories, holding, recording
 from pavo.flows.ledger.changes import Again, Change, Concluded, Ended, ResultKey
-from pavo.flows.ledger.records import OutOfStep, ResultRecord, RunRecord
+from pavo.flows.ledger.records import TEMPORAL, OutOfStep, ResultRecord, RunRecord
 from pavo.flows.progress import Progress
 from pavo.flows.scheduler import Status
 from pavo.flows.temporal.accounts import Account, Accounts, Publish
 from pavo.flows.temporal.contracts import Advance, Doing, FlowTurns, Standing
 from pavo.kit.sql import Database
+from pavo.observe import metrics
 from pavo.timeline.domain import Event
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class RunAdvancing(FlowTurns):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, counted and told
             standing = await self._failed(request, error)
+        if standing.outcome:
+            metrics.FLOW_RUNS_ENDED.add(TEMPORAL, standing.outcome)
         if standing.outcome or not standing.holds:
             self._accounts.drop(run_id)
             self._failures.pop(run_id, None)
