@@ -97,14 +97,17 @@ async def test_an_engine_that_dies_as_a_run_ends_starts_it_once(
 
 
 async def test_what_a_step_has_done_counts_to_the_chain(triggers: Triggers) -> None:
-    """A run that a trigger has started has an agent do a step: that task's end is the second link."""
+    """A trigger has started a run, whose step is a run, whose step is a task: that task's end is the second link."""
     await triggers.publish(NAP)
     await triggers.publish(PULL)
     await triggers.publish("flow: work\nsteps: {a: {agent: intern, with: {title: A step, options: {steps: 1}}}}")
-    work = {"flow": {"name": "work", "engine": "temporal"}}
+    await triggers.publish("flow: outer\nsteps: {a: {flow: work@1}}")
+    work = {"flow": {"name": "outer", "engine": "temporal"}}
+    below = await triggers.create(when={"kind": "flow", "flows": ["work"]}, starts={"flow": {"name": "pull"}})
     first = await triggers.create(when={"kind": "flow", "flows": ["nap"]}, starts=work)
     second = await triggers.create(when={"kind": "task"}, starts={"flow": {"name": "pull"}})
     await run(triggers, "nap")
     [one] = await triggers.until(first["id"], lambda all_: bool(all_) and all_[0]["outcome"] == "succeeded")
     [two] = await triggers.until(second["id"], lambda all_: bool(all_) and all_[0]["outcome"] == "succeeded")
     assert (one["depth"], two["depth"]) == (1, 2)
+    assert await triggers.firings(below["id"]) == [], "a step's run is a part of its parent"

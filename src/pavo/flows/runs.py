@@ -131,6 +131,11 @@ class RunService:
         async with self._database.reading() as session:
             return await histories.runs_of(session, organisation_id, limit, self._program)
 
+    async def parent(self, run_id: uuid.UUID) -> uuid.UUID | None:
+        """The run whose step this one is; None: nobody's, or unknown."""
+        async with self._database.reading() as session:
+            return await due.parent_of(session, run_id)
+
     async def states(self, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
         """In which states these runs are; those that are gone are left out."""
         async with self._database.reading() as session:

@@ -21,6 +21,10 @@ class FlowWork:
     def __init__(self, starts: RunStarts, runs: RunService) -> None:
         self._starts, self._runs = starts, runs
 
+    async def parent(self, run_id: uuid.UUID) -> uuid.UUID | None:
+        """The run whose step this one is; None: nobody's, or unknown."""
+        return await self._runs.parent(run_id)
+
     async def check(self, who: Identity, body: BaseModel, later: Collection[str] = ()) -> None:
         """As a run is checked when it begins.
 

@@ -25,13 +25,16 @@ def starting(
 ) -> "tuple[dict[str, Work], TriggerMapping, TriggerStarter]":
     """What can be started, what evaluates, and what begins."""
     from pavo.flows.expressions.evaluating import Evaluator  # here, as flows do it: the expressions' process
+    from pavo.starts.flow_work import FlowWork
     from pavo.triggers.firing.mapping import TriggerMapping
     from pavo.triggers.firing.starter import TriggerStarter
 
     evaluator = Evaluator()
     clients.closing.callback(evaluator.close)
     works, mapping = works_of(clients, connections), TriggerMapping(evaluator)
-    return dict(works), mapping, TriggerStarter(clients.database, works, mapping)
+    flows = works["flow"]
+    assert isinstance(flows, FlowWork)
+    return dict(works), mapping, TriggerStarter(clients.database, works, mapping, flows.parent)
 
 
 def served(clients: ApiClients) -> "TriggerUseCases":

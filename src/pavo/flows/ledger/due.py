@@ -92,6 +92,7 @@ async def begun(session: AsyncSession, age_seconds: float, last: uuid.UUID | Non
 
 _CENSUS: Final = "SELECT state, count(*) FROM flow_runs WHERE deleted_at IS NULL GROUP BY state"
 _STATES: Final = "SELECT id, state FROM flow_runs WHERE id = ANY(:ids) AND deleted_at IS NULL"
+_PARENT: Final = "SELECT parent_id FROM flow_runs WHERE id = :run"
 _OWNERS: Final = "SELECT id, organisation_id FROM flow_runs WHERE id = ANY(:ids) AND deleted_at IS NULL"
 
 
@@ -105,6 +106,12 @@ async def states(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Mapping
     """In which states these runs are; those that are gone are left out."""
     rows = await session.execute(text(_STATES), {"ids": list(run_ids)})
     return {each[0]: each[1] for each in rows}
+
+
+async def parent_of(session: AsyncSession, run_id: uuid.UUID) -> uuid.UUID | None:
+    """The run whose step this one is; None: nobody's."""
+    found: uuid.UUID | None = (await session.execute(text(_PARENT), {"run": run_id})).scalar_one_or_none()
+    return found
 
 
 async def owners(session: AsyncSession, run_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, uuid.UUID]:
@@ -121,6 +128,7 @@ WHERE organisation_id = :organisation AND state IN ('waiting', 'running', 'handi
   AND created_at < pavo_now() - make_interval(secs => :settled)
   AND (engine = 'temporal' OR (
     (lease_until IS NULL OR lease_until < pavo_now() - make_interval(secs => :settled))
+    AND (paused_at IS NULL OR cancel_asked_at IS NOT NULL)
     AND (wake_at IS NULL OR wake_at < pavo_now() - make_interval(secs => :settled))
   ))
 ORDER BY id LIMIT :most

@@ -7,9 +7,9 @@ expressions are evaluated; under its lock it is `starting` then, with what came 
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +38,9 @@ LEFT: Final = (
 )
 
 
+ParentOf: TypeAlias = Callable[[uuid.UUID], Awaitable[uuid.UUID | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Decided:
     starts: Mapping[str, Any] | None = None
@@ -51,10 +54,13 @@ class TriggerStarter:
 
     Args:
         works: what can be started, by kind.
+        parent_of: the run whose step a run is.
     """
 
-    def __init__(self, database: Database, works: Mapping[str, Work], mapping: TriggerMapping) -> None:
-        self._database, self._mapping = database, mapping
+    def __init__(
+        self, database: Database, works: Mapping[str, Work], mapping: TriggerMapping, parent_of: ParentOf
+    ) -> None:
+        self._database, self._mapping, self._parent_of = database, mapping, parent_of
         self._beginning = Beginning(database, works, ledger.FIRINGS, LEFT)
 
     async def advance(self, firing_id: uuid.UUID) -> None:
@@ -104,7 +110,7 @@ class TriggerStarter:
         depth = 0
         if firing.cause_id is not None:
             async with self._database.reading() as session:
-                depth = 1 + await _depth_of(session, trigger.organisation_id, firing.cause_id)
+                depth = 1 + await self._depth_of(session, trigger.organisation_id, firing.cause_id)
         if (why := too_deep(depth)) is not None:
             return _Decided(skip=why, depth=depth)
         values = {"body": firing.payload, "event": firing.event}
@@ -115,6 +121,21 @@ class TriggerStarter:
         if found.starts is None:
             return _Decided(skip="Its condition does not hold.", depth=depth)
         return _Decided(found.starts, depth=depth)
+
+    async def _depth_of(self, session: AsyncSession, organisation_id: uuid.UUID, subject_id: uuid.UUID) -> int:
+        """How many triggers, one after the other, it took to start this; 0: none. By the keys under which things are
+        made, which are written with them, and by the runs whose steps they are."""
+        subject: uuid.UUID | None = subject_id
+        for _ in range(MAX_HOPS):
+            if subject is None:
+                break
+            key = await idempotency.key_of(session, organisation_id, subject)
+            firing_id = None if key is None else firing_of(key)
+            if firing_id is not None:
+                firing = await ledger.FIRINGS.find(session, firing_id)
+                return 0 if firing is None else firing.depth
+            subject = (None if key is None else _run_of(key)) or await self._parent_of(subject)
+        return 0
 
     async def _settle(
         self, firing_id: uuid.UUID, trigger: TriggerRow | None, decided: _Decided
@@ -152,19 +173,9 @@ class TriggerStarter:
             logger.warning("Trigger %s is paused: %s", firing.trigger_id, reason)
 
 
-async def _depth_of(session: AsyncSession, organisation_id: uuid.UUID, subject_id: uuid.UUID) -> int:
-    """How many triggers, one after the other, it took to start this; 0: none. By the keys under which things are made,
-    which are written with them."""
-    for _ in range(MAX_HOPS):
-        key = await idempotency.key_of(session, organisation_id, subject_id)
-        if key is None:
-            return 0
-        firing_id = firing_of(key)
-        if firing_id is not None:
-            firing = await ledger.FIRINGS.find(session, firing_id)
-            return 0 if firing is None else firing.depth
-        try:
-            subject_id = uuid.UUID(key.partition("/")[0])  # a step of a run: `flows.attempts`
-        except ValueError:
-            return 0
-    return 0
+def _run_of(key: str) -> uuid.UUID | None:
+    """The run whose step has made something under this key; None: none has. See `ResultKey.idempotency_key`."""
+    try:
+        return uuid.UUID(key.partition("/")[0]) if "/" in key else None
+    except ValueError:
+        return None
