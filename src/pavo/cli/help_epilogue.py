@@ -55,6 +55,11 @@ EXAMPLES: Final = {
         'pavo flow pause 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f --reason "the bank is closed"': "nothing new begins"
     },
     "flow resume": {"pavo flow resume 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f": "it goes on"},
+    "flow retry": {"pavo flow retry 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f load": "that, and what comes after it"},
+    "flow skip": {
+        'pavo flow skip 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f mail --reason "told by phone"': "go on without it"
+    },
+    "flow set": {"pavo flow set 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f rate --gives 1.07": "as if it had given that"},
     "flow answer": {
         "pavo flow answer 018f4e9c-6b1a-7c3d-9e2f-5a6b7c8d9e0f pay --said again": "it did not happen, and is to be done"
     },

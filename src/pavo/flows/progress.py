@@ -18,6 +18,7 @@ from pavo.flows.ledger.changes import (
     Decided,
     Ended,
     LeftUnknown,
+    Overruled,
     ResultKey,
     Skipped,
     Unknown,
@@ -92,7 +93,7 @@ class Progress:
             return None
         return item_values(self._definition.flow.steps[key.step], key.item, self._items[key.step][key.item])
 
-    def told(self, change: Change) -> None:
+    def told(self, change: Change | Overruled) -> None:
         """It has happened."""
         self._put_back(change)
         match change:
@@ -100,8 +101,8 @@ class Progress:
                 self.skips.pop(step, None)
                 self._scheduler.skipped(step)
                 self._show(step, Status.SKIPPED, error=why)
-            case Decided():
-                self._decided(change)
+            case Decided() | Overruled():
+                self._judged(change)
             case CancelTold(compensate):
                 self._cancelled = change
                 self._scheduler.cancel(compensate=compensate)
@@ -147,7 +148,7 @@ class Progress:
             return Concluded(Status.FAILED, error=f"the result is not as declared: {wrong.message[:300]}")
         return Concluded(outcome, result)
 
-    def _put_back(self, change: Change) -> None:
+    def _put_back(self, change: Change | Overruled) -> None:
         """What was to begin, or to be skipped, was not: its engine was handing the run over, or was lost."""
         if isinstance(change, Began | Skipped):
             return
@@ -170,8 +171,15 @@ class Progress:
             if key not in self._undoing:
                 self.begins[key] = None
 
-    def _decided(self, change: Decided) -> None:
+    def _judged(self, change: Decided | Overruled) -> None:
         self.decides.pop(change.step, None)
+        if isinstance(change, Decided):
+            self._decided(change)
+            return
+        self._scheduler.overruled(change.step, change.status)
+        self._show(change.step, change.status, change.output, change.why if change.status is Status.SKIPPED else None)
+
+    def _decided(self, change: Decided) -> None:
         self._items[change.step] = change.items
         self._scheduler.decided(change.step, change.decision)
         status = self._scheduler.status(change.step)

@@ -187,6 +187,16 @@ class Scheduler:
             self._looping.pop(work.step, None)
             self._end(work.step, over)
 
+    def overruled(self, step: str, status: Status) -> None:
+        """People say what has become of it: it does not begin any more."""
+        if self._status[step] is Status.DECIDING:
+            self._undecided -= 1
+        for waiting in (self._candidates, self._deciding, self._ready):
+            if step in waiting:
+                waiting.remove(step)
+        self._looping.pop(step, None)
+        self._end(step, status)
+
     def cancel(self, *, compensate: bool) -> None:
         """Somebody wants the run to end."""
         self._cancelled = True
@@ -225,6 +235,8 @@ class Scheduler:
         found: list[tuple[str, str]] = []
         while self._candidates:
             step = self._candidates.popleft()
+            if self._status[step].is_over:  # people have said what became of it
+                continue
             why = self._why_not(step)
             if why is not None:
                 found.append((step, why))

@@ -17,7 +17,7 @@ from pavo.flows.expressions.evaluating import Evaluator
 from pavo.flows.ledger.records import LOCAL, TEMPORAL, History, RunRecord
 from pavo.flows.local.engine import LocalEngine
 from pavo.flows.local.steps import LocalSteps
-from pavo.flows.runs import RunService
+from pavo.flows.runs import Hurry, RunService
 from pavo.flows.temporal.commands import FlowCommands
 from pavo.kit.sql import Database
 from pavo.runs.presence import Presence
@@ -38,6 +38,7 @@ class Engine:
     define: Callable[..., Definition]
     go_on: Callable[[uuid.UUID], Awaitable[RunRecord]]
     """Until the run is over, or waits for people."""
+    hurry: Hurry | None = None
 
     async def begin(self, text: str, inputs: Mapping[str, Any] | None = None) -> uuid.UUID:
         return await self.service.begin(self.organisation, self.define(text), inputs or {}, self.name)
@@ -89,6 +90,6 @@ async def engine(
             await asyncio.sleep(0.02)
 
     async with working(temporal, database, steps, evaluator, queue):
-        yield Engine(TEMPORAL, service, organisation, define, until_over)
+        yield Engine(TEMPORAL, service, organisation, define, until_over, commands.hurry)
         tools.hold.set()
     await redis.aclose()

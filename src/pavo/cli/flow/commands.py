@@ -209,6 +209,9 @@ _LATER = {
     "cancel": ("people:cancel", "Have a run end."),
     "pause": ("people:pause", "Have nothing of a run begin, until it is resumed."),
     "resume": ("people:resume", "Have a run that was paused go on."),
+    "retry": ("corrections:retry", "Have a run that has failed go on from a step."),
+    "skip": ("corrections:skip", "Have a run that has failed go on without a step."),
+    "set": ("corrections:set_output", "Have a run that has failed go on with an output of a step that you give."),
     "answer": ("people:answer", "Say what became of a step of which nobody knows whether it happened."),
 }
 """Loaded when they are typed: they need more than the extra `flows`."""

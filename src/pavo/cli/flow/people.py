@@ -92,14 +92,19 @@ async def answer(
     if gives is not None and said != "succeeded":
         told = f"What {said!r} says gives nothing."
         raise InvalidInput(told, field="--gives", remedy="Leave it out, or say --said succeeded.")
-    key, value = ResultKey(step, item, undo), _json(gives)
+    key, value = ResultKey(step, item, undo), json_of(gives)
     async with connected(data_dir, org) as here:
         await here.runs.answer(here.organisation, run, key, said, value, None)
     document = {"id": str(run), "step": step, "item": item, "undoes": undo, "said": said}
     Printer(output).show(document, lambda: say(f"Written down. See: pavo flow status {run}"))
 
 
-def _json(text: str | None) -> Any:
+def json_of(text: str | None) -> Any:
+    """What an option says, as JSON; none: null.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     if text is None:
         return None
     try:

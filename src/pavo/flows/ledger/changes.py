@@ -117,6 +117,19 @@ class LeftUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Overruled:
+    """People say what has become of a step, in the place of what did."""
+
+    step: str
+    status: Status
+    """Succeeded or skipped."""
+    output: Any
+    why: str
+    who: str | None
+    """Address; None: an operator."""
+
+
+@dataclass(frozen=True, slots=True)
 class Concluded:
     """The run is over."""
 

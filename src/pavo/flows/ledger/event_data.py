@@ -77,6 +77,19 @@ class FlowRunResumedEvent(TypedDict):
 
 
 @_described
+class FlowRunReopenedEvent(TypedDict):
+    """The run had failed, and somebody had it go on."""
+
+    type: Literal["run_reopened"]
+    steps: dict[str, Literal["retry", "skip", "set"]]
+    """What becomes of which: done again, skipped, or given an output."""
+    forgotten: int
+    """How many steps count no more, and are done anew: these, what comes after them, what was given up."""
+    reason: NotRequired[str]
+    by: NotRequired[str]
+
+
+@_described
 class FlowStepSkippedEvent(TypedDict):
     """A step does not happen."""
 
@@ -195,6 +208,7 @@ FlowRunEvents: TypeAlias = (
     | FlowRunCancellingEvent
     | FlowRunPausedEvent
     | FlowRunResumedEvent
+    | FlowRunReopenedEvent
     | FlowStepSkippedEvent
     | FlowStepDecidedEvent
     | FlowStepStartedEvent

@@ -1,7 +1,7 @@
 """The events that runs write to their timelines, in the transactions that write what they tell of. Each is made here,
 of the members that `event_data` has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pavo.flows.ledger.changes import (
@@ -62,6 +62,13 @@ def run_resumed(by: str | None) -> NewEvent:
 def step_answered(key: ResultKey, said: Answer) -> NewEvent:
     """Somebody said what became of a step."""
     return NewEvent("step_answered", {**_of(key), "said": said})
+
+
+def run_reopened(steps: Mapping[str, str], forgotten: int, reason: str, by: str | None) -> NewEvent:
+    """Somebody had a run that had failed go on."""
+    shown = dict(list(steps.items())[:MAX_CHOSEN])
+    told: dict[str, Any] = {"steps": shown, "forgotten": forgotten, **_told("reason", reason)}
+    return NewEvent("run_reopened", told | ({"by": by} if by else {}))
 
 
 def run_ended(outcome: str, error: str | None) -> NewEvent:

@@ -3,18 +3,29 @@
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from pavo.errors import NotFound
-from pavo.flows.ledger.changes import Began, CancelTold, Change, Decided, Ended, LeftUnknown, ResultKey, Skipped
+from pavo.flows.ledger.changes import (
+    Began,
+    CancelTold,
+    Change,
+    Decided,
+    Ended,
+    LeftUnknown,
+    Overruled,
+    ResultKey,
+    Skipped,
+)
 from pavo.flows.ledger.models import FlowDecisionRow, FlowResultRow, FlowRunRow, FlowVersionRow
 from pavo.flows.ledger.records import History, ResultRecord, RunRecord
 from pavo.flows.scheduler import Decision, Status
 
+_Read: TypeAlias = Change | Overruled
 _LEFT = func.extract("epoch", FlowRunRow.ends_by - func.pavo_now())
 _WAKES = case(
     (FlowRunRow.wake_at.is_(None), 0.0),
@@ -96,7 +107,7 @@ async def history_of(session: AsyncSession, run_id: uuid.UUID) -> History:
     return History(run, await definition_of(session, run.organisation_id, run.hash), changes, found)
 
 
-async def changes_since(session: AsyncSession, run_id: uuid.UUID, seq: int) -> Sequence[Change]:
+async def changes_since(session: AsyncSession, run_id: uuid.UUID, seq: int) -> Sequence[_Read]:
     """What was written of a run after that, in order; its row is to be locked, or the transaction sees one moment."""
     newer = or_(FlowResultRow.began_seq > seq, FlowResultRow.seq > seq)
     rows = (await session.scalars(select(FlowResultRow).where(FlowResultRow.run_id == run_id, newer))).all()
@@ -112,9 +123,9 @@ async def open_results(session: AsyncSession, run_id: uuid.UUID) -> Mapping[Resu
 
 async def _changes(
     session: AsyncSession, run_id: uuid.UUID, after: int, results: Sequence[FlowResultRow]
-) -> Sequence[Change]:
+) -> Sequence[_Read]:
     of_it = (FlowDecisionRow.run_id == run_id, FlowDecisionRow.seq > after)
-    numbered: list[tuple[int, Change]] = []
+    numbered: list[tuple[int, _Read]] = []
     for decision in await session.scalars(select(FlowDecisionRow).where(*of_it)):
         numbered += _decision(decision)
     for row in results:
@@ -134,7 +145,7 @@ def _end(key: ResultKey, row: FlowResultRow) -> Change:
     return LeftUnknown(key) if row.state == "unknown" else Ended(key, Status(row.state), row.output, row.error)
 
 
-def _decision(row: FlowDecisionRow) -> list[tuple[int, Change]]:
+def _decision(row: FlowDecisionRow) -> list[tuple[int, _Read]]:
     value = row.value
     match row.what:
         case "skipped":
@@ -150,6 +161,10 @@ def _decision(row: FlowDecisionRow) -> list[tuple[int, Change]]:
             return [(row.seq, Decided(row.step, decision, value["items"], value["error"]))]
         case "cancel":
             return [(row.seq, CancelTold(value["compensate"], value["why"]))]
+        case "overruled":
+            return [
+                (row.seq, Overruled(row.step, Status(value["status"]), value["output"], value["why"], value["who"]))
+            ]
         case _:
             return []
 

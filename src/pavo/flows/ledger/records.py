@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pavo.errors import LeaseLost
-from pavo.flows.ledger.changes import Change, ResultKey
+from pavo.flows.ledger.changes import Change, Overruled, ResultKey
 
 NOUN: Final = "flow_run"
 """What a run is called among the kinds of durable work."""
@@ -169,6 +169,6 @@ class History:
     run: RunRecord
     definition: str
     """JSON."""
-    changes: Sequence[Change]
+    changes: Sequence[Change | Overruled]
     """In order, those that say where it is."""
     results: Mapping[ResultKey, ResultRecord]

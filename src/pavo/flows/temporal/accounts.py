@@ -13,7 +13,7 @@ from pavo.flows.attempts import Steps
 from pavo.flows.definition.definition import Definition, definition_of
 from pavo.flows.evaluation import Evaluates
 from pavo.flows.ledger import histories
-from pavo.flows.ledger.changes import CancelTold, Change, Ended
+from pavo.flows.ledger.changes import CancelTold, Change, Ended, Overruled
 from pavo.flows.ledger.records import RunRecord
 from pavo.flows.progress import Progress, progress_at_beginning
 from pavo.flows.turns import Turns
@@ -36,6 +36,7 @@ class Account:
         self.lock = asyncio.Lock()
         self.seq = 0
         self.is_cancelled = False
+        self._epoch = 0
         self.bytes = _RUN_BYTES
         self._progress: Progress | None = None
 
@@ -45,8 +46,9 @@ class Account:
 
     async def read(self, session: AsyncSession, run: RunRecord) -> Progress:
         """Where the run is, by what is written of it."""
-        if run.seq < self.seq:
+        if run.seq < self.seq or run.epoch != self._epoch:  # a run that was opened again knows less
             self.forget()
+        self._epoch = run.epoch
         if self._progress is None:
             text = await histories.definition_of(session, run.organisation_id, run.hash)
             self._progress = progress_at_beginning(run, _definition(text))
@@ -57,7 +59,7 @@ class Account:
             self.note(changes, run.seq)
         return self._progress
 
-    def note(self, changes: Iterable[Change], seq: int) -> None:
+    def note(self, changes: Iterable[Change | Overruled], seq: int) -> None:
         """The progress was told of these, and they are written."""
         self.seq = seq
         for change in changes:

@@ -1,0 +1,1 @@
+"""Opening a run that has failed again."""

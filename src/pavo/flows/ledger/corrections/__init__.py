@@ -1,0 +1,1 @@
+"""What people correct in runs that have failed."""
