@@ -73,8 +73,8 @@ class RunCorrections:
         if len(asked.reason) > MAX_REASON:
             raise InvalidInput("The reason is too long.", field="reason", remedy=f"Say it in {MAX_REASON} characters.")
         async with self._database.transaction() as session:
-            await histories.run_of(session, run_id, organisation_id)
             row = await recording.locked(session, run_id)
+            await histories.run_of(session, run_id, organisation_id)  # behind the lock: it may have been removed
             if row.state != "failed":
                 remedy = "Only a run that has failed is opened again." + (
                     "" if row.ended_at is not None else " See when this one ends: pavo flow watch ID"
