@@ -183,7 +183,7 @@ def test_tasks_are_found_by_parts_of_their_id(pavo: Pavo) -> None:
         (["task", "run", "X"], 2, "There is `pavo run`"),
         (["accept", "last"], 2, "There is `pavo task accept`."),
         (["inbox", "accept", "last"], 2, "the commands answer, list, show"),
-        (["task", "create"], 2, "`pavo token create`"),
+        (["task", "create"], 2, "`pavo schedule create`"),
         (["run"], 2, "--title"),
         (["run"], 2, "needs a title"),
         (["run", " "], 2, "title"),

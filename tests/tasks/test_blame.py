@@ -207,7 +207,11 @@ async def test_a_worker_without_the_agent_hands_the_task_back(own: Own) -> None:
     begun = time.monotonic()
     await own.worker()
     await own.tasks.wait(path, "DONE")
-    assert "Woke 1 attempts" in own.workers[-1].log.read_text()
+
+    async def has_woken() -> bool:
+        return "Woke 1 attempts" in own.workers[-1].log.read_text()
+
+    await until(has_woken, what="the line of the log")  # it may be written behind the task's end
     assert time.monotonic() - begun < 30
     assert not {"retry", "failed"} & set(types(await own.tasks.events(path)))
 
