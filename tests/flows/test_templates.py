@@ -21,6 +21,7 @@ NAMES = [
     "release-with-gates",
     "repository-chore",
     "research-review-write",
+    "survey-with-approval",
     "triage-with-approval",
 ]
 
