@@ -9,13 +9,16 @@ PROCESSES := 3
 # A network's certificate may be in the system's own store alone, as behind many companies' proxies.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: demo demo-jobs test again native slowest check up bench eval soak clean setup lock
+.PHONY: demo demo-jobs demo-flow test again native slowest check up bench eval soak clean setup lock
 
 demo: $(STAMP)  ## watch an agent task survive a killed worker
 	$(BIN)/pavo demo
 
 demo-jobs: $(STAMP)  ## watch five coding jobs be done by two remote agents, one of which is killed
 	$(BIN)/python -m examples.jobs.demo
+
+demo-flow: $(STAMP)  ## watch a flow of agents survive a killed Temporal and a killed worker
+	$(BIN)/python -m examples.flows.demo
 
 up: $(STAMP)  ## start the whole stack
 	$(BIN)/pavo up

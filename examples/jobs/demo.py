@@ -14,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import httpx2
 from examples.jobs.forge import Forge, Pull, User
 from examples.jobs.gitea import Gitea
+from examples.support import Api, until
 from rich.console import Console
 from rich.text import Text
 from tools.build_gitea import program
@@ -33,10 +33,7 @@ PAGES = ("pricing", "contact", "imprint", "team", "jobs")
 REPOSITORY = "acme/site"
 FILES = {"README.md": "# A site\n", "pages/home.md": "# Home\n"}
 CODER = Path(__file__).with_name("coder.py")
-LIMIT_SECONDS = 120.0
 OVER = ("DONE", "FAILED", "CANCELLED")
-
-Found = TypeVar("Found")
 
 
 class AForge(Protocol):
@@ -56,46 +53,6 @@ def pavo(*arguments: str) -> str:
     if ran.returncode:
         raise SystemExit(f"pavo {' '.join(arguments)}: {ran.stderr or ran.stdout}")
     return ran.stdout
-
-
-class Api:
-    """The HTTP API, as its user of the demo sees it."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx2.Client(base_url=url, timeout=30, headers={"X-Pavo-User": "demo@example.com"})
-        self.org = self.get("/api/organisations")["items"][0]["id"]
-
-    def get(self, path: str) -> Any:
-        """A document."""
-        return self._said(self._client.get(path))
-
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """What was made."""
-        return self._said(self._client.post(path, json=body))
-
-    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """What was changed."""
-        return self._said(self._client.patch(path, json=body))
-
-    def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """What was set."""
-        return self._said(self._client.put(path, json=body))
-
-    def _said(self, response: httpx2.Response) -> Any:
-        if response.is_error:
-            request = response.request
-            raise SystemExit(f"{request.method} {request.url}: {response.status_code} {response.text}")
-        return response.json() if response.content else None
-
-
-def until(what: str, look: Callable[[], Found | None], seconds: float = LIMIT_SECONDS) -> Found:
-    """What `look` finds at last."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.1)
-    raise SystemExit(f"No {what} within {seconds:.0f} s.")
 
 
 class Agents:
