@@ -1,7 +1,7 @@
-"""A flow of agents, a list, a branch and a question to people; Temporal and a worker are killed in the middle of it.
+"""A flow of agents, a list, a branch and a question to people; Temporal and a worker are killed in the middle.
 
-The flow is the template `survey-with-approval`. The stack is that of `pavo up`, with throw-away data; `make demo-flow` runs
-it, and nothing is left behind.
+The flow is the template `survey-with-approval`, on the stack of `pavo up` with throw-away data. `make demo-flow` runs it,
+and nothing is left behind.
 """
 
 import contextlib
