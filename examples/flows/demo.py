@@ -1,7 +1,7 @@
 """A flow of agents, a list, a branch and a question to people; Temporal and a worker are killed in the middle.
 
-The flow is the template `survey-with-approval`, on the stack of `pavo up` with throw-away data. `make demo-flow` runs it,
-and nothing is left behind.
+The flow is the template `survey-with-approval`, on the stack of `pavo up` with throw-away data. `make demo-flow` runs
+it, and nothing is left behind.
 """
 
 import contextlib
@@ -92,7 +92,7 @@ def _run(stack: EmbeddedStack, folder: Path, out: Console) -> bool:
     api, began = Api(stack.api_url), time.monotonic()
     new = {"text": _flow(folder), "inputs": {"topic": "Churn", "parts": list(PARTS)}, "engine": "temporal"}
     run = api.post("/api/flow-runs", new)["id"]
-    render.good(out, f"Run of the template {TEMPLATE} begun", run)
+    render.good(out, f"Run of {TEMPLATE} begun", run)
     with Live(console=out, refresh_per_second=8, transient=True) as live:
         _kill_in_the_list(api, stack, run, live)
         _kill_at_the_gate(api, stack, run, live)
