@@ -68,7 +68,8 @@ async def test_neither_do_plans_and_steps(own: tuple[Own, bool], tmp_path: Path)
     found = sorted(
         (int(begun), int(ended), label) for label, begun, ended in map(str.split, spans.read_text().splitlines())
     )
-    assert len(found) == 6 + 3 * 20
+    # At least: a step whose attempt is cut before it was recorded is done again.
+    assert len(found) >= 6 + 3 * 20 and {label for _, _, label in found} == set("abcdef")
     overlaps = [(one, other) for one, other in pairwise(found) if other[0] < one[1]]
     assert not overlaps if alone else overlaps
 
