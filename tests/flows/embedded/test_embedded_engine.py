@@ -202,6 +202,28 @@ def test_wrong_flows_are_refused(make: Make, flow: Any, told: str) -> None:
     assert re.search(told, f"{wrong.value} {wrong.value.remedy}")
 
 
+def test_who_waits_is_told_when_the_engine_is_closed(make: Make) -> None:
+    engine, told = make(), list[BaseException]()
+    engine.register({"name": "long", "steps": {"waits": {"action": "waits"}}})
+    run, begun = engine.start("long"), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        try:
+            engine.result(run)
+        except Conflict as error:
+            told.append(error)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    begun.wait(LONG)
+    with pytest.raises(TimeoutError):
+        engine.result(run, 0.05)
+    engine.close()
+    waiting.join(LONG)
+    assert [type(each) for each in told] == [Conflict]
+
+
 def test_what_is_not_there_is_told(make: Make) -> None:
     engine = make()
     engine.register(REFUND)

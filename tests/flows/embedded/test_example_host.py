@@ -39,6 +39,7 @@ class Host:
         return journal.read_text().splitlines() if journal.exists() else []
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("engine", ["temporal", "local"])
 def test_goes_on_with_a_refund_after_it_was_killed(
     root: Path, tmp_path: Path, environment: dict[str, str], engine: str

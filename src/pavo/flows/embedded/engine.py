@@ -6,7 +6,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AsyncExitStack
 from typing import Any, Final, Literal, TypedDict, TypeVar
 
@@ -208,11 +208,18 @@ class TemporalWorkflowEngine:
         Raises:
             TimeoutError: it is not over by then.
             NotFound: as `status`.
+            Conflict: the engine was closed.
         """
-        return _status(self._waiting(run_id).result(seconds))
+        waiting = self._waiting(run_id)
+        try:
+            return _status(waiting.result(seconds))
+        except CancelledError as error:
+            raise _closed() from error
+        finally:
+            waiting.cancel()
 
     async def wait(self, run_id: str) -> RunStatus:
-        """The same on an event loop.
+        """The same on an event loop; cancelled when the engine is closed.
 
         Raises:
             NotFound: as `status`.
@@ -230,7 +237,7 @@ class TemporalWorkflowEngine:
     def _open(self) -> "_Opened":
         with self._turn:
             if self._is_closed:
-                raise Conflict("The engine is closed.", field="engine", remedy="Make another one.")
+                raise _closed()
             if self._opened is None:
                 self._opened = _Opened(self._settings, self._program)
                 atexit.register(self.close)  # Temporal's client may not be left open when the interpreter ends
@@ -238,7 +245,10 @@ class TemporalWorkflowEngine:
 
     def _waiting(self, run_id: str) -> "Future[History]":
         wanted, opened = _id_of(run_id), self._open()
-        return opened.loop.begin(_over(opened.hosted, wanted))
+        waiting = opened.loop.begin(_over(opened.hosted, wanted))
+        opened.waits.add(waiting)
+        waiting.add_done_callback(opened.waits.discard)
+        return waiting
 
     def _call(self, method: "Callable[[Hosted], Coroutine[Any, Any, T]]") -> T:
         opened = self._open()
@@ -257,6 +267,7 @@ class _Opened:
         self.evaluator = Evaluator()
         self.loop = LoopInThread(f"flows of {program.name}", daemon=True)
         self.loop.start()
+        self.waits = set[Future[History]]()
         self._stack = AsyncExitStack()
         try:
             self.hosted = self.loop.run(self._stack.enter_async_context(hosting(settings, program, self.evaluator)))
@@ -265,6 +276,8 @@ class _Opened:
             raise
 
     def close(self) -> None:
+        for each in list(self.waits):
+            each.cancel()
         try:
             self.loop.begin(self._stack.aclose()).result(CLOSE_SECONDS)
         finally:
@@ -273,6 +286,10 @@ class _Opened:
     def _end(self) -> None:
         self.loop.close()
         self.evaluator.close()
+
+
+def _closed() -> Conflict:
+    return Conflict("The engine is closed.", field="engine", remedy="Make another one.")
 
 
 async def _begin(hosted: Hosted, definition: Definition, inputs: Mapping[str, Any], wanted: uuid.UUID | None) -> str:
